@@ -1,0 +1,1 @@
+"""Many systems, one table: recipes of training steps, tables, figures."""

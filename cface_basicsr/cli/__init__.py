@@ -1,0 +1,1 @@
+"""The command `cface`: one file a command, each a thin call."""

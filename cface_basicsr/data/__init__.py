@@ -1,0 +1,1 @@
+"""Disk to tensors: stores, importers, the compare index, data sets, generated faces."""

@@ -1,0 +1,1 @@
+"""Whole-set protocols: how good is the set, by whose protocol."""

@@ -1,0 +1,1 @@
+"""One image pair to one float, for BasicSR's validation loop."""

@@ -1,0 +1,1 @@
+"""Pure tensor arithmetic: no state, no files, no registry."""

@@ -1,0 +1,90 @@
+"""What a recognizer eats, as a frozen record, and the one function that feeds images to it by that record.
+
+Losses, metrics and evaluation never know a recognizer's size, colour order or range: the network carries
+`eats: RecognizerInput` and `feature_length: int`, and `recognizer_features` does the rest.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cface_basicsr.ops.resize import bicubic_resize
+
+
+@dataclass(frozen=True)
+class RecognizerInput:
+    """The input of a recognizer.
+
+    Attributes:
+        height, width: pixels.
+        channels: 'rgb' or 'bgr'.
+        mean, std: an 8-bit value v in [0, 255] is fed as (v - mean) / std.
+        template: which crop the recognizer was made for: 'center' (square centre crop), 'arcface' (five landmarks
+            of the 112x112 template) or 'sphereface' (of the 112x96 one). Compared with the data's manifest.
+    """
+
+    height: int
+    width: int
+    channels: str = 'rgb'
+    mean: float = 127.5
+    std: float = 128.0
+    template: str = 'center'
+
+    def __post_init__(self) -> None:
+        if self.channels not in ('rgb', 'bgr'):
+            raise ValueError(f"channels: expected 'rgb' or 'bgr', got {self.channels!r}.")
+
+
+def centre_crop_to_aspect(images: Tensor, height: int, width: int) -> Tensor:
+    """The largest centred rectangle of (B, C, H, W) images with the aspect ratio height : width.
+
+    128x128 images for a 112x96 recognizer give their 110 middle columns.
+    """
+    h, w = images.shape[-2:]
+    crop_h = min(h, round(w * height / width))
+    crop_w = min(w, round(h * width / height))
+    top, left = (h - crop_h) // 2, (w - crop_w) // 2
+    return images[..., top:top + crop_h, left:left + crop_w]
+
+
+def to_recognizer(images: Tensor, eats: RecognizerInput) -> Tensor:
+    """Bring RGB images to a recognizer's input: crop, antialiased resize, colour order, range. Differentiable.
+
+    Args:
+        images: (B, 3, H, W) RGB, nominal range [0, 1]; super-resolved images are fed unclamped.
+        eats: the recognizer's record.
+
+    Returns:
+        (B, 3, eats.height, eats.width) in the recognizer's own range and colour order.
+    """
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f'expected (B, 3, H, W) RGB images, got {tuple(images.shape)}.')
+    images = centre_crop_to_aspect(images, eats.height, eats.width)
+    images = bicubic_resize(images, (eats.height, eats.width))
+    if eats.channels == 'bgr':
+        images = images.flip(1)
+    return (images * 255.0 - eats.mean) / eats.std
+
+
+def recognizer_features(network: nn.Module, images: Tensor, bare: nn.Module | None = None) -> Tensor:
+    """phi(I): identity features (B, D) of RGB images (B, 3, H, W) in [0, 1], not normalized.
+
+    Args:
+        network: the recognizer, maybe wrapped by DDP.
+        images: see `to_recognizer`.
+        bare: the unwrapped recognizer that carries the record, when `network` is wrapped.
+    """
+    return network(to_recognizer(images, (bare or network).eats))
+
+
+def unit(features: Tensor) -> Tensor:
+    """Features (B, D) scaled to unit length."""
+    return functional.normalize(features, dim=1)
+
+
+@torch.no_grad()
+def frozen_features(network: nn.Module, images: Tensor) -> Tensor:
+    """phi(I) without a gradient."""
+    return recognizer_features(network, images)
