@@ -1,0 +1,85 @@
+"""Network files: one writer, one reader. A file says by itself which network it holds.
+
+A file is BasicSR's own dictionary ({'params': state_dict, 'params_ema': …}) with one more entry, 'network': the
+options that build the network ({'type': 'SRResNet', 'scale': 8, …}). BasicSR reads it as any of its files; it holds
+tensors and plain values only, so it loads under `weights_only=True`.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cface_basicsr.errors import UserError
+
+
+def save_atomically(content: Any, path: str | Path) -> None:
+    """`torch.save` into a temporary file beside `path`, then rename: a kill leaves the old file or the new one."""
+    path = Path(path)
+    aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        torch.save(content, aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_network_file(path: str | Path) -> dict[str, Any]:
+    """The whole dictionary of a network file, tensors on the CPU.
+
+    Raises:
+        UserError: the file is missing, cut off, or no network file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"weights file '{path}' is missing. Expected a .pth file that `cface train` or BasicSR wrote.")
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:
+        raise UserError(f"weights file '{path}' cannot be read ({type(error).__name__}): it is cut off or no PyTorch "
+                        'file. Copy it again, or train that stage again.') from error
+    if not isinstance(content, dict):
+        raise UserError(f"weights file '{path}' holds a {type(content).__name__}, expected a dictionary.")
+    return content
+
+
+def network_options(path: str | Path) -> dict[str, Any]:
+    """The options that build the network of a file, as {'type': NAME, …}.
+
+    Raises:
+        UserError: the file does not say which network it is.
+    """
+    content = read_network_file(path)
+    if not isinstance(content.get('network'), dict):
+        raise UserError(f"weights file '{path}' does not say which network it holds (no 'network' entry). "
+                        'Files that the plugin saves have one.')
+    return dict(content['network'])
+
+
+def network_parameters(path: str | Path) -> dict[str, Tensor]:
+    """The state dict of a file: the averaged one (EMA) where there is one."""
+    content = read_network_file(path)
+    for key in ('params_ema', 'params'):
+        if key in content:
+            return content[key]
+    raise UserError(f"weights file '{path}' has no 'params' entry; found: {', '.join(map(str, content))[:80]}.")
+
+
+def build_network_from_file(path: str | Path) -> nn.Module:
+    """The network of a file with its weights, in eval mode, on the CPU."""
+    from basicsr.archs import build_network
+
+    import cface_basicsr.register  # noqa: F401  registers the networks that the file may name
+    network = build_network(network_options(path))
+    network.load_state_dict(network_parameters(path))
+    return network.eval()
+
+
+def file_hash(path: str | Path, digits: int = 12) -> str:
+    """The first hexadecimal digits of a file's SHA-256."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()[:digits] if hasattr(hashlib, 'file_digest') \
+            else hashlib.sha256(file.read()).hexdigest()[:digits]

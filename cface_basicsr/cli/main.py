@@ -1,0 +1,49 @@
+"""The command `cface`. Every command is a module of this folder with a function `command`.
+
+Heavy imports (torch, basicsr) stand inside the functions, so that `cface --help` answers at once.
+"""
+
+import importlib
+import importlib.util
+import sys
+
+import typer
+
+from cface_basicsr import __version__
+from cface_basicsr.errors import UserError
+
+COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'index', 'train', 'generate', 'evaluate', 'enhance')
+
+app = typer.Typer(name='cface', no_args_is_help=True, add_completion=False, rich_markup_mode='rich',
+                  pretty_exceptions_enable=False, context_settings={'help_option_names': ['-h', '--help']},
+                  help='Identity-preserving face super-resolution (C-Face) on BasicSR.')
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f'cface-basicsr {__version__}')
+        raise typer.Exit
+
+
+@app.callback()
+def _root(version: bool = typer.Option(False, '--version', callback=_show_version, is_eager=True,
+                                       help='Print the version.')) -> None:
+    pass
+
+
+for _name in COMMANDS:
+    if importlib.util.find_spec(f'cface_basicsr.cli.{_name}'):
+        app.command(_name)(importlib.import_module(f'cface_basicsr.cli.{_name}').command)
+
+
+def main() -> None:
+    """Run a command; bad input prints one to three lines and exits with code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f'cface: {error}', file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == '__main__':
+    main()

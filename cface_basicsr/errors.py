@@ -1,0 +1,19 @@
+"""The one error for bad input: a message of one to three lines instead of a traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(ValueError):
+    """Bad input. The message says what was expected, what came, and what to do; the commands exit with code 2."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A half sentence that names the nearest valid name to a misspelt one, or all of them where none is near.
+
+    >>> nearest('gama1', ['gamma1', 'distance'])
+    "did you mean 'gamma1'?"
+    """
+    valid = sorted(valid)
+    match = get_close_matches(name, valid, n=1, cutoff=0.6)
+    return f"did you mean '{match[0]}'?" if match else f"valid: {', '.join(valid)}"
