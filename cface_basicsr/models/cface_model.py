@@ -1,0 +1,170 @@
+"""Stages 1 and 4: N_SR and N_D are trained by the total loss, equation (7); in stage 4 CNN_R learns along."""
+
+from typing import Any
+
+import torch
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from cface_basicsr.models.recognition import recognition_step
+from cface_basicsr.models.stage import StageModel
+from cface_basicsr.ops.recognizer_input import recognizer_features
+from cface_basicsr.options import CFaceTraining, open_section
+
+
+@MODEL_REGISTRY.register()
+class CFaceModel(StageModel, SRModel):
+    """The C-Face network: SRGAN with the C-Face loss.
+
+    Which losses there are decides what is trained: `gan_opt` adds the discriminator `network_d`, `cface_opt` the
+    recognizer `network_r`, `recognition_opt` lets that recognizer learn in every step (stage 4). With `pixel_opt`
+    alone it is a plain warm-up, without `cface_opt` it is SRGAN.
+    """
+
+    def init_training_settings(self) -> None:
+        """Build what the losses need; called by SRModel when net_g stands."""
+        self.stage = open_section(CFaceTraining, self.opt['train'], 'train')
+        self.net_g.train()
+        self.net_d = self.make_network('d') if self.stage.gan_opt else None
+        self.net_r = self.make_network('r', trained=bool(self.stage.recognition_opt)) if self._needs_recognizer else None
+        self.net_c = self.make_network('c') if self.stage.recognition_opt else None
+        self._init_average()
+        for loss in ('pixel', 'content', 'gan', 'cface'):
+            setattr(self, f'cri_{loss}', self.make_loss(getattr(self.stage, f'{loss}_opt')))
+        self.cri_fr = self.make_loss(self.stage.recognition_opt)
+        self._init_optimizers()
+
+    @property
+    def _needs_recognizer(self) -> bool:
+        return bool(self.stage.cface_opt or self.stage.recognition_opt)
+
+    def _init_average(self) -> None:
+        """An averaged copy of net_g (EMA), for tests and files."""
+        self.ema_decay = self.stage.ema_decay
+        if self.ema_decay:
+            get_root_logger().info(f'net_g is averaged with decay {self.ema_decay}.')
+            self.net_g_ema = self.make_network('g', trained=False)
+            self.model_ema(0)
+
+    def _init_optimizers(self) -> None:
+        self.optimizer_g = self.make_optimizer(self.stage.optim_g, (self.net_g,))
+        if self.net_d:
+            self.optimizer_d = self.make_optimizer(self.stage.optim_d, (self.net_d,))
+        if self.net_c:
+            self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))
+
+    def feed_data(self, data: dict[str, Any]) -> None:
+        """Take a batch of CFaceTripletDataset to the device: images (B, 3, h, w) in [0, 1], labels (B,)."""
+        super().feed_data(data)
+        self.keys = data['gt_path']
+        for name in ('compare', 'has_compare', 'label'):
+            if name in data:
+                setattr(self, name, data[name].to(self.device, non_blocking=True))
+
+    # ----------------------------------------------------------------------------------------------- the training step
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """One step of stage 1 or stage 4 (paper, Algorithm 1)."""
+        sr = self.output = self.net_g(self.lq)
+        losses = self.update_generator(sr, current_iter)
+        if self.net_d:
+            losses |= self.update_discriminator(sr.detach(), current_iter)
+        if self.net_c:
+            losses |= self.update_recognizer(sr.detach(), current_iter)
+        if self.ema_decay:
+            self.model_ema(decay=self.ema_decay)
+        self.log_losses(losses)
+
+    def update_generator(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
+        """Descend the total loss, equation (7), by N_SR. `sr`: (B, 3, H, W), carries the gradient."""
+        self.optimizer_g.zero_grad(set_to_none=True)
+        losses = self.generator_losses(sr)
+        self.refuse_infinite(losses, current_iter)
+        sum(losses.values()).backward()  # L_total = alpha L_GAN + beta L_P + L_CF, eq. (7)
+        self.optimizer_g.step()
+        return losses
+
+    def generator_losses(self, sr: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of equation (7) that this stage has. No network but N_SR gets a gradient."""
+        losses = {}
+        if self.cri_pixel:
+            losses['l_g_pix'] = self.cri_pixel(sr, self.gt)
+        if self.cri_content:
+            losses['l_g_content'] = self.cri_content(sr, self.gt)  # beta L_P, eq. (2)
+        if self.cri_gan:
+            losses['l_g_gan'] = self._generator_gan_loss(sr)  # alpha L_GAN, eq. (1)
+        if self.cri_cface:
+            losses['l_cf_self'], losses['l_cf_compare'] = self._cface_terms(sr)  # L_CF, eq. (5) or (6)
+        return losses
+
+    def _generator_gan_loss(self, sr: Tensor) -> Tensor:
+        discriminator = self.get_bare_model(self.net_d).requires_grad_(False)
+        loss = self.cri_gan(discriminator(sr), True, is_disc=False)
+        discriminator.requires_grad_(True)
+        return loss
+
+    def _cface_terms(self, sr: Tensor) -> tuple[Tensor, Tensor]:
+        """The two terms of L_CF. The bare CNN_R is frozen here, also in stage 4: the gradient reaches SR alone."""
+        recognizer = self.get_bare_model(self.net_r)
+        learns = self.net_c is not None
+        if learns:
+            recognizer.requires_grad_(False)
+        hr, compare = self._reference_features(recognizer)
+        terms = self.cri_cface.terms(recognizer_features(recognizer, sr), hr, compare, has_compare=self.has_compare)
+        if learns:
+            recognizer.requires_grad_(True)
+        return terms
+
+    @torch.no_grad()
+    def _reference_features(self, recognizer: torch.nn.Module) -> tuple[Tensor, Tensor]:
+        """phi(HR) and phi(C), (B, D) each; without a second term (gamma2 = 0, SICNN's L_SI) C costs nothing."""
+        if self.cri_cface.gamma2 == 0:
+            hr = recognizer_features(recognizer, self.gt)
+            return hr, hr
+        return recognizer_features(recognizer, torch.cat((self.gt, self.compare))).chunk(2)
+
+    def update_discriminator(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
+        """Descend the discriminator's side of equation (1) by N_D. `sr`: (B, 3, H, W), detached."""
+        self.optimizer_d.zero_grad(set_to_none=True)
+        losses = {}
+        for name, images, real in (('real', self.gt, True), ('fake', sr, False)):
+            logits = self.net_d(images)
+            loss = losses[f'l_d_{name}'] = self.cri_gan(logits, real, is_disc=True)
+            losses[f'out_d_{name}'] = logits.detach().mean()
+            self.refuse_infinite(losses, current_iter)
+            loss.backward()
+        self.optimizer_d.step()
+        return losses
+
+    def update_recognizer(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
+        """Descend L_FR, equation (3), by CNN_R on the batch's SR and HR images together (stage 4)."""
+        images, labels = torch.cat((sr, self.gt)), torch.cat((self.label, self.label))
+        return recognition_step(self, images, labels, current_iter)
+
+    # -------------------------------------------------------------------------------------------- validation and files
+
+    def nondist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
+        """BasicSR's validation, and a strip of faces (LR, SR, HR) in TensorBoard."""
+        super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
+        count = min(self.opt['val'].get('num_tb_images', 8), len(dataloader.dataset))
+        if tb_logger and count:
+            items = [dataloader.dataset[i] for i in range(count)]
+            self.lq = torch.stack([item['lq'] for item in items]).to(self.device)
+            self.test()
+            hr = torch.stack([item['gt'] for item in items])
+            lr = torch.nn.functional.interpolate(self.lq.cpu(), size=hr.shape[-2:])
+            faces = torch.cat((lr, self.output.cpu().clamp(0, 1), hr))
+            tb_logger.add_image(f"faces/{dataloader.dataset.opt['name']}", make_grid(faces, nrow=count), current_iter)
+            del self.lq, self.output
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Save the networks that learn, and the training state."""
+        if self.ema_decay:
+            self.save_network([self.net_g, self.net_g_ema], 'net_g', current_iter, param_key=['params', 'params_ema'])
+        learning = [label for label, there in (('g', not self.ema_decay), ('d', self.net_d), ('r', self.net_c),
+                                               ('c', self.net_c)) if there]
+        self.save_networks(''.join(learning), current_iter)
+        self.save_training_state(epoch, current_iter)

@@ -1,0 +1,43 @@
+"""One update of CNN_R by L_FR, equation (3): the same in stages 0, 3 and 4."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cface_basicsr.ops.recognizer_input import recognizer_features
+
+
+def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: int, *,
+                     head_only: bool = False) -> dict[str, Tensor]:
+    """Update `net_r` and `net_c` of a model on a labelled batch.
+
+    Args:
+        model: a StageModel with net_r, net_c, cri_fr, optimizer_r.
+        images: (B, 3, H, W) RGB in [0, 1]; labels: (B,).
+        current_iter: for the message about a NaN.
+        head_only: leave the recognizer as it is and train its classifier alone.
+
+    Returns:
+        l_fr and the batch's accuracy, for the log.
+    """
+    head = model.get_bare_model(model.net_c)
+    model.optimizer_r.zero_grad(set_to_none=True)
+    with torch.set_grad_enabled(not head_only):
+        features = recognizer_features(model.net_r, images, bare=model.get_bare_model(model.net_r))
+    weight = model.net_c()  # (D, C); called through DDP, so that its gradient is averaged over the ranks
+    losses = {'l_fr': model.cri_fr(features, weight, labels, head.step)}  # L_FR, eq. (3)
+    model.refuse_infinite(losses, current_iter)
+    losses['l_fr'].backward()
+    model.optimizer_r.step()
+    head.step += 1
+    losses['acc'] = _accuracy(features, weight, labels)
+    return losses
+
+
+@torch.no_grad()
+def _accuracy(features: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """Share of the batch whose own identity has the largest cosine among all classes."""
+    cosines = features @ functional.normalize(weight, dim=0)  # (B, C), up to ||x||
+    return (cosines.argmax(1) == labels).float().mean()

@@ -1,0 +1,44 @@
+"""Stages 0 and 3: CNN_R is trained by A-Softmax, equation (3), on D_HR, or on D_HR and D_SR together."""
+
+from typing import Any
+
+from basicsr.utils.registry import MODEL_REGISTRY
+
+from cface_basicsr.models.recognition import recognition_step
+from cface_basicsr.models.stage import StageModel
+from cface_basicsr.options import RecognitionTraining, open_section
+
+
+@MODEL_REGISTRY.register()
+class RecognitionModel(StageModel):
+    """Trains `network_r` and its classifier `network_c` on the labelled images of a data set.
+
+    Options: `train.recognition_opt` (the loss), `train.optim_r` (both networks), `train.head_only_iter` (a new
+    classifier on a trained recognizer learns alone for so many iterations).
+    """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        super().__init__(opt)
+        self.stage = open_section(RecognitionTraining, opt['train'], 'train')
+        self.net_r = self.make_network('r')
+        self.net_c = self.make_network('c')
+        self.print_network(self.net_r)
+        self.cri_fr = self.make_loss(self.stage.recognition_opt)
+        self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))
+
+    def feed_data(self, data: dict[str, Any]) -> None:
+        """Take `gt` (B, 3, H, W) in [0, 1] and `label` (B,) to the device."""
+        self.gt = data['gt'].to(self.device, non_blocking=True)
+        self.label = data['label'].to(self.device, non_blocking=True)
+        self.keys = data['gt_path']
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """One step on L_FR, equation (3)."""
+        head_only = current_iter <= self.stage.head_only_iter
+        losses = recognition_step(self, self.gt, self.label, current_iter, head_only=head_only)
+        self.log_losses(losses)
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Save net_r, net_c and the training state."""
+        self.save_networks('rc', current_iter)
+        self.save_training_state(epoch, current_iter)

@@ -1,0 +1,112 @@
+"""What the models of all stages share: weights, optimizers with schedules of their own, checks, logs.
+
+BasicSR steps one scheduler section for all optimizers and writes one learning rate to its log; the stages of the paper
+need another rate, another decay and another optimizer for each network, so these few methods are their own.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.archs import build_network
+from basicsr.losses import build_loss
+from basicsr.models.base_model import BaseModel
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from cface_basicsr.checkpoints import read_network_file
+from cface_basicsr.errors import UserError
+from cface_basicsr.options import Optimizer
+
+
+class StageModel(BaseModel):
+    """Base of CFaceModel and RecognitionModel. `self.stage` is the checked view of the `train:` section."""
+
+    stage: Any
+
+    # ------------------------------------------------------------------------------------------------------ networks
+
+    def make_network(self, label: str, trained: bool = True) -> nn.Module:
+        """Build `network_<label>`, load its weights where a file is named, move it to the device.
+
+        A network that is not trained is frozen, put in eval mode and never wrapped by DDP.
+        """
+        network = build_network(self.opt[f'network_{label}'])
+        path = self.opt['path'].get(f'pretrain_network_{label}')
+        if path:
+            strict = self.opt['path'].get(f'strict_load_{label}', True)
+            self.load_network(network, path, strict, self.opt['path'].get(f'param_key_{label}', 'params'))
+        if trained:
+            return self.model_to_device(network).train()
+        return network.to(self.device).requires_grad_(False).eval()
+
+    def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str = 'params') -> None:
+        """Load a file's weights into a network.
+
+        Raises:
+            UserError: the file is missing, cut off, holds no `param_key`, or belongs to another network.
+        """
+        content = read_network_file(load_path)
+        if param_key not in content:
+            raise UserError(f"weights file '{load_path}' has no entry '{param_key}'; "
+                            f"found: {', '.join(map(str, content))[:80]}.")
+        network = self.get_bare_model(net)
+        try:
+            network.load_state_dict(content[param_key], strict=strict)
+        except RuntimeError as error:
+            raise UserError(f"weights file '{load_path}' does not fit {type(network).__name__}: "
+                            f"{str(error).splitlines()[1].strip()[:160]}") from error
+
+    def make_loss(self, section: Mapping[str, Any] | None) -> nn.Module | None:
+        """The loss of an option section, on the device; None where the section is left out."""
+        return build_loss(dict(section)).to(self.device) if section else None
+
+    # -------------------------------------------------------------------------------------- optimizers and schedules
+
+    def make_optimizer(self, section: Optimizer, networks: Iterable[nn.Module]) -> torch.optim.Optimizer:
+        """The optimizer of an option section over the networks' parameters, stepped by its own schedule."""
+        parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
+        optimizer = getattr(torch.optim, section.type)(parameters, lr=section.lr, **section.arguments())
+        factor = partial(section.schedule.factor, iterations_an_epoch=self.stage.iterations_an_epoch or 1)
+        self.optimizers.append(optimizer)
+        self.schedulers.append(LambdaLR(optimizer, factor))
+        return optimizer
+
+    def learning_rates(self) -> dict[str, float]:
+        """lr_g, lr_d, lr_r of the optimizers that this stage has, for the log."""
+        named = {f'lr_{label}': getattr(self, f'optimizer_{label}', None) for label in 'gdr'}
+        return {name: optimizer.param_groups[0]['lr'] for name, optimizer in named.items() if optimizer}
+
+    # -------------------------------------------------------------------------------------------- checks, logs, files
+
+    def refuse_infinite(self, losses: Mapping[str, Tensor], current_iter: int) -> None:
+        """Stop at a NaN or Inf before it reaches any weight.
+
+        Raises:
+            UserError: names the loss and the file in which the batch's image keys were written down.
+        """
+        finite = torch.isfinite(torch.stack([loss.detach().float().mean() for loss in losses.values()])).tolist()
+        bad = [name for name, fine in zip(losses, finite, strict=True) if not fine]
+        if bad:
+            folder = Path(self.opt['path']['experiments_root'])
+            path = folder / f"nan_iter{current_iter}_rank{self.opt['rank']}.json"
+            path.write_text(json.dumps({'iter': current_iter, 'losses': bad, 'images': list(self.keys)}, indent=1))
+            raise UserError(f"{', '.join(bad)} became NaN or Inf at iteration {current_iter}; the image keys of the "
+                            f"batch are in '{path}'.\nThe last checkpoint is unharmed: lower the learning rate or look "
+                            'at these images, then start again with --auto_resume.')
+
+    def log_losses(self, losses: dict[str, Tensor]) -> None:
+        """Average the losses over the ranks for BasicSR's log, and add the learning rates."""
+        self.log_dict = self.reduce_loss_dict(losses) | self.learning_rates()
+
+    def save_networks(self, labels: str, current_iter: int) -> None:
+        """Save `net_<label>` of each label; buffers (BatchNorm, step counters) are rank 0's on every rank."""
+        for label in labels:
+            network = getattr(self, f'net_{label}')
+            if self.opt['dist']:
+                for buffer in self.get_bare_model(network).buffers():
+                    torch.distributed.broadcast(buffer, 0)
+            self.save_network(network, f'net_{label}', current_iter)
