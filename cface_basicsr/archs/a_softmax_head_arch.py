@@ -1,0 +1,42 @@
+"""The classifier of A-Softmax: one direction a class, and the step of its annealing. It goes with `ASoftmaxLoss`.
+
+A network of its own, so that BasicSR wraps, saves and loads it like any other (`network_c`, net_c_*.pth) and a stage
+takes it over from the one before with its annealing where it was.
+"""
+
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from cface_basicsr.errors import UserError
+
+
+@ARCH_REGISTRY.register()
+class ASoftmaxHead(nn.Module):
+    """The weight of equation (3).
+
+    Args:
+        feature_length: D, the recognizer's.
+        num_classes: C, the identities of the training set.
+
+    Attributes:
+        weight: (D, C) parameter; the loss uses its columns at unit length, so only their directions matter.
+        step: 0-d int64 buffer, the training steps done under annealing; the model counts it up.
+
+    Shape: forward() takes nothing and returns the weight, (D, C).
+    """
+
+    weight: nn.Parameter
+    step: Tensor
+
+    def __init__(self, *, feature_length: int, num_classes: int) -> None:
+        super().__init__()
+        for name, value in (('feature_length', feature_length), ('num_classes', num_classes)):
+            if type(value) is not int or value < 1:
+                raise UserError(f'ASoftmaxHead: {name}: expected a whole number from 1 up, got {value!r}.')
+        bound = (3 / feature_length) ** 0.5  # Caffe's xavier: columns of about unit length
+        self.weight = nn.Parameter(torch.empty(feature_length, num_classes).uniform_(-bound, bound))
+        self.register_buffer('step', torch.zeros((), dtype=torch.int64))
+
+    def forward(self) -> Tensor:
+        return self.weight

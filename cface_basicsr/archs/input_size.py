@@ -1,0 +1,31 @@
+"""Checks of sizes that the networks share: one wording for every refusal."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from cface_basicsr.errors import UserError
+
+
+def refuse_wrong_size(x: Tensor, height: int, width: int, who: str) -> None:
+    """Refuse images that a network was not built for.
+
+    Raises:
+        UserError: x is not (B, C, height, width); names both sizes as height x width.
+    """
+    if x.ndim != 4 or tuple(x.shape[-2:]) != (height, width):
+        came = 'x'.join(map(str, x.shape[-2:])) if x.ndim == 4 else f'a tensor of shape {tuple(x.shape)}'
+        raise UserError(f'{who} was built for {height}x{width} images (height x width), got {came}. '
+                        'Resize the images, or build the network with that input_size.')
+
+
+def height_and_width(input_size: Sequence[int], who: str) -> tuple[int, int]:
+    """`input_size` of an option file as (height, width).
+
+    Raises:
+        UserError: it is not two whole numbers from 16 up.
+    """
+    pair = tuple(input_size) if isinstance(input_size, Sequence) and not isinstance(input_size, str) else ()
+    if len(pair) != 2 or not all(type(side) is int and side >= 16 for side in pair):
+        raise UserError(f'{who}: input_size: expected [height, width], both from 16 up, got {input_size!r}.')
+    return pair

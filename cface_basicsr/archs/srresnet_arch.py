@@ -1,0 +1,72 @@
+"""SRResNet, the generator of SRGAN (Ledig et al., CVPR 2017) and the backbone of C-Face.
+
+Sixteen residual blocks with batch normalization at low resolution, then one x2 pixel shuffle stage for each factor
+of two. BasicSR's MSRResNet is another network: no normalization, a 3x3 head, no long skip, no x8. Where sources
+differ: one PReLU slope a layer, convolutions before a normalization without bias (it would cancel), linear output.
+"""
+
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from cface_basicsr.errors import UserError
+
+_STAGES = {2: 1, 4: 2, 8: 3}
+
+
+class ResidualBlock(nn.Module):
+    """x + BN(conv(PReLU(BN(conv(x))))), all 3x3; (B, num_feat, h, w) to the same."""
+
+    def __init__(self, num_feat: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat),
+                                  nn.PReLU(),
+                                  nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+@ARCH_REGISTRY.register()
+class SRResNet(nn.Module):
+    """Low-resolution images to images `scale` times as large.
+
+    Args:
+        scale: 2, 4 or 8.
+        num_in_ch, num_out_ch: channels in and out.
+        num_feat: width of every layer.
+        num_block: residual blocks.
+
+    Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
+
+    Raises:
+        UserError: another scale.
+    """
+
+    def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
+                 num_block: int = 16) -> None:
+        super().__init__()
+        if scale not in (2, 4, 8):
+            raise UserError(f'SRResNet: scale: expected 2, 4 or 8, got {scale!r}.')
+        self.head = nn.Sequential(nn.Conv2d(num_in_ch, num_feat, 9, padding=4), nn.PReLU())
+        self.body = nn.Sequential(*(ResidualBlock(num_feat) for _ in range(num_block)),
+                                  nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat))
+        self.upsample = nn.Sequential(*(self._double(num_feat) for _ in range(_STAGES[scale])))
+        self.tail = nn.Conv2d(num_feat, num_out_ch, 9, padding=4)
+        self.apply(_initialize)
+
+    @staticmethod
+    def _double(num_feat: int) -> nn.Sequential:
+        return nn.Sequential(nn.Conv2d(num_feat, 4 * num_feat, 3, padding=1), nn.PixelShuffle(2), nn.PReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.head(x)
+        features = features + self.body(features)  # the long skip
+        return self.tail(self.upsample(features))
+
+
+def _initialize(module: nn.Module) -> None:
+    """He initialization for PReLU (slope 0.25), biases at zero."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, a=0.25)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,42 @@
+"""The A-Softmax loss of SphereFace (Liu et al., CVPR 2017), L_FR, equation (3) of C-Face.
+
+The formula prints cos(theta_{y_j}) below the fraction; theta_j is meant. Annealing as in the Caffe original: the true
+class's logit is ||x|| (lambda cos + psi) / (1 + lambda), lambda falling from 1000 to 5 (`ops.angular_margin`).
+"""
+
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cface_basicsr.ops.angular_margin import a_softmax_logits, annealed_lambda
+
+__all__ = ['ASoftmaxLoss', 'a_softmax_logits', 'annealed_lambda']
+
+
+@LOSS_REGISTRY.register()
+class ASoftmaxLoss(nn.Module):
+    """L_FR: holds settings only; the class directions and the step live in the network `ASoftmaxHead`.
+
+    Args:
+        margin: m.
+        lambda_base, lambda_gamma, lambda_power, lambda_min: lambda = max(min, base (1 + gamma step)^-power).
+
+    Shape: features (B, D), weight (D, C), labels (B,) int64, step (a number or a 0-d tensor, from 1 at the first
+        update) to a scalar, the mean over the batch.
+    """
+
+    def __init__(self, *, margin: int = 4, lambda_base: float = 1000.0, lambda_gamma: float = 0.12,
+                 lambda_power: float = 1.0, lambda_min: float = 5.0) -> None:
+        super().__init__()
+        self.margin = margin
+        self.lambda_base, self.lambda_gamma = lambda_base, lambda_gamma
+        self.lambda_power, self.lambda_min = lambda_power, lambda_min
+
+    def lambda_at(self, step: int | Tensor) -> float | Tensor:
+        """The annealing weight at a step."""
+        return annealed_lambda(step, base=self.lambda_base, gamma=self.lambda_gamma, power=self.lambda_power,
+                               minimum=self.lambda_min)
+
+    def forward(self, features: Tensor, weight: Tensor, labels: Tensor, step: int | Tensor) -> Tensor:
+        logits = a_softmax_logits(features, weight, labels, margin=self.margin, lambda_=self.lambda_at(step))
+        return functional.cross_entropy(logits, labels)  # eq (3): -log of the softmax

@@ -1,0 +1,84 @@
+"""The C-Face loss, equations (5) and (6) of Song et al., JAIR 2022.
+
+    (5)  g1 L_SI(SR, HR) + g2 L_SI(SR, C)
+    (6)  g1 L_SI(SR, HR) + g2 max(L_SI(SR, C) - L_SI(HR, C), 0)
+
+SR is the super-resolved face, HR the original one, C (compare) another photo of the same person, L_SI the identity
+distance (4). (6) asks of SR no more than HR itself achieves. The paper does not say how a batch is treated: here the
+hinge is taken for each face alone, and the mean over the batch comes last.
+"""
+
+import torch
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+
+from cface_basicsr.ops.identity_distance import check_distance, identity_distance
+
+
+def cface_loss(sr: Tensor, hr: Tensor, compare: Tensor, *, gamma1: float, gamma2: float, margin: bool = True,
+               distance: str = 'normalized', has_compare: Tensor | None = None) -> Tensor:
+    """L_CF of a batch of identity features: the sum of `cface_terms`.
+
+    >>> sr, hr, c = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, -1.0]])
+    >>> cface_loss(sr, hr, c, gamma1=0.5, gamma2=1.0), cface_loss(sr, hr, c, gamma1=0.5, gamma2=1.0, margin=False)
+    (tensor(1.), tensor(3.))
+    """
+    return sum(cface_terms(sr, hr, compare, gamma1=gamma1, gamma2=gamma2, margin=margin, distance=distance,
+                           has_compare=has_compare))
+
+
+def cface_terms(sr: Tensor, hr: Tensor, compare: Tensor, *, gamma1: float, gamma2: float, margin: bool = True,
+                distance: str = 'normalized', has_compare: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The two weighted terms of L_CF.
+
+    Args:
+        sr: (B, D) features of the super-resolved faces; the only ones that get a gradient.
+        hr: (B, D) features of their originals.
+        compare: (B, D) features of the compare faces; rows without one may hold any finite features.
+        gamma1, gamma2: the weights; the paper takes 0.05 and 0.1 in stage 1, 0.05 and 0.05 in stage 4.
+        margin: True for (6), False for (5).
+        distance: 'normalized' (4), 'l2' or 'cosine'; see `ops.identity_distance`.
+        has_compare: (B,) bool; False rows add 0 to the second term. None: all have one.
+
+    Returns:
+        Two scalars, each the sum over the batch divided by B (masked rows count too).
+    """
+    hr, compare = hr.detach(), compare.detach()
+    own = identity_distance(sr, hr, distance)  # (B,)
+    other = identity_distance(sr, compare, distance)  # (B,)
+    if margin:
+        other = (other - identity_distance(hr, compare, distance)).clamp_min(0)  # eq (6), second term
+    if has_compare is not None:
+        if has_compare.shape != other.shape or has_compare.dtype != torch.bool:
+            raise ValueError(f'has_compare: expected {tuple(other.shape)} bool, got {tuple(has_compare.shape)} '
+                             f'{has_compare.dtype}.')
+        other = torch.where(has_compare, other, 0)
+    return gamma1 * own.mean(), gamma2 * other.mean()  # eq (5); with margin, eq (6)
+
+
+@LOSS_REGISTRY.register()
+class CFaceLoss(nn.Module):
+    """L_CF on identity features; arguments as in `cface_terms`.
+
+    Args:
+        gamma1: weight of the distance to the original.
+        gamma2: weight of the distance to the compare face.
+        margin: True for equation (6), False for (5).
+        distance: 'normalized', 'l2' or 'cosine'.
+
+    Shape: three (B, D) features to a scalar; `terms` gives its two summands apart.
+    """
+
+    def __init__(self, *, gamma1: float, gamma2: float, margin: bool = True, distance: str = 'normalized') -> None:
+        super().__init__()
+        check_distance(distance)
+        self.gamma1, self.gamma2, self.margin, self.distance = gamma1, gamma2, margin, distance
+
+    def terms(self, sr: Tensor, hr: Tensor, compare: Tensor,
+              has_compare: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(gamma1 term, gamma2 term), scalars."""
+        return cface_terms(sr, hr, compare, gamma1=self.gamma1, gamma2=self.gamma2, margin=self.margin,
+                           distance=self.distance, has_compare=has_compare)
+
+    def forward(self, sr: Tensor, hr: Tensor, compare: Tensor, has_compare: Tensor | None = None) -> Tensor:
+        return sum(self.terms(sr, hr, compare, has_compare))

@@ -1,0 +1,49 @@
+"""How far two identity features are apart, one number a pair. Equation (4) of C-Face (Song et al., JAIR 2022).
+
+`normalized` is the super-identity distance of SICNN (Zhang et al., ECCV 2018), which C-Face builds on; `l2` and
+`cosine` are the two that its section 3.2 found to be worse. Of unit features, normalized = 2 * cosine.
+"""
+
+from torch import Tensor
+from torch.nn import functional
+
+from cface_basicsr.errors import UserError, nearest
+
+DISTANCES = ('normalized', 'l2', 'cosine')
+
+
+def identity_distance(a: Tensor, b: Tensor, distance: str = 'normalized') -> Tensor:
+    """The distance of each pair of features.
+
+    Args:
+        a, b: (B, D) features, any length.
+        distance: 'normalized': squared Euclidean distance of the unit features, summed over D, in [0, 4];
+            'l2': the same of the raw features, from 0 up; 'cosine': 1 - cos, in [0, 2].
+
+    Returns:
+        (B,) distances; gradients reach both arguments.
+
+    Raises:
+        UserError: no such distance.
+        ValueError: the shapes differ or are not (B, D).
+    """
+    check_distance(distance)
+    if a.ndim != 2 or a.shape != b.shape:
+        raise ValueError(f'expected two (B, D) features of one shape, got {tuple(a.shape)} and {tuple(b.shape)}.')
+    if distance == 'l2':
+        return (a - b).square().sum(1)
+    a, b = functional.normalize(a, dim=1), functional.normalize(b, dim=1)
+    if distance == 'cosine':
+        return 1 - (a * b).sum(1)
+    return (a - b).square().sum(1)  # eq (4)
+
+
+def check_distance(distance: str) -> None:
+    """Refuse a name that is no distance.
+
+    Raises:
+        UserError: with the nearest valid name.
+    """
+    if distance not in DISTANCES:
+        raise UserError(f"distance: expected one of {', '.join(DISTANCES)}, got '{distance}'; "
+                        f'{nearest(str(distance), DISTANCES)}')
