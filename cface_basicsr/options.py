@@ -59,7 +59,9 @@ def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `changes` laid over it, section by section; a change to null removes the key.
+    """`base` with `changes` laid over it, section by section.
+
+    A change to null removes the key. A section of another `type` replaces the old one: its keys belong to that type.
 
     >>> merge({'train': {'lr': 1, 'gan': {}}}, {'train': {'gan': None, 'lr': 2}})
     {'train': {'lr': 2}}
@@ -68,23 +70,27 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     for key, value in changes.items():
         if value is None:
             merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+        elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and _same_type(value, merged[key]):
             merged[key] = merge(merged[key], value)
         else:
             merged[key] = value
     return merged
 
 
+def _same_type(changes: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    return changes.get('type', base.get('type')) == base.get('type')
+
+
 # ------------------------------------------------------------------------------------------------------- the sections
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     """A section of an option file: unknown keys are refused."""
 
     model_config = ConfigDict(extra='forbid', arbitrary_types_allowed=True)
 
 
-class Schedule(_Section):
+class Schedule(Section):
     """How a learning rate falls. `epoch`: times gamma each epoch; `steps`: times gamma at each milestone."""
 
     type: Literal['epoch', 'steps', 'constant'] = 'constant'
@@ -104,7 +110,7 @@ class Schedule(_Section):
         return 1.0
 
 
-class Optimizer(_Section):
+class Optimizer(Section):
     """An optimizer, with a schedule of its own."""
 
     type: Literal['Adam', 'AdamW', 'SGD', 'RMSprop'] = 'Adam'
@@ -120,7 +126,7 @@ class Optimizer(_Section):
         return self.model_dump(exclude={'type', 'schedule', 'lr'}, exclude_none=True)
 
 
-class _Length(_Section):
+class _Length(Section):
     """How long a training runs: iterations, or epochs of the true data set; one of the two."""
 
     total_iter: int | None = Field(default=None, ge=1)
@@ -172,7 +178,7 @@ def _refuse_unknown(keys: Iterable[str], valid: set[str], section: str) -> None:
             raise UserError(f"option '{section}{key}' is unknown; {nearest(str(key), valid)}")
 
 
-def open_section(model: type[_Section], values: Any, section: str) -> Any:
+def open_section(model: type[Section], values: Any, section: str) -> Any:
     """A section as its typed view.
 
     Raises:
@@ -184,7 +190,7 @@ def open_section(model: type[_Section], values: Any, section: str) -> Any:
         raise UserError(_explain(error.errors()[0], model, section)) from error
 
 
-def _explain(problem: Mapping[str, Any], model: type[_Section], section: str) -> str:
+def _explain(problem: Mapping[str, Any], model: type[Section], section: str) -> str:
     place = [str(part) for part in problem['loc']]
     name = '.'.join([section, *place])
     if problem['type'] == 'extra_forbidden':
@@ -351,6 +357,9 @@ def _check_parts(opt: Mapping[str, Any]) -> None:
         for part in parts if train.get(loss) else ():
             if not (opt.get(part) or train.get(part)):
                 raise UserError(f"option 'train.{loss}' needs '{part}', which is missing.")
+    if train.get('cface_opt') and not (opt['path'].get('pretrain_network_r') or 'file' in opt['network_r']):
+        raise UserError("option 'path.pretrain_network_r' is missing: L_CF needs a trained recognizer (stage 0), "
+                        'a random one knows no faces.')
     if opt['model_type'] == 'RecognitionModel' and opt.get('val'):
         raise UserError("option 'val': RecognitionModel has no validation of its own; measure with "
                         '`cface evaluate pairs` on identities that it was not trained on.')

@@ -1,0 +1,244 @@
+"""Recipes: a chain of steps in one file, on top of the stage option files.
+
+A recipe names stage option files and what differs from them; nothing of a stage is said twice. A step is one of
+
+    options: FILE     a training by BasicSR, with `set:` (changes to the file) and `weights:` (who hands over what)
+    index: WHO        the compare index of a recognizer
+    generate: STEP    stage 2: the training set super-resolved by that step's generator
+
+and refers to earlier steps by name, or to a weights file by its path.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.options import Section, count_images, merge, open_section, read_option_file
+
+
+class Step(Section):
+    """One step of a recipe; exactly one of `options`, `index`, `generate` is given."""
+
+    options: str | None = None
+    index: str | None = None
+    generate: str | None = None
+    k: int = 5
+    set: dict[str, Any] = Field(default_factory=dict)
+    weights: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """'options', 'index' or 'generate'."""
+        return next(name for name in ('options', 'index', 'generate') if getattr(self, name) is not None)
+
+
+class Report(Section):
+    """What is measured when the steps are done.
+
+    Attributes:
+        rows: the table's title of a system -> the step that trained its generator.
+        recognizers: name -> step or weights file; `loss` is the one of the loss, the others never met it.
+        domains: title -> {generator: STEP, recognizer: STEP or file}, for the mean distances of section 3.4.
+        pairs_per_fold: pairs of each of the ten folds.
+        faces: how many faces the picture shows.
+    """
+
+    rows: dict[str, str] = Field(default_factory=dict)
+    recognizers: dict[str, str] = Field(default_factory=dict)
+    domains: dict[str, dict[str, str]] = Field(default_factory=dict)
+    pairs_per_fold: int = 300
+    faces: int = 6
+    notes: list[str] = Field(default_factory=list)
+
+
+class RecipeFile(Section):
+    """The recipe as it stands in its file."""
+
+    name: str
+    scale: int
+    data: str
+    out: str | None = None
+    common: dict[str, Any] = Field(default_factory=dict)
+    steps: dict[str, Step]
+    report: Report | None = None
+
+
+def _fill(value: Any, variables: Mapping[str, str]) -> Any:
+    """Replace strings `$name` by the value of a variable, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _fill(item, variables) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, variables) for item in value]
+    if isinstance(value, str) and value.startswith('$'):
+        if value[1:] not in variables:
+            raise UserError(f"the recipe needs a value for '{value}'; {nearest(value[1:], variables)}")
+        return variables[value[1:]]
+    return value
+
+
+class Recipe:
+    """A recipe with its folders: composes the options of each training step."""
+
+    def __init__(self, file: RecipeFile, folder: Path, data: Path | None = None, out: Path | None = None) -> None:
+        """
+        Args:
+            file: the recipe.
+            folder: where its stage option files are relative to.
+            data: the folder that `cface prepare` made, instead of the recipe's.
+            out: the run folder, instead of the recipe's.
+        """
+        self.file = file
+        self.folder = folder
+        self.data = Path(data or file.data)
+        self.out = Path(out or file.out or Path('experiments') / file.name)
+        self._check()
+
+    @classmethod
+    def read(cls, path: str | Path, data: Path | None = None, out: Path | None = None,
+             variables: Mapping[str, str] | None = None) -> 'Recipe':
+        """Read a recipe file.
+
+        Raises:
+            UserError: unknown keys, steps that do not exist, a variable without a value.
+        """
+        content = _fill(read_option_file(path), variables or {})
+        content.pop('plugin', None)
+        return cls(open_section(RecipeFile, content, 'recipe'), Path(path).parent, data, out)
+
+    # ----------------------------------------------------------------------------------------------------- references
+
+    def _check(self) -> None:
+        seen: set[str] = set()
+        for name, step in self.file.steps.items():
+            given = [kind for kind in ('options', 'index', 'generate') if getattr(step, kind) is not None]
+            if len(given) != 1:
+                raise UserError(f"recipe step '{name}': expected one of options, index, generate; "
+                                f"got {', '.join(given) or 'none'}.")
+            for who in [*step.weights.values(), *filter(None, (step.index, step.generate))]:
+                self._check_reference(who, seen, f"step '{name}'")
+            seen.add(name)
+        report = self.file.report or Report()
+        domains = [who for pair in report.domains.values() for who in pair.values()]
+        for who in [*report.rows.values(), *report.recognizers.values(), *domains]:
+            self._check_reference(who, seen, 'report')
+
+    @staticmethod
+    def _check_reference(who: str, seen: set[str], where: str) -> None:
+        if who not in seen and not _is_file(who):
+            raise UserError(f"recipe, {where}: '{who}' is no earlier step; {nearest(who, seen)}")
+
+    def weights_of(self, who: str, label: str) -> Path:
+        """The file that a step (`net_<label>_latest.pth`) or a path names."""
+        return self.out / who / 'models' / f'net_{label}_latest.pth' if who in self.file.steps else Path(who)
+
+    @property
+    def train_folder(self) -> Path:
+        """The identities trained on: `train/` of a folder made with --holdout, or the folder itself."""
+        return self.data / 'train' if (self.data / 'train').is_dir() else self.data
+
+    @property
+    def test_folder(self) -> Path:
+        """The identities held out."""
+        return self.data / 'test'
+
+    def _steps_of(self, kind: str) -> Iterator[tuple[str, Step]]:
+        return ((name, step) for name, step in self.file.steps.items() if step.kind == kind)
+
+    # -------------------------------------------------------------------------------------------- options of a training
+
+    def compose(self, name: str) -> dict[str, Any]:
+        """The full options of a training step, as BasicSR's own command would read them."""
+        step = self.file.steps[name]
+        base = read_option_file(self.folder / step.options)
+        common = {key: value for key, value in self.file.common.items()
+                  if not key.startswith('network_') or key in base}
+        opt = merge(merge(base, common), step.set)
+        opt['name'] = name
+        opt['path'] = {'experiments_root': str(self.out.absolute())} | {
+            f'pretrain_{network}': str(self.weights_of(who, network[-1]).absolute())
+            for network, who in step.weights.items()}
+        self._set_scale(opt)
+        opt['datasets'] = {phase: self._place(values) for phase, values in opt['datasets'].items()}
+        return opt
+
+    def _set_scale(self, opt: dict[str, Any]) -> None:
+        if 'network_g' in opt:
+            opt['scale'] = self.file.scale
+            opt['network_g'] = opt['network_g'] | {'scale': self.file.scale}
+
+    def _place(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
+        """A data set section with its stores in this recipe's data folder."""
+        keys = {key for key in ('dataroot_gt', 'dataroot_lq', 'compare_index') if dataset.get(key)}
+        return dict(dataset) | {key: self._place_path(dataset[key]) for key in keys}
+
+    def _place_path(self, path: str | list[str]) -> Any:
+        if isinstance(path, list):
+            return [self._place_path(item) for item in path]
+        folder = self.test_folder if Path(path).parent.name == 'test' else self.train_folder
+        name = Path(path).name
+        if name.startswith('lr_x'):
+            return str((folder / f'lr_x{self.file.scale}.lmdb').absolute())
+        if name.startswith('sr_x'):
+            return str(self.generated_store().absolute())
+        if name == 'index':
+            return str(self.index_folder().absolute())
+        return str((folder / name).absolute())
+
+    def generated_store(self, generator: str | None = None) -> Path:
+        """Where stage 2 writes D_SR: beside hr.lmdb, named after the generator's weights."""
+        from cface_basicsr.checkpoints import file_hash
+        step = generator or next((step.generate for _, step in self._steps_of('generate')), None)
+        if step is None:
+            raise UserError("the recipe has no 'generate' step, but a training step reads D_SR.")
+        weights = self.weights_of(step, 'g')
+        mark = file_hash(weights) if weights.is_file() else f'of_{step}'
+        return self.train_folder / f'sr_x{self.file.scale}_{mark}.lmdb'
+
+    def index_folder(self, recognizer: str | None = None) -> Path:
+        """Where the compare index of a recognizer lies."""
+        from cface_basicsr.checkpoints import file_hash
+        who = recognizer or next((step.index for _, step in self._steps_of('index')), None)
+        if who is None:
+            return self.train_folder / 'index'
+        weights = self.weights_of(who, 'r')
+        return self.train_folder / 'index' / (file_hash(weights) if weights.is_file() else f'of_{who}')
+
+    # --------------------------------------------------------------------------------------------------------- budgets
+
+    def images(self, name: str) -> int:
+        """How many images have gone through a step's generator, with those of the steps it starts from."""
+        if name not in self.file.steps:
+            return 0
+        before = self.file.steps[name].weights.get('network_g')
+        opt = self.compose(name)
+        if 'network_g' not in opt:
+            return 0
+        return iterations(opt) * opt['datasets']['train']['batch_size'] + (self.images(before) if before else 0)
+
+    def recognizer_images(self, name: str) -> int:
+        """How many images have gone through a step's recognizer to train it, with those of the steps before."""
+        if name not in self.file.steps or self.file.steps[name].kind != 'options':
+            return 0
+        before = self.file.steps[name].weights.get('network_r')
+        opt = self.compose(name)
+        if not opt['train'].get('recognition_opt'):
+            return 0
+        batch = opt['datasets']['train']['batch_size'] * (2 if 'network_g' in opt else 1)  # stage 4 sees SR and HR
+        return iterations(opt) * batch + (self.recognizer_images(before) if before else 0)
+
+
+def iterations(opt: Mapping[str, Any]) -> int:
+    """How many steps a training of composed options takes."""
+    train, data = opt['train'], opt['datasets']['train']
+    if 'total_iter' in train:
+        return train['total_iter']
+    images = count_images(data)
+    return train['total_epoch'] * math.floor((images or 0) / data['batch_size'])
+
+
+def _is_file(who: str) -> bool:
+    return Path(who).suffix in ('.pth', '.onnx')

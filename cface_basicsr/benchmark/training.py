@@ -1,0 +1,126 @@
+"""One training by BasicSR in a process of its own, watched through its log.
+
+Without a launcher the process is forked from a server that has imported torch and BasicSR once and computed nothing,
+so a chain of short steps does not pay five seconds of imports for each. Several processes run under torchrun.
+"""
+
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cface_basicsr.errors import UserError
+
+_PROGRESS = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+),.*?\)\] (?:\[eta:.*?\] )?(.*)')
+
+Progress = Callable[[int, str], None]
+"""Called with the iteration reached and the losses as text."""
+
+
+def run_training(options: Path, log: Path, progress: Progress, processes: int = 1) -> None:
+    """Run `python -m cface_basicsr.train -opt OPTIONS --auto_resume` to its end.
+
+    Args:
+        options: a complete option file.
+        log: where everything goes that the training prints.
+        progress: told whenever the log shows a new iteration.
+        processes: more than one trains by DDP, under torchrun.
+
+    Raises:
+        UserError: the training failed; with its last lines and the log's path.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text('')
+    process = _start_forked(options, log) if processes == 1 else _start_torchrun(options, log, processes)
+    try:
+        _watch(process, log, progress)
+    finally:
+        process.terminate()
+    if process.code() != 0:
+        raise UserError(f"training of '{options}' failed (exit code {process.code()}): {_last_words(log)}\nLog: {log}")
+
+
+class _Forked:
+    """A forked training, with the few calls that are asked of a process."""
+
+    def __init__(self, process: multiprocessing.Process) -> None:
+        self._process = process
+
+    def running(self) -> bool:
+        return self._process.is_alive()
+
+    def code(self) -> int | None:
+        self._process.join()
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        if self._process.is_alive():
+            self._process.terminate()
+
+
+class _Launched:
+    """A training under torchrun, with the same calls."""
+
+    def __init__(self, process: subprocess.Popen) -> None:
+        self._process = process
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def code(self) -> int | None:
+        return self._process.wait()
+
+    def terminate(self) -> None:
+        if self.running():
+            self._process.terminate()
+
+
+def _start_forked(options: Path, log: Path) -> _Forked:
+    kind = 'forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn'
+    context = multiprocessing.get_context(kind)
+    if kind == 'forkserver':
+        context.set_forkserver_preload(['cface_basicsr.train'])
+    process = context.Process(target=_train, args=(str(options), str(log), os.getcwd()))
+    process.start()
+    return _Forked(process)
+
+
+def _start_torchrun(options: Path, log: Path, processes: int) -> _Launched:
+    command = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}', '--master_port=0',
+               '-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume', '--launcher', 'pytorch']
+    return _Launched(subprocess.Popen(command, stdout=open(log, 'a'), stderr=subprocess.STDOUT))
+
+
+def _train(options: str, log: str, folder: str) -> None:
+    """The body of a forked training: its output goes to the log, its exit code says how it ended."""
+    os.chdir(folder)
+    with open(log, 'a') as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ['cface_basicsr.train', '-opt', options, '--auto_resume']
+    from cface_basicsr.train import main
+    main()
+
+
+def _watch(process: _Forked | _Launched, log: Path, progress: Progress, pause: float = 0.2) -> None:
+    with open(log, errors='replace') as file:
+        while True:
+            alive = process.running()
+            for line in file:
+                found = _PROGRESS.search(line)
+                if found:
+                    progress(int(found[1].replace(',', '')), found[2].strip())
+            if not alive:
+                return
+            time.sleep(pause)
+
+
+def _last_words(log: Path) -> str:
+    """The line of a log that says what went wrong: the error's own, else the last one."""
+    lines = [line.strip() for line in log.read_text(errors='replace').splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r'(cface: |\w*(Error|Exception)\b)', line)]
+    return (errors or lines or ['it printed nothing'])[-1][:400]

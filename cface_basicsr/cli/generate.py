@@ -1,0 +1,34 @@
+"""`cface generate`: stage 2, a whole store of LR faces super-resolved into D_SR."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    data: Annotated[Path, typer.Argument(help='Folder made by `cface prepare`, with its lr_x<scale>.lmdb.')],
+    weights: Annotated[Path, typer.Option(help='Generator file; it says by itself which network and scale it is.')],
+    out: Annotated[Path | None, typer.Option(help='The store; default: DATA/sr_x<scale>_<hash>.lmdb.')] = None,
+    batch_size: Annotated[int, typer.Option(help='Images at a time.')] = 64,
+) -> None:
+    """Super-resolve the whole training set (stage 2); a killed run continues.
+
+    \b
+    Example:
+      cface generate datasets/casia/train --weights experiments/cface_x8/stage1/models/net_g_latest.pth
+    """
+    from cface_basicsr.benchmark.steps import device
+    from cface_basicsr.checkpoints import build_network_from_file, file_hash, network_options
+    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.data.super_resolved_store import write_super_resolved_store
+    scale = network_options(weights)['scale']
+    store = out or data / f'sr_x{scale}_{file_hash(weights)}.lmdb'
+    manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}
+    with ShowSteps(1) as show:
+        show.start('generate', 0)
+        write_super_resolved_store(
+            build_network_from_file(weights).to(device()), data / f'lr_x{scale}.lmdb', store, batch_size=batch_size,
+            device=device(), manifest=manifest, progress=lambda done, total: show.advance(done))
+        show.end('generate', str(store))
+    typer.echo(store)

@@ -1,0 +1,59 @@
+"""`cface train`: all stages of a recipe, with the hand-over from one to the next."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    recipe: Annotated[Path, typer.Argument(help='A recipe (options/cface_x8.yml), or one stage option file.')],
+    data: Annotated[Path | None, typer.Option(help='Folder made by `cface prepare`, instead of the recipe\'s.')] = None,
+    out: Annotated[Path | None, typer.Option(help='Run folder, instead of the recipe\'s.')] = None,
+    processes: Annotated[int, typer.Option('--nproc', help='Training processes (one a GPU), under torchrun.')] = 1,
+    values: Annotated[list[str] | None, typer.Option('--value', help='NAME=VALUE for a `$NAME` of the recipe.')] = None,
+    json_: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+) -> None:
+    """Train all stages of a recipe, hand weights over, measure at the end.
+
+    Finished steps are skipped; after a kill the same command continues, in mid-epoch.
+
+    \b
+    Example:
+      cface prepare --layout casia CASIA-WebFace --out datasets/casia --scale 2 4 8 --holdout 575 --seed 0
+      cface train options/cface_x8.yml
+    """
+    from cface_basicsr.errors import UserError
+    from cface_basicsr.options import read_option_file
+    variables = dict(value.split('=', 1) for value in values or () if '=' in value)
+    if len(variables) != len(values or ()):
+        raise UserError('--value: expected NAME=VALUE.')
+    if 'steps' not in read_option_file(recipe):
+        return _train_one(recipe, processes)
+    return train_recipe(recipe, data, out, variables, processes, json_)
+
+
+def _train_one(options: Path, processes: int) -> None:
+    """A stage option file alone: the same as `python -m cface_basicsr.train -opt FILE --auto_resume`."""
+    import subprocess
+    import sys
+    launcher = ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}'] if processes > 1 else []
+    tail = ['--launcher', 'pytorch'] if processes > 1 else []
+    command = [sys.executable, *launcher, '-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume', *tail]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dict[str, str], processes: int,
+                 json_: bool) -> None:
+    """Run a recipe's steps and its report, with progress."""
+    from cface_basicsr.benchmark.recipe import Recipe
+    from cface_basicsr.benchmark.report import write_report
+    from cface_basicsr.benchmark.steps import run_steps
+    from cface_basicsr.cli.show import ShowSteps
+    recipe = Recipe.read(path, data, out, variables)
+    with ShowSteps(len(recipe.file.steps) + bool(recipe.file.report)) as show:
+        run_steps(recipe, show, processes)
+        report = write_report(recipe, show) if recipe.file.report else None
+    if report:
+        typer.echo(report.as_json() if json_ else report.as_text())
+    typer.echo(f'Trained networks: {recipe.out}/<step>/models/net_*_latest.pth', err=True)
