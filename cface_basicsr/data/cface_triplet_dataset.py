@@ -1,0 +1,96 @@
+"""Training data of C-Face: an LR face, its HR face, and a compare image C of the same person (section 3.3)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from basicsr.utils.registry import DATASET_REGISTRY
+from torch.utils.data import Dataset
+
+from cface_basicsr.data.compare_index import load_compare_index
+from cface_basicsr.data.dataset_options import TripletOptions, labelled_keys, read_options, same_scale
+from cface_basicsr.data.epoch_index import draw
+from cface_basicsr.data.identity_rows import IdentityRows
+from cface_basicsr.data.image_tensor import image_tensor
+from cface_basicsr.data.store import FaceStore
+from cface_basicsr.errors import UserError
+
+
+@DATASET_REGISTRY.register()
+class CFaceTripletDataset(Dataset):
+    """LR face, HR face and compare face.
+
+    The compare image is drawn anew each time: `nearest`: from the k most similar images of the identity; `random`:
+    from all its other images; `none`: no compare image. What is drawn depends on (seed, epoch, repeat, index) alone.
+    One coin mirrors all three images.
+
+    An item is a dictionary:
+        lq, gt, compare: float32 RGB (3, H, W) in [0, 1]. Without a compare image, `compare` is `gt`.
+        has_compare: bool tensor, False where there is no compare image (the second term of L_CF is masked there).
+        label: int. index: row in identities.csv. flip: whether the images are mirrored (then row 1 of the features).
+        lq_path, gt_path, compare_path: keys.
+    """
+
+    OPTIONS = frozenset(TripletOptions.model_fields)
+    """Keys of the option section."""
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        """
+        Args:
+            opt: see `TripletOptions`. dataroot_gt, dataroot_lq: LMDB stores. identities: default beside dataroot_gt.
+                compare_index: the folder of one index, or `index/` when it holds only one; default beside dataroot_gt.
+
+        Raises:
+            UserError: an option, a store or the index does not fit.
+        """
+        self.opt = opt
+        options: TripletOptions = read_options(TripletOptions, opt)
+        self.hr, self.lr = FaceStore(options.dataroot_gt), FaceStore(options.dataroot_lq)
+        self.keys, self.labels = labelled_keys([self.hr, self.lr], options.identities)
+        same_scale(self.hr, self.lr, options.scale)
+        self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
+        self._neighbours: np.ndarray | None = None
+        self._people: IdentityRows | None = None
+        if options.compare_mode == 'nearest':
+            self._neighbours = self._read_index(options)
+        elif options.compare_mode == 'random':
+            self._people = IdentityRows(self.labels)
+
+    def _read_index(self, options: TripletOptions) -> np.ndarray:
+        folder = options.compare_index or self.hr.path.absolute().parent / 'index'
+        stored = load_compare_index(folder, self.keys, self.labels)
+        if options.k > stored.shape[1]:
+            raise UserError(f"option 'k' is {options.k}, but the index '{folder}' holds {stored.shape[1]} neighbours.\n"
+                            f'Make a larger one: `cface index DIR --recognizer FILE --k {options.k}`.')
+        return stored[:, :options.k]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        coin, number = draw(self.seed, index)
+        row, mirror = int(index), coin and self.use_hflip
+        other = self._compare_row(row, number)
+        gt = image_tensor(self.hr.image(self.keys[row]), mirror)
+        return {
+            'lq': image_tensor(self.lr.image(self.keys[row]), mirror),
+            'gt': gt,
+            'compare': gt if other is None else image_tensor(self.hr.image(self.keys[other]), mirror),
+            'has_compare': torch.tensor(other is not None),
+            'label': int(self.labels[row]),
+            'index': row,
+            'flip': mirror,
+            'lq_path': self.keys[row],
+            'gt_path': self.keys[row],
+            'compare_path': self.keys[row if other is None else other],
+        }
+
+    def _compare_row(self, row: int, number: int) -> int | None:
+        """The row of the compare image, drawn by `number`; None where the identity has no other image."""
+        if self._people is not None:
+            return self._people.other(row, number)
+        if self._neighbours is None:
+            return None
+        nearest = self._neighbours[row]
+        count = int((nearest >= 0).sum())
+        return int(nearest[number % count]) if count else None

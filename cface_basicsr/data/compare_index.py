@@ -1,0 +1,165 @@
+"""The compare index (section 3.3): for each face, the most similar other faces of the same person.
+
+Similarity is the normalized distance of eq. (4) between features of a recognizer. An index is a folder of its own,
+`index/<recognizer hash>/`: features.npy (N, 2, D) float16 of unit length, phi(HR) and phi(mirrored HR);
+compare_k<k>.npy (N, k) int32; manifest.json. Rows are those of identities.csv.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cface_basicsr.data.identity_rows import IdentityRows
+from cface_basicsr.errors import UserError
+
+INDEX_COMMAND = '`cface index DIR --recognizer FILE --k 5`'
+_ROWS_AT_ONCE = 1024
+
+
+def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
+    """The k most similar rows of the same identity for each row.
+
+    Works identity by identity, so time is linear in their number, and memory is that of one identity: `features` may
+    be a memory-mapped file larger than memory.
+
+    Args:
+        features: (N, D) floats of any length and precision; they are scaled to unit length.
+        labels: (N,) ints, in any order.
+        k: how many.
+
+    Returns:
+        (N, k) int32 rows: the smallest normalized distance first, equal ones by row, self excluded; -1 where the
+        identity has too few images.
+    """
+    if k < 1:
+        raise ValueError(f'expected k >= 1, got {k}.')
+    if features.ndim != 2 or len(features) != len(labels):
+        raise ValueError(f'expected features (N, D) and labels (N,), got {features.shape} and {np.shape(labels)}.')
+    index = np.full((len(labels), k), -1, np.int32)
+    for rows in IdentityRows(labels):
+        unit = _unit(features[rows])
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            block = slice(start, start + _ROWS_AT_ONCE)
+            nearest = _nearest(unit[block], unit, start, k)
+            index[rows[block], :nearest.shape[1]] = rows[nearest]
+    return index
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    features = features.astype(np.float64)
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.divide(features, length, out=np.zeros_like(features), where=length > 0)
+
+
+def _nearest(queries: np.ndarray, unit: np.ndarray, start: int, k: int) -> np.ndarray:
+    """Places of the k nearest of `unit` (M, D) for queries (B, D) = unit[start:start+B]; (B, min(k, M - 1))."""
+    # eq. (4) on unit vectors is 2 - 2 cos. Rounding lets equal images tie, whatever the order of the sums in BLAS.
+    distance = np.round(2 - 2 * (queries @ unit.T), 9)
+    distance[np.arange(len(queries)), start + np.arange(len(queries))] = np.inf
+    return np.argsort(distance, axis=1, kind='stable')[:, :min(k, len(unit) - 1)]
+
+
+def keys_sha256(keys: Sequence[str]) -> str:
+    """SHA-256 of the keys, one a line: which data set an index belongs to."""
+    return hashlib.sha256('\n'.join(keys).encode('ascii')).hexdigest()
+
+
+def find_index(folder: str | Path, recognizer_hash: str | None = None) -> Path:
+    """The folder of one index.
+
+    Args:
+        folder: that folder itself, or the `index/` that holds it.
+        recognizer_hash: which one; None: the only one.
+
+    Raises:
+        UserError: there is none, it is another recognizer's, or there are several and none was named.
+    """
+    folder = Path(folder)
+    if (folder / 'manifest.json').is_file():
+        found = {folder.name: folder}
+    else:
+        found = {path.parent.name: path.parent for path in sorted(folder.glob('*/manifest.json'))
+                 if not path.parent.name.startswith('.')}
+    names = ', '.join(found)
+    if recognizer_hash is not None:
+        if recognizer_hash not in found:
+            raise UserError(f"'{folder}' holds no compare index of recognizer {recognizer_hash}"
+                            f" (found: {names or 'none'}).\nMake it with {INDEX_COMMAND}.")
+        return found[recognizer_hash]
+    if not found:
+        raise UserError(f"compare index '{folder}' is missing. Expected index/<recognizer hash>/ with features.npy and "
+                        f'compare_k5.npy.\nMake it with {INDEX_COMMAND}.')
+    if len(found) > 1:
+        raise UserError(f"'{folder}' holds {len(found)} compare indexes: {names}.\n"
+                        "Name one of these folders in the option 'compare_index'.")
+    return next(iter(found.values()))
+
+
+def read_index_manifest(folder: Path) -> dict[str, Any]:
+    """manifest.json of an index.
+
+    Raises:
+        UserError: it is cut off.
+    """
+    try:
+        return json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise _damaged(folder / 'manifest.json', 'JSON', str(error)) from error
+
+
+def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarray,
+                       recognizer_hash: str | None = None) -> np.ndarray:
+    """The stored neighbours (N, k) int32 of a data set.
+
+    Args:
+        folder, recognizer_hash: see `find_index`.
+        keys, labels: the data set's identities.csv; the index must have been made for the same.
+
+    Raises:
+        UserError: missing, cut off, of another recognizer, or of another data set.
+    """
+    folder = find_index(folder, recognizer_hash)
+    manifest = read_index_manifest(folder)
+    _same_data(folder, manifest, keys)
+    index = _load(folder / f'compare_k{manifest["k"]}.npy', (len(keys), manifest['k']), np.int32)
+    index = np.ascontiguousarray(index)
+    wrong = (index >= len(keys)) | ((index >= 0) & (labels[index] != labels[:, None]))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong.any(1))[0])
+        raise UserError(f"compare index '{folder}': row {row} ('{keys[row]}') names an image of another identity.\n"
+                        f'The labels changed since it was made. Delete it and make it with {INDEX_COMMAND}.')
+    return index
+
+
+def load_features(folder: str | Path, keys: Sequence[str], recognizer_hash: str | None = None) -> np.ndarray:
+    """The stored features (N, 2, D) float16 of a data set, memory-mapped; see `load_compare_index`."""
+    folder = find_index(folder, recognizer_hash)
+    manifest = read_index_manifest(folder)
+    _same_data(folder, manifest, keys)
+    return _load(folder / 'features.npy', (len(keys), 2, manifest['feature_length']), np.float16)
+
+
+def _same_data(folder: Path, manifest: dict[str, Any], keys: Sequence[str]) -> None:
+    if manifest['images'] != len(keys) or manifest['keys_sha256'] != keys_sha256(keys):
+        raise UserError(f"compare index '{folder}' was made for another data set: it has {manifest['images']} images, "
+                        f'this one {len(keys)}.\nMake it anew with {INDEX_COMMAND}.')
+
+
+def _load(path: Path, shape: tuple[int, ...], kind: type) -> np.ndarray:
+    expected = f'{np.dtype(kind).name} {shape}'
+    try:
+        array = np.load(path, mmap_mode='r')
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(path, expected, str(error)) from error
+    if array.shape != shape or array.dtype != kind:
+        raise _damaged(path, expected, f'{array.dtype} {array.shape}')
+    return array
+
+
+def _damaged(path: Path, expected: str, came: str) -> UserError:
+    return UserError(f"'{path}' is missing, damaged or cut off: expected {expected}, got: {came}.\n"
+                     f'Delete its folder and make it with {INDEX_COMMAND}.')

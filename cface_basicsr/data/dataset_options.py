@@ -1,0 +1,137 @@
+"""The options of the plugin's data sets as typed views, and what several of them check alike."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from cface_basicsr.data.store import FaceStore, read_identities
+from cface_basicsr.errors import UserError
+from cface_basicsr.options import Section, open_section
+
+
+class LoaderOptions(Section):
+    """Keys that BasicSR itself reads or writes in the section of a data set."""
+
+    name: str = ''
+    type: str = ''
+    phase: str = 'train'
+    scale: int | None = None
+    io_backend: dict[str, Any] = Field(default_factory=lambda: {'type': 'lmdb'})
+    filename_tmpl: str = '{}'
+    batch_size: int | None = Field(default=None, ge=1)
+    batch_size_per_gpu: int | None = Field(default=None, ge=1)
+    num_worker_per_gpu: int | None = Field(default=None, ge=0)
+    dataset_enlarge_ratio: int = Field(default=1, ge=1)
+    prefetch_mode: str | None = None
+    num_prefetch_queue: int = 1
+    pin_memory: bool = False
+    persistent_workers: bool = False
+    manual_seed: int | None = None
+    seed: int | None = None
+
+    def draw_seed(self) -> int:
+        """The seed of all random choices: `seed`, else `manual_seed`, else 0."""
+        return next((seed for seed in (self.seed, self.manual_seed) if seed is not None), 0)
+
+
+class TripletOptions(LoaderOptions):
+    """Options of CFaceTripletDataset."""
+
+    dataroot_gt: str
+    dataroot_lq: str
+    identities: str | None = None
+    compare_index: str | None = None
+    compare_mode: Literal['nearest', 'random', 'none'] = 'nearest'
+    k: int = Field(default=3, ge=1)
+    use_hflip: bool = False
+
+
+class LabelledOptions(LoaderOptions):
+    """Options of LabelledFaceDataset."""
+
+    dataroot_gt: str | list[str]
+    identities: str | None = None
+    use_hflip: bool = False
+
+    def roots(self) -> list[str]:
+        """The stores, one or several."""
+        if not self.dataroot_gt:
+            raise UserError("option 'dataroot_gt' is empty: expected one LMDB store or a list of them.")
+        return [self.dataroot_gt] if isinstance(self.dataroot_gt, str) else self.dataroot_gt
+
+
+class PairOptions(LoaderOptions):
+    """Options of FacePairDataset."""
+
+    dataroot_gt: str
+    dataroot_lq: str
+    identities: str | None = None
+    num_images: int | None = Field(default=None, ge=1)
+
+
+class GenerateOptions(LoaderOptions):
+    """Options of CFaceGenerateDataset. `batch_size` is how many images go through the network at once."""
+
+    dataroot_lq: str
+    out: str
+
+
+def read_options(model: type[LoaderOptions], opt: dict[str, Any]) -> Any:
+    """The options of a data set.
+
+    Raises:
+        UserError: an unknown key (with the nearest valid one), a missing one, a wrong value, or files instead of LMDB.
+    """
+    options = open_section(model, opt, f"datasets.{opt.get('name') or opt.get('type') or 'dataset'}")
+    if options.io_backend.get('type') != 'lmdb':
+        raise UserError(f"option 'io_backend.type': expected lmdb, got {options.io_backend.get('type')!r}.\n"
+                        'Pack folders of images with `cface prepare` first.')
+    return options
+
+
+def labelled_keys(stores: Sequence[FaceStore], identities: str | None) -> tuple[list[str], np.ndarray]:
+    """The keys that all stores share, with their labels.
+
+    Args:
+        identities: identities.csv or its folder; None: the file beside the first store.
+
+    Returns:
+        (keys, labels): sorted keys, and an int64 array of the same length.
+
+    Raises:
+        UserError: the stores or the table do not hold the same keys; says both counts and one key.
+    """
+    table = identities or stores[0].path.absolute().parent / 'identities.csv'
+    keys, labels = read_identities(table)
+    for store in stores:
+        _same_keys(stores[0].keys, store.keys, stores[0].path, store.path)
+        store.keys = stores[0].keys  # one list in memory instead of one a store
+    _same_keys(stores[0].keys, keys, stores[0].path, Path(table))
+    return stores[0].keys, labels
+
+
+def _same_keys(a: list[str], b: list[str], a_name: Path, b_name: Path) -> None:
+    if a == b:
+        return
+    odd = min(set(a) ^ set(b), default=None)
+    where = "twice in one of them" if odd is None else f"only in '{a_name if odd in set(a) else b_name}'"
+    example = odd or next(key for key, other in zip(sorted(a), sorted(b), strict=False) if key != other)
+    raise UserError(f"'{a_name}' has {len(a)} images, '{b_name}' has {len(b)}: their keys differ.\n"
+                    f"Example: '{example}' is {where}. Take both from one run of `cface prepare`.")
+
+
+def same_scale(hr: FaceStore, lr: FaceStore, scale: int | None) -> None:
+    """Compare the size of the first image in both stores with the scale of the option file.
+
+    Raises:
+        UserError: HR is not `scale` times LR.
+    """
+    if scale is None or not hr.keys:
+        return
+    (h, w), (lr_h, lr_w) = hr.image(hr.keys[0]).shape[:2], lr.image(lr.keys[0]).shape[:2]
+    if (h, w) != (lr_h * scale, lr_w * scale):
+        raise UserError(f"option 'scale' is {scale}, but '{hr.path}' holds {h}x{w} images and '{lr.path}' "
+                        f'{lr_h}x{lr_w}.\nChoose the store that fits the scale (lr_x{scale}.lmdb).')

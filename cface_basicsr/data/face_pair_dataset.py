@@ -1,0 +1,68 @@
+"""Validation data: LR and HR faces with labels, in a fixed order, unchanged."""
+
+from typing import Any
+
+import numpy as np
+from basicsr.utils.registry import DATASET_REGISTRY
+from torch.utils.data import Dataset
+
+from cface_basicsr.data.dataset_options import PairOptions, labelled_keys, read_options, same_scale
+from cface_basicsr.data.image_tensor import image_tensor
+from cface_basicsr.data.store import FaceStore
+from cface_basicsr.errors import UserError
+
+
+@DATASET_REGISTRY.register()
+class FacePairDataset(Dataset):
+    """LR and HR faces with labels.
+
+    An item is a dictionary: lq, gt: float32 RGB (3, H, W) in [0, 1]; label: int; index: row in identities.csv;
+    gt_path: key; lq_path: '<identity>__<image>', because BasicSR names validation pictures by the last part alone.
+    """
+
+    OPTIONS = frozenset(PairOptions.model_fields)
+    """Keys of the option section."""
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        """
+        Args:
+            opt: see `PairOptions`. num_images: only so many images, spread evenly over the whole set.
+
+        Raises:
+            UserError: an option or a store does not fit, or two pictures would get one name.
+        """
+        self.opt = opt
+        options: PairOptions = read_options(PairOptions, opt)
+        self.hr, self.lr = FaceStore(options.dataroot_gt), FaceStore(options.dataroot_lq)
+        self.keys, self.labels = labelled_keys([self.hr, self.lr], options.identities)
+        same_scale(self.hr, self.lr, options.scale)
+        count = min(options.num_images or len(self.keys), len(self.keys))
+        self.rows = np.arange(count) * len(self.keys) // max(count, 1)
+        names = {picture_name(self.keys[row]) for row in self.rows}
+        if len(names) != count:
+            raise UserError(f"'{self.hr.path}': {count} images give only {len(names)} picture names, because '/' in a "
+                            "key becomes '__'.\nRename the identities that contain '__'.")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = int(self.rows[index])
+        key = self.keys[row]
+        return {
+            'lq': image_tensor(self.lr.image(key)),
+            'gt': image_tensor(self.hr.image(key)),
+            'label': int(self.labels[row]),
+            'index': row,
+            'lq_path': picture_name(key),
+            'gt_path': key,
+        }
+
+
+def picture_name(key: str) -> str:
+    """The file name of a validation picture without its ending.
+
+    >>> picture_name('0000045/001')
+    '0000045__001'
+    """
+    return key.replace('/', '__')

@@ -1,0 +1,53 @@
+"""Training data of CNN_R (stages 0 and 3): faces with labels, from one store or from D_HR and D_SR together."""
+
+from typing import Any
+
+from basicsr.utils.registry import DATASET_REGISTRY
+from torch.utils.data import Dataset
+
+from cface_basicsr.data.dataset_options import LabelledOptions, labelled_keys, read_options
+from cface_basicsr.data.epoch_index import draw
+from cface_basicsr.data.image_tensor import image_tensor
+from cface_basicsr.data.store import FaceStore
+
+
+@DATASET_REGISTRY.register()
+class LabelledFaceDataset(Dataset):
+    """Faces with labels; several stores with the same keys follow one another.
+
+    An item is a dictionary: gt: float32 RGB (3, H, W) in [0, 1]; label: int; domain: which store, from 0;
+    index: row in identities.csv; flip: whether it is mirrored; gt_path: key.
+    """
+
+    OPTIONS = frozenset(LabelledOptions.model_fields)
+    """Keys of the option section."""
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        """
+        Args:
+            opt: see `LabelledOptions`. dataroot_gt: one LMDB store or a list of them.
+
+        Raises:
+            UserError: an option is wrong, or the stores hold different keys.
+        """
+        self.opt = opt
+        options: LabelledOptions = read_options(LabelledOptions, opt)
+        self.stores = [FaceStore(root) for root in options.roots()]
+        self.keys, self.labels = labelled_keys(self.stores, options.identities)
+        self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
+
+    def __len__(self) -> int:
+        return len(self.keys) * len(self.stores)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        coin, _ = draw(self.seed, index)
+        domain, row = divmod(int(index), len(self.keys))
+        mirror, key = coin and self.use_hflip, self.keys[row]
+        return {
+            'gt': image_tensor(self.stores[domain].image(key), mirror),
+            'label': int(self.labels[row]),
+            'domain': domain,
+            'index': row,
+            'flip': mirror,
+            'gt_path': key,
+        }
