@@ -7,6 +7,8 @@ options with PyYAML's unsafe loader, which imports the module that the tag names
 import importlib
 import pkgutil
 
+from cface_basicsr import compat
+
 NAME = 'cface_basicsr'
 """What the `plugin:` line of an option file evaluates to: a plain string, so that options can be copied."""
 
@@ -23,3 +25,4 @@ def register() -> None:
 
 
 register()
+compat.apply()

@@ -1,0 +1,50 @@
+"""FID: SciPy 1.18 took away the argument that BasicSR passes to the matrix square root."""
+
+import functools
+import inspect
+import types
+import warnings
+from typing import Any
+
+import numpy as np
+
+from cface_basicsr.compat.row import Mending, Row, source
+
+
+def _square_root(matrix: np.ndarray, disp: bool = True) -> Any:
+    """scipy.linalg.sqrtm as it was before 1.18: with `disp=False` the pair (root, relative error)."""
+    from scipy import linalg
+    root = linalg.sqrtm(matrix)
+    if disp:
+        return root
+    return root, np.linalg.norm(root @ root - matrix, 'fro') / np.linalg.norm(matrix, 'fro')
+
+
+def _mend(mending: Mending) -> None:
+    from basicsr.metrics import fid
+    mending.replace(fid, 'linalg', types.SimpleNamespace(sqrtm=_square_root))
+
+
+@functools.cache
+def _argument_is_gone() -> bool:
+    """SciPy 1.17 warns, 1.18 refuses."""
+    from scipy import linalg
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        try:
+            linalg.sqrtm(np.eye(2), disp=False)
+        except (TypeError, DeprecationWarning):
+            return True
+    return 'disp' not in inspect.signature(linalg.sqrtm).parameters
+
+
+def _present() -> bool:
+    from basicsr.metrics import fid
+    return 'disp=False' in source(fid.calculate_fid) and _argument_is_gone()
+
+
+ROWS = (
+    Row(name='fid-square-root', where='metrics/fid.py calculate_fid', upstream='MONAI PR #9076 (the same call)',
+        symptom="TypeError: sqrtm() got an unexpected keyword argument 'disp' (SciPy >= 1.18)",
+        present=_present, apply=_mend),
+)

@@ -1,0 +1,36 @@
+"""Bad input ends a run of basicsr/train.py with one to three lines and exit code 2, as it ends `cface`."""
+
+import os
+import sys
+from types import TracebackType
+
+from cface_basicsr.compat.row import Mending, Row
+from cface_basicsr.errors import UserError
+
+
+def short_message(error: UserError) -> str:
+    """The message itself: what a loader's worker adds (its whole traceback) is cut off again."""
+    text = str(error)
+    if text.startswith(f'Caught {UserError.__name__} in '):
+        return text.rpartition(f'{UserError.__name__}: ')[2].strip()
+    return text
+
+
+def _mend(mending: Mending) -> None:
+    others = sys.excepthook
+
+    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, UserError):
+            return others(kind, error, trace)
+        rank = os.environ.get('RANK', '0')
+        print(f"cface: {'' if rank == '0' else f'[rank {rank}] '}{short_message(error)}", file=sys.stderr, flush=True)
+        raise SystemExit(2)
+
+    mending.replace(sys, 'excepthook', show)
+
+
+ROWS = (
+    Row(name='short-errors', where='basicsr/train.py', upstream='not reported',
+        symptom='a misspelt option or a missing file ends in a traceback of thirty lines',
+        present=lambda: True, apply=_mend),
+)

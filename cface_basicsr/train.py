@@ -1,0 +1,17 @@
+"""`python -m cface_basicsr.train -opt options/x.yml`: BasicSR's training, also where `import basicsr` fails today.
+
+Takes BasicSR's own arguments (also under torchrun and torch.distributed.launch) and writes below the working
+directory.
+"""
+
+import os
+
+from cface_basicsr.compat.before_import import prepare_import
+
+prepare_import()  # before the first import of BasicSR; spawned workers run this line too
+
+if __name__ == '__main__':
+    import basicsr.train
+
+    import cface_basicsr.register  # noqa: F401  registers the classes, mends BasicSR
+    basicsr.train.train_pipeline(os.getcwd())

@@ -1,0 +1,38 @@
+"""What every test may count on: one thread, seeded generators, no network."""
+
+import os
+import random
+import socket
+from collections.abc import Iterator
+
+os.environ.setdefault('OMP_NUM_THREADS', '1')  # also for the processes that tests start
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from cface_basicsr.compat.before_import import mend_functional_tensor  # noqa: E402
+
+mend_functional_tensor()
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Only connections within this machine."""
+    connect = socket.socket.connect
+
+    def connect_here(self: socket.socket, address: object) -> None:
+        here = not isinstance(address, tuple) or str(address[0]) in ('127.0.0.1', '::1', 'localhost')
+        assert here, f'a test must not use the network, but connects to {address}'
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, 'connect', connect_here)
+    yield
