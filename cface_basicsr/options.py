@@ -58,20 +58,20 @@ def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
     Path(path).write_text(f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}', encoding='utf-8')
 
 
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:
     """`base` with `changes` laid over it, section by section.
 
-    A change to null removes the key. A section of another `type` replaces the old one: its keys belong to that type.
+    A change to null removes the key (or stays as null, with `keep_null`). A section of another `type` replaces the old one: its keys belong to that type.
 
     >>> merge({'train': {'lr': 1, 'gan': {}}}, {'train': {'gan': None, 'lr': 2}})
     {'train': {'lr': 2}}
     """
     merged = dict(base)
     for key, value in changes.items():
-        if value is None:
+        if value is None and not keep_null:
             merged.pop(key, None)
         elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and _same_type(value, merged[key]):
-            merged[key] = merge(merged[key], value)
+            merged[key] = merge(merged[key], value, keep_null)
         else:
             merged[key] = value
     return merged

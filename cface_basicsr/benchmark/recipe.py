@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options import Section, count_images, merge, open_section, read_option_file
@@ -30,6 +30,11 @@ class Step(Section):
     set: dict[str, Any] = Field(default_factory=dict)
     weights: dict[str, str] = Field(default_factory=dict)
 
+    @field_validator('weights', mode='before')
+    @classmethod
+    def _drop_null(cls, weights: dict[str, str | None]) -> dict[str, str]:
+        return {network: who for network, who in weights.items() if who is not None}
+
     @property
     def kind(self) -> str:
         """'options', 'index' or 'generate'."""
@@ -42,6 +47,7 @@ class Report(Section):
     Attributes:
         rows: the table's title of a system -> the step that trained its generator.
         recognizers: name -> step or weights file; `loss` is the one of the loss, the others never met it.
+        also_after: steps after which a first report is made of the rows that are there.
         domains: title -> {generator: STEP, recognizer: STEP or file}, for the mean distances of section 3.4.
         pairs_per_fold: pairs of each of the ten folds.
         faces: how many faces the picture shows.
@@ -49,6 +55,7 @@ class Report(Section):
 
     rows: dict[str, str] = Field(default_factory=dict)
     recognizers: dict[str, str] = Field(default_factory=dict)
+    also_after: list[str] = Field(default_factory=list)
     domains: dict[str, dict[str, str]] = Field(default_factory=dict)
     pairs_per_fold: int = 300
     faces: int = 6
@@ -80,6 +87,18 @@ def _fill(value: Any, variables: Mapping[str, str]) -> Any:
     return value
 
 
+def _with_base(path: Path) -> dict[str, Any]:
+    """A recipe's file, laid over the one that its `base:` names. Nulls in a step stay: they remove keys of a stage."""
+    content = read_option_file(path)
+    content.pop('plugin', None)
+    base = content.pop('base', None)
+    if base is None:
+        return content
+    merged = merge(_with_base(path.parent / base), content, keep_null=True)
+    merged['steps'] = {name: step for name, step in merged['steps'].items() if step is not None}
+    return merged
+
+
 class Recipe:
     """A recipe with its folders: composes the options of each training step."""
 
@@ -105,8 +124,7 @@ class Recipe:
         Raises:
             UserError: unknown keys, steps that do not exist, a variable without a value.
         """
-        content = _fill(read_option_file(path), variables or {})
-        content.pop('plugin', None)
+        content = _fill(_with_base(Path(path)), variables or {})
         return cls(open_section(RecipeFile, content, 'recipe'), Path(path).parent, data, out)
 
     # ----------------------------------------------------------------------------------------------------- references
@@ -123,7 +141,7 @@ class Recipe:
             seen.add(name)
         report = self.file.report or Report()
         domains = [who for pair in report.domains.values() for who in pair.values()]
-        for who in [*report.rows.values(), *report.recognizers.values(), *domains]:
+        for who in [*report.also_after, *report.rows.values(), *report.recognizers.values(), *domains]:
             self._check_reference(who, seen, 'report')
 
     @staticmethod
@@ -154,9 +172,7 @@ class Recipe:
         """The full options of a training step, as BasicSR's own command would read them."""
         step = self.file.steps[name]
         base = read_option_file(self.folder / step.options)
-        common = {key: value for key, value in self.file.common.items()
-                  if not key.startswith('network_') or key in base}
-        opt = merge(merge(base, common), step.set)
+        opt = merge(merge(base, only_existing(self.file.common, base)), step.set)
         opt['name'] = name
         opt['path'] = {'experiments_root': str(self.out.absolute())} | {
             f'pretrain_{network}': str(self.weights_of(who, network[-1]).absolute())
@@ -229,6 +245,21 @@ class Recipe:
             return 0
         batch = opt['datasets']['train']['batch_size'] * (2 if 'network_g' in opt else 1)  # stage 4 sees SR and HR
         return iterations(opt) * batch + (self.recognizer_images(before) if before else 0)
+
+
+def only_existing(changes: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` without the sections that `base` does not have: a stage without network_d gets none.
+
+    >>> only_existing({'seed': 1, 'network_d': {'num_feat': 8}, 'train': {'lr': 2}}, {'train': {}})
+    {'seed': 1, 'train': {'lr': 2}}
+    """
+    kept = {}
+    for key, value in changes.items():
+        if not isinstance(value, Mapping):
+            kept[key] = value
+        elif isinstance(base.get(key), Mapping):
+            kept[key] = only_existing(value, base[key])
+    return kept
 
 
 def iterations(opt: Mapping[str, Any]) -> int:

@@ -32,8 +32,8 @@ class Show(Protocol):
         """A step is done, or was already."""
 
 
-def run_steps(recipe: Recipe, show: Show, processes: int = 1) -> None:
-    """Run all steps of a recipe into its run folder.
+def run_steps(recipe: Recipe, show: Show, processes: int = 1, after: Callable[[str], None] | None = None) -> None:
+    """Run all steps of a recipe into its run folder; `after` is called with the name of each one done.
 
     Raises:
         UserError: data missing, a step that failed, or a run folder made by other options.
@@ -45,6 +45,8 @@ def run_steps(recipe: Recipe, show: Show, processes: int = 1) -> None:
     with _only_one(recipe.out):
         for name, step in recipe.file.steps.items():
             run[step.kind](recipe, name, show, processes)
+            if after:
+                after(name)
 
 
 def _need_data(recipe: Recipe) -> None:

@@ -51,9 +51,14 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     from cface_basicsr.benchmark.steps import run_steps
     from cface_basicsr.cli.show import ShowSteps
     recipe = Recipe.read(path, data, out, variables)
-    with ShowSteps(len(recipe.file.steps) + bool(recipe.file.report)) as show:
-        run_steps(recipe, show, processes)
-        report = write_report(recipe, show) if recipe.file.report else None
-    if report:
-        typer.echo(report.as_json() if json_ else report.as_text())
+    report = recipe.file.report
+    reports = 1 + len(report.also_after) if report else 0
+    with ShowSteps(len(recipe.file.steps) + reports) as show:
+        def after(name: str) -> None:
+            if report and name in report.also_after:
+                show.console.print(write_report(recipe, show, after=name).as_markdown(), highlight=False, markup=False)
+        run_steps(recipe, show, processes, after)
+        result = write_report(recipe, show) if report else None
+    if result:
+        typer.echo(result.as_json() if json_ else result.as_text())
     typer.echo(f'Trained networks: {recipe.out}/<step>/models/net_*_latest.pth', err=True)

@@ -26,12 +26,12 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
     model.optimizer_r.zero_grad(set_to_none=True)
     with torch.set_grad_enabled(not head_only):
         features = recognizer_features(model.net_r, images, bare=model.get_bare_model(model.net_r))
+    head.step += 1  # the annealing of lambda counts from 1
     weight = model.net_c()  # (D, C); called through DDP, so that its gradient is averaged over the ranks
     losses = {'l_fr': model.cri_fr(features, weight, labels, head.step)}  # L_FR, eq. (3)
     model.refuse_infinite(losses, current_iter)
     losses['l_fr'].backward()
     model.optimizer_r.step()
-    head.step += 1
     losses['acc'] = _accuracy(features, weight, labels)
     return losses
 
