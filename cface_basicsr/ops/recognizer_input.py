@@ -10,7 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
+
+CHANNELS = ('rgb', 'bgr')
+TEMPLATES = ('center', 'arcface', 'sphereface')
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,9 @@ class RecognizerInput:
         mean, std: an 8-bit value v in [0, 255] is fed as (v - mean) / std.
         template: which crop the recognizer was made for: 'center' (square centre crop), 'arcface' (five landmarks
             of the 112x112 template) or 'sphereface' (of the 112x96 one). Compared with the data's manifest.
+
+    Raises:
+        UserError: an unknown channels or template, or a std that is not above 0.
     """
 
     height: int
@@ -33,8 +40,11 @@ class RecognizerInput:
     template: str = 'center'
 
     def __post_init__(self) -> None:
-        if self.channels not in ('rgb', 'bgr'):
-            raise ValueError(f"channels: expected 'rgb' or 'bgr', got {self.channels!r}.")
+        for name, value, valid in (('channels', self.channels, CHANNELS), ('template', self.template, TEMPLATES)):
+            if value not in valid:
+                raise UserError(f"{name} of a recognizer: expected one of {', '.join(valid)}, got {value!r}.")
+        if self.std <= 0:
+            raise UserError(f'std of a recognizer: expected a number above 0, got {self.std!r}.')
 
 
 def centre_crop_to_aspect(images: Tensor, height: int, width: int) -> Tensor:

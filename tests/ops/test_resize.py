@@ -1,0 +1,95 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from references import slow_bicubic
+from torch.nn import functional
+
+from cface_basicsr.ops.resize import bicubic_resize, bicubic_weights
+
+
+@pytest.fixture
+def face() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    smooth = np.add.outer(np.linspace(0, 1, 128), np.linspace(0, 1, 128)) / 2
+    return np.clip(smooth + 0.3 * rng.standard_normal((128, 128)), 0, 1).astype(np.float32)
+
+
+def resized(image: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    return bicubic_resize(torch.from_numpy(image)[None, None], size)[0, 0].numpy()
+
+
+@pytest.mark.parametrize('size', [16, 32, 64, 100, 256])
+def test_equals_pillow_bicubic(face, size):
+    expected = np.asarray(Image.fromarray(face, mode='F').resize((size, size), Image.BICUBIC))
+    np.testing.assert_allclose(resized(face, size), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('size', [16, 32, 64])
+def test_differs_from_opencv_cubic_on_reduction(face, size):
+    other = cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(resized(face, size) - other).mean() > 0.05
+
+
+@pytest.mark.parametrize('size', [(5, 3), (9, 20), (13, 7)])
+def test_equals_the_slow_literal_loop(face, size):
+    image = face[:13, :9].astype(np.float64)
+    np.testing.assert_allclose(resized(image, size), slow_bicubic.resize_image(image.tolist(), *size), atol=1e-12)
+
+
+@pytest.mark.parametrize('size', [(16, 16), (112, 96), (112, 112), (200, 50)])
+def test_equals_torch_antialiased_interpolation(face, size):
+    x = torch.from_numpy(face).double()[None, None]
+    expected = functional.interpolate(x, size=size, mode='bicubic', antialias=True)
+    torch.testing.assert_close(bicubic_resize(x, size), expected)
+
+
+def test_each_colour_and_each_image_is_resized_alone():
+    x = torch.rand(2, 3, 12, 10)
+    one = bicubic_resize(x[1:, 2:], (6, 20))
+    torch.testing.assert_close(bicubic_resize(x, (6, 20))[1:, 2:], one)
+
+
+def test_a_constant_image_stays_constant():
+    torch.testing.assert_close(bicubic_resize(torch.full((1, 1, 40, 30), 0.25), (7, 64)), torch.full((1, 1, 7, 64), 0.25))
+
+
+def test_the_same_size_is_returned_untouched():
+    x = torch.rand(1, 3, 8, 9)
+    assert bicubic_resize(x, (8, 9)) is x
+
+
+def test_overshoot_is_not_clamped():
+    step = torch.cat([torch.zeros(1, 1, 8, 4), torch.ones(1, 1, 8, 4)], 3)
+    assert bicubic_resize(step, 32).max() > 1.01
+
+
+@pytest.mark.parametrize('size', [(3, 4), (11, 9)])
+def test_the_gradient_is_right(size):
+    x = torch.rand(1, 2, 7, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: bicubic_resize(x, size), x)
+
+
+def test_weights_first_made_in_inference_mode_serve_training_later():
+    with torch.inference_mode():
+        bicubic_resize(torch.rand(1, 1, 37, 41), (19, 23))
+    x = torch.rand(1, 1, 37, 41, requires_grad=True)
+    bicubic_resize(x, (19, 23)).sum().backward()
+    assert x.grad.sum() > 0
+
+
+def test_autocast_does_not_lower_the_precision(face):
+    x = torch.from_numpy(face)[None, None]
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        inside = bicubic_resize(x, 32)
+    torch.testing.assert_close(inside, bicubic_resize(x, 32), rtol=0, atol=0)
+
+
+def test_weights_of_one_pixel_spread_it_everywhere():
+    assert bicubic_weights(1, 3).tolist() == [[1.0], [1.0], [1.0]]
+
+
+def test_integer_images_are_refused():
+    with pytest.raises(ValueError, match='float images, got .* torch.uint8'):
+        bicubic_resize(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), 4)
