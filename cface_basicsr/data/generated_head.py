@@ -1,0 +1,366 @@
+"""Paints a generated head flat on, as albedo, height and coverage; `generated_faces` turns, lights and shoots it.
+
+The canvas is SIZE x SIZE and spans [-SPAN, SPAN] face units both ways (see `generated_traits`). Shapes are implicit:
+a signed distance, positive inside, becomes a soft mask one image pixel wide, so nothing needs supersampling.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cface_basicsr.data.generated_traits import Identity, Shot, generator
+
+Array = NDArray[np.float32]
+SIZE = 256
+SPAN = 1.5
+EDGE = 0.02
+AXIS = ((np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE * 2 - 1) * np.float32(SPAN)
+U, V = AXIS[None, :], AXIS[:, None]
+DARK = np.array([0.012, 0.008, 0.006], np.float32)
+
+
+def _planes(colour: tuple[float, ...] | Array) -> Array:
+    """A colour (3,) as (3, 1, 1), ready to meet (3, m, n) planes."""
+    return np.asarray(colour, np.float32).reshape(3, 1, 1)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head, flat on: albedo (3, S, S) linear RGB, height (S, S) face units towards the camera, alpha (S, S),
+    gloss (S, S) in [0, 1]."""
+
+    albedo: Array
+    height: Array
+    alpha: Array
+    gloss: Array
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What no expression changes: the bare head, and the layers that go over brows and eyes."""
+
+    bare: Head
+    beard: Array
+    hair: Array
+    hair_colour: Array
+    glasses: Array
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A rectangle of the canvas: its slices, and u, v measured from its centre, with u mirrored by `side`."""
+
+    rows: slice
+    columns: slice
+    u: Array
+    v: Array
+
+    def blend(self, albedo: Array, mask: Array, colour: tuple[float, ...] | Array) -> None:
+        """Cover the albedo by a colour where the (m, n) mask is 1."""
+        part = albedo[:, self.rows, self.columns]
+        part += mask * (_planes(colour) - part)
+
+    def darken(self, albedo: Array, mask: Array) -> None:
+        """Multiply the albedo by 1 - mask; red a little less than green and blue, as in skin."""
+        albedo[:, self.rows, self.columns] *= 1 - mask * _planes((0.9, 1.0, 1.0))
+
+
+def _window(u: float, v: float, half_width: float, half_height: float, side: int = 1) -> _Window:
+    def span(centre: float, half: float) -> slice:
+        scale = SIZE / (2 * SPAN)
+        return slice(max(0, int((centre - half + SPAN) * scale)), min(SIZE, int((centre + half + SPAN) * scale) + 2))
+    columns, rows = span(u, half_width), span(v, half_height)
+    return _Window(rows, columns, side * (U[:, columns] - np.float32(u)), V[rows] - np.float32(v))
+
+
+def soft(distance: Array, edge: float = EDGE) -> Array:
+    """A mask in [0, 1] from a signed distance in face units: 1 inside, 0 outside, a ramp of width `edge`."""
+    return np.clip(distance / np.float32(edge) + np.float32(0.5), 0, 1).astype(np.float32, copy=False)
+
+
+def bump(x: Array, width: float) -> Array:
+    """A Gaussian of a coordinate; products of two of them make hills."""
+    return np.exp(-np.square(x / np.float32(width)))
+
+
+def _ease(x: Array) -> Array:
+    return np.clip(x, 0, 1)
+
+
+@lru_cache(maxsize=1)
+def _noise() -> tuple[Array, Array]:
+    """Two fixed tiles (2S, 2S), zero mean, unit variance: fine grain, and strands that run down."""
+    white = np.random.default_rng(20240229).standard_normal((2 * SIZE, 2 * SIZE)).astype(np.float32)
+    grain = cv2.GaussianBlur(white, (0, 0), 0.9)
+    strands = cv2.GaussianBlur(white, (0, 0), sigmaX=1.1, sigmaY=14.0)
+    strands += 0.6 * cv2.GaussianBlur(white, (0, 0), sigmaX=4.0, sigmaY=30.0) * 3
+    return grain / grain.std(), strands / strands.std()
+
+
+def _tile(tile: Array, number: int) -> Array:
+    """A window (S, S) of a noise tile that belongs to one identity."""
+    row, column = number * 37 % SIZE, number * 91 % SIZE
+    return tile[row:row + SIZE, column:column + SIZE]
+
+
+def _reach(person: Identity, widen: float = 0.0) -> Array:
+    """(S, S) radius of the head's outline: below 1 inside, 1 on it."""
+    width = person.head_width + widen + person.cheekbone * bump(V - 0.12, 0.22)
+    across = np.abs(U) / width
+    down = np.where(V < 0, np.abs(V) / (1.0 + widen), np.abs(V) / (person.chin + widen))
+    power = np.where(V < 0, 2.0, person.jaw_power).astype(np.float32)
+    return np.sqrt(across ** 2.2 + down ** power).astype(np.float32)
+
+
+def _height(person: Identity) -> Array:
+    """(S, S) height of the bare head: a dome, with nose, brow ridge, sockets, cheeks, lips and chin."""
+    dome = 0.55 * (1 - 0.85 * (U / person.head_width) ** 2 - 0.45 * (V / 1.05) ** 2)
+    height = np.log1p(np.exp((dome + 0.12) * 9)) / 9 - 0.12
+    tip = person.eye_height + person.nose_length
+    mouth = tip + person.mouth_gap
+    rise = _ease((V - person.eye_height + 0.1) / person.nose_length) * soft(tip - V, 0.1)
+    bridge = bump(U, person.nose_bridge) * rise
+    height += 0.36 * person.nose_tip * bridge
+    height += 0.42 * person.nose_tip * bump(U, 0.085) * bump(V - tip + 0.05, 0.085)
+    for side in (-1, 1):
+        height += 0.045 * bump(U - side * person.nose_width * 0.72, 0.05) * bump(V - tip + 0.03, 0.055)
+        height -= 0.055 * bump(U - side * person.eye_spacing * 0.85, 0.13) * bump(V - person.eye_height, 0.09)
+        height += 0.03 * bump(U - side * person.eye_spacing, 0.16) * bump(V - person.eye_height + person.brow_gap, 0.05)
+        height += (0.05 + person.cheekbone) * bump(U - side * 0.36, 0.17) * bump(V - 0.13, 0.14)
+    height += 0.035 * bump(U, person.mouth_width * 0.8) * bump(V - mouth + 0.02, 0.03)
+    height += 0.045 * bump(U, person.mouth_width * 0.7) * bump(V - mouth - 0.055, 0.035)
+    height -= 0.03 * bump(U, 0.16) * bump(V - mouth - 0.13, 0.04)
+    height += 0.06 * bump(U, 0.13) * bump(V - person.chin + 0.1, 0.075)
+    return height.astype(np.float32)
+
+
+def _hair_mask(person: Identity, outline: Array) -> Array:
+    """(S, S) coverage by hair on top of the head, at the sides and down to its length."""
+    curls = cv2.GaussianBlur(_tile(_noise()[0], person.number + 5), (0, 0), 6.0) * 9
+    locks = _tile(_noise()[1], person.number + 8)[:1]
+    wave = 0.03 * person.hair_curl * curls
+    volume = person.hair_volume * (0.25 if person.bald else 1.0)
+    wide = person.head_width + volume
+    outer = np.where(V < 0.0, (1 - np.sqrt((U / wide) ** 2 + ((V + 0.02) / (1 + volume)) ** 2)) * wide,
+                     wide + 0.04 * V - np.abs(U)) + wave
+    side = (np.abs(U) / person.head_width) ** 4
+    line = person.hairline + person.widow_peak * bump(U, 0.16) + 0.34 * side + 0.008 * locks
+    if person.fringe:
+        line = person.hairline + person.fringe + (person.fringe_slope * U + 0.1 * side + 0.025 * locks)
+    if person.bald:
+        line = np.float32(-2.0) + 0 * U
+    sides = np.where(V > person.chin - 0.2, np.minimum(outline - 0.95, np.abs(U) - 0.36), outline - 0.95)
+    top = -0.35 if person.bald else -2.0
+    sides = np.minimum(sides, V - top)
+    ends = person.hair_length + wave + 0.03 * locks - V
+    return soft(np.minimum(np.minimum(outer, ends), np.maximum(line - V, sides)), 0.03)
+
+
+def _hair_colour(person: Identity) -> Array:
+    """(3, S, S) hair with strands; they lean away from the parting."""
+    lean = (U * (0.5 + person.fringe_slope) * 60 * _ease(V + 1.2)).astype(np.float32)
+    columns = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[None], (SIZE, SIZE)) + 0 * lean
+    rows = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[:, None], (SIZE, SIZE)) + lean + 40
+    columns = columns + 5 * person.hair_curl * np.sin(rows / 7).astype(np.float32)
+    start = person.number * 53 % SIZE
+    strands = cv2.remap(_noise()[1][:, start:], columns + 8, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return _planes(person.hair) * np.exp(0.38 * strands)
+
+
+def _beard_mask(person: Identity, outline: Array) -> Array:
+    """(S, S) coverage by beard, stubble, moustache and sideburns, with the grain of hairs."""
+    tip = person.eye_height + person.nose_length
+    mouth = tip + person.mouth_gap
+    across = np.abs(U) / person.head_width
+    inside = soft((1.02 - outline) * 0.6, 0.05)
+    cheeks = soft(V - (mouth + 0.04 - 0.42 * across ** 1.5), 0.06) * inside
+    lips = soft(0.9 - np.hypot(U / (person.mouth_width * 1.02), (V - mouth) / 0.085), 0.3)
+    moustache = soft(np.minimum(person.mouth_width * 1.15 - np.abs(U), 0.045 - np.abs(
+        V - (mouth - 0.085 + 0.5 * np.maximum(np.abs(U) - 0.1, 0)))), 0.03)
+    goatee = soft((1 - np.hypot(U / (person.mouth_width * 0.85), (V - person.chin + 0.02) / 0.27)) * 0.2, 0.03) * inside
+    burns = soft(np.minimum(across - 0.86, person.sideburn - V), 0.04) * soft(V + 0.45, 0.1) * inside
+    grain = np.clip(0.9 + 0.13 * _tile(_noise()[0], person.number), 0, 1.15)
+    mask = np.maximum.reduce([person.full_beard * cheeks, person.stubble * np.maximum(cheeks, moustache),
+                              person.goatee * goatee, 0.75 * burns * (not person.bald)])
+    return np.clip(np.maximum(mask * (1 - lips), person.moustache * moustache) * grain, 0, 1).astype(np.float32)
+
+
+def _glasses_mask(person: Identity) -> Array:
+    """(S, S) coverage by the frame of glasses: two rims, the bridge, the temples."""
+    if not person.glasses:
+        return np.zeros((SIZE, SIZE), np.float32)
+    centre, line = person.eye_height + 0.025, person.glasses_line
+    x, y = np.abs(U) - person.eye_spacing * 1.03, V - centre
+    wide, high, power = person.glasses_width, person.glasses_height, person.glasses_power
+    radius = (np.abs(x / wide) ** power + np.abs(y / high) ** power) ** (1 / power)
+    rim = line * 0.5 - np.abs(radius - 1) * min(wide, high)
+    gap = person.eye_spacing * 1.03 - wide
+    bridge = np.minimum(line * 0.55 - np.abs(y + 0.03 + 0.12 * (np.abs(U) - 0.05)), gap - np.abs(U))
+    temple = np.minimum(line * 0.5 - np.abs(y + 0.04), np.minimum(x - wide, person.head_width + 0.02 - np.abs(U)))
+    return soft(np.maximum.reduce([rim, bridge, temple]), EDGE)
+
+
+def _spots(person: Identity, seed: int, albedo: Array) -> None:
+    """Freckles on nose and cheeks, moles anywhere: at the same places in every image."""
+    rng = generator(seed, person.number, 2 ** 31)
+    for _ in range(person.freckles):
+        spot = _window(rng.normal(0, 0.26), rng.normal(0.1, 0.1), 0.03, 0.03)
+        spot.darken(albedo, np.float32(rng.uniform(0.25, 0.5)) * bump(spot.u, 0.010) * bump(spot.v, 0.010))
+    for _ in range(person.moles):
+        spot = _window(rng.uniform(-0.42, 0.42), rng.uniform(-0.4, 0.6), 0.05, 0.05)
+        size = rng.uniform(0.012, 0.024)
+        spot.blend(albedo, 0.85 * soft(np.float32(size) - np.hypot(spot.u, spot.v)), (0.05, 0.025, 0.018))
+
+
+def _complexion(person: Identity, albedo: Array) -> None:
+    """Skin is never even: red cheeks and nose, dark sockets, lines of the forehead, folds beside the mouth."""
+    tip = person.eye_height + person.nose_length
+    mouth = tip + person.mouth_gap
+    red = 0.10 * bump(np.abs(U) - 0.33, 0.13) * bump(V - 0.14, 0.13) + 0.10 * bump(U, 0.09) * bump(V - tip, 0.07)
+    albedo *= 1 - red * _planes((0.0, 1.6, 1.4))
+    dark = 0.26 * bump(np.abs(U) - person.eye_spacing * 0.9, 0.13) * bump(V - person.eye_height + 0.02, 0.075)
+    for row in (-0.5, -0.43, -0.36):
+        curve = V - row - 0.05 * U ** 2 * 4
+        dark = dark + person.forehead_lines * bump(curve, 0.010) * bump(U, 0.26)
+    fold = np.abs(U) - person.nose_width - 0.04 - 0.42 * np.maximum(V - tip, 0)
+    dark += person.folds * bump(fold, 0.016) * soft(V - tip + 0.02, 0.06) * soft(mouth + 0.06 - V, 0.1)
+    dark += person.dimple * bump(U, 0.014) * bump(V - person.chin + 0.08, 0.045)
+    dark += 0.05 * _tile(_noise()[0], person.number + 11)
+    albedo *= 1 - dark * _planes((0.85, 1.0, 1.0))
+
+
+def _nose(person: Identity, albedo: Array) -> None:
+    """Nostrils, wings and the shade under the tip."""
+    tip = person.eye_height + person.nose_length
+    window = _window(0.0, tip, 0.3, 0.16)
+    u, v, wide = np.abs(window.u), window.v, person.nose_width
+    window.darken(albedo, 0.3 * bump(u, wide) * bump(v - 0.045, 0.025))
+    hole = 1 - np.hypot((u - wide * 0.48) / (wide * 0.27), (v - 0.008 + 0.1 * (u - wide * 0.48)) / 0.022)
+    window.blend(albedo, person.nostril * soft(hole * 0.03, 0.03), DARK * 2)
+    wing = np.abs(np.hypot((u - wide * 0.62) / 0.9, v + 0.022) - wide * 0.40)
+    window.darken(albedo, 0.42 * bump(wing, 0.013) * soft(u - wide * 0.68, 0.03) * soft(0.05 - np.abs(v + 0.02), 0.05))
+
+
+def _ears_and_neck(person: Identity, albedo: Array, outline: Array) -> Array:
+    """Paint ears and neck under the head; returns their coverage (S, S)."""
+    ear = soft((1 - np.hypot((np.abs(U) - person.head_width - 0.01) / (0.065 * person.ear), (V + 0.02) / 0.17)) * 0.08)
+    ear *= 0 if person.hair_length > 0.4 else 1
+    sides = 0.37 - np.abs(U) + 0.3 * np.maximum(V - 0.95, 0)
+    neck = soft(np.minimum(sides, 1.25 - 0.5 * U ** 2 - V), 0.03) * soft(V - 0.1)
+    below = np.clip((outline - 1.0) * 2.0, 0, 1)
+    shade = 0.62 * neck * np.exp(-3.0 * below) + 0.3 * ear
+    albedo *= 1 - shade * soft((outline - 1.0) * 0.6)
+    return np.maximum(ear, neck)
+
+
+@lru_cache(maxsize=8)
+def _base(person: Identity, seed: int) -> _Base:
+    outline = _reach(person)
+    face = soft((1 - outline) * person.head_width, 0.03)
+    albedo = np.empty((3, SIZE, SIZE), np.float32)
+    albedo[:] = _planes(person.skin)
+    _complexion(person, albedo)
+    _nose(person, albedo)
+    _spots(person, seed, albedo)
+    rest = _ears_and_neck(person, albedo, outline)
+    hair = _hair_mask(person, outline)
+    under = cv2.GaussianBlur(hair, (0, 0), 9)
+    albedo *= 1 - 0.5 * under
+    beard = _beard_mask(person, outline)
+    height = _height(person) + 0.10 * cv2.GaussianBlur(hair, (0, 0), 5)
+    gloss = (0.5 - 0.4 * beard) * (1 - hair)
+    bare = Head(albedo, height.astype(np.float32), np.maximum.reduce([face, rest, hair]), gloss.astype(np.float32))
+    # Where only hair covers, its colour must not mix with the skin below: a rim would show.
+    over = hair / np.maximum(bare.alpha, 1e-3)
+    return _Base(bare, beard, over, _hair_colour(person), _glasses_mask(person))
+
+
+def _eye(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
+    """One eye: crease, bag, white, iris, pupil, glint and lashes. u runs from the nose outwards."""
+    w = _window(side * person.eye_spacing, person.eye_height, 0.24, 0.2, side)
+    v = w.v + person.eye_slant * w.u
+    t = np.clip(w.u / person.eye_width, -1, 1)
+    lid = 1 - np.abs(t) ** person.eye_roundness
+    opening = person.eye_open * shot.eye_open * (1 - 0.25 * min(shot.smile, 1.0))
+    upper, lower = -opening * lid * (1 - 0.2 * t), 0.72 * opening * lid * (1 + 0.25 * t)
+    fade = soft(1.12 - np.abs(w.u) / person.eye_width, 0.3)
+    w.darken(albedo, person.crease * 0.6 * bump(v - upper + 0.032, 0.010) * fade)
+    w.darken(albedo, person.eye_bag * bump(v - lower - 0.045, 0.016) * soft(1 - np.abs(w.u) / person.eye_width, 0.4))
+    inside = soft(np.minimum(np.minimum(v - upper, lower - v), (person.eye_width - np.abs(w.u)) * 0.6))
+    w.blend(albedo, inside, (0.50, 0.47, 0.45))
+    w.darken(albedo, 0.45 * inside * bump(v - upper, 0.03))
+    # The gaze is shared by both eyes: u is mirrored on one side, the look is not.
+    du, dv = w.u - side * 0.035 * shot.gaze[0], w.v - 0.02 * shot.gaze[1]
+    radius = np.hypot(du, dv)
+    iris = inside * soft(person.iris_radius - radius)
+    ring = _planes(person.iris) * (1.35 - 1.1 * _ease(radius / person.iris_radius - 0.55))
+    part = albedo[:, w.rows, w.columns]
+    part += iris * (ring - part)
+    w.blend(albedo, inside * soft(0.42 * person.iris_radius - radius), DARK)
+    glint = soft(0.011 - np.hypot(du - side * 0.018 * np.sign(shot.light[0]), dv + 0.018))
+    w.blend(albedo, 0.9 * inside * glint, (1.4, 1.4, 1.4))
+    lash = soft(person.lash * (0.55 + 0.45 * t) - np.abs(v - upper + 0.3 * person.lash))
+    w.blend(albedo, 0.9 * lash * soft(1.1 * person.eye_width - np.abs(w.u)), DARK)
+    w.darken(albedo, 0.35 * bump(v - lower, 0.008) * soft(person.eye_width - np.abs(w.u)))
+
+
+def _brow(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
+    """One brow: an arched band that tapers outwards, with hairs."""
+    centre = person.eye_height - person.brow_gap - shot.brow_raise
+    w = _window(side * person.eye_spacing, centre, 0.36, 0.2, side)
+    start, end = person.brow_inner - person.eye_spacing, person.brow_reach
+    t = (w.u - start) / (end - start)
+    arch = -person.brow_arch * (1 - (2 * t - 1.2) ** 2) + person.brow_slope * -w.u
+    thick = person.brow_thickness * (1.1 - 0.65 * np.clip(t, 0, 1) ** 1.5)
+    band = soft(np.minimum(thick - np.abs(w.v - arch), np.minimum(w.u - start, end - w.u)), 0.024)
+    hairs = _tile(_noise()[0], person.number + 3)[w.rows, w.columns]
+    mask = person.brow_density * band * np.clip(0.88 + 0.22 * hairs, 0, 1)
+    w.blend(albedo, mask, 0.5 * np.asarray(person.hair, np.float32) + 0.006)
+
+
+def _mouth(person: Identity, shot: Shot, albedo: Array) -> None:
+    """Lips around a line that a smile bends and widens; an open mouth shows teeth."""
+    smile, gap = min(shot.smile, 1.2), 0.055 * min(shot.mouth_open, 1.2)
+    centre = person.eye_height + person.nose_length + person.mouth_gap
+    w = _window(0.0, centre, 0.42, 0.26)
+    wide = person.mouth_width * (1 + 0.16 * smile)
+    t = np.clip(w.u / wide, -1, 1)
+    arc = 1 - t * t
+    v = w.v - person.mouth_tilt * t - 0.045 * smile * (arc - 0.6)
+    bow = 1 - person.lip_bow * bump(t, 0.16) + 0.25 * person.lip_bow * bump(np.abs(t) - 0.3, 0.2)
+    upper = -person.upper_lip * (1 - 0.25 * smile) * arc ** 0.8 * bow - gap * arc
+    lower = person.lower_lip * (1 - 0.15 * smile) * arc ** 0.7 + gap * arc
+    ends = (wide - np.abs(w.u)) * 0.5
+    red = np.asarray(person.skin, np.float32) * np.array([0.92, 0.50, 0.52], np.float32)
+    skin = np.asarray(person.skin, np.float32) * 0.85
+    lips = soft(np.minimum(np.minimum(v - upper, lower - v), ends), 0.026)
+    tone = skin + (0.35 + 0.65 * person.lip_red) * (red - skin)
+    w.blend(albedo, 0.85 * lips, tone)
+    w.darken(albedo, 0.25 * lips * soft(-v, 0.03))
+    w.darken(albedo, 0.35 * bump(v - lower - 0.03, 0.02) * bump(w.u, wide * 0.55))
+    if gap > 0.004:
+        hole = soft(np.minimum(gap * arc - np.abs(v), ends))
+        w.blend(albedo, hole, (0.05, 0.012, 0.012))
+        w.blend(albedo, hole * soft(np.minimum(0.25 * gap - v, 0.75 * wide - np.abs(w.u)), 0.03), (0.55, 0.53, 0.48))
+    else:
+        w.darken(albedo, 0.75 * bump(v, 0.009) * soft(wide * 1.03 - np.abs(w.u), 0.05))
+    corners = bump(np.abs(w.u) - wide * 1.03, 0.018) * bump(v, 0.03)
+    w.darken(albedo, (0.25 + 0.2 * smile) * corners)
+
+
+def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
+    """The head of a person with the expression of a shot, flat on and unlit."""
+    base = _base(person, seed)
+    albedo = base.bare.albedo.copy()
+    _mouth(person, shot, albedo)
+    albedo += base.beard * (_planes(person.hair) * 0.6 + 0.004 - albedo)
+    for side in (-1, 1):
+        _eye(person, shot, side, albedo)
+        _brow(person, shot, side, albedo)
+    albedo += base.hair * (base.hair_colour - albedo)
+    if person.glasses:
+        albedo += base.glasses * (_planes(person.frame) - albedo)
+    return Head(albedo, base.bare.height, base.bare.alpha, base.bare.gloss)

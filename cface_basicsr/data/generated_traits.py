@@ -1,0 +1,234 @@
+"""Who a generated face is and how it was photographed: every number drawn from (seed, identity, image) alone.
+
+Lengths are in face units: 1.0 is half the width of the centre crop, u points right in the picture, v points down,
+the middle of the face is (0, 0). Angles are radians. Colours are linear RGB in [0, 1].
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.random import Generator
+
+from cface_basicsr.errors import UserError
+
+SKIN = np.array([[0.80, 0.52, 0.40], [0.70, 0.41, 0.28], [0.55, 0.31, 0.20], [0.40, 0.21, 0.125]])
+HAIR = np.array([[0.018, 0.014, 0.012], [0.05, 0.03, 0.018], [0.13, 0.07, 0.035], [0.24, 0.09, 0.03],
+                 [0.36, 0.24, 0.11], [0.30, 0.29, 0.28]])
+IRIS = np.array([[0.04, 0.02, 0.01], [0.10, 0.05, 0.02], [0.09, 0.11, 0.05], [0.07, 0.13, 0.22], [0.15, 0.17, 0.18]])
+FRAMES = np.array([[0.01, 0.01, 0.012], [0.10, 0.03, 0.012], [0.25, 0.25, 0.27]])
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What stays the same in all images of one person. Names say the unit where it is not face units."""
+
+    number: int
+    skin: tuple[float, ...]
+    hair: tuple[float, ...]
+    iris: tuple[float, ...]
+    head_width: float
+    chin: float
+    jaw_power: float
+    cheekbone: float
+    ear: float
+    eye_spacing: float
+    eye_height: float
+    eye_width: float
+    eye_open: float
+    eye_slant: float
+    eye_roundness: float
+    iris_radius: float
+    crease: float
+    eye_bag: float
+    lash: float
+    brow_gap: float
+    brow_thickness: float
+    brow_arch: float
+    brow_slope: float
+    brow_reach: float
+    brow_inner: float
+    brow_density: float
+    nose_length: float
+    nose_width: float
+    nose_tip: float
+    nose_bridge: float
+    nostril: float
+    mouth_gap: float
+    mouth_width: float
+    upper_lip: float
+    lower_lip: float
+    lip_bow: float
+    lip_red: float
+    mouth_tilt: float
+    folds: float
+    forehead_lines: float
+    dimple: float
+    moustache: float
+    goatee: float
+    full_beard: float
+    stubble: float
+    sideburn: float
+    hairline: float
+    widow_peak: float
+    fringe: float
+    fringe_slope: float
+    hair_volume: float
+    hair_length: float
+    hair_curl: float
+    bald: bool
+    glasses: bool
+    glasses_width: float
+    glasses_height: float
+    glasses_power: float
+    glasses_line: float
+    frame: tuple[float, ...]
+    freckles: int
+    moles: int
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What changes from image to image of one person."""
+
+    number: int
+    yaw: float
+    pitch: float
+    roll: float
+    zoom: float
+    shift: tuple[float, float]
+    smile: float
+    mouth_open: float
+    eye_open: float
+    brow_raise: float
+    gaze: tuple[float, float]
+    light: tuple[float, float, float]
+    light_strength: float
+    ambient: float
+    light_colour: tuple[float, ...]
+    fill_colour: tuple[float, ...]
+    exposure: float
+    white_balance: tuple[float, ...]
+    saturation: float
+    gamma: float
+    blur: float
+    noise: float
+
+
+def generator(seed: int, identity: int, stream: int) -> Generator:
+    """The random numbers of one person (stream 0) or of one image (streams 1, 2, …).
+
+    Raises:
+        UserError: a negative number.
+    """
+    if min(seed, identity, stream) < 0:
+        raise UserError(f'seed, identity and image must be 0 or more, got {seed}, {identity} and {stream - 1}.')
+    return np.random.default_rng([seed, identity, stream])
+
+
+def _between(rng: Generator, table: np.ndarray, spread: float) -> tuple[float, ...]:
+    """A colour between two neighbours of a table, scaled a little."""
+    place = rng.uniform(0, len(table) - 1)
+    low = int(place)
+    colour = table[low] + (place - low) * (table[low + 1] - table[low])
+    return tuple(float(c) for c in colour * rng.uniform(1 - spread, 1 + spread))
+
+
+def _beard(rng: Generator) -> dict[str, float]:
+    """Densities of the parts of a beard in [0, 1]; about half of the people have none."""
+    kind = rng.choice(['none', 'moustache', 'goatee', 'circle', 'full', 'stubble'], p=[.5, .1, .08, .1, .12, .1])
+    dense = rng.uniform(0.65, 0.95)
+    return {'moustache': dense if kind in ('moustache', 'circle', 'full') else 0.0,
+            'goatee': dense if kind in ('goatee', 'circle', 'full') else 0.0,
+            'full_beard': dense if kind == 'full' else 0.0,
+            'stubble': rng.uniform(0.3, 0.5) if kind == 'stubble' else 0.0,
+            'sideburn': rng.uniform(-0.1, 0.45)}
+
+
+def _hair(rng: Generator) -> dict[str, float | bool]:
+    bald = bool(rng.random() < 0.08)
+    return {'hairline': rng.uniform(-0.66, -0.46), 'widow_peak': rng.uniform(-0.06, 0.12),
+            'fringe': rng.uniform(0.06, 0.24) if rng.random() < 0.4 else 0.0,
+            'fringe_slope': rng.uniform(-0.3, 0.3), 'hair_volume': rng.uniform(0.04, 0.22),
+            'hair_length': float(rng.choice([-0.05, 0.15, 0.7, 1.3], p=[.35, .2, .2, .25])) + rng.uniform(-.08, .08),
+            'hair_curl': rng.uniform(0, 1), 'bald': bald}
+
+
+def _eyes(rng: Generator) -> dict[str, float]:
+    return {'eye_spacing': rng.uniform(0.235, 0.325), 'eye_height': rng.uniform(-0.22, -0.11),
+            'eye_width': rng.uniform(0.098, 0.140), 'eye_open': rng.uniform(0.030, 0.058),
+            'eye_slant': rng.uniform(-0.20, 0.24), 'eye_roundness': rng.uniform(1.5, 3.0),
+            'iris_radius': rng.uniform(0.044, 0.060), 'crease': rng.uniform(0.0, 0.8),
+            'eye_bag': rng.uniform(0, 0.45), 'lash': rng.uniform(0.008, 0.024)}
+
+
+def _brows(rng: Generator) -> dict[str, float]:
+    return {'brow_gap': rng.uniform(0.115, 0.20), 'brow_thickness': rng.uniform(0.016, 0.055),
+            'brow_arch': rng.uniform(-0.01, 0.085), 'brow_slope': rng.uniform(-0.26, 0.20),
+            'brow_reach': rng.uniform(0.13, 0.20), 'brow_inner': rng.uniform(0.05, 0.17),
+            'brow_density': rng.uniform(0.45, 0.95)}
+
+
+def _nose_and_mouth(rng: Generator) -> dict[str, float]:
+    return {'nose_length': rng.uniform(0.28, 0.40), 'nose_width': rng.uniform(0.095, 0.185),
+            'nose_tip': rng.uniform(0.10, 0.24), 'nose_bridge': rng.uniform(0.035, 0.085),
+            'nostril': rng.uniform(0.2, 0.9), 'mouth_gap': rng.uniform(0.12, 0.19),
+            'mouth_width': rng.uniform(0.17, 0.29), 'upper_lip': rng.uniform(0.018, 0.060),
+            'lower_lip': rng.uniform(0.032, 0.085), 'lip_bow': rng.uniform(0, 0.6), 'lip_red': rng.uniform(0.15, 0.8),
+            'mouth_tilt': rng.uniform(-0.035, 0.035)}
+
+
+def _marks(rng: Generator) -> dict[str, float | int]:
+    return {'folds': rng.uniform(0, 0.5) * (rng.random() < 0.6), 'dimple': rng.uniform(0.3, 0.6) * (rng.random() < .2),
+            'forehead_lines': rng.uniform(0.15, 0.4) * (rng.random() < 0.3),
+            'freckles': int(rng.integers(25, 70)) if rng.random() < 0.25 else 0, 'moles': int(rng.integers(0, 4))}
+
+
+def _glasses(rng: Generator) -> dict[str, float | bool | tuple[float, ...]]:
+    return {'glasses': bool(rng.random() < 0.3), 'glasses_width': rng.uniform(0.17, 0.235),
+            'glasses_height': rng.uniform(0.105, 0.19), 'glasses_power': rng.uniform(2.0, 5.5),
+            'glasses_line': rng.uniform(0.013, 0.034), 'frame': tuple(FRAMES[rng.integers(len(FRAMES))].tolist())}
+
+
+@lru_cache(maxsize=64)
+def draw_identity(seed: int, identity: int) -> Identity:
+    """The person number `identity` of a seed."""
+    rng = generator(seed, identity, 0)
+    return Identity(
+        number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR, 0.2), iris=_between(rng, IRIS, 0.2),
+        head_width=rng.uniform(0.56, 0.70), chin=rng.uniform(0.70, 0.84), jaw_power=rng.uniform(1.7, 3.6),
+        cheekbone=rng.uniform(-0.03, 0.05), ear=rng.uniform(0.5, 1.4),
+        **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_hair(rng),
+        **_glasses(rng))
+
+
+def _light(rng: Generator) -> tuple[float, float, float]:
+    """A unit vector to the light, in the camera's frame: from either side, mostly from above."""
+    side, up = rng.normal(0, 0.65), rng.normal(-0.45, 0.4)
+    vector = np.array([side, up, 1.0])
+    return tuple(float(x) for x in vector / np.linalg.norm(vector))
+
+
+def _warm_to_cold(rng: Generator, spread: float) -> tuple[float, ...]:
+    """Channel gains of one colour cast, green-magenta axis included; geometric mean 1."""
+    warmth, tint = rng.normal(0, spread), rng.normal(0, spread * 0.4)
+    gains = np.exp(np.array([warmth + tint, -2 * tint, -warmth + tint]))
+    return tuple(float(x) for x in gains)
+
+
+def draw_shot(seed: int, identity: int, image: int) -> Shot:
+    """The conditions of image number `image` of a person."""
+    rng = generator(seed, identity, image + 1)
+    grey = rng.random() < 0.1
+    return Shot(
+        number=image, yaw=float(np.clip(rng.normal(0, 0.22), -0.48, 0.48)),
+        pitch=float(np.clip(rng.normal(0, 0.11), -0.25, 0.25)), roll=rng.normal(0, 0.05),
+        zoom=rng.uniform(1.08, 1.20), shift=(rng.normal(0, 0.02), rng.normal(0, 0.02)),
+        smile=max(0.0, rng.normal(0.3, 0.5)), mouth_open=max(0.0, rng.normal(-0.1, 0.45)),
+        eye_open=rng.uniform(0.78, 1.15), brow_raise=rng.normal(0, 0.014),
+        gaze=(rng.normal(0, 0.3), rng.normal(0, 0.1)),
+        light=_light(rng), light_strength=rng.uniform(0.5, 1.1), ambient=rng.uniform(0.18, 0.6),
+        light_colour=_warm_to_cold(rng, 0.12), fill_colour=_warm_to_cold(rng, 0.12),
+        exposure=float(np.exp(rng.normal(0, 0.35))), white_balance=_warm_to_cold(rng, 0.12),
+        saturation=0.0 if grey else rng.uniform(0.55, 1.25), gamma=rng.uniform(1.7, 2.6), blur=rng.uniform(0.0, 0.6),
+        noise=rng.uniform(0.003, 0.022))
