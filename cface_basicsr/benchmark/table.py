@@ -1,0 +1,187 @@
+"""Systems x numbers as Markdown, CSV, JSON and on the console, from one description, so the four cannot differ."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cface_basicsr.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+Number = float | int | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of every system.
+
+    Attributes:
+        key: its name in a row's numbers.
+        title: its heading.
+        digits: behind the point.
+        best: which end wins and is set in bold; None: no winner.
+        factor: 100 shows a share as per cent (Markdown and console only; CSV and JSON keep the number as it is).
+        spread: key of a second number that is shown behind this one as ± (the standard deviation over folds).
+    """
+
+    key: str
+    title: str
+    digits: int = 2
+    best: Literal['max', 'min'] | None = 'max'
+    factor: float = 1.0
+    spread: str | None = None
+
+    def text(self, numbers: dict[str, Number]) -> str:
+        """What stands in the cell: '–' where there is no number, '∞' for infinity."""
+        shown = self._shown(numbers.get(self.key))
+        if self.spread is None or numbers.get(self.spread) is None:
+            return shown
+        return f'{shown} ± {self._shown(numbers[self.spread])}'
+
+    def _shown(self, value: Number) -> str:
+        if value is None:
+            return '–'
+        if math.isinf(value):
+            return '∞' if value > 0 else '-∞'
+        return f'{value * self.factor:.{self.digits}f}'
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system.
+
+    Attributes:
+        name: of the system.
+        numbers: key -> value; None or absent where it was not measured.
+        reference: not in the contest for the best value (HR).
+        mark: a sign behind the name that a note explains, such as '†'.
+    """
+
+    name: str
+    numbers: dict[str, Number]
+    reference: bool = False
+    mark: str = ''
+
+
+@dataclass
+class Table:
+    """A table of systems.
+
+    Attributes:
+        facts: what makes the numbers traceable (command, hashes, seed, versions); goes into JSON as it is.
+        notes: lines below the table; start one with a row's mark to explain it.
+    """
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def markdown(self) -> str:
+        """A GitHub table with aligned columns, the best of each column in bold, and the notes below."""
+        lines = [['system', *(column.title for column in self.columns)], *self._cells('**{}**')]
+        lines = [[cell.replace('|', '\\|') for cell in line] for line in lines]
+        widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
+        rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
+        text = [f'| {" | ".join(_padded(line, widths))} |' for line in (lines[0], rule, *lines[1:])]
+        title = [f'**{self.title}**', ''] if self.title else []
+        notes = ['', *(f'{note}  ' for note in self.notes)] if self.notes else []
+        return '\n'.join([*title, *text, *notes]) + '\n'
+
+    def csv(self) -> str:
+        """One line a system, plain numbers with all their digits; empty where not measured."""
+        keys = self._keys()
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator='\n')
+        writer.writerow(['system', *keys])
+        for row in self.rows:
+            writer.writerow([row.name, *('' if row.numbers.get(key) is None else row.numbers[key] for key in keys)])
+        return text.getvalue()
+
+    def json(self) -> str:
+        """Everything, strict JSON: infinity is the string 'Infinity', which Python's float() reads."""
+        rows = [{'system': row.name, 'numbers': {key: _strict(value) for key, value in row.numbers.items()}}
+                | ({'mark': row.mark} if row.mark else {}) | ({'reference': True} if row.reference else {})
+                for row in self.rows]
+        content = {'title': self.title, 'facts': self.facts, 'rows': rows, 'notes': list(self.notes)}
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n'
+
+    def rich(self) -> 'RichTable':
+        """For `rich.console.Console.print`."""
+        from rich.markup import escape
+        from rich.table import Table as RichTable
+        table = RichTable(title=escape(self.title), caption=escape('\n'.join(self.notes)) or None,
+                          caption_justify='left')
+        table.add_column('system')
+        for column in self.columns:
+            table.add_column(escape(column.title), justify='right')
+        for cells in self._cells('[bold green]{}[/]', escape):
+            table.add_row(*cells)
+        return table
+
+    def save(self, stem: str | Path) -> list[Path]:
+        """Write <stem>.md, <stem>.csv and <stem>.json, each aside and then renamed; returns the three paths."""
+        stem = Path(stem)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        files = {f'{stem}.md': self.markdown(), f'{stem}.csv': self.csv(), f'{stem}.json': self.json()}
+        return [_write(Path(path), text) for path, text in files.items()]
+
+    def _keys(self) -> list[str]:
+        """Keys of the columns and their spreads first, then what else the rows hold."""
+        shown = [key for column in self.columns for key in (column.key, column.spread) if key]
+        return list(dict.fromkeys([*shown, *(key for row in self.rows for key in row.numbers)]))
+
+    def _cells(self, bold: str, escape: Any = str) -> list[list[str]]:
+        winners = [self._winners(column) for column in self.columns]
+        lines = []
+        for place, row in enumerate(self.rows):
+            cells = [escape(column.text(row.numbers)) for column in self.columns]
+            cells = [bold.format(cell) if place in won else cell for cell, won in zip(cells, winners, strict=True)]
+            lines.append([escape(row.name + (f' {row.mark}' if row.mark else '')), *cells])
+        return lines
+
+    def _winners(self, column: Column) -> set[int]:
+        """Rows that show the best value: equal as printed means equally good."""
+        values = {place: row.numbers[column.key] for place, row in enumerate(self.rows)
+                  if not row.reference and row.numbers.get(column.key) is not None}
+        if column.best is None or len(values) < 2:
+            return set()
+        best = column._shown({'max': max, 'min': min}[column.best](values.values()))
+        return {place for place, value in values.items() if column._shown(value) == best}
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]
+
+
+def _strict(value: Number) -> float | int | str | None:
+    if isinstance(value, float) and math.isnan(value):
+        raise UserError('a table holds NaN. A number that was not measured is None.')
+    return ('Infinity' if value > 0 else '-Infinity') if isinstance(value, float) and math.isinf(value) else value
+
+
+def _write(path: Path, text: str) -> Path:
+    aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        aside.write_text(text, encoding='utf-8', newline='')
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def verification_columns(recognizers: Sequence[str], far: float = 0.01) -> list[Column]:
+    """Columns for the numbers of `evaluation.face_systems.evaluate_images`: accuracy and VR by each, PSNR, SSIM."""
+    columns = []
+    for name in recognizers:
+        columns += [Column(f'{name}/accuracy', f'accuracy % ({name})', 2, factor=100, spread=f'{name}/accuracy_std'),
+                    Column(f'{name}/vr', f'VR % at FAR {far * 100:g} % ({name})', 2, factor=100)]
+    return [*columns, Column('psnr', 'PSNR dB', 2), Column('ssim', 'SSIM', 4)]

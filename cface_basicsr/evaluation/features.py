@@ -1,0 +1,114 @@
+"""Identity features of whole sets of images, and the scores of pairs."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.ops.recognizer_input import recognizer_features, unit
+
+Images = NDArray[np.uint8]
+_PAIRS_AT_ONCE = 65_536
+
+
+def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *, batch_size: int = 64,
+                     device: str | torch.device | None = None, flip: bool = False) -> NDArray[np.float32]:
+    """Unit identity features of 8-bit RGB faces; the recognizer is fed by its own record (`eats`).
+
+    Args:
+        recognizer: carries `eats: RecognizerInput`; runs in eval mode and is left as it was.
+        images: (N, H, W, 3) uint8 RGB, or anything that yields (H, W, 3) images of one size; read batch by batch.
+        batch_size: images at a time.
+        device: where to compute; the recognizer moves there. None: where it is.
+        flip: append the feature of the mirrored face before scaling to unit length, as SphereFace's evaluation does.
+
+    Returns:
+        (N, D), or (N, 2 D) with flip; float32, unit length.
+
+    Raises:
+        UserError: the network is no recognizer, images are not uint8 RGB, or a feature is NaN, infinite or zero.
+    """
+    if not hasattr(recognizer, 'eats'):
+        raise UserError(f'{type(recognizer).__name__} is no recognizer: it has no record `eats` of its input.')
+    device = device or next((p.device for p in recognizer.parameters()), 'cpu')
+    was_training = recognizer.training
+    recognizer.to(device).eval()
+    try:
+        features = [_features_of_batch(recognizer, batch, device, flip) for batch in _batches(images, batch_size)]
+    finally:
+        recognizer.train(was_training)
+    if not features:
+        raise UserError('no images to extract features from.')
+    features = np.concatenate(features)
+    _refuse_broken(features)
+    return features
+
+
+def cosine_scores(features: ArrayLike, pairs: ArrayLike) -> NDArray[np.float64]:
+    """Cosine similarity of each pair.
+
+    Args:
+        features: (N, D), any length.
+        pairs: (P, 2) row numbers into features.
+
+    Returns:
+        (P,) in [-1, 1], up to rounding.
+
+    Raises:
+        UserError: a feature is NaN, infinite or zero, or a row number is out of range.
+    """
+    features, pairs = np.asarray(features), np.asarray(pairs)
+    if features.ndim != 2 or pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise UserError(f'expected features (N, D) and pairs (P, 2), got {features.shape} and {pairs.shape}.')
+    if pairs.size and not 0 <= pairs.min() <= pairs.max() < len(features):
+        raise UserError(f'pairs: row numbers from {pairs.min()} to {pairs.max()}, but there are {len(features)} '
+                        'features. Pairs and features belong to different sets.')
+    _refuse_broken(features)
+    parts = [np.empty(0)]
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        left, right = (features[rows].astype(np.float64) for rows in pairs[start:start + _PAIRS_AT_ONCE].T)
+        lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+        parts.append(np.einsum('pd,pd->p', left, right) / lengths)
+    return np.concatenate(parts)
+
+
+def to_images(batch: Images, device: str | torch.device) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1] on the device."""
+    return torch.from_numpy(np.ascontiguousarray(batch)).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def _batches(images: Images | Iterable[Images], batch_size: int) -> Iterator[Images]:
+    """Stacks (B, H, W, 3) of at most batch_size images."""
+    if batch_size < 1:
+        raise UserError(f'batch_size: expected 1 or more, got {batch_size}.')
+    batch: list[Images] = []
+    for number, image in enumerate(images):
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(f'image {number}: expected uint8 (H, W, 3) RGB, got {image.dtype} {image.shape}.')
+        batch.append(image)
+        if len(batch) == batch_size:
+            yield np.stack(batch)
+            batch = []
+    if batch:
+        yield np.stack(batch)
+
+
+@torch.inference_mode()
+def _features_of_batch(recognizer: nn.Module, batch: Images, device: str | torch.device, flip: bool) -> NDArray:
+    images = to_images(batch, device)
+    features = recognizer_features(recognizer, images)
+    if flip:
+        features = torch.cat([features, recognizer_features(recognizer, images.flip(-1))], dim=1)  # (B, 2 D)
+    return unit(features.float()).cpu().numpy()
+
+
+def _refuse_broken(features: NDArray) -> None:
+    lengths = np.linalg.norm(features, axis=1)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(bad):
+        raise UserError(f'{len(bad)} of {len(features)} features are NaN, infinite or zero (first: row {bad[0]}). '
+                        'The recognizer is broken, or its weights are.')

@@ -1,0 +1,87 @@
+"""PSNR and SSIM of whole batches, equal to BasicSR's `calculate_psnr` and `calculate_ssim` and several times faster.
+
+RGB, 8 bit, no border cut. SSIM: Wang et al. 2004, 11x11 Gaussian window (sigma 1.5), valid part only, each channel
+apart, then their mean. Three things make it fast: the window is applied as two one-dimensional ones, only the sum
+of the two variances is filtered (four maps instead of five), and images run in parallel (PyTorch's thread count).
+Double precision throughout: single precision is off by 2e-6 and more on noisy and on flat images.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cface_basicsr.errors import UserError
+
+_WINDOW, _SIGMA = 11, 1.5
+_KERNEL = cv2.getGaussianKernel(_WINDOW, _SIGMA)
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+def psnr_ssim(sr: Tensor | np.ndarray, hr: Tensor | np.ndarray) -> tuple[Tensor, Tensor]:
+    """PSNR and SSIM of each image of a batch.
+
+    Args:
+        sr: (B, 3, H, W), uint8, or float with nominal range [0, 1]: clamped and rounded to 8 bit, as when saved.
+        hr: (B, 3, H, W), uint8, or float in [0, 1].
+
+    Returns:
+        PSNR (B,) in dB, inf where the images are equal; SSIM (B,). Both float64, on the CPU.
+
+    Raises:
+        UserError: shapes differ, the image is smaller than the window, values are NaN, or `hr` is not in [0, 1].
+    """
+    sr, hr = torch.as_tensor(sr), torch.as_tensor(hr)
+    if sr.shape != hr.shape or sr.ndim != 4 or sr.shape[1] != 3 or min(sr.shape[2:]) < _WINDOW:
+        raise UserError(f'PSNR and SSIM: expected two batches (B, 3, H, W) of one shape, at least {_WINDOW} pixels '
+                        f'high and wide, got {tuple(sr.shape)} and {tuple(hr.shape)}.')
+    _refuse_out_of_range(hr)
+    pairs = list(zip(_eight_bit(sr), _eight_bit(hr), strict=True))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        values = list(pool.map(_psnr_ssim_of_one, pairs, chunksize=16))
+    psnr, ssim = torch.tensor(values, dtype=torch.float64).reshape(-1, 2).unbind(1)
+    return psnr, ssim
+
+
+def _refuse_out_of_range(hr: Tensor) -> None:
+    if hr.is_floating_point() and hr.numel() and not (hr.min() >= -1e-3 and hr.max() <= 1 + 1e-3):
+        raise UserError(f'PSNR and SSIM: float images are expected in [0, 1], the reference reaches from '
+                        f'{hr.min():.3g} to {hr.max():.3g}. Divide by 255, or pass uint8.')
+
+
+def _eight_bit(images: Tensor) -> NDArray[np.uint8]:
+    """(B, 3, H, W) of either kind -> (B, H, W, 3) uint8."""
+    if images.is_floating_point():
+        if torch.isnan(images).any():
+            raise UserError('PSNR and SSIM: an image holds NaN. Check the network that made it.')
+        images = (images.float().clamp(0, 1) * 255).round().byte()
+    if images.dtype != torch.uint8:
+        raise UserError(f'PSNR and SSIM: expected uint8 or float images, got {images.dtype}.')
+    return np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
+
+
+def _psnr_ssim_of_one(pair: tuple[NDArray, NDArray]) -> tuple[float, float]:
+    sr, hr = (image.astype(np.float64) for image in pair)  # (H, W, 3)
+    difference = (sr - hr).ravel()
+    mse = float(difference @ difference) / difference.size
+    psnr = 10 * float(np.log10(255.0 ** 2 / mse)) if mse else float('inf')
+    return psnr, _ssim(sr, hr)
+
+
+def _ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """SSIM of two images (H, W, 3) in [0, 255]."""
+    mean_x, mean_y = _filter(x), _filter(y)
+    product_of_means, squared_means = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    covariance = _filter(x * y) - product_of_means
+    variances = _filter(x * x + y * y) - squared_means
+    above = (2 * product_of_means + _C1) * (2 * covariance + _C2)
+    return float(np.mean(above / ((squared_means + _C1) * (variances + _C2))))  # Wang et al. (13)
+
+
+def _filter(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Gaussian window over each channel, valid part: (H, W, 3) -> (H - 10, W - 10, 3)."""
+    cut = _WINDOW // 2
+    return cv2.sepFilter2D(image, -1, _KERNEL, _KERNEL)[cut:-cut, cut:-cut]

@@ -1,0 +1,258 @@
+"""Verification: are the two faces of a pair the same person? Accuracy over folds, rate at a false accept rate, pairs.
+
+The k-fold accuracy follows LFW (Huang et al. 2007): the threshold of a fold is chosen on the other folds. The search
+is exact, where the usual one walks a grid of 20,001 thresholds. The rate at a false accept rate follows the official
+BLUFR toolkit (Liao et al. 2014).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cface_basicsr.errors import UserError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+class KFoldAccuracy(NamedTuple):
+    """The result of `kfold_accuracy`: shares in [0, 1]; `std` has the divisor folds - 1 (LFW's own report)."""
+
+    mean: float
+    std: float
+    per_fold: Floats
+    thresholds: Floats
+
+
+class FoldedPairs(NamedTuple):
+    """The result of `make_pairs`: rows of the two images (P, 2), same person or not (P,), number of the fold (P,)."""
+
+    pairs: Ints
+    same: Flags
+    fold: Ints
+
+
+def kfold_accuracy(scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike = 10) -> KFoldAccuracy:
+    """Ten-fold verification accuracy: the threshold of a fold comes from the other folds.
+
+    A pair is accepted where score > threshold. Candidates are the midpoints of neighbouring distinct training scores
+    and one value just outside either end (accept all, accept none). Where several reach the best training accuracy,
+    the threshold is the mean of them all, as in SphereFace's evaluation.
+
+    Args:
+        scores: (P,) similarities, larger = more alike.
+        same: (P,) true where both images show one person.
+        folds: a number (blocks of neighbouring pairs, as in LFW's pairs.txt; the first P mod folds blocks are one
+            pair longer), or (P,) the number of each pair's fold.
+
+    Returns:
+        mean, std (divisor folds - 1), accuracy of each fold (F,), threshold of each fold (F,).
+
+    Raises:
+        UserError: a score is NaN or infinite, lengths differ, a fold is empty, or fewer than two folds.
+
+    >>> kfold_accuracy([.9, .1, .8, .3], [1, 0, 1, 0], folds=2)[:2]
+    (1.0, 0.0)
+    """
+    scores, same = _checked(scores, same)
+    fold = _fold_numbers(folds, len(scores))
+    order = np.argsort(scores, kind='stable')
+    thresholds, per_fold = [], []
+    for number in range(fold.max() + 1):
+        train = order[fold[order] != number]
+        test = fold == number
+        threshold = _best_threshold(scores[train], same[train])
+        thresholds.append(threshold)
+        per_fold.append(np.mean((scores[test] > threshold) == same[test]))
+    return KFoldAccuracy(float(np.mean(per_fold)), float(np.std(per_fold, ddof=1)),
+                         np.array(per_fold), np.array(thresholds))
+
+
+def _best_threshold(scores: Floats, same: Flags) -> float:
+    """The mean of all candidates with the most correct decisions; scores ascending."""
+    last_of_tie = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
+    distinct = scores[last_of_tie]
+    rejected_same = np.append(0, np.cumsum(same)[last_of_tie])  # candidate c rejects the c lowest distinct scores
+    rejected_other = np.append(0, np.cumsum(~same)[last_of_tie])
+    correct = same.sum() - rejected_same + rejected_other
+    candidates = np.concatenate(([np.nextafter(distinct[0], -np.inf)],
+                                 distinct[:-1] + (distinct[1:] - distinct[:-1]) / 2,
+                                 [np.nextafter(distinct[-1], np.inf)]))
+    return float(candidates[correct == correct.max()].mean())
+
+
+def verification_rate_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> float:
+    """Share of same-person pairs that are accepted at a false accept rate (BLUFR's VR@FAR, architectures section 13).
+
+    The threshold is the n-th largest impostor score, n = round(far * impostors), halves upwards as in MATLAB; a pair
+    counts as accepted at score >= threshold. Where far is so small that n = 0 (fewer than 0.5 / far impostor pairs),
+    no impostor may pass, and a genuine score must exceed every impostor score: the number then rests on the one
+    highest impostor, so read it with the number of pairs behind it.
+
+    Args:
+        scores: (P,) similarities, larger = more alike.
+        same: (P,) true where both images show one person.
+        far: false accept rate in [0, 1]; 0.01 is 1 %.
+
+    Raises:
+        UserError: a score is NaN or infinite, or one of the two kinds of pairs is absent.
+
+    >>> verification_rate_at_far([.9, .5, .2, .7, .1, .1], [1, 1, 1, 0, 0, 0], far=1 / 3)
+    0.3333333333333333
+    """
+    scores, same = _checked(scores, same)
+    if not 0 <= far <= 1:
+        raise UserError(f'far: expected a share from 0 to 1 (0.01 is 1 %), got {far}.')
+    genuine, impostor = scores[same], scores[~same]
+    if not len(genuine) or not len(impostor):
+        raise UserError(f'a verification rate needs pairs of both kinds, got {len(genuine)} of the same person and '
+                        f'{len(impostor)} of different ones.')
+    allowed = int(np.floor(far * len(impostor) + 0.5))
+    if allowed == 0:
+        return float(np.mean(genuine > impostor.max()))
+    place = len(impostor) - allowed
+    return float(np.mean(genuine >= np.partition(impostor, place)[place]))
+
+
+def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed: int = 0) -> FoldedPairs:
+    """Balanced pairs in folds that share no identity, as the paper's CelebA protocol (3,000 + 3,000 in ten folds).
+
+    Identities are dealt to the folds by size, largest first, equal sizes in random order. Same-person pairs are
+    spread over the identities of a fold as evenly as their sizes allow; different-person pairs are uniform over all
+    such pairs of the fold. No pair occurs twice. The same arguments give the same pairs.
+
+    Args:
+        labels: (N,) identity of each image, any integers.
+        folds: number of folds.
+        pairs_per_fold: even; one half shows the same person, the other half different ones.
+        seed: of the dealing and the draws.
+
+    Returns:
+        pairs (P, 2) row numbers into labels, smaller first; same (P,); fold (P,) ascending, so `kfold_accuracy`
+        with folds=folds finds the same blocks. In each fold the same-person pairs come first, as in LFW.
+
+    Raises:
+        UserError: too few identities or images for so many pairs; the message names the largest number that works.
+    """
+    labels = np.asarray(labels)
+    if pairs_per_fold < 2 or pairs_per_fold % 2:
+        raise UserError(f'pairs_per_fold: expected an even number from 2 (half same, half different people), '
+                        f'got {pairs_per_fold}.')
+    most = largest_pairs_per_fold(labels, folds=folds, seed=seed)
+    if pairs_per_fold > most:
+        raise UserError(f'{len(labels)} images of {len(np.unique(labels))} identities are too few for {folds} folds '
+                        f'of {pairs_per_fold} pairs without a shared identity: at most {most} pairs a fold.\n'
+                        'Ask for fewer pairs or folds, or take a larger set.')
+    random = np.random.default_rng([seed, 1])
+    half = pairs_per_fold // 2
+    pairs = [part for rows in _identities_of_folds(labels, folds, seed)
+             for part in (_same_pairs(rows, half, random), _different_pairs(rows, half, random))]
+    same = np.tile(np.repeat([True, False], half), folds)
+    return FoldedPairs(np.concatenate(pairs), same, np.repeat(np.arange(folds), pairs_per_fold))
+
+
+def largest_pairs_per_fold(labels: ArrayLike, *, folds: int = 10, seed: int = 0) -> int:
+    """The largest `pairs_per_fold` that `make_pairs` can give for these labels, folds and seed; 0 where none."""
+    room = []
+    for rows in _identities_of_folds(np.asarray(labels), folds, seed):
+        sizes = np.array([len(images) for images in rows], dtype=np.int64)
+        within = int((sizes * (sizes - 1) // 2).sum())
+        everything = int(sizes.sum() * (sizes.sum() - 1) // 2)
+        room.append(min(within, everything - within))
+    return 2 * min(room)
+
+
+def _checked(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Flags]:
+    scores, same = np.asarray(scores, dtype=np.float64), np.asarray(same)
+    if scores.ndim != 1 or scores.shape != same.shape:
+        raise UserError(f'scores and same: expected two rows of equal length, got {scores.shape} and {same.shape}.')
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if len(bad):
+        raise UserError(f'{len(bad)} of {len(scores)} scores are NaN or infinite (first: pair {bad[0]}). '
+                        'Check the features that they come from.')
+    if not np.isin(same, (0, 1)).all():
+        raise UserError('same: expected true or false for each pair.')
+    return scores, same.astype(bool)
+
+
+def _fold_numbers(folds: int | ArrayLike, pairs: int) -> Ints:
+    """Fold of each pair (P,), from 0; every fold has a pair."""
+    if np.ndim(folds) == 0:
+        if not 2 <= folds <= pairs:
+            raise UserError(f'folds: expected from 2 to the number of pairs ({pairs}), got {folds}.')
+        return np.repeat(np.arange(folds), [len(block) for block in np.array_split(np.arange(pairs), folds)])
+    names, fold = np.unique(np.asarray(folds), return_inverse=True)
+    if fold.shape != (pairs,) or len(names) < 2:
+        raise UserError(f'folds: expected the fold of each of {pairs} pairs and at least two folds, '
+                        f'got shape {fold.shape} and {len(names)} fold(s).')
+    return fold.astype(np.int64)
+
+
+def _identities_of_folds(labels: NDArray, folds: int, seed: int) -> list[list[Ints]]:
+    """For each fold its identities, each as the row numbers of its images."""
+    if labels.ndim != 1:
+        raise UserError(f'labels: expected one number an image, got shape {labels.shape}.')
+    if folds < 2:
+        raise UserError(f'folds: expected at least 2, got {folds}.')
+    _, identity, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    rows = np.split(np.argsort(identity, kind='stable'), np.cumsum(sizes)[:-1]) if len(labels) else []
+    random = np.random.default_rng([seed, 0])
+    largest_first = np.lexsort((random.random(len(rows)), -sizes))
+    dealt: list[list[Ints]] = [[] for _ in range(folds)]
+    for place, which in enumerate(largest_first):
+        lap, turn = divmod(place, folds)
+        dealt[turn if lap % 2 == 0 else folds - 1 - turn].append(rows[which])  # to and fro evens the sizes out
+    return dealt
+
+
+def _same_pairs(rows: list[Ints], wanted: int, random: np.random.Generator) -> Ints:
+    """`wanted` different pairs (wanted, 2), spread over the identities as evenly as their sizes allow."""
+    rows = [rows[place] for place in random.permutation(len(rows))]
+    room = np.array([len(images) * (len(images) - 1) // 2 for images in rows])
+    pairs = []
+    for images, share in zip(rows, _even_shares(room, wanted), strict=True):
+        number = random.choice(len(images) * (len(images) - 1) // 2, size=share, replace=False)
+        pairs.append(images[_decode_triangle(number)])
+    return np.sort(np.concatenate(pairs), axis=1)
+
+
+def _even_shares(room: Ints, wanted: int) -> Ints:
+    """Shares that sum to `wanted`, at most `room` each, otherwise equal within one (first come, first served)."""
+    share = np.zeros_like(room)
+    while (left := wanted - int(share.sum())) > 0:
+        open_ = np.flatnonzero(share < room)
+        if left < len(open_):
+            share[open_[:left]] += 1
+        else:
+            share[open_] += np.minimum(left // len(open_), (room - share)[open_])
+    return share
+
+
+def _decode_triangle(number: Ints) -> Ints:
+    """Pair (i, j), j < i, with number i (i - 1) / 2 + j: (n,) -> (n, 2)."""
+    i = ((1 + np.sqrt(8.0 * number + 1)) / 2).astype(np.int64)
+    i -= i * (i - 1) // 2 > number
+    return np.stack([number - i * (i - 1) // 2, i], axis=1)
+
+
+def _different_pairs(rows: list[Ints], wanted: int, random: np.random.Generator) -> Ints:
+    """`wanted` different pairs (wanted, 2) of two identities, uniform over all of them."""
+    images = np.concatenate(rows)
+    size = np.array([len(part) for part in rows])
+    start = np.repeat(np.cumsum(size) - size, size)  # first place of the image's identity
+    length = np.repeat(size, size)
+    others = len(images) - length
+    if others.sum() // 2 <= 4 * wanted:  # few pairs: list them all
+        left, right = np.nonzero(np.triu(start[:, None] != start[None, :]))
+        chosen = random.choice(len(left), size=wanted, replace=False)
+        return np.sort(np.stack([images[left], images[right]], axis=1)[chosen], axis=1)
+    found = np.empty((0, 2), dtype=np.int64)
+    while len(found) < wanted:
+        left = random.choice(len(images), size=2 * wanted, p=others / others.sum())
+        right = random.integers(0, others[left])
+        right += np.where(right >= start[left], length[left], 0)  # step over the identity of the left image
+        drawn = np.concatenate([found, np.sort(np.stack([images[left], images[right]], axis=1), axis=1)])
+        found = drawn[np.sort(np.unique(drawn, axis=0, return_index=True)[1])]
+    return found[:wanted]

@@ -1,0 +1,88 @@
+"""How far a restored face is from the true one in the eyes of a recognizer: a metric for BasicSR's validation.
+
+    metrics:
+      identity: {type: calculate_identity_distance, network_r: weights/recognizer.pth, better: lower}
+"""
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from basicsr.utils.registry import METRIC_REGISTRY
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cface_basicsr.checkpoints import build_network_from_file, network_parameters
+from cface_basicsr.errors import UserError
+from cface_basicsr.ops.identity_distance import identity_distance
+from cface_basicsr.ops.recognizer_input import recognizer_features
+
+
+@METRIC_REGISTRY.register()
+def calculate_identity_distance(img: NDArray[np.uint8], img2: NDArray[np.uint8], *, network_r: str | Mapping[str, Any],
+                                weights: str | None = None, distance: str = 'normalized', device: str | None = None,
+                                better: str = 'lower') -> float:
+    """Super-identity distance of one image pair, equation (4) of C-Face.
+
+    Args:
+        img, img2: (H, W, 3) uint8 BGR, as BasicSR's validation hands them over.
+        network_r: a weights file that says which network it holds; or the options {'type': NAME, …} of one, whose
+            weights then come from `weights`, or, for a network that is a file itself (OnnxRecognizer), from its `file`.
+        weights: weights file for options without `file`.
+        distance: 'normalized' (in [0, 4]), 'l2' or 'cosine'.
+        device: None means CUDA where there is one. The network is built once and kept.
+        better: for BasicSR's bookkeeping of the best value; 'lower', as of any distance.
+
+    Raises:
+        UserError: another shape, a network that is no recognizer, no weights, or `better: higher`.
+    """
+    if better != 'lower':
+        raise UserError(f"better: a distance is better when lower, got '{better}'.")
+    for image in (img, img2):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise UserError(f'identity distance: expected uint8 (H, W, 3) images, got {image.dtype} {image.shape}.')
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    recognizer = _recognizer(_as_text(network_r), weights, _version(network_r, weights), device)
+    with torch.inference_mode():
+        first, second = (recognizer_features(recognizer, _rgb(image, device)) for image in (img, img2))
+        return identity_distance(first, second, distance).item()
+
+
+def _as_text(network_r: str | Mapping[str, Any]) -> str:
+    return json.dumps(network_r if isinstance(network_r, str) else dict(network_r), sort_keys=True)
+
+
+def _version(network_r: str | Mapping[str, Any], weights: str | None) -> int:
+    """The time stamp of the weights file, so that a file written anew is read anew; 0 where there is none."""
+    path = network_r if isinstance(network_r, str) else weights
+    return os.stat(path).st_mtime_ns if path and os.path.exists(path) else 0
+
+
+@functools.lru_cache(maxsize=4)
+def _recognizer(network_r: str, weights: str | None, version: int, device: str) -> nn.Module:
+    recognizer = _build(json.loads(network_r), weights)
+    if not hasattr(recognizer, 'eats'):
+        raise UserError(f'network_r: {type(recognizer).__name__} is no recognizer: it has no record `eats`.')
+    return recognizer.to(device).eval().requires_grad_(False)
+
+
+def _build(network_r: str | dict[str, Any], weights: str | None) -> nn.Module:
+    if isinstance(network_r, str):
+        return build_network_from_file(network_r)
+    if weights is None and 'file' not in network_r:
+        raise UserError('identity distance: expected `weights`, the file of the recognizer. Random weights measure '
+                        'nothing.')
+    from basicsr.archs import build_network
+    recognizer = build_network(network_r)
+    if weights is not None:
+        recognizer.load_state_dict(network_parameters(weights))
+    return recognizer
+
+
+def _rgb(image: NDArray[np.uint8], device: str) -> Tensor:
+    """(H, W, 3) BGR uint8 -> (1, 3, H, W) RGB in [0, 1]."""
+    return torch.from_numpy(image[..., ::-1].copy()).to(device).permute(2, 0, 1)[None].float() / 255
