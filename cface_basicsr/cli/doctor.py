@@ -1,0 +1,143 @@
+"""`cface doctor`: what is installed here, what BasicSR does wrong on it, and what mends that."""
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cface_basicsr.compat import installed
+from cface_basicsr.compat.before_import import mend_functional_tensor
+from cface_basicsr.errors import UserError
+
+
+def command(
+    repair: Annotated[bool, typer.Option('--repair', help='Mend the two files of BasicSR that need it.')] = False,
+    undo: Annotated[bool, typer.Option('--undo', help='Put these files back, byte for byte.')] = False,
+    basicsr: Annotated[Path | None, typer.Option(help='Another BasicSR: a checkout.')] = None,
+    as_json: Annotated[bool, typer.Option('--json', help='Print the findings as JSON.')] = False,
+) -> None:
+    """Say what is installed and what of BasicSR needs mending; exit code 1 where something needs a repair.
+
+    Most defects are mended while a training runs and touch no file. Two strike before the option file is read:
+    `--repair` edits one line each in the BasicSR that is installed, keeps a copy beside it, and says what it changed.
+
+    \b
+    Example:
+      cface doctor
+      cface doctor --repair
+      cface doctor --repair --basicsr ../BasicSR
+    """
+    if repair and undo:
+        raise UserError('--repair and --undo exclude each other.')
+    package = installed.package_in(basicsr) if basicsr else installed.find_package()
+    if (repair or undo) and package is None:
+        raise UserError('BasicSR is not installed here: pip install --no-build-isolation basicsr')
+    changes = _repair(package) if repair else _undo(package) if undo else []
+    findings = _findings(package, changes)
+    print(json.dumps(findings, indent=1)) if as_json else _show(findings)
+    raise typer.Exit(1 if findings['needs_repair'] else 0)
+
+
+def _repair(package: Path) -> list[str]:
+    changes = []
+    for each in installed.REPAIRS:
+        if installed.status(package, each) == 'defect':
+            installed.mend(package, each)
+            changes.append(f'changed {package / each.file}, line {installed.line_of(package, each)}: '
+                           f'{each.old.decode()}  ->  {each.new.decode()}')
+    return changes
+
+
+def _undo(package: Path) -> list[str]:
+    changes = []
+    for each in installed.REPAIRS:
+        if installed.status(package, each) == 'repaired':
+            installed.restore(package, each)
+            changes.append(f'put back {package / each.file}')
+    return changes
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _findings(package: Path | None, changes: list[str]) -> dict[str, Any]:
+    repairs = [] if package is None else [
+        {'name': each.name, 'status': installed.status(package, each), 'file': str(package / each.file),
+         'line': installed.line_of(package, each), 'symptom': each.symptom, 'upstream': each.upstream}
+        for each in installed.REPAIRS]
+    return {
+        'versions': {'python': platform.python_version(),
+                     **{name: _version(name) for name in ('cface-basicsr', 'torch', 'torchvision')}},
+        'basicsr': _basicsr(package), 'repairs': repairs, 'rows': _rows(package), 'changes': changes,
+        'warnings': _warnings(package),
+        'needs_repair': package is None or any(each['status'] == 'defect' for each in repairs)}
+
+
+def _basicsr(package: Path | None) -> dict[str, str | None] | None:
+    if package is None:
+        return None
+    kind = 'installed' if package.parent.name in ('site-packages', 'dist-packages') else 'clone'
+    return {'folder': str(package), 'version': installed.version_of(package), 'kind': kind}
+
+
+def _rows(package: Path | None) -> list[dict[str, str]] | str:
+    """The table of run-time defects, each `mended` or `not there`; a sentence where BasicSR cannot be imported."""
+    from cface_basicsr import compat
+    if package != installed.find_package():
+        return 'not looked at: they are those of the BasicSR that is imported, see `cface doctor` without --basicsr'
+    mend_functional_tensor()
+    try:
+        compat.apply()
+    except ImportError as error:
+        hint = '; without libGL: pip uninstall opencv-python, pip install opencv-python-headless'
+        return f"not looked at: import basicsr fails ({error}){hint if 'libGL' in str(error) else ''}"
+    return [{'name': row.name, 'status': 'mended at run time' if row.name in compat.applied() else
+             'left out' if row.present() else 'not there', 'where': row.where, 'symptom': row.symptom,
+             'upstream': row.upstream} for row in compat.ROWS]
+
+
+def _warnings(package: Path | None) -> list[str]:
+    found = []
+    if package is None:
+        found.append('BasicSR is not installed: pip install --no-build-isolation basicsr')
+    elif installed.version_of(package) is None:
+        found.append(f'{package} has no version.py, so it cannot be imported: in its checkout run\n'
+                     'pip install --no-build-isolation --no-deps -e .')
+    here = Path.cwd() / 'basicsr'
+    if (here / 'train.py').is_file() and package is not None and here.resolve() != package.resolve():
+        found.append(f'`python basicsr/train.py` in this folder runs its train.py with the rest of BasicSR taken from\n'
+                     f'{package}. To run this folder alone: export PYTHONPATH=.')
+    return found
+
+
+def _show(findings: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    console = Console(highlight=False)
+    for name, version in findings['versions'].items():
+        console.print(f'{name:<14}{version or "not installed"}')
+    basicsr = findings['basicsr']
+    if basicsr:
+        console.print(f"{'basicsr':<14}{basicsr['version'] or 'no version.py'}, {basicsr['kind']}: {basicsr['folder']}",
+                      soft_wrap=True)
+    table = Table('defect of BasicSR', 'here', 'symptom', box=None, pad_edge=False, header_style='bold')
+    for each in findings['repairs']:
+        needs = each['status'] == 'defect'
+        table.add_row(each['name'], '[red]needs --repair[/red]' if needs else each['status'], each['symptom'])
+    if isinstance(findings['rows'], list):
+        for each in findings['rows']:
+            table.add_row(each['name'], each['status'], each['symptom'])
+    console.print(table)
+    if isinstance(findings['rows'], str):
+        console.print(f"The rows mended at run time: {findings['rows']}", soft_wrap=True)
+    for line in (*findings['changes'], *(f'Warning: {text}' for text in findings['warnings'])):
+        console.print(line, soft_wrap=True, markup=False)
+    if any(each['status'] == 'defect' for each in findings['repairs']):
+        console.print('Mend them: cface doctor --repair   (BasicSR stays as it is for `cface`, which does not need it)')
