@@ -1,0 +1,127 @@
+"""`cface enhance`: face crops, and folders of them, through a trained network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cface_basicsr.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cface_basicsr.data.face_images import FaceFile
+
+Refused = list[dict[str, str]]
+
+
+def command(
+    paths: Annotated[list[Path], typer.Argument(help='Face crops, and folders of them (searched with subfolders).',
+                                                metavar='PATH…', show_default=False)],
+    weights: Annotated[Path, typer.Option(help='Network file; it says by itself which network and scale it is.',
+                                          show_default=False)],
+    out: Annotated[Path, typer.Option(help='Folder of the results: <name>.png, subfolders kept.', show_default=False)],
+    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace results that exist.')] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help='Faces at a time.')] = 32,
+    device: Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU where there is one.')] = None,
+    as_json: Annotated[bool, typer.Option('--json', help='Print what was written and refused as JSON.')] = False,
+) -> None:
+    """Super-resolve face crops to 128x128 PNG files.
+
+    A network of scale 8 takes faces near 16x16, of scale 4 near 32x32, of scale 2 near 64x64: the short side may be
+    from 3/4 up to 3/2 of that. The largest centred square is taken and brought to the exact size by the same bicubic
+    filter that made the training images. Grey, palette and 16-bit files are converted, EXIF orientation is applied;
+    transparent pixels are laid over white and the alpha channel is dropped.
+
+    What cannot be read or does not fit is named in one line each, the rest is done, and the exit code is 1.
+
+    \b
+    Example:
+      cface enhance face.png crops/ --weights net_g_latest.pth --out enhanced/
+    """
+    from cface_basicsr.checkpoints import build_network_from_file
+    from cface_basicsr.data.face_images import find_faces
+    from cface_basicsr.evaluation.super_resolution import scale_of
+    network = build_network_from_file(weights)
+    scale = scale_of(network, f"weights file '{weights}'")
+    faces = find_faces(paths, skip=out)
+    targets, refused = _targets(faces, out, overwrite)
+    written = _enhance(network, 128 // scale, targets, refused, batch_size, _device(device))
+    _report(written, refused, out, weights, scale, as_json)
+    raise typer.Exit(1 if refused else 0)
+
+
+def _device(wanted: str | None) -> str:
+    import torch
+    if wanted is None:
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        torch.zeros(1, device=wanted)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device '{wanted}' cannot be used here: {str(error).splitlines()[0][:100]}. "
+                        'Try --device cpu.') from error
+    return wanted
+
+
+def _targets(faces: list['FaceFile'], out: Path, overwrite: bool) -> tuple[list[tuple['FaceFile', Path]], Refused]:
+    """Each face with the file it becomes; refused: what would overwrite an input, a result, or another's result."""
+    inputs = {face.path.resolve() for face in faces}
+    taken: dict[Path, Path] = {}
+    targets, refused = [], []
+    for face in faces:
+        target = out / face.name.with_suffix('.png')
+        if target in taken:
+            reason = f"'{taken[target]}' already gives '{target}'"
+        elif target.resolve() in inputs:
+            reason = f"its result would overwrite the input '{target}'; choose another --out"
+        elif target.exists() and not overwrite:
+            reason = f"'{target}' exists; --overwrite replaces it"
+        else:
+            taken[target] = face.path
+            targets.append((face, target))
+            continue
+        refused.append({'path': str(face.path), 'reason': reason})
+    return targets, refused
+
+
+def _enhance(network, size: int, targets: list[tuple['FaceFile', Path]], refused: Refused, batch_size: int,
+             device: str) -> list[str]:
+    """Writes the results; appends to `refused`; returns the files written."""
+    import numpy as np
+
+    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.data.face_images import in_batches, write_face
+    from cface_basicsr.evaluation.super_resolution import super_resolve
+    written: list[str] = []
+    with ShowSteps(1) as show:
+        show.start('enhance', len(targets))
+        for batch in in_batches(_readable(targets, size, refused), batch_size):
+            enhanced = super_resolve(network, np.stack([lr for _, lr in batch]), batch_size=batch_size, device=device)
+            for (target, _), face in zip(batch, enhanced, strict=True):
+                write_face(target, face, overwrite=True)  # whether it may was settled before
+                written.append(str(target))
+            show.advance(len(written))
+        show.end('enhance', f'{len(written)} written, {len(refused)} refused')
+    return written
+
+
+def _readable(targets: list[tuple['FaceFile', Path]], size: int, refused: Refused) -> 'Iterator[tuple[Path, NDArray]]':
+    from cface_basicsr.data.face_images import read_face, to_low_resolution
+    for face, target in targets:
+        try:
+            yield target, to_low_resolution(read_face(face.path), size)
+        except UserError as error:
+            reason = str(error).replace('\n', ' ').removeprefix(f"'{face.path}' ")
+            refused.append({'path': str(face.path), 'reason': reason})
+
+
+def _report(written: list[str], refused: Refused, out: Path, weights: Path, scale: int, as_json: bool) -> None:
+    import json
+    for entry in refused:
+        typer.echo(f"cface: {entry['path']}: {entry['reason']}", err=True)
+    if as_json:
+        typer.echo(json.dumps({'weights': str(weights), 'scale': scale, 'written': written, 'refused': refused},
+                              indent=2, ensure_ascii=False))
+    elif written:
+        typer.echo(f"{len(written)} faces in '{out}'")
