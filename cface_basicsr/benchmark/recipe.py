@@ -92,6 +92,9 @@ def _with_base(path: Path) -> dict[str, Any]:
     content = read_option_file(path)
     content.pop('plugin', None)
     base = content.pop('base', None)
+    for step in (content.get('steps') or {}).values():
+        if step and step.get('options'):
+            step['options'] = str(path.parent.absolute() / step['options'])  # each file names its own neighbours
     if base is None:
         return content
     merged = merge(_with_base(path.parent / base), content, keep_null=True)
@@ -102,16 +105,14 @@ def _with_base(path: Path) -> dict[str, Any]:
 class Recipe:
     """A recipe with its folders: composes the options of each training step."""
 
-    def __init__(self, file: RecipeFile, folder: Path, data: Path | None = None, out: Path | None = None) -> None:
+    def __init__(self, file: RecipeFile, data: Path | None = None, out: Path | None = None) -> None:
         """
         Args:
             file: the recipe.
-            folder: where its stage option files are relative to.
             data: the folder that `cface prepare` made, instead of the recipe's.
             out: the run folder, instead of the recipe's.
         """
         self.file = file
-        self.folder = folder
         self.data = Path(data or file.data)
         self.out = Path(out or file.out or Path('experiments') / file.name)
         self._check()
@@ -125,7 +126,7 @@ class Recipe:
             UserError: unknown keys, steps that do not exist, a variable without a value.
         """
         content = _fill(_with_base(Path(path)), variables or {})
-        return cls(open_section(RecipeFile, content, 'recipe'), Path(path).parent, data, out)
+        return cls(open_section(RecipeFile, content, 'recipe'), data, out)
 
     # ----------------------------------------------------------------------------------------------------- references
 
@@ -171,7 +172,7 @@ class Recipe:
     def compose(self, name: str) -> dict[str, Any]:
         """The full options of a training step, as BasicSR's own command would read them."""
         step = self.file.steps[name]
-        base = read_option_file(self.folder / step.options)
+        base = read_option_file(step.options)
         opt = merge(merge(base, only_existing(self.file.common, base)), step.set)
         opt['name'] = name
         opt['path'] = {'experiments_root': str(self.out.absolute())} | {

@@ -9,7 +9,6 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,17 @@ from cface_basicsr.benchmark.picture import face_grid
 from cface_basicsr.benchmark.recipe import Recipe
 from cface_basicsr.benchmark.recipe import Report as ReportOptions
 from cface_basicsr.benchmark.steps import Show, device, load_recognizer
-from cface_basicsr.benchmark.table import Table, write_text
+from cface_basicsr.benchmark.table import Column, Table, verification_columns
+from cface_basicsr.benchmark.table import Row as TableRow
 from cface_basicsr.checkpoints import build_network_from_file, file_hash
 from cface_basicsr.data.compare_index import build_compare_index
-from cface_basicsr.data.store import FaceStore, read_identities
+from cface_basicsr.data.store import FaceStore, read_identities, write_text_atomically
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.face_systems import identity_distances
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
 from cface_basicsr.evaluation.restoration import psnr_ssim
+from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.evaluation.verification import FoldedPairs, kfold_accuracy, make_pairs, verification_rate_at_far
-from cface_basicsr.ops.identity_distance import identity_distance
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -49,11 +50,6 @@ class Faces:
     hr: Images  # (N, H, W, 3)
     lr: Images  # (N, h, w, 3)
     pairs: FoldedPairs
-
-    @cached_property
-    def nearest_size(self) -> int:
-        """Side of the HR images."""
-        return self.hr.shape[1]
 
 
 def read_faces(recipe: Recipe) -> Faces:
@@ -87,37 +83,25 @@ def _all_images(path: Path, keys: list[str]) -> Images:
     return np.stack([store.image(key) for key in keys])
 
 
-@torch.no_grad()
-def super_resolve(network: nn.Module, lr: Images, batch_size: int = 32) -> Images:
-    """(N, h, w, 3) uint8 to (N, H, W, 3) uint8: clamped, rounded."""
-    network = network.to(device()).eval()
-    parts = []
-    for begin in range(0, len(lr), batch_size):
-        batch = torch.from_numpy(lr[begin:begin + batch_size]).to(device()).permute(0, 3, 1, 2).float() / 255
-        sr = network(batch).clamp(0, 1).mul(255).round().byte()
-        parts.append(sr.permute(0, 2, 3, 1).cpu().numpy())
-    return np.concatenate(parts)
-
-
-def _mean_psnr_ssim(sr: Images, hr: Images, batch_size: int = 64) -> tuple[float, float]:
-    values = [torch.stack(psnr_ssim(*(torch.from_numpy(x[i:i + batch_size]).permute(0, 3, 1, 2) for x in (sr, hr))))
-              for i in range(0, len(sr), batch_size)]
-    psnr, ssim = torch.cat(values, dim=1).double().mean(dim=1).tolist()
-    return psnr, ssim
+def _mean_psnr_ssim(sr: Images, hr: Images) -> dict[str, float]:
+    psnr, ssim = psnr_ssim(sr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2))
+    return {'psnr': psnr.mean().item(), 'ssim': ssim.mean().item()}
 
 
 @dataclass
 class Row:
-    """One system: its images and all that was measured of them."""
+    """One system and all that was measured of it.
+
+    Attributes:
+        title: in the table.
+        numbers: psnr, ssim; '<recognizer>/accuracy', '…/accuracy_std', '…/vr'; images and recognizer_images, the
+            budgets of its generator and of its recognizer with all steps they started from.
+        per_fold: recognizer -> accuracy of each of the ten folds.
+        weights, weights_sha256: the generator's file.
+    """
 
     title: str
-    images: int = 0
-    recognizer_images: int = 0
-    psnr: float = float('inf')
-    ssim: float = 1.0
-    accuracy: dict[str, float] = field(default_factory=dict)
-    std: dict[str, float] = field(default_factory=dict)
-    rate: dict[str, float] = field(default_factory=dict)
+    numbers: dict[str, float | int | None] = field(default_factory=dict)
     per_fold: dict[str, list[float]] = field(default_factory=dict)
     weights: str = ''
     weights_sha256: str = ''
@@ -137,12 +121,11 @@ class Measuring:
     def rows(self) -> list[Row]:
         """HR, Bicubic and every row of the recipe."""
         rows = [self._measure(Row('HR'), self.faces.hr),
-                self._measure(Row('Bicubic'), super_resolve(BicubicUpsampler(scale=self.recipe.file.scale),
-                                                            self.faces.lr))]
+                self._measure(Row('Bicubic'), self._run(BicubicUpsampler(scale=self.recipe.file.scale)))]
         for done, (title, who) in enumerate(self.options.rows.items()):
             path = self.recipe.weights_of(who, 'g')
-            row = Row(title, self.recipe.images(who), self.recipe.recognizer_images(who), weights=str(path),
-                      weights_sha256=file_hash(path))
+            budget = {'images': self.recipe.images(who), 'recognizer_images': self.recipe.recognizer_images(who)}
+            row = Row(title, budget, weights=str(path), weights_sha256=file_hash(path, 64))
             rows.append(self._measure(row, self.generated(who)))
             self.show.advance(done + 1)
         return rows
@@ -151,21 +134,22 @@ class Measuring:
         """The held-out faces through the generator of a step; made once."""
         if who not in self._generated:
             network = build_network_from_file(self.recipe.weights_of(who, 'g'))
-            self._generated[who] = super_resolve(network, self.faces.lr)
+            self._generated[who] = self._run(network)
         return self._generated[who]
+
+    def _run(self, network: nn.Module) -> Images:
+        return super_resolve(network, self.faces.lr, device=device())
 
     def _measure(self, row: Row, images: Images) -> Row:
         self.pictures[row.title] = images
-        if row.title != 'HR':
-            row.psnr, row.ssim = _mean_psnr_ssim(images, self.faces.hr)
+        row.numbers |= _mean_psnr_ssim(images, self.faces.hr) if row.title != 'HR' else {'psnr': None, 'ssim': 1.0}
         pairs = self.faces.pairs
         for name, recognizer in self.recognizers.items():
-            features = extract_features(recognizer, images, batch_size=64, device=device())
-            scores = cosine_scores(features, pairs.pairs)
+            scores = cosine_scores(extract_features(recognizer, images, device=device()), pairs.pairs)
             result = kfold_accuracy(scores, pairs.same, pairs.fold)
-            row.accuracy[name], row.std[name] = result.mean, result.std
             row.per_fold[name] = result.per_fold.tolist()
-            row.rate[name] = verification_rate_at_far(scores, pairs.same, FAR)
+            row.numbers |= {f'{name}/accuracy': result.mean, f'{name}/accuracy_std': result.std,
+                            f'{name}/vr': verification_rate_at_far(scores, pairs.same, FAR)}
         return row
 
     def domains(self) -> dict[str, dict[str, float]]:
@@ -176,19 +160,14 @@ class Measuring:
 
     def _compare_rows(self) -> NDArray[np.int32]:
         """(N,) the nearest other image of the same person by the first recognizer; -1 where there is none."""
-        features = extract_features(next(iter(self.recognizers.values())), self.faces.hr, batch_size=64,
-                                    device=device())
+        features = extract_features(next(iter(self.recognizers.values())), self.faces.hr, device=device())
         return build_compare_index(features, self.faces.labels, 1)[:, 0]
 
     def _distances(self, generator: str, recognizer: str, compare: NDArray[np.int32]) -> dict[str, float]:
         network = load_recognizer(self.recipe.weights_of(recognizer, 'r'))
-        hr, sr = (torch.from_numpy(extract_features(network, images, batch_size=64, device=device()))
-                  for images in (self.faces.hr, self.generated(generator)))
-        there = torch.from_numpy(compare >= 0)
-        c = hr[torch.from_numpy(compare).long()]
-        return {'L_SI(SR, HR)': identity_distance(sr, hr).mean().item(),
-                'L_SI(SR, C)': identity_distance(sr, c)[there].mean().item(),
-                'L_SI(HR, C)': identity_distance(hr, c)[there].mean().item()}
+        sr, hr = (extract_features(network, images, device=device())
+                  for images in (self.generated(generator), self.faces.hr))
+        return dict(identity_distances(sr, hr, compare))
 
     def picture(self, path: Path) -> None:
         """Rows of faces of different people, columns of systems."""
@@ -242,33 +221,27 @@ class Result:
 
     def table(self) -> Table:
         """Systems by numbers."""
-        names = list(self.rows[0].accuracy)
-        columns = ['system', *(f'{what} ({name})' for name in names for what in ('accuracy %', f'VR@FAR {FAR:.0%} %')),
-                   'PSNR dB', 'SSIM', 'images G', 'images R']
-        return Table(columns, [self._cells(row, names) for row in self.rows])
-
-    @staticmethod
-    def _cells(row: Row, names: list[str]) -> list[str]:
-        measured = [cell for name in names for cell in (
-            f'{100 * row.accuracy[name]:.2f} ± {100 * row.std[name]:.2f}', f'{100 * row.rate[name]:.1f}')]
-        return [row.title, *measured, '-' if row.title == 'HR' else f'{row.psnr:.2f}', f'{row.ssim:.4f}',
-                f'{row.images:,}', f'{row.recognizer_images:,}']
+        columns = [*verification_columns(list(self.rows[0].per_fold), FAR),
+                   Column('images', 'images G', 0, best=None), Column('recognizer_images', 'images R', 0, best=None)]
+        rows = [TableRow(row.title, row.numbers, reference=row.title == 'HR') for row in self.rows]
+        return Table('', columns, rows)
 
     def domain_table(self) -> Table:
         """Stages by mean distances."""
-        names = ['L_SI(SR, HR)', 'L_SI(SR, C)', 'L_SI(HR, C)']
-        return Table(['mean distance', *names],
-                     [[title, *(f'{values[name]:.3f}' for name in names)] for title, values in self.domains.items()])
+        columns = [Column('sr_hr', 'L_SI(SR, HR)', 3, best=None), Column('sr_compare', 'L_SI(SR, C)', 3, best=None),
+                   Column('hr_compare', 'L_SI(HR, C)', 3, best=None)]
+        return Table('', columns, [TableRow(title, values) for title, values in self.domains.items()])
 
     def as_markdown(self) -> str:
         """The whole report."""
         faces = self.trace['test']
         parts = [f"Held-out identities: {faces['identities']}, {faces['images']} images; {faces['pairs']} pairs in ten "
-                 f"folds, both sides super-resolved x{self.trace['scale']}. ± is the standard deviation over the folds.",
-                 self.table().as_markdown(), '\n'.join(f'- {line}' for line in verdicts(self.rows))]
+                 f"folds, both sides super-resolved x{self.trace['scale']}. ± is the standard deviation over the folds; "
+                 'images G and R: how many went through the generator and the recognizer in training, all steps.',
+                 self.table().markdown(), '\n'.join(f'- {line}' for line in verdicts(self.rows))]
         if self.domains:
             parts += ['Do SR and HR share a domain (paper, section 3.4)? Means over the held-out images; C is the '
-                      'nearest other photo of the same person.', self.domain_table().as_markdown()]
+                      'nearest other photo of the same person.', self.domain_table().markdown()]
         parts += self.notes
         parts.append(f"Command: `{self.trace['command']}`. Data {self.trace['data_sha256'][:12]}, "
                      f"torch {self.trace['torch']}, {self.trace['device']}.")
@@ -283,13 +256,13 @@ class Result:
     def as_json(self) -> str:
         """Everything, for programs."""
         return json.dumps({'rows': [asdict(row) for row in self.rows], 'domains': self.domains, 'trace': self.trace,
-                           'notes': self.notes}, indent=1).replace('Infinity', 'null')
+                           'notes': self.notes}, indent=1, allow_nan=False)
 
     def write(self) -> None:
         """report.md, report.json and table.csv in the folder."""
-        write_text(self.as_markdown(), self.folder / 'report.md')
-        write_text(self.as_json(), self.folder / 'report.json')
-        write_text(self.table().as_csv(), self.folder / 'table.csv')
+        write_text_atomically(self.folder / 'report.md', self.as_markdown())
+        write_text_atomically(self.folder / 'report.json', self.as_json())
+        write_text_atomically(self.folder / 'table.csv', self.table().csv())
 
 
 def _trace(recipe: Recipe, faces: Faces) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _start_forked(options: Path, log: Path) -> _Forked:
     kind = 'forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn'
     context = multiprocessing.get_context(kind)
     if kind == 'forkserver':
-        context.set_forkserver_preload(['cface_basicsr.train'])
+        context.set_forkserver_preload(['cface_basicsr.train', 'cface_basicsr.register'])
     process = context.Process(target=_train, args=(str(options), str(log), os.getcwd()))
     process.start()
     return _Forked(process)
@@ -102,8 +102,14 @@ def _train(options: str, log: str, folder: str) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.argv = ['cface_basicsr.train', '-opt', options, '--auto_resume']
-    from cface_basicsr.train import main
-    main()
+    import basicsr.train
+
+    import cface_basicsr.register  # noqa: F401  registers the classes, mends BasicSR
+    try:
+        basicsr.train.train_pipeline(folder)
+    except UserError as error:
+        print(f'cface: {error}', flush=True)
+        sys.exit(2)
 
 
 def _watch(process: _Forked | _Launched, log: Path, progress: Progress, pause: float = 0.2) -> None:

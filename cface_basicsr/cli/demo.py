@@ -1,0 +1,74 @@
+"""`cface demo`: everything from photographs to the table, at small settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    data: Annotated[Path | None, typer.Option(help='Photographs, <identity>/<image>; default: generated faces.')] = None,
+    out: Annotated[Path, typer.Option(help='Everything is written here.')] = Path('demo'),
+    recognizer: Annotated[Path | None, typer.Option(help='CNN_R from an ONNX file; then faces are aligned.')] = None,
+    weights: Annotated[Path | None, typer.Option(help='Folder with facexlib\'s detector, for --recognizer.')] = None,
+    holdout: Annotated[int, typer.Option(help='Identities that are kept for testing.')] = 41,
+    identities: Annotated[int, typer.Option(help='Generated identities, without --data.')] = 120,
+    images: Annotated[int, typer.Option(help='Generated images of each.')] = 16,
+    recipe: Annotated[Path | None, typer.Option(help='Another recipe than options/demo/*.yml.')] = None,
+    json_: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+) -> None:
+    """Make faces, prepare them, train all stages, and print the table; a killed demo continues.
+
+    On generated faces it takes about ten minutes on two CPU cores, on a few thousand photographs up to forty.
+
+    \b
+    Example:
+      cface demo
+      cface demo --data PHOTOS --out demo_photos --recognizer mobilefacenet_112.onnx --weights weights
+    """
+    from cface_basicsr.benchmark.recipes import find_recipe
+    from cface_basicsr.cli.train import train_recipe
+    from cface_basicsr.errors import UserError
+    if recognizer and not data:
+        raise UserError('--recognizer goes with --data: a recognizer of photographs knows no generated faces.')
+    source = data or _generated(out / 'faces', identities, images)
+    _prepare(source, out / 'data', holdout if data else identities // 2, recognizer is not None, weights)
+    name = 'faces.yml' if not data else 'photos.yml' if recognizer else 'photos_trained.yml'
+    variables = {'recognizer': str(recognizer.absolute())} if recognizer else {}
+    train_recipe(recipe or find_recipe(f'demo/{name}'), out / 'data', out / 'run', variables, 1, json_)
+
+
+def _generated(folder: Path, identities: int, images: int) -> Path:
+    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.data.generated_tree import TreeSettings, write_generated_faces
+    with ShowSteps(1) as show:
+        show.start('generated faces', identities * images)
+        done = 0
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+            show.advance(done)
+        write_generated_faces(folder, TreeSettings(identities=identities, images=images), workers=_cores(),
+                              on_progress=advance)
+        show.end('generated faces', f'{identities} people, {images} images each, in {folder}')
+    return folder
+
+
+def _prepare(source: Path, out: Path, holdout: int, align: bool, weights: Path | None) -> None:
+    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.data.prepare import PrepareSettings, prepare
+    settings = PrepareSettings(scales=(8,), crop='align' if align else 'center',
+                               template='arcface' if align else None, weights=weights if align else None,
+                               holdout=holdout, seed=0)
+    with ShowSteps(1) as show:
+        show.start('prepare', sum(1 for path in source.glob('*/*') if path.is_file()))
+        report = prepare(source, out, settings, workers=_cores(), progress=lambda done, total: show.advance(done))
+        counts = ', '.join(f'{name}: {part.images} images of {part.identities} people'
+                           for name, part in report.parts.items())
+        show.end('prepare', f'{counts}; {len(report.rejected)} rejected')
+
+
+def _cores() -> int:
+    import os
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
