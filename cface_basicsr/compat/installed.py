@@ -50,7 +50,7 @@ REPAIRS = (
 
 def find_package() -> Path | None:
     """The folder of the `basicsr` that a program of this Python imports, wherever that program itself stands."""
-    elsewhere = sys.path if getattr(sys.flags, 'safe_path', False) else sys.path[1:]  # the first is the program's folder
+    elsewhere = sys.path if getattr(sys.flags, 'safe_path', False) else sys.path[1:]  # the first is that folder
     spec = importlib.machinery.PathFinder.find_spec('basicsr', elsewhere) or _editable_spec()
     return Path(spec.origin).parent if spec and spec.origin else None
 

@@ -17,9 +17,10 @@ def _shared(init: Callable) -> Callable:
         opened = lmdb.open
 
         def open_once(path: str, readonly: bool = False, lock: bool = True, **options: Any) -> Any:
-            if readonly and not lock:
-                return open_environment(path)
-            return opened(path, readonly=readonly, lock=lock, **options)
+            with swapped(lmdb, 'open', opened):
+                if readonly and not lock:
+                    return open_environment(path)
+                return opened(path, readonly=readonly, lock=lock, **options)
 
         with swapped(lmdb, 'open', open_once):
             init(self, *args, **kwargs)

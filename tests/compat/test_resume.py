@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from tests.compat.conftest import (
+from cface_basicsr.errors import UserError
+from tests.compat.tiny_training import (
     assert_equal_weights,
     holds_by_row,
     log_of,
@@ -53,3 +54,64 @@ def test_a_resumed_training_ends_with_the_weights_of_the_unbroken_one(
         assert_equal_weights(weights(broken), weights(tmp_path / 'unbroken'))
 
     holds_by_row(check, 'mid-epoch')
+
+
+def trained_to_4(pictures: Path, folder: Path) -> dict[str, Any]:
+    """Options for 6 iterations, after a run in `folder` that stopped at 4 with states at 2 and 4."""
+    changes = {'logger.save_checkpoint_freq': 2, 'train.total_iter': 4}
+    train_here(tiny_options(pictures, **changes), folder)
+    return tiny_options(pictures, **changes | {'train.total_iter': 6})
+
+
+def test_a_training_is_resumed_without_a_gpu(pictures: Path, tmp_path: Path) -> None:
+    def check() -> None:
+        options = trained_to_4(pictures, tmp_path / 'run')
+        state = tmp_path / 'run/experiments/tiny/training_states/4.state'
+        train_here(options | {'path': {'resume_state': str(state)}}, tmp_path / 'run')
+        assert 'iter: 4.' in log_of(tmp_path / 'run')
+
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU here, so BasicSR finds one')
+    holds_by_row(check, 'resume-on-cpu', defect=(RuntimeError, AssertionError))
+
+
+def test_auto_resume_finds_the_run_from_any_directory(pictures: Path, tmp_path: Path) -> None:
+    def check() -> None:
+        options = trained_to_4(pictures, tmp_path / 'run')
+        train_here(options, tmp_path / 'run', '--auto_resume')  # the working directory is another one
+        assert 'Resuming training from epoch: 2, iter: 4.' in log_of(tmp_path / 'run')
+
+    holds_by_row(check, 'auto-resume')
+
+
+def test_auto_resume_takes_the_state_before_a_cut_off_one_and_ignores_strange_names(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def check() -> None:
+        options = trained_to_4(pictures, tmp_path)
+        states = tmp_path / 'experiments/tiny/training_states'
+        (states / '4.state').write_bytes((states / '4.state').read_bytes()[:-100])
+        (states / 'best.state').write_text('')
+        train_here(options, tmp_path, '--auto_resume')
+        assert 'Resuming training from epoch: 1, iter: 2.' in log_of(tmp_path)
+        assert "4.state' cannot be read" in capsys.readouterr().out
+
+    holds_by_row(check, 'auto-resume', defect=ValueError)  # could not convert string to float: 'best'
+
+
+def test_auto_resume_refuses_to_start_over_when_no_state_can_be_read(pictures: Path, tmp_path: Path) -> None:
+    states = tmp_path / 'experiments/tiny/training_states'
+    states.mkdir(parents=True)
+    (states / '4.state').write_text('no state')
+    with mended(), pytest.raises(UserError, match='none of the 1 states'):
+        train_here(tiny_options(pictures), tmp_path, '--auto_resume')
+    assert (states / '4.state').is_file()
+
+
+def test_a_state_is_read_weights_only_and_keeps_generators_and_best_metrics(pictures: Path, tmp_path: Path) -> None:
+    with mended():
+        train_here(tiny_options(pictures, **{'val.val_freq': 1}), tmp_path)
+    state = torch.load(tmp_path / 'experiments/tiny/training_states/6.state', weights_only=True)
+    assert state['iter'] == 6 and set(state['random'][0]) == {'torch', 'cuda', 'numpy', 'python'}
+    assert state['best_metric_results']['test']['psnr']['val'] > 0

@@ -1,0 +1,103 @@
+"""Where a run writes; when its options are checked."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cface_basicsr.compat.outputs import writable_root
+from cface_basicsr.errors import UserError
+from tests.compat.tiny_training import holds_by_row, mended, tiny_options, train_here, write_options
+
+
+def test_a_training_writes_to_the_working_directory_and_not_into_site_packages(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages, here = tmp_path / 'site-packages', tmp_path / 'here'
+    here.mkdir()
+    monkeypatch.chdir(here)
+
+    def check() -> None:
+        train_here(tiny_options(pictures, **{'train.total_iter': 1, 'logger.use_tb_logger': True}), packages)
+        assert [path.name for path in packages.iterdir()] == ['tiny.yml']
+        assert (here / 'experiments/tiny/models/net_g_latest.pth').is_file()
+        assert list((here / 'tb_logger/tiny').iterdir())
+
+    holds_by_row(check, 'output-root')
+
+
+def test_a_training_writes_to_the_folder_that_the_option_file_names(pictures: Path, tmp_path: Path) -> None:
+    named = tmp_path / 'named'
+
+    def check() -> None:
+        changes: dict[str, Any] = {'train.total_iter': 1, 'logger.use_tb_logger': True,
+                                   'path.experiments_root': str(named)}
+        train_here(tiny_options(pictures, **changes), tmp_path / 'root')
+        assert (named / 'tiny/models/net_g_latest.pth').is_file()
+        assert list((named / 'tb_logger/tiny').iterdir())
+        assert [path.name for path in (tmp_path / 'root').iterdir()] == ['tiny.yml']
+
+    holds_by_row(check, 'output-root')
+
+
+def run_test_here(options: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import basicsr.test
+    folder.mkdir(exist_ok=True)
+    path = write_options(options, folder / 'test.yml')
+    monkeypatch.setattr('sys.argv', ['test.py', '-opt', str(path)])
+    for name in ('build_model', 'get_root_logger'):  # the folders are what is asked for
+        monkeypatch.setattr(basicsr.test, name, lambda *args, **kwargs: _Nobody())
+    basicsr.test.test_pipeline(str(folder))
+
+
+class _Nobody:
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: None
+
+
+def test_a_test_writes_to_the_folder_that_the_option_file_names(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = tiny_options(pictures, **{'path.results_root': str(tmp_path / 'named')})
+    options['datasets'] = {'test': options['datasets']['val']}
+
+    def check() -> None:
+        run_test_here(options, tmp_path / 'root', monkeypatch)
+        assert (tmp_path / 'named/tiny/visualization').is_dir()
+        assert [path.name for path in (tmp_path / 'root').iterdir()] == ['test.yml']
+
+    holds_by_row(check, 'output-root')
+
+
+def test_a_folder_that_cannot_be_written_is_no_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert writable_root(str(tmp_path / 'nowhere')) == str(tmp_path)
+    (tmp_path / 'own').mkdir()
+    assert writable_root(str(tmp_path / 'own')) == str(tmp_path / 'own')
+
+
+def test_only_folders_become_folders(tmp_path: Path) -> None:
+    def check() -> None:
+        import basicsr.train
+        paths = {key: str(tmp_path / key) for key in ('experiments_root', 'models', 'training_states')}
+        basicsr.train.make_exp_dirs({'is_train': True, 'path': {**paths, 'index': str(tmp_path / 'a.npy'), 'k': 5}})
+        assert {path.name for path in tmp_path.iterdir() if '_archived_' not in path.name} == set(paths)
+
+    holds_by_row(check, 'path-folders', defect=(TypeError, AssertionError))
+
+
+def test_options_are_checked_before_the_first_folder_is_made(pictures: Path, tmp_path: Path) -> None:
+    options = tiny_options(pictures)
+    options['network_g']['num_blocks'] = options['network_g'].pop('num_block')
+
+    def check() -> None:
+        with pytest.raises(UserError, match="num_blocks.*did you mean 'num_block'"):
+            train_here(options, tmp_path / 'checked')
+        assert not (tmp_path / 'checked/experiments').exists()
+
+    holds_by_row(check, 'checked-options', defect=TypeError)
+
+
+def test_the_options_written_for_a_test_are_those_that_basicsr_reads(pictures: Path, tmp_path: Path) -> None:
+    path = write_options(tiny_options(pictures), tmp_path / 'x.yml')
+    with mended():
+        assert yaml.load(path.read_text(), Loader=yaml.CLoader)['plugin'] == 'cface_basicsr'
