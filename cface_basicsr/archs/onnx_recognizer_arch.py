@@ -10,7 +10,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from cface_basicsr.archs.input_size import height_and_width, refuse_wrong_size
+from cface_basicsr.archs.input_size import refuse_wrong_size
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
@@ -19,7 +19,8 @@ from cface_basicsr.ops.recognizer_input import RecognizerInput
 class OnnxRecognizer(nn.Module):
     """Faces to identity features, by the network of an ONNX file.
 
-    The parameters are trainable. Batch normalization always works with the statistics of the file, in training mode
+    The parameters are trainable: all that onnx2torch makes torch layers of (convolutions, Gemm, normalizations); loose
+    constants, such as the matrix of a bare MatMul, stay as they are. Batch normalization always works with the statistics of the file, in training mode
     too: small batches, and batches of super-resolved faces, would spoil them (most exporters fold it away anyhow).
 
     A network file (.pth) of a fine-tuned one holds all its weights, but not the graph: its 'network' entry names the
@@ -46,7 +47,9 @@ class OnnxRecognizer(nn.Module):
     def __init__(self, *, file: str, height: int = 112, width: int = 112, channels: str = 'rgb', mean: float = 127.5,
                  std: float = 128.0, template: str = 'arcface') -> None:
         super().__init__()
-        height, width = height_and_width((height, width), 'OnnxRecognizer')
+        for name, side in (('height', height), ('width', width)):
+            if type(side) is not int or side < 1:
+                raise UserError(f'OnnxRecognizer: {name}: expected a whole number from 1 up, got {side!r}.')
         self.eats = RecognizerInput(height, width, channels, mean, std, template)
         proto = _read_onnx(Path(file))
         _refuse_other_input(proto, self.eats, file)
@@ -73,7 +76,7 @@ class OnnxRecognizer(nn.Module):
         try:
             features = self.body(torch.zeros(2, 3, self.eats.height, self.eats.width))
         except Exception as error:
-            raise UserError(f'{expected}; a batch of two fails ({type(error).__name__}: {str(error)[:120]}).\n'
+            raise UserError(f'{expected}; a batch of two fails ({_in_short(error)}).\n'
                             'Export the network with a free batch axis, and give its height and width.') from error
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
             shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
@@ -117,5 +120,8 @@ def _convert(proto: Any, file: str) -> nn.Module:
     try:
         return convert(proto)
     except Exception as error:
-        raise UserError(f"'{file}' cannot be turned into a torch network ({type(error).__name__}: "
-                        f'{str(error)[:160]}).') from error
+        raise UserError(f"'{file}' cannot be turned into a torch network ({_in_short(error)}).") from error
+
+
+def _in_short(error: Exception) -> str:
+    return f'{type(error).__name__}: {" ".join(str(error).split())[:160]}'

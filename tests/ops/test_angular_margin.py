@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from references import slow_identity
 from torch.nn import functional
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.angular_margin import a_softmax_logits, angular_psi, annealed_lambda, chebyshev
+from tests.references import slow_identity
 
 
 @pytest.fixture

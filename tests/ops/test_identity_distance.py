@@ -1,9 +1,9 @@
 import pytest
 import torch
-from references import slow_identity
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.identity_distance import DISTANCES, identity_distance
+from tests.references import slow_identity
 
 
 @pytest.fixture
@@ -14,7 +14,8 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize('distance', DISTANCES)
 def test_equals_the_literal_loop(pair, distance):
-    expected = [slow_identity.DISTANCES[distance](a, b) for a, b in zip(pair[0].tolist(), pair[1].tolist(), strict=True)]
+    rows = zip(pair[0].tolist(), pair[1].tolist(), strict=True)
+    expected = [slow_identity.DISTANCES[distance](a, b) for a, b in rows]
     torch.testing.assert_close(identity_distance(*pair, distance), torch.tensor(expected, dtype=torch.float64))
 
 

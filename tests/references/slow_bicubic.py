@@ -1,4 +1,4 @@
-"""Antialiased bicubic resize, one pixel at a time, from the definition: Keys' kernel, a = -0.5, widened on reduction."""
+"""Antialiased bicubic resize, one pixel at a time, from the definition: Keys' kernel (a = -0.5), widened to reduce."""
 
 import math
 

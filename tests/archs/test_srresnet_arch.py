@@ -1,0 +1,62 @@
+import pytest
+import torch
+from torch import nn
+
+from cface_basicsr.archs.srresnet_arch import SRResNet
+from cface_basicsr.errors import UserError
+
+
+@pytest.mark.parametrize(('scale', 'count'), [(2, 1_399_637), (4, 1_547_350), (8, 1_695_063)])
+def test_it_has_the_published_number_of_parameters(scale, count):
+    with torch.device('meta'):
+        network = SRResNet(scale=scale)
+    assert sum(p.numel() for p in network.parameters()) == count
+
+
+@pytest.mark.parametrize('scale', [2, 4, 8])
+def test_images_come_out_scale_times_as_large(scale):
+    assert SRResNet(scale=scale, num_feat=4, num_block=1)(torch.rand(2, 3, 5, 7)).shape == (2, 3, 5 * scale, 7 * scale)
+
+
+def test_channels_in_and_out_can_differ():
+    network = SRResNet(scale=2, num_in_ch=1, num_out_ch=2, num_feat=4, num_block=1)
+    assert network(torch.rand(1, 1, 6, 6)).shape == (1, 2, 12, 12)
+
+
+def test_convolutions_before_a_normalization_have_no_bias_and_all_others_have_one():
+    layers = [m for m in SRResNet(num_feat=4, num_block=2).modules() if isinstance(m, (nn.Conv2d, nn.BatchNorm2d))]
+    for layer, after in zip(layers, [*layers[1:], None], strict=True):
+        if isinstance(layer, nn.Conv2d):
+            assert (layer.bias is None) == isinstance(after, nn.BatchNorm2d)
+
+
+def test_every_prelu_has_one_slope():
+    slopes = [m.num_parameters for m in SRResNet(num_feat=4, num_block=2).modules() if isinstance(m, nn.PReLU)]
+    assert slopes == [1] * (1 + 2 + 2)  # head, blocks, two shuffle stages
+
+
+def test_the_output_is_linear():
+    network = SRResNet(scale=2, num_feat=4, num_block=1).eval()
+    nn.init.constant_(network.tail.bias, -3.0)
+    low = network(torch.rand(1, 3, 8, 8))
+    nn.init.constant_(network.tail.bias, 3.0)
+    assert low.min() < -1 and network(torch.rand(1, 3, 8, 8)).max() > 1
+
+
+def test_the_long_skip_adds_the_head_to_the_body():
+    network = SRResNet(scale=2, num_feat=4, num_block=1).eval()
+    nn.init.zeros_(network.body[-1].weight)  # the last normalization: the body now gives zero
+    x = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(network(x), network.tail(network.upsample(network.head(x))))
+
+
+def test_every_parameter_gets_a_gradient():
+    network = SRResNet(scale=8, num_feat=4, num_block=2)
+    network(torch.rand(2, 3, 4, 4)).square().mean().backward()
+    assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+@pytest.mark.parametrize('scale', [3, 1, 16, '4', [4]])
+def test_another_scale_is_refused_with_the_valid_ones(scale):
+    with pytest.raises(UserError, match='scale: expected 2, 4 or 8, got'):
+        SRResNet(scale=scale)
