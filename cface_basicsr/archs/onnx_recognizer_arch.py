@@ -20,8 +20,9 @@ class OnnxRecognizer(nn.Module):
     """Faces to identity features, by the network of an ONNX file.
 
     The parameters are trainable: all that onnx2torch makes torch layers of (convolutions, Gemm, normalizations); loose
-    constants, such as the matrix of a bare MatMul, stay as they are. Batch normalization always works with the statistics of the file, in training mode
-    too: small batches, and batches of super-resolved faces, would spoil them (most exporters fold it away anyhow).
+    constants, such as the matrix of a bare MatMul, stay as they are. Batch normalization always works with the
+    statistics of the file, in training mode too: small batches, and batches of super-resolved faces, would spoil
+    them (most exporters fold it away anyhow). So fine-tuning with small batches is safe.
 
     A network file (.pth) of a fine-tuned one holds all its weights, but not the graph: its 'network' entry names the
     ONNX file, which must still be there when the network is built.
