@@ -5,9 +5,9 @@ whoever finds a store at its place finds all of it. Stock BasicSR datasets read 
 """
 
 import csv
+import fcntl
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -188,6 +188,7 @@ class StoreWriter:
             raise UserError(f"store '{path}' exists already. Delete it to make it again.")
         self.aside = unfinished(self.path)
         self.aside.mkdir(parents=True, exist_ok=True)
+        self._lock = lock_folder(self.aside)
         self._environment = lmdb.open(str(self.aside), map_size=MAP_SIZE)
         self._transaction = self._environment.begin(write=True)
 
@@ -219,6 +220,7 @@ class StoreWriter:
             self._transaction.abort()
             self._environment.close()
             self._environment = None
+            os.close(self._lock)
 
     def finish(self) -> str:
         """Write meta_info.txt, publish the store; returns `store_sha256` of its content."""
@@ -262,6 +264,21 @@ def store_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def lock_folder(path: Path) -> int:
+    """Claim an unfinished product for this process, until `os.close` of the returned descriptor or a kill.
+
+    Raises:
+        UserError: another process is at work on it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise UserError(f"another process is writing '{path}'. Wait for it, or end it, then start again.") from error
+    return descriptor
+
+
 def unfinished(path: Path) -> Path:
     """Where a product is built before it is renamed to `path`."""
     return path.with_name(f'.{path.name}.unfinished')
@@ -275,11 +292,6 @@ def write_text_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(aside, path)
-
-
-def remove_unfinished(path: Path) -> None:
-    """Delete what is left of an unfinished product."""
-    shutil.rmtree(unfinished(path), ignore_errors=True)
 
 
 def identities_file(path: str | Path) -> Path:

@@ -1,0 +1,158 @@
+"""Photographs -> PNG bytes of HR and LR faces, by several processes, in order, with bounded memory."""
+
+import hashlib
+import itertools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cached_property, partial
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+
+from cface_basicsr.data.align import Aligner
+from cface_basicsr.data.face_crop import Crop, Rejected, center_crop, decode_photo, no_crop
+from cface_basicsr.data.low_resolution import low_resolution
+from cface_basicsr.data.source_listing import Source
+from cface_basicsr.data.store import encode_png
+from cface_basicsr.errors import UserError
+
+CHUNK = 32
+"""Photographs a process takes at a time; they are reduced as one batch."""
+
+
+class Packed(NamedTuple):
+    """What became of one photograph: PNG bytes of HR and of each LR, or a reason; `pixels`: hash of HR's pixels."""
+
+    pngs: tuple[bytes, ...]
+    pixels: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How photographs are packed; travels to the processes.
+
+    Attributes:
+        root: source folder.
+        crop: 'center', 'align' or 'none'.
+        size: pixels of the square HR face.
+        scales: of the LR stores.
+        template: for 'align'.
+        detector: weights file, for 'align'.
+    """
+
+    root: Path
+    crop: str
+    size: int
+    scales: tuple[int, ...]
+    template: str = ''
+    detector: Path | None = None
+
+    def face(self, source: Source) -> np.ndarray:
+        """The HR face of a photograph, (size, size, 3) uint8 RGB.
+
+        Raises:
+            Rejected: with the reason.
+        """
+        return self._crop(decode_photo(_read(self.root / source.path)))
+
+    @cached_property
+    def _crop(self) -> Crop:
+        if self.crop == 'align':
+            return Aligner(self.detector, self.template, self.size)
+        return partial({'center': center_crop, 'none': no_crop}[self.crop], size=self.size)
+
+
+def photo_to_face(packing: Packing, source: Source) -> np.ndarray | None:
+    """The HR face of one photograph, (size, size, 3) uint8; None where it gives none."""
+    try:
+        return packing.face(source)
+    except Rejected:
+        return None
+
+
+def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
+    """Pack some photographs; one result each, in order."""
+    faces, reasons = [], []
+    for source in sources:
+        try:
+            faces.append(packing.face(source))
+            reasons.append('')
+        except Rejected as rejected:
+            reasons.append(str(rejected))
+    packed = _encode(np.stack(faces), packing.scales) if faces else iter(())
+    return [Packed((), '', reason) if reason else next(packed) for reason in reasons]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Rejected(f'cannot be read ({error.strerror})') from error
+
+
+def _encode(hr: np.ndarray, scales: tuple[int, ...]) -> Iterator[Packed]:
+    """(B, size, size, 3) uint8 faces -> one `Packed` each."""
+    for images in zip(hr, *(low_resolution(hr, scale) for scale in scales), strict=True):
+        pixels = hashlib.sha256(images[0].tobytes()).hexdigest()[:16]
+        yield Packed(tuple(encode_png(image) for image in images), pixels, '')
+
+
+def pack_all(packing: Packing, sources: Sequence[Source], workers: int) -> Iterator[tuple[Source, Packed]]:
+    """Pack photographs in order.
+
+    Args:
+        workers: processes; 1 packs in this one. No more are started than there are chunks.
+
+    Raises:
+        UserError: a process was killed (out of memory, as a rule).
+    """
+    chunks = [sources[start:start + CHUNK] for start in range(0, len(sources), CHUNK)]
+    workers = min(workers, len(chunks))
+    if workers > 1:
+        results = _in_processes(packing, chunks, workers)
+    else:
+        results = (pack_chunk(packing, chunk) for chunk in chunks)
+    for chunk, packed in zip(chunks, results, strict=True):
+        yield from zip(chunk, packed, strict=True)
+
+
+def _in_processes(packing: Packing, chunks: list[Sequence[Source]], workers: int) -> Iterator[list[Packed]]:
+    """Results in order; at most four chunks a process are under way, so memory stays small whatever the speed."""
+    context = multiprocessing.get_context('spawn')  # a fork would copy torch's threads in an unknown state
+    waiting = iter(chunks)
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
+        try:
+            running = deque(pool.submit(pack_chunk, packing, chunk) for chunk in itertools.islice(waiting, 4 * workers))
+            while running:
+                yield running.popleft().result()
+                running.extend(pool.submit(pack_chunk, packing, chunk) for chunk in itertools.islice(waiting, 1))
+        except BrokenProcessPool as error:
+            raise UserError('a packing process was killed, perhaps for lack of memory. Start the same command again '
+                            'with fewer --workers; it continues.') from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A parent that was killed cannot end its pool; without this its processes would wait for work for ever."""
+    wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)

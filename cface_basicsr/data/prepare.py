@@ -1,0 +1,409 @@
+"""A folder of photographs -> the folder of stores that everything else reads (`cface prepare`).
+
+A run keeps its unfinished stores and a journal aside. Every few hundred photographs the stores are committed, then the
+journal; so a killed run finds in the journal how far it came, and puts the rest again. All products are published by
+renames when everything is packed; manifest.json comes last and marks a folder as finished.
+"""
+
+import csv
+import io
+import itertools
+import json
+import os
+import random
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cface_basicsr import __version__
+from cface_basicsr.checkpoints import file_hash
+from cface_basicsr.data.align import find_detector, template_points
+from cface_basicsr.data.photo_packing import Packed, Packing, pack_all, photo_to_face
+from cface_basicsr.data.source_listing import Listing, Source, list_sources
+from cface_basicsr.data.store import (
+    IDENTITIES_HEADER,
+    StoreWriter,
+    store_sha256,
+    write_text_atomically,
+)
+from cface_basicsr.errors import UserError
+
+LAYOUTS = ('casia',)
+CROPS = ('center', 'align', 'none')
+KERNEL = 'antialiased bicubic, a = -0.5, of 8-bit HR, rounded to 8 bit'
+COMMIT_EVERY = 512
+"""Photographs between two commits: what a kill costs at most."""
+
+Progress = Callable[[int, int], None]
+"""Called with (photographs done, photographs in all)."""
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """What decides the result; a folder is continued only by the same settings.
+
+    Attributes:
+        layout: of the source; 'casia': <identity>/<image>.
+        scales: each gives a store lr_x<scale>.lmdb.
+        crop: 'center', 'align' or 'none'.
+        size: pixels of the square HR face.
+        template: 'arcface' or 'sphereface', for crop 'align' alone.
+        weights: folder with the face detector, for crop 'align' alone.
+        holdout: so many identities go to test/, the others to train/; 0: one folder with all.
+        seed: chooses them.
+    """
+
+    scales: tuple[int, ...]
+    crop: str = 'center'
+    size: int = 128
+    layout: str = 'casia'
+    template: str | None = None
+    weights: Path | None = None
+    holdout: int = 0
+    seed: int = 0
+
+    def check(self) -> None:
+        """
+        Raises:
+            UserError: a value that is not valid, or that contradicts another.
+        """
+        if self.layout not in LAYOUTS:
+            raise UserError(f"--layout: expected {' or '.join(LAYOUTS)}, got '{self.layout}'.")
+        if self.crop not in CROPS:
+            raise UserError(f"--crop: expected {', '.join(CROPS)}, got '{self.crop}'.")
+        for scale in self.scales:
+            if scale < 2 or self.size % scale:
+                raise UserError(f'--scale: {scale} does not divide the HR size {self.size}, or is no reduction.')
+        if not self.scales:
+            raise UserError('--scale: expected at least one, for example --scale 2 4 8.')
+        if self.crop == 'align' and (self.template is None or self.weights is None):
+            raise UserError('--crop align needs --weights DIR, a folder with a face detector.')
+        if self.crop != 'align' and (self.template or self.weights):
+            raise UserError(f'--template and --weights belong to --crop align, got --crop {self.crop}.')
+        if self.template:
+            template_points(self.template, self.size)
+
+    def packing(self, root: Path) -> Packing:
+        """The part that the packing processes need."""
+        detector = find_detector(self.weights) if self.weights else None
+        return Packing(root, self.crop, self.size, self.scales, self.template or '', detector)
+
+    def signature(self, listing: Listing) -> dict[str, Any]:
+        """What a folder remembers of its settings, as plain values."""
+        values = asdict(self) | {'scales': list(self.scales), 'source_sha256': listing.digest}
+        weights = values.pop('weights')
+        return values | {'detector_sha256': file_hash(find_detector(weights), 64) if weights else None}
+
+
+@dataclass
+class Part:
+    """One finished folder: its images, and what a manifest says about them.
+
+    Attributes:
+        folder: where.
+        images, identities: counts.
+        files: name -> SHA-256 of its content (for a store: `store_sha256`).
+        duplicates: groups of keys whose HR faces are equal pixel by pixel; at least one of each is in this folder.
+    """
+
+    folder: Path
+    images: int = 0
+    identities: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    duplicates: list[list[str]] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What a run made.
+
+    Attributes:
+        parts: '' (one folder) or 'train' and 'test'.
+        rejected: (path below the source, reason).
+        renamed: sources whose key is not simply their name.
+        already_finished: nothing was done, the folder is complete.
+    """
+
+    parts: dict[str, Part]
+    rejected: list[tuple[str, str]]
+    renamed: list[Source]
+    already_finished: bool = False
+
+
+def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, workers: int = 1,
+            progress: Progress = lambda done, total: None, commit_every: int = COMMIT_EVERY) -> Report:
+    """Pack photographs into stores; a killed run continues when it is called again with the same settings.
+
+    Args:
+        source: the photographs, <identity>/<image>.
+        out: the folder to make; with a holdout it holds train/ and test/.
+        workers: processes.
+        commit_every: photographs between two commits.
+
+    Raises:
+        UserError: settings that contradict one another or the folder's own, no photographs, no usable photograph.
+    """
+    settings.check()
+    listing = list_sources(source)
+    work = Work(Path(out), settings, listing)
+    if work.finished():
+        return work.report(already_finished=True)
+    packing = settings.packing(Path(source))
+    work.claim(packing)
+    work.pack(packing, workers, progress, commit_every)
+    work.publish(Path(source))
+    return work.report()
+
+
+class Work:
+    """One run over one output folder."""
+
+    def __init__(self, out: Path, settings: PrepareSettings, listing: Listing) -> None:
+        self.out, self.settings, self.listing = out, settings, listing
+        self.aside = out / '.prepare.unfinished'
+        self.signature = settings.signature(listing)
+        self.test_identities: set[str] = set()
+        names = ['train', 'test'] if settings.holdout else ['']
+        self.parts = {name: Part(out / name) for name in names}
+        self.stores = ['hr.lmdb'] + [f'lr_x{scale}.lmdb' for scale in settings.scales]
+
+    def part_of(self, key: str) -> str:
+        """The name of the part that a key belongs to."""
+        if not self.settings.holdout:
+            return ''
+        return 'test' if key.split('/')[0] in self.test_identities else 'train'
+
+    def finished(self) -> bool:
+        """Whether the folder is complete.
+
+        Raises:
+            UserError: it was made, or begun, with other settings.
+        """
+        begun = self.aside / 'settings.json'
+        manifests = [self.out / name / 'manifest.json' for name in ('', 'train', 'test')]
+        for path in [begun, *manifests]:
+            if path.is_file():
+                self._compare(json.loads(path.read_text(encoding='utf-8')).get('settings', {}))
+        return all((part.folder / 'manifest.json').is_file() for part in self.parts.values())
+
+    def _compare(self, theirs: dict[str, Any]) -> None:
+        odd = [key for key in self.signature if theirs.get(key) != self.signature[key]]
+        if odd:
+            raise UserError(f"'{self.out}' was made with {_show(theirs, odd)};\nnow asked for "
+                            f'{_show(self.signature, odd)}.\nName another folder, or delete that one.')
+
+    def claim(self, packing: Packing) -> None:
+        """Choose the held-out identities, or recall them, and remember the settings in the output folder."""
+        begun = self.aside / 'settings.json'
+        if begun.is_file():
+            chosen = json.loads(begun.read_text(encoding='utf-8'))['test_identities']
+        else:
+            chosen = choose_holdout(self.listing.sources, self.settings.holdout, self.settings.seed, packing)
+        self.test_identities = set(chosen)
+        self.aside.mkdir(parents=True, exist_ok=True)
+        for part in self.parts.values():
+            part.folder.mkdir(exist_ok=True)
+        write_text_atomically(begun, json.dumps({'settings': self.signature, 'test_identities': chosen}, indent=1))
+
+    def pack(self, packing: Packing, workers: int, progress: Progress, commit_every: int) -> None:
+        """Fill the unfinished stores with what the journal does not have yet."""
+        with Journal(self.aside / 'journal.jsonl') as journal:
+            total = len(self.listing.sources)
+            if len(journal) == total:
+                return
+            writers = {(part, name): StoreWriter(self.parts[part].folder / name)
+                       for part in self.parts for name in self.stores}
+            try:
+                left = self.listing.sources[len(journal):]
+                for source, packed in pack_all(packing, left, workers):
+                    self._put(writers, source, packed)
+                    journal.add(source, packed)
+                    if len(journal) % commit_every == 0 or len(journal) == total:
+                        for writer in writers.values():
+                            writer.commit()
+                        journal.commit()
+                    progress(len(journal), total)
+            finally:
+                for writer in writers.values():
+                    writer.close()
+
+    def _put(self, writers: dict[tuple[str, str], StoreWriter], source: Source, packed: Packed) -> None:
+        for name, png in zip(self.stores, packed.pngs, strict=False):  # a rejected photograph has no PNGs
+            writers[self.part_of(source.key), name].put(source.key, png)
+
+    def publish(self, source: Path) -> None:
+        """Rename everything to its place, write the tables, remove the journal.
+
+        Raises:
+            UserError: a part has no image at all.
+        """
+        accepted = self._accepted()
+        for name, packed in accepted.items():
+            if not packed:
+                path, reason = self.rejected()[0]
+                raise UserError(f"'{source}' gave no usable face{f' for {name}/' if name else ''}. "
+                                f'First of the rejected files: {path}: {reason}.')
+        equal = duplicates({key: pixels for packed in accepted.values() for key, (_, pixels) in packed.items()})
+        for name, part in self.parts.items():
+            part.duplicates = [group for group in equal if any(key in accepted[name] for key in group)]
+            self._publish_part(part, accepted[name], source)
+        shutil.rmtree(self.aside)
+
+    def _publish_part(self, part: Part, accepted: dict[str, tuple[str, str]], source: Path) -> None:
+        for name in self.stores:
+            path = part.folder / name
+            part.files[name] = store_sha256(path) if path.exists() else StoreWriter(path).finish()
+        table, part.identities = identity_table(accepted)
+        write_text_atomically(part.folder / 'identities.csv', table)
+        part.files['identities.csv'] = file_hash(part.folder / 'identities.csv', 64)
+        part.images = len(accepted)
+        write_text_atomically(part.folder / 'manifest.json', json.dumps(self._manifest(part, source), indent=1))
+
+    def _accepted(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """Part -> key -> (path, hash of HR's pixels) of every packed photograph, from the journal."""
+        accepted: dict[str, dict[str, tuple[str, str]]] = {name: {} for name in self.parts}
+        for source, entry in zip(self.listing.sources, Journal.read(self.aside / 'journal.jsonl'), strict=True):
+            if entry['pixels']:
+                accepted[self.part_of(source.key)][source.key] = (source.path, entry['pixels'])
+        return accepted
+
+    def rejected(self) -> list[tuple[str, str]]:
+        """(path, reason) of all that was not packed, identities that became empty included."""
+        rejected, files, lost = list(self.listing.rejected), Counter(), Counter()
+        for source, entry in zip(self.listing.sources, Journal.read(self.aside / 'journal.jsonl'), strict=True):
+            identity = source.path.split('/')[0]
+            files[identity] += 1
+            if entry['reason']:
+                lost[identity] += 1
+                rejected.append((source.path, entry['reason']))
+        empty = [(f'{name}/', f'empty identity: none of {count} files gave a face')
+                 for name, count in files.items() if lost[name] == count]
+        return sorted(rejected + empty)
+
+    def _manifest(self, part: Part, source: Path) -> dict[str, Any]:
+        return {
+            'product': 'faces',
+            'settings': self.signature,
+            'source': str(source.absolute()),
+            'kernel': KERNEL,
+            'images': part.images,
+            'identities': part.identities,
+            'sha256': part.files,
+            'duplicates': part.duplicates,
+            'rejected': self.rejected(),
+            'renamed': self.listing.renamed,
+            'versions': {'cface-basicsr': __version__} | {
+                name: version(name) for name in ('torch', 'numpy', 'pillow', 'lmdb')} | {'opencv': _opencv_version()},
+        }
+
+    def report(self, already_finished: bool = False) -> Report:
+        """What the manifests of the finished parts say."""
+        rejected: list[tuple[str, str]] = []
+        for part in self.parts.values():
+            manifest = json.loads((part.folder / 'manifest.json').read_text(encoding='utf-8'))
+            part.images, part.identities = manifest['images'], manifest['identities']
+            part.files, part.duplicates = manifest['sha256'], manifest['duplicates']
+            rejected = [(path, reason) for path, reason in manifest['rejected']]
+        if self.aside.exists():  # killed between the last manifest and this line
+            shutil.rmtree(self.aside)
+        return Report(self.parts, rejected, self.listing.renamed, already_finished)
+
+
+class Journal:
+    """One line a photograph, in order; what a kill cut off is dropped when it is opened again."""
+
+    def __init__(self, path: Path) -> None:
+        content = path.read_bytes() if path.exists() else b''
+        whole = content[:content.rfind(b'\n') + 1]
+        self._length = whole.count(b'\n')
+        self._lines: list[str] = []
+        self._file = open(path, 'r+b' if path.exists() else 'w+b')
+        self._file.truncate(len(whole))
+        self._file.seek(len(whole))
+
+    def __enter__(self) -> 'Journal':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def add(self, source: Source, packed: Packed) -> None:
+        """Note what became of a photograph; kept in memory until `commit`."""
+        self._lines.append(json.dumps({'key': source.key, 'pixels': packed.pixels, 'reason': packed.reason}) + '\n')
+        self._length += 1
+
+    def commit(self) -> None:
+        """Write what was added; call it after the stores were committed."""
+        self._file.write(''.join(self._lines).encode('ascii'))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._lines.clear()
+
+    @staticmethod
+    def read(path: Path) -> Iterator[dict[str, str]]:
+        """The entries, in order."""
+        with open(path, encoding='ascii') as lines:
+            for line in lines:
+                yield json.loads(line)
+
+
+def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Packing) -> list[str]:
+    """The identities (first halves of keys) of the test part, sorted.
+
+    Drawn among identities with at least two files that give a face: verification needs pairs. Only the files of the
+    drawn ones are opened.
+
+    Raises:
+        UserError: too few identities.
+    """
+    files: dict[str, list[Source]] = defaultdict(list)
+    for source in sources if count else ():
+        files[source.key.split('/')[0]].append(source)
+    drawn = random.Random(seed).sample(sorted(files), len(files))
+    fit = (identity for identity in drawn if _gives_faces(packing, files[identity], 2))
+    chosen = list(itertools.islice(fit, count))
+    if len(chosen) < count or count and count >= len(files):
+        raise UserError(f'--holdout {count}: of {len(files)} identities in the source, {len(chosen)} have two or more '
+                        'usable photographs,\nand at least one identity must be left to train on.')
+    return sorted(chosen)
+
+
+def _gives_faces(packing: Packing, sources: Sequence[Source], wanted: int) -> bool:
+    """Whether so many of the photographs can be used."""
+    usable = (source for source in sources if photo_to_face(packing, source) is not None)
+    return len(list(itertools.islice(usable, wanted))) == wanted
+
+
+def identity_table(accepted: dict[str, tuple[str, str]]) -> tuple[str, int]:
+    """The text of identities.csv, and how many identities it has; labels are dense, in the order of sorted keys."""
+    labels: dict[str, int] = {}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(IDENTITIES_HEADER)
+    for key in sorted(accepted):
+        writer.writerow([key, labels.setdefault(key.split('/')[0], len(labels)), accepted[key][0]])
+    return text.getvalue(), len(labels)
+
+
+def duplicates(pixels: dict[str, str]) -> list[list[str]]:
+    """Groups of keys with equal faces, sorted."""
+    groups = defaultdict(list)
+    for key, digest in sorted(pixels.items()):
+        groups[digest].append(key)
+    return sorted(group for group in groups.values() if len(group) > 1)
+
+
+def _show(settings: dict[str, Any], keys: list[str]) -> str:
+    return ', '.join(f'{key}={settings.get(key)}' for key in keys)
+
+
+def _opencv_version() -> str:
+    import cv2
+    return cv2.__version__
