@@ -5,6 +5,8 @@ laid over a background, and shot by a camera with its own exposure, white balanc
 Identity lives in shapes; colours and brightness change more between two images than between two people.
 """
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -118,11 +120,28 @@ def _background(rng: np.random.Generator, size: int) -> Array:
     cells = int(rng.integers(2, 9))
     blobs = base * np.exp(rng.normal(0, rng.uniform(0.1, 0.8), (cells, cells, 3)))
     scene = cv2.resize(blobs.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
-    axis = (((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1) * PHOTO / CROP)
-    top = rng.uniform(0.95, 1.15)
-    clothes = soft(axis[:, None] - top - rng.uniform(0.15, 0.35) * axis[None] ** 2, 0.04)[..., None]
+    scene = np.maximum(scene, 0)
+    axis = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1) * PHOTO / CROP
+    top, fall = rng.uniform(0.95, 1.15), rng.uniform(0.15, 0.35)
     cloth = (rng.uniform(0.01, 0.6) * rng.uniform(0.3, 1.0, 3)).astype(np.float32)
-    return np.maximum(scene, 0) * (1 - clothes) + cloth * clothes
+    below = scene[axis > top - 0.05]
+    mask = soft(axis[axis > top - 0.05, None] - top - fall * axis[None] ** 2, 0.04)[..., None]
+    scene[axis > top - 0.05] = below + mask * (cloth - below)
+    return scene
+
+
+@lru_cache(maxsize=1)
+def _sensor_noise() -> Array:
+    """(600, 600, 3) unit normal numbers; photos take windows of it, turned at random."""
+    return np.random.default_rng(7).standard_normal((600, 600, 3), dtype=np.float32)
+
+
+def _noise(rng: np.random.Generator, size: int) -> Array:
+    """(size, size, 3) noise of a photo: a random window of the fixed field, or fresh where that is too small."""
+    if size > 400:
+        return rng.standard_normal((size, size, 3), dtype=np.float32)
+    row, column = rng.integers(0, 600 - size, 2)
+    return np.rot90(_sensor_noise()[row:row + size, column:column + size], int(rng.integers(4)))
 
 
 def _brightness(lit: Array) -> float:
@@ -139,5 +158,5 @@ def _develop(photo: Array, shot: Shot, rng: np.random.Generator, measured: float
     photo = cv2.pow(np.clip(cv2.transform(photo, mix), 0, 1), 1 / shot.gamma)
     if shot.blur > 0.2:
         photo = cv2.GaussianBlur(photo, (0, 0), shot.blur * photo.shape[0] / PHOTO)
-    photo += rng.standard_normal(photo.shape, dtype=np.float32) * np.float32(shot.noise)
-    return (np.clip(photo, 0, 1) * 255 + 0.5).astype(np.uint8)
+    photo += _noise(rng, photo.shape[0]) * np.float32(shot.noise)
+    return cv2.convertScaleAbs(np.maximum(photo, 0, out=photo), alpha=255)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cface_basicsr.data.generated_traits import Identity, Shot, generator
+from cface_basicsr.data.generated_traits import Hairstyle, Identity, Shot, draw_hairstyle, generator
 
 Array = NDArray[np.float32]
 SIZE = 256
@@ -40,13 +40,24 @@ class Head:
 
 @dataclass(frozen=True)
 class _Base:
-    """What no expression changes: the bare head, and the layers that go over brows and eyes."""
+    """What no expression changes: the bare head, its outline, and the layers that go over mouth and eyes."""
 
-    bare: Head
+    albedo: Array
+    height: Array
+    outline: Array
+    alpha: Array
     beard: Array
-    hair: Array
-    hair_colour: Array
     glasses: Array
+
+
+@dataclass(frozen=True)
+class _Hair:
+    """Hair: coverage, shadow on the skin below, bulge (S, S) and colour (3, S, S)."""
+
+    mask: Array
+    shadow: Array
+    bulge: Array
+    colour: Array
 
 
 @dataclass(frozen=True)
@@ -137,37 +148,33 @@ def _height(person: Identity) -> Array:
     return height.astype(np.float32)
 
 
-def _hair_mask(person: Identity, outline: Array) -> Array:
+def _hair_mask(person: Identity, style: Hairstyle, outline: Array) -> Array:
     """(S, S) coverage by hair on top of the head, at the sides and down to its length."""
-    curls = cv2.GaussianBlur(_tile(_noise()[0], person.number + 5), (0, 0), 6.0) * 9
-    locks = _tile(_noise()[1], person.number + 8)[:1]
-    wave = 0.03 * person.hair_curl * curls
-    volume = person.hair_volume * (0.25 if person.bald else 1.0)
+    curls = cv2.GaussianBlur(_tile(_noise()[0], style.number + 5), (0, 0), 6.0) * 9
+    locks = _tile(_noise()[1], style.number + 8)[:1]
+    wave = 0.03 * style.curl * curls
+    volume = style.volume
     wide = person.head_width + volume
     outer = np.where(V < 0.0, (1 - np.sqrt((U / wide) ** 2 + ((V + 0.02) / (1 + volume)) ** 2)) * wide,
                      wide + 0.04 * V - np.abs(U)) + wave
     side = (np.abs(U) / person.head_width) ** 4
-    line = person.hairline + person.widow_peak * bump(U, 0.16) + 0.34 * side + 0.008 * locks
-    if person.fringe:
-        line = person.hairline + person.fringe + (person.fringe_slope * U + 0.1 * side + 0.025 * locks)
-    if person.bald:
-        line = np.float32(-2.0) + 0 * U
+    line = style.hairline + style.widow_peak * bump(U, 0.16) + 0.34 * side + 0.008 * locks
+    if style.fringe:
+        line = style.hairline + style.fringe + (style.fringe_slope * U + 0.1 * side + 0.025 * locks)
     sides = np.where(V > person.chin - 0.2, np.minimum(outline - 0.95, np.abs(U) - 0.36), outline - 0.95)
-    top = -0.35 if person.bald else -2.0
-    sides = np.minimum(sides, V - top)
-    ends = person.hair_length + wave + 0.03 * locks - V
+    ends = style.length + wave + 0.03 * locks - V
     return soft(np.minimum(np.minimum(outer, ends), np.maximum(line - V, sides)), 0.03)
 
 
-def _hair_colour(person: Identity) -> Array:
+def _hair_colour(person: Identity, style: Hairstyle) -> Array:
     """(3, S, S) hair with strands; they lean away from the parting."""
-    lean = (U * (0.5 + person.fringe_slope) * 60 * _ease(V + 1.2)).astype(np.float32)
+    lean = (U * (0.5 + style.fringe_slope) * 60 * _ease(V + 1.2)).astype(np.float32)
     columns = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[None], (SIZE, SIZE)) + 0 * lean
     rows = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[:, None], (SIZE, SIZE)) + lean + 40
-    columns = columns + 5 * person.hair_curl * np.sin(rows / 7).astype(np.float32)
-    start = person.number * 53 % SIZE
+    columns = columns + 5 * style.curl * np.sin(rows / 7).astype(np.float32)
+    start = style.number * 53 % SIZE
     strands = cv2.remap(_noise()[1][:, start:], columns + 8, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return _planes(person.hair) * np.exp(0.38 * strands)
+    return _planes(person.hair) * np.float32(style.shade) * np.exp(0.38 * strands)
 
 
 def _beard_mask(person: Identity, outline: Array) -> Array:
@@ -184,7 +191,7 @@ def _beard_mask(person: Identity, outline: Array) -> Array:
     burns = soft(np.minimum(across - 0.86, person.sideburn - V), 0.04) * soft(V + 0.45, 0.1) * inside
     grain = np.clip(0.9 + 0.13 * _tile(_noise()[0], person.number), 0, 1.15)
     mask = np.maximum.reduce([person.full_beard * cheeks, person.stubble * np.maximum(cheeks, moustache),
-                              person.goatee * goatee, 0.75 * burns * (not person.bald)])
+                              person.goatee * goatee, 0.75 * burns])
     return np.clip(np.maximum(mask * (1 - lips), person.moustache * moustache) * grain, 0, 1).astype(np.float32)
 
 
@@ -227,6 +234,10 @@ def _complexion(person: Identity, albedo: Array) -> None:
         dark = dark + person.forehead_lines * bump(curve, 0.010) * bump(U, 0.26)
     fold = np.abs(U) - person.nose_width - 0.04 - 0.42 * np.maximum(V - tip, 0)
     dark += person.folds * bump(fold, 0.016) * soft(V - tip + 0.02, 0.06) * soft(mouth + 0.06 - V, 0.1)
+    # Rays beside the eyes: lines of constant angle around a point between eye and temple.
+    du, dv = np.abs(U) - person.eye_spacing - 0.07, V - person.eye_height
+    rays = np.square(np.cos(7 * np.arctan2(dv, np.maximum(du, 1e-3)) + person.eye_slant * 9)) ** 3
+    dark += person.crow_feet * rays * bump(np.hypot(du, dv) - 0.11, 0.045) * soft(du - 0.04, 0.04)
     dark += person.dimple * bump(U, 0.014) * bump(V - person.chin + 0.08, 0.045)
     dark += 0.05 * _tile(_noise()[0], person.number + 11)
     albedo *= 1 - dark * _planes((0.85, 1.0, 1.0))
@@ -247,7 +258,6 @@ def _nose(person: Identity, albedo: Array) -> None:
 def _ears_and_neck(person: Identity, albedo: Array, outline: Array) -> Array:
     """Paint ears and neck under the head; returns their coverage (S, S)."""
     ear = soft((1 - np.hypot((np.abs(U) - person.head_width - 0.01) / (0.065 * person.ear), (V + 0.02) / 0.17)) * 0.08)
-    ear *= 0 if person.hair_length > 0.4 else 1
     sides = 0.37 - np.abs(U) + 0.3 * np.maximum(V - 0.95, 0)
     neck = soft(np.minimum(sides, 1.25 - 0.5 * U ** 2 - V), 0.03) * soft(V - 0.1)
     below = np.clip((outline - 1.0) * 2.0, 0, 1)
@@ -266,16 +276,16 @@ def _base(person: Identity, seed: int) -> _Base:
     _nose(person, albedo)
     _spots(person, seed, albedo)
     rest = _ears_and_neck(person, albedo, outline)
-    hair = _hair_mask(person, outline)
-    under = cv2.GaussianBlur(hair, (0, 0), 9)
-    albedo *= 1 - 0.5 * under
     beard = _beard_mask(person, outline)
-    height = _height(person) + 0.10 * cv2.GaussianBlur(hair, (0, 0), 5)
-    gloss = (0.5 - 0.4 * beard) * (1 - hair)
-    bare = Head(albedo, height.astype(np.float32), np.maximum.reduce([face, rest, hair]), gloss.astype(np.float32))
-    # Where only hair covers, its colour must not mix with the skin below: a rim would show.
-    over = hair / np.maximum(bare.alpha, 1e-3)
-    return _Base(bare, beard, over, _hair_colour(person), _glasses_mask(person))
+    return _Base(albedo, _height(person), outline, np.maximum(face, rest), beard, _glasses_mask(person))
+
+
+@lru_cache(maxsize=16)
+def _hair(person: Identity, seed: int, style: int) -> _Hair:
+    look = draw_hairstyle(seed, person.number, style)
+    mask = _hair_mask(person, look, _base(person, seed).outline)
+    return _Hair(mask, 1 - 0.5 * cv2.GaussianBlur(mask, (0, 0), 9), 0.1 * cv2.GaussianBlur(mask, (0, 0), 5),
+                 _hair_colour(person, look))
 
 
 def _eye(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
@@ -353,14 +363,16 @@ def _mouth(person: Identity, shot: Shot, albedo: Array) -> None:
 
 def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
     """The head of a person with the expression of a shot, flat on and unlit."""
-    base = _base(person, seed)
-    albedo = base.bare.albedo.copy()
+    base, hair = _base(person, seed), _hair(person, seed, shot.style)
+    beard, alpha = base.beard * np.float32(shot.beard), np.maximum(base.alpha, hair.mask)
+    albedo = base.albedo * hair.shadow
     _mouth(person, shot, albedo)
-    albedo += base.beard * (_planes(person.hair) * 0.6 + 0.004 - albedo)
+    albedo += beard * (_planes(person.hair) * 0.6 + 0.004 - albedo)
     for side in (-1, 1):
         _eye(person, shot, side, albedo)
         _brow(person, shot, side, albedo)
-    albedo += base.hair * (base.hair_colour - albedo)
+    # Where only hair covers, its colour must not mix with the skin below: a rim would show.
+    albedo += hair.mask / np.maximum(alpha, 1e-3) * (hair.colour - albedo)
     if person.glasses:
         albedo += base.glasses * (_planes(person.frame) - albedo)
-    return Head(albedo, base.bare.height, base.bare.alpha, base.bare.gloss)
+    return Head(albedo, base.height + hair.bulge, alpha, (0.5 - 0.4 * beard) * (1 - hair.mask))

@@ -16,6 +16,7 @@ SKIN = np.array([[0.80, 0.52, 0.40], [0.70, 0.41, 0.28], [0.55, 0.31, 0.20], [0.
 HAIR = np.array([[0.018, 0.014, 0.012], [0.05, 0.03, 0.018], [0.13, 0.07, 0.035], [0.24, 0.09, 0.03],
                  [0.36, 0.24, 0.11], [0.30, 0.29, 0.28]])
 IRIS = np.array([[0.04, 0.02, 0.01], [0.10, 0.05, 0.02], [0.09, 0.11, 0.05], [0.07, 0.13, 0.22], [0.15, 0.17, 0.18]])
+STYLES = 3
 FRAMES = np.array([[0.01, 0.01, 0.012], [0.10, 0.03, 0.012], [0.25, 0.25, 0.27]])
 
 
@@ -63,20 +64,13 @@ class Identity:
     mouth_tilt: float
     folds: float
     forehead_lines: float
+    crow_feet: float
     dimple: float
     moustache: float
     goatee: float
     full_beard: float
     stubble: float
     sideburn: float
-    hairline: float
-    widow_peak: float
-    fringe: float
-    fringe_slope: float
-    hair_volume: float
-    hair_length: float
-    hair_curl: float
-    bald: bool
     glasses: bool
     glasses_width: float
     glasses_height: float
@@ -88,10 +82,27 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Hairstyle:
+    """One of the STYLES ways in which a person wears the hair; which one, is the image's."""
+
+    number: int
+    shade: float
+    hairline: float
+    widow_peak: float
+    fringe: float
+    fringe_slope: float
+    volume: float
+    length: float
+    curl: float
+
+
+@dataclass(frozen=True)
 class Shot:
     """What changes from image to image of one person."""
 
     number: int
+    style: int
+    beard: float
     yaw: float
     pitch: float
     roll: float
@@ -145,13 +156,17 @@ def _beard(rng: Generator) -> dict[str, float]:
             'sideburn': rng.uniform(-0.1, 0.45)}
 
 
-def _hair(rng: Generator) -> dict[str, float | bool]:
-    bald = bool(rng.random() < 0.08)
-    return {'hairline': rng.uniform(-0.66, -0.46), 'widow_peak': rng.uniform(-0.06, 0.12),
-            'fringe': rng.uniform(0.06, 0.24) if rng.random() < 0.4 else 0.0,
-            'fringe_slope': rng.uniform(-0.3, 0.3), 'hair_volume': rng.uniform(0.04, 0.22),
-            'hair_length': float(rng.choice([-0.05, 0.15, 0.7, 1.3], p=[.35, .2, .2, .25])) + rng.uniform(-.08, .08),
-            'hair_curl': rng.uniform(0, 1), 'bald': bald}
+@lru_cache(maxsize=64)
+def draw_hairstyle(seed: int, identity: int, style: int) -> Hairstyle:
+    """A way to wear the hair: the hairline is the person's, the cut and the dye are not."""
+    rng = generator(seed, identity, 2 ** 31 + 1)
+    hairline, peak = rng.uniform(-0.66, -0.52), rng.uniform(-0.06, 0.10)
+    rng = generator(seed, identity, 2 ** 31 + 2 + style)
+    length = rng.choice([-0.05, 0.15, 0.7, 1.3], p=[.35, .2, .2, .25]) + rng.uniform(-0.08, 0.08)
+    return Hairstyle(
+        number=identity * STYLES + style, shade=float(np.exp(rng.normal(0, 0.4))), hairline=hairline, widow_peak=peak,
+        fringe=rng.uniform(0.04, 0.17) if rng.random() < 0.4 else 0.0, fringe_slope=rng.uniform(-0.2, 0.2),
+        volume=rng.uniform(0.04, 0.20), length=float(length), curl=rng.uniform(0, 1))
 
 
 def _eyes(rng: Generator) -> dict[str, float]:
@@ -179,15 +194,16 @@ def _nose_and_mouth(rng: Generator) -> dict[str, float]:
 
 
 def _marks(rng: Generator) -> dict[str, float | int]:
-    return {'folds': rng.uniform(0, 0.5) * (rng.random() < 0.6), 'dimple': rng.uniform(0.3, 0.6) * (rng.random() < .2),
-            'forehead_lines': rng.uniform(0.15, 0.4) * (rng.random() < 0.3),
-            'freckles': int(rng.integers(25, 70)) if rng.random() < 0.25 else 0, 'moles': int(rng.integers(0, 4))}
+    return {'folds': rng.uniform(0.2, 0.6) * (rng.random() < 0.55), 'dimple': rng.uniform(0.3, 0.6) * (rng.random() < .2),
+            'forehead_lines': rng.uniform(0.2, 0.45) * (rng.random() < 0.35),
+            'crow_feet': rng.uniform(0.25, 0.5) * (rng.random() < 0.4),
+            'freckles': int(rng.integers(30, 80)) if rng.random() < 0.3 else 0, 'moles': int(rng.integers(0, 6))}
 
 
 def _glasses(rng: Generator) -> dict[str, float | bool | tuple[float, ...]]:
     return {'glasses': bool(rng.random() < 0.3), 'glasses_width': rng.uniform(0.17, 0.235),
             'glasses_height': rng.uniform(0.105, 0.19), 'glasses_power': rng.uniform(2.0, 5.5),
-            'glasses_line': rng.uniform(0.013, 0.034), 'frame': tuple(FRAMES[rng.integers(len(FRAMES))].tolist())}
+            'glasses_line': rng.uniform(0.011, 0.028), 'frame': tuple(FRAMES[rng.integers(len(FRAMES))].tolist())}
 
 
 @lru_cache(maxsize=64)
@@ -196,15 +212,14 @@ def draw_identity(seed: int, identity: int) -> Identity:
     rng = generator(seed, identity, 0)
     return Identity(
         number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR, 0.2), iris=_between(rng, IRIS, 0.2),
-        head_width=rng.uniform(0.56, 0.70), chin=rng.uniform(0.70, 0.84), jaw_power=rng.uniform(1.7, 3.6),
+        head_width=rng.uniform(0.58, 0.68), chin=rng.uniform(0.70, 0.84), jaw_power=rng.uniform(1.7, 3.6),
         cheekbone=rng.uniform(-0.03, 0.05), ear=rng.uniform(0.5, 1.4),
-        **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_hair(rng),
-        **_glasses(rng))
+        **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_glasses(rng))
 
 
 def _light(rng: Generator) -> tuple[float, float, float]:
     """A unit vector to the light, in the camera's frame: from either side, mostly from above."""
-    side, up = rng.normal(0, 0.65), rng.normal(-0.45, 0.4)
+    side, up = rng.normal(0, 0.55), rng.normal(-0.45, 0.35)
     vector = np.array([side, up, 1.0])
     return tuple(float(x) for x in vector / np.linalg.norm(vector))
 
@@ -219,9 +234,10 @@ def _warm_to_cold(rng: Generator, spread: float) -> tuple[float, ...]:
 def draw_shot(seed: int, identity: int, image: int) -> Shot:
     """The conditions of image number `image` of a person."""
     rng = generator(seed, identity, image + 1)
-    grey = rng.random() < 0.1
+    grey = rng.random() < 0.07
     return Shot(
-        number=image, yaw=float(np.clip(rng.normal(0, 0.22), -0.48, 0.48)),
+        number=image, style=int(rng.integers(STYLES)), beard=rng.uniform(0.55, 1.0),
+        yaw=float(np.clip(rng.normal(0, 0.22), -0.48, 0.48)),
         pitch=float(np.clip(rng.normal(0, 0.11), -0.25, 0.25)), roll=rng.normal(0, 0.05),
         zoom=rng.uniform(1.08, 1.20), shift=(rng.normal(0, 0.02), rng.normal(0, 0.02)),
         smile=max(0.0, rng.normal(0.3, 0.5)), mouth_open=max(0.0, rng.normal(-0.1, 0.45)),
@@ -229,6 +245,6 @@ def draw_shot(seed: int, identity: int, image: int) -> Shot:
         gaze=(rng.normal(0, 0.3), rng.normal(0, 0.1)),
         light=_light(rng), light_strength=rng.uniform(0.5, 1.1), ambient=rng.uniform(0.18, 0.6),
         light_colour=_warm_to_cold(rng, 0.12), fill_colour=_warm_to_cold(rng, 0.12),
-        exposure=float(np.exp(rng.normal(0, 0.35))), white_balance=_warm_to_cold(rng, 0.12),
+        exposure=float(np.exp(rng.normal(0, 0.3))), white_balance=_warm_to_cold(rng, 0.12),
         saturation=0.0 if grey else rng.uniform(0.55, 1.25), gamma=rng.uniform(1.7, 2.6), blur=rng.uniform(0.0, 0.6),
-        noise=rng.uniform(0.003, 0.022))
+        noise=rng.uniform(0.003, 0.016))
