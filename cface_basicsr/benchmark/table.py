@@ -93,7 +93,7 @@ class Table:
         rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
         text = [f'| {" | ".join(_padded(line, widths))} |' for line in (lines[0], rule, *lines[1:])]
         title = [f'**{self.title}**', ''] if self.title else []
-        notes = ['', *(f'{note}  ' for note in self.notes)] if self.notes else []
+        notes = [line for note in self.notes for line in ('', note)]  # a paragraph each
         return '\n'.join([*title, *text, *notes]) + '\n'
 
     def csv(self) -> str:

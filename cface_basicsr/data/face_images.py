@@ -82,8 +82,8 @@ def read_face(path: str | Path) -> Face:
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter('error', Image.DecompressionBombWarning)
+            sixteen_bit_colour = image.mode.startswith('RGB') and ';16' in _raw_mode(image)
             orientation = image.getexif().get(274, 1)
-            sixteen_bit_colour = image.mode.startswith('RGB') and '16' in _raw_mode(image)
             image.load()  # the whole file, so that a cut one fails here
             turned_already = image.format == 'TIFF'  # Pillow turns this format by itself
             pixels = _eight_bit_of_sixteen(path) if sixteen_bit_colour else _pixels(image, path)
@@ -97,9 +97,9 @@ def read_face(path: str | Path) -> Face:
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How the file stores a pixel, such as 'RGB;16B'; Pillow itself would cut the low byte off without a word."""
+    """How the file stores a pixel, such as 'RGB;16B', where Pillow would cut the low byte off; asked before loading."""
     arguments = image.tile[0][3] if image.tile else ''
-    return str(arguments)
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
 def _pixels(image: Image.Image, path: Path) -> Face:

@@ -1,0 +1,77 @@
+import csv
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from cface_basicsr.benchmark.table import Column, Row, Table, verification_columns
+from cface_basicsr.errors import UserError
+
+
+@pytest.fixture
+def table():
+    rows = [Row('HR', {'acc': .99, 'std': .01, 'psnr': float('inf'), 'time': None}, reference=True),
+            Row('Bicubic', {'acc': .7004, 'std': .02, 'psnr': 24.5, 'time': 1}),
+            Row('A|B', {'acc': .7001, 'std': None, 'psnr': 26.123, 'time': 3}, mark='†')]
+    columns = [Column('acc', 'accuracy %', 1, factor=100, spread='std'), Column('psnr', 'PSNR dB'),
+               Column('time', 'seconds', 0, best='min')]
+    return Table('x8', columns, rows, ['† continued'], {'seed': 0})
+
+
+def test_markdown_shows_numbers_spreads_gaps_and_the_best(table):
+    assert table.markdown() == '''**x8**
+
+| system  |     accuracy % |   PSNR dB | seconds |
+| ------- | -------------: | --------: | ------: |
+| HR      |     99.0 ± 1.0 |         ∞ |       – |
+| Bicubic | **70.0 ± 2.0** |     24.50 |   **1** |
+| A\\|B †  |       **70.0** | **26.12** |       3 |
+
+† continued
+'''
+
+
+def test_csv_keeps_all_digits(table):
+    lines = list(csv.DictReader(io.StringIO(table.csv())))
+    assert lines[1] == {'system': 'Bicubic', 'acc': '0.7004', 'std': '0.02', 'psnr': '24.5', 'time': '1'}
+    assert lines[0]['time'] == '' and lines[0]['psnr'] == 'inf' and lines[2]['system'] == 'A|B'
+
+
+def test_json_is_strict_and_whole(table):
+    def refuse(constant):
+        raise AssertionError(constant)
+    content = json.loads(table.json(), parse_constant=refuse)
+    assert content['facts'] == {'seed': 0} and content['rows'][2]['mark'] == '†'
+    assert float(content['rows'][0]['numbers']['psnr']) == float('inf')
+    assert content['rows'][1]['numbers'] == {'acc': .7004, 'std': .02, 'psnr': 24.5, 'time': 1}
+
+
+def test_the_console_shows_every_row_and_note(table):
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(table.rich())
+    shown = console.export_text()
+    assert all(text in shown for text in ('70.0 ± 2.0', 'A|B †', '26.12', '† continued', 'seconds'))
+
+
+def test_saving_leaves_three_files_and_nothing_else(table, tmp_path):
+    paths = table.save(tmp_path / 'new' / 'result')
+    assert [path.name for path in paths] == ['result.md', 'result.csv', 'result.json']
+    assert sorted(path.name for path in (tmp_path / 'new').iterdir()) == ['result.csv', 'result.json', 'result.md']
+    assert paths[0].read_text(encoding='utf-8') == table.markdown()
+
+
+def test_nan_is_refused_and_the_old_file_stays(tmp_path):
+    (tmp_path / 'result.json').write_text('old')
+    with pytest.raises(UserError, match='NaN'):
+        Table('', [Column('a', 'a')], [Row('s', {'a': float('nan')})]).save(tmp_path / 'result')
+    assert [path.name for path in tmp_path.iterdir()] == ['result.json']
+    assert (tmp_path / 'result.json').read_text() == 'old'
+
+
+def test_columns_fit_the_numbers_of_an_evaluation():
+    columns = verification_columns(['seen', 'unseen'], far=.001)
+    assert [column.key for column in columns] == ['seen/accuracy', 'seen/vr', 'unseen/accuracy', 'unseen/vr', 'psnr',
+                                                  'ssim']
+    assert columns[1].title == 'VR % at FAR 0.1 % (seen)'
+    assert columns[0].text({'seen/accuracy': .8765, 'seen/accuracy_std': .0123}) == '87.65 ± 1.23'

@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cface_basicsr.archs.srresnet_arch import SRResNet
+from cface_basicsr.checkpoints import save_atomically
+from cface_basicsr.cli.main import app
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.super_resolution import super_resolve
+
+
+@pytest.fixture
+def network(tmp_path):
+    """A small x8 network and its file."""
+    options = {'num_feat': 4, 'num_block': 1, 'scale': 8}
+    made = SRResNet(**options).eval()
+    save_atomically({'params': made.state_dict(), 'network': {'type': 'SRResNet', **options}}, tmp_path / 'net_g.pth')
+    return made
+
+
+@pytest.fixture
+def enhance(network, tmp_path):
+    def call(*arguments):
+        return CliRunner().invoke(app, ['enhance', '--weights', str(tmp_path / 'net_g.pth'), '--device', 'cpu',
+                                        '--out', str(tmp_path / 'out'), *map(str, arguments)])
+    return call
+
+
+def save(path, size=(16, 16), seed=0, mode='RGB'):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(path)
+    return pixels
+
+
+def files(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file())
+
+
+def test_faces_of_a_folder_come_out_as_the_network_makes_them_under_their_names(enhance, network, tmp_path):
+    faces = [save(tmp_path / 'in' / name, seed=seed) for seed, name in enumerate(['a.png', 'p/b.bmp', 'p/c.png'])]
+    result = enhance(tmp_path / 'in', '--batch-size', 2)
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / 'out') == ['a.png', 'p/b.png', 'p/c.png']
+    for face, name in zip(faces, ['a.png', 'p/b.png', 'p/c.png'], strict=True):
+        found = np.asarray(Image.open(tmp_path / 'out' / name))
+        assert found.shape == (128, 128, 3)
+        assert np.abs(found.astype(int) - super_resolve(network, face[None])[0]).max() <= 1
+
+
+def test_grey_alpha_sixteen_bit_and_sizes_near_sixteen_are_taken(enhance, tmp_path):
+    for mode in ('L', 'RGBA', 'P', 'I;16'):
+        save(tmp_path / 'in' / f'{mode.replace(";", "")}.png', mode='L' if mode == 'I;16' else mode)
+    Image.fromarray(np.full((23, 18), 40000, np.uint16)).save(tmp_path / 'in' / 'I16.png')
+    save(tmp_path / 'in' / 'small.jpg', (12, 14))
+    result = enhance(tmp_path / 'in')
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / 'out') == ['I16.png', 'L.png', 'P.png', 'RGBA.png', 'small.png']
+    assert {Image.open(path).size for path in (tmp_path / 'out').iterdir()} == {(128, 128)}
+
+
+def test_what_does_not_fit_is_named_in_one_line_each_and_the_rest_is_done(enhance, tmp_path):
+    save(tmp_path / 'in' / 'good.png')
+    save(tmp_path / 'in' / 'large.png', (64, 64))
+    (tmp_path / 'in' / 'broken.jpg').write_bytes(b'no image')
+    result = enhance(tmp_path / 'in')
+    assert result.exit_code == 1
+    lines = [line for line in result.stderr.splitlines() if line.startswith('cface: ')]
+    assert len(lines) == 2
+    assert 'broken.jpg: cannot be read as an image' in lines[0]
+    assert 'large.png: 64x64 pixels' in lines[1] and 'x2 network takes it' in lines[1]
+    assert files(tmp_path / 'out') == ['good.png']
+
+
+def test_results_are_never_overwritten_unasked_nor_inputs_at_all(enhance, tmp_path):
+    save(tmp_path / 'in' / 'a.png')
+    save(tmp_path / 'in' / 'a.bmp', seed=1)
+    first = enhance(tmp_path / 'in' / 'a.png')
+    before = (tmp_path / 'out' / 'a.png').read_bytes()
+    again = enhance(tmp_path / 'in' / 'a.bmp')
+    assert (first.exit_code, again.exit_code) == (0, 1) and '--overwrite' in again.stderr
+    assert (tmp_path / 'out' / 'a.png').read_bytes() == before
+    assert enhance(tmp_path / 'in' / 'a.bmp', '--overwrite').exit_code == 0
+    assert (tmp_path / 'out' / 'a.png').read_bytes() != before
+    both = enhance(tmp_path / 'in', '--overwrite')
+    assert both.exit_code == 1 and 'already gives' in both.stderr
+    onto_itself = enhance(tmp_path / 'out' / 'a.png', '--overwrite')
+    assert onto_itself.exit_code == 1 and 'would overwrite the input' in onto_itself.stderr
+
+
+def test_json_tells_what_was_written_and_refused(enhance, tmp_path):
+    save(tmp_path / 'in' / 'a.png')
+    save(tmp_path / 'in' / 'b.png', (40, 40))
+    content = json.loads(enhance(tmp_path / 'in', '--json').stdout)
+    assert content['scale'] == 8 and content['written'] == [str(tmp_path / 'out' / 'a.png')]
+    assert [entry['path'] for entry in content['refused']] == [str(tmp_path / 'in' / 'b.png')]
+
+
+def test_a_network_of_another_kind_or_a_device_that_is_absent_is_refused(enhance, network, tmp_path):
+    save(tmp_path / 'a.png')
+    absent = enhance(tmp_path / 'a.png', '--device', 'nonsense')
+    assert isinstance(absent.exception, UserError) and 'Try --device cpu' in str(absent.exception)
+    options = {'input_size': [32, 32], 'num_feat': 4, 'feature_length': 8}
+    from cface_basicsr.archs.sphereface20_arch import SphereFace20
+    save_atomically({'params': SphereFace20(**options).state_dict(), 'network': {'type': 'SphereFace20', **options}},
+                    tmp_path / 'net_g.pth')
+    other = enhance(tmp_path / 'a.png')
+    assert isinstance(other.exception, UserError) and 'Expected a super-resolution network' in str(other.exception)
+    assert not (tmp_path / 'out').exists()

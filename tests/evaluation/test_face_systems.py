@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.face_systems import evaluate_chunks, evaluate_images, identity_distances
+from cface_basicsr.evaluation.features import cosine_scores, extract_features
+from cface_basicsr.evaluation.restoration import psnr_ssim
+from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs, verification_rate_at_far
+from cface_basicsr.ops.recognizer_input import RecognizerInput
+
+
+class Colours(nn.Module):
+    eats = RecognizerInput(16, 16)
+    feature_length = 12
+
+    def forward(self, x):
+        return nn.functional.adaptive_avg_pool2d(x, 2).flatten(1)
+
+
+@pytest.fixture(scope='module')
+def faces():
+    """Twelve 'people' of six noisy images each."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.arange(12), 6)
+    people = np.kron(random.integers(40, 210, (12, 2, 2, 3)), np.ones((1, 8, 8, 1)))
+    return (people[labels] + random.normal(0, 30, (72, 16, 16, 3))).clip(0, 255).astype(np.uint8), labels
+
+
+def test_numbers_are_those_of_the_parts(faces):
+    hr, labels = faces
+    sr = (hr // 32 * 32).astype(np.uint8)
+    folded = make_pairs(labels, folds=3, pairs_per_fold=40, seed=0)
+    numbers = evaluate_images(sr, hr, folded.pairs, folded.same, {'a': Colours()}, folds=3, far=.05, batch_size=7)
+    psnr, ssim = psnr_ssim(sr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2))
+    scores = cosine_scores(extract_features(Colours(), sr), folded.pairs)  # both sides super-resolved
+    accuracy = kfold_accuracy(scores, folded.same, 3)
+    assert numbers == pytest.approx({
+        'psnr': psnr.mean().item(), 'ssim': ssim.mean().item(), 'a/accuracy': accuracy.mean,
+        'a/accuracy_std': accuracy.std, 'a/vr': verification_rate_at_far(scores, folded.same, .05)})
+    assert numbers['a/accuracy'] > .8
+
+
+def test_the_hr_row_is_perfect_in_psnr_and_ssim(faces):
+    hr, labels = faces
+    folded = make_pairs(labels, folds=3, pairs_per_fold=40, seed=0)
+    numbers = evaluate_images(hr, hr, folded.pairs, folded.same, {'a': Colours()}, folds=3)
+    assert numbers['psnr'] == float('inf') and numbers['ssim'] == pytest.approx(1)
+
+
+def test_sets_that_do_not_fit_are_refused(faces):
+    hr, _ = faces
+    with pytest.raises(UserError, match='differ in number or size'):
+        evaluate_images(hr[:3], hr, [[0, 1]], [1], {})
+    with pytest.raises(UserError, match='no images'):
+        evaluate_chunks([], [[0, 1]], [1], {})
+
+
+def test_identity_distances_of_a_worked_case():
+    hr = np.array([[2., 0], [0, 1], [0, 3]])
+    sr = np.array([[0, 5.], [0, 1], [1, 0]])  # squared distances of unit vectors: 0, or 2 at right angles
+    found = identity_distances(sr, hr, np.array([[1, 2], [2, 0], [-1, -1]]))
+    assert found == {'sr_hr': 1, 'sr_compare': 0, 'hr_compare': 1, 'images': 2}
+
+
+def test_identity_distances_equal_a_slow_loop():
+    random = np.random.default_rng(0)
+    sr, hr = random.normal(size=(2, 9, 5))
+    compare = np.array([1, 0, 3, 2, -1, 6, 7, 8, 5])
+    unit = torch.nn.functional.normalize
+    a, b = unit(torch.from_numpy(sr)), unit(torch.from_numpy(hr))
+    rows = [i for i in range(9) if compare[i] >= 0]
+    expected = [sum(((x[i] - y[j]) ** 2).sum() for i, j in zip(rows, others, strict=True)).item() / 8
+                for x, y, others in ((a, b, rows), (a, b, compare[rows]), (b, b, compare[rows]))]
+    assert list(identity_distances(sr, hr, compare).values()) == pytest.approx([*expected, 8])
+
+
+def test_a_compare_index_that_does_not_fit_is_refused():
+    features = np.eye(3)
+    for compare, words in [([1, 1, 0], 'names itself'), ([1, 3, 0], 'outside'), ([-1, -1, -1], 'no image has another'),
+                           ([1, 0], 'N compare rows')]:
+        with pytest.raises(UserError, match=words):
+            identity_distances(features, features, np.array(compare))
