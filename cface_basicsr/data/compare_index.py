@@ -7,17 +7,27 @@ compare_k<k>.npy (N, k) int32; manifest.json. Rows are those of identities.csv.
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
+from cface_basicsr.checkpoints import file_hash
 from cface_basicsr.data.identity_rows import IdentityRows
+from cface_basicsr.data.image_tensor import image_tensor
+from cface_basicsr.data.store import FaceStore, lock_folder, read_identities, unfinished, write_text_atomically
 from cface_basicsr.errors import UserError
+from cface_basicsr.ops.recognizer_input import recognizer_features, unit
 
 INDEX_COMMAND = '`cface index DIR --recognizer FILE --k 5`'
 _ROWS_AT_ONCE = 1024
+_COMMIT_EVERY = 2048
+"""Images between two commits of a running index: what a kill costs at most."""
 
 
 def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
@@ -41,10 +51,10 @@ def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.
         raise ValueError(f'expected features (N, D) and labels (N,), got {features.shape} and {np.shape(labels)}.')
     index = np.full((len(labels), k), -1, np.int32)
     for rows in IdentityRows(labels):
-        unit = _unit(features[rows])
+        units = _unit(features[rows])
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             block = slice(start, start + _ROWS_AT_ONCE)
-            nearest = _nearest(unit[block], unit, start, k)
+            nearest = _nearest(units[block], units, start, k)
             index[rows[block], :nearest.shape[1]] = rows[nearest]
     return index
 
@@ -55,12 +65,104 @@ def _unit(features: np.ndarray) -> np.ndarray:
     return np.divide(features, length, out=np.zeros_like(features), where=length > 0)
 
 
-def _nearest(queries: np.ndarray, unit: np.ndarray, start: int, k: int) -> np.ndarray:
-    """Places of the k nearest of `unit` (M, D) for queries (B, D) = unit[start:start+B]; (B, min(k, M - 1))."""
+def _nearest(queries: np.ndarray, units: np.ndarray, start: int, k: int) -> np.ndarray:
+    """Places of the k nearest of `units` (M, D) for queries (B, D) = units[start:start+B]; (B, min(k, M - 1))."""
     # eq. (4) on unit vectors is 2 - 2 cos. Rounding lets equal images tie, whatever the order of the sums in BLAS.
-    distance = np.round(2 - 2 * (queries @ unit.T), 9)
+    distance = np.round(2 - 2 * (queries @ units.T), 9)
     distance[np.arange(len(queries)), start + np.arange(len(queries))] = np.inf
-    return np.argsort(distance, axis=1, kind='stable')[:, :min(k, len(unit) - 1)]
+    return np.argsort(distance, axis=1, kind='stable')[:, :min(k, len(units) - 1)]
+
+
+def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str, *, k: int = 5, batch_size: int = 64,
+                device: str | torch.device = 'cpu', facts: dict[str, Any] | None = None,
+                progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
+    """Features and compare index of a prepared folder; a killed run continues, a finished index is left as it is.
+
+    An index with another `k` keeps its features: only the neighbours are computed.
+
+    Args:
+        folder: what `cface prepare` made (hr.lmdb and identities.csv).
+        recognizer: CNN_R in eval mode on `device`, with `eats` and `feature_length`.
+        recognizer_hash: names the index, index/<recognizer_hash>/.
+        facts: more lines for its manifest.json (the recognizer's file).
+        progress: called with (images done, images in all).
+
+    Returns:
+        The folder of the index.
+
+    Raises:
+        UserError: no prepared folder, an index of another data set, or features that are NaN or infinite.
+    """
+    keys, labels = read_identities(folder)
+    out = Path(folder, 'index', recognizer_hash)
+    manifest = {'product': 'compare index', 'recognizer': recognizer_hash, 'images': len(keys),
+                'keys_sha256': keys_sha256(keys), 'feature_length': recognizer.feature_length,
+                'eats': vars(recognizer.eats), 'distance': 'normalized, eq. (4)'} | (facts or {})
+    if not (out / 'manifest.json').is_file():
+        aside = unfinished(out)
+        aside.mkdir(parents=True, exist_ok=True)
+        lock = lock_folder(aside)
+        try:
+            _write_features(aside, FaceStore(Path(folder, 'hr.lmdb')), keys, recognizer, batch_size, device, progress)
+            _write_neighbours(aside, keys, labels, k, manifest)
+            (aside / 'rows_done').unlink()
+            os.replace(aside, out)
+        finally:
+            os.close(lock)
+    elif read_index_manifest(out)['k'] != k:
+        _write_neighbours(out, keys, labels, k, manifest)
+    load_compare_index(out, keys, labels)
+    progress(len(keys), len(keys))
+    return out
+
+
+def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recognizer: nn.Module, batch_size: int,
+                    device: str | torch.device, progress: Callable[[int, int], None]) -> None:
+    """features.npy, from where a killed run left it; `rows_done` counts the rows that are on the disk."""
+    path, counter = aside / 'features.npy', aside / 'rows_done'
+    shape = (len(keys), 2, recognizer.feature_length)
+    claim = keys_sha256(keys)  # an unfinished index of other images is begun anew
+    before, _, rows = (counter.read_text() if counter.is_file() else '').partition(' ')
+    done = int(rows) if before == claim and path.is_file() else 0
+    features = np.lib.format.open_memmap(path, 'r+' if done else 'w+', np.float16, None if done else shape)
+    if features.shape != shape:
+        raise _damaged(path, str(shape), str(features.shape))
+    for start in range(done, len(keys), batch_size):
+        batch = keys[start:start + batch_size]
+        features[start:start + len(batch)] = _face_features(recognizer, store, batch, device)
+        progress(start + len(batch), len(keys))
+        if (start + batch_size) // _COMMIT_EVERY > start // _COMMIT_EVERY and len(batch) == batch_size:
+            features.flush()
+            write_text_atomically(counter, f'{claim} {start + batch_size}')
+    features.flush()
+    write_text_atomically(counter, f'{claim} {len(keys)}')
+
+
+@torch.no_grad()
+def _face_features(recognizer: nn.Module, store: FaceStore, keys: Sequence[str],
+                   device: str | torch.device) -> np.ndarray:
+    """(B, 2, D) float16: unit features of images and of their mirror images."""
+    images = torch.stack([image_tensor(store.image(key)) for key in keys]).to(device)
+    both = torch.stack([unit(recognizer_features(recognizer, images)),
+                        unit(recognizer_features(recognizer, images.flip(-1)))], dim=1).cpu()
+    bad = ~torch.isfinite(both).flatten(1).all(1)
+    if bad.any():
+        raise UserError(f"the recognizer gives NaN or infinity for '{keys[int(bad.nonzero()[0])]}' of '{store.path}'. "
+                        'Its training has diverged: take an earlier checkpoint.')
+    return both.to(torch.float16).numpy()
+
+
+def _write_neighbours(folder: Path, keys: Sequence[str], labels: np.ndarray, k: int, manifest: dict[str, Any]) -> None:
+    """compare_k<k>.npy, then the manifest that names it."""
+    features = _load(folder / 'features.npy', (len(keys), 2, manifest['feature_length']), np.float16)
+    path = folder / f'compare_k{k}.npy'
+    aside = path.with_name(f'.{path.name}')  # keeps the ending, which numpy.save would add otherwise
+    np.save(aside, build_compare_index(features[:, 0], labels, k))
+    os.replace(aside, path)
+    files = {name: file_hash(folder / name, 64) for name in ('features.npy', path.name)}
+    content = manifest | {'k': k, 'sha256': files,
+                          'versions': {name: version(name) for name in ('cface-basicsr', 'torch', 'numpy')}}
+    write_text_atomically(folder / 'manifest.json', json.dumps(content, indent=1))
 
 
 def keys_sha256(keys: Sequence[str]) -> str:

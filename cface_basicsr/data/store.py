@@ -7,6 +7,7 @@ whoever finds a store at its place finds all of it. Stock BasicSR datasets read 
 import csv
 import fcntl
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -222,10 +223,17 @@ class StoreWriter:
             self._environment = None
             os.close(self._lock)
 
-    def finish(self) -> str:
-        """Write meta_info.txt, publish the store; returns `store_sha256` of its content."""
+    def finish(self, manifest: dict[str, Any] | None = None) -> str:
+        """Write meta_info.txt, publish the store; returns `store_sha256` of its content.
+
+        Args:
+            manifest: facts for a manifest.json inside, completed by the number of images and that hash.
+        """
         self.commit()
-        digest = self._write_meta_info()
+        digest, images = self._write_meta_info(), len(self)
+        if manifest is not None:
+            facts = manifest | {'images': images, 'sha256': digest}
+            write_text_atomically(self.aside / 'manifest.json', json.dumps(facts, indent=1))
         self.close()
         os.replace(self.aside, self.path)
         return digest

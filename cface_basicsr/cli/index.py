@@ -1,0 +1,89 @@
+"""`cface index`: features and compare index of a prepared folder."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cface_basicsr.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar='DIR', help='Folder made by `cface prepare` (with hr.lmdb).',
+                                           show_default=False)],
+    recognizer: Annotated[Path, typer.Option(help='CNN_R: a network file of stage 0 (.pth), or an ONNX file.',
+                                             show_default=False)],
+    k: Annotated[int, typer.Option(min=1, help='Most similar images to keep for each image.')] = 5,
+    batch_size: Annotated[int, typer.Option(min=1, help='Images at a time.')] = 64,
+    device: Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU where there is one.')] = None,
+    as_json: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+) -> None:
+    """Find the most similar images of the same person for each image, by a recognizer's features.
+
+    Writes DIR/index/<recognizer hash>/: features.npy, compare_k<K>.npy, manifest.json, and compare_faces.png to look
+    at. A killed run continues when the same command is given again.
+
+    \b
+    Example:
+      cface index datasets/casia/train --recognizer experiments/cface_stage0/models/net_r_latest.pth --k 5
+    """
+    import torch
+
+    from cface_basicsr.checkpoints import file_hash
+    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.data.compare_index import build_index, load_compare_index
+    from cface_basicsr.data.compare_picture import draw_compare_faces
+    from cface_basicsr.data.store import FaceStore, read_identities
+    where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    network = load_recognizer(recognizer).to(where)
+    keys, labels = read_identities(folder)
+    _warn_of_other_crop(folder, network)
+    with ShowSteps(1) as show:
+        show.start('index', len(keys))
+        out = build_index(folder, network, file_hash(recognizer), k=k, batch_size=batch_size, device=where,
+                          facts={'recognizer_file': str(recognizer.absolute())},
+                          progress=lambda done, total: show.advance(done))
+        show.end('index', f'{len(keys)} images of {int(labels.max()) + 1} identities')
+    index, picture = load_compare_index(out, keys, labels), out / 'compare_faces.png'
+    draw_compare_faces(FaceStore(folder / 'hr.lmdb'), labels, index, picture)
+    alone = int((index[:, 0] < 0).sum())
+    if as_json:
+        print(json.dumps({'index': str(out), 'picture': str(picture), 'images': len(keys), 'k': k,
+                          'images_without_compare_image': alone}))
+    else:
+        print(f'{out}: {len(keys)} images, k = {k}; {alone} without any other image of the person\n{picture}')
+
+
+def load_recognizer(path: Path) -> 'nn.Module':
+    """A recognizer in eval mode, from a .pth file that says which network it holds, or from an ONNX file.
+
+    Raises:
+        UserError: no such file, or the network in it is no recognizer.
+    """
+    if not path.is_file():
+        raise UserError(f"recognizer '{path}' is missing. Expected a network file of stage 0 (.pth) or an ONNX file.")
+    if path.suffix == '.onnx':
+        from cface_basicsr.archs.onnx_recognizer_arch import OnnxRecognizer
+        return OnnxRecognizer(file=str(path)).eval()
+    from cface_basicsr.checkpoints import build_network_from_file
+    network = build_network_from_file(path)
+    if not hasattr(network, 'eats'):
+        raise UserError(f"'{path}' holds a {type(network).__name__}, which is no recognizer.\n"
+                        'Expected CNN_R: net_r_*.pth of stage 0 or 3.')
+    return network.eval()
+
+
+def _warn_of_other_crop(folder: Path, network: 'nn.Module') -> None:
+    """Say it when the faces were cut in another way than the recognizer learnt them; features are poor then."""
+    manifest = folder / 'manifest.json'
+    settings = json.loads(manifest.read_text(encoding='utf-8')).get('settings', {}) if manifest.is_file() else {}
+    # Both landmark templates give the same square (data/align.py), so only aligned or not matters.
+    aligned, wants_aligned = settings.get('crop') == 'align', network.eats.template != 'center'
+    if settings.get('crop') in ('align', 'center') and aligned != wants_aligned:
+        print(f"warning: the faces were cut with --crop {settings['crop']}, the recognizer learnt "
+              f"'{network.eats.template}' crops: its features will be poor.", file=sys.stderr)

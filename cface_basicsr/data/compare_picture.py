@@ -1,0 +1,63 @@
+"""A picture of compare faces: rows of people, columns of the k nearest and random images (the paper's Fig. 5 and 6)."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from cface_basicsr.data.identity_rows import IdentityRows
+from cface_basicsr.data.store import FaceStore
+
+_GAP = 4
+_TITLE = 20
+_RANDOM = 3
+
+
+def draw_compare_faces(store: FaceStore, labels: np.ndarray, index: np.ndarray, path: str | Path, *, rows: int = 8,
+                       seed: int = 0) -> None:
+    """Write a PNG: each row an image, its k nearest images of the same person, and random other ones.
+
+    Args:
+        store: HR faces; its sorted keys are the rows of `labels` and `index`.
+        labels: (N,) ints.
+        index: (N, k) rows, -1 where there are too few.
+        rows: how many people, drawn by `seed`, those with the full number of neighbours first.
+    """
+    people = IdentityRows(labels)
+    generator = np.random.default_rng(seed)
+    cells = [[row, *index[row], *(_other(people, row, generator) for _ in range(_RANDOM))]
+             for row in _choose(people, index, rows, generator)]
+    titles = ['image', *(f'k = {place + 1}' for place in range(index.shape[1])), *['random'] * _RANDOM]
+    aside = Path(path).with_name(f'.{Path(path).name}')
+    _grid(store, cells, titles).save(aside, format='PNG')
+    os.replace(aside, path)
+
+
+def _choose(people: IdentityRows, index: np.ndarray, count: int, generator: np.random.Generator) -> list[int]:
+    """One random row of each of `count` random people, in the order of rows."""
+    one_each = np.array([generator.choice(rows) for rows in people])
+    order = generator.permutation(len(one_each))
+    full = (index[one_each[order]] >= 0).sum(1)
+    return sorted(one_each[order[np.argsort(-full, kind='stable')[:count]]].tolist())
+
+
+def _other(people: IdentityRows, row: int, generator: np.random.Generator) -> int:
+    other = people.other(row, int(generator.integers(1 << 40)))
+    return -1 if other is None else other
+
+
+def _grid(store: FaceStore, cells: list[list[int]], titles: list[str]) -> Image.Image:
+    height, width = store.image(store.keys[0]).shape[:2]
+    step_x, step_y = width + _GAP, height + _TITLE
+    sheet = Image.new('RGB', (len(titles) * step_x + _GAP, len(cells) * step_y + _TITLE + _GAP), 'white')
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for column, title in enumerate(titles):
+        draw.text((column * step_x + _GAP, 3), title, 'black', font)
+    for line, rows in enumerate(cells):
+        for column, row in enumerate(rows):
+            if row >= 0:
+                corner = (column * step_x + _GAP, line * step_y + _TITLE)
+                sheet.paste(Image.fromarray(store.image(store.keys[row])), corner)
+                draw.text((corner[0], corner[1] + height + 2), store.keys[row][-width // 7:], 'gray', font)
+    return sheet

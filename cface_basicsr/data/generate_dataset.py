@@ -1,0 +1,51 @@
+"""Stage 2 for `basicsr/test.py`: the data set that has itself super-resolved."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from basicsr.utils.registry import DATASET_REGISTRY
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cface_basicsr.data.dataset_options import GenerateOptions, read_options
+from cface_basicsr.data.image_tensor import image_tensor
+from cface_basicsr.data.store import FaceStore
+from cface_basicsr.data.super_resolved_store import parameters_sha256, write_super_resolved_store
+
+
+@DATASET_REGISTRY.register()
+class CFaceGenerateDataset(Dataset):
+    """LR faces, and where their super-resolved pictures go.
+
+    An item is a dictionary: lq: float32 RGB (3, h, w) in [0, 1]; lq_path: key.
+    """
+
+    OPTIONS = frozenset(GenerateOptions.model_fields)
+    """Keys of the option section."""
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        """
+        Args:
+            opt: see `GenerateOptions`. dataroot_lq: store of LR faces; out: store to write; batch_size: at a time.
+
+        Raises:
+            UserError: an option or the store does not fit.
+        """
+        self.opt = opt
+        self.options: GenerateOptions = read_options(GenerateOptions, opt)
+        self.lr = FaceStore(self.options.dataroot_lq)
+
+    def __len__(self) -> int:
+        return len(self.lr)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        key = self.lr.keys[index]
+        return {'lq': image_tensor(self.lr.image(key)), 'lq_path': key}
+
+    def write_super_resolved(self, network: Callable[[Tensor], Tensor], device: str | torch.device,
+                             progress: Callable[[int, int], None] = lambda done, total: None) -> str:
+        """Super-resolve all images into the store `out`; returns its path. See `write_super_resolved_store`."""
+        manifest = {'generator': type(network).__name__, 'generator_parameters_sha256': parameters_sha256(network)}
+        return str(write_super_resolved_store(network, self.lr.path, self.options.out, device=device, progress=progress,
+                                              batch_size=self.options.batch_size or 32, manifest=manifest))

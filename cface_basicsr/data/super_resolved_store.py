@@ -1,0 +1,120 @@
+"""Stage 2: a whole store of LR faces through a generator into D_SR, a store with the same keys."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cface_basicsr.data.image_tensor import image_tensor
+from cface_basicsr.data.store import FaceStore, StoreWriter, encode_png, write_text_atomically
+from cface_basicsr.errors import UserError
+
+COMMIT_EVERY = 16
+"""Batches between two commits: what a kill costs at most."""
+
+
+def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_path: str | Path, out_path: str | Path, *,
+                               batch_size: int = 32, device: str | torch.device = 'cpu',
+                               manifest: dict[str, Any] | None = None,
+                               progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
+    """Super-resolve every image of a store; a killed run continues, a finished one is left as it is.
+
+    Args:
+        network: (B, 3, h, w) RGB in [0, 1] -> (B, 3, H, W), on `device`; a module is put into eval mode meanwhile.
+        lq_store_path: LMDB store of LR faces.
+        out_path: LMDB store to make, ending in '.lmdb'; appears when it is whole.
+        manifest: where the pictures come from (the generator's hash): only the same facts continue an unfinished
+            store.
+        progress: called with (images done, images in all).
+
+    Returns:
+        out_path.
+
+    Raises:
+        UserError: the store exists or was begun with other facts, or the network gives NaN or infinity.
+    """
+    out_path, lr = Path(out_path), FaceStore(lq_store_path)
+    facts = {'product': 'super-resolved faces', 'source': str(lr.path.absolute())} | (manifest or {})
+    if _is_finished(out_path, facts):
+        progress(len(lr), len(lr))
+        return out_path
+    with StoreWriter(out_path) as writer:
+        _claim(writer.aside, facts)
+        # The same batches as in an unbroken run: sums in a convolution may depend on what else is in its batch.
+        start = len(writer) // batch_size * batch_size
+        with evaluating(network):
+            for number, first in enumerate(range(start, len(lr), batch_size)):
+                keys = lr.keys[first:first + batch_size]
+                for key, image in zip(keys, super_resolve(network, lr, keys, device), strict=True):
+                    writer.put(key, encode_png(image))
+                if number % COMMIT_EVERY == COMMIT_EVERY - 1:
+                    writer.commit()
+                progress(first + len(keys), len(lr))
+        writer.finish(facts | {'versions': {name: version(name) for name in ('torch', 'cface-basicsr')}})
+    return out_path
+
+
+@torch.no_grad()
+def super_resolve(network: Callable[[Tensor], Tensor], lr: FaceStore, keys: list[str],
+                  device: str | torch.device) -> np.ndarray:
+    """(B, H, W, 3) uint8 pictures of LR images, clamped and rounded.
+
+    Raises:
+        UserError: a value is NaN or infinite.
+    """
+    sr = network(torch.stack([image_tensor(lr.image(key)) for key in keys]).to(device))
+    bad = ~torch.isfinite(sr).flatten(1).all(1).cpu()
+    if bad.any():
+        raise UserError(f"the network gives NaN or infinity for '{keys[int(bad.nonzero()[0])]}' of '{lr.path}'. "
+                        'Its training has diverged: take an earlier checkpoint.')
+    return sr.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+@contextmanager
+def evaluating(network: Callable[..., Any]) -> Iterator[None]:
+    """Eval mode for a module, and back to what it was."""
+    was_training = getattr(network, 'training', False)
+    if isinstance(network, nn.Module):
+        network.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            network.train()
+
+
+def parameters_sha256(network: nn.Module) -> str:
+    """SHA-256 of a network's parameters and buffers with their names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode() + b'\0' + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _is_finished(out: Path, facts: dict[str, Any]) -> bool:
+    if not out.exists():
+        return False
+    manifest = out / 'manifest.json'
+    _compare(out, json.loads(manifest.read_text(encoding='utf-8')) if manifest.is_file() else {}, facts)
+    return True
+
+
+def _claim(aside: Path, facts: dict[str, Any]) -> None:
+    begun = aside / 'manifest.json'
+    if begun.is_file():
+        _compare(aside, json.loads(begun.read_text(encoding='utf-8')), facts)
+    write_text_atomically(begun, json.dumps(facts, indent=1))
+
+
+def _compare(path: Path, theirs: dict[str, Any], facts: dict[str, Any]) -> None:
+    for key, value in facts.items():
+        if theirs.get(key) != json.loads(json.dumps(value)):
+            raise UserError(f"store '{path}' was made with {key} = {theirs.get(key)!r}, now asked for {value!r}.\n"
+                            'Name another store, or delete that one.')
