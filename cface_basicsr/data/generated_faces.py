@@ -78,7 +78,9 @@ def _light_head(head: Head, shot: Shot, rotation: Array) -> Array:
     diffuse = shot.light_strength * np.clip(0.88 * facing + 0.12, 0, None)
     half = lamp + rotation.T[:, 2]
     half /= np.linalg.norm(half)
-    shine = np.clip((half[2] - slope_u * half[0] - slope_v * half[1]) * length, 0, None) ** 14
+    shine = np.clip((half[2] - slope_u * half[0] - slope_v * half[1]) * length, 0, None)
+    for _ in range(4):
+        shine = shine * shine  # the 16th power; np.power is ten times slower
     fill = shot.ambient * (0.55 + 0.45 * length)
     lamp_colour, fill_colour = (np.asarray(c, np.float32)[:, None, None] for c in (shot.light_colour, shot.fill_colour))
     gloss = 0.16 * shot.light_strength * shine * head.gloss
@@ -119,14 +121,14 @@ def _background(rng: np.random.Generator, size: int) -> Array:
     base = rng.uniform(0.02, 0.7) * rng.uniform(0.5, 1.0, 3)
     cells = int(rng.integers(2, 9))
     blobs = base * np.exp(rng.normal(0, rng.uniform(0.1, 0.8), (cells, cells, 3)))
-    scene = cv2.resize(blobs.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
-    scene = np.maximum(scene, 0)
+    quarter = cv2.resize(blobs.astype(np.float32), (size // 4, size // 4), interpolation=cv2.INTER_CUBIC)
+    scene = cv2.resize(np.maximum(quarter, 0), (size, size), interpolation=cv2.INTER_LINEAR)
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1) * PHOTO / CROP
     top, fall = rng.uniform(0.95, 1.15), rng.uniform(0.15, 0.35)
     cloth = (rng.uniform(0.01, 0.6) * rng.uniform(0.3, 1.0, 3)).astype(np.float32)
-    below = scene[axis > top - 0.05]
-    mask = soft(axis[axis > top - 0.05, None] - top - fall * axis[None] ** 2, 0.04)[..., None]
-    scene[axis > top - 0.05] = below + mask * (cloth - below)
+    first = int(np.searchsorted(axis, top - 0.05))
+    below = scene[first:]
+    below += soft(axis[first:, None] - top - fall * axis[None] ** 2, 0.04)[..., None] * (cloth - below)
     return scene
 
 

@@ -185,13 +185,16 @@ def _beard_mask(person: Identity, outline: Array) -> Array:
     inside = soft((1.02 - outline) * 0.6, 0.05)
     cheeks = soft(V - (mouth + 0.04 - 0.42 * across ** 1.5), 0.06) * inside
     lips = soft(0.9 - np.hypot(U / (person.mouth_width * 1.02), (V - mouth) / 0.085), 0.3)
-    moustache = soft(np.minimum(person.mouth_width * 1.15 - np.abs(U), 0.045 - np.abs(
-        V - (mouth - 0.085 + 0.5 * np.maximum(np.abs(U) - 0.1, 0)))), 0.03)
-    goatee = soft((1 - np.hypot(U / (person.mouth_width * 0.85), (V - person.chin + 0.02) / 0.27)) * 0.2, 0.03) * inside
+    droop = person.moustache_droop * np.maximum(np.abs(U) - 0.1, 0)
+    moustache = soft(np.minimum(person.mouth_width * person.moustache_width - np.abs(U),
+                                person.moustache_thickness - np.abs(V - (mouth - 0.085 + droop))), 0.03)
+    wide = person.mouth_width * 0.85 * person.goatee_width
+    goatee = soft((1 - np.hypot(U / wide, (V - person.chin + 0.02) / 0.27)) * 0.2, 0.03) * inside
+    patch = soft(np.minimum(0.035 - np.abs(U), 0.045 - np.abs(V - mouth - 0.135)), 0.025)
     burns = soft(np.minimum(across - 0.86, person.sideburn - V), 0.04) * soft(V + 0.45, 0.1) * inside
     grain = np.clip(0.9 + 0.13 * _tile(_noise()[0], person.number), 0, 1.15)
     mask = np.maximum.reduce([person.full_beard * cheeks, person.stubble * np.maximum(cheeks, moustache),
-                              person.goatee * goatee, 0.75 * burns])
+                              person.goatee * goatee, person.soul_patch * patch, 0.75 * burns])
     return np.clip(np.maximum(mask * (1 - lips), person.moustache * moustache) * grain, 0, 1).astype(np.float32)
 
 
@@ -204,6 +207,7 @@ def _glasses_mask(person: Identity) -> Array:
     wide, high, power = person.glasses_width, person.glasses_height, person.glasses_power
     radius = (np.abs(x / wide) ** power + np.abs(y / high) ** power) ** (1 / power)
     rim = line * 0.5 - np.abs(radius - 1) * min(wide, high)
+    rim = np.minimum(rim, 0.02 - y) if person.half_rim else rim
     gap = person.eye_spacing * 1.03 - wide
     bridge = np.minimum(line * 0.55 - np.abs(y + 0.03 + 0.12 * (np.abs(U) - 0.05)), gap - np.abs(U))
     temple = np.minimum(line * 0.5 - np.abs(y + 0.04), np.minimum(x - wide, person.head_width + 0.02 - np.abs(U)))
@@ -217,9 +221,14 @@ def _spots(person: Identity, seed: int, albedo: Array) -> None:
         spot = _window(rng.normal(0, 0.26), rng.normal(0.1, 0.1), 0.03, 0.03)
         spot.darken(albedo, np.float32(rng.uniform(0.25, 0.5)) * bump(spot.u, 0.010) * bump(spot.v, 0.010))
     for _ in range(person.moles):
-        spot = _window(rng.uniform(-0.42, 0.42), rng.uniform(-0.4, 0.6), 0.05, 0.05)
-        size = rng.uniform(0.012, 0.024)
-        spot.blend(albedo, 0.85 * soft(np.float32(size) - np.hypot(spot.u, spot.v)), (0.05, 0.025, 0.018))
+        spot = _window(rng.uniform(-0.42, 0.42), rng.uniform(-0.42, 0.6), 0.05, 0.05)
+        size = rng.uniform(0.013, 0.027)
+        spot.blend(albedo, 0.9 * soft(np.float32(size) - np.hypot(spot.u, spot.v)), (0.04, 0.02, 0.014))
+    for _ in range(person.scars):
+        line = _window(rng.uniform(-0.4, 0.4), rng.uniform(-0.45, 0.6), 0.14, 0.14)
+        turn, bend, length = rng.uniform(0, np.pi), rng.uniform(-3, 3), rng.uniform(0.05, 0.11)
+        along, off = line.u * np.cos(turn) + line.v * np.sin(turn), line.v * np.cos(turn) - line.u * np.sin(turn)
+        line.darken(albedo, np.float32(0.65) * bump(off - bend * along ** 2, 0.010) * soft(length - np.abs(along)))
 
 
 def _complexion(person: Identity, albedo: Array) -> None:
@@ -229,10 +238,11 @@ def _complexion(person: Identity, albedo: Array) -> None:
     red = 0.10 * bump(np.abs(U) - 0.33, 0.13) * bump(V - 0.14, 0.13) + 0.10 * bump(U, 0.09) * bump(V - tip, 0.07)
     albedo *= 1 - red * _planes((0.0, 1.6, 1.4))
     dark = 0.26 * bump(np.abs(U) - person.eye_spacing * 0.9, 0.13) * bump(V - person.eye_height + 0.02, 0.075)
-    for row in (-0.5, -0.43, -0.36):
-        curve = V - row - 0.05 * U ** 2 * 4
-        dark = dark + person.forehead_lines * bump(curve, 0.010) * bump(U, 0.26)
-    fold = np.abs(U) - person.nose_width - 0.04 - 0.42 * np.maximum(V - tip, 0)
+    for row in person.forehead_lines:
+        dark += 0.4 * bump(V - row - 0.2 * U ** 2, 0.010) * bump(U, 0.26)
+    dark += person.frown * bump(np.abs(U) - 0.04, 0.011) * bump(V - person.eye_height + 0.16, 0.06)
+    dark += person.cheek_dimples * bump(np.abs(U) - person.mouth_width - 0.09, 0.013) * bump(V - mouth + 0.02, 0.05)
+    fold = np.abs(U) - person.nose_width - 0.04 - person.fold_lean * np.maximum(V - tip, 0)
     dark += person.folds * bump(fold, 0.016) * soft(V - tip + 0.02, 0.06) * soft(mouth + 0.06 - V, 0.1)
     # Rays beside the eyes: lines of constant angle around a point between eye and temple.
     du, dv = np.abs(U) - person.eye_spacing - 0.07, V - person.eye_height
@@ -328,6 +338,8 @@ def _brow(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
     band = soft(np.minimum(thick - np.abs(w.v - arch), np.minimum(w.u - start, end - w.u)), 0.024)
     hairs = _tile(_noise()[0], person.number + 3)[w.rows, w.columns]
     mask = person.brow_density * band * np.clip(0.88 + 0.22 * hairs, 0, 1)
+    if person.brow_slit > 0:
+        mask *= 1 - 0.85 * bump(t - person.brow_slit + 2 * w.v, 0.06)
     w.blend(albedo, mask, 0.5 * np.asarray(person.hair, np.float32) + 0.006)
 
 
@@ -367,12 +379,14 @@ def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
     beard, alpha = base.beard * np.float32(shot.beard), np.maximum(base.alpha, hair.mask)
     albedo = base.albedo * hair.shadow
     _mouth(person, shot, albedo)
-    albedo += beard * (_planes(person.hair) * 0.6 + 0.004 - albedo)
+    low = albedo[:, SIZE // 3:]
+    low += beard[SIZE // 3:] * (_planes(person.hair) * 0.6 + 0.004 - low)
     for side in (-1, 1):
         _eye(person, shot, side, albedo)
         _brow(person, shot, side, albedo)
     # Where only hair covers, its colour must not mix with the skin below: a rim would show.
     albedo += hair.mask / np.maximum(alpha, 1e-3) * (hair.colour - albedo)
     if person.glasses:
-        albedo += base.glasses * (_planes(person.frame) - albedo)
+        band = slice(SIZE // 3, SIZE * 3 // 5)
+        albedo[:, band] += base.glasses[band] * (_planes(person.frame) - albedo[:, band])
     return Head(albedo, base.height + hair.bulge, alpha, (0.5 - 0.4 * beard) * (1 - hair.mask))

@@ -50,6 +50,7 @@ class Identity:
     brow_reach: float
     brow_inner: float
     brow_density: float
+    brow_slit: float
     nose_length: float
     nose_width: float
     nose_tip: float
@@ -63,15 +64,24 @@ class Identity:
     lip_red: float
     mouth_tilt: float
     folds: float
-    forehead_lines: float
+    fold_lean: float
+    forehead_lines: tuple[float, ...]
+    frown: float
+    cheek_dimples: float
     crow_feet: float
     dimple: float
     moustache: float
     goatee: float
     full_beard: float
     stubble: float
+    moustache_width: float
+    moustache_thickness: float
+    moustache_droop: float
+    goatee_width: float
+    soul_patch: float
     sideburn: float
     glasses: bool
+    half_rim: bool
     glasses_width: float
     glasses_height: float
     glasses_power: float
@@ -79,6 +89,7 @@ class Identity:
     frame: tuple[float, ...]
     freckles: int
     moles: int
+    scars: int
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,7 @@ def generator(seed: int, identity: int, stream: int) -> Generator:
         UserError: a negative number.
     """
     if min(seed, identity, stream) < 0:
-        raise UserError(f'seed, identity and image must be 0 or more, got {seed}, {identity} and {stream - 1}.')
+        raise UserError(f'seed and identity: expected 0 or more, got {seed} and {identity}.')
     return np.random.default_rng([seed, identity, stream])
 
 
@@ -147,12 +158,15 @@ def _between(rng: Generator, table: np.ndarray, spread: float) -> tuple[float, .
 
 def _beard(rng: Generator) -> dict[str, float]:
     """Densities of the parts of a beard in [0, 1]; about half of the people have none."""
-    kind = rng.choice(['none', 'moustache', 'goatee', 'circle', 'full', 'stubble'], p=[.5, .1, .08, .1, .12, .1])
+    kind = rng.choice(['none', 'moustache', 'goatee', 'circle', 'full', 'stubble'], p=[.52, .13, .10, .11, .07, .07])
     dense = rng.uniform(0.65, 0.95)
     return {'moustache': dense if kind in ('moustache', 'circle', 'full') else 0.0,
             'goatee': dense if kind in ('goatee', 'circle', 'full') else 0.0,
             'full_beard': dense if kind == 'full' else 0.0,
             'stubble': rng.uniform(0.3, 0.5) if kind == 'stubble' else 0.0,
+            'moustache_width': rng.uniform(0.75, 1.35), 'moustache_thickness': rng.uniform(0.018, 0.05),
+            'moustache_droop': rng.uniform(-0.3, 0.9), 'goatee_width': rng.uniform(0.3, 1.0),
+            'soul_patch': rng.uniform(0.6, 0.9) * (rng.random() < 0.15),
             'sideburn': rng.uniform(-0.1, 0.45)}
 
 
@@ -170,39 +184,46 @@ def draw_hairstyle(seed: int, identity: int, style: int) -> Hairstyle:
 
 
 def _eyes(rng: Generator) -> dict[str, float]:
-    return {'eye_spacing': rng.uniform(0.235, 0.325), 'eye_height': rng.uniform(-0.22, -0.11),
+    return {'eye_spacing': rng.uniform(0.245, 0.315), 'eye_height': rng.uniform(-0.20, -0.14),
             'eye_width': rng.uniform(0.098, 0.140), 'eye_open': rng.uniform(0.030, 0.058),
-            'eye_slant': rng.uniform(-0.20, 0.24), 'eye_roundness': rng.uniform(1.5, 3.0),
-            'iris_radius': rng.uniform(0.044, 0.060), 'crease': rng.uniform(0.0, 0.8),
-            'eye_bag': rng.uniform(0, 0.45), 'lash': rng.uniform(0.008, 0.024)}
+            'eye_slant': rng.uniform(-0.28, 0.32), 'eye_roundness': rng.uniform(1.5, 3.0),
+            'iris_radius': rng.uniform(0.044, 0.060), 'crease': rng.uniform(0.3, 1.0) * (rng.random() < 0.6),
+            'eye_bag': rng.uniform(0, 0.45), 'lash': rng.uniform(0.006, 0.028)}
 
 
 def _brows(rng: Generator) -> dict[str, float]:
-    return {'brow_gap': rng.uniform(0.115, 0.20), 'brow_thickness': rng.uniform(0.016, 0.055),
-            'brow_arch': rng.uniform(-0.01, 0.085), 'brow_slope': rng.uniform(-0.26, 0.20),
-            'brow_reach': rng.uniform(0.13, 0.20), 'brow_inner': rng.uniform(0.05, 0.17),
-            'brow_density': rng.uniform(0.45, 0.95)}
+    # Thick brows are sparse: as much hair, in another shape, so that a thumbnail does not tell them apart.
+    thickness = rng.uniform(0.014, 0.05)
+    return {'brow_gap': rng.uniform(0.12, 0.19), 'brow_thickness': thickness,
+            'brow_arch': rng.uniform(-0.03, 0.10), 'brow_slope': rng.uniform(-0.34, 0.28),
+            'brow_reach': rng.uniform(0.12, 0.20), 'brow_inner': rng.uniform(0.05, 0.17),
+            'brow_density': float(np.clip(0.017 / thickness, 0.4, 0.95) * rng.uniform(0.85, 1.0)),
+            'brow_slit': rng.uniform(0.3, 0.9) if rng.random() < 0.25 else -1.0}
 
 
 def _nose_and_mouth(rng: Generator) -> dict[str, float]:
-    return {'nose_length': rng.uniform(0.28, 0.40), 'nose_width': rng.uniform(0.095, 0.185),
+    return {'nose_length': rng.uniform(0.30, 0.39), 'nose_width': rng.uniform(0.095, 0.185),
             'nose_tip': rng.uniform(0.10, 0.24), 'nose_bridge': rng.uniform(0.035, 0.085),
-            'nostril': rng.uniform(0.2, 0.9), 'mouth_gap': rng.uniform(0.12, 0.19),
+            'nostril': rng.uniform(0.2, 0.9), 'mouth_gap': rng.uniform(0.135, 0.185),
             'mouth_width': rng.uniform(0.17, 0.29), 'upper_lip': rng.uniform(0.018, 0.060),
             'lower_lip': rng.uniform(0.032, 0.085), 'lip_bow': rng.uniform(0, 0.6), 'lip_red': rng.uniform(0.15, 0.8),
             'mouth_tilt': rng.uniform(-0.035, 0.035)}
 
 
-def _marks(rng: Generator) -> dict[str, float | int]:
-    return {'folds': rng.uniform(0.2, 0.6) * (rng.random() < 0.55), 'dimple': rng.uniform(0.3, 0.6) * (rng.random() < .2),
-            'forehead_lines': rng.uniform(0.2, 0.45) * (rng.random() < 0.35),
-            'crow_feet': rng.uniform(0.25, 0.5) * (rng.random() < 0.4),
-            'freckles': int(rng.integers(30, 80)) if rng.random() < 0.3 else 0, 'moles': int(rng.integers(0, 6))}
+def _marks(rng: Generator) -> dict[str, float | int | tuple[float, ...]]:
+    def some(share: float, low: float, high: float) -> float:
+        return rng.uniform(low, high) if rng.random() < share else 0.0
+    lines = rng.uniform(-0.46, -0.30, int(rng.integers(1, 4)) if rng.random() < 0.5 else 0)
+    return {'folds': some(0.5, 0.25, 0.6), 'fold_lean': rng.uniform(0.1, 0.8), 'dimple': some(0.2, 0.3, 0.6),
+            'cheek_dimples': some(0.2, 0.3, 0.6), 'forehead_lines': tuple(lines.tolist()), 'frown': some(0.25, 0.3, 0.6),
+            'crow_feet': some(0.4, 0.3, 0.6), 'freckles': int(some(0.3, 30, 80)),
+            'moles': int(rng.integers(1, 7)), 'scars': int(rng.integers(0, 3) * (rng.random() < 0.5))}
 
 
 def _glasses(rng: Generator) -> dict[str, float | bool | tuple[float, ...]]:
-    return {'glasses': bool(rng.random() < 0.3), 'glasses_width': rng.uniform(0.17, 0.235),
-            'glasses_height': rng.uniform(0.105, 0.19), 'glasses_power': rng.uniform(2.0, 5.5),
+    return {'glasses': bool(rng.random() < 0.4), 'half_rim': bool(rng.random() < 0.3),
+            'glasses_width': rng.uniform(0.17, 0.235), 'glasses_height': rng.uniform(0.10, 0.18),
+            'glasses_power': float(rng.choice([1.6, 2.0, 3.0, 6.0])),
             'glasses_line': rng.uniform(0.011, 0.028), 'frame': tuple(FRAMES[rng.integers(len(FRAMES))].tolist())}
 
 
@@ -212,7 +233,7 @@ def draw_identity(seed: int, identity: int) -> Identity:
     rng = generator(seed, identity, 0)
     return Identity(
         number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR, 0.2), iris=_between(rng, IRIS, 0.2),
-        head_width=rng.uniform(0.58, 0.68), chin=rng.uniform(0.70, 0.84), jaw_power=rng.uniform(1.7, 3.6),
+        head_width=rng.uniform(0.60, 0.67), chin=rng.uniform(0.72, 0.82), jaw_power=rng.uniform(1.7, 3.6),
         cheekbone=rng.uniform(-0.03, 0.05), ear=rng.uniform(0.5, 1.4),
         **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_glasses(rng))
 
@@ -232,7 +253,13 @@ def _warm_to_cold(rng: Generator, spread: float) -> tuple[float, ...]:
 
 
 def draw_shot(seed: int, identity: int, image: int) -> Shot:
-    """The conditions of image number `image` of a person."""
+    """The conditions of image number `image` of a person.
+
+    Raises:
+        UserError: a negative number.
+    """
+    if image < 0:
+        raise UserError(f'image: expected 0 or more, got {image}.')
     rng = generator(seed, identity, image + 1)
     grey = rng.random() < 0.07
     return Shot(
