@@ -4,9 +4,11 @@ import os
 import random
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # also for the processes that tests start
 
+import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
@@ -36,3 +38,16 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(socket.socket, 'connect', connect_here)
     yield
+
+
+@pytest.fixture(scope='session')
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """gt/ and lq/ with eleven pictures of 16x16 and 4x4 pixels."""
+    folder = tmp_path_factory.mktemp('pictures')
+    random = np.random.default_rng(0)
+    for name, size in (('gt', 16), ('lq', 4)):
+        (folder / name).mkdir()
+        for number in range(11):
+            image = random.integers(0, 256, (size, size, 3), np.uint8)
+            cv2.imwrite(str(folder / name / f'{number:02d}.png'), image)
+    return folder

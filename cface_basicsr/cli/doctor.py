@@ -37,7 +37,12 @@ def command(
         raise UserError('BasicSR is not installed here: pip install --no-build-isolation basicsr')
     changes = _repair(package) if repair else _undo(package) if undo else []
     findings = _findings(package, changes)
-    print(json.dumps(findings, indent=1)) if as_json else _show(findings)
+    if as_json:
+        print(json.dumps(findings, indent=1))
+    else:
+        _show(findings, table=not (repair or undo))
+        if (repair or undo) and not changes:
+            print('Nothing to change.')
     raise typer.Exit(1 if findings['needs_repair'] else 0)
 
 
@@ -117,9 +122,8 @@ def _warnings(package: Path | None) -> list[str]:
     return found
 
 
-def _show(findings: dict[str, Any]) -> None:
+def _show(findings: dict[str, Any], table: bool) -> None:
     from rich.console import Console
-    from rich.table import Table
     console = Console(highlight=False)
     for name, version in findings['versions'].items():
         console.print(f'{name:<14}{version or "not installed"}')
@@ -127,6 +131,16 @@ def _show(findings: dict[str, Any]) -> None:
     if basicsr:
         console.print(f"{'basicsr':<14}{basicsr['version'] or 'no version.py'}, {basicsr['kind']}: {basicsr['folder']}",
                       soft_wrap=True)
+    if table:
+        _show_table(findings, console)
+    for line in (*findings['changes'], *(f'Warning: {text}' for text in findings['warnings'])):
+        console.print(line, soft_wrap=True, markup=False)
+    if any(each['status'] == 'defect' for each in findings['repairs']):
+        console.print('Mend them: cface doctor --repair   (BasicSR stays as it is for `cface`, which does not need it)')
+
+
+def _show_table(findings: dict[str, Any], console: Any) -> None:
+    from rich.table import Table
     table = Table('defect of BasicSR', 'here', 'symptom', box=None, pad_edge=False, header_style='bold')
     for each in findings['repairs']:
         needs = each['status'] == 'defect'
@@ -137,7 +151,3 @@ def _show(findings: dict[str, Any]) -> None:
     console.print(table)
     if isinstance(findings['rows'], str):
         console.print(f"The rows mended at run time: {findings['rows']}", soft_wrap=True)
-    for line in (*findings['changes'], *(f'Warning: {text}' for text in findings['warnings'])):
-        console.print(line, soft_wrap=True, markup=False)
-    if any(each['status'] == 'defect' for each in findings['repairs']):
-        console.print('Mend them: cface doctor --repair   (BasicSR stays as it is for `cface`, which does not need it)')

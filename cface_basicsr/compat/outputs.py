@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import itertools
 import os
 import site
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr import options
-from cface_basicsr.compat.row import Mending, Row, in_pipelines, source
+from cface_basicsr.compat.row import Mending, Row, in_pipelines, source, swapped
 
 FOLDERS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
 """The entries of `path:` that BasicSR itself sets, all of them folders."""
@@ -103,6 +104,29 @@ def _makes_every_entry() -> bool:
     return 'for key, path in path_opt.items()' in source(misc.make_exp_dirs)
 
 
+def _free_archive_name(mkdir_and_rename: Callable) -> Callable:
+    @functools.wraps(mkdir_and_rename)
+    def wrapper(path: str) -> None:
+        from basicsr.utils import misc
+        now = misc.get_time_str()
+        names = itertools.chain((now,), (f'{now}_{number}' for number in itertools.count(2)))
+        free = next(name for name in names if not os.path.exists(f'{path}_archived_{name}'))
+        with swapped(misc, 'get_time_str', lambda: free):
+            mkdir_and_rename(path)
+    return wrapper
+
+
+def _mend_archive(mending: Mending) -> None:
+    from basicsr.utils import misc
+    mending.wrap(misc, 'mkdir_and_rename', _free_archive_name)
+    mending.wrap_in_pipelines('mkdir_and_rename', _free_archive_name)
+
+
+def _names_by_the_second() -> bool:
+    from basicsr.utils import misc
+    return "'_archived_' + get_time_str()" in source(misc.mkdir_and_rename)
+
+
 def _checking(prepare: str) -> Callable[[Callable], Callable]:
     def wrap(function: Callable) -> Callable:
         @functools.wraps(function)
@@ -120,10 +144,37 @@ def _mend_checks(mending: Mending) -> None:
     mending.wrap_in_pipelines('make_exp_dirs', _in_tests_only(_checking('prepare_test_options')))
 
 
+class _ListPaths:
+    """os.path, whose `expanduser` takes a list of paths too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os.path, name)
+
+    @staticmethod
+    def expanduser(path: Any) -> Any:
+        return [os.path.expanduser(each) for each in path] if isinstance(path, list) else os.path.expanduser(path)
+
+
+def _mend_lists(mending: Mending) -> None:
+    from basicsr.utils import options as basicsr_options
+    mending.replace(basicsr_options, 'osp', _ListPaths())
+
+
+def _takes_one_root() -> bool:
+    from basicsr.utils import options as basicsr_options
+    return "osp.expanduser(dataset['dataroot_gt'])" in source(basicsr_options.parse_options)
+
+
 ROWS = (
+    Row(name='several-roots', where='utils/options.py parse_options', upstream='not reported',
+        symptom='a list in dataroot_gt (D_HR and D_SR of stage 3) ends in a TypeError',
+        present=_takes_one_root, apply=_mend_lists),
     Row(name='path-folders', where='utils/misc.py make_exp_dirs', upstream='not reported',
         symptom='every entry of `path:`, a file too, is made a folder; a number ends in a TypeError',
         present=_makes_every_entry, apply=_mend_folders),
+    Row(name='archive-names', where='utils/misc.py mkdir_and_rename', upstream='not reported',
+        symptom='OSError: Directory not empty, when a run is started twice within a second',
+        present=_names_by_the_second, apply=_mend_archive),
     Row(name='output-root', where='train.py and test.py, __main__', upstream='not reported',
         symptom='`python -m basicsr.train` writes experiments/ and tb_logger/ into site-packages; 1.4.2 ignores '
                 'path.experiments_root and path.results_root, and tb_logger never follows them',

@@ -1,25 +1,10 @@
-"""Pictures to train on, and a checkout of BasicSR."""
+"""A checkout of BasicSR."""
 
 import os
 import shutil
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
-
-
-@pytest.fixture(scope='session')
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """gt/ and lq/ with eleven pictures of 16x16 and 4x4 pixels."""
-    folder = tmp_path_factory.mktemp('pictures')
-    random = np.random.default_rng(0)
-    for name, size in (('gt', 16), ('lq', 4)):
-        (folder / name).mkdir()
-        for number in range(11):
-            image = random.integers(0, 256, (size, size, 3), np.uint8)
-            cv2.imwrite(str(folder / name / f'{number:02d}.png'), image)
-    return folder
 
 
 @pytest.fixture(scope='session')

@@ -85,6 +85,22 @@ def test_only_folders_become_folders(tmp_path: Path) -> None:
     holds_by_row(check, 'path-folders', defect=(TypeError, AssertionError))
 
 
+def test_each_older_run_keeps_its_own_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('time.strftime', lambda *args: '20260101_000000')
+    names = iter('abc')
+
+    def check() -> None:
+        from basicsr.utils import misc
+        run = tmp_path / next(names)
+        for number in range(3):
+            misc.mkdir_and_rename(str(run))
+            (run / 'number').write_text(str(number))
+        archives = sorted(tmp_path.glob(f'{run.name}_archived_*'))
+        assert [(path / 'number').read_text() for path in (*archives, run)] == ['0', '1', '2']
+
+    holds_by_row(check, 'archive-names', defect=OSError)
+
+
 def test_options_are_checked_before_the_first_folder_is_made(pictures: Path, tmp_path: Path) -> None:
     options = tiny_options(pictures)
     options['network_g']['num_blocks'] = options['network_g'].pop('num_block')
@@ -95,6 +111,20 @@ def test_options_are_checked_before_the_first_folder_is_made(pictures: Path, tmp
         assert not (tmp_path / 'checked/experiments').exists()
 
     holds_by_row(check, 'checked-options', defect=TypeError)
+
+
+def test_a_data_set_may_have_several_roots(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = tiny_options(pictures, **{'datasets.train.dataroot_gt': ['~/hr.lmdb', '/sr.lmdb']})
+    path = write_options(options, tmp_path / 'x.yml')
+    monkeypatch.setattr('sys.argv', ['train.py', '-opt', str(path)])
+    monkeypatch.setenv('HOME', '/home/me')
+
+    def check() -> None:
+        from basicsr.utils.options import parse_options
+        opt, _ = parse_options(str(tmp_path))
+        assert opt['datasets']['train']['dataroot_gt'] == ['/home/me/hr.lmdb', '/sr.lmdb']
+
+    holds_by_row(check, 'several-roots', defect=TypeError)
 
 
 def test_the_options_written_for_a_test_are_those_that_basicsr_reads(pictures: Path, tmp_path: Path) -> None:
