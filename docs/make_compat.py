@@ -1,0 +1,46 @@
+"""Writes docs/compat.md from the table of defects itself: `python docs/make_compat.py`. A test compares them."""
+
+from pathlib import Path
+
+HEAD = """# The defects of BasicSR that are mended
+
+Printed from the table in `cface_basicsr/compat/` by `python docs/make_compat.py`; do not edit it here.
+
+Each row is applied in memory when the plugin is loaded, and only where the installed BasicSR has the defect. No file of
+BasicSR changes. `cface doctor` shows which rows apply on your machine. To see a defect, or to find which row is behind
+a difference, leave rows out: `CFACE_COMPAT_WITHOUT=mid-epoch,item-seeds`.
+
+| row | in BasicSR | what you would see | reported as |
+|---|---|---|---|
+"""
+
+FILES = """
+## Two that need a repair of files
+
+These strike before an option file is read. `cface` and `python -m cface_basicsr.train` mend them in memory; for
+BasicSR's own programs `cface doctor --repair` edits one line in each file, keeps a copy beside it, and says what it
+changed. `cface doctor --undo` puts the files back, byte for byte.
+
+| repair | in BasicSR | what you would see | reported as |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The text of docs/compat.md."""
+    from cface_basicsr.compat.before_import import mend_functional_tensor
+    mend_functional_tensor()
+    from cface_basicsr import compat
+    from cface_basicsr.compat.installed import REPAIRS
+    rows = [(row.name, row.where, row.symptom, row.upstream) for row in compat.ROWS]
+    files = [(each.name, each.file, each.symptom, each.upstream) for each in REPAIRS]
+    return HEAD + _lines(rows) + FILES + _lines(files)
+
+
+def _lines(rows: list[tuple[str, str, str, str]]) -> str:
+    return ''.join(f'| `{name}` | {where} | {symptom} | {upstream} |\n'.replace('<', '&lt;')
+                   for name, where, symptom, upstream in rows)
+
+
+if __name__ == '__main__':
+    Path(__file__).with_name('compat.md').write_text(page(), encoding='utf-8')
