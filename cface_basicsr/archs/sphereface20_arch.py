@@ -80,7 +80,8 @@ class SphereFace20(nn.Module):
         for module in self.modules():
             if not isinstance(module, (nn.Conv2d, nn.Linear)):
                 continue
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
             if module in inside:
                 nn.init.normal_(module.weight, std=0.01)
             else:

@@ -23,8 +23,9 @@ def cface_loss(sr: Tensor, hr: Tensor, compare: Tensor, *, gamma1: float, gamma2
     >>> cface_loss(sr, hr, c, gamma1=0.5, gamma2=1.0), cface_loss(sr, hr, c, gamma1=0.5, gamma2=1.0, margin=False)
     (tensor(1.), tensor(3.))
     """
-    return sum(cface_terms(sr, hr, compare, gamma1=gamma1, gamma2=gamma2, margin=margin, distance=distance,
-                           has_compare=has_compare))
+    own, other = cface_terms(sr, hr, compare, gamma1=gamma1, gamma2=gamma2, margin=margin, distance=distance,
+                             has_compare=has_compare)
+    return own + other
 
 
 def cface_terms(sr: Tensor, hr: Tensor, compare: Tensor, *, gamma1: float, gamma2: float, margin: bool = True,
@@ -81,4 +82,5 @@ class CFaceLoss(nn.Module):
                            distance=self.distance, has_compare=has_compare)
 
     def forward(self, sr: Tensor, hr: Tensor, compare: Tensor, has_compare: Tensor | None = None) -> Tensor:
-        return sum(self.terms(sr, hr, compare, has_compare))
+        own, other = self.terms(sr, hr, compare, has_compare)
+        return own + other

@@ -8,7 +8,6 @@ is relu3_1 when convolutions are counted from the input, the one reading that is
 Weights are those of torchvision's VGG19 (ImageNet); there is no content loss with random ones.
 """
 
-import re
 from pathlib import Path
 
 import torch
@@ -59,6 +58,9 @@ class VGGContentLoss(nn.Module):
     Raises:
         UserError: no such layer or reduction; the weights are missing, unreadable or of another network.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, *, layer: str = 'relu3_1', weights: str | None = None, reduction: str = 'mean',
                  loss_weight: float = 1.0) -> None:
@@ -131,7 +133,7 @@ def _cached_or_downloaded() -> dict[str, Tensor]:
 
 def _hash_in(name: str) -> str:
     """torchvision names a file by the first digits of its SHA-256: vgg19-<digits>.pth."""
-    return re.fullmatch(r'.+-([0-9a-f]{8,})\.pth', name)[1]
+    return Path(name).stem.rsplit('-', 1)[1]
 
 
 def _load(path: Path) -> dict[str, Tensor]:

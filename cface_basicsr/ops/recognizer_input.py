@@ -5,6 +5,7 @@ Losses, metrics and evaluation never know a recognizer's size, colour order or r
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +87,8 @@ def recognizer_features(network: nn.Module, images: Tensor, bare: nn.Module | No
         images: see `to_recognizer`.
         bare: the unwrapped recognizer that carries the record, when `network` is wrapped.
     """
-    return network(to_recognizer(images, (bare or network).eats))
+    eats = cast(RecognizerInput, (network if bare is None else bare).eats)
+    return network(to_recognizer(images, eats))
 
 
 def unit(features: Tensor) -> Tensor:

@@ -50,6 +50,14 @@ def test_the_long_skip_adds_the_head_to_the_body():
     torch.testing.assert_close(network(x), network.tail(network.upsample(network.head(x))))
 
 
+def test_weights_start_by_he_and_the_last_layer_ten_times_smaller():
+    network = SRResNet()
+    he = (2 / (1 + 0.25 ** 2)) ** 0.5
+    assert network.head[0].weight.std().item() == pytest.approx(he / (3 * 81) ** 0.5, rel=0.05)
+    assert network.tail.weight.std().item() == pytest.approx(0.1 * he / (64 * 81) ** 0.5, rel=0.05)
+    assert (network.tail.bias == 0).all()
+
+
 def test_every_parameter_gets_a_gradient():
     network = SRResNet(scale=8, num_feat=4, num_block=2)
     network(torch.rand(2, 3, 4, 4)).square().mean().backward()
