@@ -55,7 +55,7 @@ class SRResNet(nn.Module):
         self.tail = nn.Conv2d(num_feat, num_out_ch, 9, padding=4)
         self.apply(_initialize)
         with torch.no_grad():
-            self.tail.weight.mul_(0.1)  # the first images are dark, not noise: a start 1 dB better after 120 steps
+            self.tail.weight.mul_(0.1)  # ours, not the paper's: the first images are dark instead of noise
 
     @staticmethod
     def _double(num_feat: int) -> nn.Sequential:

@@ -5,8 +5,8 @@ by the scale factor on reduction. OpenCV's INTER_CUBIC is another kernel (a = -0
 low-resolution images.
 
 Written as two matrix products, rows then columns, with weights computed in float64: the same numbers on every device,
-the same gradient in every run (the scattered additions of `interpolate`'s CUDA gradient are not), and two to seven
-times faster than `interpolate` at the sizes of a face.
+the same gradient in every run (`interpolate`'s CUDA gradient adds in no fixed order), and on a CPU core 1.7 to 7 times
+as fast as `interpolate`, there and back, at the sizes of a face.
 """
 
 from functools import lru_cache
