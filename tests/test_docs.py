@@ -1,0 +1,173 @@
+"""The documents say what is so: names, commands, options and files in them exist, and snippets hold."""
+
+import importlib
+import importlib.util
+import inspect
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md')])
+STAGES = sorted((ROOT / 'options').glob('cface_stage*.yml'))
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding='utf-8')
+
+
+def command_lines() -> Iterator[tuple[Path, str]]:
+    """Each line of a page that calls `cface`, alone or between backticks, without its comment."""
+    for page in PAGES:
+        text = text_of(page)
+        for found in re.findall(r'`([^`\n]+)`', text) + [line.strip() for line in text.splitlines()]:
+            line = re.sub(r'\s+#.*|\s+…$', '', found.removeprefix('.venv/bin/'))
+            if re.match(r'cface (?!-)\w', line):
+                yield page, line
+
+
+@cache
+def options_of(command: str) -> set[str]:
+    from typer.main import get_command
+
+    from cface_basicsr.cli.main import app
+    return {name for parameter in get_command(app).commands[command].params
+            for name in (*parameter.opts, *parameter.secondary_opts)} | {'--help'}
+
+
+@pytest.mark.parametrize('line', sorted({line for _, line in command_lines()}))
+def test_each_cface_command_and_each_option_in_it_exists(line: str) -> None:
+    from cface_basicsr.cli.main import COMMANDS
+    words = line.split()
+    assert words[1] in COMMANDS
+    assert {word for word in words if word.startswith('--')} <= options_of(words[1])
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_each_make_target_in_a_page_is_in_the_makefile(page: Path) -> None:
+    targets = set(re.findall(r'^(\w+):', text_of(ROOT / 'Makefile'), re.M))
+    assert set(re.findall(r'^ +make (\w+)', text_of(page), re.M)) <= targets
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_each_file_of_the_repository_named_in_a_page_is_there(page: Path) -> None:
+    named = re.findall(r'(?<![\w/.])((?:options|scripts|tests|benchmarks|cface_basicsr)/[\w./-]+\.(?:yml|sh|py))',
+                       text_of(page))
+    examples = {'tests/losses/test_angle_loss.py', 'cface_basicsr/losses/angle_loss.py',
+                'cface_basicsr/archs/my_net_arch.py', 'cface_basicsr/data/my_dataset.py'}
+    assert [name for name in named if name not in examples and not (ROOT / name).exists()] == []
+
+
+def heading_anchors(page: Path) -> set[str]:
+    headings = re.findall(r'^#+ (.+)$', text_of(page), re.M)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_each_link_between_pages_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r'\]\(([^)\s]+\.md(?:#[^)]+)?|#[^)]+)\)', text_of(page)):
+        path, _, anchor = target.partition('#')
+        there = (page.parent / path) if path else page
+        assert there.is_file(), target
+        assert not anchor or anchor in heading_anchors(there), target
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_no_page_names_a_place_on_somebodys_machine(page: Path) -> None:
+    assert not re.search(r'(?<![\w.~:/])/(?:work|root|home|tmp|Users)\b', text_of(page))
+
+
+def test_the_snippets_of_the_conventions_hold() -> None:
+    snippets = re.findall(r'```python\n(.*?)```', text_of(ROOT / 'CONVENTIONS.md'), re.S)
+    names: dict[str, Any] = {}
+    for snippet in snippets:
+        assert 'assert ' in snippet
+        exec(snippet, names)
+
+
+def test_the_page_of_defects_is_the_table_of_the_code() -> None:
+    spec = importlib.util.spec_from_file_location('make_compat', ROOT / 'docs' / 'make_compat.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert text_of(ROOT / 'docs' / 'compat.md') == module.page(), 'run: python docs/make_compat.py'
+
+
+def test_each_module_that_the_architecture_names_is_there() -> None:
+    package = ROOT / 'cface_basicsr'
+    named = set(re.findall(r'`((?:\w+/)*\w+\.py)', text_of(ROOT / 'ARCHITECTURE.md')))
+    known = {str(path.relative_to(package)) for path in package.rglob('*.py')} | {path.name for path in
+                                                                                  package.glob('ops/*.py')}
+    assert named - known == set()
+    rooms = {path.name for path in package.iterdir() if (path / '__init__.py').is_file()}
+    assert {f'`{room}/`' for room in rooms} <= set(re.findall(r'`\w+/`', text_of(ROOT / 'ARCHITECTURE.md')))
+
+
+def names_in_code(text: str) -> set[str]:
+    """Every word between backticks."""
+    return {word for span in re.findall(r'`([^`]+)`', text) for word in re.findall(r'[\w.]+', span)}
+
+
+def leaf_keys(section: dict[str, Any]) -> Iterator[str]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from leaf_keys(value)
+        else:
+            yield key
+
+
+@pytest.mark.parametrize('path', STAGES, ids=lambda path: path.name)
+def test_each_key_of_a_stage_file_is_explained(path: Path) -> None:
+    from cface_basicsr.options import read_option_file
+    content = read_option_file(path)
+    explained = names_in_code(text_of(ROOT / 'docs' / 'stages.md'))
+    assert set(leaf_keys(content)) - explained == set()
+
+
+def first_cells(text: str) -> set[str]:
+    """The names in the first column of each table headed 'option'."""
+    tables = re.findall(r'^\| option \|.*\n\|[-| ]+\n((?:\|.*\n)+)', text, re.M)
+    rows = [line.split('|')[1] for table in tables for line in table.splitlines()]
+    return {name for row in rows for name in re.findall(r'`(\w+)`', row)}
+
+
+def known_options() -> set[str]:
+    """Every key that the code takes: option models, constructors of networks and losses, the frame of a file."""
+    import cface_basicsr.register  # noqa: F401
+    from cface_basicsr import options
+    from cface_basicsr.benchmark import recipe
+    from cface_basicsr.data import dataset_options
+    models = [value for module in (options, dataset_options, recipe) for value in vars(module).values()
+              if inspect.isclass(value) and issubclass(value, options.Section)]
+    from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
+    ours = [kind for registry in (ARCH_REGISTRY, LOSS_REGISTRY) for _, kind in registry
+            if kind.__module__.startswith('cface_basicsr')]
+    return {name for model in models for name in model.model_fields} | options._TOP | options._PATH | options._VAL | \
+        options._LOGGER | {name for kind in ours for name in inspect.signature(kind).parameters}
+
+
+@pytest.mark.parametrize('name', ['stages.md', 'losses.md'])
+def test_each_option_that_a_page_explains_is_one(name: str) -> None:
+    named = first_cells(text_of(ROOT / 'docs' / name))
+    assert len(named) > 5
+    assert named - known_options() == set()
+
+
+def test_each_key_of_a_recipe_is_explained() -> None:
+    from cface_basicsr.benchmark.recipe import RecipeFile, Report, Step
+    explained = names_in_code(text_of(ROOT / 'docs' / 'recipes.md')) | {'name', 'scale', 'data', 'out'}
+    assert {key for model in (RecipeFile, Step, Report) for key in model.model_fields} - explained == set()
+
+
+def test_the_changelog_and_the_pages_name_registered_classes() -> None:
+    from basicsr.utils import registry
+
+    import cface_basicsr.register  # noqa: F401
+    known = {name for each in ('ARCH', 'LOSS', 'DATASET', 'MODEL', 'METRIC')
+             for name, _ in getattr(registry, f'{each}_REGISTRY')}
+    named = {word for page in PAGES if page.name != 'CONTRIBUTING.md' for word in names_in_code(text_of(page))
+             if re.fullmatch(r'\w+(Dataset|Model|Loss|Head|Recognizer|Discriminator)', word)}
+    assert named - known - {'StageModel', 'BaseModel'} == set()
