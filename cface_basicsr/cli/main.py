@@ -10,6 +10,7 @@ import sys
 import typer
 
 from cface_basicsr import __version__
+from cface_basicsr.compat.before_import import mend_functional_tensor
 from cface_basicsr.errors import UserError
 
 COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'index', 'train', 'generate', 'evaluate', 'enhance')
@@ -38,6 +39,7 @@ for _name in COMMANDS:
 
 def main() -> None:
     """Run a command; bad input prints one to three lines and exits with code 2."""
+    mend_functional_tensor()
     try:
         app()
     except UserError as error:

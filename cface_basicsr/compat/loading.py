@@ -8,31 +8,42 @@ from typing import Any
 from cface_basicsr.compat.row import Mending, Row, source
 
 
-def _cpu_prefetcher_init(init: Callable) -> Callable:
+def _start_later(init: Callable) -> Callable:
     @functools.wraps(init)
-    def wrapper(self: Any, loader: Any) -> None:
-        self.ori_loader, self.loader = loader, None  # train_pipeline calls reset() before the first batch
+    def wrapper(self: Any, loader: Any, *args: Any) -> None:
+        init(self, (), *args)  # BasicSR would start the workers here, and again in reset()
+        self.ori_loader, self.waits = loader, True
     return wrapper
 
 
-def _cpu_prefetcher_next(following: Callable) -> Callable:
+def _start_now(reset: Callable) -> Callable:
+    @functools.wraps(reset)
+    def wrapper(self: Any) -> None:
+        self.waits = False
+        reset(self)
+    return wrapper
+
+
+def _start_if_not_started(following: Callable) -> Callable:
     @functools.wraps(following)
     def wrapper(self: Any) -> Any:
-        if self.loader is None:
+        if self.waits:
             self.reset()
         return following(self)
     return wrapper
 
 
 def _mend_double_start(mending: Mending) -> None:
-    from basicsr.data.prefetch_dataloader import CPUPrefetcher
-    mending.wrap(CPUPrefetcher, '__init__', _cpu_prefetcher_init)
-    mending.wrap(CPUPrefetcher, 'next', _cpu_prefetcher_next)
+    from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher
+    for prefetcher in (CPUPrefetcher, CUDAPrefetcher):
+        mending.wrap(prefetcher, '__init__', _start_later)
+        mending.wrap(prefetcher, 'reset', _start_now)
+        mending.wrap(prefetcher, 'next', _start_if_not_started)
 
 
 def _starts_at_once() -> bool:
-    from basicsr.data.prefetch_dataloader import CPUPrefetcher
-    return 'iter(loader)' in source(CPUPrefetcher.__init__)
+    from basicsr.data.prefetch_dataloader import CPUPrefetcher, CUDAPrefetcher
+    return all('iter(loader)' in source(each.__init__) for each in (CPUPrefetcher, CUDAPrefetcher))
 
 
 def _run_to_the_error(run: Callable) -> Callable:
@@ -76,7 +87,7 @@ def _thread_dies_alone() -> bool:
 
 
 ROWS = (
-    Row(name='workers-once', where='data/prefetch_dataloader.py CPUPrefetcher', upstream='not reported',
+    Row(name='workers-once', where='data/prefetch_dataloader.py CPUPrefetcher, CUDAPrefetcher', upstream='not reported',
         symptom='all workers are started, thrown away and started again before the first step',
         present=_starts_at_once, apply=_mend_double_start),
     Row(name='prefetch-errors', where='data/prefetch_dataloader.py PrefetchGenerator', upstream='not reported',

@@ -1,9 +1,13 @@
 """Loaders: workers started once; an error under `prefetch_mode: cpu` reaches the training."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
+from typing import Any
+from unittest import mock
 
 import pytest
+import torch
 
 from tests.compat.tiny_training import holds_by_row, mended
 
@@ -14,28 +18,45 @@ class CountingLoader:
     def __init__(self) -> None:
         self.starts = 0
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[dict[str, int]]:
         self.starts += 1
-        return iter((1, 2))
+        return iter(({'n': 1}, {'n': 2}))
 
 
-def test_the_workers_start_once_an_epoch() -> None:
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDAPrefetcher copies on a stream of its own; here there need not be a device."""
+    monkeypatch.setattr(torch.cuda, 'Stream', mock.MagicMock)
+    monkeypatch.setattr(torch.cuda, 'stream', lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, 'current_stream', mock.MagicMock)
+
+
+def make_prefetcher(kind: str, loader: CountingLoader) -> Any:
+    from basicsr.data import prefetch_dataloader
+    options = ({'num_gpu': 0},) if kind == 'CUDAPrefetcher' else ()
+    return getattr(prefetch_dataloader, kind)(loader, *options)
+
+
+KINDS = pytest.mark.parametrize('kind', ['CPUPrefetcher', 'CUDAPrefetcher'])
+
+
+@KINDS
+def test_the_workers_start_once_an_epoch(kind: str, stream: None) -> None:
     def check() -> None:
-        from basicsr.data.prefetch_dataloader import CPUPrefetcher
         loader = CountingLoader()
-        prefetcher = CPUPrefetcher(loader)
+        prefetcher = make_prefetcher(kind, loader)
         for _epoch in range(2):
             prefetcher.reset()
-            assert [prefetcher.next() for _ in range(3)] == [1, 2, None]
+            assert [prefetcher.next() for _ in range(3)] == [{'n': 1}, {'n': 2}, None]
         assert loader.starts == 2
 
     holds_by_row(check, 'workers-once')
 
 
-def test_a_prefetcher_that_was_never_reset_starts_at_its_first_batch() -> None:
+@KINDS
+def test_a_prefetcher_that_was_never_reset_starts_at_its_first_batch(kind: str, stream: None) -> None:
     with mended():
-        from basicsr.data.prefetch_dataloader import CPUPrefetcher
-        assert CPUPrefetcher(CountingLoader()).next() == 1
+        assert make_prefetcher(kind, CountingLoader()).next() == {'n': 1}
 
 
 def broken_batches() -> Iterator[int]:

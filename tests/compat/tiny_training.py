@@ -110,4 +110,4 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
     """Run a command in `folder` with one thread; the package under test is importable."""
     path = os.pathsep.join(filter(None, (environment.pop('PYTHONPATH', ''), str(REPOSITORY))))
     settings = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': path, **environment}
-    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
