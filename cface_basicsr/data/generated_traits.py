@@ -205,8 +205,8 @@ def _nose_and_mouth(rng: Generator) -> dict[str, float]:
     return {'nose_length': rng.uniform(0.30, 0.39), 'nose_width': rng.uniform(0.095, 0.185),
             'nose_tip': rng.uniform(0.10, 0.24), 'nose_bridge': rng.uniform(0.035, 0.085),
             'nostril': rng.uniform(0.2, 0.9), 'mouth_gap': rng.uniform(0.135, 0.185),
-            'mouth_width': rng.uniform(0.17, 0.29), 'upper_lip': rng.uniform(0.018, 0.060),
-            'lower_lip': rng.uniform(0.032, 0.085), 'lip_bow': rng.uniform(0, 0.6), 'lip_red': rng.uniform(0.15, 0.8),
+            'mouth_width': rng.uniform(0.15, 0.29), 'upper_lip': rng.uniform(0.015, 0.060),
+            'lower_lip': rng.uniform(0.028, 0.085), 'lip_bow': rng.uniform(0, 0.7), 'lip_red': rng.uniform(0.1, 1.0),
             'mouth_tilt': rng.uniform(-0.035, 0.035)}
 
 
@@ -215,9 +215,10 @@ def _marks(rng: Generator) -> dict[str, float | int | tuple[float, ...]]:
         return rng.uniform(low, high) if rng.random() < share else 0.0
     lines = rng.uniform(-0.46, -0.30, int(rng.integers(1, 4)) if rng.random() < 0.5 else 0)
     return {'folds': some(0.5, 0.25, 0.6), 'fold_lean': rng.uniform(0.1, 0.8), 'dimple': some(0.2, 0.3, 0.6),
-            'cheek_dimples': some(0.2, 0.3, 0.6), 'forehead_lines': tuple(lines.tolist()), 'frown': some(0.25, 0.3, 0.6),
+            'cheek_dimples': some(0.2, 0.3, 0.6), 'forehead_lines': tuple(lines.tolist()),
+            'frown': some(0.25, 0.3, 0.6),
             'crow_feet': some(0.4, 0.3, 0.6), 'freckles': int(some(0.3, 30, 80)),
-            'moles': int(rng.integers(1, 7)), 'scars': int(rng.integers(0, 3) * (rng.random() < 0.5))}
+            'moles': int(rng.integers(2, 8)), 'scars': int(rng.integers(0, 3) * (rng.random() < 0.5))}
 
 
 def _glasses(rng: Generator) -> dict[str, float | bool | tuple[float, ...]]:
@@ -240,7 +241,7 @@ def draw_identity(seed: int, identity: int) -> Identity:
 
 def _light(rng: Generator) -> tuple[float, float, float]:
     """A unit vector to the light, in the camera's frame: from either side, mostly from above."""
-    side, up = rng.normal(0, 0.55), rng.normal(-0.45, 0.35)
+    side, up = rng.normal(0, 0.45), rng.normal(-0.4, 0.3)
     vector = np.array([side, up, 1.0])
     return tuple(float(x) for x in vector / np.linalg.norm(vector))
 
@@ -264,14 +265,14 @@ def draw_shot(seed: int, identity: int, image: int) -> Shot:
     grey = rng.random() < 0.07
     return Shot(
         number=image, style=int(rng.integers(STYLES)), beard=rng.uniform(0.55, 1.0),
-        yaw=float(np.clip(rng.normal(0, 0.22), -0.48, 0.48)),
-        pitch=float(np.clip(rng.normal(0, 0.11), -0.25, 0.25)), roll=rng.normal(0, 0.05),
-        zoom=rng.uniform(1.08, 1.20), shift=(rng.normal(0, 0.02), rng.normal(0, 0.02)),
-        smile=max(0.0, rng.normal(0.3, 0.5)), mouth_open=max(0.0, rng.normal(-0.1, 0.45)),
+        yaw=float(np.clip(rng.normal(0, 0.17), -0.42, 0.42)),
+        pitch=float(np.clip(rng.normal(0, 0.08), -0.2, 0.2)), roll=rng.normal(0, 0.04),
+        zoom=rng.uniform(1.10, 1.18), shift=(rng.normal(0, 0.015), rng.normal(0, 0.015)),
+        smile=max(0.0, rng.normal(0.25, 0.45)), mouth_open=max(0.0, rng.normal(-0.2, 0.45)),
         eye_open=rng.uniform(0.78, 1.15), brow_raise=rng.normal(0, 0.014),
         gaze=(rng.normal(0, 0.3), rng.normal(0, 0.1)),
         light=_light(rng), light_strength=rng.uniform(0.5, 1.1), ambient=rng.uniform(0.18, 0.6),
         light_colour=_warm_to_cold(rng, 0.12), fill_colour=_warm_to_cold(rng, 0.12),
         exposure=float(np.exp(rng.normal(0, 0.3))), white_balance=_warm_to_cold(rng, 0.12),
-        saturation=0.0 if grey else rng.uniform(0.55, 1.25), gamma=rng.uniform(1.7, 2.6), blur=rng.uniform(0.0, 0.6),
-        noise=rng.uniform(0.003, 0.016))
+        saturation=0.0 if grey else rng.uniform(0.55, 1.25), gamma=rng.uniform(1.7, 2.6), blur=rng.uniform(0.0, 0.5),
+        noise=rng.uniform(0.003, 0.012))
