@@ -11,9 +11,9 @@ def command(
     out: Annotated[Path, typer.Option(help='Everything is written here.')] = Path('demo'),
     recognizer: Annotated[Path | None, typer.Option(help='CNN_R from an ONNX file; then faces are aligned.')] = None,
     weights: Annotated[Path | None, typer.Option(help='Folder with facexlib\'s detector, for --recognizer.')] = None,
-    holdout: Annotated[int, typer.Option(help='Identities that are kept for testing.')] = 41,
-    identities: Annotated[int, typer.Option(help='Generated identities, without --data.')] = 120,
-    images: Annotated[int, typer.Option(help='Generated images of each.')] = 16,
+    holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default: 41, or 60 of generated ones.')] = None,
+    identities: Annotated[int, typer.Option(help='Generated identities, without --data.')] = 160,
+    images: Annotated[int, typer.Option(help='Generated images of each.')] = 12,
     recipe: Annotated[Path | None, typer.Option(help='Another recipe than options/demo/*.yml.')] = None,
     json_: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
 ) -> None:
@@ -32,7 +32,7 @@ def command(
     if recognizer and not data:
         raise UserError('--recognizer goes with --data: a recognizer of photographs knows no generated faces.')
     source = data or _generated(out / 'faces', identities, images)
-    _prepare(source, out / 'data', holdout if data else identities // 2, recognizer is not None, weights)
+    _prepare(source, out / 'data', holdout or (41 if data else 60), recognizer is not None, weights)
     name = 'faces.yml' if not data else 'photos.yml' if recognizer else 'photos_trained.yml'
     variables = {'recognizer': str(recognizer.absolute())} if recognizer else {}
     train_recipe(recipe or find_recipe(f'demo/{name}'), out / 'data', out / 'run', variables, 1, json_)
