@@ -13,6 +13,7 @@ import csv
 import inspect
 import math
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,7 +62,8 @@ def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:
     """`base` with `changes` laid over it, section by section.
 
-    A change to null removes the key (or stays as null, with `keep_null`). A section of another `type` replaces the old one: its keys belong to that type.
+    A change to null removes the key (or stays as null, with `keep_null`). A section of another `type` replaces the
+    old one: its keys belong to that type.
 
     >>> merge({'train': {'lr': 1, 'gan': {}}}, {'train': {'gan': None, 'lr': 2}})
     {'train': {'lr': 2}}
@@ -127,7 +129,7 @@ class Optimizer(Section):
 
 
 class _Length(Section):
-    """How long a training runs: iterations, or epochs of the true data set; one of the two."""
+    """What both kinds have. A training runs so many iterations, or epochs of the true data set; one of the two."""
 
     total_iter: int | None = Field(default=None, ge=1)
     total_epoch: int | None = Field(default=None, ge=1)
@@ -172,10 +174,32 @@ _VAL = {'val_freq', 'save_img', 'metrics', 'pbar', 'suffix', 'num_tb_images'}
 _LOGGER = {'print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'}
 
 
-def _refuse_unknown(keys: Iterable[str], valid: set[str], section: str) -> None:
+_NEEDED = ('name', 'model_type', 'num_gpu', 'datasets', 'path')
+"""What BasicSR's own parser reads; a training needs `train` and `logger` besides."""
+
+
+def _refuse_unknown(keys: Iterable[str], valid: Iterable[str], section: str) -> None:
     for key in keys:
         if key not in valid:
             raise UserError(f"option '{section}{key}' is unknown; {nearest(str(key), valid)}")
+
+
+def _need(values: Mapping[str, Any], keys: Iterable[str], section: str = '') -> None:
+    for key in keys:
+        if values.get(key) is None:
+            raise UserError(f"option '{section}{key}' is missing.")
+
+
+def refuse_broken_frame(opt: Mapping[str, Any]) -> None:
+    """Refuse a file of ours in which a section is misspelt that BasicSR's parser reads before it asks anyone.
+
+    Raises:
+        UserError: a needed section is missing; names the misspelt one, where one is near.
+    """
+    for key in _NEEDED:
+        if key not in opt:
+            _refuse_unknown([name for name in get_close_matches(key, opt) if name not in _TOP], _TOP, '')
+            raise UserError(f"option '{key}' is missing.")
 
 
 def open_section(model: type[Section], values: Any, section: str) -> Any:
@@ -187,7 +211,9 @@ def open_section(model: type[Section], values: Any, section: str) -> Any:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(error.errors()[0], model, section)) from error
+        problems = error.errors()
+        misspelt = (problem for problem in problems if problem['type'] == 'extra_forbidden')
+        raise UserError(_explain(next(misspelt, problems[0]), model, section)) from error
 
 
 def _explain(problem: Mapping[str, Any], model: type[Section], section: str) -> str:
@@ -197,14 +223,17 @@ def _explain(problem: Mapping[str, Any], model: type[Section], section: str) -> 
         return f"option '{name}' is unknown; {nearest(place[-1], _fields_at(model, place[:-1]))}"
     if problem['type'] == 'missing':
         return f"option '{name}' is missing."
-    return f"option '{name}': {problem['msg'].lower()}, got {problem['input']!r}."
+    return f"option '{name}': {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}."
 
 
 def _fields_at(model: type[BaseModel], place: list[str]) -> Iterable[str]:
-    for part in place:
+    parts = iter(place)
+    for part in parts:
         kind = model.model_fields[part].annotation
         kinds = [kind, *getattr(kind, '__args__', ())]
         model = next(k for k in kinds if inspect.isclass(k) and issubclass(k, BaseModel))
+        if getattr(kind, '__origin__', None) is dict:
+            next(parts)  # its key is a name of the user's
     return model.model_fields
 
 
@@ -236,11 +265,32 @@ def _check_networks_and_losses(opt: Mapping[str, Any]) -> None:
             _check_by_signature(LOSS_REGISTRY, values, f'train.{key}')
 
 
+def _check_metrics(opt: Mapping[str, Any]) -> None:
+    """BasicSR's metrics swallow unknown arguments, and a missing one shows at the first validation only."""
+    from basicsr.utils.registry import METRIC_REGISTRY
+    known = {name for name, _ in METRIC_REGISTRY}
+    for name, values in ((opt.get('val') or {}).get('metrics') or {}).items():
+        section = f'val.metrics.{name}'
+        if values.get('type') not in known:
+            raise UserError(f"option '{section}.type': {values.get('type')!r} is not registered; "
+                            f"{nearest(str(values.get('type')), known)}")
+        parameters = {key: p for key, p in inspect.signature(METRIC_REGISTRY.get(values['type'])).parameters.items()
+                      if p.kind is not p.VAR_KEYWORD and key not in ('img', 'img2')}
+        _refuse_unknown(values, {'type', 'better', *parameters}, f'{section}.')
+        _need(values, [key for key, p in parameters.items() if p.default is p.empty], f'{section}.')
+
+
 def _check_frame(opt: Mapping[str, Any]) -> None:
     _refuse_unknown(opt, _TOP, '')
+    _need(opt, ('train', 'logger'))
+    _refuse_unknown({phase.split('_')[0] for phase in opt['datasets']}, {'train', 'val'}, 'datasets.')
     _refuse_unknown(opt['path'], _PATH, 'path.')
     _refuse_unknown(opt.get('val') or {}, _VAL, 'val.')
-    _refuse_unknown(opt.get('logger') or {}, _LOGGER, 'logger.')
+    _refuse_unknown(opt['logger'], _LOGGER, 'logger.')
+    _need(opt['datasets'], ('train',), 'datasets.')
+    _need(opt['logger'], ('print_freq', 'save_checkpoint_freq', 'use_tb_logger'), 'logger.')
+    _need(opt.get('val') or {}, ('val_freq', 'save_img') if opt.get('val') else (), 'val.')
+    _check_metrics(opt)
 
 
 def _check_datasets(opt: Mapping[str, Any]) -> None:
@@ -279,7 +329,8 @@ def count_images(dataset: Mapping[str, Any]) -> int | None:
 
 def count_identities(dataset: Mapping[str, Any]) -> int:
     """How many identities the labels of a data set section name."""
-    path = Path(dataset.get('identities') or Path(roots(dataset)[0]).parent / 'identities.csv')
+    path = Path(dataset.get('identities') or Path(roots(dataset)[0]).parent)
+    path = path / 'identities.csv' if path.is_dir() else path
     if not path.is_file():
         raise UserError(f"'{path}' is missing: expected the labels that `cface prepare` writes beside the stores.")
     with open(path, newline='', encoding='utf-8') as file:
@@ -303,8 +354,9 @@ def _ranks(opt: Mapping[str, Any]) -> tuple[int, int]:
 def _fill_batch(opt: dict[str, Any]) -> None:
     """`batch_size` is global; BasicSR wants the share of one device."""
     train = opt['datasets']['train']
+    _need(train, ('num_worker_per_gpu',), 'datasets.train.')
     if 'batch_size' not in train:
-        return
+        return _need(train, ('batch_size_per_gpu',), 'datasets.train.')
     if 'batch_size_per_gpu' in train:
         raise UserError("options 'datasets.train.batch_size' (global) and 'batch_size_per_gpu' exclude each other.")
     world, devices = _ranks(opt)
@@ -322,10 +374,14 @@ def _fill_iterations(opt: dict[str, Any]) -> None:
     if images is not None:
         world, devices = _ranks(opt)
         a_rank = data['batch_size_per_gpu'] * devices
-        train['iterations_an_epoch'] = iterations_an_epoch(images, world, a_rank)
+        seen = images * data.get('dataset_enlarge_ratio', 1)
+        train['iterations_an_epoch'] = iterations_an_epoch(seen, world, a_rank)
         if not train['iterations_an_epoch']:
             raise UserError(f"the training set has {images} images, fewer than one batch of {world * a_rank}.\n"
                             "Lower 'datasets.train.batch_size', or train on more images.")
+    elif any((section.get('schedule') or {}).get('type') == 'epoch' for key, section in train.items()
+             if key.startswith('optim_') and section):
+        raise UserError("option 'schedule.type': 'epoch' needs LMDB stores, whose size is known; take 'steps'.")
     if ('total_epoch' in train) == ('total_iter' in train):
         raise UserError("option 'train': expected 'total_epoch' or 'total_iter', "
                         f"got {'both' if 'total_iter' in train else 'neither'}.")
@@ -391,12 +447,13 @@ def prepare_training_options(opt: dict[str, Any]) -> None:
     if 'plugin' not in opt:
         return
     _check_classes(opt)
+    if opt['model_type'] in _TRAINING:
+        _check_frame(opt)
+        open_section(_TRAINING[opt['model_type']], opt['train'], 'train')
     _check_datasets(opt)
     _fill_batch(opt)
     _fill_iterations(opt)
     if opt['model_type'] in _TRAINING:
-        _check_frame(opt)
-        open_section(_TRAINING[opt['model_type']], opt['train'], 'train')
         _fill_identities(opt)
         _check_parts(opt)
         _keep_frozen_recognizer(opt)

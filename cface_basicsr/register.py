@@ -6,8 +6,10 @@ options with PyYAML's unsafe loader, which imports the module that the tag names
 
 import importlib
 import pkgutil
+import sys
+from pathlib import Path
 
-from cface_basicsr import compat
+from cface_basicsr import compat, options
 
 NAME = 'cface_basicsr'
 """What the `plugin:` line of an option file evaluates to: a plain string, so that options can be copied."""
@@ -24,5 +26,14 @@ def register() -> None:
                 importlib.import_module(f'{package.__name__}.{module.name}')
 
 
+def check_named_file(arguments: list[str]) -> None:
+    """Look at the file behind `-opt`: BasicSR's parser would end in a KeyError where a section of it is misspelt."""
+    if '-opt' in arguments[:-1]:
+        path = Path(arguments[arguments.index('-opt') + 1])
+        if path.is_file():
+            options.refuse_broken_frame(options.read_option_file(path))
+
+
 register()
 compat.apply()
+check_named_file(sys.argv)

@@ -242,10 +242,9 @@ class Recipe:
             return 0
         before = self.file.steps[name].weights.get('network_r')
         opt = self.compose(name)
-        if not opt['train'].get('recognition_opt'):
-            return 0
         batch = opt['datasets']['train']['batch_size'] * (2 if 'network_g' in opt else 1)  # stage 4 sees SR and HR
-        return iterations(opt) * batch + (self.recognizer_images(before) if before else 0)
+        own = iterations(opt) * batch if opt['train'].get('recognition_opt') else 0  # a frozen one is not trained
+        return own + (self.recognizer_images(before) if before else 0)
 
 
 def only_existing(changes: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,8 +267,8 @@ def iterations(opt: Mapping[str, Any]) -> int:
     train, data = opt['train'], opt['datasets']['train']
     if 'total_iter' in train:
         return train['total_iter']
-    images = count_images(data)
-    return train['total_epoch'] * math.floor((images or 0) / data['batch_size'])
+    images = (count_images(data) or 0) * data.get('dataset_enlarge_ratio', 1)
+    return train['total_epoch'] * math.floor(images / data['batch_size'])
 
 
 def _is_file(who: str) -> bool:

@@ -236,7 +236,7 @@ class Result:
         """The whole report."""
         faces = self.trace['test']
         parts = [f"Held-out identities: {faces['identities']}, {faces['images']} images; {faces['pairs']} pairs in ten "
-                 f"folds, both sides super-resolved x{self.trace['scale']}. ± is the standard deviation over the folds; "
+                 f"folds, both sides super-resolved x{self.trace['scale']}. ± is the deviation over the folds; "
                  'images G and R: how many went through the generator and the recognizer in training, all steps.',
                  self.table().markdown(), '\n'.join(f'- {line}' for line in verdicts(self.rows))]
         if self.domains:

@@ -5,10 +5,12 @@ so a chain of short steps does not pay five seconds of imports for each. Several
 """
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +99,8 @@ def _start_torchrun(options: Path, log: Path, processes: int) -> _Launched:
 
 def _train(options: str, log: str, folder: str) -> None:
     """The body of a forked training: its output goes to the log, its exit code says how it ended."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    multiprocessing.set_start_method(None, force=True)  # loaders' workers: as in any training, not by a second server
     os.chdir(folder)
     with open(log, 'a') as file:
         os.dup2(file.fileno(), 1)
@@ -105,11 +109,18 @@ def _train(options: str, log: str, folder: str) -> None:
     import basicsr.train
 
     import cface_basicsr.register  # noqa: F401  registers the classes, mends BasicSR
+    from cface_basicsr.compat.short_errors import short_message
     try:
         basicsr.train.train_pipeline(folder)
     except UserError as error:
-        print(f'cface: {error}', flush=True)
+        print(f'cface: {short_message(error)}', flush=True)
         sys.exit(2)
+
+
+def _end_with_the_parent() -> None:
+    """A killed `cface train` must not leave a training behind, which the next one would find at work."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def _watch(process: _Forked | _Launched, log: Path, progress: Progress, pause: float = 0.2) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -85,7 +85,7 @@ def _targets(faces: list['FaceFile'], out: Path, overwrite: bool) -> tuple[list[
     return targets, refused
 
 
-def _enhance(network, size: int, targets: list[tuple['FaceFile', Path]], refused: Refused, batch_size: int,
+def _enhance(network: Any, size: int, targets: list[tuple['FaceFile', Path]], refused: Refused, batch_size: int,
              device: str) -> list[str]:
     """Writes the results; appends to `refused`; returns the files written."""
     import numpy as np

@@ -29,8 +29,9 @@ class CFaceModel(StageModel, SRModel):
         self.stage = open_section(CFaceTraining, self.opt['train'], 'train')
         self.net_g.train()
         self.net_d = self.make_network('d') if self.stage.gan_opt else None
-        self.net_r = self.make_network('r', trained=bool(self.stage.recognition_opt)) if self._needs_recognizer else None
-        self.net_c = self.make_network('c') if self.stage.recognition_opt else None
+        learns = bool(self.stage.recognition_opt)
+        self.net_r = self.make_network('r', trained=learns) if self._needs_recognizer else None
+        self.net_c = self.make_network('c') if learns else None
         self._init_average()
         for loss in ('pixel', 'content', 'gan', 'cface'):
             setattr(self, f'cri_{loss}', self.make_loss(getattr(self.stage, f'{loss}_opt')))
@@ -47,7 +48,10 @@ class CFaceModel(StageModel, SRModel):
         if self.ema_decay:
             get_root_logger().info(f'net_g is averaged with decay {self.ema_decay}.')
             self.net_g_ema = self.make_network('g', trained=False)
-            self.model_ema(0)
+            if self.opt['path'].get('resume_state'):
+                self.load_network(self.net_g_ema, self.opt['path']['pretrain_network_g'], param_key='params_ema')
+            else:
+                self.model_ema(0)
 
     def _init_optimizers(self) -> None:
         self.optimizer_g = self.make_optimizer(self.stage.optim_g, (self.net_g,))
