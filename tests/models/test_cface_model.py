@@ -1,0 +1,273 @@
+"""CFaceModel: a step is Algorithm 1, each gradient goes where it belongs, and nowhere else."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cface_basicsr.errors import UserError
+from tests.references.literal_training_step import discriminator_loss, recognition_loss, total_loss
+from tests.tiny_stages import batch_of, build, parameters, same, stage_options, write_recognizer
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def make(data: Path, tmp_path: Path) -> Make:
+    """make(stage, changes) -> the model, fed with the first four faces."""
+    def stage(number: int, changes: dict[str, Any] | None = None) -> Any:
+        model = build(stage_options(number, data, changes), tmp_path / 'run')
+        model.batch = batch_of(model)
+        model.feed_data(model.batch)
+        return model
+    return stage
+
+
+def networks(model: Any) -> str:
+    return ''.join(label for label in 'gdrc' if getattr(model, f'net_{label}', None) is not None)
+
+
+def gradients(model: Any, label: str) -> list[torch.Tensor | None]:
+    return [p.grad for p in getattr(model, f'net_{label}').parameters()]
+
+
+def clear(model: Any) -> None:
+    for label in networks(model):
+        getattr(model, f'net_{label}').zero_grad(set_to_none=True)
+
+
+def literal_gradients(loss: torch.Tensor, model: Any, labels: str) -> list[torch.Tensor]:
+    wanted = [p for label in labels for p in getattr(model, f'net_{label}').parameters()]
+    return list(torch.autograd.grad(loss, wanted, retain_graph=True))
+
+
+def assert_close(mine: list[torch.Tensor | None], literal: list[torch.Tensor]) -> None:
+    for one, other in zip(mine, literal, strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-3, atol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------ the equations
+
+def test_the_terms_of_a_stage_sum_up_to_equation_7_computed_by_hand(make: Make) -> None:
+    model = make(1)
+    sr = model.net_g(model.lq)
+    losses = model.generator_losses(sr)
+    assert list(losses) == ['l_g_content', 'l_g_gan', 'l_cf_self', 'l_cf_compare']
+    literal = total_loss(model, sr, model.batch, pixel=2.0, alpha=0.1, gamma1=0.05, gamma2=0.1)
+    torch.testing.assert_close(sum(losses.values()), literal, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('stage', [1, 4])
+def test_after_a_whole_step_each_network_holds_the_gradient_of_its_own_equation(make: Make, stage: int) -> None:
+    zero = {'lr': 0.0}  # the updates of one step must not change what the next one of the same step sees
+    rates = {'optim_g': zero, 'optim_d': zero} | ({'optim_r': zero} if stage == 4 else {})
+    model = make(stage, {'train': rates})
+    sr = model.net_g(model.lq)
+    gamma2 = {1: 0.1, 4: 0.05}[stage]
+    model.net_r.requires_grad_(True)
+    of_g = literal_gradients(total_loss(model, sr, model.batch, pixel=2.0, alpha=0.1, gamma1=0.05, gamma2=gamma2),
+                             model, 'g')
+    of_d = literal_gradients(discriminator_loss(model, sr.detach(), model.gt), model, 'd')
+    if stage == 4:
+        both, labels = torch.cat((sr.detach(), model.gt)), torch.cat((model.label, model.label))
+        of_r = literal_gradients(recognition_loss(model, both, labels, step=1), model, 'rc')
+    model.net_r.requires_grad_(stage == 4)
+    model.optimize_parameters(1)
+    assert_close(gradients(model, 'g'), of_g)
+    assert_close(gradients(model, 'd'), of_d)
+    if stage == 4:
+        assert_close(gradients(model, 'r') + gradients(model, 'c'), of_r)
+    else:
+        assert gradients(model, 'r') == [None] * len(gradients(model, 'r'))
+
+
+@pytest.mark.parametrize('stage', [1, 4])
+def test_each_loss_reaches_every_parameter_of_the_generator_and_of_no_other_network(make: Make, stage: int) -> None:
+    model = make(stage, {'train': {'pixel_opt': {'type': 'L1Loss'}, 'cface_opt': {'margin': False}}})
+    sr = model.net_g(model.lq)
+    losses = model.generator_losses(sr)
+    assert len(losses) == 5
+    for name, loss in losses.items():
+        clear(model)
+        loss.backward(retain_graph=True)
+        assert all(grad is not None and grad.abs().sum() > 0 for grad in gradients(model, 'g')), name
+        others = [grad for label in networks(model).replace('g', '') for grad in gradients(model, label)]
+        assert others == [None] * len(others), name
+
+
+def test_the_margin_of_equation_6_lets_a_face_alone_that_is_near_enough(make: Make) -> None:
+    model = make(1)
+    sr = model.gt.clone().requires_grad_(True)  # as near to the compare face as HR itself
+    terms = model._cface_terms(sr)
+    assert terms[0].item() == pytest.approx(0, abs=1e-8)
+    assert terms[1].item() == pytest.approx(0, abs=1e-7)
+
+
+# ----------------------------------------------------------------------------------------------- who is touched by what
+
+def test_the_discriminators_update_touches_the_discriminator_alone(make: Make) -> None:
+    model = make(4)
+    before = {label: parameters(model, label) for label in 'gdrc'}
+    losses = model.update_discriminator(model.net_g(model.lq).detach(), 1)
+    assert list(losses) == ['l_d_real', 'out_d_real', 'l_d_fake', 'out_d_fake']
+    after = {label: parameters(model, label) for label in 'gdrc'}
+    before['g'] = {key: value for key, value in before['g'].items() if 'running' not in key and 'batches' not in key}
+    after['g'] = {key: value for key, value in after['g'].items() if key in before['g']}  # the forward pass above
+    assert [label for label in 'gdrc' if not same(before[label], after[label])] == ['d']
+
+
+def test_stage_1_leaves_the_recognizer_frozen_in_eval_mode_and_unchanged(make: Make) -> None:
+    model = make(1)
+    before = parameters(model, 'r')
+    model.optimize_parameters(1)
+    assert same(before, parameters(model, 'r'))
+    assert not model.net_r.training
+    assert not any(p.requires_grad for p in model.net_r.parameters())
+
+
+def test_in_stage_4_all_four_networks_learn_and_stay_trainable(make: Make) -> None:
+    model = make(4, {'train': {'optim_r': {'lr': 0.01}}})
+    before = {label: parameters(model, label) for label in 'gdrc'}
+    model.optimize_parameters(1)
+    for label in 'gdrc':
+        assert not same(before[label], parameters(model, label)), label
+        assert all(p.requires_grad for p in getattr(model, f'net_{label}').parameters()), label
+    assert model.net_c.step.item() == 1
+
+
+def test_without_the_second_term_the_compare_faces_are_never_looked_at(make: Make) -> None:
+    model = make(1, {'train': {'cface_opt': {'gamma2': 0.0}}})
+    model.compare = None
+    seen: list[int] = []
+    model.net_r.register_forward_hook(lambda network, inputs, output: seen.append(len(inputs[0])))
+    losses = model.generator_losses(model.net_g(model.lq))
+    assert sum(seen) == 8  # four SR faces and four HR faces
+    assert losses['l_cf_compare'] == 0
+    assert losses['l_cf_self'] > 0
+
+
+def test_faces_without_a_compare_image_add_nothing_and_count_in_the_mean(make: Make) -> None:
+    model = make(1, {'train': {'cface_opt': {'margin': False}}})
+    sr = model.net_g(model.lq).detach()
+    whole = model._cface_terms(sr)[1]
+    model.has_compare = torch.tensor([True, False, False, False])
+    alone = model._cface_terms(sr)[1]
+    model.has_compare = torch.tensor([False, True, True, True])
+    torch.testing.assert_close(alone + model._cface_terms(sr)[1], whole)
+
+
+def test_a_warm_up_needs_neither_discriminator_nor_recognizer(make: Make) -> None:
+    model = make(1, {'network_d': None, 'network_r': None, 'path': {'pretrain_network_r': None},
+                     'datasets': {'train': {'compare_mode': 'none'}},
+                     'train': {'gan_opt': None, 'cface_opt': None, 'optim_d': None}})
+    model.optimize_parameters(1)
+    assert list(model.log_dict) == ['l_g_content', 'lr_g']
+    assert networks(model) == 'g'
+
+
+# ------------------------------------------------------------------------------------------------ rates, average, logs
+
+def test_each_optimizer_follows_its_own_schedule(make: Make) -> None:
+    model = make(4, {'train': {'optim_g': {'lr': 0.5, 'schedule': {'gamma': 0.9}},
+                               'optim_d': {'lr': 0.25, 'schedule': {'gamma': 0.5}},
+                               'optim_r': {'lr': 1.0, 'schedule': {'type': 'steps', 'milestones': [4], 'gamma': 0.1}}}})
+    assert model.stage.iterations_an_epoch == 3  # 12 images in batches of 4
+    for iteration in range(1, 11):
+        model.update_learning_rate(iteration)
+        epoch = (iteration - 1) // 3
+        assert model.learning_rates() == pytest.approx({
+            'lr_g': 0.5 * 0.9 ** epoch, 'lr_d': 0.25 * 0.5 ** epoch, 'lr_r': 0.1 if iteration > 4 else 1.0}), iteration
+
+
+def test_the_log_has_every_loss_and_every_rate(make: Make) -> None:
+    model = make(4)
+    model.optimize_parameters(1)
+    assert list(model.log_dict) == ['l_g_content', 'l_g_gan', 'l_cf_self', 'l_cf_compare', 'l_d_real', 'out_d_real',
+                                    'l_d_fake', 'out_d_fake', 'l_fr', 'acc', 'lr_g', 'lr_d', 'lr_r']
+    assert all(isinstance(value, float) for value in model.log_dict.values())
+
+
+def test_the_averaged_generator_follows_the_literal_recurrence(make: Make) -> None:
+    model = make(1, {'train': {'ema_decay': 0.7}})
+    average = parameters(model, 'g')
+    assert same(average, model.net_g_ema.state_dict())
+    for iteration in (1, 2):
+        model.optimize_parameters(iteration)
+        now = parameters(model, 'g')
+        average = {key: 0.7 * average[key] + 0.3 * now[key] for key, _ in model.net_g.named_parameters()}
+    for key, value in average.items():
+        torch.testing.assert_close(model.net_g_ema.state_dict()[key], value)
+
+
+def test_a_resumed_average_goes_on_where_it_was(make: Make, data: Path, tmp_path: Path) -> None:
+    model = make(1, {'train': {'ema_decay': 0.7}})
+    model.optimize_parameters(1)
+    model.save(0, 1)
+    folder = tmp_path / 'run/experiments/cface_stage1'
+    again = make(1, {'train': {'ema_decay': 0.7}, 'path': {
+        'resume_state': str(folder / 'training_states/1.state'),
+        'pretrain_network_g': str(folder / 'models/net_g_1.pth')}})
+    assert same(parameters(again, 'g'), parameters(model, 'g'))
+    assert same(again.net_g_ema.state_dict(), model.net_g_ema.state_dict())
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+def test_a_nan_in_a_loss_is_named_its_images_are_written_down_and_no_weight_changes(make: Make) -> None:
+    model = make(1)
+    model.save(0, 1)
+    folder = Path(model.opt['path']['experiments_root'])
+    saved = {path.name: path.read_bytes() for path in (folder / 'models').iterdir()}
+    before = {label: parameters(model, label) for label in 'gdr'}
+    model.gt[2] = float('nan')
+    with pytest.raises(UserError, match='l_g_content, l_cf_self, l_cf_compare became NaN or Inf at iter.* 7') as caught:
+        model.optimize_parameters(7)
+    assert len(str(caught.value).splitlines()) <= 3
+    record = json.loads((folder / 'nan_iter7_rank0.json').read_text())
+    assert record['images'] == model.batch['gt_path'] == ['0000000/000', '0000000/001', '0000000/002', '0000001/000']
+    weights = {label: {key: value for key, value in parameters(model, label).items()
+                       if 'running' not in key and 'batches' not in key} for label in 'gdr'}
+    assert all(torch.equal(value, before[label][key]) for label in 'gdr' for key, value in weights[label].items())
+    assert {path.name: path.read_bytes() for path in (folder / 'models').iterdir()} == saved
+
+
+def test_an_infinite_loss_of_the_discriminator_or_the_recognizer_leaves_its_network_alone(make: Make) -> None:
+    model = make(4)
+    before = {label: parameters(model, label) for label in 'drc'}
+    model.cri_gan = lambda logits, real, is_disc: logits.mean() * (float('inf') if is_disc and not real else 1)
+    with pytest.raises(UserError, match='^l_d_fake became NaN or Inf at iteration 2;'):
+        model.update_discriminator(model.gt, 2)
+    model.cri_fr = lambda *args: torch.tensor(float('nan'))
+    with pytest.raises(UserError, match='^l_fr became NaN or Inf at iteration 3;'):
+        model.update_recognizer(model.gt, 3)
+    after = {label: parameters(model, label) for label in 'drc'}
+    for label in 'drc':
+        assert all(torch.equal(after[label][key], value) for key, value in before[label].items()
+                   if not key.endswith(('running_mean', 'running_var', 'num_batches_tracked', 'step'))), label
+
+
+def test_a_discriminator_for_faces_of_another_size_is_refused_with_both_sizes(make: Make) -> None:
+    model = make(1, {'network_d': {'input_size': 64}})
+    with pytest.raises(UserError, match='64x64.*128x128'):
+        model.optimize_parameters(1)
+
+
+@pytest.mark.parametrize(('spoil', 'message'), [
+    (lambda path: path.unlink(), 'is missing'),
+    (lambda path: path.write_bytes(path.read_bytes()[:-5000]), 'cut off'),
+    (lambda path: path.write_text('not a network'), 'cut off or no PyTorch'),
+    (lambda path: torch.save({'other': 1}, path), "has no entry 'params'; found: other"),
+    (lambda path: write_recognizer(path, num_feat=3), 'does not fit SphereFace20'),
+    (lambda path: write_recognizer(path, input_size=[112, 96]), 'does not fit SphereFace20: size mismatch for fc5'),
+])
+def test_weights_that_cannot_be_used_are_refused_in_three_lines(
+        make: Make, tmp_path: Path, spoil: Callable[[Path], object], message: str) -> None:
+    path = write_recognizer(tmp_path / 'net_r.pth')
+    spoil(path)
+    with pytest.raises(UserError, match=message) as caught:
+        make(1, {'path': {'pretrain_network_r': str(path)}})
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3

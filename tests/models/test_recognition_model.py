@@ -1,0 +1,96 @@
+"""RecognitionModel: equation (3) by its own step counter, and a new classifier that learns alone first."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cface_basicsr.models.recognition import recognition_step
+from tests.references.literal_training_step import recognition_loss
+from tests.tiny_stages import batch_of, build, parameters, same, stage_options, write_head
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def make(data: Path, tmp_path: Path) -> Make:
+    """make(stage, changes) -> the model, fed with the first six faces."""
+    def stage(number: int, changes: dict[str, Any] | None = None) -> Any:
+        model = build(stage_options(number, data, changes), tmp_path / 'run')
+        model.feed_data(batch_of(model, 6))
+        return model
+    return stage
+
+
+def test_a_step_of_sgd_descends_equation_3_computed_by_hand(make: Make) -> None:
+    model = make(0, {'train': {'optim_r': {'weight_decay': 0.0}}})
+    both = [*model.net_r.parameters(), *model.net_c.parameters()]
+    literal = recognition_loss(model, model.gt, model.label, step=1)
+    wanted = [p - 0.1 * g for p, g in zip(both, torch.autograd.grad(literal, both), strict=True)]
+    model.optimize_parameters(1)
+    assert model.log_dict['l_fr'] == pytest.approx(literal.item(), rel=1e-4)
+    for parameter, want in zip(both, wanted, strict=True):
+        torch.testing.assert_close(parameter.detach(), want.detach(), rtol=1e-3, atol=1e-5)
+
+
+def test_the_accuracy_counts_the_faces_whose_own_class_is_nearest(make: Make) -> None:
+    model = make(0)
+    with torch.no_grad():
+        features = model.net_r((model.gt * 255 - 127.5) / 128)
+        for label, feature in zip(model.label[::3], features[::3], strict=True):  # faces 0 and 3 are two people
+            model.net_c.weight[:, label] = feature
+        cosines = torch.nn.functional.cosine_similarity(features[:, :, None], model.net_c.weight[None], dim=1)
+        share = (cosines.argmax(1) == model.label).float().mean().item()
+    model.optimize_parameters(1)
+    assert model.log_dict['acc'] == pytest.approx(share)
+    assert share >= 2 / 6
+
+
+def test_the_annealing_counts_from_1_and_travels_with_the_classifiers_file(make: Make, tmp_path: Path) -> None:
+    model = make(0)
+    steps: list[int] = []
+    forward = model.cri_fr.forward
+    model.cri_fr.forward = lambda f, w, labels, step: (steps.append(int(step)), forward(f, w, labels, step))[1]
+    model.optimize_parameters(1)
+    model.optimize_parameters(2)
+    assert steps == [1, 2]
+    model.save(0, 2)
+    path = tmp_path / 'run/experiments/cface_stage0/models/net_c_2.pth'
+    after = make(3, {'path': {'pretrain_network_c': str(path)}})
+    after.optimize_parameters(1)
+    assert after.net_c.step.item() == 3
+
+
+def test_a_new_classifier_learns_alone_first(make: Make) -> None:
+    model = make(3, {'train': {'head_only_iter': 2}})
+    recognizer, head = parameters(model, 'r'), parameters(model, 'c')
+    for iteration in (1, 2):
+        model.optimize_parameters(iteration)
+        assert same(parameters(model, 'r'), recognizer)  # neither gradient, momentum nor weight decay
+        assert not same(parameters(model, 'c'), head)
+    model.optimize_parameters(3)
+    assert not same(parameters(model, 'r'), recognizer)
+
+
+def test_stage_3_sees_both_domains_and_takes_over_recognizer_and_classifier(
+        make: Make, data: Path, tmp_path: Path) -> None:
+    path = write_head(tmp_path / 'net_c.pth', identities=4, step=1700)
+    model = make(3, {'path': {'pretrain_network_c': str(path)}})
+    assert same(parameters(model, 'r'), torch.load(data / 'net_r.pth', weights_only=True)['params'])
+    assert model.net_c.step == 1700  # lambda stays at its floor
+    assert model.stage.iterations_an_epoch == 6  # twelve faces of D_HR and twelve of D_SR in batches of four
+
+
+def test_the_log_has_loss_accuracy_and_rate(make: Make) -> None:
+    model = make(0)
+    model.optimize_parameters(1)
+    assert list(model.log_dict) == ['l_fr', 'acc', 'lr_r']
+
+
+def test_the_recognizer_alone_gets_no_gradient_from_a_head_only_step(make: Make) -> None:
+    model = make(0)
+    recognition_step(model, model.gt, model.label, 1, head_only=True)
+    assert all(p.grad is None for p in model.net_r.parameters())
+    assert model.net_c.weight.grad.abs().sum() > 0

@@ -1,0 +1,145 @@
+"""Every option file that comes with the plugin does one training step; every recipe runs through, a step each."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cface_basicsr.benchmark import steps
+from cface_basicsr.benchmark.recipe import Recipe
+from cface_basicsr.benchmark.steps import run_steps
+from cface_basicsr.options import merge, read_option_file
+from tests.onnx_file import write_onnx_recognizer
+from tests.small_data import write_small_data
+from tests.tiny_stages import REPOSITORY, train_one_step
+from tests.vgg_file import write_seeded_vgg19
+
+OPTIONS = REPOSITORY / 'options'
+DEMOS = ('demo/faces.yml', 'demo/photos.yml', 'demo/photos_trained.yml')
+RECIPES = (*DEMOS, 'cface_x2.yml', 'cface_x4.yml', 'cface_x8.yml')
+
+
+@pytest.fixture(scope='module')
+def casia(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_casia(tmp_path_factory.mktemp('casia'))
+
+
+def make_casia(folder: Path) -> Path:
+    """datasets/casia, where the option files expect it, VGG19 weights and an ONNX recognizer; no experiments yet."""
+    write_small_data(folder / 'datasets/casia/train', identities=3, images=2)
+    write_small_data(folder / 'datasets/casia/test', identities=2, images=2, seed=1)
+    write_seeded_vgg19(folder / 'vgg19.pth', layer='relu3_1')
+    write_onnx_recognizer(folder / 'recognizer.onnx')
+    return folder
+
+
+def in_two(opt: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same options with batches of two, on the CPU, and the seeded VGG19 where VGG19 is asked for."""
+    small = {'num_gpu': 0, 'datasets': {'train': {'batch_size': 2, 'num_worker_per_gpu': 0,
+                                                  'persistent_workers': False}}}
+    if (opt['train'].get('content_opt') or {}).get('type') == 'VGGContentLoss':
+        assert opt['train']['content_opt'].get('weights') is None
+        small['train'] = {'content_opt': {'weights': str(folder / 'vgg19.pth')}}
+    return merge(opt, small)
+
+
+def narrow(opt: dict[str, Any]) -> dict[str, Any]:
+    """The paper's networks at a width for one CPU core."""
+    widths = {'network_g': {'num_feat': 8, 'num_block': 2}, 'network_d': {'num_feat': 4, 'num_dense': 8},
+              'network_r': {'num_feat': 4}}
+    return merge(opt, {key: value for key, value in widths.items() if key in opt})
+
+
+def assert_finite_step(model: Any) -> None:
+    losses = {key: value for key, value in model.log_dict.items() if key.startswith('l_')}
+    assert losses and all(value == value and abs(value) < 1e6 for value in losses.values()), losses
+
+
+@pytest.mark.slow
+def test_the_papers_stage_files_hand_over_to_one_another_at_full_width(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    casia = make_casia(tmp_path)
+    monkeypatch.chdir(casia)  # the files' own paths are taken as they stand
+    for stage in (0, 1, 2, 3, 4):
+        if stage == 2:
+            super_resolve_by_basicsr(casia, monkeypatch)
+            continue
+        model = train_one_step(in_two(read_option_file(OPTIONS / f'cface_stage{stage}.yml'), casia), casia)
+        assert_finite_step(model)
+        if stage == 0:
+            index_by(casia / 'experiments/cface_stage0/models/net_r_latest.pth', casia)
+            continue
+        if stage in (1, 4):
+            assert model.net_g.state_dict()['head.0.weight'].shape == (64, 3, 9, 9)
+            assert len([key for key in model.log_dict if key.startswith('l_')]) == {1: 6, 4: 7}[stage]
+
+
+def super_resolve_by_basicsr(casia: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import basicsr.test
+    monkeypatch.setattr(sys, 'argv', ['test.py', '-opt', str(OPTIONS / 'cface_stage2.yml')])
+    basicsr.test.test_pipeline(str(casia))
+    assert len((casia / 'datasets/casia/train/sr_x4.lmdb/meta_info.txt').read_text().splitlines()) == 6
+
+
+def index_by(weights: Path, casia: Path) -> None:
+    from cface_basicsr.checkpoints import file_hash
+    from cface_basicsr.data.compare_index import build_index
+    build_index(casia / 'datasets/casia/train', steps.load_recognizer(weights), file_hash(weights), k=5, device='cpu')
+
+
+class Silent:
+    """Shows nothing, keeps which steps ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def start(self, name: str, total: int) -> None:
+        pass
+
+    def advance(self, done: int, text: str = '') -> None:
+        pass
+
+    def end(self, name: str, note: str) -> None:
+        self.ended.append(name)
+
+
+@pytest.mark.parametrize('name', RECIPES)
+def test_every_training_of_a_recipe_is_valid_and_does_a_step(
+        casia: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Index, stage 2 and the hand-over of weights are the real ones; only the trainings are cut to one step."""
+    trained: list[str] = []
+
+    def one_step(options: Path, log: Path, progress: Any, processes: int = 1) -> None:
+        opt = in_two(read_option_file(options), casia)
+        model = train_one_step(opt if 'demo' in name else narrow(opt), tmp_path / 'parsed')
+        assert_finite_step(model)
+        trained.append(model.opt['name'])
+
+    monkeypatch.setattr(steps, 'run_training', one_step)
+    monkeypatch.setattr(steps, '_mark_finished', lambda *args, **kwargs: None)
+    recipe = Recipe.read(OPTIONS / name, data=casia / 'datasets/casia', out=tmp_path / 'run',
+                         variables={'recognizer': str(casia / 'recognizer.onnx')})
+    show = Silent()
+    run_steps(recipe, show)
+    assert show.ended == list(recipe.file.steps)
+    assert trained == [step for step, content in recipe.file.steps.items() if content.kind == 'options']
+    for row in recipe.file.report.rows.values():
+        weights = torch.load(recipe.weights_of(row, 'g'), weights_only=True)
+        assert weights['network']['scale'] == recipe.file.scale
+
+
+def test_the_rows_of_a_recipe_have_equal_budgets() -> None:
+    """Every system of stage 1, and every continued one, sees as many images as the others."""
+    for name in DEMOS:
+        recipe = Recipe.read(OPTIONS / name, variables={'recognizer': 'a.onnx'})
+        first, later = ('srgan', 'l_si', 'v1'), ('v2', 'srgan_more', 'l_si_more', 'v1_more')
+        assert len({recipe.images(step) for step in first}) == 1, name
+        assert len({recipe.images(step) for step in later}) == 1, name
+        assert all(recipe.compose(step)['train']['total_iter'] >= 150 for step in first), name
+
+
+def test_the_list_of_recipes_above_is_complete() -> None:
+    found = {str(path.relative_to(OPTIONS)) for path in OPTIONS.rglob('*.yml')}
+    assert found == set(RECIPES) | {f'cface_stage{stage}.yml' for stage in range(5)}

@@ -1,0 +1,325 @@
+"""Options: nothing misspelt passes, and epochs and batches become BasicSR's iterations and shares."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
+
+import cface_basicsr.register
+from cface_basicsr.errors import UserError
+from cface_basicsr.options import (
+    Optimizer,
+    Schedule,
+    count_identities,
+    iterations_an_epoch,
+    merge,
+    open_section,
+    prepare_training_options,
+    read_option_file,
+    refuse_broken_frame,
+    write_option_file,
+)
+from tests.tiny_stages import REPOSITORY, parsed, stage_options, write_tiny_data
+
+STAGE_1 = 'options/cface_stage1.yml'
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_data(tmp_path_factory.mktemp('tiny'))
+
+
+@pytest.fixture
+def opt(data: Path) -> dict[str, Any]:
+    """Stage 4 (it has every section), as BasicSR's parser hands it over."""
+    opt = stage_options(4, data)
+    return opt | {'dist': False, 'rank': 0, 'world_size': 1, 'auto_resume': False, 'is_train': True,
+                  'plugin': cface_basicsr.register.NAME}
+
+
+def renamed(opt: dict[str, Any], place: str, new: str) -> dict[str, Any]:
+    """A copy in which one key has another name."""
+    opt = copy.deepcopy(opt)
+    *sections, key = place.split('.')
+    section = opt
+    for part in sections:
+        section = section[part]
+    section[new] = section.pop(key)
+    return opt
+
+
+def refusal(opt: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        prepare_training_options(opt)
+    message = str(caught.value)
+    assert len(message.splitlines()) <= 3
+    return message
+
+
+# ------------------------------------------------------------------------------------------------------ misspelt names
+
+@pytest.mark.parametrize(('place', 'wrong', 'right'), [
+    ('manual_seed', 'manuel_seed', 'manual_seed'), ('logger', 'loger', 'logger'), ('train', 'trian', 'train'),
+    ('datasets.train', 'datasets.trian', 'train'), ('datasets.train.use_hflip', 'use_flip', 'use_hflip'),
+    ('datasets.train.compare_mode', 'compare_mod', 'compare_mode'),
+    ('datasets.val.num_images', 'num_image', 'num_images'),
+    ('network_g.num_feat', 'num_feats', 'num_feat'), ('network_d.input_size', 'inputsize', 'input_size'),
+    ('network_r.feature_length', 'features_length', 'feature_length'),
+    ('network_c.num_classes', 'num_class', 'num_classes'),
+    ('path.pretrain_network_r', 'pretrained_network_r', 'pretrain_network_r'),
+    ('train.cface_opt', 'cfaceopt', 'cface_opt'), ('train.cface_opt.gamma1', 'gama1', 'gamma1'),
+    ('train.gan_opt.gan_type', 'gan_typ', 'gan_type'), ('train.recognition_opt.margin', 'margins', 'margin'),
+    ('train.optim_g.lr', 'lrr', 'lr'), ('train.optim_g.schedule', 'shedule', 'schedule'),
+    ('train.optim_d.schedule.gamma', 'gama', 'gamma'), ('val.val_freq', 'valfreq', 'val_freq'),
+    ('val.metrics.psnr.crop_border', 'crop_boarder', 'crop_border'), ('logger.print_freq', 'print_frq', 'print_freq')])
+def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
+        opt: dict[str, Any], place: str, wrong: str, right: str) -> None:
+    message = refusal(renamed(opt, place, wrong.rpartition('.')[2]))
+    assert len(message.splitlines()) == 1
+    assert wrong.rpartition('.')[2] in message
+    assert f"did you mean '{right}'?" in message
+
+
+@pytest.mark.parametrize(('place', 'value', 'message'), [
+    ('model_type', 'CFaceModle', "did you mean 'CFaceModel'?"),
+    ('network_g.type', 'SRResnet', "did you mean 'SRResNet'?"),
+    ('train.cface_opt.type', 'CFaceLos', "did you mean 'CFaceLoss'?"),
+    ('datasets.train.type', 'CFaceTripletsDataset', "did you mean 'CFaceTripletDataset'?"),
+    ('val.metrics.psnr.type', 'calculate_pnsr', "did you mean 'calculate_psnr'?"),
+    ('train.optim_g.type', 'Adaam', "option 'train.optim_g.type': input should be 'Adam'"),
+    ('train.optim_g.lr', 'fast', "option 'train.optim_g.lr': input should be a valid number.*got 'fast'"),
+    ('train.ema_decay', 1.0, "option 'train.ema_decay': input should be less than 1, got 1.0"),
+    ('train.total_iter', 0, "option 'train.total_iter': input should be greater than or equal to 1, got 0")])
+def test_a_wrong_value_is_named(opt: dict[str, Any], place: str, value: Any, message: str) -> None:
+    *sections, key = place.split('.')
+    section = opt
+    for part in sections:
+        section = section[part]
+    section[key] = value
+    with pytest.raises(UserError, match=message.replace('?', r'\?')):
+        prepare_training_options(opt)
+
+
+@pytest.mark.parametrize('place', ['logger.print_freq', 'train.optim_g.lr', 'val.save_img', 'datasets.train.batch_size',
+                                   'datasets.train.num_worker_per_gpu', 'network_c.feature_length', 'train.optim_g',
+                                   'val.metrics.psnr.crop_border'])
+def test_a_missing_option_is_named(opt: dict[str, Any], place: str) -> None:
+    *sections, key = place.split('.')
+    section = opt
+    for part in sections:
+        section = section[part]
+    del section[key]
+    assert key in refusal(opt)
+    assert 'missing' in refusal(opt)
+
+
+@pytest.mark.parametrize('key', ['name', 'model_type', 'num_gpu', 'datasets', 'path'])
+def test_a_section_that_basicsrs_parser_needs_is_missed_before_it_does(opt: dict[str, Any], key: str) -> None:
+    with pytest.raises(UserError, match=f"option '{key}_' is unknown; did you mean '{key}'"):
+        refuse_broken_frame(renamed(opt, key, f'{key}_'))
+    del opt[key]
+    with pytest.raises(UserError, match=f"option '{key}' is missing"):
+        refuse_broken_frame(opt)
+
+
+def test_a_training_with_a_misspelt_section_ends_in_one_line_and_writes_nothing(data: Path, tmp_path: Path) -> None:
+    write_option_file(renamed(stage_options(1, data), 'path', 'pathe'), tmp_path / 'stage.yml')
+    done = subprocess.run([sys.executable, '-m', 'basicsr.train', '-opt', 'stage.yml'], cwd=tmp_path, text=True,
+                          capture_output=True, timeout=300)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "cface: option 'pathe' is unknown; did you mean 'path'?"
+    assert 'Traceback' not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ['stage.yml']
+
+
+# ----------------------------------------------------------------------------------------------- parts that go together
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'network_d': None}, "'train.gan_opt' needs 'network_d'"),
+    ({'train': {'optim_d': None}}, "'train.gan_opt' needs 'optim_d'"),
+    ({'network_r': None}, "'train.cface_opt' needs 'network_r'"),
+    ({'train': {'optim_r': None}}, "'train.recognition_opt' needs 'optim_r'"),
+    ({'path': {'pretrain_network_r': None}}, "'path.pretrain_network_r' is missing: L_CF needs a trained recognizer")])
+def test_a_loss_without_its_network_is_refused(opt: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    assert message in refusal(merge(opt, change))
+
+
+def test_a_recognition_training_with_a_validation_section_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='RecognitionModel has no validation'):
+        parsed(stage_options(0, data, {'val': {'val_freq': 5, 'save_img': False}}), tmp_path)
+
+
+def test_the_number_of_classes_is_read_from_the_labels_and_another_one_is_refused(
+        opt: dict[str, Any], data: Path) -> None:
+    assert count_identities({'identities': str(data / 'train')}) == 4
+    filled = copy.deepcopy(opt)
+    prepare_training_options(filled)
+    assert filled['network_c']['num_classes'] == 4
+    opt['network_c']['num_classes'] = 7
+    assert "'network_c.num_classes' is 7, but the training set has 4 identities" in refusal(opt)
+
+
+def test_a_frozen_recognizer_is_read_from_its_own_file_when_a_training_is_resumed(data: Path, tmp_path: Path) -> None:
+    assert parsed(stage_options(1, data), tmp_path)['path']['ignore_resume_networks'] == ['network_r']
+    assert 'ignore_resume_networks' not in parsed(stage_options(4, data), tmp_path)['path']
+
+
+def test_a_missing_store_is_named_with_the_command_that_makes_it(opt: dict[str, Any]) -> None:
+    opt['datasets']['train']['dataroot_gt'] = 'nowhere/hr.lmdb'
+    assert "'nowhere/hr.lmdb' is missing or unfinished" in refusal(opt)
+    assert 'cface prepare' in refusal(opt)
+
+
+# -------------------------------------------------------------------------------------------------- batches and epochs
+
+@settings(deadline=None, max_examples=60)
+@given(images=st.integers(1, 60), world=st.integers(1, 4), batch=st.integers(1, 9))
+def test_iterations_an_epoch_are_those_of_a_literal_loop_over_a_loader(images: int, world: int, batch: int) -> None:
+    numbers = TensorDataset(torch.arange(images))
+    sampler = DistributedSampler(numbers, num_replicas=world, rank=world - 1, shuffle=False)
+    loop = sum(1 for _ in DataLoader(numbers, batch, sampler=sampler, drop_last=True))
+    assert iterations_an_epoch(images, world, batch) == loop
+
+
+@given(world=st.integers(1, 8), devices=st.integers(0, 4), batch=st.integers(1, 64))
+@settings(deadline=None, max_examples=40)
+def test_a_global_batch_is_shared_by_all_devices_or_refused(world: int, devices: int, batch: int) -> None:
+    from cface_basicsr.options import _fill_batch
+    opt = {'dist': world > 1, 'world_size': world, 'num_gpu': devices,
+           'datasets': {'train': {'batch_size': batch, 'num_worker_per_gpu': 0}}}
+    parts = world if world > 1 else max(devices, 1)
+    if batch % parts:
+        with pytest.raises(UserError, match=f'{batch} images cannot be shared by {parts} devices'):
+            _fill_batch(opt)
+    else:
+        _fill_batch(opt)
+        assert opt['datasets']['train'] == {'batch_size_per_gpu': batch // parts, 'num_worker_per_gpu': 0}
+
+
+def test_the_global_batch_and_basicsrs_own_exclude_each_other(opt: dict[str, Any]) -> None:
+    opt['datasets']['train']['batch_size_per_gpu'] = 4
+    assert 'exclude each other' in refusal(opt)
+
+
+@pytest.mark.parametrize(('ratio', 'iterations'), [(1, 6), (5, 30)])
+def test_epochs_become_iterations_of_the_true_data_set(opt: dict[str, Any], ratio: int, iterations: int) -> None:
+    opt['train'] = merge(opt['train'], {'total_iter': None, 'total_epoch': 2})
+    opt['datasets']['train']['dataset_enlarge_ratio'] = ratio
+    prepare_training_options(opt)
+    assert opt['train']['total_iter'] == iterations  # 12 images in batches of 4, twice
+    assert 'total_epoch' not in opt['train']
+
+
+def test_epochs_count_both_stores_of_stage_3(data: Path, tmp_path: Path) -> None:
+    assert parsed(stage_options(3, data), tmp_path)['train']['iterations_an_epoch'] == 6
+
+
+@pytest.mark.parametrize('length', [{'total_iter': 5, 'total_epoch': 1}, {}])
+def test_a_training_has_one_length(opt: dict[str, Any], length: dict[str, int]) -> None:
+    del opt['train']['total_iter']
+    opt['train'] |= length
+    assert f"got {'both' if length else 'neither'}" in refusal(opt)
+
+
+def test_fewer_images_than_a_batch_are_refused_with_both_numbers(opt: dict[str, Any]) -> None:
+    opt['datasets']['train']['batch_size'] = 13
+    assert 'has 12 images, fewer than one batch of 13' in refusal(opt)
+
+
+def test_a_decay_by_epochs_needs_to_know_an_epochs_length(opt: dict[str, Any]) -> None:
+    opt['datasets']['train'] = {'type': 'PairedImageDataset', 'dataroot_gt': 'pictures', 'batch_size': 4,
+                                'num_worker_per_gpu': 0}
+    assert "'epoch' needs LMDB stores" in refusal(opt)
+
+
+@given(iteration=st.integers(0, 200), length=st.integers(1, 30), gamma=st.floats(0.1, 1))
+def test_a_rate_that_falls_each_epoch_is_a_literal_loop(iteration: int, length: int, gamma: float) -> None:
+    rate = 1.0
+    for done in range(1, iteration + 1):
+        if done % length == 0:
+            rate *= gamma
+    assert Schedule(type='epoch', gamma=gamma).factor(iteration, length) == pytest.approx(rate)
+
+
+def test_milestones_may_come_in_any_order_and_the_default_rate_stays() -> None:
+    steps = Schedule(type='steps', milestones=[6, 3], gamma=0.5)
+    assert [steps.factor(i, 1) for i in (0, 2, 3, 5, 6, 90)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert Schedule().factor(1000, 1) == 1
+
+
+def test_an_optimizer_passes_on_what_the_file_sets_and_nothing_else() -> None:
+    section = open_section(Optimizer, {'type': 'SGD', 'lr': 1, 'momentum': 0.9, 'schedule': {'gamma': 1}}, 'optim')
+    assert section.arguments() == {'momentum': 0.9}
+
+
+# ------------------------------------------------------------------------------------------------------- files, merging
+
+def test_an_option_file_is_read_without_running_its_code(tmp_path: Path) -> None:
+    path = tmp_path / 'x.yml'
+    path.write_text('plugin: !!python/name:no.such.module\nname: a\n')
+    assert read_option_file(path) == {'plugin': 'no.such.module', 'name': 'a'}
+    path.write_text('a: !!python/object/apply:os.mkdir ["made"]\n')
+    with pytest.raises(UserError, match=r"x.yml', line 1 is no valid YAML"):
+        read_option_file(path)
+    assert not Path('made').exists()
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('a: [1', 'line 2 is no valid YAML'), ('', 'holds no settings'), ('- 1', 'holds no settings')])
+def test_a_broken_option_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / 'x.yml').write_text(text + '\n')
+    with pytest.raises(UserError, match=message):
+        read_option_file(tmp_path / 'x.yml')
+    with pytest.raises(UserError, match=r"y.yml' is missing"):
+        read_option_file(tmp_path / 'y.yml')
+
+
+@pytest.mark.parametrize('path', sorted((REPOSITORY / 'options').glob('cface_stage*.yml')), ids=lambda path: path.stem)
+def test_a_written_file_reads_as_it_was_by_both_readers(path: Path, tmp_path: Path) -> None:
+    from basicsr.utils.options import ordered_yaml
+    opt = read_option_file(path)
+    write_option_file(opt, tmp_path / 'again.yml')
+    assert read_option_file(tmp_path / 'again.yml') == opt | {'plugin': 'cface_basicsr.register.NAME'}
+    theirs = yaml.load((tmp_path / 'again.yml').read_text(), Loader=ordered_yaml()[0])
+    assert theirs == opt | {'plugin': cface_basicsr.register.NAME}
+
+
+LEAVES = st.none() | st.integers(0, 3)
+INNER = st.dictionaries(st.sampled_from('ab'), LEAVES, max_size=2)
+SECTIONS = st.dictionaries(st.sampled_from('ab'), LEAVES | INNER | st.dictionaries(st.just('a'), INNER), max_size=2)
+
+
+def literal_merge(base: Any, change: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    merged = {key: base[key] for key in base if change.get(key, 0) is not None}
+    return merged | {key: literal_merge(base.get(key), value) for key, value in change.items() if value is not None}
+
+
+@given(base=SECTIONS, change=SECTIONS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_merging_lays_changes_over_section_by_section(base: dict[str, Any], change: dict[str, Any]) -> None:
+    before = copy.deepcopy((base, change))
+    assert merge(base, change) == literal_merge(base, change)
+    assert (base, change) == before  # neither is touched
+
+
+def test_a_section_of_another_type_replaces_the_old_one() -> None:
+    base = {'net': {'type': 'A', 'width': 1}}
+    assert merge(base, {'net': {'type': 'B', 'depth': 2}}) == {'net': {'type': 'B', 'depth': 2}}
+    assert merge(base, {'net': {'type': 'A', 'depth': 2}}) == {'net': {'type': 'A', 'width': 1, 'depth': 2}}
+    assert merge(base, {'net': {'width': None}}, keep_null=True) == {'net': {'type': 'A', 'width': None}}
+
+
+def test_a_file_without_the_plugin_line_is_left_to_basicsr() -> None:
+    opt = {'model_type': 'Whatever'}
+    prepare_training_options(opt)
+    assert opt == {'model_type': 'Whatever'}
