@@ -15,6 +15,8 @@ from cface_basicsr.data.image_tensor import image_tensor
 from cface_basicsr.data.store import FaceStore
 from cface_basicsr.errors import UserError
 
+_NO, _YES = torch.tensor(False), torch.tensor(True)
+
 
 @DATASET_REGISTRY.register()
 class CFaceTripletDataset(Dataset):
@@ -50,9 +52,11 @@ class CFaceTripletDataset(Dataset):
         same_scale(self.hr, self.lr, options.scale)
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
         self._neighbours: np.ndarray | None = None
+        self._counts: np.ndarray | None = None
         self._people: IdentityRows | None = None
         if options.compare_mode == 'nearest':
             self._neighbours = self._read_index(options)
+            self._counts = (self._neighbours >= 0).sum(1)
         elif options.compare_mode == 'random':
             self._people = IdentityRows(self.labels)
 
@@ -76,7 +80,7 @@ class CFaceTripletDataset(Dataset):
             'lq': image_tensor(self.lr.image(self.keys[row]), mirror),
             'gt': gt,
             'compare': gt if other is None else image_tensor(self.hr.image(self.keys[other]), mirror),
-            'has_compare': torch.tensor(other is not None),
+            'has_compare': _NO if other is None else _YES,
             'label': int(self.labels[row]),
             'index': row,
             'flip': mirror,
@@ -91,6 +95,5 @@ class CFaceTripletDataset(Dataset):
             return self._people.other(row, number)
         if self._neighbours is None:
             return None
-        nearest = self._neighbours[row]
-        count = int((nearest >= 0).sum())
-        return int(nearest[number % count]) if count else None
+        count = int(self._counts[row])
+        return int(self._neighbours[row, number % count]) if count else None
