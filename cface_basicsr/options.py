@@ -458,3 +458,21 @@ def prepare_training_options(opt: dict[str, Any]) -> None:
         _check_parts(opt)
         _keep_frozen_recognizer(opt)
     opt['train'].setdefault('warmup_iter', -1)
+
+
+def prepare_test_options(opt: dict[str, Any]) -> None:
+    """Check the options of `basicsr/test.py`, before anything is built or written.
+
+    Raises:
+        UserError: one line that names the option.
+    """
+    if 'plugin' not in opt:
+        return
+    _check_classes(opt)
+    if opt['model_type'] == 'GenerateModel':
+        _refuse_unknown(opt, _TOP - {'train'}, '')
+        _refuse_unknown(opt['path'], _PATH, 'path.')
+        _refuse_unknown(opt.get('val') or {}, _VAL, 'val.')
+        _need(opt, ('network_g',))
+        _need(opt['path'], ('pretrain_network_g',), 'path.')
+    _check_datasets(opt)

@@ -162,7 +162,7 @@ def _index_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
     step = recipe.file.steps[name]
     path = recipe.weights_of(step.index, 'r')
     folder = recipe.index_folder(step.index)
-    if (folder / 'manifest.json').is_file():
+    if (folder / f'compare_k{step.k}.npy').is_file():
         return show.end(name, 'already finished')
     show.start(name, 0)
     build_index(recipe.train_folder, load_recognizer(path), file_hash(path), k=step.k, device=device(),

@@ -22,7 +22,12 @@ def command(
     from cface_basicsr.checkpoints import build_network_from_file, file_hash, network_options
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.super_resolved_store import write_super_resolved_store
-    scale = network_options(weights)['scale']
+    from cface_basicsr.errors import UserError
+    network = network_options(weights)
+    if 'scale' not in network:
+        raise UserError(f"weights file '{weights}' holds a {network['type']}, which enlarges nothing: expected a "
+                        'generator (net_g_*.pth).')
+    scale = network['scale']
     store = out or data / f'sr_x{scale}_{file_hash(weights)}.lmdb'
     manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}
     with ShowSteps(1) as show:

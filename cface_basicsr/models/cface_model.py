@@ -150,6 +150,17 @@ class CFaceModel(StageModel, SRModel):
 
     # -------------------------------------------------------------------------------------------- validation and files
 
+    @torch.no_grad()
+    def test(self) -> None:
+        """Super-resolve `lq` into `output`, by the averaged generator where there is one.
+
+        Rank 0 validates alone: called through DDP, a network with BatchNorm would wait for the other ranks for ever.
+        """
+        network = getattr(self, 'net_g_ema', None) or self.get_bare_model(self.net_g)
+        training = network.training
+        self.output = network.eval()(self.lq)
+        network.train(training)
+
     def nondist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
         """BasicSR's validation, and a strip of faces (LR, SR, HR) in TensorBoard."""
         super().nondist_validation(dataloader, current_iter, tb_logger, save_img)

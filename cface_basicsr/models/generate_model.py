@@ -5,11 +5,21 @@ from typing import Any
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
+from torch import nn
+
+from cface_basicsr.checkpoints import read_network_file
+from cface_basicsr.models.stage import StageModel
 
 
 @MODEL_REGISTRY.register()
-class GenerateModel(SRModel):
+class GenerateModel(StageModel, SRModel):
     """Hands its generator to the data set (CFaceGenerateDataset), which writes the store; it measures nothing."""
+
+    def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str = 'params') -> None:
+        """Load what `cface generate` would: averaged weights (EMA) where there are, unless `param_key_g` is set."""
+        if not self.opt['path'].get('param_key_g') and 'params_ema' in read_network_file(load_path):
+            param_key = 'params_ema'
+        super().load_network(net, load_path, strict, param_key)
 
     def nondist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
         """Write D_SR and log where it is."""

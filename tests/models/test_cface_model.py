@@ -271,3 +271,18 @@ def test_weights_that_cannot_be_used_are_refused_in_three_lines(
         make(1, {'path': {'pretrain_network_r': str(path)}})
     assert str(path) in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_a_validation_uses_the_bare_generator_in_eval_mode_and_hands_it_back(make: Make) -> None:
+    """Through DDP it would wait for the ranks that do not validate: BatchNorm's buffers are broadcast there."""
+    model = make(1)
+    model.optimize_parameters(1)
+    bare = model.net_g
+    model.net_g = torch.nn.parallel.DataParallel(bare)  # any wrapper; the test must not go through it
+    model.net_g.forward = lambda *args: pytest.fail('called through the wrapper')
+    buffers = {key: value.clone() for key, value in bare.named_buffers()}
+    model.test()
+    assert bare.training
+    assert all(torch.equal(buffers[key], value) for key, value in bare.named_buffers())
+    with torch.no_grad():
+        torch.testing.assert_close(model.output, bare.eval()(model.lq))
