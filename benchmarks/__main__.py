@@ -56,7 +56,9 @@ def main() -> None:
     findings: list[Finding] = []
     for name in chosen.names or DEFAULT:
         print(f'{name}: {BENCHMARKS[name][1]} …', file=sys.stderr, flush=True)
-        findings += run_one(name, width=chosen.width, batch=chosen.batch, rounds=chosen.rounds, rows=chosen.rows)
+        new = run_one(name, width=chosen.width, batch=chosen.batch, rounds=chosen.rounds, rows=chosen.rows)
+        print('\n'.join(f"  {each.what}: {each.cells()[3]}" for each in new), file=sys.stderr, flush=True)
+        findings += new
     command = ' '.join(['python -m benchmarks', *sys.argv[1:]])
     print(markdown(findings, command, load))
     if chosen.out:

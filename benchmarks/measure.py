@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Times:
     def median(self) -> float:
         """Median of the seconds."""
         return statistics.median(self.seconds)
+
+    @property
+    def median_cpu(self) -> float:
+        """Median of the CPU seconds."""
+        return statistics.median(self.cpu)
 
     def spread(self, factor: float = 1.0, digits: int = 3) -> str:
         """'median (least to most)', times a factor."""
@@ -115,7 +121,8 @@ def machine(load_before: float) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     gpu = f', {torch.cuda.get_device_name()}' if torch.cuda.is_available() else ''
     load = '' if load_before < 0.5 else (
-        f' Other programs were at work: {load_before:.1f} processes wanted to run on the {cores} cores just before.')
+        f' Other programs were at work: {load_before:.1f} processes wanted to run on the {cores} cores just '
+        'before, so the clock says little here and CPU time more.')
     return (f'{cores} CPU cores{gpu}, {torch.get_num_threads()} torch thread(s), Python {platform.python_version()}, '
             f'torch {torch.__version__}, cface-basicsr {cface_basicsr.__version__}.{load}')
 
@@ -127,5 +134,8 @@ def load_average() -> float:
 
 def peak_memory() -> float:
     """The most memory that this process ever held, in GB; memory-mapped pages that were touched count."""
+    status = Path('/proc/self/status')
+    if status.is_file():  # Linux's ru_maxrss also counts the program that started this one
+        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith('VmHWM')) / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e9 if sys.platform == 'darwin' else peak / 1e6  # bytes there, kilobytes elsewhere

@@ -10,8 +10,8 @@ from benchmarks.__main__ import BENCHMARKS, arguments, run_one, save
 from benchmarks.measure import Finding, Times, markdown, ratio, take_turns
 
 TINY = {
-    'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'}, {'step', 'step_cpu'}),
-    'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader'}),
+    'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'}, {'step'}),
+    'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
     'prepare': ({'identities': 2, 'images': 2, 'rounds': 1}, {'prepare', 'prepare_cpu', 'prepare_ratio'}),
     'index': ({'rows': 800, 'length': 8, 'rounds': 1, 'against': 90},
               {'index_ratio', 'index_memory', 'index_growth'}),
