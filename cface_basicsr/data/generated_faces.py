@@ -120,7 +120,8 @@ def _background(rng: np.random.Generator, size: int) -> Array:
     """(size, size, 3) linear light: blurred blobs of any colour, and clothes below."""
     base = rng.uniform(0.02, 0.7) * rng.uniform(0.5, 1.0, 3)
     cells = int(rng.integers(2, 9))
-    blobs = base * np.exp(rng.normal(0, rng.uniform(0.1, 0.8), (cells, cells, 3)))
+    tone, tint = rng.normal(0, rng.uniform(0.1, 0.9), (cells, cells, 1)), rng.normal(0, 0.15, (cells, cells, 3))
+    blobs = base * np.exp(tone + tint)
     quarter = cv2.resize(blobs.astype(np.float32), (size // 4, size // 4), interpolation=cv2.INTER_CUBIC)
     scene = cv2.resize(np.maximum(quarter, 0), (size, size), interpolation=cv2.INTER_LINEAR)
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1) * PHOTO / CROP

@@ -166,7 +166,7 @@ def _hair_mask(person: Identity, style: Hairstyle, outline: Array) -> Array:
     return soft(np.minimum(np.minimum(outer, ends), np.maximum(line - V, sides)), 0.03)
 
 
-def _hair_colour(person: Identity, style: Hairstyle) -> Array:
+def _hair_colour(style: Hairstyle) -> Array:
     """(3, S, S) hair with strands; they lean away from the parting."""
     lean = (U * (0.5 + style.fringe_slope) * 60 * _ease(V + 1.2)).astype(np.float32)
     columns = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[None], (SIZE, SIZE)) + 0 * lean
@@ -174,7 +174,7 @@ def _hair_colour(person: Identity, style: Hairstyle) -> Array:
     columns = columns + 5 * style.curl * np.sin(rows / 7).astype(np.float32)
     start = style.number * 53 % SIZE
     strands = cv2.remap(_noise()[1][:, start:], columns + 8, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return _planes(person.hair) * np.float32(style.shade) * np.exp(0.38 * strands)
+    return _planes(style.colour) * np.exp(0.38 * strands)
 
 
 def _beard_mask(person: Identity, outline: Array) -> Array:
@@ -219,14 +219,14 @@ def _spots(person: Identity, seed: int, albedo: Array) -> None:
     rng = generator(seed, person.number, 2 ** 31)
     for _ in range(person.freckles):
         spot = _window(rng.normal(0, 0.26), rng.normal(0.1, 0.1), 0.03, 0.03)
-        spot.darken(albedo, np.float32(rng.uniform(0.25, 0.5)) * bump(spot.u, 0.010) * bump(spot.v, 0.010))
+        spot.darken(albedo, np.float32(rng.uniform(0.35, 0.6)) * bump(spot.u, 0.011) * bump(spot.v, 0.011))
     for _ in range(person.moles):
         spot = _window(rng.uniform(-0.42, 0.42), rng.uniform(-0.42, 0.6), 0.05, 0.05)
-        size = rng.uniform(0.013, 0.027)
+        size = rng.uniform(0.015, 0.029)
         spot.blend(albedo, 0.9 * soft(np.float32(size) - np.hypot(spot.u, spot.v)), (0.04, 0.02, 0.014))
     for _ in range(person.scars):
         line = _window(rng.uniform(-0.4, 0.4), rng.uniform(-0.45, 0.6), 0.14, 0.14)
-        turn, bend, length = rng.uniform(0, np.pi), rng.uniform(-3, 3), rng.uniform(0.05, 0.11)
+        turn, bend, length = rng.uniform(0, np.pi), rng.uniform(-3, 3), rng.uniform(0.04, 0.09)
         along, off = line.u * np.cos(turn) + line.v * np.sin(turn), line.v * np.cos(turn) - line.u * np.sin(turn)
         line.darken(albedo, np.float32(0.65) * bump(off - bend * along ** 2, 0.010) * soft(length - np.abs(along)))
 
@@ -239,7 +239,7 @@ def _complexion(person: Identity, albedo: Array) -> None:
     albedo *= 1 - red * _planes((0.0, 1.6, 1.4))
     dark = 0.26 * bump(np.abs(U) - person.eye_spacing * 0.9, 0.13) * bump(V - person.eye_height + 0.02, 0.075)
     for row in person.forehead_lines:
-        dark += 0.4 * bump(V - row - 0.2 * U ** 2, 0.010) * bump(U, 0.26)
+        dark += 0.55 * bump(V - row - 0.2 * U ** 2, 0.010) * bump(U, 0.26)
     dark += person.frown * bump(np.abs(U) - 0.04, 0.011) * bump(V - person.eye_height + 0.16, 0.06)
     dark += person.cheek_dimples * bump(np.abs(U) - person.mouth_width - 0.09, 0.013) * bump(V - mouth + 0.02, 0.05)
     fold = np.abs(U) - person.nose_width - 0.04 - person.fold_lean * np.maximum(V - tip, 0)
@@ -295,7 +295,7 @@ def _hair(person: Identity, seed: int, style: int) -> _Hair:
     look = draw_hairstyle(seed, person.number, style)
     mask = _hair_mask(person, look, _base(person, seed).outline)
     return _Hair(mask, 1 - 0.5 * cv2.GaussianBlur(mask, (0, 0), 9), 0.1 * cv2.GaussianBlur(mask, (0, 0), 5),
-                 _hair_colour(person, look))
+                 _hair_colour(look))
 
 
 def _eye(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
@@ -379,6 +379,7 @@ def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
     beard, alpha = base.beard * np.float32(shot.beard), np.maximum(base.alpha, hair.mask)
     albedo = base.albedo * hair.shadow
     _mouth(person, shot, albedo)
+    albedo *= np.float32(shot.tan)
     low = albedo[:, SIZE // 3:]
     low += beard[SIZE // 3:] * (_planes(person.hair) * 0.6 + 0.004 - low)
     for side in (-1, 1):

@@ -12,7 +12,7 @@ from numpy.random import Generator
 
 from cface_basicsr.errors import UserError
 
-SKIN = np.array([[0.80, 0.52, 0.40], [0.70, 0.41, 0.28], [0.55, 0.31, 0.20], [0.40, 0.21, 0.125]])
+SKIN = np.array([[0.74, 0.48, 0.37], [0.68, 0.40, 0.27], [0.56, 0.32, 0.20], [0.46, 0.25, 0.15]])
 HAIR = np.array([[0.018, 0.014, 0.012], [0.05, 0.03, 0.018], [0.13, 0.07, 0.035], [0.24, 0.09, 0.03],
                  [0.36, 0.24, 0.11], [0.30, 0.29, 0.28]])
 IRIS = np.array([[0.04, 0.02, 0.01], [0.10, 0.05, 0.02], [0.09, 0.11, 0.05], [0.07, 0.13, 0.22], [0.15, 0.17, 0.18]])
@@ -97,7 +97,7 @@ class Hairstyle:
     """One of the STYLES ways in which a person wears the hair; which one, is the image's."""
 
     number: int
-    shade: float
+    colour: tuple[float, ...]
     hairline: float
     widow_peak: float
     fringe: float
@@ -114,6 +114,7 @@ class Shot:
     number: int
     style: int
     beard: float
+    tan: float
     yaw: float
     pitch: float
     roll: float
@@ -178,7 +179,7 @@ def draw_hairstyle(seed: int, identity: int, style: int) -> Hairstyle:
     rng = generator(seed, identity, 2 ** 31 + 2 + style)
     length = rng.choice([-0.05, 0.15, 0.7, 1.3], p=[.35, .2, .2, .25]) + rng.uniform(-0.08, 0.08)
     return Hairstyle(
-        number=identity * STYLES + style, shade=float(np.exp(rng.normal(0, 0.4))), hairline=hairline, widow_peak=peak,
+        number=identity * STYLES + style, colour=_between(rng, HAIR, 0.2), hairline=hairline, widow_peak=peak,
         fringe=rng.uniform(0.04, 0.17) if rng.random() < 0.4 else 0.0, fringe_slope=rng.uniform(-0.2, 0.2),
         volume=rng.uniform(0.04, 0.20), length=float(length), curl=rng.uniform(0, 1))
 
@@ -214,18 +215,18 @@ def _marks(rng: Generator) -> dict[str, float | int | tuple[float, ...]]:
     def some(share: float, low: float, high: float) -> float:
         return rng.uniform(low, high) if rng.random() < share else 0.0
     lines = rng.uniform(-0.46, -0.30, int(rng.integers(1, 4)) if rng.random() < 0.5 else 0)
-    return {'folds': some(0.5, 0.25, 0.6), 'fold_lean': rng.uniform(0.1, 0.8), 'dimple': some(0.2, 0.3, 0.6),
-            'cheek_dimples': some(0.2, 0.3, 0.6), 'forehead_lines': tuple(lines.tolist()),
-            'frown': some(0.25, 0.3, 0.6),
-            'crow_feet': some(0.4, 0.3, 0.6), 'freckles': int(some(0.3, 30, 80)),
-            'moles': int(rng.integers(2, 8)), 'scars': int(rng.integers(0, 3) * (rng.random() < 0.5))}
+    return {'folds': some(0.5, 0.4, 0.8), 'fold_lean': rng.uniform(0.1, 0.8), 'dimple': some(0.2, 0.3, 0.6),
+            'cheek_dimples': some(0.25, 0.4, 0.8), 'forehead_lines': tuple(lines.tolist()),
+            'frown': some(0.3, 0.4, 0.8),
+            'crow_feet': some(0.4, 0.4, 0.8), 'freckles': int(some(0.3, 40, 90)),
+            'moles': int(rng.integers(2, 8)), 'scars': int(rng.integers(0, 4) * (rng.random() < 0.6))}
 
 
 def _glasses(rng: Generator) -> dict[str, float | bool | tuple[float, ...]]:
-    return {'glasses': bool(rng.random() < 0.4), 'half_rim': bool(rng.random() < 0.3),
+    return {'glasses': bool(rng.random() < 0.45), 'half_rim': bool(rng.random() < 0.3),
             'glasses_width': rng.uniform(0.17, 0.235), 'glasses_height': rng.uniform(0.10, 0.18),
             'glasses_power': float(rng.choice([1.6, 2.0, 3.0, 6.0])),
-            'glasses_line': rng.uniform(0.011, 0.028), 'frame': tuple(FRAMES[rng.integers(len(FRAMES))].tolist())}
+            'glasses_line': rng.uniform(0.014, 0.03), 'frame': tuple(FRAMES[rng.integers(len(FRAMES))].tolist())}
 
 
 @lru_cache(maxsize=64)
@@ -233,7 +234,7 @@ def draw_identity(seed: int, identity: int) -> Identity:
     """The person number `identity` of a seed."""
     rng = generator(seed, identity, 0)
     return Identity(
-        number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR, 0.2), iris=_between(rng, IRIS, 0.2),
+        number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR[:3], 0.2), iris=_between(rng, IRIS, 0.2),
         head_width=rng.uniform(0.60, 0.67), chin=rng.uniform(0.72, 0.82), jaw_power=rng.uniform(1.7, 3.6),
         cheekbone=rng.uniform(-0.03, 0.05), ear=rng.uniform(0.5, 1.4),
         **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_glasses(rng))
@@ -241,7 +242,7 @@ def draw_identity(seed: int, identity: int) -> Identity:
 
 def _light(rng: Generator) -> tuple[float, float, float]:
     """A unit vector to the light, in the camera's frame: from either side, mostly from above."""
-    side, up = rng.normal(0, 0.45), rng.normal(-0.4, 0.3)
+    side, up = rng.normal(0, 0.4), rng.normal(-0.4, 0.3)
     vector = np.array([side, up, 1.0])
     return tuple(float(x) for x in vector / np.linalg.norm(vector))
 
@@ -264,15 +265,16 @@ def draw_shot(seed: int, identity: int, image: int) -> Shot:
     rng = generator(seed, identity, image + 1)
     grey = rng.random() < 0.07
     return Shot(
-        number=image, style=int(rng.integers(STYLES)), beard=rng.uniform(0.55, 1.0),
-        yaw=float(np.clip(rng.normal(0, 0.17), -0.42, 0.42)),
-        pitch=float(np.clip(rng.normal(0, 0.08), -0.2, 0.2)), roll=rng.normal(0, 0.04),
-        zoom=rng.uniform(1.10, 1.18), shift=(rng.normal(0, 0.015), rng.normal(0, 0.015)),
-        smile=max(0.0, rng.normal(0.25, 0.45)), mouth_open=max(0.0, rng.normal(-0.2, 0.45)),
-        eye_open=rng.uniform(0.78, 1.15), brow_raise=rng.normal(0, 0.014),
-        gaze=(rng.normal(0, 0.3), rng.normal(0, 0.1)),
+        number=image, style=int(rng.integers(STYLES)), beard=rng.uniform(0.6, 1.0),
+        tan=float(np.exp(rng.normal(0, 0.22))),
+        yaw=float(np.clip(rng.normal(0, 0.12), -0.35, 0.35)),
+        pitch=float(np.clip(rng.normal(0, 0.06), -0.16, 0.16)), roll=rng.normal(0, 0.03),
+        zoom=rng.uniform(1.11, 1.17), shift=(rng.normal(0, 0.01), rng.normal(0, 0.01)),
+        smile=max(0.0, rng.normal(0.2, 0.4)), mouth_open=max(0.0, rng.normal(-0.2, 0.4)),
+        eye_open=rng.uniform(0.85, 1.1), brow_raise=rng.normal(0, 0.008),
+        gaze=(rng.normal(0, 0.25), rng.normal(0, 0.1)),
         light=_light(rng), light_strength=rng.uniform(0.5, 1.1), ambient=rng.uniform(0.18, 0.6),
-        light_colour=_warm_to_cold(rng, 0.12), fill_colour=_warm_to_cold(rng, 0.12),
-        exposure=float(np.exp(rng.normal(0, 0.3))), white_balance=_warm_to_cold(rng, 0.12),
+        light_colour=_warm_to_cold(rng, 0.085), fill_colour=_warm_to_cold(rng, 0.085),
+        exposure=float(np.exp(rng.normal(0, 0.3))), white_balance=_warm_to_cold(rng, 0.085),
         saturation=0.0 if grey else rng.uniform(0.55, 1.25), gamma=rng.uniform(1.7, 2.6), blur=rng.uniform(0.0, 0.5),
         noise=rng.uniform(0.003, 0.012))
