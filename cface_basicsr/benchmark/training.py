@@ -94,7 +94,8 @@ def _start_forked(options: Path, log: Path) -> _Forked:
 def _start_torchrun(options: Path, log: Path, processes: int) -> _Launched:
     command = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}', '--master_port=0',
                '-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume', '--launcher', 'pytorch']
-    return _Launched(subprocess.Popen(command, stdout=open(log, 'a'), stderr=subprocess.STDOUT))
+    with open(log, 'a') as file:
+        return _Launched(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
 
 
 def _train(options: str, log: str, folder: str) -> None:

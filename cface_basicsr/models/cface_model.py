@@ -9,7 +9,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from cface_basicsr.models.recognition import recognition_step
+from cface_basicsr.models.recognition import recognition_step, refuse_other_length
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.options import CFaceTraining, open_section
@@ -32,6 +32,8 @@ class CFaceModel(StageModel, SRModel):
         learns = bool(self.stage.recognition_opt)
         self.net_r = self.make_network('r', trained=learns) if self._needs_recognizer else None
         self.net_c = self.make_network('c') if learns else None
+        if learns:
+            refuse_other_length(self)
         self._init_average()
         for loss in ('pixel', 'content', 'gan', 'cface'):
             setattr(self, f'cri_{loss}', self.make_loss(getattr(self.stage, f'{loss}_opt')))

@@ -6,7 +6,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import recognizer_features
+
+
+def refuse_other_length(model: Any) -> None:
+    """Compare the feature of `net_r` with what `net_c` classifies.
+
+    Raises:
+        UserError: their lengths differ; names both.
+    """
+    gives = model.get_bare_model(model.net_r).feature_length
+    wants = len(model.get_bare_model(model.net_c).weight)
+    if gives != wants:
+        raise UserError(f"option 'network_c.feature_length' is {wants}, but network_r gives features of {gives}.")
 
 
 def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: int, *,

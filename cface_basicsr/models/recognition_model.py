@@ -4,7 +4,7 @@ from typing import Any
 
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from cface_basicsr.models.recognition import recognition_step
+from cface_basicsr.models.recognition import recognition_step, refuse_other_length
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.options import RecognitionTraining, open_section
 
@@ -22,6 +22,7 @@ class RecognitionModel(StageModel):
         self.stage = open_section(RecognitionTraining, opt['train'], 'train')
         self.net_r = self.make_network('r')
         self.net_c = self.make_network('c')
+        refuse_other_length(self)
         self.print_network(self.net_r)
         self.cri_fr = self.make_loss(self.stage.recognition_opt)
         self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from cface_basicsr.errors import UserError
 from cface_basicsr.models.recognition import recognition_step
 from tests.references.literal_training_step import recognition_loss
 from tests.tiny_stages import batch_of, build, parameters, same, stage_options, write_head
@@ -94,3 +95,9 @@ def test_the_recognizer_alone_gets_no_gradient_from_a_head_only_step(make: Make)
     recognition_step(model, model.gt, model.label, 1, head_only=True)
     assert all(p.grad is None for p in model.net_r.parameters())
     assert model.net_c.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('stage', [0, 4])
+def test_a_classifier_for_features_of_another_length_is_refused_with_both_numbers(make: Make, stage: int) -> None:
+    with pytest.raises(UserError, match='is 9, but network_r gives features of 8'):
+        make(stage, {'network_c': {'feature_length': 9}, 'path': {'pretrain_network_c': None}})

@@ -1,0 +1,107 @@
+"""The report: verdicts that say what the numbers say, and held-out identities that are held out."""
+
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cface_basicsr.benchmark.recipe import Recipe
+from cface_basicsr.benchmark.report import (
+    Result,
+    Row,
+    _rows_after,
+    compare_rows,
+    paired_difference,
+    read_faces,
+    read_result,
+    verdicts,
+)
+from cface_basicsr.errors import UserError
+from tests.small_data import write_small_data
+from tests.tiny_stages import REPOSITORY
+
+TEN = st.lists(st.floats(0, 1), min_size=10, max_size=10)
+
+
+def row(title: str, folds: list[float], weights: str = 'net_g.pth') -> Row:
+    numbers = {'psnr': 20.0, 'ssim': 0.5, 'images': 64, 'recognizer_images': 0, 'r/accuracy': statistics.mean(folds),
+               'r/accuracy_std': 0.01, 'r/vr': 0.3}
+    return Row(title, numbers, {'r': folds}, weights)
+
+
+def recipe(folder: Path) -> Recipe:
+    (folder / 'r.yml').write_text(yaml.safe_dump({'base': str(REPOSITORY / 'options/demo/faces.yml'),
+                                                    'report': {'pairs_per_fold': 4}}))
+    return Recipe.read(folder / 'r.yml', data=folder, out=folder / 'run')
+
+
+@given(a=TEN, b=TEN)
+def test_a_difference_is_the_mean_over_the_folds_with_its_standard_error(a: list[float], b: list[float]) -> None:
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    mean, error = paired_difference(a, b)
+    assert mean == pytest.approx(statistics.mean(differences), abs=1e-12)
+    assert error == pytest.approx(statistics.stdev(differences) / 10 ** 0.5, abs=1e-9)
+
+
+@pytest.mark.parametrize(('better', 'verdict'), [
+    (0.1, 'beats'), (-0.1, 'loses to'), (0.001, 'does not differ clearly')])
+def test_a_verdict_is_as_clear_as_the_numbers(better: float, verdict: str) -> None:
+    base = [0.6 + 0.02 * (i % 3) for i in range(10)]
+    other = [value + better + 0.01 * (-1) ** i for i, value in enumerate(base)]
+    sentence = compare_rows(row('C-Face-v2', other), row('SRGAN', base), 'r')
+    assert sentence.startswith(f'C-Face-v2 {verdict}')
+    assert f'{100 * better:+.1f} points' in sentence
+
+
+def test_every_trained_row_meets_bicubic_and_every_c_face_row_meets_srgan() -> None:
+    folds = [0.5] * 10
+    rows = [row('HR', folds, ''), row('Bicubic', folds, ''), row('SRGAN', folds), row('C-Face-v1', folds)]
+    pairs = [(line.split(' does')[0], line.split('from ')[1].split(' by')[0]) for line in verdicts(rows)]
+    assert pairs == [('SRGAN', 'Bicubic'), ('C-Face-v1', 'Bicubic'), ('C-Face-v1', 'SRGAN')]
+    assert not [line for line in verdicts(rows[:2])]
+
+
+def test_the_report_is_written_in_three_forms_that_agree(tmp_path: Path) -> None:
+    trace = {'command': 'cface train r.yml', 'scale': 8, 'data_sha256': 'ab' * 32, 'torch': '2', 'device': 'CPU',
+             'test': {'identities': 5, 'images': 20, 'pairs': 40}}
+    rows = [row('HR', [0.9] * 10, ''), row('Bicubic', [0.6] * 10, ''), row('SRGAN', [0.7] * 10)]
+    domains = {'after stage 1': {'sr_hr': 0.25, 'sr_compare': 0.5, 'hr_compare': 0.125}}
+    result = Result(rows, domains, trace, tmp_path, ['A note.'])
+    result.write()
+    text, table = (tmp_path / 'report.md').read_text(), (tmp_path / 'table.csv').read_text()
+    assert [line.split(',')[0] for line in table.splitlines()[1:]] == ['HR', 'Bicubic', 'SRGAN']
+    assert read_result(tmp_path) == json.loads(result.as_json())
+    for part in ('5, 20 images; 40 pairs', 'SRGAN beats Bicubic', 'after stage 1', '0.250', 'A note.',
+                 '`cface train r.yml`'):
+        assert part in text
+
+
+def test_a_report_after_a_step_has_only_the_rows_that_are_there(tmp_path: Path) -> None:
+    early = _rows_after(recipe(tmp_path), 'v1')
+    assert list(early.rows) == ['SRGAN', 'L_SI only', 'C-Face-v1']
+    assert list(early.domains) == ['after stage 1']
+
+
+def test_identities_in_training_and_test_set_are_refused_by_name(tmp_path: Path) -> None:
+    write_small_data(tmp_path / 'train', identities=2, images=1)
+    with pytest.raises(UserError, match=r"test' is missing: the report needs identities that were not trained on"):
+        read_faces(recipe(tmp_path))
+    write_small_data(tmp_path / 'test', identities=3, images=1)
+    with pytest.raises(UserError, match="share 2 identities, for example '0000000'"):
+        read_faces(recipe(tmp_path))
+
+
+def test_the_held_out_faces_come_in_the_order_of_their_labels(tmp_path: Path) -> None:
+    write_small_data(tmp_path / 'train', identities=2, images=1)
+    write_small_data(tmp_path / 'test', identities=20, images=2, seed=1)
+    faces = read_faces(recipe(tmp_path))
+    assert faces.hr.shape == (40, 128, 128, 3) and faces.lr.shape == (40, 16, 16, 3)
+    assert faces.labels.tolist() == [i // 2 for i in range(40)]
+    same = faces.labels[faces.pairs.pairs[:, 0]] == faces.labels[faces.pairs.pairs[:, 1]]
+    assert np.array_equal(same, faces.pairs.same)
+    assert len(set(faces.pairs.fold.tolist())) == 10

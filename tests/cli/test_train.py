@@ -1,0 +1,188 @@
+"""cface train: a whole recipe, killed and continued, then measured; what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from cface_basicsr.cli import main as command_line
+from cface_basicsr.cli.main import app
+from cface_basicsr.errors import UserError
+from tests.compat.tiny_training import run
+from tests.small_data import write_small_data
+from tests.tiny_stages import REPOSITORY
+
+BATCH, LONG, SHORT = 4, 20, 3
+"""Faces in a batch, iterations of the step that is killed, and of the others."""
+
+CFACE = [sys.executable, '-m', 'cface_basicsr']
+
+
+def recipe() -> dict[str, Any]:
+    """The demo's recipe at widths and lengths for a test."""
+    def of(iterations: int, batch: int = BATCH) -> dict[str, Any]:
+        return {'set': {'datasets': {'train': {'batch_size': batch}}, 'train': {'total_iter': iterations}}}
+    trained = ('warmup', 'l_si', 'v1', 'v2', 'srgan_more', 'l_si_more', 'v1_more')
+    return {
+        'base': str(REPOSITORY / 'options/demo/faces.yml'), 'data': 'data', 'out': 'run',
+        'common': {'network_g': {'num_feat': 8, 'num_block': 1}, 'network_d': {'num_feat': 4, 'num_dense': 8},
+                   'network_r': {'num_feat': 4, 'feature_length': 16}, 'network_c': {'feature_length': 16},
+                   'datasets': {'train': {'num_worker_per_gpu': 0, 'persistent_workers': False},
+                                'val': {'num_images': 2}},
+                   'logger': {'save_checkpoint_freq': 2}},
+        'steps': {'recognizer': of(6, 8), 'witness': of(6, 8), 'stage3': of(4, 8), 'srgan': of(LONG),
+                  **{name: of(SHORT) for name in trained}},
+        'report': {'pairs_per_fold': 8, 'faces': 3}}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """data/ with train/ and test/, and the recipe."""
+    folder = tmp_path_factory.mktemp('recipe')
+    write_small_data(folder / 'data/train', identities=8, images=3)
+    write_small_data(folder / 'data/test', identities=20, images=3, seed=1)
+    (folder / 'data/test/manifest.json').write_text('{}')
+    (folder / 'r.yml').write_text(yaml.safe_dump(recipe(), sort_keys=False))
+    return folder
+
+
+def kill_in_srgan(folder: Path) -> None:
+    process = subprocess.Popen([*CFACE, 'train', 'r.yml'], cwd=folder, stderr=subprocess.DEVNULL,
+                               env={**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(REPOSITORY)})
+    while process.poll() is None and not (folder / 'run/srgan/training_states/2.state').is_file():
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (folder / 'run/srgan/finished.json').exists()
+
+
+@pytest.fixture(scope='module')
+def finished(folder: Path) -> tuple[Path, dict[str, Any], str]:
+    """(folder, result, what was shown) of the run that was killed with SIGKILL and started again."""
+    kill_in_srgan(folder)
+    done = run([*CFACE, 'train', 'r.yml', '--json'], folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, json.loads(done.stdout), done.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_run_continues_with_what_is_missing(finished: tuple[Path, dict[str, Any], str]) -> None:
+    folder, _, shown = finished
+    assert [line.split(': ')[0].split('] ')[1] for line in shown.splitlines() if 'already finished' in line] == [
+        'recognizer', 'witness', 'index', 'warmup']
+    assert 'Resuming training from epoch' in (folder / 'run/logs/srgan.log').read_text()
+    for step in ('srgan', 'v2', 'v1_more'):
+        assert torch.load(folder / f'run/{step}/models/net_g_latest.pth', weights_only=True)['network']['scale'] == 8
+
+
+@pytest.mark.slow
+def test_the_report_has_every_row_its_budget_and_its_files(finished: tuple[Path, dict[str, Any], str]) -> None:
+    folder, result, shown = finished
+    rows = {row['title']: row for row in result['rows']}
+    assert list(rows) == ['HR', 'Bicubic', 'SRGAN', 'L_SI only', 'C-Face-v1', 'C-Face-v2', 'SRGAN, continued',
+                          'L_SI only, continued', 'C-Face-v1, continued']
+    first, srgan, later = 2 * SHORT * BATCH, (SHORT + LONG) * BATCH, 3 * SHORT * BATCH
+    assert [row['numbers'].get('images') for row in rows.values()] == [
+        None, None, srgan, first, first, later, srgan + SHORT * BATCH, later, later]
+    stage_0, stage_3, stage_4 = 6 * 8, 4 * 8, 2 * SHORT * BATCH
+    assert [row['numbers'].get('recognizer_images') for row in rows.values()] == [
+        None, None, 0, stage_0, stage_0, stage_0 + stage_3 + stage_4, 0, stage_0, stage_0]
+    for row in rows.values():
+        for name in ("loss's recognizer", 'unseen recognizer'):
+            assert len(row['per_fold'][name]) == 10
+            assert row['numbers'][f'{name}/accuracy'] == pytest.approx(sum(row['per_fold'][name]) / 10)
+    assert list(result['domains']) == ['after stage 1', 'after stage 3', 'after stage 4']
+    assert result == json.loads((folder / 'run/report.json').read_text())
+    assert 'C-Face-v2' in (folder / 'run/report.md').read_text()
+    assert len((folder / 'run/table.csv').read_text().splitlines()) == 10
+    assert cv2.imread(str(folder / 'run/faces.png')).shape[0] > 3 * 128
+    assert 'C-Face-v1' in (folder / 'run/after_v1/report.md').read_text()
+    assert 'C-Face-v2' not in (folder / 'run/after_v1/report.md').read_text()
+    assert 'Held-out identities: 20, 60 images' in shown  # the report after v1 was printed on the way
+
+
+@pytest.mark.slow
+def test_a_second_run_trains_nothing_and_measures_the_same(
+        finished: tuple[Path, dict[str, Any], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, result, _ = finished
+    monkeypatch.chdir(folder)
+    files = {path: path.stat().st_mtime_ns for path in (folder / 'run').rglob('*.pth')}
+    done = CliRunner().invoke(app, ['train', 'r.yml', '--json'], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in (folder / 'run').rglob('*.pth')} == files
+    assert json.loads(done.stdout)['rows'] == result['rows']
+
+
+@pytest.mark.slow
+def test_a_changed_option_is_refused_by_name_with_exit_code_2(
+        finished: tuple[Path, dict[str, Any], str], monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    folder = finished[0]
+    changed = recipe()
+    changed['steps']['l_si']['set']['train']['total_iter'] = SHORT + 1
+    (folder / 'changed.yml').write_text(yaml.safe_dump(changed, sort_keys=False))
+    message = failure(['train', 'changed.yml'], folder, monkeypatch, capsys)
+    assert f'train.total_iter was {SHORT}, now {SHORT + 1}' in message[-2]
+
+
+def failure(arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch,
+            capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The last lines that a refused command prints; it exits with code 2."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, 'argv', ['cface', *arguments])
+    with pytest.raises(SystemExit) as caught:
+        command_line.main()
+    assert caught.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith('cface: '))
+    assert len(lines) - start <= 3
+    return lines
+
+
+def test_a_step_that_fails_says_why_in_three_lines(
+        folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    content = {'name': 'fails', 'scale': 8, 'data': 'data', 'out': 'fails', 'steps': {'recognizer': {
+        'options': str(REPOSITORY / 'options/cface_stage0.yml'),
+        'set': {'num_gpu': 0, 'train': {'optim_r': {'lrr': 1}}, 'datasets': {'train': {'batch_size': 4}}}}}}
+    (folder / 'fails.yml').write_text(yaml.safe_dump(content, sort_keys=False))
+    lines = failure(['train', 'fails.yml'], folder, monkeypatch, capsys)
+    assert "cface: option 'train.optim_r.lrr' is unknown; did you mean 'lr'?" in lines[-2]
+    assert not (folder / 'fails/recognizer').exists()
+
+
+def test_data_that_is_not_there_is_named(
+        folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = failure(['train', 'r.yml', '--data', 'nowhere', '--out', 'none'], folder, monkeypatch, capsys)
+    assert 'cface prepare' in lines[-1]
+    assert not (folder / 'none').exists()
+
+
+def test_a_value_needs_a_name(folder: Path) -> None:
+    with pytest.raises(UserError, match='--value: expected NAME=VALUE'):
+        CliRunner().invoke(app, ['train', str(folder / 'r.yml'), '--value', 'x'], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(('processes', 'launcher', 'tail'), [
+    ('1', [], []), ('4', ['-m', 'torch.distributed.run', '--nproc_per_node=4'], ['--launcher', 'pytorch'])])
+def test_a_stage_file_alone_is_trained_by_basicsrs_command(
+        monkeypatch: pytest.MonkeyPatch, processes: str, launcher: list[str], tail: list[str]) -> None:
+    seen: list[list[str]] = []
+
+    def called(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+        seen.append(command)
+        return subprocess.CompletedProcess(command, 3)
+    monkeypatch.setattr(subprocess, 'run', called)
+    options = str(REPOSITORY / 'options/cface_stage1.yml')
+    done = CliRunner().invoke(app, ['train', options, '--nproc', processes])
+    assert done.exit_code == 3
+    assert seen == [[sys.executable, *launcher, '-m', 'cface_basicsr.train', '-opt', options, '--auto_resume', *tail]]
