@@ -59,10 +59,21 @@ def main() -> None:
         new = run_one(name, width=chosen.width, batch=chosen.batch, rounds=chosen.rounds, rows=chosen.rows)
         print('\n'.join(f"  {each.what}: {each.cells()[3]}" for each in new), file=sys.stderr, flush=True)
         findings += new
-    command = ' '.join(['python -m benchmarks', *sys.argv[1:]])
+    command = shown(sys.argv[1:])
     print(markdown(findings, command, load))
     if chosen.out:
         save(findings, chosen.out, command, load)
+
+
+def shown(words: list[str]) -> str:
+    """The command as others would give it: without the file it was saved to.
+
+    >>> shown(['step', '--out', 'table.md', '--batch', '4'])
+    'python -m benchmarks step --batch 4'
+    """
+    kept = [word for number, word in enumerate(words)
+            if word != '--out' and not word.startswith('--out=') and words[number - 1:number] != ['--out']]
+    return ' '.join(['python -m benchmarks', *kept])
 
 
 def save(findings: list[Finding], path: Path, command: str, load: float) -> None:

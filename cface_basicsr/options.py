@@ -135,6 +135,7 @@ class _Length(Section):
     total_epoch: int | None = Field(default=None, ge=1)
     iterations_an_epoch: int | None = None  # filled in, never written in a file
     warmup_iter: int = -1
+    channels_last: bool = False  # another memory layout: faster for narrow networks on a CPU, measure it on a GPU
 
 
 class CFaceTraining(_Length):

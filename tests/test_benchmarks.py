@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import BENCHMARKS, arguments, run_one, save
+from benchmarks.__main__ import BENCHMARKS, arguments, run_one, save, shown
 from benchmarks.measure import Finding, Times, markdown, ratio, take_turns
 
 TINY = {
@@ -66,3 +66,8 @@ def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         arguments(['stepp'])
     assert stop.value.code == 2 and 'choose from step, loader, prepare, index, gpu' in capsys.readouterr().err
+
+
+def test_the_command_is_shown_without_the_file_it_was_saved_to() -> None:
+    assert shown(['step', '--out', 'a/b.md', '--batch', '4']) == 'python -m benchmarks step --batch 4'
+    assert shown(['--out=b.md']) == 'python -m benchmarks'

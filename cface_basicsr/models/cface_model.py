@@ -38,6 +38,7 @@ class CFaceModel(StageModel, SRModel):
         for loss in ('pixel', 'content', 'gan', 'cface'):
             setattr(self, f'cri_{loss}', self.make_loss(getattr(self.stage, f'{loss}_opt')))
         self.cri_fr = self.make_loss(self.stage.recognition_opt)
+        self.set_layout(self.net_g, self.net_d, self.net_r)
         self._init_optimizers()
 
     @property

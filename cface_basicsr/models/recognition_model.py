@@ -23,6 +23,7 @@ class RecognitionModel(StageModel):
         self.net_r = self.make_network('r')
         self.net_c = self.make_network('c')
         refuse_other_length(self)
+        self.set_layout(self.net_r)
         self.print_network(self.net_r)
         self.cri_fr = self.make_loss(self.stage.recognition_opt)
         self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))

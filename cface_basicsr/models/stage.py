@@ -60,6 +60,11 @@ class StageModel(BaseModel):
             raise UserError(f"weights file '{load_path}' does not fit {type(network).__name__}: "
                             f"{str(error).splitlines()[1].strip()[:160]}") from error
 
+    def set_layout(self, *networks: nn.Module | None) -> None:
+        """With `channels_last`, convolutions keep that memory layout and pass it on; images may come in either."""
+        for network in filter(None, networks if self.stage.channels_last else ()):
+            network.to(memory_format=torch.channels_last)
+
     def make_loss(self, section: Mapping[str, Any] | None) -> nn.Module | None:
         """The loss of an option section, on the device; None where the section is left out."""
         return build_loss(dict(section)).to(self.device) if section else None
@@ -101,6 +106,20 @@ class StageModel(BaseModel):
     def log_losses(self, losses: dict[str, Tensor]) -> None:
         """Average the losses over the ranks for BasicSR's log, and add the learning rates."""
         self.log_dict = self.reduce_loss_dict(losses) | self.learning_rates()
+
+    def save_network(self, net: nn.Module | list[nn.Module], net_label: str, current_iter: int,
+                     param_key: str | list[str] = 'params') -> None:
+        """BasicSR's, for weights that are numbers: a gradient can spoil them though every loss was finite.
+
+        Raises:
+            UserError: a weight is NaN or Inf; nothing is written.
+        """
+        for network in net if isinstance(net, list) else [net]:
+            if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
+                raise UserError(f'{net_label} holds NaN or Inf at iteration {current_iter}, so it is not saved.\n'
+                                'The last checkpoint is unharmed: lower the learning rate, then start again with '
+                                '--auto_resume.')
+        super().save_network(net, net_label, current_iter, param_key)
 
     def save_networks(self, labels: str, current_iter: int) -> None:
         """Save `net_<label>` of each label; buffers (BatchNorm, step counters) are rank 0's on every rank."""

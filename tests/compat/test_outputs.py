@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from cface_basicsr.compat.outputs import writable_root
+from cface_basicsr.compat.row import source
 from cface_basicsr.errors import UserError
 from tests.compat.tiny_training import holds_by_row, mended, tiny_options, train_here, write_options
 
@@ -65,7 +66,12 @@ def test_a_test_writes_to_the_folder_that_the_option_file_names(
         assert (tmp_path / 'named/tiny/visualization').is_dir()
         assert [path.name for path in (tmp_path / 'root').iterdir()] == ['test.yml']
 
-    holds_by_row(check, 'output-root')
+    from basicsr.utils.options import parse_options
+    if "get('results_root')" in source(parse_options):  # in HEAD a test does so by itself
+        with mended():
+            check()
+    else:
+        holds_by_row(check, 'output-root')
 
 
 def test_a_folder_that_cannot_be_written_is_no_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

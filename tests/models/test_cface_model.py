@@ -190,6 +190,18 @@ def test_the_log_has_every_loss_and_every_rate(make: Make) -> None:
     assert all(isinstance(value, float) for value in model.log_dict.values())
 
 
+def test_another_memory_layout_changes_no_result(make: Make) -> None:
+    logs = []
+    for layout in (False, True):
+        torch.manual_seed(0)
+        model = make(1, {'train': {'channels_last': layout}})
+        for iteration in (1, 2):
+            model.optimize_parameters(iteration)
+        assert model.net_g.tail.weight.is_contiguous(memory_format=torch.channels_last) is layout
+        logs.append(model.log_dict)
+    assert logs[0] == pytest.approx(logs[1], rel=1e-3, abs=1e-4)
+
+
 def test_the_averaged_generator_follows_the_literal_recurrence(make: Make) -> None:
     model = make(1, {'train': {'ema_decay': 0.7}})
     average = parameters(model, 'g')
@@ -247,6 +259,17 @@ def test_an_infinite_loss_of_the_discriminator_or_the_recognizer_leaves_its_netw
     for label in 'drc':
         assert all(torch.equal(after[label][key], value) for key, value in before[label].items()
                    if not key.endswith(('running_mean', 'running_var', 'num_batches_tracked', 'step'))), label
+
+
+@pytest.mark.parametrize('average', [0.0, 0.5])
+def test_weights_that_are_no_numbers_are_never_saved(make: Make, average: float) -> None:
+    model = make(1, {'train': {'ema_decay': average}})
+    with torch.no_grad():
+        model.net_g.tail.bias[0] = float('inf')
+    with pytest.raises(UserError, match='^net_g holds NaN or Inf at iteration 8, so it is not saved'):
+        model.save(2, 8)
+    folder = Path(model.opt['path']['experiments_root'])
+    assert not [*folder.rglob('*.pth'), *folder.rglob('*.state')]
 
 
 def test_a_discriminator_for_faces_of_another_size_is_refused_with_both_sizes(make: Make) -> None:
