@@ -119,6 +119,21 @@ def test_options_are_checked_before_the_first_folder_is_made(pictures: Path, tmp
     holds_by_row(check, 'checked-options', defect=TypeError)
 
 
+def test_a_training_set_may_lie_in_several_stores(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = tiny_options(pictures, **{'datasets.train.dataroot_gt': ['~/hr.lmdb', '/sr.lmdb']})
+    path = write_options(options, tmp_path / 'x.yml')
+    monkeypatch.setattr('sys.argv', ['train.py', '-opt', str(path)])
+    monkeypatch.setenv('HOME', '/home/me')
+
+    def check() -> None:
+        from basicsr.utils.options import parse_options
+        opt, _ = parse_options(str(tmp_path))
+        assert opt['datasets']['train']['dataroot_gt'] == ['/home/me/hr.lmdb', '/sr.lmdb']
+
+    holds_by_row(check, 'several-roots', defect=TypeError)
+
+
 def test_the_options_written_for_a_test_are_those_that_basicsr_reads(pictures: Path, tmp_path: Path) -> None:
     path = write_options(tiny_options(pictures), tmp_path / 'x.yml')
     with mended():
