@@ -37,7 +37,7 @@ def run(*, identities: int = 40, images: int = 16, rounds: int = 3) -> list[Find
     return [Finding('prepare', f'{what}, by the clock', f'{count / ours.median:.0f} photos/s',
                     f'plain loop: {count / plain.median:.0f} photos/s', count / ours.median, 'photos/s a core', 120,
                     at_most=False),
-            Finding('prepare_cpu', 'the same, by CPU time (what a core does when nobody else wants it)',
+            Finding('prepare_cpu', 'the same, by CPU time (without waiting for the disk or for other programs)',
                     f'{count / ours.median_cpu:.0f} photos/s',
                     f'plain loop: {count / plain.median_cpu:.0f} photos/s',
                     count / ours.median_cpu, 'photos/s a core', 120, at_most=False),
