@@ -7,11 +7,11 @@ import typer
 
 
 def command(
-    data: Annotated[Path | None, typer.Option(help='Photographs, <identity>/<image>; default: generated faces.')] = None,
+    data: Annotated[Path | None, typer.Option(help='Photographs, <identity>/<image>; default: drawn faces.')] = None,
     out: Annotated[Path, typer.Option(help='Everything is written here.')] = Path('demo'),
     recognizer: Annotated[Path | None, typer.Option(help='CNN_R from an ONNX file; then faces are aligned.')] = None,
     weights: Annotated[Path | None, typer.Option(help='Folder with facexlib\'s detector, for --recognizer.')] = None,
-    holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default: 41, or 60 of generated ones.')] = None,
+    holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default 41; drawn: 60.')] = None,
     identities: Annotated[int, typer.Option(help='Generated identities, without --data.')] = 160,
     images: Annotated[int, typer.Option(help='Generated images of each.')] = 12,
     recipe: Annotated[Path | None, typer.Option(help='Another recipe than options/demo/*.yml.')] = None,
