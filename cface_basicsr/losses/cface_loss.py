@@ -1,4 +1,4 @@
-"""The C-Face loss, equations (5) and (6) of Song et al., JAIR 2022.
+"""The C-Face loss, equations (5) and (6) of Han et al., JAIR 2022.
 
     (5)  g1 L_SI(SR, HR) + g2 L_SI(SR, C)
     (6)  g1 L_SI(SR, HR) + g2 max(L_SI(SR, C) - L_SI(HR, C), 0)

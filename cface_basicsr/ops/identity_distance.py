@@ -1,4 +1,4 @@
-"""How far two identity features are apart, one number a pair. Equation (4) of C-Face (Song et al., JAIR 2022).
+"""How far two identity features are apart, one number a pair. Equation (4) of C-Face (Han et al., JAIR 2022).
 
 `normalized` is the super-identity distance of SICNN (Zhang et al., ECCV 2018), which C-Face builds on; `l2` and
 `cosine` are the two that its section 3.2 found to be worse. Of unit features, normalized = 2 * cosine.
