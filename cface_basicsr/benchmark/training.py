@@ -8,6 +8,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -92,10 +93,17 @@ def _start_forked(options: Path, log: Path) -> _Forked:
 
 
 def _start_torchrun(options: Path, log: Path, processes: int) -> _Launched:
-    command = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}', '--master_port=0',
-               '-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume', '--launcher', 'pytorch']
+    command = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
+               f'--master_port={_free_port()}', '-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume', '--launcher', 'pytorch']
     with open(log, 'a') as file:
         return _Launched(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
+
+
+def _free_port() -> int:
+    """A port for the ranks to meet at: torchrun hands 0 on to them as it is, and they wait for one another for ever."""
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]
 
 
 def _train(options: str, log: str, folder: str) -> None:
