@@ -137,7 +137,7 @@ def test_the_rows_of_a_recipe_have_equal_budgets() -> None:
         first, later = ('srgan', 'l_si', 'v1'), ('v2', 'srgan_more', 'l_si_more', 'v1_more')
         assert len({recipe.images(step) for step in first}) == 1, name
         assert len({recipe.images(step) for step in later}) == 1, name
-        assert all(recipe.compose(step)['train']['total_iter'] >= 150 for step in first), name
+        assert all(recipe.images(step) >= 150 * 16 for step in first), name  # the warm-up is counted
 
 
 def test_the_list_of_recipes_above_is_complete() -> None:
