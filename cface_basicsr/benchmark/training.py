@@ -94,7 +94,8 @@ def _start_forked(options: Path, log: Path) -> _Forked:
 
 def _start_torchrun(options: Path, log: Path, processes: int) -> _Launched:
     command = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-               f'--master_port={_free_port()}', '-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume', '--launcher', 'pytorch']
+               f'--master_port={_free_port()}', '-m', 'cface_basicsr.train', '-opt', str(options),
+               '--auto_resume', '--launcher', 'pytorch']
     with open(log, 'a') as file:
         return _Launched(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
 
