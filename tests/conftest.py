@@ -12,13 +12,14 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from hypothesis import settings  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 from cface_basicsr.compat.before_import import mend_functional_tensor  # noqa: E402
 
 mend_functional_tensor()
 torch.set_num_threads(1)
-settings.register_profile('here', deadline=None, derandomize=True)  # a busy machine is no defect
+# A busy machine is no defect.
+settings.register_profile('here', deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile('here')
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -305,7 +305,6 @@ def literal_merge(base: Any, change: Any) -> Any:
 
 
 @given(base=SECTIONS, change=SECTIONS)
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_merging_lays_changes_over_section_by_section(base: dict[str, Any], change: dict[str, Any]) -> None:
     before = copy.deepcopy((base, change))
     assert merge(base, change) == literal_merge(base, change)
