@@ -1,0 +1,61 @@
+"""`cface index`."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from cface_basicsr.checkpoints import file_hash, save_atomically
+from cface_basicsr.cli.index import load_recognizer
+from cface_basicsr.cli.main import app
+from cface_basicsr.data.compare_index import load_compare_index
+from cface_basicsr.data.compare_picture import draw_compare_faces
+from cface_basicsr.data.store import FaceStore, read_identities
+from cface_basicsr.errors import UserError
+from tests.small_data import write_small_data
+
+
+def network_file(path: Path, **options: object) -> Path:
+    from basicsr.archs import build_network
+
+    import cface_basicsr.register  # noqa: F401
+    torch.manual_seed(0)
+    network = build_network(dict(options))
+    save_atomically({'params': network.state_dict(), 'network': options}, path)
+    return path
+
+
+def test_it_writes_an_index_and_its_picture(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path / 'data', identities=3, images=3)
+    weights = network_file(tmp_path / 'net_r.pth', type='SphereFace20', input_size=[112, 96], num_feat=4,
+                           feature_length=8)
+    words = ['index', str(data), '--recognizer', str(weights), '--k', '2', '--device', 'cpu', '--json']
+    run = CliRunner().invoke(app, words)
+    assert run.exit_code == 0, run.output
+    result, (keys, labels) = json.loads(run.stdout), read_identities(data)
+    assert Path(result['index']) == data / 'index' / file_hash(weights)
+    assert load_compare_index(result['index'], keys, labels).shape == (9, 2)
+    assert Image.open(result['picture']).size == (6 * 132 + 4, 3 * 148 + 24)
+
+
+def test_the_picture_shows_the_stored_neighbours(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path / 'data', identities=1, images=3)
+    store = FaceStore(data / 'hr.lmdb')
+    index = np.array([[1, 2], [2, 0], [0, -1]], np.int32)
+    draw_compare_faces(store, np.zeros(3, int), index, tmp_path / 'faces.png', seed=3)
+    sheet = np.asarray(Image.open(tmp_path / 'faces.png'))
+    cells = [sheet[20:148, 4 + 132 * column:132 + 132 * column] for column in range(3)]
+    rows = [next(row for row in range(3) if np.array_equal(cell, store.image(store.keys[row])))
+            for cell in cells if cell.min() < 255]
+    assert rows[1:] == [other for other in index[rows[0]] if other >= 0]
+
+
+def test_a_network_that_is_no_recognizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='SRResNet, which is no recognizer'):
+        load_recognizer(network_file(tmp_path / 'net_g.pth', type='SRResNet', scale=8, num_feat=4, num_block=1))
+    with pytest.raises(UserError, match='is missing'):
+        load_recognizer(tmp_path / 'no.onnx')

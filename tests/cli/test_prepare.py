@@ -1,0 +1,62 @@
+"""`cface prepare` as people type it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from cface_basicsr.cli.main import app
+from cface_basicsr.cli.prepare import split_scales
+from cface_basicsr.errors import UserError
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    for name in ('a/1.png', 'a/2.2.png', 'b/1.png'):
+        path = tmp_path / 'photos' / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(len(name)).integers(0, 256, (130, 130, 3), np.uint8)
+        Image.fromarray(noise).save(path)
+    (tmp_path / 'photos' / 'b' / '2.jpg').write_text('no image')
+    return tmp_path / 'photos'
+
+
+def stores(out: Path) -> list[str]:
+    return sorted(path.name for path in out.glob('*.lmdb'))
+
+
+def test_the_command_of_the_readme_makes_all_scales(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'out'
+    result = CliRunner().invoke(app, ['prepare', '--layout', 'casia', str(source), '--out', str(out),
+                                      '--scale', '2', '4', '8', '--crop', 'center'])
+    assert result.exit_code == 0, result.output
+    assert stores(out) == ['hr.lmdb', 'lr_x2.lmdb', 'lr_x4.lmdb', 'lr_x8.lmdb']
+    assert '3 images of 2 identities' in result.stdout
+    assert 'b/2.jpg: no image' in result.stdout and 'a/2.2.png -> a/2%2E2' in result.stdout
+
+
+def test_json_says_the_same_for_programs(source: Path, tmp_path: Path) -> None:
+    words = ['prepare', str(source), '--out', str(tmp_path / 'out'), '--scale', '8', '--holdout', '1', '--json']
+    result = json.loads(CliRunner().invoke(app, words).stdout)
+    assert set(result['parts']) == {'train', 'test'} and result['parts']['test']['identities'] == 1
+    assert result['rejected'] == [['b/2.jpg', 'no image']] and result['renamed'] == [['a/2%2E2', 'a/2.2.png']]
+    assert json.loads(CliRunner().invoke(app, words).stdout)['already_finished']
+
+
+@pytest.mark.parametrize(('words', 'values', 'scales'), [
+    (['photos', '4', '8'], ['2'], (2, 4, 8)), (['4', '8', 'photos'], ['2'], (2, 4, 8)),
+    (['photos'], ['2', '8'], (2, 8)), (['photos'], ['2,4'], (2, 4)), (['photos'], ['2 4'], (2, 4)),
+    (['./4'], ['8', '8'], (8,)), (['4'], [], ())])
+def test_every_spelling_of_scales_is_understood(words: list[str], values: list[str], scales: tuple[int, ...]) -> None:
+    assert split_scales(words, values) == (next(w for w in words if not w.isdigit() or not values), scales)
+
+
+@pytest.mark.parametrize(('words', 'values', 'message'), [
+    (['a', 'b'], ['2'], 'one source folder, got 2: a b'), (['photos', '4', '8'], [], 'one source folder, got 3'),
+    (['photos'], ['x2'], "whole numbers such as 2 4 8, got 'x2'"), (['4'], ['8'], 'got 0')])
+def test_what_cannot_be_told_apart_is_refused(words: list[str], values: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        split_scales(words, values)
