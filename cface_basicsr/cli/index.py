@@ -19,7 +19,8 @@ def command(
     recognizer: Annotated[Path, typer.Option(help='CNN_R: a network file of stage 0 (.pth), or an ONNX file.',
                                              show_default=False)],
     k: Annotated[int, typer.Option(min=1, help='Most similar images to keep for each image.')] = 5,
-    batch_size: Annotated[int, typer.Option(min=1, help='Images at a time.')] = 64,
+    batch_size: Annotated[int | None, typer.Option(min=1, show_default='64 on a GPU, 8 on a CPU',
+                                                   help='Images at a time.')] = None,
     device: Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU where there is one.')] = None,
     as_json: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
 ) -> None:
