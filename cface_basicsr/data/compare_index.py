@@ -73,8 +73,8 @@ def _nearest(queries: np.ndarray, units: np.ndarray, start: int, k: int) -> np.n
     return np.argsort(distance, axis=1, kind='stable')[:, :min(k, len(units) - 1)]
 
 
-def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str, *, k: int = 5, batch_size: int | None = None,
-                device: str | torch.device = 'cpu', facts: dict[str, Any] | None = None,
+def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str, *, k: int = 5,
+                batch_size: int | None = None, device: str | torch.device = 'cpu', facts: dict[str, Any] | None = None,
                 progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
     """Features and compare index of a prepared folder; a killed run continues, a finished index is left as it is.
 
