@@ -9,6 +9,7 @@ import torch
 
 from cface_basicsr.benchmark import steps
 from cface_basicsr.benchmark.recipe import Recipe
+from cface_basicsr.benchmark.recognizer_file import load_recognizer
 from cface_basicsr.benchmark.steps import run_steps
 from cface_basicsr.options import merge, read_option_file
 from tests.onnx_file import write_onnx_recognizer
@@ -86,7 +87,7 @@ def super_resolve_by_basicsr(casia: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def index_by(weights: Path, casia: Path) -> None:
     from cface_basicsr.checkpoints import file_hash
     from cface_basicsr.data.compare_index import build_index
-    build_index(casia / 'datasets/casia/train', steps.load_recognizer(weights), file_hash(weights), k=5, device='cpu')
+    build_index(casia / 'datasets/casia/train', load_recognizer(weights), file_hash(weights), k=5, device='cpu')
 
 
 class Silent:

@@ -13,6 +13,7 @@ import torch
 
 from cface_basicsr import __version__
 from cface_basicsr.benchmark.recipe import Recipe, iterations
+from cface_basicsr.benchmark.recognizer_file import load_recognizer
 from cface_basicsr.benchmark.training import run_training
 from cface_basicsr.checkpoints import build_network_from_file, file_hash
 from cface_basicsr.errors import UserError
@@ -149,14 +150,6 @@ def device() -> torch.device:
     return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
 
-def load_recognizer(path: Path) -> torch.nn.Module:
-    """A recognizer from a .pth file of the plugin or an .onnx file, in eval mode on `device()`."""
-    if path.suffix == '.onnx':
-        from cface_basicsr.archs.onnx_recognizer_arch import OnnxRecognizer
-        return OnnxRecognizer(file=str(path)).eval().to(device())
-    return build_network_from_file(path).to(device())
-
-
 def _index_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
     from cface_basicsr.data.compare_index import build_index
     step = recipe.file.steps[name]
@@ -165,7 +158,7 @@ def _index_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
     if (folder / f'compare_k{step.k}.npy').is_file():
         return show.end(name, 'already finished')
     show.start(name, 0)
-    build_index(recipe.train_folder, load_recognizer(path), file_hash(path), k=step.k, device=device(),
+    build_index(recipe.train_folder, load_recognizer(path).to(device()), file_hash(path), k=step.k, device=device(),
                 progress=lambda done, total: show.advance(done))
     return show.end(name, str(folder))
 

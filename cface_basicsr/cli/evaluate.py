@@ -90,6 +90,7 @@ def _named(files: list[str]) -> dict[str, Path]:
 def _evaluate_pairs(data: Path, recognizer_files: dict[str, Path], weight_files: dict[str, Path], scale: int | None,
                     folds: int, pairs_per_fold: int | None, far: float, seed: int, batch_size: int,
                     device: str | None) -> 'Table':
+    from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
     from cface_basicsr.benchmark.table import Row, Table, verification_columns
     from cface_basicsr.checkpoints import build_network_from_file
     from cface_basicsr.cli.enhance import _device
@@ -99,7 +100,7 @@ def _evaluate_pairs(data: Path, recognizer_files: dict[str, Path], weight_files:
     device = _device(device)
     networks = {name: build_network_from_file(path) for name, path in weight_files.items()}
     scale = _scale(data, networks, weight_files, scale)
-    recognizers = {name: _recognizer(path) for name, path in recognizer_files.items()}
+    recognizers = {name: load_recognizer(path) for name, path in recognizer_files.items()}
     keys, labels = read_identities(data)
     hr, lr = FaceStore(data / 'hr.lmdb'), FaceStore(data / f'lr_x{scale}.lmdb')
     _refuse_other_keys(keys, hr, lr)
@@ -118,8 +119,8 @@ def _evaluate_pairs(data: Path, recognizer_files: dict[str, Path], weight_files:
         'identities': int(labels.max()) + 1, 'both sides super-resolved': True, 'threshold': 'from the other folds'}
     notes = [f'{len(keys)} images of {facts["identities"]} identities, x{scale}; {len(folded.same)} pairs in {folds} '
              f'folds that share no identity, seed {seed}; both sides of a pair super-resolved.']
-    return Table(f'{data.resolve().name}, x{scale}', verification_columns(list(recognizers), far), rows,
-                       notes + _template_notes(data, recognizers), facts)
+    notes += filter(None, (crop_note(data, name, network) for name, network in recognizers.items()))
+    return Table(f'{data.resolve().name}, x{scale}', verification_columns(list(recognizers), far), rows, notes, facts)
 
 
 def _scale(data: Path, networks: 'dict[str, nn.Module]', files: dict[str, Path], wanted: int | None) -> int:
@@ -134,14 +135,6 @@ def _scale(data: Path, networks: 'dict[str, nn.Module]', files: dict[str, Path],
         raise UserError(f'one table holds one scale; {text}' + (f'; --scale {wanted}' if wanted else '')
                         + '. Give --scale, or networks of one scale.')
     return scales.pop()
-
-
-def _recognizer(path: Path) -> 'nn.Module':
-    from cface_basicsr.benchmark.steps import load_recognizer
-    network = load_recognizer(path)
-    if not hasattr(network, 'eats'):
-        raise UserError(f"'{path}' holds {type(network).__name__}, which is no recognizer.")
-    return network
 
 
 def _bicubic(scale: int) -> 'nn.Module':
@@ -196,12 +189,3 @@ def _facts(data: Path, recognizers: dict[str, Path], weights: dict[str, Path], d
             **{kind: {name: {'file': str(path), 'sha256': file_hash(path, 64)} for name, path in named.items()}
                for kind, named in files.items()},
             'device': device, 'cface_basicsr': __version__, 'torch': torch.__version__}
-
-
-def _template_notes(data: Path, recognizers: 'dict[str, nn.Module]') -> list[str]:
-    """A line for each recognizer that was made for another crop than the folder's."""
-    import json
-    manifest = _manifest(data)
-    crop = json.loads(manifest.read_text(encoding='utf-8')).get('template') if manifest else None
-    return [f"{name} was made for faces cropped by '{network.eats.template}', these are cropped by '{crop}'."
-            for name, network in recognizers.items() if crop and network.eats.template != crop]

@@ -3,14 +3,9 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-from cface_basicsr.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 def command(
@@ -35,6 +30,7 @@ def command(
     """
     import torch
 
+    from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
     from cface_basicsr.checkpoints import file_hash
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.compare_index import build_index, load_compare_index
@@ -43,7 +39,8 @@ def command(
     where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     network = load_recognizer(recognizer).to(where)
     keys, labels = read_identities(folder)
-    _warn_of_other_crop(folder, network)
+    if note := crop_note(folder, 'the recognizer', network):
+        print(f'warning: {note}', file=sys.stderr)
     with ShowSteps(1) as show:
         show.start('index', len(keys))
         out = build_index(folder, network, file_hash(recognizer), k=k, batch_size=batch_size, device=where,
@@ -58,33 +55,3 @@ def command(
                           'images_without_compare_image': alone}))
     else:
         print(f'{out}: {len(keys)} images, k = {k}; {alone} without any other image of the person\n{picture}')
-
-
-def load_recognizer(path: Path) -> 'nn.Module':
-    """A recognizer in eval mode, from a .pth file that says which network it holds, or from an ONNX file.
-
-    Raises:
-        UserError: no such file, or the network in it is no recognizer.
-    """
-    if not path.is_file():
-        raise UserError(f"recognizer '{path}' is missing. Expected a network file of stage 0 (.pth) or an ONNX file.")
-    if path.suffix == '.onnx':
-        from cface_basicsr.archs.onnx_recognizer_arch import OnnxRecognizer
-        return OnnxRecognizer(file=str(path)).eval()
-    from cface_basicsr.checkpoints import build_network_from_file
-    network = build_network_from_file(path)
-    if not hasattr(network, 'eats'):
-        raise UserError(f"'{path}' holds a {type(network).__name__}, which is no recognizer.\n"
-                        'Expected CNN_R: net_r_*.pth of stage 0 or 3.')
-    return network.eval()
-
-
-def _warn_of_other_crop(folder: Path, network: 'nn.Module') -> None:
-    """Say it when the faces were cut in another way than the recognizer learnt them; features are poor then."""
-    manifest = folder / 'manifest.json'
-    settings = json.loads(manifest.read_text(encoding='utf-8')).get('settings', {}) if manifest.is_file() else {}
-    # Both landmark templates give the same square (data/align.py), so only aligned or not matters.
-    aligned, wants_aligned = settings.get('crop') == 'align', network.eats.template != 'center'
-    if settings.get('crop') in ('align', 'center') and aligned != wants_aligned:
-        print(f"warning: the faces were cut with --crop {settings['crop']}, the recognizer learnt "
-              f"'{network.eats.template}' crops: its features will be poor.", file=sys.stderr)

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from cface_basicsr.benchmark.recognizer_file import load_recognizer
 from cface_basicsr.checkpoints import file_hash, save_atomically
-from cface_basicsr.cli.index import load_recognizer
 from cface_basicsr.cli.main import app
 from cface_basicsr.data.compare_index import load_compare_index
 from cface_basicsr.data.compare_picture import draw_compare_faces
