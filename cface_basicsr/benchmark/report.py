@@ -1,182 +1,30 @@
-"""What a recipe's report measures: every row of the table on identities that were not trained on.
+"""The report of a recipe: what was measured, what may be said of it, and where every number comes from.
 
-Both sides of each pair are super-resolved; HR and Bicubic are always there. Each number can be traced: the report
-keeps the command, the hashes of data and weights, the seed and the versions.
+Each number can be traced: the report keeps the command, the hashes of data and weights, the seed and the versions.
 """
 
 import json
 import platform
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
 from cface_basicsr import __version__
-from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
-from cface_basicsr.benchmark.picture import face_grid
+from cface_basicsr.benchmark.measuring import FAR, Faces, Measuring, Row
 from cface_basicsr.benchmark.recipe import Recipe
 from cface_basicsr.benchmark.recipe import Report as ReportOptions
-from cface_basicsr.benchmark.steps import Show, device, load_recognizer
+from cface_basicsr.benchmark.steps import Show
 from cface_basicsr.benchmark.table import Column, Table, verification_columns
 from cface_basicsr.benchmark.table import Row as TableRow
-from cface_basicsr.checkpoints import build_network_from_file, file_hash
-from cface_basicsr.data.compare_index import build_compare_index
-from cface_basicsr.data.store import FaceStore, read_identities, write_text_atomically
-from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.face_systems import identity_distances
-from cface_basicsr.evaluation.features import cosine_scores, extract_features
-from cface_basicsr.evaluation.restoration import psnr_ssim
-from cface_basicsr.evaluation.super_resolution import super_resolve
-from cface_basicsr.evaluation.verification import FoldedPairs, kfold_accuracy, make_pairs, verification_rate_at_far
+from cface_basicsr.checkpoints import file_hash
+from cface_basicsr.data.store import write_text_atomically
 
-Images = NDArray[np.uint8]
-Floats = NDArray[np.float64]
-
-FAR = 0.01
-
-
-@dataclass
-class Faces:
-    """The held-out faces: HR and LR images in the order of the labels, and the pairs of the ten folds."""
-
-    keys: list[str]
-    labels: NDArray[np.int64]
-    hr: Images  # (N, H, W, 3)
-    lr: Images  # (N, h, w, 3)
-    pairs: FoldedPairs
-
-
-def read_faces(recipe: Recipe) -> Faces:
-    """Read the test folder of a recipe's data and draw its pairs.
-
-    Raises:
-        UserError: there is no test folder, or it shares identities with the training folder.
-    """
-    folder, options = recipe.test_folder, recipe.file.report
-    if not (folder / 'hr.lmdb').is_dir():
-        raise UserError(f"'{folder}' is missing: the report needs identities that were not trained on.\n"
-                        'Make them: cface prepare … --holdout N --seed S')
-    _refuse_shared_identities(recipe)
-    keys, labels = read_identities(folder)
-    hr, lr = (_all_images(folder / name, keys) for name in ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb'))
-    labels = np.asarray(labels, dtype=np.int64)
-    return Faces(keys, labels, hr, lr, make_pairs(labels, pairs_per_fold=options.pairs_per_fold, seed=0))
-
-
-def _refuse_shared_identities(recipe: Recipe) -> None:
-    names = [{key.split('/')[0] for key in read_identities(folder)[0]}
-             for folder in (recipe.train_folder, recipe.test_folder)]
-    shared = names[0] & names[1]
-    if shared:
-        raise UserError(f"training and test folder of '{recipe.data}' share {len(shared)} identities, for example "
-                        f"'{min(shared)}'. Make them again with --holdout.")
-
-
-def _all_images(path: Path, keys: list[str]) -> Images:
-    store = FaceStore(path)
-    return np.stack([store.image(key) for key in keys])
-
-
-def _mean_psnr_ssim(sr: Images, hr: Images) -> dict[str, float]:
-    psnr, ssim = psnr_ssim(sr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2))
-    return {'psnr': psnr.mean().item(), 'ssim': ssim.mean().item()}
-
-
-@dataclass
-class Row:
-    """One system and all that was measured of it.
-
-    Attributes:
-        title: in the table.
-        numbers: psnr, ssim; '<recognizer>/accuracy', '…/accuracy_std', '…/vr'; images and recognizer_images, the
-            budgets of its generator and of its recognizer with all steps they started from.
-        per_fold: recognizer -> accuracy of each of the ten folds.
-        weights, weights_sha256: the generator's file.
-    """
-
-    title: str
-    numbers: dict[str, float | int | None] = field(default_factory=dict)
-    per_fold: dict[str, list[float]] = field(default_factory=dict)
-    weights: str = ''
-    weights_sha256: str = ''
-
-
-class Measuring:
-    """Measures rows one after another on the same faces, pairs and recognizers."""
-
-    def __init__(self, recipe: Recipe, options: ReportOptions, show: Show) -> None:
-        self.recipe, self.options, self.show = recipe, options, show
-        self.faces = read_faces(recipe)
-        self.recognizers = {name: load_recognizer(recipe.weights_of(who, 'r'))
-                            for name, who in self.options.recognizers.items()}
-        self.pictures: dict[str, Images] = {}
-        self._generated: dict[str, Images] = {}
-
-    def rows(self) -> list[Row]:
-        """HR, Bicubic and every row of the recipe."""
-        rows = [self._measure(Row('HR'), self.faces.hr),
-                self._measure(Row('Bicubic'), self._run(BicubicUpsampler(scale=self.recipe.file.scale)))]
-        for done, (title, who) in enumerate(self.options.rows.items()):
-            path = self.recipe.weights_of(who, 'g')
-            budget = {'images': self.recipe.images(who), 'recognizer_images': self.recipe.recognizer_images(who)}
-            row = Row(title, budget, weights=str(path), weights_sha256=file_hash(path, 64))
-            rows.append(self._measure(row, self.generated(who)))
-            self.show.advance(done + 1)
-        return rows
-
-    def generated(self, who: str) -> Images:
-        """The held-out faces through the generator of a step; made once."""
-        if who not in self._generated:
-            network = build_network_from_file(self.recipe.weights_of(who, 'g'))
-            self._generated[who] = self._run(network)
-        return self._generated[who]
-
-    def _run(self, network: nn.Module) -> Images:
-        return super_resolve(network, self.faces.lr, device=device())
-
-    def _measure(self, row: Row, images: Images) -> Row:
-        self.pictures[row.title] = images
-        row.numbers |= _mean_psnr_ssim(images, self.faces.hr) if row.title != 'HR' else {'psnr': None, 'ssim': 1.0}
-        pairs = self.faces.pairs
-        for name, recognizer in self.recognizers.items():
-            scores = cosine_scores(extract_features(recognizer, images, device=device()), pairs.pairs)
-            result = kfold_accuracy(scores, pairs.same, pairs.fold)
-            row.per_fold[name] = result.per_fold.tolist()
-            row.numbers |= {f'{name}/accuracy': result.mean, f'{name}/accuracy_std': result.std,
-                            f'{name}/vr': verification_rate_at_far(scores, pairs.same, FAR)}
-        return row
-
-    def domains(self) -> dict[str, dict[str, float]]:
-        """Mean L_SI(SR, HR), L_SI(SR, C), L_SI(HR, C) after the stages (paper, section 3.4)."""
-        rows = self._compare_rows()
-        return {title: self._distances(pair['generator'], pair['recognizer'], rows)
-                for title, pair in self.options.domains.items()}
-
-    def _compare_rows(self) -> NDArray[np.int32]:
-        """(N,) the nearest other image of the same person by the first recognizer; -1 where there is none."""
-        features = extract_features(next(iter(self.recognizers.values())), self.faces.hr, device=device())
-        return build_compare_index(features, self.faces.labels, 1)[:, 0]
-
-    def _distances(self, generator: str, recognizer: str, compare: NDArray[np.int32]) -> dict[str, float]:
-        network = load_recognizer(self.recipe.weights_of(recognizer, 'r'))
-        sr, hr = (extract_features(network, images, device=device())
-                  for images in (self.generated(generator), self.faces.hr))
-        return dict(identity_distances(sr, hr, compare))
-
-    def picture(self, path: Path) -> None:
-        """Rows of faces of different people, columns of systems."""
-        first = np.unique(self.faces.labels, return_index=True)[1]
-        chosen = first[np.linspace(0, len(first) - 1, min(self.options.faces, len(first))).astype(int)]
-        lr = np.repeat(np.repeat(self.faces.lr, self.recipe.file.scale, axis=1), self.recipe.file.scale, axis=2)
-        columns = {'LR': lr} | {title: images for title, images in self.pictures.items() if title != 'HR'}
-        columns['HR'] = self.faces.hr
-        face_grid({title: [images[i] for i in chosen] for title, images in columns.items()}, path)
+COLLAPSED = 1e-3
+"""A mean distance between photos of different faces below this: the recognizer gives every face one feature."""
 
 
 # -------------------------------------------------------------------------------------------------------- the verdict
@@ -278,25 +126,48 @@ def _trace(recipe: Recipe, faces: Faces) -> dict[str, Any]:
                                                                                      'threads'}
 
 
-def write_report(recipe: Recipe, show: Show, after: str | None = None) -> Result:
+def write_report(measuring: Measuring, show: Show, after: str | None = None) -> Result:
     """Measure the rows of a recipe; write report.md, report.json, table.csv and faces.png.
 
     Args:
-        recipe: its steps have been run.
+        measuring: of a recipe whose steps have been run; what it has measured before is not measured again.
         show: progress.
         after: only the rows that are there after this step, into `<run>/after_<step>/`; None: all, into the run folder.
     """
+    recipe = measuring.recipe
     options = _rows_after(recipe, after) if after else recipe.file.report
     folder = recipe.out / f'after_{after}' if after else recipe.out
     folder.mkdir(exist_ok=True)
     title = f'report after {after}' if after else 'report'
-    show.start(title, len(options.rows))
-    measuring = Measuring(recipe, options, show)
-    result = Result(measuring.rows(), measuring.domains(), _trace(recipe, measuring.faces), folder, options.notes)
-    measuring.picture(folder / 'faces.png')
+    show.start(title, len(options.rows) + 2)
+    rows, domains = _measure_rows(measuring, options, show), _measure_domains(measuring, options)
+    notes = [*options.notes, *measuring.notes(options.recognizers), *collapse_notes(domains)]
+    result = Result(rows, domains, _trace(recipe, measuring.faces), folder, notes)
+    measuring.picture(options, folder / 'faces.png')
     result.write()
     show.end(title, str(folder / 'report.md'))
     return result
+
+
+def _measure_rows(measuring: Measuring, options: ReportOptions, show: Show) -> list[Row]:
+    rows = []
+    for title, system in {'HR': 'HR', 'Bicubic': 'Bicubic', **options.rows}.items():
+        rows.append(measuring.row(title, system, options.recognizers))
+        show.advance(len(rows))
+    return rows
+
+
+def _measure_domains(measuring: Measuring, options: ReportOptions) -> dict[str, dict[str, float]]:
+    compare_by = next(iter(options.recognizers.values()), None)
+    return {title: measuring.distances(pair['generator'], pair['recognizer'], compare_by)
+            for title, pair in options.domains.items()}
+
+
+def collapse_notes(domains: dict[str, dict[str, float]]) -> list[str]:
+    """A line for each stage whose recognizer gives all faces one feature: what it led says nothing."""
+    return [f'**{title}: the recognizer has collapsed** (it gives all faces the same feature), so what was trained '
+            'with it says nothing about the method. Lower its learning rate.'
+            for title, values in domains.items() if values['hr_compare'] < COLLAPSED]
 
 
 def _rows_after(recipe: Recipe, step: str) -> ReportOptions:
@@ -307,8 +178,3 @@ def _rows_after(recipe: Recipe, step: str) -> ReportOptions:
     return report.model_copy(update={
         'rows': {title: who for title, who in report.rows.items() if who not in later},
         'domains': {title: pair for title, pair in report.domains.items() if not later & set(pair.values())}})
-
-
-def read_result(folder: Path) -> Mapping[str, Any]:
-    """The report.json of a run folder."""
-    return json.loads((folder / 'report.json').read_text())

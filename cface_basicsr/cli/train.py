@@ -46,6 +46,9 @@ def _train_one(options: Path, processes: int) -> None:
 def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dict[str, str], processes: int,
                  json_: bool) -> None:
     """Run a recipe's steps and its report, with progress."""
+    from functools import cache
+
+    from cface_basicsr.benchmark.measuring import Measuring
     from cface_basicsr.benchmark.recipe import Recipe
     from cface_basicsr.benchmark.report import write_report
     from cface_basicsr.benchmark.steps import run_steps
@@ -53,12 +56,14 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     recipe = Recipe.read(path, data, out, variables)
     report = recipe.file.report
     reports = 1 + len(report.also_after) if report else 0
+    measuring = cache(lambda: Measuring(recipe))  # one for all reports; made when the first is due
     with ShowSteps(len(recipe.file.steps) + reports) as show:
         def after(name: str) -> None:
             if report and name in report.also_after:
-                show.console.print(write_report(recipe, show, after=name).as_markdown(), highlight=False, markup=False)
+                early = write_report(measuring(), show, after=name)
+                show.console.print(early.as_markdown(), highlight=False, markup=False)
         run_steps(recipe, show, processes, after)
-        result = write_report(recipe, show) if report else None
+        result = write_report(measuring(), show) if report else None
     if result:
         typer.echo(result.as_json() if json_ else result.as_text())
     typer.echo(f'Trained networks: {recipe.out}/<step>/models/net_*_latest.pth', err=True)

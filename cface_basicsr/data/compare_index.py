@@ -22,7 +22,7 @@ from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.image_tensor import image_tensor
 from cface_basicsr.data.store import FaceStore, lock_folder, read_identities, unfinished, write_text_atomically
 from cface_basicsr.errors import UserError
-from cface_basicsr.ops.recognizer_input import recognizer_features, unit
+from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
 INDEX_COMMAND = '`cface index DIR --recognizer FILE --k 5`'
 _ROWS_AT_ONCE = 1024
@@ -84,8 +84,7 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
         folder: what `cface prepare` made (hr.lmdb and identities.csv).
         recognizer: CNN_R in eval mode on `device`, with `eats` and `feature_length`.
         recognizer_hash: names the index, index/<recognizer_hash>/.
-        batch_size: images at a time; None: 64 on a GPU, 8 on a CPU, where large batches cost more in memory pages
-            than they save (85 against 31 ms an image with MobileFaceNet).
+        batch_size: images at a time; None: `ops.recognizer_input.feature_batch`.
         facts: more lines for its manifest.json (the recognizer's file).
         progress: called with (images done, images in all).
 
@@ -96,7 +95,7 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
         UserError: no prepared folder, an index of another data set, or features that are NaN or infinite.
     """
     keys, labels = read_identities(folder)
-    batch_size = batch_size or (8 if torch.device(device).type == 'cpu' else 64)
+    batch_size = batch_size or feature_batch(device)
     out = Path(folder, 'index', recognizer_hash)
     manifest = {'product': 'compare index', 'recognizer': recognizer_hash, 'images': len(keys),
                 'keys_sha256': keys_sha256(keys), 'feature_length': recognizer.feature_length,

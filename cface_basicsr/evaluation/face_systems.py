@@ -58,20 +58,22 @@ def evaluate_chunks(chunks: Iterable[Chunk], pairs: ArrayLike, same: ArrayLike, 
     for sr, hr in chunks:
         restored.append(torch.stack(psnr_ssim(sr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2))))
         for name, recognizer in recognizers.items():
-            features[name].append(extract_features(recognizer, sr, batch_size=len(sr), device=device))
+            features[name].append(extract_features(recognizer, sr, device=device))
     if not restored:
         raise UserError('no images to evaluate.')
     psnr, ssim = torch.cat(restored, dim=1).mean(dim=1).tolist()
     numbers = {'psnr': psnr, 'ssim': ssim}
     for name, parts in features.items():
-        numbers |= _verification(name, cosine_scores(np.concatenate(parts), pairs), same, folds, far)
+        numbers |= verification_numbers(name, cosine_scores(np.concatenate(parts), pairs), same, folds, far)[0]
     return numbers
 
 
-def _verification(name: str, scores: NDArray, same: ArrayLike, folds: int | ArrayLike, far: float) -> dict[str, float]:
+def verification_numbers(name: str, scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike,
+                         far: float) -> tuple[dict[str, float], list[float]]:
+    """'<name>/accuracy', '<name>/accuracy_std', '<name>/vr' of scored pairs, and the accuracy of each fold."""
     accuracy = kfold_accuracy(scores, same, folds)
     return {f'{name}/accuracy': accuracy.mean, f'{name}/accuracy_std': accuracy.std,
-            f'{name}/vr': verification_rate_at_far(scores, same, far)}
+            f'{name}/vr': verification_rate_at_far(scores, same, far)}, accuracy.per_fold.tolist()
 
 
 def identity_distances(sr_features: ArrayLike, hr_features: ArrayLike, compare: ArrayLike) -> IdentityDistances:

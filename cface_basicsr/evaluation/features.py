@@ -8,20 +8,20 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.ops.recognizer_input import recognizer_features, unit
+from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
 Images = NDArray[np.uint8]
 _PAIRS_AT_ONCE = 65_536
 
 
-def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *, batch_size: int = 64,
+def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *, batch_size: int | None = None,
                      device: str | torch.device | None = None, flip: bool = False) -> NDArray[np.float32]:
     """Unit identity features of 8-bit RGB faces; the recognizer is fed by its own record (`eats`).
 
     Args:
         recognizer: carries `eats: RecognizerInput`; runs in eval mode and is left as it was.
         images: (N, H, W, 3) uint8 RGB, or anything that yields (H, W, 3) images of one size; read batch by batch.
-        batch_size: images at a time.
+        batch_size: images at a time; None: `ops.recognizer_input.feature_batch`.
         device: where to compute; the recognizer moves there. None: where it is.
         flip: append the feature of the mirrored face before scaling to unit length, as SphereFace's evaluation does.
 
@@ -34,6 +34,7 @@ def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *
     if not hasattr(recognizer, 'eats'):
         raise UserError(f'{type(recognizer).__name__} is no recognizer: it has no record `eats` of its input.')
     device = device or next((p.device for p in recognizer.parameters()), 'cpu')
+    batch_size = feature_batch(device) if batch_size is None else batch_size
     was_training = recognizer.training
     recognizer.to(device).eval()
     try:

@@ -10,15 +10,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cface_basicsr.benchmark.measuring import read_faces
 from cface_basicsr.benchmark.recipe import Recipe
 from cface_basicsr.benchmark.report import (
     Result,
     Row,
     _rows_after,
+    collapse_notes,
     compare_rows,
     paired_difference,
-    read_faces,
-    read_result,
     verdicts,
 )
 from cface_basicsr.errors import UserError
@@ -75,10 +75,18 @@ def test_the_report_is_written_in_three_forms_that_agree(tmp_path: Path) -> None
     result.write()
     text, table = (tmp_path / 'report.md').read_text(), (tmp_path / 'table.csv').read_text()
     assert [line.split(',')[0] for line in table.splitlines()[1:]] == ['HR', 'Bicubic', 'SRGAN']
-    assert read_result(tmp_path) == json.loads(result.as_json())
+    assert (tmp_path / 'report.json').read_text() == result.as_json()
+    assert json.loads(result.as_json())['rows'][2]['numbers'] == rows[2].numbers
     for part in ('5, 20 images; 40 pairs', 'SRGAN beats Bicubic', 'after stage 1', '0.250', 'A note.',
                  '`cface train r.yml`'):
         assert part in text
+
+
+def test_a_recognizer_that_gives_all_faces_one_feature_is_named() -> None:
+    near = {'sr_hr': 0.0, 'sr_compare': 0.0, 'hr_compare': 1e-6}
+    apart = {'sr_hr': 0.0, 'sr_compare': 0.4, 'hr_compare': 0.4}  # SR equal to HR is no collapse
+    notes = collapse_notes({'after stage 1': apart, 'after stage 3': near})
+    assert len(notes) == 1 and notes[0].startswith('**after stage 3: the recognizer has collapsed**')
 
 
 def test_a_report_after_a_step_has_only_the_rows_that_are_there(tmp_path: Path) -> None:

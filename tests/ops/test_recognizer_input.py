@@ -6,7 +6,6 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import (
     RecognizerInput,
     centre_crop_to_aspect,
-    frozen_features,
     recognizer_features,
     to_recognizer,
     unit,
@@ -49,12 +48,6 @@ def test_a_wrapped_recognizer_is_fed_by_the_record_of_the_bare_one():
     x = torch.rand(2, 3, 8, 8)
     features = recognizer_features(nn.Sequential(bare), x, bare)
     torch.testing.assert_close(features, to_recognizer(x, bare.eats).flatten(1))
-
-
-def test_frozen_features_carry_no_gradient():
-    bare = nn.Flatten()
-    bare.eats = RecognizerInput(4, 4)
-    assert not frozen_features(bare, torch.rand(1, 3, 4, 4, requires_grad=True)).requires_grad
 
 
 def test_unit_features_have_length_one():
