@@ -9,7 +9,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from cface_basicsr.models.recognition import recognition_step, refuse_other_length
+from cface_basicsr.models.recognition import recognition_step, refuse_collapse, refuse_other_length
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.options import CFaceTraining, open_section
@@ -179,7 +179,13 @@ class CFaceModel(StageModel, SRModel):
             del self.lq, self.output
 
     def save(self, epoch: int, current_iter: int) -> None:
-        """Save the networks that learn, and the training state."""
+        """Save the networks that learn, and the training state.
+
+        Raises:
+            UserError: the recognizer learns along and has collapsed.
+        """
+        if self.net_c:
+            refuse_collapse(self, current_iter)
         if self.ema_decay:
             self.save_network([self.net_g, self.net_g_ema], 'net_g', current_iter, param_key=['params', 'params_ema'])
         learning = [label for label, there in (('g', not self.ema_decay), ('d', self.net_d), ('r', self.net_c),

@@ -7,7 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.ops.recognizer_input import recognizer_features
+from cface_basicsr.ops.recognizer_input import recognizer_features, unit
+
+COLLAPSED = 0.01
+"""What must be left of the spread of unit features that a recognizer had at the first step."""
 
 
 def refuse_other_length(model: Any) -> None:
@@ -33,7 +36,7 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
         head_only: leave the recognizer as it is and train its classifier alone.
 
     Returns:
-        l_fr and the batch's accuracy, for the log.
+        l_fr, and for the log the batch's accuracy and the spread of its features.
     """
     head = model.get_bare_model(model.net_c)
     model.optimizer_r.zero_grad(set_to_none=True)
@@ -46,7 +49,32 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
     losses['l_fr'].backward()
     model.optimizer_r.step()
     losses['acc'] = _accuracy(features, weight, labels)
+    losses['spread'] = _spread(features)
+    if model.spread_at_start is None:
+        model.spread_at_start = losses['spread'].item()
     return losses
+
+
+@torch.no_grad()
+def _spread(features: Tensor) -> Tensor:
+    """Mean squared distance of a batch's unit features from their mean, in [0, 1]; 0: all faces have one feature."""
+    return unit(features).var(dim=0, unbiased=False).sum()
+
+
+def refuse_collapse(model: Any, current_iter: int) -> None:
+    """Before CNN_R is saved: does it still tell faces apart, as it did at the first step?
+
+    Raises:
+        UserError: the features of the last batch have lost nearly all their spread.
+    """
+    if model.spread_at_start is None:  # not a step was taken since the weights were read
+        return
+    spread = model.log_dict['spread']
+    if spread < COLLAPSED * model.spread_at_start:
+        raise UserError(f'the recognizer has collapsed at iteration {current_iter}, and is not saved: it gives all '
+                        f'faces one feature (spread {spread:.1e}, {model.spread_at_start:.1e} at the first step).\n'
+                        "Lower the rate of 'train.optim_r', or let a new head learn alone for longer "
+                        "('train.head_only_iter').")
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from typing import Any
 
 from basicsr.utils.registry import MODEL_REGISTRY
 
-from cface_basicsr.models.recognition import recognition_step, refuse_other_length
+from cface_basicsr.models.recognition import recognition_step, refuse_collapse, refuse_other_length
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.options import RecognitionTraining, open_section
 
@@ -41,6 +41,11 @@ class RecognitionModel(StageModel):
         self.log_losses(losses)
 
     def save(self, epoch: int, current_iter: int) -> None:
-        """Save net_r, net_c and the training state."""
+        """Save net_r, net_c and the training state.
+
+        Raises:
+            UserError: the recognizer has collapsed.
+        """
+        refuse_collapse(self, current_iter)
         self.save_networks('rc', current_iter)
         self.save_training_state(epoch, current_iter)

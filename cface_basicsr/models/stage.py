@@ -26,6 +26,7 @@ class StageModel(BaseModel):
     """Base of CFaceModel and RecognitionModel. `self.stage` is the checked view of the `train:` section."""
 
     stage: Any
+    spread_at_start: float | None = None  # of CNN_R's features at its first step; see models.recognition
 
     # ------------------------------------------------------------------------------------------------------ networks
 

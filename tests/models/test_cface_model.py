@@ -186,7 +186,7 @@ def test_the_log_has_every_loss_and_every_rate(make: Make) -> None:
     model = make(4)
     model.optimize_parameters(1)
     assert list(model.log_dict) == ['l_g_content', 'l_g_gan', 'l_cf_self', 'l_cf_compare', 'l_d_real', 'out_d_real',
-                                    'l_d_fake', 'out_d_fake', 'l_fr', 'acc', 'lr_g', 'lr_d', 'lr_r']
+                                    'l_d_fake', 'out_d_fake', 'l_fr', 'acc', 'spread', 'lr_g', 'lr_d', 'lr_r']
     assert all(isinstance(value, float) for value in model.log_dict.values())
 
 

@@ -64,6 +64,28 @@ def test_the_annealing_counts_from_1_and_travels_with_the_classifiers_file(make:
     assert after.net_c.step.item() == 3
 
 
+def test_the_spread_is_the_mean_squared_distance_from_the_mean_unit_feature(make: Make) -> None:
+    model = make(0)
+    with torch.no_grad():
+        features = torch.nn.functional.normalize(model.net_r((model.gt * 255 - 127.5) / 128))
+        literal = sum(((f - features.mean(0)) ** 2).sum() for f in features) / len(features)
+    model.optimize_parameters(1)
+    assert model.log_dict['spread'] == pytest.approx(literal.item(), rel=1e-3)
+    assert model.spread_at_start == pytest.approx(literal.item(), rel=1e-3)
+
+
+def test_a_collapsed_recognizer_is_refused_and_not_saved(make: Make, tmp_path: Path) -> None:
+    model = make(0)
+    model.optimize_parameters(1)
+    with torch.no_grad():
+        model.net_r.fc5.weight.zero_()  # every face gets the bias
+        model.net_r.fc5.bias.fill_(1.0)
+    model.optimize_parameters(2)
+    with pytest.raises(UserError, match=r'collapsed at iteration 2, and is not saved.*\n.*optim_r'):
+        model.save(0, 2)
+    assert not list(tmp_path.rglob('net_r_2.pth'))
+
+
 def test_a_new_classifier_learns_alone_first(make: Make) -> None:
     model = make(3, {'train': {'head_only_iter': 2}})
     recognizer, head = parameters(model, 'r'), parameters(model, 'c')
@@ -87,7 +109,7 @@ def test_stage_3_sees_both_domains_and_takes_over_recognizer_and_classifier(
 def test_the_log_has_loss_accuracy_and_rate(make: Make) -> None:
     model = make(0)
     model.optimize_parameters(1)
-    assert list(model.log_dict) == ['l_fr', 'acc', 'lr_r']
+    assert list(model.log_dict) == ['l_fr', 'acc', 'spread', 'lr_r']
 
 
 def test_the_recognizer_alone_gets_no_gradient_from_a_head_only_step(make: Make) -> None:
