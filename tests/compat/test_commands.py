@@ -92,7 +92,12 @@ def test_an_unrepaired_basicsr_trains_by_the_plugins_own_module(
     assert weights(tmp_path)
 
 
-def train_on_two_ranks(launcher: list[str], clone: Path, pictures: Path, workers: int) -> None:
+Weights = dict[str, torch.Tensor]
+
+
+def train_on_two_ranks(launcher: list[str], clone: Path, pictures: Path,
+                       workers: int) -> tuple[Weights, Weights, Weights, list]:
+    """The weights of rank 0, of rank 1 and of the file, and the random states that the last checkpoint holds."""
     (clone / 'rank_saving_model.py').write_text(RANK_SAVING_MODEL)
     changes: dict[str, Any] = {'datasets.train.num_worker_per_gpu': workers, 'model_type': 'RankSavingModel',
                                'datasets.train.persistent_workers': workers > 0,
@@ -104,14 +109,15 @@ def train_on_two_ranks(launcher: list[str], clone: Path, pictures: Path, workers
     assert done.returncode == 0, done.stderr
     folder = clone / 'experiments' / 'tiny'
     first, second = (torch.load(folder / f'rank{rank}.pth', weights_only=True) for rank in (0, 1))
-    assert_equal_weights(first, second)
-    assert_equal_weights(first, weights(clone))
-    assert len(torch.load(folder / 'training_states/3.state', weights_only=True)['random']) == 2  # of both ranks
+    return first, second, weights(clone), torch.load(folder / 'training_states/3.state', weights_only=True)['random']
 
 
 @pytest.mark.slow
 def test_two_ranks_with_spawned_workers_end_with_equal_weights(clone: Path, pictures: Path, tmp_path: Path) -> None:
-    train_on_two_ranks(TORCHRUN, own_clone(clone, tmp_path / 'BasicSR'), pictures, workers=2)
+    first, second, saved, random = train_on_two_ranks(TORCHRUN, own_clone(clone, tmp_path / 'BasicSR'), pictures, 2)
+    assert_equal_weights(first, second)
+    assert_equal_weights(first, saved)
+    assert len(random) == 2  # of both ranks
 
 
 @pytest.mark.slow
@@ -120,4 +126,7 @@ def test_the_older_launcher_works_behind_the_repair(clone: Path, pictures: Path,
     with_defects(here / 'basicsr')
     for repair in installed.REPAIRS:
         installed.mend(here / 'basicsr', repair)
-    train_on_two_ranks(LAUNCH, here, pictures, workers=0)
+    first, second, saved, random = train_on_two_ranks(LAUNCH, here, pictures, workers=0)
+    assert_equal_weights(first, second)
+    assert_equal_weights(first, saved)
+    assert len(random) == 2
