@@ -80,6 +80,8 @@ def build_network_from_file(path: str | Path) -> nn.Module:
 
 def file_hash(path: str | Path, digits: int = 12) -> str:
     """The first hexadecimal digits of a file's SHA-256."""
+    digest = hashlib.sha256()
     with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()[:digits] if hasattr(hashlib, 'file_digest') \
-            else hashlib.sha256(file.read()).hexdigest()[:digits]
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()[:digits]
