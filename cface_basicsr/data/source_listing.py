@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from cface_basicsr.data.generated_tree import SETTINGS
 from cface_basicsr.errors import UserError
 
 LONGEST_PART = 100
@@ -77,7 +78,7 @@ def list_sources(root: str | Path) -> Listing:
     for identity in _sorted_entries(root):
         if identity.is_dir():
             _list_identity(identity, listing, sizes)
-        else:
+        elif identity.name != SETTINGS:  # `cface synth`'s own note of what it drew
             listing.rejected.append((identity.name, 'lies outside of an identity folder'))
     if not listing.sources:
         raise UserError(f"source folder '{root}' has no <identity>/<image> files. Expected one folder a person, as "
