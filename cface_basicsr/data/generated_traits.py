@@ -234,7 +234,8 @@ def draw_identity(seed: int, identity: int) -> Identity:
     """The person number `identity` of a seed."""
     rng = generator(seed, identity, 0)
     return Identity(
-        number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR[:3], 0.2), iris=_between(rng, IRIS, 0.2),
+        number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR[:3], 0.2),
+        iris=_between(rng, IRIS, 0.2),
         head_width=rng.uniform(0.60, 0.67), chin=rng.uniform(0.72, 0.82), jaw_power=rng.uniform(1.7, 3.6),
         cheekbone=rng.uniform(-0.03, 0.05), ear=rng.uniform(0.5, 1.4),
         **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_glasses(rng))
