@@ -14,7 +14,7 @@ SHARED = {'ops', 'errors', 'checkpoints', '__version__'}
 """What every room may import."""
 
 MAY_IMPORT: dict[str, set[str]] = {
-    'ops': set(), 'archs': set(), 'losses': set(), 'metrics': set(),
+    'ops': set(), 'options': set(), 'archs': set(), 'losses': set(), 'metrics': set(),
     'data': {'options'}, 'models': {'options'}, 'evaluation': {'options'},
     'benchmark': ROOMS | {'options', 'register'}, 'cli': ROOMS | {'options', 'register'},
     'compat': {'options', 'data'},  # its sampler hands each index its epoch

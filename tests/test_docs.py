@@ -137,16 +137,16 @@ def first_cells(text: str) -> set[str]:
 def known_options() -> set[str]:
     """Every key that the code takes: option models, constructors of networks and losses, the frame of a file."""
     import cface_basicsr.register  # noqa: F401
-    from cface_basicsr import options
     from cface_basicsr.benchmark import recipe
     from cface_basicsr.data import dataset_options
-    models = [value for module in (options, dataset_options, recipe) for value in vars(module).values()
-              if inspect.isclass(value) and issubclass(value, options.Section)]
+    from cface_basicsr.options import checks, sections
+    models = [value for module in (sections, dataset_options, recipe) for value in vars(module).values()
+              if inspect.isclass(value) and issubclass(value, sections.Section)]
     from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
     ours = [kind for registry in (ARCH_REGISTRY, LOSS_REGISTRY) for _, kind in registry
             if kind.__module__.startswith('cface_basicsr')]
-    return {name for model in models for name in model.model_fields} | options._TOP | options._PATH | options._VAL | \
-        options._LOGGER | {name for kind in ours for name in inspect.signature(kind).parameters}
+    return {name for model in models for name in model.model_fields} | checks._TOP | checks._PATH | checks._VAL | \
+        checks._LOGGER | {name for kind in ours for name in inspect.signature(kind).parameters}
 
 
 @pytest.mark.parametrize('name', ['stages.md', 'losses.md'])

@@ -192,7 +192,7 @@ def test_iterations_an_epoch_are_those_of_a_literal_loop_over_a_loader(images: i
 @given(world=st.integers(1, 8), devices=st.integers(0, 4), batch=st.integers(1, 64))
 @settings(deadline=None, max_examples=40)
 def test_a_global_batch_is_shared_by_all_devices_or_refused(world: int, devices: int, batch: int) -> None:
-    from cface_basicsr.options import _fill_batch
+    from cface_basicsr.options.checks import _fill_batch
     opt = {'dist': world > 1, 'world_size': world, 'num_gpu': devices,
            'datasets': {'train': {'batch_size': batch, 'num_worker_per_gpu': 0}}}
     parts = world if world > 1 else max(devices, 1)

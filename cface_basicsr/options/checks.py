@@ -1,166 +1,20 @@
-"""Typed, strict views of option files: what may be set, checked before any work.
-
-BasicSR passes options on as nested dictionaries, and a misspelt key is silently ignored. Here each section of an
-option file is opened once by a model that knows its keys; an unknown key is refused with the nearest valid name. The
-sections of networks and losses need no model: their classes take keyword arguments only, so the signature is the
-schema.
+"""What is asked of a whole option file before any work, and what is filled in.
 
 `prepare_training_options` is called once, when BasicSR has parsed the file and before anything is built. It also turns
-epochs into iterations and a global batch into a batch a rank, from the true size of the data set.
+epochs into iterations and a global batch into a batch a rank, from the true size of the data set. The sections of
+networks and losses need no model: their classes take keyword arguments only, so the signature is the schema.
 """
 
-import csv
 import inspect
-import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from pathlib import Path
-from typing import Any, Literal
-
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.options.sections import CFaceTraining, RecognitionTraining, Section, open_section
+from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
 
-# ---------------------------------------------------------------------------------------------- reading option files
-
-
-class _OptionLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, and one tag more: `!!python/name:` is read as a string and imports nothing."""
-
-
-_OptionLoader.add_multi_constructor('tag:yaml.org,2002:python/name:', lambda loader, suffix, node: suffix)
-
-
-def read_option_file(path: str | Path) -> dict[str, Any]:
-    """An option file as a dictionary; runs no code, unlike BasicSR's own reader.
-
-    Raises:
-        UserError: missing file, broken YAML, or no mapping at the top.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"option file '{path}' is missing.")
-    try:
-        content = yaml.load(path.read_text(encoding='utf-8'), Loader=_OptionLoader)
-    except yaml.YAMLError as error:
-        where = getattr(error, 'problem_mark', None)
-        line = f', line {where.line + 1}' if where else ''
-        raise UserError(f"option file '{path}'{line} is no valid YAML: {getattr(error, 'problem', error)}.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"option file '{path}' holds no settings: expected 'key: value' lines.")
-    return content
-
-
-def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
-    """Write options so that BasicSR's own command reads them: the first line loads the plugin."""
-    body = {key: value for key, value in options.items() if key != 'plugin'}
-    text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
-    Path(path).write_text(f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}', encoding='utf-8')
-
-
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:
-    """`base` with `changes` laid over it, section by section.
-
-    A change to null removes the key (or stays as null, with `keep_null`). A section of another `type` replaces the
-    old one: its keys belong to that type.
-
-    >>> merge({'train': {'lr': 1, 'gan': {}}}, {'train': {'gan': None, 'lr': 2}})
-    {'train': {'lr': 2}}
-    """
-    merged = dict(base)
-    for key, value in changes.items():
-        if value is None and not keep_null:
-            merged.pop(key, None)
-        elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and _same_type(value, merged[key]):
-            merged[key] = merge(merged[key], value, keep_null)
-        else:
-            merged[key] = value
-    return merged
-
-
-def _same_type(changes: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
-    return changes.get('type', base.get('type')) == base.get('type')
-
-
-# ------------------------------------------------------------------------------------------------------- the sections
-
-
-class Section(BaseModel):
-    """A section of an option file: unknown keys are refused."""
-
-    model_config = ConfigDict(extra='forbid', arbitrary_types_allowed=True)
-
-
-class Schedule(Section):
-    """How a learning rate falls. `epoch`: times gamma each epoch; `steps`: times gamma at each milestone."""
-
-    type: Literal['epoch', 'steps', 'constant'] = 'constant'
-    gamma: float = 1.0
-    milestones: list[int] = Field(default_factory=list)
-
-    def factor(self, iteration: int, iterations_an_epoch: int) -> float:
-        """What the first learning rate is multiplied by at an iteration (counted from 0).
-
-        >>> Schedule(type='epoch', gamma=0.5).factor(iteration=20, iterations_an_epoch=10)
-        0.25
-        """
-        if self.type == 'epoch':
-            return self.gamma ** (iteration // iterations_an_epoch)
-        if self.type == 'steps':
-            return self.gamma ** sum(iteration >= milestone for milestone in self.milestones)
-        return 1.0
-
-
-class Optimizer(Section):
-    """An optimizer, with a schedule of its own."""
-
-    type: Literal['Adam', 'AdamW', 'SGD', 'RMSprop'] = 'Adam'
-    lr: float
-    betas: tuple[float, float] | None = None
-    momentum: float | None = None
-    weight_decay: float | None = None
-    eps: float | None = None
-    schedule: Schedule = Field(default_factory=Schedule)
-
-    def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for the torch class: what the file sets, without the schedule."""
-        return self.model_dump(exclude={'type', 'schedule', 'lr'}, exclude_none=True)
-
-
-class _Length(Section):
-    """What both kinds have. A training runs so many iterations, or epochs of the true data set; one of the two."""
-
-    total_iter: int | None = Field(default=None, ge=1)
-    total_epoch: int | None = Field(default=None, ge=1)
-    iterations_an_epoch: int | None = None  # filled in, never written in a file
-    warmup_iter: int = -1
-    channels_last: bool = False  # another memory layout: faster for narrow networks on a CPU, measure it on a GPU
-
-
-class CFaceTraining(_Length):
-    """The `train:` section of CFaceModel (stages 1 and 4)."""
-
-    optim_g: Optimizer
-    optim_d: Optimizer | None = None
-    optim_r: Optimizer | None = None
-    ema_decay: float = Field(default=0, ge=0, lt=1)
-    pixel_opt: dict[str, Any] | None = None
-    content_opt: dict[str, Any] | None = None
-    gan_opt: dict[str, Any] | None = None
-    cface_opt: dict[str, Any] | None = None
-    recognition_opt: dict[str, Any] | None = None
-
-
-class RecognitionTraining(_Length):
-    """The `train:` section of RecognitionModel (stages 0 and 3)."""
-
-    optim_r: Optimizer
-    recognition_opt: dict[str, Any]
-    head_only_iter: int = Field(default=0, ge=0)
-
-
-_TRAINING: dict[str, type[_Length]] = {'CFaceModel': CFaceTraining, 'RecognitionModel': RecognitionTraining}
+_TRAINING: dict[str, type[Section]] = {'CFaceModel': CFaceTraining, 'RecognitionModel': RecognitionTraining}
 
 _TOP = {'name', 'plugin', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'network_g', 'network_d',
         'network_r', 'network_c', 'path', 'train', 'val', 'logger', 'dist_params', 'find_unused_parameters',
@@ -173,7 +27,6 @@ _PATH = {f'{key}_{net}' for net in 'gdrc' for key in ('pretrain_network', 'param
 _VAL = {'val_freq', 'save_img', 'metrics', 'pbar', 'suffix', 'num_tb_images'}
 
 _LOGGER = {'print_freq', 'save_checkpoint_freq', 'use_tb_logger', 'wandb'}
-
 
 _NEEDED = ('name', 'model_type', 'num_gpu', 'datasets', 'path')
 """What BasicSR's own parser reads; a training needs `train` and `logger` besides."""
@@ -201,44 +54,6 @@ def refuse_broken_frame(opt: Mapping[str, Any]) -> None:
         if key not in opt:
             _refuse_unknown([name for name in get_close_matches(key, opt) if name not in _TOP], _TOP, '')
             raise UserError(f"option '{key}' is missing.")
-
-
-def open_section(model: type[Section], values: Any, section: str) -> Any:
-    """A section as its typed view.
-
-    Raises:
-        UserError: an unknown key (with the nearest valid one), a missing one, or a value of the wrong kind.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problems = error.errors()
-        misspelt = (problem for problem in problems if problem['type'] == 'extra_forbidden')
-        raise UserError(_explain(next(misspelt, problems[0]), model, section)) from error
-
-
-def _explain(problem: Mapping[str, Any], model: type[Section], section: str) -> str:
-    place = [str(part) for part in problem['loc']]
-    name = '.'.join([section, *place])
-    if problem['type'] == 'extra_forbidden':
-        return f"option '{name}' is unknown; {nearest(place[-1], _fields_at(model, place[:-1]))}"
-    if problem['type'] == 'missing':
-        return f"option '{name}' is missing."
-    return f"option '{name}': {problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}."
-
-
-def _fields_at(model: type[BaseModel], place: list[str]) -> Iterable[str]:
-    parts = iter(place)
-    for part in parts:
-        kind = model.model_fields[part].annotation
-        kinds = [kind, *getattr(kind, '__args__', ())]
-        model = next(k for k in kinds if inspect.isclass(k) and issubclass(k, BaseModel))
-        if getattr(kind, '__origin__', None) is dict:
-            next(parts)  # its key is a name of the user's
-    return model.model_fields
-
-
-# ------------------------------------------------------------------------------- sections that name a registered class
 
 
 def _check_by_signature(registry: Any, values: Mapping[str, Any], section: str) -> None:
@@ -305,46 +120,6 @@ def _check_datasets(opt: Mapping[str, Any]) -> None:
         valid = getattr(DATASET_REGISTRY.get(values['type']), 'OPTIONS', None)
         if valid:
             _refuse_unknown(values, set(valid), f'datasets.{phase}.')
-
-
-# ------------------------------------------------------------------------------------------------- sizes of a data set
-
-
-def roots(dataset: Mapping[str, Any]) -> list[str]:
-    """The ground-truth stores of a data set section: one path or several."""
-    root = dataset['dataroot_gt']
-    return [root] if isinstance(root, str) else list(root)
-
-
-def count_images(dataset: Mapping[str, Any]) -> int | None:
-    """How many images a data set over LMDB stores has, all its stores together; None for other kinds of data."""
-    paths = [Path(root) / 'meta_info.txt' for root in roots(dataset)] if dataset.get('dataroot_gt') else []
-    if not paths or not all(str(path.parent).endswith('.lmdb') for path in paths):
-        return None
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"data store '{path.parent}' is missing or unfinished (no meta_info.txt).\n"
-                            "Make it: cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center")
-    return sum(1 for path in paths for line in path.read_text(encoding='utf-8').splitlines() if line.strip())
-
-
-def count_identities(dataset: Mapping[str, Any]) -> int:
-    """How many identities the labels of a data set section name."""
-    path = Path(dataset.get('identities') or Path(roots(dataset)[0]).parent)
-    path = path / 'identities.csv' if path.is_dir() else path
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing: expected the labels that `cface prepare` writes beside the stores.")
-    with open(path, newline='', encoding='utf-8') as file:
-        return len({row['label'] for row in csv.DictReader(file)})
-
-
-def iterations_an_epoch(images: int, world: int, batch_a_rank: int) -> int:
-    """Full batches that a rank gets from one pass over the data; BasicSR's loader drops the rest.
-
-    >>> iterations_an_epoch(images=100, world=2, batch_a_rank=16)
-    3
-    """
-    return math.ceil(images / world) // batch_a_rank
 
 
 def _ranks(opt: Mapping[str, Any]) -> tuple[int, int]:

@@ -1,0 +1,21 @@
+"""Typed, strict views of option files: what may be set, checked before any work.
+
+BasicSR passes options on as nested dictionaries, and a misspelt key is silently ignored. Here each section of an
+option file is opened once by a model that knows its keys; an unknown key is refused with the nearest valid name.
+"""
+
+from cface_basicsr.options.checks import prepare_test_options, prepare_training_options, refuse_broken_frame
+from cface_basicsr.options.files import merge, read_option_file, write_option_file
+from cface_basicsr.options.sections import (
+    CFaceTraining,
+    Optimizer,
+    RecognitionTraining,
+    Schedule,
+    Section,
+    open_section,
+)
+from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
+
+__all__ = ['CFaceTraining', 'Optimizer', 'RecognitionTraining', 'Schedule', 'Section', 'count_identities',
+           'count_images', 'iterations_an_epoch', 'merge', 'open_section', 'prepare_test_options',
+           'prepare_training_options', 'read_option_file', 'refuse_broken_frame', 'write_option_file']

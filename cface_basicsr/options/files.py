@@ -1,0 +1,67 @@
+"""Option files: read without running code, written so that BasicSR's own command reads them, laid over one another."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cface_basicsr.errors import UserError
+
+
+class _OptionLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, and one tag more: `!!python/name:` is read as a string and imports nothing."""
+
+
+_OptionLoader.add_multi_constructor('tag:yaml.org,2002:python/name:', lambda loader, suffix, node: suffix)
+
+
+def read_option_file(path: str | Path) -> dict[str, Any]:
+    """An option file as a dictionary; runs no code, unlike BasicSR's own reader.
+
+    Raises:
+        UserError: missing file, broken YAML, or no mapping at the top.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"option file '{path}' is missing.")
+    try:
+        content = yaml.load(path.read_text(encoding='utf-8'), Loader=_OptionLoader)
+    except yaml.YAMLError as error:
+        where = getattr(error, 'problem_mark', None)
+        line = f', line {where.line + 1}' if where else ''
+        raise UserError(f"option file '{path}'{line} is no valid YAML: {getattr(error, 'problem', error)}.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"option file '{path}' holds no settings: expected 'key: value' lines.")
+    return content
+
+
+def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
+    """Write options so that BasicSR's own command reads them: the first line loads the plugin."""
+    body = {key: value for key, value in options.items() if key != 'plugin'}
+    text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
+    Path(path).write_text(f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}', encoding='utf-8')
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:
+    """`base` with `changes` laid over it, section by section.
+
+    A change to null removes the key (or stays as null, with `keep_null`). A section of another `type` replaces the
+    old one: its keys belong to that type.
+
+    >>> merge({'train': {'lr': 1, 'gan': {}}}, {'train': {'gan': None, 'lr': 2}})
+    {'train': {'lr': 2}}
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        if value is None and not keep_null:
+            merged.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and _same_type(value, merged[key]):
+            merged[key] = merge(merged[key], value, keep_null)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _same_type(changes: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    return changes.get('type', base.get('type')) == base.get('type')

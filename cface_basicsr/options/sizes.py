@@ -1,0 +1,46 @@
+"""Sizes of a data set, read from its stores before anything is built."""
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cface_basicsr.errors import UserError
+
+
+def roots(dataset: Mapping[str, Any]) -> list[str]:
+    """The ground-truth stores of a data set section: one path or several."""
+    root = dataset['dataroot_gt']
+    return [root] if isinstance(root, str) else list(root)
+
+
+def count_images(dataset: Mapping[str, Any]) -> int | None:
+    """How many images a data set over LMDB stores has, all its stores together; None for other kinds of data."""
+    paths = [Path(root) / 'meta_info.txt' for root in roots(dataset)] if dataset.get('dataroot_gt') else []
+    if not paths or not all(str(path.parent).endswith('.lmdb') for path in paths):
+        return None
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"data store '{path.parent}' is missing or unfinished (no meta_info.txt).\n"
+                            "Make it: cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center")
+    return sum(1 for path in paths for line in path.read_text(encoding='utf-8').splitlines() if line.strip())
+
+
+def count_identities(dataset: Mapping[str, Any]) -> int:
+    """How many identities the labels of a data set section name."""
+    path = Path(dataset.get('identities') or Path(roots(dataset)[0]).parent)
+    path = path / 'identities.csv' if path.is_dir() else path
+    if not path.is_file():
+        raise UserError(f"'{path}' is missing: expected the labels that `cface prepare` writes beside the stores.")
+    with open(path, newline='', encoding='utf-8') as file:
+        return len({row['label'] for row in csv.DictReader(file)})
+
+
+def iterations_an_epoch(images: int, world: int, batch_a_rank: int) -> int:
+    """Full batches that a rank gets from one pass over the data; BasicSR's loader drops the rest.
+
+    >>> iterations_an_epoch(images=100, world=2, batch_a_rank=16)
+    3
+    """
+    return math.ceil(images / world) // batch_a_rank
