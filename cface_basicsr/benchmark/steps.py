@@ -17,7 +17,7 @@ from cface_basicsr.benchmark.recognizer_file import load_recognizer
 from cface_basicsr.benchmark.training import run_training
 from cface_basicsr.checkpoints import build_network_from_file, file_hash
 from cface_basicsr.errors import UserError
-from cface_basicsr.options import read_option_file, write_option_file
+from cface_basicsr.options import count_images, read_option_file, write_option_file
 
 
 class Show(Protocol):
@@ -150,6 +150,10 @@ def device() -> torch.device:
     return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
 
 
+def _count_faces(recipe: Recipe) -> int:
+    return count_images({'dataroot_gt': str(recipe.train_folder / 'hr.lmdb')}) or 0
+
+
 def _index_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
     from cface_basicsr.data.compare_index import build_index
     step = recipe.file.steps[name]
@@ -157,7 +161,7 @@ def _index_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
     folder = recipe.index_folder(step.index)
     if (folder / f'compare_k{step.k}.npy').is_file():
         return show.end(name, 'already finished')
-    show.start(name, 0)
+    show.start(name, _count_faces(recipe))
     build_index(recipe.train_folder, load_recognizer(path).to(device()), file_hash(path), k=step.k, device=device(),
                 progress=lambda done, total: show.advance(done))
     return show.end(name, str(folder))
@@ -169,7 +173,7 @@ def _generate_step(recipe: Recipe, name: str, show: Show, processes: int) -> Non
     weights, store = recipe.weights_of(generator, 'g'), recipe.generated_store(generator)
     if (store / 'meta_info.txt').is_file():
         return show.end(name, 'already finished')
-    show.start(name, 0)
+    show.start(name, _count_faces(recipe))
     network = build_network_from_file(weights).to(device())
     manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}
     write_super_resolved_store(network, recipe.train_folder / f'lr_x{recipe.file.scale}.lmdb', store, batch_size=32,

@@ -61,7 +61,7 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
         def after(name: str) -> None:
             if report and name in report.also_after:
                 early = write_report(measuring(), show, after=name)
-                show.console.print(early.as_markdown(), highlight=False, markup=False)
+                show.console.print(early.as_markdown(), highlight=False, markup=False, soft_wrap=True)
         run_steps(recipe, show, processes, after)
         result = write_report(measuring(), show) if report else None
     if result:
