@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cface_basicsr.data.generated_tree import TreeSettings, write_generated_faces
 from cface_basicsr.data.source_listing import LONGEST_PART, escape, list_sources
 from cface_basicsr.errors import UserError
 
@@ -89,3 +90,11 @@ def test_a_source_without_photographs_is_refused(tmp_path: Path) -> None:
         list_sources(tmp_path / 'no')
     with pytest.raises(UserError, match='<identity>/<image>'):
         list_sources(tree(tmp_path, '1.jpg', '2.jpg'))
+
+
+def test_the_note_that_cface_synth_leaves_is_no_rejected_photograph(tmp_path):
+    write_generated_faces(tmp_path / 'faces', TreeSettings(identities=2, images=1, size=64))
+    (tmp_path / 'faces/notes.txt').write_text('mine')
+    listing = list_sources(tmp_path / 'faces')
+    assert len(listing.sources) == 2
+    assert [path for path, _ in listing.rejected] == ['notes.txt']
