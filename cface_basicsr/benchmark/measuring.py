@@ -4,6 +4,7 @@ Both sides of each pair are super-resolved; HR and Bicubic are always there. A r
 stage 1, at its end, and for the domain distances); images and features are made once each.
 """
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +73,24 @@ def _refuse_shared_identities(recipe: Recipe) -> None:
 def _all_images(path: Path, keys: list[str]) -> Images:
     store = FaceStore(path)
     return np.stack([store.image(key) for key in keys])
+
+
+def equal_pictures_note(folder: Path, keys: list[str]) -> str | None:
+    """One line when held-out pictures also stand under another identity, in training or among the held-out ones.
+
+    Args:
+        folder: the held-out part; its manifest lists groups of equal faces, those of the other part too.
+        keys: of the held-out faces.
+    """
+    manifest = folder / 'manifest.json'
+    groups = json.loads(manifest.read_text(encoding='utf-8')).get('duplicates', []) if manifest.is_file() else []
+    held_out = set(keys)
+    mixed = [group for group in groups if len({key.split('/')[0] for key in group}) > 1 and held_out & set(group)]
+    trained = sum(len(held_out & set(group)) for group in mixed if not held_out.issuperset(group))
+    if not mixed:
+        return None
+    return (f'The data names equal pictures as different people: {sum(len(held_out & set(g)) for g in mixed)} held-out '
+            f'pictures, {trained} of them also in the training set. They are counted as they are named.')
 
 
 @dataclass
@@ -153,9 +172,9 @@ class Measuring:
         return dict(identity_distances(self.features(recognizer, generator), self.features(recognizer, 'HR'), compare))
 
     def notes(self, recognizers: dict[str, str]) -> list[str]:
-        """What a reader must know of the recognizers: a crop they were not made for."""
-        notes = (crop_note(self.recipe.test_folder, name, self.recognizer(who)) for name, who in recognizers.items())
-        return [note for note in notes if note]
+        """What a reader must know: a crop the recognizers were not made for, equal pictures of different people."""
+        notes = [crop_note(self.recipe.test_folder, name, self.recognizer(who)) for name, who in recognizers.items()]
+        return [note for note in (*notes, equal_pictures_note(self.recipe.test_folder, self.faces.keys)) if note]
 
     def picture(self, options: ReportOptions, path: Path) -> None:
         """Rows of faces of different people, columns of systems."""

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cface_basicsr.benchmark.measuring import read_faces
+from cface_basicsr.benchmark.measuring import equal_pictures_note, read_faces
 from cface_basicsr.benchmark.recipe import Recipe
 from cface_basicsr.benchmark.report import (
     Result,
@@ -87,6 +87,16 @@ def test_a_recognizer_that_gives_all_faces_one_feature_is_named() -> None:
     apart = {'sr_hr': 0.0, 'sr_compare': 0.4, 'hr_compare': 0.4}  # SR equal to HR is no collapse
     notes = collapse_notes({'after stage 1': apart, 'after stage 3': near})
     assert len(notes) == 1 and notes[0].startswith('**after stage 3: the recognizer has collapsed**')
+
+
+def test_equal_pictures_under_two_names_are_counted(tmp_path: Path) -> None:
+    keys = ['7/1', '7/2', '8/1', '8/2', '9/1']
+    assert equal_pictures_note(tmp_path, keys) is None  # no manifest
+    write = (tmp_path / 'manifest.json').write_text
+    write(json.dumps({'duplicates': [['7/1', '7/2'], ['1/5', '2/5']]}))  # one person twice; two of the training set
+    assert equal_pictures_note(tmp_path, keys) is None
+    write(json.dumps({'duplicates': [['7/1', '8/1', '8/2'], ['1/5', '9/1']]}))
+    assert '4 held-out pictures, 1 of them also in the training set' in equal_pictures_note(tmp_path, keys)
 
 
 def test_a_report_after_a_step_has_only_the_rows_that_are_there(tmp_path: Path) -> None:
