@@ -29,3 +29,17 @@ def height_and_width(input_size: Sequence[int], who: str) -> tuple[int, int]:
     if len(pair) != 2 or not all(type(side) is int and side >= 16 for side in pair):
         raise UserError(f'{who}: input_size: expected [height, width], both from 16 up, got {input_size!r}.')
     return pair
+
+
+def doublings(scale: int, who: str) -> int:
+    """How many times a network of this scale doubles its images: 1, 2 or 3.
+
+    >>> doublings(8, 'VDSR')
+    3
+
+    Raises:
+        UserError: the scale is not 2, 4 or 8.
+    """
+    if type(scale) is not int or scale not in (2, 4, 8):
+        raise UserError(f'{who}: scale: expected 2, 4 or 8, got {scale!r}.')
+    return scale.bit_length() - 1

@@ -9,9 +9,7 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from cface_basicsr.errors import UserError
-
-_STAGES = {2: 1, 4: 2, 8: 3}
+from cface_basicsr.archs.input_size import doublings
 
 
 class ResidualBlock(nn.Module):
@@ -46,12 +44,11 @@ class SRResNet(nn.Module):
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
                  num_block: int = 16) -> None:
         super().__init__()
-        if scale not in (2, 4, 8):
-            raise UserError(f'SRResNet: scale: expected 2, 4 or 8, got {scale!r}.')
+        stages = doublings(scale, 'SRResNet')
         self.head = nn.Sequential(nn.Conv2d(num_in_ch, num_feat, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(*(ResidualBlock(num_feat) for _ in range(num_block)),
                                   nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat))
-        self.upsample = nn.Sequential(*(self._double(num_feat) for _ in range(_STAGES[scale])))
+        self.upsample = nn.Sequential(*(self._double(num_feat) for _ in range(stages)))
         self.tail = nn.Conv2d(num_feat, num_out_ch, 9, padding=4)
         self.apply(_initialize)
         with torch.no_grad():
