@@ -21,11 +21,15 @@ from cface_basicsr.options import Section, count_images, merge, open_section, re
 
 
 class Step(Section):
-    """One step of a recipe; exactly one of `options`, `index`, `generate` is given."""
+    """One step of a recipe; exactly one of `options`, `index`, `generate` is given.
+
+    `d_sr` names the `generate` step whose D_SR a training reads, where there are several; without it the first.
+    """
 
     options: str | None = None
     index: str | None = None
     generate: str | None = None
+    d_sr: str | None = None
     k: int = 5
     set: dict[str, Any] = Field(default_factory=dict)
     weights: dict[str, str] = Field(default_factory=dict)
@@ -74,12 +78,12 @@ class RecipeFile(Section):
     report: Report | None = None
 
 
-def _fill(value: Any, variables: Mapping[str, str]) -> Any:
+def fill_variables(value: Any, variables: Mapping[str, str]) -> Any:
     """Replace strings `$name` by the value of a variable, at any depth."""
     if isinstance(value, Mapping):
-        return {key: _fill(item, variables) for key, item in value.items()}
+        return {key: fill_variables(item, variables) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fill(item, variables) for item in value]
+        return [fill_variables(item, variables) for item in value]
     if isinstance(value, str) and value.startswith('$'):
         if value[1:] not in variables:
             raise UserError(f"the recipe needs a value for '{value}'; {nearest(value[1:], variables)}")
@@ -125,7 +129,7 @@ class Recipe:
         Raises:
             UserError: unknown keys, steps that do not exist, a variable without a value.
         """
-        content = _fill(_with_base(Path(path)), variables or {})
+        content = fill_variables(_with_base(Path(path)), variables or {})
         return cls(open_section(RecipeFile, content, 'recipe'), data, out)
 
     # ----------------------------------------------------------------------------------------------------- references
@@ -137,7 +141,7 @@ class Recipe:
             if len(given) != 1:
                 raise UserError(f"recipe step '{name}': expected one of options, index, generate; "
                                 f"got {', '.join(given) or 'none'}.")
-            for who in [*step.weights.values(), *filter(None, (step.index, step.generate))]:
+            for who in [*step.weights.values(), *filter(None, (step.index, step.generate, step.d_sr))]:
                 self._check_reference(who, seen, f"step '{name}'")
             seen.add(name)
         report = self.file.report or Report()
@@ -179,7 +183,8 @@ class Recipe:
             f'pretrain_{network}': str(self.weights_of(who, network[-1]).absolute())
             for network, who in step.weights.items()}
         self._set_scale(opt)
-        opt['datasets'] = {phase: self._place(values) for phase, values in opt['datasets'].items()}
+        generator = self.file.steps[step.d_sr].generate if step.d_sr else None
+        opt['datasets'] = {phase: self._place(values, generator) for phase, values in opt['datasets'].items()}
         return opt
 
     def _set_scale(self, opt: dict[str, Any]) -> None:
@@ -187,20 +192,20 @@ class Recipe:
             opt['scale'] = self.file.scale
             opt['network_g'] = opt['network_g'] | {'scale': self.file.scale}
 
-    def _place(self, dataset: Mapping[str, Any]) -> dict[str, Any]:
-        """A data set section with its stores in this recipe's data folder."""
+    def _place(self, dataset: Mapping[str, Any], generator: str | None) -> dict[str, Any]:
+        """A data set section with its stores in this recipe's data folder, D_SR that of `generator`."""
         keys = {key for key in ('dataroot_gt', 'dataroot_lq', 'compare_index') if dataset.get(key)}
-        return dict(dataset) | {key: self._place_path(dataset[key]) for key in keys}
+        return dict(dataset) | {key: self._place_path(dataset[key], generator) for key in keys}
 
-    def _place_path(self, path: str | list[str]) -> Any:
+    def _place_path(self, path: str | list[str], generator: str | None) -> Any:
         if isinstance(path, list):
-            return [self._place_path(item) for item in path]
+            return [self._place_path(item, generator) for item in path]
         folder = self.test_folder if Path(path).parent.name == 'test' else self.train_folder
         name = Path(path).name
         if name.startswith('lr_x'):
             return str((folder / f'lr_x{self.file.scale}.lmdb').absolute())
         if name.startswith('sr_x'):
-            return str(self.generated_store().absolute())
+            return str(self.generated_store(generator).absolute())
         if name == 'index':
             return str(self.index_folder().absolute())
         return str((folder / name).absolute())
