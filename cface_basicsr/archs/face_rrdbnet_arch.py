@@ -1,0 +1,53 @@
+"""ESRGAN's generator (Wang et al., ECCVW 2018) at every scale of the comparison.
+
+Residual-in-residual dense blocks at low resolution, then for each factor of two nearest-neighbour enlargement and a
+convolution. BasicSR's own RRDBNet is this network at x4 alone: at x2 it folds pixels into channels first, which is
+another network with other costs, and it accepts x8 but still gives x4. The blocks are BasicSR's, with its
+initialization (He, times 0.1), and so are the parameters' names: released x4 weights load as they are.
+"""
+
+from basicsr.archs.rrdbnet_arch import RRDB
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cface_basicsr.archs.input_size import doublings
+
+
+@ARCH_REGISTRY.register()
+class FaceRRDBNet(nn.Module):
+    """Low-resolution images to images `scale` times as large.
+
+    Args:
+        scale: 2, 4 or 8.
+        num_in_ch, num_out_ch: channels in and out.
+        num_feat: width of the trunk.
+        num_block: residual-in-residual dense blocks, each of three dense blocks of five convolutions.
+        num_grow_ch: channels that each convolution of a dense block adds.
+
+    Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
+
+    Raises:
+        UserError: another scale.
+    """
+
+    def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
+                 num_block: int = 23, num_grow_ch: int = 32) -> None:
+        super().__init__()
+        self.stages = [f'conv_up{number + 1}' for number in range(doublings(scale, 'FaceRRDBNet'))]
+        self.conv_first = nn.Conv2d(num_in_ch, num_feat, 3, padding=1)
+        self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
+        self.conv_body = nn.Conv2d(num_feat, num_feat, 3, padding=1)
+        for name in self.stages:
+            self.add_module(name, nn.Conv2d(num_feat, num_feat, 3, padding=1))
+        self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, padding=1)
+        self.conv_last = nn.Conv2d(num_feat, num_out_ch, 3, padding=1)
+        self.lrelu = nn.LeakyReLU(0.2, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.conv_first(x)
+        features = features + self.conv_body(self.body(features))  # the long skip
+        for name in self.stages:
+            enlarged = functional.interpolate(features, scale_factor=2, mode='nearest')
+            features = self.lrelu(self.get_submodule(name)(enlarged))
+        return self.conv_last(self.lrelu(self.conv_hr(features)))
