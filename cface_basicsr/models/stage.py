@@ -22,6 +22,19 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.options import Optimizer
 
 
+def clip_before_each_step(optimizer: torch.optim.Optimizer, clip_norm: float | None = None,
+                          clip_step: float | None = None) -> None:
+    """Let an optimizer clip the gradients of its parameters itself; see `options.Optimizer` for the two kinds."""
+    def clip(stepped: torch.optim.Optimizer, *_: Any) -> None:
+        for group in stepped.param_groups if clip_step else ():
+            nn.utils.clip_grad_value_(group['params'], clip_step / group['lr'])  # VDSR, section 3.2: +-theta / gamma
+        if clip_norm:
+            nn.utils.clip_grad_norm_([p for group in stepped.param_groups for p in group['params']], clip_norm)
+
+    if clip_norm or clip_step:
+        optimizer.register_step_pre_hook(clip)
+
+
 class StageModel(BaseModel):
     """Base of CFaceModel and RecognitionModel. `self.stage` is the checked view of the `train:` section."""
 
@@ -77,6 +90,7 @@ class StageModel(BaseModel):
         parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
         optimizer = getattr(torch.optim, section.type)(parameters, lr=section.lr, **section.arguments())
         factor = partial(section.schedule.factor, iterations_an_epoch=self.stage.iterations_an_epoch or 1)
+        clip_before_each_step(optimizer, section.clip_norm, section.clip_step)
         self.optimizers.append(optimizer)
         self.schedulers.append(LambdaLR(optimizer, factor))
         return optimizer

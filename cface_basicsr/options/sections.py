@@ -36,7 +36,11 @@ class Schedule(Section):
 
 
 class Optimizer(Section):
-    """An optimizer, with a schedule of its own."""
+    """An optimizer, with a schedule of its own, and gradients clipped before each of its steps where that is asked for.
+
+    `clip_norm`: all gradients together are scaled down to this Euclidean norm. `clip_step`: each gradient is kept
+    within +-clip_step / lr, so that no weight moves by more than clip_step (momentum aside), whatever lr is (VDSR).
+    """
 
     type: Literal['Adam', 'AdamW', 'SGD', 'RMSprop'] = 'Adam'
     lr: float
@@ -44,11 +48,13 @@ class Optimizer(Section):
     momentum: float | None = None
     weight_decay: float | None = None
     eps: float | None = None
+    clip_norm: float | None = Field(default=None, gt=0)
+    clip_step: float | None = Field(default=None, gt=0)
     schedule: Schedule = Field(default_factory=Schedule)
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for the torch class: what the file sets, without the schedule."""
-        return self.model_dump(exclude={'type', 'schedule', 'lr'}, exclude_none=True)
+        """Keyword arguments for the torch class: what the file sets, without schedule and clipping."""
+        return self.model_dump(exclude={'type', 'schedule', 'lr', 'clip_norm', 'clip_step'}, exclude_none=True)
 
 
 class _Length(Section):
@@ -73,6 +79,17 @@ class CFaceTraining(_Length):
     gan_opt: dict[str, Any] | None = None
     cface_opt: dict[str, Any] | None = None
     recognition_opt: dict[str, Any] | None = None
+
+
+class SICNNTraining(_Length):
+    """The `train:` section of SICNNModel."""
+
+    optim_g: Optimizer
+    optim_r: Optimizer
+    ema_decay: float = Field(default=0, ge=0, lt=1)
+    pixel_opt: dict[str, Any]
+    identity_opt: dict[str, Any]
+    recognition_opt: dict[str, Any]
 
 
 class RecognitionTraining(_Length):
