@@ -9,7 +9,7 @@ from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from cface_basicsr.models.recognition import recognition_step, refuse_collapse, refuse_other_length
+from cface_basicsr.models.recognition import held_still, recognition_step, refuse_collapse, refuse_other_length
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.options import CFaceTraining, open_section
@@ -108,22 +108,15 @@ class CFaceModel(StageModel, SRModel):
         return losses
 
     def _generator_gan_loss(self, sr: Tensor) -> Tensor:
-        discriminator = self.get_bare_model(self.net_d).requires_grad_(False)
-        loss = self.cri_gan(discriminator(sr), True, is_disc=False)
-        discriminator.requires_grad_(True)
-        return loss
+        with held_still(self.get_bare_model(self.net_d)) as discriminator:
+            return self.cri_gan(discriminator(sr), True, is_disc=False)
 
     def _cface_terms(self, sr: Tensor) -> tuple[Tensor, Tensor]:
         """The two terms of L_CF. The bare CNN_R is frozen here, also in stage 4: the gradient reaches SR alone."""
-        recognizer = self.get_bare_model(self.net_r)
-        learns = self.net_c is not None
-        if learns:
-            recognizer.requires_grad_(False)
-        hr, compare = self._reference_features(recognizer)
-        terms = self.cri_cface.terms(recognizer_features(recognizer, sr), hr, compare, has_compare=self.has_compare)
-        if learns:
-            recognizer.requires_grad_(True)
-        return terms
+        with held_still(self.get_bare_model(self.net_r)) as recognizer:
+            hr, compare = self._reference_features(recognizer)
+            return self.cri_cface.terms(recognizer_features(recognizer, sr), hr, compare,
+                                        has_compare=self.has_compare)
 
     @torch.no_grad()
     def _reference_features(self, recognizer: torch.nn.Module) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,11 @@
 """One update of CNN_R by L_FR, equation (3): the same in stages 0, 3 and 4."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from cface_basicsr.errors import UserError
@@ -23,6 +25,19 @@ def refuse_other_length(model: Any) -> None:
     wants = len(model.get_bare_model(model.net_c).weight)
     if gives != wants:
         raise UserError(f"option 'network_c.feature_length' is {wants}, but network_r gives features of {gives}.")
+
+
+@contextmanager
+def held_still(network: nn.Module) -> Iterator[nn.Module]:
+    """A network whose parameters get no gradient inside the block; afterwards those learn that did before."""
+    learning = [p for p in network.parameters() if p.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield network
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: int, *,
