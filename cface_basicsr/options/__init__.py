@@ -12,10 +12,11 @@ from cface_basicsr.options.sections import (
     RecognitionTraining,
     Schedule,
     Section,
+    SICNNTraining,
     open_section,
 )
 from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
 
-__all__ = ['CFaceTraining', 'Optimizer', 'RecognitionTraining', 'Schedule', 'Section', 'count_identities',
-           'count_images', 'iterations_an_epoch', 'merge', 'open_section', 'prepare_test_options',
+__all__ = ['CFaceTraining', 'Optimizer', 'RecognitionTraining', 'SICNNTraining', 'Schedule', 'Section',
+           'count_identities', 'count_images', 'iterations_an_epoch', 'merge', 'open_section', 'prepare_test_options',
            'prepare_training_options', 'read_option_file', 'refuse_broken_frame', 'write_option_file']

@@ -11,10 +11,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from cface_basicsr.errors import UserError, nearest
-from cface_basicsr.options.sections import CFaceTraining, RecognitionTraining, Section, open_section
+from cface_basicsr.options.sections import CFaceTraining, RecognitionTraining, Section, SICNNTraining, open_section
 from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
 
-_TRAINING: dict[str, type[Section]] = {'CFaceModel': CFaceTraining, 'RecognitionModel': RecognitionTraining}
+_TRAINING: dict[str, type[Section]] = {'CFaceModel': CFaceTraining, 'RecognitionModel': RecognitionTraining,
+                                       'SICNNModel': SICNNTraining}
 
 _TOP = {'name', 'plugin', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'network_g', 'network_d',
         'network_r', 'network_c', 'path', 'train', 'val', 'logger', 'dist_params', 'find_unused_parameters',
@@ -183,15 +184,16 @@ def _fill_identities(opt: dict[str, Any]) -> None:
 def _check_parts(opt: Mapping[str, Any]) -> None:
     """Losses that need a network, and the other way round."""
     train = opt['train']
-    needs = {'gan_opt': ('network_d', 'optim_d'), 'cface_opt': ('network_r',),
+    needs = {'gan_opt': ('network_d', 'optim_d'), 'cface_opt': ('network_r',), 'identity_opt': ('network_r',),
              'recognition_opt': ('network_r', 'network_c', 'optim_r')}
     for loss, parts in needs.items():
         for part in parts if train.get(loss) else ():
             if not (opt.get(part) or train.get(part)):
                 raise UserError(f"option 'train.{loss}' needs '{part}', which is missing.")
-    if train.get('cface_opt') and not (opt['path'].get('pretrain_network_r') or 'file' in opt['network_r']):
-        raise UserError("option 'path.pretrain_network_r' is missing: L_CF needs a trained recognizer (stage 0), "
-                        'a random one knows no faces.')
+    for loss, name in (('cface_opt', 'L_CF'), ('identity_opt', 'L_SI')):
+        if train.get(loss) and not (opt['path'].get('pretrain_network_r') or 'file' in opt['network_r']):
+            raise UserError(f"option 'path.pretrain_network_r' is missing: {name} needs a trained recognizer "
+                            '(stage 0), a random one knows no faces.')
     if opt['model_type'] == 'RecognitionModel' and opt.get('val'):
         raise UserError("option 'val': RecognitionModel has no validation of its own; measure with "
                         '`cface evaluate pairs` on identities that it was not trained on.')

@@ -1,0 +1,48 @@
+"""SICNN (Zhang et al., ECCV 2018): CNN_R and CNN_H learn in turns, so that both domains share one identity space."""
+
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor
+
+from cface_basicsr.models.cface_model import CFaceModel
+from cface_basicsr.models.recognition import held_still, refuse_other_length
+from cface_basicsr.ops.recognizer_input import recognizer_features
+from cface_basicsr.options import SICNNTraining, open_section
+
+
+@MODEL_REGISTRY.register()
+class SICNNModel(CFaceModel):
+    """Domain-integrated training: each batch gives one update of CNN_R and then one of CNN_H.
+
+    CNN_R (`network_r` with its classifier `network_c`) descends `recognition_opt` on the batch's SR and HR images
+    together; CNN_H (`network_g`) descends `pixel_opt`, L_SR, and `identity_opt`, L_SI, by the CNN_R of that moment.
+    The authors' solver counts each of the two turns as an iteration, here both are one.
+    """
+
+    def init_training_settings(self) -> None:
+        """Build what the two turns need; called by SRModel when net_g stands."""
+        self.stage = open_section(SICNNTraining, self.opt['train'], 'train')
+        self.net_g.train()
+        self.net_d, self.net_r, self.net_c = None, self.make_network('r'), self.make_network('c')
+        refuse_other_length(self)
+        self._init_average()
+        self.cri_pixel = self.make_loss(self.stage.pixel_opt)
+        self.cri_identity = self.make_loss(self.stage.identity_opt)
+        self.cri_fr = self.make_loss(self.stage.recognition_opt)
+        self.set_layout(self.net_g, self.net_r)
+        self._init_optimizers()
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """Both turns on one batch: CNN_R, then CNN_H."""
+        sr = self.output = self.net_g(self.lq)
+        losses = self.update_recognizer(sr.detach(), current_iter)
+        losses |= self.update_generator(sr, current_iter)
+        if self.ema_decay:
+            self.model_ema(decay=self.ema_decay)
+        self.log_losses(losses)
+
+    def generator_losses(self, sr: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of CNN_H's turn: L_SR and L_SI. CNN_R holds still, and HR's features get no gradient."""
+        with held_still(self.get_bare_model(self.net_r)) as recognizer:
+            hr = recognizer_features(recognizer, self.gt)
+            identity = self.cri_identity(recognizer_features(recognizer, sr), hr)
+        return {'l_g_pix': self.cri_pixel(sr, self.gt), 'l_g_identity': identity}
