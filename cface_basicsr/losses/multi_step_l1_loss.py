@@ -1,0 +1,44 @@
+"""The L1 loss of a feedback network that gives an image at each of its steps: SRFBN (Li et al., CVPR 2019)."""
+
+from collections.abc import Sequence
+
+from basicsr.utils.registry import LOSS_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cface_basicsr.errors import UserError
+
+
+def multi_step_l1(outputs: Sequence[Tensor], target: Tensor) -> Tensor:
+    """Mean over the T images of their mean absolute error: SRFBN's loss, every W_t being 1. A scalar.
+
+    >>> import torch
+    >>> multi_step_l1([torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.5)], torch.ones(1, 3, 2, 2))
+    tensor(0.7500)
+    """
+    target = target.detach()
+    return sum(functional.l1_loss(output, target) for output in outputs) / len(outputs)
+
+
+@LOSS_REGISTRY.register()
+class MultiStepL1Loss(nn.Module):
+    """`multi_step_l1` times a weight.
+
+    Args:
+        loss_weight: factor.
+
+    Shape: a tuple of T (N, C, H, W) images, as SRFBN gives in training, and the original to a scalar.
+
+    Raises:
+        UserError: one image came instead of those of all steps.
+    """
+
+    def __init__(self, *, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, outputs: Sequence[Tensor], target: Tensor) -> Tensor:
+        if isinstance(outputs, Tensor):
+            raise UserError('MultiStepL1Loss: expected the images of all steps (a tuple, as SRFBN gives in training), '
+                            'got one image.\nFor other networks take L1Loss.')
+        return self.loss_weight * multi_step_l1(outputs, target)
