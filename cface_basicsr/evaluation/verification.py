@@ -102,18 +102,28 @@ def verification_rate_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> 
     >>> verification_rate_at_far([.9, .5, .2, .7, .1, .1], [1, 1, 1, 0, 0, 0], far=1 / 3)
     0.3333333333333333
     """
-    scores, same = _checked(scores, same)
     if not 0 <= far <= 1:
         raise UserError(f'far: expected a share from 0 to 1 (0.01 is 1 %), got {far}.')
-    genuine, impostor = scores[same], scores[~same]
-    if not len(genuine) or not len(impostor):
-        raise UserError(f'a verification rate needs pairs of both kinds, got {len(genuine)} of the same person and '
-                        f'{len(impostor)} of different ones.')
+    genuine, impostor = genuine_and_impostor(scores, same)
     allowed = int(np.floor(far * len(impostor) + 0.5))
     if allowed == 0:
         return float(np.mean(genuine > impostor.max()))
     place = len(impostor) - allowed
     return float(np.mean(genuine >= np.partition(impostor, place)[place]))
+
+
+def genuine_and_impostor(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Floats]:
+    """The scores of same-person pairs and those of different-person pairs.
+
+    Raises:
+        UserError: a score is NaN or infinite, or one of the two kinds of pairs is absent.
+    """
+    scores, same = _checked(scores, same)
+    genuine, impostor = scores[same], scores[~same]
+    if not len(genuine) or not len(impostor):
+        raise UserError(f'a verification rate needs pairs of both kinds, got {len(genuine)} of the same person and '
+                        f'{len(impostor)} of different ones.')
+    return genuine, impostor
 
 
 def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed: int = 0) -> FoldedPairs:

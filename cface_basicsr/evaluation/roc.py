@@ -1,0 +1,63 @@
+"""How often true pairs are accepted against how often false ones are, over all thresholds: ROC, DET, equal error."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cface_basicsr.evaluation.verification import Floats, genuine_and_impostor
+
+
+class RocCurve(NamedTuple):
+    """The result of `roc_curve`: shares in [0, 1], both ascending, and the threshold of each point, descending.
+
+    The false reject rate of the DET curve is 1 - tar.
+    """
+
+    far: Floats
+    tar: Floats
+    thresholds: Floats
+
+
+def roc_curve(scores: ArrayLike, same: ArrayLike) -> RocCurve:
+    """False and true accept rate at every threshold that makes a difference; a pair is accepted at score >= threshold.
+
+    Args:
+        scores: (P,) similarities, larger = more alike.
+        same: (P,) true where both images show one person.
+
+    Returns:
+        (T + 1,) each, T distinct scores; the first point accepts nothing (threshold inf), the last one everything.
+
+    Raises:
+        UserError: a score is NaN or infinite, or one of the two kinds of pairs is absent.
+
+    >>> roc_curve([.9, .4, .6, .1], [1, 1, 0, 0])[:2]
+    (array([0. , 0. , 0.5, 0.5, 1. ]), array([0. , 0.5, 0.5, 1. , 1. ]))
+    """
+    genuine, impostor = genuine_and_impostor(scores, same)
+    thresholds = np.unique(np.concatenate((genuine, impostor)))[::-1]
+    far, tar = (_accepted(part, thresholds) for part in (impostor, genuine))
+    return RocCurve(np.append(0.0, far), np.append(0.0, tar), np.append(np.inf, thresholds))
+
+
+def _accepted(scores: Floats, thresholds: Floats) -> Floats:
+    return (len(scores) - np.searchsorted(np.sort(scores), thresholds)) / len(scores)
+
+
+def area_under_roc(curve: RocCurve) -> float:
+    """The chance that a true pair scores higher than a false one, ties counted half; 0.5 is guessing."""
+    return float(np.trapezoid(curve.tar, curve.far))
+
+
+def equal_error_rate(curve: RocCurve) -> float:
+    """Where the false accept and the false reject rate are equal, on the straight line between the two nearest points.
+
+    >>> equal_error_rate(roc_curve([.9, .4, .6, .1], [1, 1, 0, 0]))
+    0.5
+    """
+    gap = curve.far - (1 - curve.tar)  # ascends from -1 to 1
+    after = int(np.argmax(gap >= 0))
+    before = after - 1
+    share = gap[before] / (gap[before] - gap[after])
+    return float(curve.far[before] + share * (curve.far[after] - curve.far[before]))
