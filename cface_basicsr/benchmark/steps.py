@@ -20,6 +20,10 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.options import count_images, read_option_file, write_option_file
 
 
+class OtherOptions(UserError):
+    """A run folder was begun with other options."""
+
+
 class Show(Protocol):
     """What the steps tell the person who waits."""
 
@@ -33,21 +37,55 @@ class Show(Protocol):
         """A step is done, or was already."""
 
 
-def run_steps(recipe: Recipe, show: Show, processes: int = 1, after: Callable[[str], None] | None = None) -> None:
+def run_steps(recipe: Recipe, show: Show, processes: int = 1, after: Callable[[str], None] | None = None,
+              failed: dict[str, str] | None = None) -> None:
     """Run all steps of a recipe into its run folder; `after` is called with the name of each one done.
 
+    Args:
+        failed: where it is given, a step that fails is written down here with its reason, and only the steps that
+            need it are left out.
+
     Raises:
-        UserError: data missing, a step that failed, or a run folder made by other options.
+        UserError: data missing, a step that failed, or a run folder made by other options (`OtherOptions`).
     """
     _need_data(recipe)
     recipe.out.mkdir(parents=True, exist_ok=True)
-    run: dict[str, Callable[[Recipe, str, Show, int], None]] = {
-        'options': _train_step, 'index': _index_step, 'generate': _generate_step}
-    with _only_one(recipe.out):
-        for name, step in recipe.file.steps.items():
-            run[step.kind](recipe, name, show, processes)
+    with only_one(recipe.out):
+        for name in recipe.file.steps:
+            try:
+                _run_step(recipe, name, show, processes, failed or {})
+            except OtherOptions:
+                raise
+            except UserError as error:
+                if failed is None:
+                    raise
+                failed[name] = str(error)
+                show.end(name, f'failed: {error}')
+                continue
             if after:
                 after(name)
+
+
+def _run_step(recipe: Recipe, name: str, show: Show, processes: int, failed: Mapping[str, str]) -> None:
+    step = recipe.file.steps[name]
+    for source in (*step.weights.values(), step.index, step.generate, step.d_sr):
+        if source in failed:
+            raise UserError(f"it starts from '{source}', which failed: {failed[source]}")
+    run: dict[str, Callable[[Recipe, str, Show, int], None]] = {
+        'options': _train_step, 'index': _index_step, 'generate': _generate_step}
+    run[step.kind](recipe, name, show, processes)
+
+
+def refuse_other_runs(recipe: Recipe) -> None:
+    """Look at all trainings of a run folder before any work is done in it.
+
+    Raises:
+        OtherOptions: one was begun with other options; both are shown.
+    """
+    for name, step in recipe.file.steps.items():
+        path = recipe.out / 'options' / f'{name}.yml'
+        if step.kind == 'options' and path.is_file():
+            _keep_options(path, recipe.compose(name))
 
 
 def _need_data(recipe: Recipe) -> None:
@@ -58,7 +96,7 @@ def _need_data(recipe: Recipe) -> None:
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
+def only_one(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; a second run in the same folder is refused."""
     with open(folder / '.lock', 'w') as file:
         try:
@@ -110,8 +148,8 @@ def _refuse_other(before: Mapping[str, Any], now: Mapping[str, Any], path: Path)
     old, new = _flat({k: v for k, v in before.items() if k != 'plugin'}), _flat(now)
     for key in {**old, **new}:
         if old.get(key) != new.get(key):
-            raise UserError(f"'{path}' was begun with other options: {key} was {old.get(key)!r}, now "
-                            f'{new.get(key)!r}.\nChoose another --out, or remove that folder.')
+            raise OtherOptions(f"'{path}' was begun with other options: {key} was {old.get(key)!r}, now "
+                               f'{new.get(key)!r}.\nChoose another --out, or remove that folder.')
 
 
 def _flat(section: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_missing_data_is_named_with_the_command_that_makes_it(
 
 def test_two_runs_in_one_folder_are_refused(content: dict[str, Any], trainings: Trainings, tmp_path: Path) -> None:
     (tmp_path / 'run').mkdir()
-    with steps._only_one(tmp_path / 'run'), pytest.raises(UserError, match='another run is at work'):
+    with steps.only_one(tmp_path / 'run'), pytest.raises(UserError, match='another run is at work'):
         run(content, tmp_path)
     run(content, tmp_path)
 
@@ -161,3 +161,26 @@ def test_what_is_to_be_done_after_a_step_is_done_in_its_place(
     seen: list[tuple[str, list[str]]] = []
     run_steps(Recipe.read(tmp_path / 'r.yml'), Told(), after=lambda name: seen.append((name, trainings.names())))
     assert seen == [('first', ['first']), ('second', ['first', 'second'])]
+
+
+def test_where_failures_are_collected_only_what_needs_the_failed_step_is_left_out(
+        content: dict[str, Any], trainings: Trainings, tmp_path: Path) -> None:
+    content['steps']['third'] = content['steps']['first']
+    trainings.fails = 'first'
+    (tmp_path / 'r.yml').write_text(yaml.safe_dump(content, sort_keys=False))
+    failed: dict[str, str] = {}
+    run_steps(Recipe.read(tmp_path / 'r.yml'), Told(), failed=failed)
+    assert trainings.names() == ['third']
+    assert failed == {'first': 'it failed', 'second': "it starts from 'first', which failed: it failed"}
+
+
+def test_other_options_are_refused_also_where_failures_are_collected(
+        content: dict[str, Any], trainings: Trainings, tmp_path: Path) -> None:
+    run(content, tmp_path)
+    content['steps']['second']['set']['train']['total_iter'] = 8
+    (tmp_path / 'r.yml').write_text(yaml.safe_dump(content, sort_keys=False))
+    recipe = Recipe.read(tmp_path / 'r.yml')
+    with pytest.raises(steps.OtherOptions, match='total_iter was 7, now 8'):
+        steps.refuse_other_runs(recipe)
+    with pytest.raises(steps.OtherOptions, match='total_iter was 7, now 8'):
+        run_steps(recipe, Told(), failed={})
