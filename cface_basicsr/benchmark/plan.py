@@ -1,0 +1,278 @@
+"""A benchmark file as recipes: one for the recognizers, one for each scale and seed.
+
+The recipes run by `benchmark.steps` as any other. Here it is decided how long each phase is (its share of the one
+budget), what it starts from, and which step gives which row. Published milestones become fractions: a phase that is cut
+to a tenth of its published length has its milestones at a tenth, too.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cface_basicsr.benchmark.benchmark_file import BenchmarkFile, chosen_systems, loss_recognizer
+from cface_basicsr.benchmark.recipe import Recipe, RecipeFile, only_existing
+from cface_basicsr.benchmark.recipes import find_recipe
+from cface_basicsr.benchmark.schedule import cut_to
+from cface_basicsr.benchmark.systems import HEAD, LOSS, Phase, System
+from cface_basicsr.errors import UserError
+from cface_basicsr.options import merge, read_option_file
+
+RECOGNIZERS = 'recognizers'
+"""Folder of the run in which the recognizers are trained, once for all scales and seeds."""
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A row of the tables.
+
+    Attributes:
+        title: its name there.
+        step: whose generator it is.
+        steps: all steps that must be done for it, in order.
+        pixel: it learns pixels alone.
+    """
+
+    title: str
+    system: str
+    step: str
+    steps: tuple[str, ...]
+    pixel: bool
+
+
+@dataclass
+class PlannedRun:
+    """One scale and seed: a recipe, and the rows that it gives."""
+
+    scale: int
+    seed: int
+    recipe: Recipe
+    rows: list[PlannedRow] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """All runs of a benchmark.
+
+    Attributes:
+        images: through the generator of each row.
+        recognizers: the recipe of the recognizers; None where all come from files.
+    """
+
+    file: BenchmarkFile
+    out: Path
+    images: int
+    recognizers: Recipe | None
+    runs: list[PlannedRun]
+
+    def recognizer_file(self, who: str) -> str:
+        """A step of the recognizers, or a file, as a path."""
+        return str(_recognizer_path(self.out, self.file, who, 'r'))
+
+
+def out_folder(file: BenchmarkFile, out: Path | None = None) -> Path:
+    """Where a benchmark's runs and report lie."""
+    return Path(out or file.out or Path('experiments') / file.name)
+
+
+def make_plan(file: BenchmarkFile, out: Path | None, images: int) -> Plan:
+    """The recipes of a benchmark.
+
+    Args:
+        file: as read.
+        out: the run folder, instead of the file's.
+        images: the budget of every row.
+
+    Raises:
+        UserError: an option file is missing, or the budget gives a phase no iteration.
+    """
+    out = out_folder(file, out)
+    runs = [_plan_run(file, out, images, scale, seed) for scale in file.scales for seed in file.seeds]
+    return Plan(file, out, images, _recognizer_recipe(file, out), runs)
+
+
+def _recognizer_recipe(file: BenchmarkFile, out: Path) -> Recipe | None:
+    if not file.steps:
+        return None
+    steps = {name: step.model_dump(exclude_defaults=True) for name, step in file.steps.items()}
+    return _recipe(file, {'name': RECOGNIZERS, 'scale': file.scales[0], 'steps': steps}, out / RECOGNIZERS)
+
+
+def _recipe(file: BenchmarkFile, content: Mapping[str, Any], out: Path) -> Recipe:
+    content = {'data': file.data, 'common': file.common, **content}
+    return Recipe(RecipeFile.model_validate(content), Path(file.data), out)
+
+
+def _recognizer_path(out: Path, file: BenchmarkFile, who: str, label: str) -> Path:
+    if who not in file.steps:
+        return Path(who)
+    return out.absolute() / RECOGNIZERS / who / 'models' / f'net_{label}_latest.pth'
+
+
+# ------------------------------------------------------------------------------------------------- one scale, one seed
+
+def _plan_run(file: BenchmarkFile, out: Path, images: int, scale: int, seed: int) -> PlannedRun:
+    composer = _Composer(file, out, images, scale, seed)
+    rows = [row for system in chosen_systems(file) for row in composer.add(system)]
+    content = {'name': f'x{scale}_seed{seed}', 'scale': scale, 'steps': composer.steps}
+    return PlannedRun(scale, seed, _recipe(file, content, out / f'x{scale}' / f'seed{seed}'), rows)
+
+
+class _Composer:
+    """Collects the steps of one recipe, system by system."""
+
+    def __init__(self, file: BenchmarkFile, out: Path, images: int, scale: int, seed: int) -> None:
+        self.file, self.out, self.images, self.scale, self.seed = file, out, images, scale, seed
+        self.steps: dict[str, dict[str, Any]] = {}
+        self._equal: dict[str, str] = {}
+
+    def add(self, system: System) -> Iterator[PlannedRow]:
+        """Add a system's steps; yields its rows."""
+        if system.compares and 'index' not in self.steps:
+            self.steps['index'] = {'index': str(_recognizer_path(self.out, self.file, self._loss(), 'r'))}
+        active = active_phases(self.file, system)
+        lengths = phase_iterations(active, self.images, self.file.batch, system.name)
+        named: dict[str, str] = {}  # phase -> step
+        for phase, _ in active:
+            named[phase.name] = self._add_step(system, phase, lengths.get(phase.name, 0), named)
+        for title, name in system.rows.items():
+            if name not in named:
+                raise UserError(f"benchmark: row '{title}' needs the phase '{name}', whose share is 0.")
+            yield PlannedRow(title, system.name, named[name], self._chain(named[name]), title in system.pixel)
+
+    def _loss(self) -> str:
+        return loss_recognizer(self.file)
+
+    def _add_step(self, system: System, phase: Phase, iterations: int, named: Mapping[str, str]) -> str:
+        step = {'generate': named[phase.generate]} if phase.generate else \
+            self._training(system, phase, iterations, named)
+        key = json.dumps(step, sort_keys=True)
+        if self.file.share_equal_phases and key in self._equal:
+            return self._equal[key]
+        name = '_'.join([step_name(system.name), *([phase.name] if len(system.phases) > 1 else [])])
+        if name in self.steps:
+            raise UserError(f"benchmark: two systems would be trained in a folder '{name}'; rename '{system.name}'.")
+        self.steps[name] = step
+        self._equal[key] = name
+        return name
+
+    def _training(self, system: System, phase: Phase, iterations: int, named: Mapping[str, str]) -> dict[str, Any]:
+        options = find_recipe(phase.options.format(scale=self.scale))
+        base = read_option_file(options)
+        changes = self._changes(system, phase)
+        changed = merge(merge(base, only_existing(self.file.common, base)), changes)
+        fixed = {'manual_seed': self.seed, 'train': cut_to(changed['train'], iterations),
+                 'datasets': {'train': {'batch_size': self.file.batch}, 'val': None}, 'val': None}
+        checkpoints = self._checkpoints(iterations) if phase.learner == 'g' else {}
+        step = {'options': str(options), 'weights': self._weights(system, phase, named, changed),
+                'set': _over(_over(changes, checkpoints), fixed)}
+        return step | ({'d_sr': named[phase.d_sr]} if named.get(phase.d_sr) else {})
+
+    def _checkpoints(self, iterations: int) -> dict[str, Any]:
+        """Networks along the way, which the accuracy curves are measured from."""
+        points = self.file.curve_points
+        return {'logger': {'save_checkpoint_freq': max(1, iterations // points)}} if points else {}
+
+    def _changes(self, system: System, phase: Phase) -> dict[str, Any]:
+        """What differs from the option file: the phase's own, the width, the file's and the variant's changes."""
+        changes: dict[str, Any] = dict(phase.set)
+        for name in lineage(self.file, system.name):
+            width = self.file.widths.get(name)
+            if width and phase.learner == 'g':
+                changes = _over(changes, {'network_g': width})
+            changes = _over(changes, self.file.set.get(name, {}).get(phase.name, {}))
+        variant = self.file.variants.get(system.name)
+        return _over(changes, variant.set.get(phase.name, {})) if variant else changes
+
+    def _weights(self, system: System, phase: Phase, named: Mapping[str, str],
+                 opt: Mapping[str, Any]) -> dict[str, str]:
+        variant = self.file.variants.get(system.name)
+        wanted = dict(phase.weights) | (variant.weights.get(phase.name, {}) if variant else {})
+        found = {network: self._source(network, who, named) for network, who in wanted.items() if who}
+        return {network: who for network, who in found.items() if who and network in opt}
+
+    def _source(self, network: str, who: str, named: Mapping[str, str]) -> str | None:
+        if who in named:
+            return named[who]
+        if who in (LOSS, HEAD) or network in ('network_r', 'network_c'):  # a phase left out hands on what it got
+            trained = self._loss() in self.file.steps
+            label = network[-1]
+            if not trained and (label == 'c' or Path(self._loss()).suffix == '.onnx'):
+                return None  # an ONNX recognizer reads its own file, and has no classifier
+            return str(_recognizer_path(self.out, self.file, self._loss(), label))
+        return None
+
+    def _chain(self, step: str) -> tuple[str, ...]:
+        """A step with all that it needs, in the order of the recipe."""
+        needed, todo = set(), [step]
+        while todo:
+            name = todo.pop()
+            if name in needed or name not in self.steps:
+                continue
+            needed.add(name)
+            content = self.steps[name]
+            todo += [*content.get('weights', {}).values(), content.get('generate', ''), content.get('d_sr', '')]
+        return tuple(name for name in self.steps if name in needed)
+
+
+def _over(changes: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes laid over changes: a null stays, since it takes something away from the option file."""
+    return merge(changes, more, keep_null=True)
+
+
+def lineage(file: BenchmarkFile, name: str) -> tuple[str, ...]:
+    """The names whose settings apply to a system: the one that a variant is of, then its own."""
+    variant = file.variants.get(name)
+    return (variant.of, name) if variant else (name,)
+
+
+def step_name(system: str) -> str:
+    """A system's name as a folder's.
+
+    >>> step_name('C-Face-v2')
+    'c_face_v2'
+    """
+    return re.sub(r'[^a-z0-9]+', '_', system.lower()).strip('_')
+
+
+# --------------------------------------------------------------------------------------------------------- the budget
+
+def active_phases(file: BenchmarkFile, system: System) -> list[tuple[Phase, float]]:
+    """The phases of a system that have a share, with it, in order; stage 2 is there where somebody reads its D_SR."""
+    shares = {phase.name: phase.share for phase in system.phases}
+    for name in lineage(file, system.name):
+        shares |= file.shares.get(name, {})
+    if system.name in file.variants:
+        shares |= file.variants[system.name].shares
+    read = {phase.d_sr for phase in system.phases if shares[phase.name] > 0 and phase.d_sr}
+    return [(phase, shares[phase.name]) for phase in system.phases
+            if shares[phase.name] > 0 and (not phase.generate or phase.name in read)]
+
+
+def phase_iterations(phases: list[tuple[Phase, float]], images: int, batch: int, system: str) -> dict[str, int]:
+    """How many iterations each phase gets; those of the generator add up to floor(images / batch).
+
+    Args:
+        phases: with their shares; the shares of the generator's phases are taken in proportion to one another.
+
+    Raises:
+        UserError: a phase would have none.
+    """
+    total = images // batch
+    whole = sum(share for phase, share in phases if phase.learner == 'g' and phase.options)
+    lengths, seen, given = {}, 0.0, 0
+    for phase, share in phases:
+        if not phase.options:
+            continue
+        if phase.learner == 'r':
+            lengths[phase.name] = round(total * share)
+        else:
+            seen += share
+            lengths[phase.name] = round(total * seen / whole) - given
+            given += lengths[phase.name]
+        if lengths[phase.name] < 1:
+            raise UserError(f"benchmark: {images} images in batches of {batch} leave no step for phase '{phase.name}' "
+                            f'of {system}. Raise the budget.')
+    return lengths
