@@ -1,15 +1,19 @@
 """Packages and the recipes that go with them; everything else stands in pyproject.toml.
 
 `options/` lies at the top of the repository, where users of BasicSR look for it, and is installed as
-`cface_basicsr/recipes`, so that `cface demo` finds its recipe without a clone.
+`cface_basicsr/recipes`, so that `cface demo` finds its recipe without a clone. Each folder in it goes along.
 """
+
+from pathlib import Path
 
 from setuptools import find_packages, setup
 
-RECIPES = 'cface_basicsr.recipes'
+OPTIONS, RECIPES = 'options', 'cface_basicsr.recipes'
+FOLDERS = sorted(path.name for path in (Path(__file__).parent / OPTIONS).iterdir() if path.is_dir())
+WITH_FILES = [RECIPES, *(f'{RECIPES}.{name}' for name in FOLDERS)]
 
 setup(
-    packages=[*find_packages(include=['cface_basicsr*']), RECIPES, f'{RECIPES}.demo'],
-    package_dir={RECIPES: 'options'},
-    package_data={RECIPES: ['*.yml'], f'{RECIPES}.demo': ['*.yml']},
+    packages=[*find_packages(include=['cface_basicsr*']), *WITH_FILES],
+    package_dir={RECIPES: OPTIONS},
+    package_data={package: ['*.yml'] for package in WITH_FILES},
 )
