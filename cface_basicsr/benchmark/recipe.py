@@ -9,6 +9,7 @@ A recipe names stage option files and what differs from them; nothing of a stage
 and refers to earlier steps by name, or to a weights file by its path.
 """
 
+import inspect
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -190,7 +191,10 @@ class Recipe:
     def _set_scale(self, opt: dict[str, Any]) -> None:
         if 'network_g' in opt:
             opt['scale'] = self.file.scale
-            opt['network_g'] = opt['network_g'] | {'scale': self.file.scale}
+            opt['network_g'] = opt['network_g'] | {scale_argument(opt['network_g']['type']): self.file.scale}
+            opt['train'] = {key: values | {'scale': self.file.scale}  # the depth of WaveletLoss follows it
+                            if isinstance(values, Mapping) and 'scale' in values else values
+                            for key, values in opt['train'].items()}
 
     def _place(self, dataset: Mapping[str, Any], generator: str | None) -> dict[str, Any]:
         """A data set section with its stores in this recipe's data folder, D_SR that of `generator`."""
@@ -250,6 +254,25 @@ class Recipe:
         batch = opt['datasets']['train']['batch_size'] * (2 if 'network_g' in opt else 1)  # stage 4 sees SR and HR
         own = iterations(opt) * batch if opt['train'].get('recognition_opt') else 0  # a frozen one is not trained
         return own + (self.recognizer_images(before) if before else 0)
+
+
+def scale_argument(network: str) -> str:
+    """What a registered network calls its scale: BasicSR's EDSR says `upscale`.
+
+    Raises:
+        UserError: no network is registered by that name, or it knows no scale.
+    """
+    from basicsr.utils.registry import ARCH_REGISTRY
+
+    import cface_basicsr.register  # noqa: F401
+    known = {name for name, _ in ARCH_REGISTRY}
+    if network not in known:
+        raise UserError(f"option 'network_g.type': {network!r} is not registered; {nearest(network, known)}")
+    parameters = inspect.signature(ARCH_REGISTRY.get(network)).parameters
+    for name in ('scale', 'upscale'):
+        if name in parameters:
+            return name
+    raise UserError(f"option 'network_g.type': {network} takes neither 'scale' nor 'upscale', so no recipe can use it.")
 
 
 def only_existing(changes: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

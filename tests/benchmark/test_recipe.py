@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cface_basicsr.benchmark.recipe import Recipe, iterations, only_existing
+from cface_basicsr.benchmark.recipe import Recipe, iterations, only_existing, scale_argument
 from cface_basicsr.errors import UserError
 from tests.tiny_stages import REPOSITORY
 
@@ -67,6 +67,24 @@ def test_a_variable_needs_a_value(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- composition
+
+def test_the_scale_goes_where_the_network_wants_it(tmp_path: Path) -> None:
+    """BasicSR's EDSR says `upscale`; its files were written for x4, the recipe is for x8."""
+    steps = {name: {'options': str(OPTIONS / f'baselines/{name}_x4.yml')} for name in ('edsr', 'rdn', 'wavelet_srnet')}
+    all_three = recipe(tmp_path, plain(scale=8, steps=steps))
+    edsr, rdn, wavelet = (all_three.compose(name) for name in steps)
+    assert edsr['network_g']['upscale'] == 8 and 'scale' not in edsr['network_g']
+    assert rdn['network_g']['scale'] == 8 and 'upscale' not in rdn['network_g']
+    assert wavelet['train']['pixel_opt']['scale'] == 8  # the depth of its packet
+
+
+@pytest.mark.parametrize(('network', 'message'), [
+    ('SRResNt', r"'network_g\.type': 'SRResNt' is not registered; did you mean 'SRResNet'\?"),
+    ('SphereFace20', "SphereFace20 takes neither 'scale' nor 'upscale'")])
+def test_a_generator_that_takes_no_scale_is_refused(network: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        scale_argument(network)
+
 
 def test_a_step_is_its_stage_file_with_common_and_own_settings_laid_over(tmp_path: Path) -> None:
     small = recipe(tmp_path, SMALL, data=tmp_path / 'data', out=tmp_path / 'run')
