@@ -5,7 +5,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +29,8 @@ class Column:
         best: which end wins and is set in bold; None: no winner.
         factor: 100 shows a share as per cent (Markdown and console only; CSV and JSON keep the number as it is).
         spread: key of a second number that is shown behind this one as ± (the standard deviation over folds).
+        group: what stands above this and its neighbours where the layout has two lines of headings (LaTeX, HTML), and
+            before the title where it has one.
     """
 
     key: str
@@ -37,6 +39,12 @@ class Column:
     best: Literal['max', 'min'] | None = 'max'
     factor: float = 1.0
     spread: str | None = None
+    group: str = ''
+
+    @property
+    def heading(self) -> str:
+        """Group and title in one line."""
+        return f'{self.group} {self.title}'.strip()
 
     def text(self, numbers: dict[str, Number]) -> str:
         """What stands in the cell: '–' where there is no number, '∞' for infinity."""
@@ -62,12 +70,18 @@ class Row:
         numbers: key -> value; None or absent where it was not measured.
         reference: not in the contest for the best value (HR).
         mark: a sign behind the name that a note explains, such as '†'.
+        instead: key -> a word for the cell where there is no number ('failed').
     """
 
     name: str
     numbers: dict[str, Number]
     reference: bool = False
     mark: str = ''
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, column: Column) -> str:
+        """What stands in a column."""
+        return self.instead.get(column.key, '–') if self.numbers.get(column.key) is None else column.text(self.numbers)
 
 
 @dataclass
@@ -87,7 +101,7 @@ class Table:
 
     def markdown(self) -> str:
         """A GitHub table with aligned columns, the best of each column in bold, and the notes below."""
-        lines = [['system', *(column.title for column in self.columns)], *self._cells('**{}**')]
+        lines = [['system', *(column.heading for column in self.columns)], *self.cells('**{}**')]
         lines = [[cell.replace('|', '\\|') for cell in line] for line in lines]
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
@@ -122,8 +136,8 @@ class Table:
                           caption_justify='left')
         table.add_column('system')
         for column in self.columns:
-            table.add_column(escape(column.title), justify='right')
-        for cells in self._cells('[bold green]{}[/]', escape):
+            table.add_column(escape(column.heading), justify='right')
+        for cells in self.cells('[bold green]{}[/]', escape):
             table.add_row(*cells)
         return table
 
@@ -139,11 +153,17 @@ class Table:
         shown = [key for column in self.columns for key in (column.key, column.spread) if key]
         return list(dict.fromkeys([*shown, *(key for row in self.rows for key in row.numbers)]))
 
-    def _cells(self, bold: str, escape: Any = str) -> list[list[str]]:
+    def cells(self, bold: str, escape: Callable[[str], str] = str) -> list[list[str]]:
+        """For each row its name and its texts.
+
+        Args:
+            bold: how the best of a column is set, with {} for the text.
+            escape: makes a text safe for the medium.
+        """
         winners = [self._winners(column) for column in self.columns]
         lines = []
         for place, row in enumerate(self.rows):
-            cells = [escape(column.text(row.numbers)) for column in self.columns]
+            cells = [escape(row.text(column)) for column in self.columns]
             cells = [bold.format(cell) if place in won else cell for cell, won in zip(cells, winners, strict=True)]
             lines.append([escape(row.name + (f' {row.mark}' if row.mark else '')), *cells])
         return lines

@@ -75,3 +75,16 @@ def test_columns_fit_the_numbers_of_an_evaluation():
                                                   'ssim']
     assert columns[1].title == 'VR % at FAR 0.1 % (seen)'
     assert columns[0].text({'seen/accuracy': .8765, 'seen/accuracy_std': .0123}) == '87.65 ± 1.23'
+
+
+def test_a_group_stands_before_its_title_where_there_is_one_line_of_headings() -> None:
+    columns = [Column('a', 'PSNR (dB)', group='Scale=8'), Column('b', 'SSIM')]
+    table = Table('', columns, [Row('X', {'a': 1.0, 'b': 2.0})])
+    assert table.markdown().splitlines()[0].split(' | ')[1:] == ['Scale=8 PSNR (dB)', 'SSIM |']
+
+
+def test_a_cell_without_a_number_says_what_stands_there_instead() -> None:
+    row = Row('X', {'b': 2.0}, instead={'a': 'failed', 'b': 'failed'})
+    table = Table('', [Column('a', 'A'), Column('b', 'B')], [row])
+    assert table.cells('{}') == [['X', 'failed', '2.00']]
+    assert table.csv().splitlines()[1] == 'X,,2.0'
