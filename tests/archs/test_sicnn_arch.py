@@ -77,7 +77,7 @@ def test_the_first_stage_enlarges_by_kernels_of_3_and_the_others_of_5():
 
 
 def test_the_smaller_scales_are_the_first_stages_of_the_published_network():
-    shapes = {scale: [p.shape for p in SICNN(scale=scale).stages.parameters()] for scale in (2, 4, 8)}
+    shapes = {scale: [p.shape for p in small(scale).stages.parameters()] for scale in (2, 4, 8)}
     assert shapes[8][:len(shapes[4])] == shapes[4] and shapes[4][:len(shapes[2])] == shapes[2]
 
 

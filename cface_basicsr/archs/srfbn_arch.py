@@ -1,0 +1,121 @@
+"""SRFBN, the super-resolution feedback network (Li et al., CVPR 2019), one of the compared systems.
+
+One block works num_step times with the same weights; each time it sees the shallow features and what it gave the last
+time, and each time an image comes out. As in the authors' code: DIV2K's mean is subtracted and pixels are in 0..255
+inside, PReLUs share one slope that starts at 0.2, weights start by He, biases at zero. All three scales are theirs.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cface_basicsr.archs.input_size import doublings
+from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, refuse_other_channels
+from cface_basicsr.errors import UserError
+
+
+class FeedbackBlock(nn.Module):
+    """Groups of an up- and a down-projection, densely connected; (B, num_feat, h, w) twice to the same once.
+
+    Every group from the second on first reduces, by 1x1, what all groups before it gave at its resolution.
+    """
+
+    def __init__(self, num_feat: int, num_group: int, scale: int) -> None:
+        super().__init__()
+        self.compress_in = _conv(2 * num_feat, num_feat, 1)
+        self.up = nn.ModuleList(_up(num_feat, scale) for _ in range(num_group))
+        self.down = nn.ModuleList(_down(num_feat, scale) for _ in range(num_group))
+        self.reduce_low = nn.ModuleList(_reduce(num_feat, i) for i in range(num_group))
+        self.reduce_high = nn.ModuleList(_reduce(num_feat, i) for i in range(num_group))
+        self.compress_out = _conv(num_group * num_feat, num_feat, 1)
+
+    def forward(self, x: Tensor, hidden: Tensor) -> Tensor:
+        low, high = [self.compress_in(torch.cat([x, hidden], 1))], []
+        for up, down, reduce_low, reduce_high in zip(self.up, self.down, self.reduce_low, self.reduce_high,
+                                                     strict=True):
+            high.append(up(reduce_low(torch.cat(low, 1))))
+            low.append(down(reduce_high(torch.cat(high, 1))))
+        return self.compress_out(torch.cat(low[1:], 1))
+
+
+@ARCH_REGISTRY.register()
+class SRFBN(nn.Module):
+    """Low-resolution images to images `scale` times as large.
+
+    Args:
+        scale: 2, 4 or 8.
+        num_in_ch, num_out_ch: channels in and out.
+        num_feat: width of the feedback block (m).
+        num_step: times that it works (T); the parameters do not depend on it.
+        num_group: projection groups in it (G).
+        num_shallow_feat: width of the first convolution.
+        img_range: what one is inside the network.
+        rgb_mean: what is subtracted from each channel, and added again in the end, in [0, 1].
+
+    Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped:
+        in training mode a tuple of num_step such images, first step first; else the last one alone.
+
+    Raises:
+        UserError: another scale; not one mean a channel; no step or no group.
+    """
+
+    def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
+                 num_step: int = 4, num_group: int = 6, num_shallow_feat: int = 256, img_range: float = 255.0,
+                 rgb_mean: Sequence[float] = DIV2K_MEAN) -> None:
+        super().__init__()
+        doublings(scale, 'SRFBN')  # refuses others
+        refuse_other_channels(rgb_mean, num_in_ch, num_out_ch, 'SRFBN')
+        if num_step < 1 or num_group < 1:
+            raise UserError(f'SRFBN: num_step, num_group: expected one or more, got {num_step} and {num_group}.')
+        self.scale, self.num_step = scale, num_step
+        self.range = PixelRange(img_range, rgb_mean)
+        self.shallow = nn.Sequential(_conv(num_in_ch, num_shallow_feat, 3), _conv(num_shallow_feat, num_feat, 1))
+        self.block = FeedbackBlock(num_feat, num_group, scale)
+        self.tail = nn.Sequential(_up(num_feat, scale), nn.Conv2d(num_feat, num_out_ch, 3, padding=1))
+        self.apply(_initialize)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        x = self.range.inside(x)
+        enlarged = functional.interpolate(x, scale_factor=self.scale, mode='bilinear', align_corners=False)
+        steps = self._steps(self.shallow(x))
+        if not self.training:
+            steps = steps[-1:]
+        images = tuple(self.range.outside(enlarged + self.tail(hidden)) for hidden in steps)
+        return images if self.training else images[-1]
+
+    def _steps(self, shallow: Tensor) -> list[Tensor]:
+        """What the block gave at each step; before the first, the shallow features take its place."""
+        steps = [shallow]
+        for _ in range(self.num_step):
+            steps.append(self.block(shallow, steps[-1]))
+        return steps[1:]
+
+
+def _conv(num_in_ch: int, num_out_ch: int, kernel: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(num_in_ch, num_out_ch, kernel, padding=kernel // 2), nn.PReLU(init=0.2))
+
+
+def _reduce(num_feat: int, groups_before: int) -> nn.Module:
+    """What is there before a group (the block's input counts as one more at low resolution) to num_feat channels."""
+    return _conv((groups_before + 1) * num_feat, num_feat, 1) if groups_before else nn.Identity()
+
+
+def _up(num_feat: int, scale: int) -> nn.Sequential:
+    """(B, num_feat, h, w) to (B, num_feat, scale h, scale w)."""
+    return nn.Sequential(nn.ConvTranspose2d(num_feat, num_feat, scale + 4, stride=scale, padding=2),
+                         nn.PReLU(init=0.2))
+
+
+def _down(num_feat: int, scale: int) -> nn.Sequential:
+    """(B, num_feat, scale h, scale w) to (B, num_feat, h, w)."""
+    return nn.Sequential(nn.Conv2d(num_feat, num_feat, scale + 4, stride=scale, padding=2), nn.PReLU(init=0.2))
+
+
+def _initialize(module: nn.Module) -> None:
+    """He initialization (fan in, as for a ReLU), biases at zero."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.kaiming_normal_(module.weight)
+        nn.init.zeros_(module.bias)
