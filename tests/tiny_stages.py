@@ -62,11 +62,16 @@ def _write_network(path: Path, seed: int, section: dict[str, Any]) -> Path:
 
 def stage_options(stage: int, data: Path, changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """options/cface_stage<N>.yml, tiny, on `data`, six iterations of four images; `changes` are merged in."""
-    opt = read_option_file(REPOSITORY / 'options' / f'cface_stage{stage}.yml')
+    return tiny(f'cface_stage{stage}.yml', data, changes, handed_over='rc' if stage > 0 else '')
+
+
+def tiny(file: str, data: Path, changes: Mapping[str, Any] | None = None, handed_over: str = '') -> dict[str, Any]:
+    """An option file of the plugin, tiny, at x8, on `data`; `handed_over`: the networks that start from its files."""
+    opt = read_option_file(REPOSITORY / 'options' / file)
     opt = merge(opt, only_existing(TINY, opt))
     opt = merge(opt, {'train': {'total_epoch': None, 'total_iter': 6}})
     opt['path'] = {f'pretrain_network_{label}': str(data / f'net_{label}.pth')
-                   for label in 'rc' if f'network_{label}' in opt and stage > 0}
+                   for label in handed_over if f'network_{label}' in opt}
     if 'network_g' in opt:
         opt = merge(opt, {'scale': 8, 'network_g': {'scale': 8}})
     for phase, section in opt['datasets'].items():
