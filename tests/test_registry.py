@@ -21,8 +21,10 @@ OURS = [(kind, name) for kind in REGISTRIES for name in of('cface_basicsr', kind
 def test_the_names_of_the_design_are_there() -> None:
     assert {'SRResNet', 'SRGANDiscriminator', 'SphereFace20', 'BicubicUpsampler', 'OnnxRecognizer',
             'ASoftmaxHead'} <= set(of('cface_basicsr', 'ARCH'))
-    assert set(of('cface_basicsr', 'LOSS')) == {'CFaceLoss', 'SuperIdentityLoss', 'ASoftmaxLoss', 'VGGContentLoss'}
-    assert set(of('cface_basicsr', 'MODEL')) == {'CFaceModel', 'RecognitionModel', 'GenerateModel'}
+    assert set(of('cface_basicsr', 'LOSS')) == {
+        'CFaceLoss', 'SuperIdentityLoss', 'ASoftmaxLoss', 'VGGContentLoss', 'VGGPerceptualLoss', 'SumSquaredLoss',
+        'MultiStepL1Loss', 'WaveletLoss'}
+    assert set(of('cface_basicsr', 'MODEL')) == {'CFaceModel', 'SICNNModel', 'RecognitionModel', 'GenerateModel'}
     assert {'CFaceTripletDataset', 'LabelledFaceDataset', 'FacePairDataset',
             'CFaceGenerateDataset'} <= set(of('cface_basicsr', 'DATASET'))
 
