@@ -93,11 +93,17 @@ def _start_forked(options: Path, log: Path) -> _Forked:
 
 
 def _start_torchrun(options: Path, log: Path, processes: int) -> _Launched:
-    command = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-               f'--master_port={_free_port()}', '-m', 'cface_basicsr.train', '-opt', str(options),
-               '--auto_resume', '--launcher', 'pytorch']
     with open(log, 'a') as file:
-        return _Launched(subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT))
+        return _Launched(subprocess.Popen(training_command(options, processes), stdout=file, stderr=subprocess.STDOUT))
+
+
+def training_command(options: Path, processes: int) -> list[str]:
+    """The command that trains an option file: alone, or in several processes under torchrun at a free port."""
+    training = ['-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume']
+    if processes == 1:
+        return [sys.executable, *training]
+    return [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
+            f'--master_port={_free_port()}', *training, '--launcher', 'pytorch']
 
 
 def _free_port() -> int:

@@ -36,10 +36,9 @@ def command(
 def _train_one(options: Path, processes: int) -> None:
     """A stage option file alone: the same as `python -m cface_basicsr.train -opt FILE --auto_resume`."""
     import subprocess
-    import sys
-    launcher = ['-m', 'torch.distributed.run', f'--nproc_per_node={processes}'] if processes > 1 else []
-    tail = ['--launcher', 'pytorch'] if processes > 1 else []
-    command = [sys.executable, *launcher, '-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume', *tail]
+
+    from cface_basicsr.benchmark.training import training_command
+    command = training_command(options, processes)
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
