@@ -1,0 +1,94 @@
+"""D-DBPN (Haris et al., CVPR 2018): features go up and down again and again, each time correcting the error made.
+
+Up-projections and down-projections alternate; each sees all earlier features of its resolution, the newest first, and
+the image is read from those of all up-projections. Of the authors' variants this is the one of the paper (T = 7,
+256 and 64 channels), without a global skip. Facts from their code (alterzero): PReLU with one slope a layer, kernel and
+stride by scale, He initialization by torch's fan-in, range [0, 1] without a mean shift.
+"""
+
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import Tensor, nn
+
+from cface_basicsr.archs.input_size import doublings
+
+_KERNELS = {2: 6, 4: 8, 8: 12}
+"""The kernel of a projection by its scale; its stride is the scale and its padding 2, so that sizes fit exactly."""
+
+
+class Projection(nn.Module):
+    """An up-projection or a down-projection unit.
+
+    there(x) + there'(back(there(x)) - x): what is lost on the way there and back is projected once more and added.
+
+    Args:
+        num_feat: width.
+        scale: ratio of the two sizes.
+        up: True from the small to the large size, False the other way.
+        num_inputs: how many earlier features come in; more than one are first reduced by a 1x1 convolution.
+
+    Shape: (B, num_inputs num_feat, h, w) to (B, num_feat, scale h, scale w), or divided where `up` is False.
+    """
+
+    def __init__(self, num_feat: int, scale: int, up: bool, num_inputs: int) -> None:
+        super().__init__()
+        there, back = (nn.ConvTranspose2d, nn.Conv2d) if up else (nn.Conv2d, nn.ConvTranspose2d)
+        size = {'kernel_size': _KERNELS[scale], 'stride': scale, 'padding': 2}
+        self.reduce = nn.Identity() if num_inputs == 1 else _activated(nn.Conv2d(num_inputs * num_feat, num_feat, 1))
+        self.there = _activated(there(num_feat, num_feat, **size))
+        self.back = _activated(back(num_feat, num_feat, **size))
+        self.correct = _activated(there(num_feat, num_feat, **size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.reduce(x)
+        projected = self.there(x)
+        return projected + self.correct(self.back(projected) - x)
+
+
+@ARCH_REGISTRY.register()
+class DBPN(nn.Module):
+    """Low-resolution images to images `scale` times as large.
+
+    Args:
+        scale: 2, 4 or 8.
+        num_in_ch, num_out_ch: channels in and out.
+        num_feat: width of the projection units (n_R).
+        num_shallow_feat: width of the first convolution (n_0).
+        num_stage: up-projection units (T); there is one down-projection less.
+
+    Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
+
+    Raises:
+        UserError: another scale.
+    """
+
+    def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
+                 num_shallow_feat: int = 256, num_stage: int = 7) -> None:
+        super().__init__()
+        doublings(scale, 'DBPN')
+        self.head = nn.Sequential(_activated(nn.Conv2d(num_in_ch, num_shallow_feat, 3, padding=1)),
+                                  _activated(nn.Conv2d(num_shallow_feat, num_feat, 1)))
+        # the head's features join no concatenation: the first two up-projections have one input each
+        self.up = nn.ModuleList(Projection(num_feat, scale, True, max(1, stage)) for stage in range(num_stage))
+        self.down = nn.ModuleList(Projection(num_feat, scale, False, stage + 1) for stage in range(num_stage - 1))
+        self.tail = nn.Conv2d(num_stage * num_feat, num_out_ch, 3, padding=1)
+        self.apply(_initialize)
+
+    def forward(self, x: Tensor) -> Tensor:
+        large = self.up[0](self.head(x))
+        small: list[Tensor] = []
+        for down, up in zip(self.down, self.up[1:], strict=True):
+            small = [down(large), *small]
+            large = torch.cat([up(torch.cat(small, 1)), large], 1)  # the newest first
+        return self.tail(large)
+
+
+def _activated(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
+    return nn.Sequential(conv, nn.PReLU())
+
+
+def _initialize(module: nn.Module) -> None:
+    """He initialization, biases at zero."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.kaiming_normal_(module.weight)
+        nn.init.zeros_(module.bias)
