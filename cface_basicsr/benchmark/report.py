@@ -39,10 +39,15 @@ def paired_difference(a: list[float], b: list[float]) -> tuple[float, float]:
     return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
 
 
+def clear_sign(mean: float, error: float) -> int:
+    """1 or -1 where a difference is larger than chance explains, beyond two standard errors; else 0."""
+    return 0 if abs(mean) <= 2 * error else int(np.sign(mean))
+
+
 def compare_rows(a: Row, b: Row, recognizer: str) -> str:
     """One plain sentence: does row a beat row b, and is the difference larger than chance over the folds?"""
     mean, error = paired_difference(a.per_fold[recognizer], b.per_fold[recognizer])
-    verdict = 'beats' if mean > 2 * error else 'loses to' if mean < -2 * error else 'does not differ clearly from'
+    verdict = {1: 'beats', 0: 'does not differ clearly from', -1: 'loses to'}[clear_sign(mean, error)]
     return (f'{a.title} {verdict} {b.title} by {recognizer}: {100 * mean:+.1f} points '
             f'(standard error over the folds {100 * error:.1f}).')
 

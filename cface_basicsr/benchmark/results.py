@@ -4,6 +4,7 @@ Measuring writes it and the report reads it, so a report can be made again witho
 relative to the folder of the JSON file.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -309,6 +310,11 @@ def _file(path: str | Path) -> Path:
 
 
 def _check(results: Results) -> None:
+    names = [*(test.name for test in results.tests()), *results.facts.recognizers]
+    for name in names:
+        if not re.fullmatch(r'[\w.-]+', name):
+            raise UserError(f"'{name}' names a test set or a recognizer and becomes a part of file names: "
+                            "letters, digits, '.', '-' and '_' only.")
     for system in REFERENCES:
         missing = [scale for scale in results.scales if not results.runs_of(system, scale)]
         if missing:

@@ -1,5 +1,6 @@
 """How often true pairs are accepted against how often false ones are, over all thresholds: ROC, DET, equal error."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,3 +62,16 @@ def equal_error_rate(curve: RocCurve) -> float:
     before = after - 1
     share = gap[before] / (gap[before] - gap[after])
     return float(curve.far[before] + share * (curve.far[after] - curve.far[before]))
+
+
+def mean_roc(curves: Sequence[RocCurve]) -> tuple[Floats, Floats]:
+    """False and mean true accept rate of several curves (one a seed): averaged at equal false accept rates.
+
+    At each false accept rate that one of them has, a curve counts with the most it accepts there without going beyond.
+
+    >>> mean_roc([roc_curve([.9, .4, .6, .1], [1, 1, 0, 0]), roc_curve([.9, .4, .3, .1], [1, 1, 0, 0])])
+    (array([0. , 0.5, 1. ]), array([0.75, 1.  , 1.  ]))
+    """
+    far = np.unique(np.concatenate([curve.far for curve in curves]))
+    reached = [curve.tar[np.searchsorted(curve.far, far, side='right') - 1] for curve in curves]
+    return far, np.mean(reached, axis=0)

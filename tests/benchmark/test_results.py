@@ -94,3 +94,10 @@ def test_failed_runs_and_seeds_are_found() -> None:
     assert [run.system for run in results().failed()] == ['EDSR']
     assert [run.seed for run in results().runs_of('EDSR', 8)] == [0]
     assert [test.name for test in results().tests()] == ['held-out']
+
+
+def test_names_that_cannot_stand_in_a_file_name_are_refused(tmp_path: Path) -> None:
+    broken = results()
+    broken.facts.recognizers = {'a/b': ''}
+    with pytest.raises(UserError, match="'a/b' names a test set or a recognizer"):
+        broken.save(tmp_path)

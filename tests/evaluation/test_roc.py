@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.roc import area_under_roc, equal_error_rate, roc_curve
+from cface_basicsr.evaluation.roc import area_under_roc, equal_error_rate, mean_roc, roc_curve
 from cface_basicsr.evaluation.verification import verification_rate_at_far
 
 
@@ -81,3 +81,21 @@ def test_the_curve_passes_through_the_verification_rate_at_its_false_accept_rate
 def test_pairs_of_one_kind_are_refused() -> None:
     with pytest.raises(UserError, match='pairs of both kinds, got 2 of the same person and 0'):
         roc_curve([1, 2], [1, 1])
+
+
+def test_the_mean_curve_is_the_mean_of_what_each_accepts_at_a_false_accept_rate() -> None:
+    random = np.random.default_rng(5)
+    same = np.repeat([True, False], [40, 25])
+    seeds = [np.round(random.normal(size=65) + same, 1) for _ in range(3)]
+    far, tar = mean_roc([roc_curve(scores, same) for scores in seeds])
+    for each, mean in zip(far, tar, strict=True):  # a slow search over all thresholds
+        reached = [max(np.mean(scores[same] >= t) for t in [*scores, np.inf]
+                       if np.mean(scores[~same] >= t) <= each) for scores in seeds]
+        assert mean == pytest.approx(np.mean(reached))
+
+
+def test_the_mean_of_one_curve_keeps_its_upper_points() -> None:
+    curve = roc_curve(*scored_pairs(ties=False))
+    far, tar = mean_roc([curve])
+    assert far.tolist() == sorted(set(curve.far.tolist()))
+    assert tar.tolist() == [curve.tar[curve.far == each].max() for each in far]
