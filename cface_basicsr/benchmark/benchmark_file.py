@@ -1,5 +1,6 @@
 """The file of `cface benchmark`: which systems, at which scales, on which data, with which budget."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,7 @@ class Budget(Section):
         return self
 
 
-class TestSet(Section):
+class HeldOut(Section):
     """Faces that are measured on, and how.
 
     Attributes:
@@ -94,7 +95,7 @@ class BenchmarkFile(Section):
     steps: dict[str, Step] = Field(default_factory=dict)
     recognizers: dict[str, str]
     loss: str | None = None
-    tests: dict[str, TestSet] = Field(default_factory=lambda: {'held out': TestSet()})
+    tests: dict[str, HeldOut] = Field(default_factory=lambda: {'held-out': HeldOut()})
     common: dict[str, Any] = Field(default_factory=dict)
     widths: dict[str, dict[str, Any]] = Field(default_factory=dict)
     set: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
@@ -163,6 +164,9 @@ def _check(file: BenchmarkFile) -> None:
                             f'{min(SCALES, key=lambda known: abs(known - scale))} (valid: 2, 4, 8).')
     _check_recognizers(file)
     _check_names(file)
+    for name in (*file.tests, *file.recognizers):
+        if not re.fullmatch(r'[\w.-]+', name):
+            raise UserError(f"benchmark: '{name}' becomes a part of file names: letters, digits, '.', '-', '_' only.")
     for key in ('systems', 'scales', 'seeds'):
         values = getattr(file, key)
         if len(set(values)) < len(values) and not isinstance(values, str):

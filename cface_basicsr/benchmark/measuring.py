@@ -56,7 +56,7 @@ def read_faces(recipe: Recipe) -> Faces:
                         'Make them: cface prepare … --holdout N --seed S')
     _refuse_shared_identities(recipe)
     keys, labels = read_identities(folder)
-    hr, lr = (_all_images(folder / name, keys) for name in ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb'))
+    hr, lr = (all_images(folder / name, keys) for name in ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb'))
     labels = np.asarray(labels, dtype=np.int64)
     return Faces(keys, labels, hr, lr, make_pairs(labels, pairs_per_fold=options.pairs_per_fold, seed=0))
 
@@ -70,7 +70,8 @@ def _refuse_shared_identities(recipe: Recipe) -> None:
                         f"'{min(shared)}'. Make them again with --holdout.")
 
 
-def _all_images(path: Path, keys: list[str]) -> Images:
+def all_images(path: Path, keys: list[str]) -> Images:
+    """(N, H, W, 3): the images of a store in the order of the keys."""
     store = FaceStore(path)
     return np.stack([store.image(key) for key in keys])
 

@@ -33,6 +33,7 @@ class PlannedRow:
         step: whose generator it is.
         steps: all steps that must be done for it, in order.
         pixel: it learns pixels alone.
+        phases: step -> name of the phase, where the system has several.
     """
 
     title: str
@@ -40,6 +41,7 @@ class PlannedRow:
     step: str
     steps: tuple[str, ...]
     pixel: bool
+    phases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -140,7 +142,8 @@ class _Composer:
         for title, name in system.rows.items():
             if name not in named:
                 raise UserError(f"benchmark: row '{title}' needs the phase '{name}', whose share is 0.")
-            yield PlannedRow(title, system.name, named[name], self._chain(named[name]), title in system.pixel)
+            phases = {step: phase for phase, step in named.items()} if len(active) > 1 else {}
+            yield PlannedRow(title, system.name, named[name], self._chain(named[name]), title in system.pixel, phases)
 
     def _loss(self) -> str:
         return loss_recognizer(self.file)

@@ -31,14 +31,15 @@ def command(
     from cface_basicsr.errors import UserError
     if recognizer and not data:
         raise UserError('--recognizer goes with --data: a recognizer of photographs knows no generated faces.')
-    source = data or _generated(out / 'faces', identities, images)
-    _prepare(source, out / 'data', holdout or (41 if data else 60), recognizer is not None, weights)
+    source = data or draw_faces(out / 'faces', identities, images)
+    prepare_faces(source, out / 'data', holdout or (41 if data else 60), recognizer is not None, weights)
     name = 'faces.yml' if not data else 'photos.yml' if recognizer else 'photos_trained.yml'
     variables = {'recognizer': str(recognizer.absolute())} if recognizer else {}
     train_recipe(recipe or find_recipe(f'demo/{name}'), out / 'data', out / 'run', variables, 1, json_)
 
 
-def _generated(folder: Path, identities: int, images: int) -> Path:
+def draw_faces(folder: Path, identities: int, images: int) -> Path:
+    """Draw faces into a folder, with progress; returns it."""
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.generated_tree import TreeSettings, write_generated_faces
     with ShowSteps(1) as show:
@@ -55,10 +56,12 @@ def _generated(folder: Path, identities: int, images: int) -> Path:
     return folder
 
 
-def _prepare(source: Path, out: Path, holdout: int, align: bool, weights: Path | None) -> None:
+def prepare_faces(source: Path, out: Path, holdout: int, align: bool, weights: Path | None,
+                  scales: tuple[int, ...] = (8,)) -> None:
+    """`cface prepare` with seed 0, with progress; `align` to the ArcFace template, else centre crops."""
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.prepare import PrepareSettings, prepare
-    settings = PrepareSettings(scales=(8,), crop='align' if align else 'center',
+    settings = PrepareSettings(scales=scales, crop='align' if align else 'center',
                                template='arcface' if align else None, weights=weights if align else None,
                                holdout=holdout, seed=0)
     with ShowSteps(1) as show:

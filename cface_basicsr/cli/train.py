@@ -23,14 +23,24 @@ def command(
       cface prepare --layout casia CASIA-WebFace --out datasets/casia --scale 2 4 8 --holdout 575 --seed 0
       cface train options/cface_x8.yml
     """
-    from cface_basicsr.errors import UserError
     from cface_basicsr.options import read_option_file
-    variables = dict(value.split('=', 1) for value in values or () if '=' in value)
-    if len(variables) != len(values or ()):
-        raise UserError('--value: expected NAME=VALUE.')
+    variables = read_values(values)
     if 'steps' not in read_option_file(recipe):
         return _train_one(recipe, processes)
     return train_recipe(recipe, data, out, variables, processes, json_)
+
+
+def read_values(values: list[str] | None) -> dict[str, str]:
+    """['NAME=VALUE', …] of --value as a dictionary.
+
+    Raises:
+        UserError: one is not of the form, or a name comes twice.
+    """
+    from cface_basicsr.errors import UserError
+    variables = dict(value.split('=', 1) for value in values or () if '=' in value)
+    if len(variables) != len(values or ()):
+        raise UserError('--value: expected NAME=VALUE, each name once.')
+    return variables
 
 
 def _train_one(options: Path, processes: int) -> None:

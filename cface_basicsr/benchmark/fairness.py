@@ -1,0 +1,154 @@
+"""Was the comparison fair? Each claim is checked on the files themselves, and says what was compared."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cface_basicsr.benchmark.plan import Plan
+from cface_basicsr.benchmark.recognizer_file import load_recognizer
+from cface_basicsr.benchmark.results import Check, Run
+from cface_basicsr.checkpoints import file_hash
+from cface_basicsr.data.store import read_identities, store_entries
+from cface_basicsr.options import count_images
+
+
+def check_fairness(plan: Plan, runs: list[Run], recognizers: Mapping[str, str]) -> list[Check]:
+    """All checks of a benchmark whose rows have been measured.
+
+    Args:
+        recognizers: name -> SHA-256 of the file that measured.
+    """
+    train = plan.runs[0].recipe.train_folder
+    tests = {name: Path(options.data) if options.data else plan.runs[0].recipe.test_folder
+             for name, options in plan.file.tests.items()}
+    checks = [check for name, folder in tests.items() for check in (
+        disjoint_by_key(name, train, folder), disjoint_by_picture(name, train, folder))]
+    return [*checks, same_setting('crop', train, tests), same_setting('kernel', train, tests),
+            crop_of_recognizers(plan, tests), same_recognizers(plan, runs, recognizers),
+            same_images(plan, runs), same_training_set(plan), same_seeds(plan, runs)]
+
+
+def _check(what: str, holds: bool | None, evidence: str) -> Check:
+    return Check(what, 'unknown' if holds is None else 'holds' if holds else 'broken', evidence)
+
+
+def disjoint_by_key(name: str, train: Path, test: Path) -> Check:
+    """No identity of the test set is trained on, by the identities' names."""
+    people = [{key.split('/')[0] for key in read_identities(folder)[0]} for folder in (train, test)]
+    both = people[0] & people[1]
+    return _check(f'identities of training and {name} are disjoint (by key)', not both,
+                  f'{len(people[0])} and {len(people[1])} identities, {len(both)} in both{_example(both)}')
+
+
+def disjoint_by_picture(name: str, train: Path, test: Path) -> Check:
+    """No HR picture of the test set is trained on, under whatever name; equal pixels give equal PNG files."""
+    pictures = [_pictures(folder / 'hr.lmdb') for folder in (train, test)]
+    both = pictures[0].keys() & pictures[1].keys()
+    return _check(f'pictures of training and {name} are disjoint (by image hash)', not both,
+                  f'{len(pictures[0])} and {len(pictures[1])} different pictures, {len(both)} in both'
+                  f'{_example({f"{pictures[1][mark]} = {pictures[0][mark]} of the training set" for mark in both})}')
+
+
+def _pictures(store: Path) -> dict[bytes, str]:
+    """Hash of each picture -> its key."""
+    return {hashlib.sha256(content).digest(): key.decode() for key, content in store_entries(store)}
+
+
+def _example(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return f', for example {names[0]}' if names else ''
+
+
+def _settings(folder: Path) -> dict[str, Any] | None:
+    manifest = folder / 'manifest.json'
+    if not manifest.is_file():
+        return None
+    content = json.loads(manifest.read_text(encoding='utf-8'))
+    settings = content.get('settings') or {}
+    crop = {key: settings.get(key) for key in ('crop', 'size', 'template')} if settings else None
+    return {'crop': crop, 'kernel': content.get('kernel')}
+
+
+def same_setting(key: str, train: Path, tests: Mapping[str, Path]) -> Check:
+    """Training and test faces were made in one way, by their manifests. `key`: 'crop' or 'kernel'."""
+    found = {name: (_settings(folder) or {}).get(key) for name, folder in {'training': train, **tests}.items()}
+    what = {'crop': 'training and test faces have the same crop',
+            'kernel': 'low-resolution faces were made by the same kernel'}[key]
+    if None in found.values():
+        without = [name for name, value in found.items() if value is None]
+        return _check(what, None, f"no manifest says how {', '.join(without)} was made")
+    texts = {name: _in_words(value) for name, value in found.items()}
+    same = len(set(texts.values())) == 1
+    return _check(what, same, next(iter(texts.values())) if same else
+                  '; '.join(f'{name}: {text}' for name, text in texts.items()))
+
+
+def _in_words(value: Any) -> str:
+    return value if isinstance(value, str) else ', '.join(f'{key} {each}' for key, each in value.items() if each)
+
+
+def crop_of_recognizers(plan: Plan, tests: Mapping[str, Path]) -> Check:
+    """The recognizers learnt faces cut as those that they judge."""
+    from cface_basicsr.benchmark.recognizer_file import crop_note
+    networks = {name: load_recognizer(Path(plan.recognizer_file(who))) for name, who in plan.file.recognizers.items()}
+    notes = [note for folder in tests.values() for name, network in networks.items()
+             if (note := crop_note(folder, name, network))]
+    texts = [f"{name}: '{network.eats.template}'" for name, network in networks.items()]
+    return _check('recognizers learnt the crop that they judge', not notes, '; '.join(notes or texts))
+
+
+def same_recognizers(plan: Plan, runs: Iterable[Run], recognizers: Mapping[str, str]) -> Check:
+    """Every row was measured by the same recognizer files; they have not changed since the first."""
+    now = {name: file_hash(Path(plan.recognizer_file(who)), 64) for name, who in plan.file.recognizers.items()}
+    wanted = set(recognizers)
+    lacking = sorted({run.system for run in runs if run.status == 'done' for measured in run.measured.values()
+                      if set(measured.per_fold) != wanted})
+    evidence = ', '.join(f'{name} {mark[:12]}' for name, mark in recognizers.items())
+    return _check('all rows were measured by the same recognizer files', now == dict(recognizers) and not lacking,
+                  evidence + (f"; others measured {', '.join(lacking)}" if lacking else ''))
+
+
+def same_images(plan: Plan, runs: Iterable[Run]) -> Check:
+    """Every finished row had the budget. A phase that another one follows (ESRGAN's first) gives a row of its own."""
+    followed = {who for run in plan.runs for step in run.recipe.file.steps.values()
+                for network, who in step.weights.items() if network == 'network_g'}
+    partial = {row.title for run in plan.runs for row in run.rows if row.step in followed}
+    seen = {run.system: run.images_g for run in runs if run.status == 'done' and run.images_g is not None
+            and run.system not in partial}
+    counts = set(seen.values())
+    early = {run.system: run.images_g for run in runs if run.status == 'done' and run.system in partial}
+    evidence = ', '.join(f'{count:,}' for count in sorted(counts)) + ' images through each generator'
+    if early:
+        evidence += '; first phases of later rows: ' + ', '.join(f'{name} {count:,}' for name, count in early.items())
+    holds = len(counts) == 1 if counts else None
+    return _check('all generators were trained on the same number of images', holds, evidence)
+
+
+def same_training_set(plan: Plan) -> Check:
+    """Every training of a generator reads the same HR images, and only LR images beside them."""
+    found = {}
+    for run in plan.runs:
+        for name, step in run.recipe.file.steps.items():
+            opt = run.recipe.compose(name) if step.kind == 'options' else {}
+            if 'network_g' in opt:
+                found[opt['datasets']['train']['dataroot_gt']] = count_images(opt['datasets']['train'])
+    return _check('all generators were trained on the same training set', len(found) == 1,
+                  ', '.join(f'{count:,} images of {Path(root).parent.name}/{Path(root).name}'
+                            for root, count in found.items()))
+
+
+def same_seeds(plan: Plan, runs: Iterable[Run]) -> Check:
+    """Every system was trained with every seed."""
+    wanted = {(scale, seed) for scale in plan.file.scales for seed in plan.file.seeds}
+    done: dict[str, set[tuple[int, int]]] = {}
+    for run in runs:
+        if run.seed is not None:
+            done.setdefault(run.system, set())
+            if run.status == 'done':
+                done[run.system].add((run.scale, run.seed))
+    lacking = sorted(name for name, found in done.items() if found != wanted)
+    seeds = ', '.join(map(str, plan.file.seeds))
+    return _check('all systems were trained with the same seeds', not lacking,
+                  f'seeds {seeds}' + (f"; not all of them finished: {', '.join(lacking)}" if lacking else ''))

@@ -1,0 +1,152 @@
+"""A whole benchmark: recognizers, every system at every scale with every seed, measuring, report.
+
+Trainings run by `benchmark.steps`: a finished one is skipped, a killed one continued, one of other options refused. A
+training that fails costs its rows alone.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cface_basicsr.benchmark.benchmark_file import BenchmarkFile
+from cface_basicsr.benchmark.benchmark_report import write_benchmark_report
+from cface_basicsr.benchmark.gather import gather
+from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
+from cface_basicsr.benchmark.rates import Rates, find_rates, images_of, seconds_of, trainings
+from cface_basicsr.benchmark.results import Results
+from cface_basicsr.benchmark.steps import Show, only_one, refuse_other_runs, run_steps
+from cface_basicsr.data.store import write_text_atomically
+from cface_basicsr.errors import UserError
+
+BUDGET = 'budget.json'
+_REFERENCE = 10_000_000
+"""Images of a plan that only serves to see how the time of a row divides among its phases."""
+
+
+@dataclass
+class Finished:
+    """A benchmark that has been run.
+
+    Attributes:
+        files: of the report.
+        failed: title, scale and seed -> reason.
+        broken: fairness checks that do not hold.
+    """
+
+    results: Results
+    files: list[Path]
+    failed: dict[str, str]
+    broken: list[str]
+
+    @property
+    def code(self) -> int:
+        """Exit code: 0, or 1 where a row failed or a fairness check does not hold."""
+        return int(bool(self.failed or self.broken))
+
+
+def plan_benchmark(file: BenchmarkFile, out: Path | None, rates: Path | None, show: Show) -> Plan:
+    """The plan of a file; a budget in minutes becomes images by measured rates, once for a run folder.
+
+    Raises:
+        UserError: minutes, and a rate that could not be measured.
+    """
+    if file.budget.images:
+        return make_plan(file, out, file.budget.images)
+    kept = out_folder(file, out) / BUDGET
+    wanted = file.budget.minutes
+    if kept.is_file():
+        content = json.loads(kept.read_text(encoding='utf-8'))
+        if content['minutes'] == wanted:
+            return make_plan(file, out, content['images'])
+    reference = make_plan(file, out, _REFERENCE)
+    found, unknown, _ = find_rates(reference, rates, show)
+    images = images_in(wanted, reference, found, unknown)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(kept, json.dumps({'minutes': wanted, 'images': images}))
+    return make_plan(file, out, images)
+
+
+def images_in(minutes: float, reference: Plan, rates: Rates, unknown: Mapping[str, str]) -> int:
+    """How many images every row may take, if all trainings of systems together are to take so many minutes.
+
+    Raises:
+        UserError: a rate is unknown, or the time is too short for a batch.
+    """
+    systems = [(key, recipe, step) for key, recipe, step in trainings(reference) if recipe is not reference.recognizers]
+    for key, _, _ in systems:
+        if key not in rates:
+            raise UserError(f"benchmark: a budget in minutes needs the rate of '{key}', which could not be measured: "
+                            f"{unknown.get(key, '')}\nGive it by --rates FILE, or set budget: {{images: N}}.")
+    seconds = sum(rates[key] * images_of(recipe, step) for key, recipe, step in systems) / reference.images
+    images = int(60 * minutes / seconds) // reference.file.batch * reference.file.batch
+    if not images:
+        raise UserError(f'benchmark: {minutes:g} minutes are less than one batch of every system takes '
+                        f'({seconds * reference.file.batch / 60:.1f} minutes). Raise the budget.')
+    return images
+
+
+def run_benchmark(plan: Plan, show: Show, processes: int = 1) -> Finished:
+    """Train what is not trained, measure what is not measured, write the report.
+
+    Raises:
+        UserError: data are missing, a recognizer cannot be trained, or a run folder was begun with other options.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    with only_one(plan.out):
+        if plan.recognizers:
+            refuse_other_runs(plan.recognizers)
+            run_steps(plan.recognizers, show, processes)
+        for run in plan.runs:
+            refuse_other_runs(run.recipe)
+        failures: dict[tuple[int, int], dict[str, str]] = {}
+        for run in plan.runs:
+            run_steps(run.recipe, show, processes, failed=failures.setdefault((run.scale, run.seed), {}))
+        results = gather(plan, failures, show)
+        files = write_benchmark_report(results, plan.out)
+    failed = {f'{run.system} x{run.scale} seed {run.seed}': run.reason for run in results.failed()}
+    broken = [f'{check.what}: {check.evidence}' for check in results.facts.checks if check.outcome == 'broken']
+    return Finished(results, files, failed, broken)
+
+
+# ---------------------------------------------------------------------------------------------------------- a dry run
+
+def describe_plan(plan: Plan, rates: Rates, unknown: Mapping[str, str], device: str) -> dict[str, Any]:
+    """Every training with its images and expected hours, for `--plan`; hours are None where a rate is unknown."""
+    seconds = seconds_of(plan, rates)
+    keys = {(str(recipe.out), step): key for key, recipe, step in trainings(plan)}
+    rows = [{'run': str(Path(out).relative_to(plan.out)), 'step': step, 'images': _images(plan, out, step),
+             'hours': None if spent is None else spent / 3600, 'unknown': unknown.get(keys[out, step], '')}
+            for (out, step), spent in seconds.items()]
+    titles = [{'row': row.title, 'scale': run.scale, 'seed': run.seed, 'images': run.recipe.images(row.step),
+               'hours': _sum([seconds.get((str(run.recipe.out), step), 0.0) for step in row.steps])}
+              for run in plan.runs for row in run.rows]
+    return {'name': plan.file.name, 'out': str(plan.out), 'images_a_row': plan.images, 'batch': plan.file.batch,
+            'device': device, 'trainings': rows, 'rows': titles,
+            'hours': _sum([row['hours'] and row['hours'] * 3600 for row in rows])}
+
+
+def _images(plan: Plan, out: str, step: str) -> int:
+    recipes = [run.recipe for run in plan.runs] + ([plan.recognizers] if plan.recognizers else [])
+    return images_of(next(recipe for recipe in recipes if str(recipe.out) == out), step)
+
+
+def _sum(seconds: list[float | None]) -> float | None:
+    """Hours; None where a part is unknown."""
+    return None if None in seconds else sum(seconds) / 3600
+
+
+def plan_as_text(described: Mapping[str, Any]) -> str:
+    """The dry run for a terminal."""
+    lines = [f"{described['name']}: {described['images_a_row']:,} images a row in batches of {described['batch']}; "
+             f"rates of {described['device']}", '', f"{'training':44} {'images':>12} {'hours':>10}"]
+    for row in described['trainings']:
+        hours = f'unknown: {row["unknown"]}' if row['hours'] is None else f"{row['hours']:10.3f}"
+        lines.append(f"{row['run'] + '/' + row['step']:44} {row['images']:12,} {hours}")
+    whole = described['hours']
+    known = sum(row['hours'] or 0 for row in described['trainings'])
+    lines += ['', f'{len(described["trainings"])} trainings, about {known:.2f} hours'
+              + ('' if whole is not None else ' without those of unknown rate')
+              + '; index, stage 2 and measuring are not counted.']
+    return '\n'.join(lines)

@@ -1,0 +1,93 @@
+"""`cface benchmark`: every system trained and measured side by side, from one file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from cface_basicsr.benchmark.benchmark_file import BenchmarkFile
+    from cface_basicsr.benchmark.plan import Plan
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help='A benchmark file, such as options/benchmark/demo.yml.')],
+    data: Annotated[Path | None, typer.Option(help='Folder made by `cface prepare --holdout`, instead of the '
+                                                   'file\'s.')] = None,
+    out: Annotated[Path | None, typer.Option(help='Run folder, instead of the file\'s.')] = None,
+    images: Annotated[int | None, typer.Option(min=1, help='Budget of every row, instead of the file\'s.')] = None,
+    processes: Annotated[int, typer.Option('--nproc', help='Training processes (one a GPU), under torchrun.')] = 1,
+    values: Annotated[list[str] | None, typer.Option('--value', help='NAME=VALUE for a `$NAME` of the file.')] = None,
+    plan_only: Annotated[bool, typer.Option('--plan', help='Print every run, its images and its expected hours; '
+                                                           'train nothing.')] = False,
+    rates: Annotated[Path | None, typer.Option(help='JSON file of rates, instead of measuring them.')] = None,
+    json_: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+) -> None:
+    """Train every system with the same budget of images, measure all, write tables, curves, grids and a report.
+
+    What is trained or measured already is skipped; after a kill the same command continues. A training that fails
+    costs its row alone, and the exit code is then 1.
+
+    \b
+    Example:
+      cface benchmark options/benchmark/demo.yml
+      cface benchmark options/benchmark/paper.yml --plan
+    """
+    from cface_basicsr.benchmark.benchmark_file import read_benchmark
+    from cface_basicsr.cli.train import read_values
+    changes: dict[str, Any] = {'data': str(data), 'generated': None} if data else {}
+    if images:
+        changes['budget'] = {'images': images, 'minutes': None}
+    run_file(read_benchmark(file, read_values(values), changes), out, processes, plan_only, rates, json_)
+
+
+def run_file(file: 'BenchmarkFile', out: Path | None, processes: int, plan_only: bool, rates: Path | None,
+             json_: bool) -> None:
+    """Plan or run a benchmark file; exits with code 1 where a row failed or a fairness check does not hold."""
+    from cface_basicsr.benchmark.run import plan_benchmark
+    from cface_basicsr.cli.show import ShowSteps
+    with ShowSteps(1) as show:
+        plan = plan_benchmark(file, out, rates, show)
+    if plan_only:
+        return _show_plan(plan, rates, json_)
+    if file.generated and not (Path(file.data) / 'test' / 'manifest.json').is_file():
+        _draw(file)
+    raise typer.Exit(_run(plan, processes, json_))
+
+
+def _show_plan(plan: 'Plan', rates: Path | None, json_: bool) -> None:
+    import json
+
+    from cface_basicsr.benchmark.rates import find_rates
+    from cface_basicsr.benchmark.run import describe_plan, plan_as_text
+    from cface_basicsr.cli.show import ShowSteps
+    with ShowSteps(1) as show:
+        described = describe_plan(plan, *find_rates(plan, rates, show))
+    typer.echo(json.dumps(described, indent=1) if json_ else plan_as_text(described))
+
+
+def _draw(file: 'BenchmarkFile') -> None:
+    """Draw faces and prepare them, for a benchmark without photographs."""
+    from cface_basicsr.cli.demo import draw_faces, prepare_faces
+    faces = draw_faces(Path(f'{file.data}_faces'), file.generated.identities, file.generated.images)
+    prepare_faces(faces, Path(file.data), file.generated.holdout, False, None, tuple(sorted(file.scales)))
+
+
+def _run(plan: 'Plan', processes: int, json_: bool) -> int:
+    from cface_basicsr.benchmark.run import run_benchmark
+    from cface_basicsr.cli.show import ShowSteps
+    recipes = [run.recipe for run in plan.runs] + ([plan.recognizers] if plan.recognizers else [])
+    with ShowSteps(sum(len(recipe.file.steps) for recipe in recipes) + len(plan.file.scales) * 2
+                   + sum(len(run.rows) for run in plan.runs)) as show:
+        finished = run_benchmark(plan, show, processes)
+    report = next((path for path in finished.files if path.name == 'report.md'), None)
+    if json_:
+        typer.echo((plan.out / 'results.json').read_text(encoding='utf-8'), nl=False)
+    elif report:
+        typer.echo(report.read_text(encoding='utf-8'))
+    for name, reason in finished.failed.items():
+        typer.echo(f'failed: {name}: {reason}', err=True)
+    for line in finished.broken:
+        typer.echo(f'not fair: {line}', err=True)
+    typer.echo('Report: ' + ', '.join(str(path) for path in finished.files if path.parent == plan.out), err=True)
+    return finished.code
