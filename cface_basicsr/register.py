@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from cface_basicsr import compat, options
+from cface_basicsr.memory import keep_freed_memory
 
 NAME = 'cface_basicsr'
 """What the `plugin:` line of an option file evaluates to: a plain string, so that options can be copied."""
@@ -34,6 +35,7 @@ def check_named_file(arguments: list[str]) -> None:
             options.refuse_broken_frame(options.read_option_file(path))
 
 
+keep_freed_memory()
 register()
 compat.apply()
 check_named_file(sys.argv)
