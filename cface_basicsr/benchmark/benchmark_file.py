@@ -108,7 +108,7 @@ class BenchmarkFile(Section):
 
 def read_benchmark(path: str | Path, variables: Mapping[str, str] | None = None,
                    changes: Mapping[str, Any] | None = None) -> BenchmarkFile:
-    """Read a benchmark file, laid over the one that its `base:` names.
+    """Read a benchmark file, laid over the one that its `base:` names, or over several in their order.
 
     Args:
         variables: values of `$NAME`.
@@ -118,6 +118,7 @@ def read_benchmark(path: str | Path, variables: Mapping[str, str] | None = None,
         UserError: an unknown key, system, scale, phase or recognizer; with the nearest name.
     """
     content = merge(_with_base(Path(path)), changes or {})
+    content |= {key: _without_nulls(content[key]) for key in ('steps', 'tests', 'variants') if key in content}
     file = open_section(BenchmarkFile, fill_variables(content, variables or {}), 'benchmark')
     _check(file)
     return file
@@ -130,7 +131,15 @@ def _with_base(path: Path) -> dict[str, Any]:
         if step and step.get('options'):
             step['options'] = str(path.parent.absolute() / step['options'])  # each file names its own neighbours
     base = content.pop('base', None)
-    return content if base is None else merge(_with_base(path.parent / base), content)
+    laid: dict[str, Any] = {}
+    for name in base if isinstance(base, list) else [base] if base else []:
+        laid = merge(laid, _with_base(path.parent / name), keep_null=True)
+    return merge(laid, content, keep_null=True)
+
+
+def _without_nulls(names: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A null takes a step or a test set away; deeper ones take keys of an option file away, later."""
+    return {name: value for name, value in (names or {}).items() if value is not None}
 
 
 def known_systems(file: BenchmarkFile) -> dict[str, System]:

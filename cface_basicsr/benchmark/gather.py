@@ -17,7 +17,7 @@ from cface_basicsr.benchmark.costs import device_name, measure_costs
 from cface_basicsr.benchmark.curves import losses_over_iterations, seconds_an_iteration, training_logs
 from cface_basicsr.benchmark.fairness import check_fairness
 from cface_basicsr.benchmark.gauge import Gauge, Recognizer, manifest_hash
-from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun
+from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, step_name
 from cface_basicsr.benchmark.recipe import Recipe, iterations
 from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
 from cface_basicsr.benchmark.results import CurvePoint, DataSet, Faces, Facts, Results, Run
@@ -175,8 +175,8 @@ class _Measuring:
         return run
 
     def _measure(self, run: Run, gauge: Gauge, images: Any) -> None:
-        place = [f'x{run.scale}', f'{run.system}' + ('' if run.seed is None else f'_seed{run.seed}')]
-        name = '_'.join([*place, gauge.name]).replace(' ', '_')
+        place = [f'x{run.scale}', step_name(run.system) + ('' if run.seed is None else f'_seed{run.seed}')]
+        name = '_'.join([*place, gauge.name])
         scores = self.plan.out / 'scores' / f'{name}.npz'
         run.measured[gauge.name] = gauge.measure(images, scores)
         run.measured[gauge.name].scores = str(scores.relative_to(self.plan.out))
