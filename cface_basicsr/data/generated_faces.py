@@ -10,7 +10,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from cface_basicsr.data.generated_head import SIZE, SPAN, Array, Head, paint_head, soft
+from cface_basicsr.data.generated_canvas import SIZE, SPAN, Array, soft
+from cface_basicsr.data.generated_head import Head, paint_head
 from cface_basicsr.data.generated_traits import Shot, draw_identity, draw_shot, generator
 from cface_basicsr.errors import UserError
 
@@ -50,7 +51,7 @@ def render_photo(identity: int, image: int, size: int = PHOTO, seed: int = 0) ->
     scene = _background(rng, size)
     head = paint_head(person, shot, seed)
     rotation = _rotation(shot)
-    lit = _light_head(head, shot, rotation)
+    lit = _light_head(head, shot, rotation, _dapple(rng, shot))
     # Where the head is not, the lit layer is black: the covered light adds to what is left of the scene.
     where = _where_from(head, shot, rotation, size)
     front = cv2.remap(cv2.merge(list(lit * head.alpha)), *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
@@ -68,14 +69,20 @@ def _rotation(shot: Shot) -> Array:
     return (roll @ pitch @ yaw).astype(np.float32)
 
 
-def _light_head(head: Head, shot: Shot, rotation: Array) -> Array:
+def _dapple(rng: np.random.Generator, shot: Shot) -> Array:
+    """(S, S) share of the lamp that arrives: soft patches as wide as a pixel of 16x16, as of light through leaves."""
+    cells = np.exp(rng.normal(0, shot.dapple, (24, 24))).astype(np.float32)
+    return cv2.resize(cells, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
+
+
+def _light_head(head: Head, shot: Shot, rotation: Array, dapple: Array) -> Array:
     """(3, S, S) linear light that leaves the head: Lambert from one lamp, a soft fill, a little gloss."""
     slope_u = cv2.Sobel(head.height, cv2.CV_32F, 1, 0, ksize=3, scale=SIZE / (16 * SPAN))
     slope_v = cv2.Sobel(head.height, cv2.CV_32F, 0, 1, ksize=3, scale=SIZE / (16 * SPAN))
     length = 1 / np.sqrt(1 + slope_u ** 2 + slope_v ** 2)
     lamp = rotation.T @ np.asarray(shot.light, np.float32)
     facing = (lamp[2] - slope_u * lamp[0] - slope_v * lamp[1]) * length
-    diffuse = shot.light_strength * np.clip(0.88 * facing + 0.12, 0, None)
+    diffuse = shot.light_strength * np.clip(0.88 * facing + 0.12, 0, None) * dapple
     half = lamp + rotation.T[:, 2]
     half /= np.linalg.norm(half)
     shine = np.clip((half[2] - slope_u * half[0] - slope_v * half[1]) * length, 0, None)

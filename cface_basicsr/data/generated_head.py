@@ -1,7 +1,6 @@
 """Paints a generated head flat on, as albedo, height and coverage; `generated_faces` turns, lights and shoots it.
 
-The canvas is SIZE x SIZE and spans [-SPAN, SPAN] face units both ways (see `generated_traits`). Shapes are implicit:
-a signed distance, positive inside, becomes a soft mask one image pixel wide, so nothing needs supersampling.
+Marks and lines of the skin are in `generated_marks`, coordinates and masks in `generated_canvas`.
 """
 
 from dataclasses import dataclass
@@ -9,22 +8,25 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from cface_basicsr.data.generated_traits import Hairstyle, Identity, Shot, draw_hairstyle, generator
-
-Array = NDArray[np.float32]
-SIZE = 256
-SPAN = 1.5
-EDGE = 0.02
-AXIS = ((np.arange(SIZE, dtype=np.float32) + 0.5) / SIZE * 2 - 1) * np.float32(SPAN)
-U, V = AXIS[None, :], AXIS[:, None]
-DARK = np.array([0.012, 0.008, 0.006], np.float32)
-
-
-def _planes(colour: tuple[float, ...] | Array) -> Array:
-    """A colour (3,) as (3, 1, 1), ready to meet (3, m, n) planes."""
-    return np.asarray(colour, np.float32).reshape(3, 1, 1)
+from cface_basicsr.data.generated_canvas import (
+    DARK,
+    EDGE,
+    SIZE,
+    Array,
+    U,
+    V,
+    bump,
+    crease,
+    ease,
+    noise_tiles,
+    planes,
+    soft,
+    tile,
+    window,
+)
+from cface_basicsr.data.generated_marks import paint_complexion, paint_lines, paint_spots
+from cface_basicsr.data.generated_traits import LOOKS, Hairstyle, Identity, Shot, draw_hairstyle
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class _Base:
     outline: Array
     alpha: Array
     beard: Array
+    stubble: Array
     glasses: Array
 
 
@@ -58,63 +61,6 @@ class _Hair:
     shadow: Array
     bulge: Array
     colour: Array
-
-
-@dataclass(frozen=True)
-class _Window:
-    """A rectangle of the canvas: its slices, and u, v measured from its centre, with u mirrored by `side`."""
-
-    rows: slice
-    columns: slice
-    u: Array
-    v: Array
-
-    def blend(self, albedo: Array, mask: Array, colour: tuple[float, ...] | Array) -> None:
-        """Cover the albedo by a colour where the (m, n) mask is 1."""
-        part = albedo[:, self.rows, self.columns]
-        part += mask * (_planes(colour) - part)
-
-    def darken(self, albedo: Array, mask: Array) -> None:
-        """Multiply the albedo by 1 - mask; red a little less than green and blue, as in skin."""
-        albedo[:, self.rows, self.columns] *= 1 - mask * _planes((0.9, 1.0, 1.0))
-
-
-def _window(u: float, v: float, half_width: float, half_height: float, side: int = 1) -> _Window:
-    def span(centre: float, half: float) -> slice:
-        scale = SIZE / (2 * SPAN)
-        return slice(max(0, int((centre - half + SPAN) * scale)), min(SIZE, int((centre + half + SPAN) * scale) + 2))
-    columns, rows = span(u, half_width), span(v, half_height)
-    return _Window(rows, columns, side * (U[:, columns] - np.float32(u)), V[rows] - np.float32(v))
-
-
-def soft(distance: Array, edge: float = EDGE) -> Array:
-    """A mask in [0, 1] from a signed distance in face units: 1 inside, 0 outside, a ramp of width `edge`."""
-    return np.clip(distance / np.float32(edge) + np.float32(0.5), 0, 1).astype(np.float32, copy=False)
-
-
-def bump(x: Array, width: float) -> Array:
-    """A Gaussian of a coordinate; products of two of them make hills."""
-    return np.exp(-np.square(x / np.float32(width)))
-
-
-def _ease(x: Array) -> Array:
-    return np.clip(x, 0, 1)
-
-
-@lru_cache(maxsize=1)
-def _noise() -> tuple[Array, Array]:
-    """Two fixed tiles (2S, 2S), zero mean, unit variance: fine grain, and strands that run down."""
-    white = np.random.default_rng(20240229).standard_normal((2 * SIZE, 2 * SIZE)).astype(np.float32)
-    grain = cv2.GaussianBlur(white, (0, 0), 0.9)
-    strands = cv2.GaussianBlur(white, (0, 0), sigmaX=1.1, sigmaY=14.0)
-    strands += 0.6 * cv2.GaussianBlur(white, (0, 0), sigmaX=4.0, sigmaY=30.0) * 3
-    return grain / grain.std(), strands / strands.std()
-
-
-def _tile(tile: Array, number: int) -> Array:
-    """A window (S, S) of a noise tile that belongs to one identity."""
-    row, column = number * 37 % SIZE, number * 91 % SIZE
-    return tile[row:row + SIZE, column:column + SIZE]
 
 
 def _reach(person: Identity, widen: float = 0.0) -> Array:
@@ -132,7 +78,7 @@ def _height(person: Identity) -> Array:
     height = np.log1p(np.exp((dome + 0.12) * 9)) / 9 - 0.12
     tip = person.eye_height + person.nose_length
     mouth = tip + person.mouth_gap
-    rise = _ease((V - person.eye_height + 0.1) / person.nose_length) * soft(tip - V, 0.1)
+    rise = ease((V - person.eye_height + 0.1) / person.nose_length) * soft(tip - V, 0.1)
     bridge = bump(U, person.nose_bridge) * rise
     height += 0.36 * person.nose_tip * bridge
     height += 0.42 * person.nose_tip * bump(U, 0.085) * bump(V - tip + 0.05, 0.085)
@@ -150,31 +96,31 @@ def _height(person: Identity) -> Array:
 
 def _hair_mask(person: Identity, style: Hairstyle, outline: Array) -> Array:
     """(S, S) coverage by hair on top of the head, at the sides and down to its length."""
-    curls = cv2.GaussianBlur(_tile(_noise()[0], style.number + 5), (0, 0), 6.0) * 9
-    locks = _tile(_noise()[1], style.number + 8)[:1]
-    wave = 0.03 * style.curl * curls
+    locks = tile(noise_tiles()[1], style.number + 8)[:1]
+    wave = 0.04 * style.curl * tile(noise_tiles()[2], style.number + 5)
     volume = style.volume
     wide = person.head_width + volume
     outer = np.where(V < 0.0, (1 - np.sqrt((U / wide) ** 2 + ((V + 0.02) / (1 + volume)) ** 2)) * wide,
                      wide + 0.04 * V - np.abs(U)) + wave
     side = (np.abs(U) / person.head_width) ** 4
-    line = style.hairline + style.widow_peak * bump(U, 0.16) + 0.34 * side + 0.008 * locks
+    line = person.hairline + person.widow_peak * bump(U, 0.10) + 0.34 * side + 0.008 * locks
     if style.fringe:
-        line = style.hairline + style.fringe + (style.fringe_slope * U + 0.1 * side + 0.025 * locks)
+        line = person.hairline + style.fringe + (style.fringe_slope * U + 0.1 * side + 0.025 * locks)
     sides = np.where(V > person.chin - 0.2, np.minimum(outline - 0.95, np.abs(U) - 0.36), outline - 0.95)
     ends = style.length + wave + 0.03 * locks - V
     return soft(np.minimum(np.minimum(outer, ends), np.maximum(line - V, sides)), 0.03)
 
 
+@lru_cache(maxsize=LOOKS)
 def _hair_colour(style: Hairstyle) -> Array:
     """(3, S, S) hair with strands; they lean away from the parting."""
-    lean = (U * (0.5 + style.fringe_slope) * 60 * _ease(V + 1.2)).astype(np.float32)
+    lean = (U * (0.5 + style.fringe_slope) * 60 * ease(V + 1.2)).astype(np.float32)
     columns = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[None], (SIZE, SIZE)) + 0 * lean
     rows = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[:, None], (SIZE, SIZE)) + lean + 40
     columns = columns + 5 * style.curl * np.sin(rows / 7).astype(np.float32)
     start = style.number * 53 % SIZE
-    strands = cv2.remap(_noise()[1][:, start:], columns + 8, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return _planes(style.colour) * np.exp(0.38 * strands)
+    strands = cv2.remap(noise_tiles()[1][:, start:], columns + 8, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return planes(style.colour) * np.exp(0.38 * strands)
 
 
 def _beard_mask(person: Identity, outline: Array) -> Array:
@@ -192,10 +138,18 @@ def _beard_mask(person: Identity, outline: Array) -> Array:
     goatee = soft((1 - np.hypot(U / wide, (V - person.chin + 0.02) / 0.27)) * 0.2, 0.03) * inside
     patch = soft(np.minimum(0.035 - np.abs(U), 0.045 - np.abs(V - mouth - 0.135)), 0.025)
     burns = soft(np.minimum(across - 0.86, person.sideburn - V), 0.04) * soft(V + 0.45, 0.1) * inside
-    grain = np.clip(0.9 + 0.13 * _tile(_noise()[0], person.number), 0, 1.15)
-    mask = np.maximum.reduce([person.full_beard * cheeks, person.stubble * np.maximum(cheeks, moustache),
-                              person.goatee * goatee, person.soul_patch * patch, 0.75 * burns])
+    grain = np.clip(0.9 + 0.13 * tile(noise_tiles()[0], person.number), 0, 1.15)
+    mask = np.maximum.reduce([person.full_beard * cheeks, person.goatee * goatee, person.soul_patch * patch,
+                              0.75 * burns])
     return np.clip(np.maximum(mask * (1 - lips), person.moustache * moustache) * grain, 0, 1).astype(np.float32)
+
+
+def _stubble_mask(person: Identity, outline: Array) -> Array:
+    """(S, S) share of the skin where stubble grows: a soft shade around the mouth that an image may have or not."""
+    mouth = person.eye_height + person.nose_length + person.mouth_gap
+    grows = soft(V - (mouth - 0.1 - 0.1 * np.abs(U)), 0.15) * soft((1.02 - outline) * 0.6, 0.08)
+    grain = np.clip(0.9 + 0.13 * tile(noise_tiles()[0], person.number), 0, 1)
+    return (person.stubble * grows * grain).astype(np.float32)
 
 
 def _glasses_mask(person: Identity) -> Array:
@@ -214,55 +168,16 @@ def _glasses_mask(person: Identity) -> Array:
     return soft(np.maximum.reduce([rim, bridge, temple]), EDGE)
 
 
-def _spots(person: Identity, seed: int, albedo: Array) -> None:
-    """Freckles on nose and cheeks, moles anywhere: at the same places in every image."""
-    rng = generator(seed, person.number, 2 ** 31)
-    for _ in range(person.freckles):
-        spot = _window(rng.normal(0, 0.26), rng.normal(0.1, 0.1), 0.03, 0.03)
-        spot.darken(albedo, np.float32(rng.uniform(0.35, 0.6)) * bump(spot.u, 0.011) * bump(spot.v, 0.011))
-    for _ in range(person.moles):
-        spot = _window(rng.uniform(-0.42, 0.42), rng.uniform(-0.42, 0.6), 0.05, 0.05)
-        size = rng.uniform(0.015, 0.029)
-        spot.blend(albedo, 0.9 * soft(np.float32(size) - np.hypot(spot.u, spot.v)), (0.04, 0.02, 0.014))
-    for _ in range(person.scars):
-        line = _window(rng.uniform(-0.4, 0.4), rng.uniform(-0.45, 0.6), 0.14, 0.14)
-        turn, bend, length = rng.uniform(0, np.pi), rng.uniform(-3, 3), rng.uniform(0.04, 0.09)
-        along, off = line.u * np.cos(turn) + line.v * np.sin(turn), line.v * np.cos(turn) - line.u * np.sin(turn)
-        line.darken(albedo, np.float32(0.65) * bump(off - bend * along ** 2, 0.010) * soft(length - np.abs(along)))
-
-
-def _complexion(person: Identity, albedo: Array) -> None:
-    """Skin is never even: red cheeks and nose, dark sockets, lines of the forehead, folds beside the mouth."""
-    tip = person.eye_height + person.nose_length
-    mouth = tip + person.mouth_gap
-    red = 0.10 * bump(np.abs(U) - 0.33, 0.13) * bump(V - 0.14, 0.13) + 0.10 * bump(U, 0.09) * bump(V - tip, 0.07)
-    albedo *= 1 - red * _planes((0.0, 1.6, 1.4))
-    dark = 0.26 * bump(np.abs(U) - person.eye_spacing * 0.9, 0.13) * bump(V - person.eye_height + 0.02, 0.075)
-    for row in person.forehead_lines:
-        dark += 0.55 * bump(V - row - 0.2 * U ** 2, 0.010) * bump(U, 0.26)
-    dark += person.frown * bump(np.abs(U) - 0.04, 0.011) * bump(V - person.eye_height + 0.16, 0.06)
-    dark += person.cheek_dimples * bump(np.abs(U) - person.mouth_width - 0.09, 0.013) * bump(V - mouth + 0.02, 0.05)
-    fold = np.abs(U) - person.nose_width - 0.04 - person.fold_lean * np.maximum(V - tip, 0)
-    dark += person.folds * bump(fold, 0.016) * soft(V - tip + 0.02, 0.06) * soft(mouth + 0.06 - V, 0.1)
-    # Rays beside the eyes: lines of constant angle around a point between eye and temple.
-    du, dv = np.abs(U) - person.eye_spacing - 0.07, V - person.eye_height
-    rays = np.square(np.cos(7 * np.arctan2(dv, np.maximum(du, 1e-3)) + person.eye_slant * 9)) ** 3
-    dark += person.crow_feet * rays * bump(np.hypot(du, dv) - 0.11, 0.045) * soft(du - 0.04, 0.04)
-    dark += person.dimple * bump(U, 0.014) * bump(V - person.chin + 0.08, 0.045)
-    dark += 0.05 * _tile(_noise()[0], person.number + 11)
-    albedo *= 1 - dark * _planes((0.85, 1.0, 1.0))
-
-
 def _nose(person: Identity, albedo: Array) -> None:
     """Nostrils, wings and the shade under the tip."""
     tip = person.eye_height + person.nose_length
-    window = _window(0.0, tip, 0.3, 0.16)
-    u, v, wide = np.abs(window.u), window.v, person.nose_width
-    window.darken(albedo, 0.3 * bump(u, wide) * bump(v - 0.045, 0.025))
+    w = window(0.0, tip, 0.3, 0.16)
+    u, v, wide = np.abs(w.u), w.v, person.nose_width
+    w.darken(albedo, 0.3 * bump(u, wide) * bump(v - 0.045, 0.025))
     hole = 1 - np.hypot((u - wide * 0.48) / (wide * 0.27), (v - 0.008 + 0.1 * (u - wide * 0.48)) / 0.022)
-    window.blend(albedo, person.nostril * soft(hole * 0.03, 0.03), DARK * 2)
+    w.blend(albedo, person.nostril * soft(hole * 0.03, 0.03), DARK * 2)
     wing = np.abs(np.hypot((u - wide * 0.62) / 0.9, v + 0.022) - wide * 0.40)
-    window.darken(albedo, 0.42 * bump(wing, 0.013) * soft(u - wide * 0.68, 0.03) * soft(0.05 - np.abs(v + 0.02), 0.05))
+    w.darken(albedo, 0.42 * bump(wing, 0.013) * soft(u - wide * 0.68, 0.03) * soft(0.05 - np.abs(v + 0.02), 0.05))
 
 
 def _ears_and_neck(person: Identity, albedo: Array, outline: Array) -> Array:
@@ -281,34 +196,42 @@ def _base(person: Identity, seed: int) -> _Base:
     outline = _reach(person)
     face = soft((1 - outline) * person.head_width, 0.03)
     albedo = np.empty((3, SIZE, SIZE), np.float32)
-    albedo[:] = _planes(person.skin)
-    _complexion(person, albedo)
+    albedo[:] = planes(person.skin)
+    paint_complexion(person, albedo)
+    paint_lines(person, albedo)
     _nose(person, albedo)
-    _spots(person, seed, albedo)
+    paint_spots(person, seed, albedo)
     rest = _ears_and_neck(person, albedo, outline)
     beard = _beard_mask(person, outline)
-    return _Base(albedo, _height(person), outline, np.maximum(face, rest), beard, _glasses_mask(person))
+    return _Base(albedo, _height(person), outline, np.maximum(face, rest), beard,
+                 _stubble_mask(person, outline), _glasses_mask(person))
 
 
 @lru_cache(maxsize=16)
 def _hair(person: Identity, seed: int, style: int) -> _Hair:
-    look = draw_hairstyle(seed, person.number, style)
+    look = draw_hairstyle(seed, style)
     mask = _hair_mask(person, look, _base(person, seed).outline)
-    return _Hair(mask, 1 - 0.5 * cv2.GaussianBlur(mask, (0, 0), 9), 0.1 * cv2.GaussianBlur(mask, (0, 0), 5),
-                 _hair_colour(look))
+    return _Hair(mask, 1 - 0.5 * _blurred(mask, 9), 0.1 * _blurred(mask, 5), _hair_colour(look))
+
+
+def _blurred(mask: Array, sigma: float) -> Array:
+    """A Gaussian blur of 5 pixels or more, made on a quarter of the rows and columns."""
+    small = cv2.resize(mask, (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
+    return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
 
 
 def _eye(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
     """One eye: crease, bag, white, iris, pupil, glint and lashes. u runs from the nose outwards."""
-    w = _window(side * person.eye_spacing, person.eye_height, 0.24, 0.2, side)
+    w = window(side * person.eye_spacing, person.eye_height, 0.24, 0.2, side)
     v = w.v + person.eye_slant * w.u
     t = np.clip(w.u / person.eye_width, -1, 1)
     lid = 1 - np.abs(t) ** person.eye_roundness
     opening = person.eye_open * shot.eye_open * (1 - 0.25 * min(shot.smile, 1.0))
     upper, lower = -opening * lid * (1 - 0.2 * t), 0.72 * opening * lid * (1 + 0.25 * t)
+    w.darken(albedo, shot.eye_shadow * bump(v + 0.05, 0.06) * bump(w.u, 0.12))
     fade = soft(1.12 - np.abs(w.u) / person.eye_width, 0.3)
-    w.darken(albedo, person.crease * 0.6 * bump(v - upper + 0.032, 0.010) * fade)
-    w.darken(albedo, person.eye_bag * bump(v - lower - 0.045, 0.016) * soft(1 - np.abs(w.u) / person.eye_width, 0.4))
+    w.darken(albedo, person.crease * 0.6 * crease(v - upper + 0.034, 0.011) * fade)
+    w.darken(albedo, person.eye_bag * crease(v - lower - 0.045, 0.013) * soft(1 - np.abs(w.u) / person.eye_width, 0.4))
     inside = soft(np.minimum(np.minimum(v - upper, lower - v), (person.eye_width - np.abs(w.u)) * 0.6))
     w.blend(albedo, inside, (0.50, 0.47, 0.45))
     w.darken(albedo, 0.45 * inside * bump(v - upper, 0.03))
@@ -316,7 +239,7 @@ def _eye(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
     du, dv = w.u - side * 0.035 * shot.gaze[0], w.v - 0.02 * shot.gaze[1]
     radius = np.hypot(du, dv)
     iris = inside * soft(person.iris_radius - radius)
-    ring = _planes(person.iris) * (1.35 - 1.1 * _ease(radius / person.iris_radius - 0.55))
+    ring = planes(person.iris) * (1.35 - 1.1 * ease(radius / person.iris_radius - 0.55))
     part = albedo[:, w.rows, w.columns]
     part += iris * (ring - part)
     w.blend(albedo, inside * soft(0.42 * person.iris_radius - radius), DARK)
@@ -324,19 +247,19 @@ def _eye(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
     w.blend(albedo, 0.9 * inside * glint, (1.4, 1.4, 1.4))
     lash = soft(person.lash * (0.55 + 0.45 * t) - np.abs(v - upper + 0.3 * person.lash))
     w.blend(albedo, 0.9 * lash * soft(1.1 * person.eye_width - np.abs(w.u)), DARK)
-    w.darken(albedo, 0.35 * bump(v - lower, 0.008) * soft(person.eye_width - np.abs(w.u)))
+    w.darken(albedo, (0.3 + person.lower_lash) * 0.75 * bump(v - lower, 0.012) * soft(person.eye_width - np.abs(w.u)))
 
 
 def _brow(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
     """One brow: an arched band that tapers outwards, with hairs."""
     centre = person.eye_height - person.brow_gap - shot.brow_raise
-    w = _window(side * person.eye_spacing, centre, 0.36, 0.2, side)
+    w = window(side * person.eye_spacing, centre, 0.36, 0.2, side)
     start, end = person.brow_inner - person.eye_spacing, person.brow_reach
     t = (w.u - start) / (end - start)
     arch = -person.brow_arch * (1 - (2 * t - 1.2) ** 2) + person.brow_slope * -w.u
     thick = person.brow_thickness * (1.1 - 0.65 * np.clip(t, 0, 1) ** 1.5)
     band = soft(np.minimum(thick - np.abs(w.v - arch), np.minimum(w.u - start, end - w.u)), 0.024)
-    hairs = _tile(_noise()[0], person.number + 3)[w.rows, w.columns]
+    hairs = tile(noise_tiles()[0], person.number + 3)[w.rows, w.columns]
     mask = person.brow_density * band * np.clip(0.88 + 0.22 * hairs, 0, 1)
     if person.brow_slit > 0:
         mask *= 1 - 0.85 * bump(t - person.brow_slit + 2 * w.v, 0.06)
@@ -347,7 +270,7 @@ def _mouth(person: Identity, shot: Shot, albedo: Array) -> None:
     """Lips around a line that a smile bends and widens; an open mouth shows teeth."""
     smile, gap = min(shot.smile, 1.2), 0.055 * min(shot.mouth_open, 1.2)
     centre = person.eye_height + person.nose_length + person.mouth_gap
-    w = _window(0.0, centre, 0.42, 0.26)
+    w = window(0.0, centre, 0.42, 0.26)
     wide = person.mouth_width * (1 + 0.16 * smile)
     t = np.clip(w.u / wide, -1, 1)
     arc = 1 - t * t
@@ -360,6 +283,7 @@ def _mouth(person: Identity, shot: Shot, albedo: Array) -> None:
     skin = np.asarray(person.skin, np.float32) * 0.85
     lips = soft(np.minimum(np.minimum(v - upper, lower - v), ends), 0.026)
     tone = skin + (0.35 + 0.65 * person.lip_red) * (red - skin)
+    tone *= 1 - shot.lipstick * np.array([0.35, 0.65, 0.55], np.float32)
     w.blend(albedo, 0.85 * lips, tone)
     w.darken(albedo, 0.25 * lips * soft(-v, 0.03))
     w.darken(albedo, 0.35 * bump(v - lower - 0.03, 0.02) * bump(w.u, wide * 0.55))
@@ -373,6 +297,13 @@ def _mouth(person: Identity, shot: Shot, albedo: Array) -> None:
     w.darken(albedo, (0.25 + 0.2 * smile) * corners)
 
 
+def _blush(shot: Shot, albedo: Array) -> None:
+    """Cheeks redder or paler than usual."""
+    for side in (-1, 1):
+        w = window(side * 0.34, 0.14, 0.3, 0.25)
+        albedo[:, w.rows, w.columns] *= 1 - shot.blush * bump(w.u, 0.14) * bump(w.v, 0.11) * planes((0.2, 1.0, 0.9))
+
+
 def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
     """The head of a person with the expression of a shot, flat on and unlit."""
     base, hair = _base(person, seed), _hair(person, seed, shot.style)
@@ -380,8 +311,10 @@ def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
     albedo = base.albedo * hair.shadow
     _mouth(person, shot, albedo)
     albedo *= np.float32(shot.tan)
+    _blush(shot, albedo)
     low = albedo[:, SIZE // 3:]
-    low += beard[SIZE // 3:] * (_planes(person.hair) * 0.6 + 0.004 - low)
+    low += shot.stubble * base.stubble[SIZE // 3:] * (planes(person.hair) * 0.6 + 0.02 - low)
+    low += beard[SIZE // 3:] * (planes(person.hair) * 0.6 + 0.004 - low)
     for side in (-1, 1):
         _eye(person, shot, side, albedo)
         _brow(person, shot, side, albedo)
@@ -389,5 +322,5 @@ def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
     albedo += hair.mask / np.maximum(alpha, 1e-3) * (hair.colour - albedo)
     if person.glasses:
         band = slice(SIZE // 3, SIZE * 3 // 5)
-        albedo[:, band] += base.glasses[band] * (_planes(person.frame) - albedo[:, band])
+        albedo[:, band] += base.glasses[band] * (planes(person.frame) - albedo[:, band])
     return Head(albedo, base.height + hair.bulge, alpha, (0.5 - 0.4 * beard) * (1 - hair.mask))

@@ -16,8 +16,8 @@ SKIN = np.array([[0.74, 0.48, 0.37], [0.68, 0.40, 0.27], [0.56, 0.32, 0.20], [0.
 HAIR = np.array([[0.018, 0.014, 0.012], [0.05, 0.03, 0.018], [0.13, 0.07, 0.035], [0.24, 0.09, 0.03],
                  [0.36, 0.24, 0.11], [0.30, 0.29, 0.28]])
 IRIS = np.array([[0.04, 0.02, 0.01], [0.10, 0.05, 0.02], [0.09, 0.11, 0.05], [0.07, 0.13, 0.22], [0.15, 0.17, 0.18]])
-STYLES = 3
-FRAMES = np.array([[0.01, 0.01, 0.012], [0.10, 0.03, 0.012], [0.25, 0.25, 0.27]])
+LOOKS = 24
+FRAMES = np.array([[0.02, 0.02, 0.024], [0.10, 0.03, 0.012], [0.40, 0.40, 0.43]])
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Identity:
     jaw_power: float
     cheekbone: float
     ear: float
+    hairline: float
+    widow_peak: float
     eye_spacing: float
     eye_height: float
     eye_width: float
@@ -43,6 +45,7 @@ class Identity:
     crease: float
     eye_bag: float
     lash: float
+    lower_lash: float
     brow_gap: float
     brow_thickness: float
     brow_arch: float
@@ -69,6 +72,9 @@ class Identity:
     frown: float
     cheek_dimples: float
     crow_feet: float
+    nose_lines: float
+    philtrum: float
+    chin_crease: float
     dimple: float
     moustache: float
     goatee: float
@@ -94,12 +100,13 @@ class Identity:
 
 @dataclass(frozen=True)
 class Hairstyle:
-    """One of the STYLES ways in which a person wears the hair; which one, is the image's."""
+    """One of the LOOKS, cut and dye, that all people share; which one a person wears, is the image's.
+
+    So hair, the largest thing in a thumbnail, tells nobody from anybody; the hairline is the person's own.
+    """
 
     number: int
     colour: tuple[float, ...]
-    hairline: float
-    widow_peak: float
     fringe: float
     fringe_slope: float
     volume: float
@@ -115,6 +122,11 @@ class Shot:
     style: int
     beard: float
     tan: float
+    stubble: float
+    lipstick: float
+    eye_shadow: float
+    blush: float
+    dapple: float
     yaw: float
     pitch: float
     roll: float
@@ -157,76 +169,88 @@ def _between(rng: Generator, table: np.ndarray, spread: float) -> tuple[float, .
     return tuple(float(c) for c in colour * rng.uniform(1 - spread, 1 + spread))
 
 
+def _some(rng: Generator, share: float, low: float, high: float) -> float:
+    """0 for most people, or for a share of them a number between two ends."""
+    return rng.uniform(low, high) if rng.random() < share else 0.0
+
+
+def _apart(rng: Generator, low: float, high: float) -> float:
+    """A number between two ends, by the arcsine law: more often near either end than between them.
+
+    People then differ by pixels of 128x128, and no longer by shades of them.
+    """
+    return low + (high - low) * np.sin(rng.uniform(0, np.pi / 2)) ** 2
+
+
 def _beard(rng: Generator) -> dict[str, float]:
-    """Densities of the parts of a beard in [0, 1]; about half of the people have none."""
-    kind = rng.choice(['none', 'moustache', 'goatee', 'circle', 'full', 'stubble'], p=[.52, .13, .10, .11, .07, .07])
-    dense = rng.uniform(0.65, 0.95)
-    return {'moustache': dense if kind in ('moustache', 'circle', 'full') else 0.0,
-            'goatee': dense if kind in ('goatee', 'circle', 'full') else 0.0,
-            'full_beard': dense if kind == 'full' else 0.0,
-            'stubble': rng.uniform(0.3, 0.5) if kind == 'stubble' else 0.0,
-            'moustache_width': rng.uniform(0.75, 1.35), 'moustache_thickness': rng.uniform(0.018, 0.05),
-            'moustache_droop': rng.uniform(-0.3, 0.9), 'goatee_width': rng.uniform(0.3, 1.0),
-            'soul_patch': rng.uniform(0.6, 0.9) * (rng.random() < 0.15),
-            'sideburn': rng.uniform(-0.1, 0.45)}
+    """Densities of the parts of a beard in [0, 1]: each part comes and goes by itself."""
+    dense = rng.uniform(0.75, 0.95)
+    full = rng.random() < 0.04
+    return {'moustache': dense * (full or rng.random() < 0.4),
+            'goatee': dense * (full or rng.random() < 0.35),
+            'full_beard': dense * full,
+            'stubble': _some(rng, 0.5, 0.5, 1.0),
+            'moustache_width': _apart(rng, 0.7, 1.35), 'moustache_thickness': _apart(rng, 0.014, 0.034),
+            'moustache_droop': _apart(rng, -0.3, 0.9), 'goatee_width': _apart(rng, 0.2, 0.6),
+            'soul_patch': _some(rng, 0.3, 0.7, 0.95),
+            'sideburn': _apart(rng, -0.1, 0.45)}
 
 
-@lru_cache(maxsize=64)
-def draw_hairstyle(seed: int, identity: int, style: int) -> Hairstyle:
-    """A way to wear the hair: the hairline is the person's, the cut and the dye are not."""
-    rng = generator(seed, identity, 2 ** 31 + 1)
-    hairline, peak = rng.uniform(-0.66, -0.52), rng.uniform(-0.06, 0.10)
-    rng = generator(seed, identity, 2 ** 31 + 2 + style)
-    length = rng.choice([-0.05, 0.15, 0.7, 1.3], p=[.35, .2, .2, .25]) + rng.uniform(-0.08, 0.08)
+@lru_cache(maxsize=LOOKS)
+def draw_hairstyle(seed: int, number: int) -> Hairstyle:
+    """One of the looks that the people of a seed take turns to wear."""
+    rng = generator(seed, number, 2 ** 31 + 1)
+    length = rng.choice([-0.05, 0.15, 0.7, 1.3], p=[.4, .2, .2, .2]) + rng.uniform(-0.08, 0.08)
     return Hairstyle(
-        number=identity * STYLES + style, colour=_between(rng, HAIR, 0.2), hairline=hairline, widow_peak=peak,
-        fringe=rng.uniform(0.04, 0.17) if rng.random() < 0.4 else 0.0, fringe_slope=rng.uniform(-0.2, 0.2),
+        number=number, colour=_between(rng, HAIR, 0.2),
+        fringe=rng.uniform(0.04, 0.17) if rng.random() < 0.25 else 0.0, fringe_slope=rng.uniform(-0.2, 0.2),
         volume=rng.uniform(0.04, 0.20), length=float(length), curl=rng.uniform(0, 1))
 
 
 def _eyes(rng: Generator) -> dict[str, float]:
-    return {'eye_spacing': rng.uniform(0.245, 0.315), 'eye_height': rng.uniform(-0.20, -0.14),
-            'eye_width': rng.uniform(0.098, 0.140), 'eye_open': rng.uniform(0.030, 0.058),
-            'eye_slant': rng.uniform(-0.28, 0.32), 'eye_roundness': rng.uniform(1.5, 3.0),
-            'iris_radius': rng.uniform(0.044, 0.060), 'crease': rng.uniform(0.3, 1.0) * (rng.random() < 0.6),
-            'eye_bag': rng.uniform(0, 0.45), 'lash': rng.uniform(0.006, 0.028)}
+    return {'eye_spacing': _apart(rng, 0.265, 0.295), 'eye_height': rng.uniform(-0.175, -0.165),
+            'eye_width': _apart(rng, 0.096, 0.142), 'eye_open': _apart(rng, 0.034, 0.064),
+            'eye_slant': _apart(rng, -0.36, 0.36), 'eye_roundness': _apart(rng, 1.4, 3.2),
+            'iris_radius': _apart(rng, 0.046, 0.062), 'crease': _some(rng, 0.5, 0.8, 1.1),
+            'eye_bag': _some(rng, 0.45, 0.45, 0.65), 'lash': _apart(rng, 0.006, 0.030),
+            'lower_lash': _some(rng, 0.4, 0.6, 0.9)}
 
 
 def _brows(rng: Generator) -> dict[str, float]:
     # Thick brows are sparse: as much hair, in another shape, so that a thumbnail does not tell them apart.
-    thickness = rng.uniform(0.014, 0.05)
-    return {'brow_gap': rng.uniform(0.12, 0.19), 'brow_thickness': thickness,
-            'brow_arch': rng.uniform(-0.03, 0.10), 'brow_slope': rng.uniform(-0.34, 0.28),
-            'brow_reach': rng.uniform(0.12, 0.20), 'brow_inner': rng.uniform(0.05, 0.17),
+    thickness = _apart(rng, 0.014, 0.05)
+    return {'brow_gap': _apart(rng, 0.13, 0.175), 'brow_thickness': thickness,
+            'brow_arch': _apart(rng, -0.05, 0.12), 'brow_slope': _apart(rng, -0.30, 0.26),
+            'brow_reach': _apart(rng, 0.12, 0.20), 'brow_inner': _apart(rng, 0.05, 0.17),
             'brow_density': float(np.clip(0.017 / thickness, 0.4, 0.95) * rng.uniform(0.85, 1.0)),
-            'brow_slit': rng.uniform(0.3, 0.9) if rng.random() < 0.25 else -1.0}
+            'brow_slit': rng.uniform(0.55, 0.7) if rng.random() < 0.35 else -1.0}
 
 
 def _nose_and_mouth(rng: Generator) -> dict[str, float]:
-    return {'nose_length': rng.uniform(0.30, 0.39), 'nose_width': rng.uniform(0.095, 0.185),
-            'nose_tip': rng.uniform(0.10, 0.24), 'nose_bridge': rng.uniform(0.035, 0.085),
-            'nostril': rng.uniform(0.2, 0.9), 'mouth_gap': rng.uniform(0.135, 0.185),
-            'mouth_width': rng.uniform(0.15, 0.29), 'upper_lip': rng.uniform(0.015, 0.060),
-            'lower_lip': rng.uniform(0.028, 0.085), 'lip_bow': rng.uniform(0, 0.7), 'lip_red': rng.uniform(0.1, 1.0),
+    return {'nose_length': rng.uniform(0.335, 0.355), 'nose_width': _apart(rng, 0.095, 0.180),
+            'nose_tip': _apart(rng, 0.10, 0.24), 'nose_bridge': rng.uniform(0.035, 0.085),
+            'nostril': _apart(rng, 0.1, 0.95), 'mouth_gap': rng.uniform(0.155, 0.170),
+            'mouth_width': _apart(rng, 0.15, 0.28), 'upper_lip': _apart(rng, 0.012, 0.062),
+            'lower_lip': _apart(rng, 0.026, 0.085), 'lip_bow': _apart(rng, 0, 0.75), 'lip_red': _apart(rng, 0.1, 1.0),
             'mouth_tilt': rng.uniform(-0.035, 0.035)}
 
 
 def _marks(rng: Generator) -> dict[str, float | int | tuple[float, ...]]:
-    def some(share: float, low: float, high: float) -> float:
-        return rng.uniform(low, high) if rng.random() < share else 0.0
-    lines = rng.uniform(-0.46, -0.30, int(rng.integers(1, 4)) if rng.random() < 0.5 else 0)
-    return {'folds': some(0.5, 0.4, 0.8), 'fold_lean': rng.uniform(0.1, 0.8), 'dimple': some(0.2, 0.3, 0.6),
-            'cheek_dimples': some(0.25, 0.4, 0.8), 'forehead_lines': tuple(lines.tolist()),
-            'frown': some(0.3, 0.4, 0.8),
-            'crow_feet': some(0.4, 0.4, 0.8), 'freckles': int(some(0.3, 40, 90)),
-            'moles': int(rng.integers(2, 8)), 'scars': int(rng.integers(0, 4) * (rng.random() < 0.6))}
+    rows = np.array([-0.32, -0.39, -0.46])[rng.random(3) < 0.35] + rng.normal(0, 0.008)
+    return {'folds': _some(rng, 0.45, 0.75, 1.0), 'fold_lean': _apart(rng, 0.1, 0.8),
+            'dimple': _some(rng, 0.45, 0.7, 0.95), 'cheek_dimples': _some(rng, 0.45, 0.75, 1.0),
+            'forehead_lines': tuple(rows.tolist()), 'frown': _some(rng, 0.45, 0.75, 1.0),
+            'crow_feet': _some(rng, 0.45, 0.75, 1.0), 'nose_lines': _some(rng, 0.45, 0.7, 0.95),
+            'philtrum': _some(rng, 0.45, 0.7, 0.95), 'chin_crease': _some(rng, 0.45, 0.7, 0.95),
+            'freckles': int(_some(rng, 0.45, 50, 90)),
+            'moles': int(rng.integers(0, 6)), 'scars': int(rng.integers(1, 3) * (rng.random() < 0.5))}
 
 
 def _glasses(rng: Generator) -> dict[str, float | bool | tuple[float, ...]]:
-    return {'glasses': bool(rng.random() < 0.45), 'half_rim': bool(rng.random() < 0.3),
-            'glasses_width': rng.uniform(0.17, 0.235), 'glasses_height': rng.uniform(0.10, 0.18),
+    return {'glasses': bool(rng.random() < 0.5), 'half_rim': bool(rng.random() < 0.35),
+            'glasses_width': _apart(rng, 0.17, 0.235), 'glasses_height': _apart(rng, 0.10, 0.18),
             'glasses_power': float(rng.choice([1.6, 2.0, 3.0, 6.0])),
-            'glasses_line': rng.uniform(0.014, 0.03), 'frame': tuple(FRAMES[rng.integers(len(FRAMES))].tolist())}
+            'glasses_line': _apart(rng, 0.012, 0.024), 'frame': tuple(FRAMES[rng.integers(len(FRAMES))].tolist())}
 
 
 @lru_cache(maxsize=64)
@@ -236,14 +260,15 @@ def draw_identity(seed: int, identity: int) -> Identity:
     return Identity(
         number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR[:3], 0.2),
         iris=_between(rng, IRIS, 0.2),
-        head_width=rng.uniform(0.60, 0.67), chin=rng.uniform(0.72, 0.82), jaw_power=rng.uniform(1.7, 3.6),
-        cheekbone=rng.uniform(-0.03, 0.05), ear=rng.uniform(0.5, 1.4),
+        head_width=rng.uniform(0.63, 0.65), chin=rng.uniform(0.765, 0.785), jaw_power=rng.uniform(2.2, 3.0),
+        cheekbone=rng.uniform(-0.01, 0.03), ear=rng.uniform(0.5, 1.4),
+        hairline=rng.uniform(-0.64, -0.60), widow_peak=_apart(rng, -0.06, 0.14),
         **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_glasses(rng))
 
 
 def _light(rng: Generator) -> tuple[float, float, float]:
     """A unit vector to the light, in the camera's frame: from either side, mostly from above."""
-    side, up = rng.normal(0, 0.4), rng.normal(-0.4, 0.3)
+    side, up = rng.normal(0, 0.3), rng.normal(-0.4, 0.25)
     vector = np.array([side, up, 1.0])
     return tuple(float(x) for x in vector / np.linalg.norm(vector))
 
@@ -266,16 +291,17 @@ def draw_shot(seed: int, identity: int, image: int) -> Shot:
     rng = generator(seed, identity, image + 1)
     grey = rng.random() < 0.07
     return Shot(
-        number=image, style=int(rng.integers(STYLES)), beard=rng.uniform(0.6, 1.0),
-        tan=float(np.exp(rng.normal(0, 0.22))),
-        yaw=float(np.clip(rng.normal(0, 0.12), -0.35, 0.35)),
-        pitch=float(np.clip(rng.normal(0, 0.06), -0.16, 0.16)), roll=rng.normal(0, 0.03),
+        number=image, style=int(rng.integers(LOOKS)), beard=rng.uniform(0.6, 1.0),
+        tan=float(np.exp(rng.normal(0, 0.22))), stubble=rng.uniform(0, 0.55), lipstick=_some(rng, 0.3, 0.2, 0.6),
+        eye_shadow=_some(rng, 0.5, 0.1, 0.3), blush=rng.uniform(-0.1, 0.25), dapple=rng.uniform(0.0, 0.1),
+        yaw=float(np.clip(rng.normal(0, 0.06), -0.2, 0.2)),
+        pitch=float(np.clip(rng.normal(0, 0.025), -0.1, 0.1)), roll=rng.normal(0, 0.02),
         zoom=rng.uniform(1.11, 1.17), shift=(rng.normal(0, 0.01), rng.normal(0, 0.01)),
-        smile=max(0.0, rng.normal(0.2, 0.4)), mouth_open=max(0.0, rng.normal(-0.2, 0.4)),
+        smile=max(0.0, rng.normal(0.1, 0.3)), mouth_open=max(0.0, rng.normal(-0.2, 0.3)),
         eye_open=rng.uniform(0.85, 1.1), brow_raise=rng.normal(0, 0.008),
         gaze=(rng.normal(0, 0.25), rng.normal(0, 0.1)),
         light=_light(rng), light_strength=rng.uniform(0.5, 1.1), ambient=rng.uniform(0.18, 0.6),
-        light_colour=_warm_to_cold(rng, 0.085), fill_colour=_warm_to_cold(rng, 0.085),
-        exposure=float(np.exp(rng.normal(0, 0.3))), white_balance=_warm_to_cold(rng, 0.085),
+        light_colour=_warm_to_cold(rng, 0.06), fill_colour=_warm_to_cold(rng, 0.06),
+        exposure=float(np.exp(rng.normal(0, 0.25))), white_balance=_warm_to_cold(rng, 0.07),
         saturation=0.0 if grey else rng.uniform(0.55, 1.25), gamma=rng.uniform(1.7, 2.6), blur=rng.uniform(0.0, 0.5),
         noise=rng.uniform(0.003, 0.012))

@@ -49,8 +49,9 @@ def test_head_turns_move_the_nose_against_the_ears():
     # Seen from the side the nose travels further than the head's edge: parallax, no mere shear of a flat picture.
     from dataclasses import replace
 
+    from cface_basicsr.data.generated_canvas import SIZE, SPAN
     from cface_basicsr.data.generated_faces import _rotation, _where_from
-    from cface_basicsr.data.generated_head import SIZE, SPAN, paint_head
+    from cface_basicsr.data.generated_head import paint_head
     person = draw_identity(0, 2)
     shot = replace(draw_shot(0, 2, 0), yaw=0.35, pitch=0.0, roll=0.0, shift=(0.0, 0.0), zoom=1.0)
     columns, rows = _where_from(paint_head(person, shot, 0), shot, _rotation(shot), PHOTO)
