@@ -85,6 +85,12 @@ def find_rates(plan: Plan, given: Path | None, show: Show) -> tuple[Rates, dict[
     return rates | measured, unknown, here if measured or not given else str(read.get('device', given))
 
 
+def kept_rates(plan: Plan) -> Rates:
+    """The rates that a run folder keeps from a measurement, good enough for an estimate; none where it has none."""
+    path = plan.out / RATES
+    return read_rates(path)['seconds_an_image'] if path.is_file() else {}
+
+
 def _keep(path: Path, here: str, kept: Mapping[str, Any], measured: Rates, hashes: Mapping[str, str]) -> None:
     old = kept if kept.get('device') == here else {}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,10 @@ from typing import Any
 
 from cface_basicsr.benchmark.benchmark_file import BenchmarkFile
 from cface_basicsr.benchmark.benchmark_report import write_benchmark_report
+from cface_basicsr.benchmark.eta import Eta
 from cface_basicsr.benchmark.gather import gather
 from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
-from cface_basicsr.benchmark.rates import Rates, find_rates, images_of, seconds_of, trainings
+from cface_basicsr.benchmark.rates import Rates, find_rates, images_of, kept_rates, seconds_of, trainings
 from cface_basicsr.benchmark.results import Results
 from cface_basicsr.benchmark.steps import Show, only_one, refuse_other_runs, run_steps
 from cface_basicsr.data.store import write_text_atomically
@@ -95,19 +96,21 @@ def run_benchmark(plan: Plan, show: Show, processes: int = 1) -> Finished:
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     with only_one(plan.out):
+        eta = Eta(plan, kept_rates(plan), show)
         if plan.recognizers:
             refuse_other_runs(plan.recognizers)
-            run_steps(plan.recognizers, show, processes)
+            run_steps(plan.recognizers, eta.of(plan.recognizers), processes)
         for run in plan.runs:
             refuse_other_runs(run.recipe)
         failures: dict[tuple[int, int], dict[str, str]] = {}
         for run in plan.runs:
-            run_steps(run.recipe, show, processes, failed=failures.setdefault((run.scale, run.seed), {}))
+            failed = failures.setdefault((run.scale, run.seed), {})
+            run_steps(run.recipe, eta.of(run.recipe), processes, failed=failed)
         results = gather(plan, failures, show)
         files = write_benchmark_report(results, plan.out)
-    failed = {f'{run.system} x{run.scale} seed {run.seed}': run.reason for run in results.failed()}
+    reasons = {f'{run.system} x{run.scale} seed {run.seed}': run.reason for run in results.failed()}
     broken = [f'{check.what}: {check.evidence}' for check in results.facts.checks if check.outcome == 'broken']
-    return Finished(results, files, failed, broken)
+    return Finished(results, files, reasons, broken)
 
 
 # ---------------------------------------------------------------------------------------------------------- a dry run
