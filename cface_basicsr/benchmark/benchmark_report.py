@@ -89,8 +89,11 @@ def _markdown(page: Page, figures: Titled) -> str:
     """The report for a repository: pictures by their relative paths."""
     facts = page.results.facts
     parts = [f'# {page.results.title}', f'Budget: {facts.budget}. Command: `{facts.command}`. {facts.device}.',
-             '## What may be said', '\n'.join(f'- {line}' for line in page.reading), *facts.notes, '## Fairness checks',
-             _checks(page.results), '## All systems', *_texts(page.overviews),
+             *(f'- {run.system} x{run.scale}, seed {run.seed}: **failed**, {run.reason}'
+               for run in page.results.failed()), '## What may be said', *facts.notes,
+             *('\n'.join([f'### {heading}', '', *(f'- {line}' for line in lines)])
+               for heading, lines in page.reading.items()),
+             '## Fairness checks', _checks(page.results), '## All systems', *_texts(page.overviews),
              "## The paper's tables", *_texts(page.tables), '## Faces and curves']
     parts += [f'{title}:\n\n![{title}]({path.relative_to(page.folder).as_posix()})' for title, path in figures]
     parts += ['## Where every number comes from', _trace(page.results)]

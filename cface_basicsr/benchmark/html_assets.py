@@ -9,18 +9,17 @@ body { margin: 0 auto; max-width: 1320px; padding: 1.5rem clamp(0.9rem, 3vw, 2.5
 h1 { font-size: clamp(1.5rem, 4vw, 2.1rem); line-height: 1.2; margin: 0.5rem 0 0.3rem; }
 h2 { font-size: 1.35rem; margin: 2.6rem 0 0.6rem; padding-top: 0.6rem; border-top: 2px solid var(--ink); }
 h3 { font-size: 1.05rem; margin: 1.6rem 0 0.4rem; }
-p, li { max-width: 46rem; }
+p, li { max-width: 54rem; }
 ul.reading { padding-left: 1.1rem; } ul.reading li { margin: 0.35rem 0; }
 a { color: #0b5394; }
 nav { font-size: 0.92rem; } nav a { margin-right: 1rem; white-space: nowrap; }
-.lead, .note, figcaption, caption { color: var(--soft); }
+.lead, .note, figcaption { color: var(--soft); }
 .note { font-size: 0.88rem; margin: 0.25rem 0; }
 .failed { color: var(--accent); font-weight: 600; }
 .alarm { border-left: 4px solid var(--accent); background: #fdf3f2; padding: 0.5rem 1rem; max-width: 46rem; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; margin: 0.5rem 0;
   max-width: max-content; }
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: 0.5rem 0.7rem; caption-side: top; font-weight: 600; color: var(--ink); }
 th, td { padding: 0.32rem 0.7rem; text-align: right; white-space: nowrap; }
 thead th { background: var(--tint); font-weight: 600; vertical-align: bottom; border-bottom: 1px solid var(--line); }
 thead tr.groups th { text-align: center; border-left: 1px solid var(--line); }
@@ -34,12 +33,13 @@ td.why { white-space: normal; min-width: 12rem; text-align: left; color: var(--a
 body.hide-published .published { display: none; }
 th button { all: unset; cursor: pointer; white-space: normal; max-width: 8rem; }
 th button:focus-visible { outline: 2px solid #0b5394; outline-offset: 2px; }
-th button::after { content: " \\2195"; color: #9aa3ad; font-size: 0.85em; }
-th[aria-sort=ascending] button::after { content: " \\25B2"; color: var(--ink); }
-th[aria-sort=descending] button::after { content: " \\25BC"; color: var(--ink); }
+th button::after { content: "\\A0\\2195"; color: #9aa3ad; font-size: 0.85em; }
+th[aria-sort=ascending] button::after { content: "\\A0\\25B2"; color: var(--ink); }
+th[aria-sort=descending] button::after { content: "\\A0\\25BC"; color: var(--ink); }
 table.checks td, table.checks th, table.facts td, table.facts th { text-align: left; white-space: normal;
   vertical-align: top; overflow-wrap: anywhere; }
 table.checks tbody th, table.facts tbody th { position: static; min-width: 8rem; }
+table.checks td:nth-child(2), table.checks thead th { white-space: nowrap; }
 .holds { color: #1a6b2f; font-weight: 600; } .broken { color: var(--accent); font-weight: 700; }
 .unknown { color: #8a5a00; font-weight: 600; }
 code { font: 0.86em/1.4 ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
@@ -94,5 +94,9 @@ const size = document.querySelector("#size");
 if (size) size.addEventListener("input", () => document.documentElement.style.setProperty("--face", size.value + "px"));
 const published = document.querySelector("#published");
 if (published) published.addEventListener("change",
-  () => document.body.classList.toggle("hide-published", !published.checked));
+  () => {
+    document.body.classList.toggle("hide-published", !published.checked);
+    for (const group of document.querySelectorAll("th[data-ours]"))
+      group.colSpan = published.checked ? group.dataset.all : group.dataset.ours;
+  });
 '''

@@ -21,7 +21,7 @@ class Page:
     """What stands in the page, besides the results.
 
     Attributes:
-        reading: sentences.
+        reading: headings and their sentences.
         overviews: one table a scale.
         tables: in the paper's layout.
         curves: titles and paths of figures.
@@ -31,7 +31,7 @@ class Page:
 
     results: Results
     folder: Path
-    reading: list[str]
+    reading: dict[str, list[str]]
     overviews: list[Table]
     tables: list[Table]
     curves: list[tuple[str, Path]] = field(default_factory=list)
@@ -48,7 +48,7 @@ def html_report(page: Page) -> str:
                 ('faces', 'Faces', _faces(page)), ('curves', 'Curves', _figures(page.curves)),
                 ('trace', 'Where every number comes from', _trace(results.facts))]
     sections = [section for section in sections if section[2]]
-    links = ''.join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections)
+    links = ' '.join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections)
     body = ''.join(f'<section id="{name}"><h2>{title}</h2>\n{text}</section>\n' for name, title, text in sections)
     return (f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -62,18 +62,23 @@ def html_report(page: Page) -> str:
 def html_table(table: Table) -> str:
     """A sortable table: a button in each heading, the value of each cell beside its text."""
     grouped = any(column.group for column in table.columns)
-    groups = ''.join(f'<th colspan="{len(names)}">{escape(group)}</th>'
-                     for group, names in ((group, list(columns)) for group, columns in
-                                          itertools.groupby(table.columns, key=lambda column: column.group)))
+    groups = ''.join(_group_head(group, list(columns))
+                     for group, columns in itertools.groupby(table.columns, key=lambda column: column.group))
     heads = ''.join(f'<th scope="col"{_class(column)}><button type="button">{escape(column.title)}</button></th>'
                     for column in table.columns)
     cells = table.cells('<b>{}</b>', escape)
     rows = '\n'.join(_html_row(row, texts, table.columns) for row, texts in zip(table.rows, cells, strict=True))
     top = f'<tr class="groups"><th></th>{groups}</tr>' if grouped else ''
     notes = ''.join(f'<p class="note">{escape(note)}</p>\n' for note in table.notes)
-    return (f'<div class="scroll"><table><caption>{escape(table.title)}</caption>\n<thead>{top}<tr>'
+    return (f'<h3>{escape(table.title)}</h3>\n<div class="scroll"><table>\n<thead>{top}<tr>'
             f'<th scope="col"><button type="button">system</button></th>{heads}</tr></thead>\n'
             f'<tbody>\n{rows}\n</tbody></table></div>\n{notes}')
+
+
+def _group_head(group: str, columns: Sequence[Column]) -> str:
+    """A heading above its columns; the script needs to know how many are left without the published ones."""
+    ours = sum(not column.key.startswith(PUBLISHED) for column in columns)
+    return f'<th colspan="{len(columns)}" data-all="{len(columns)}" data-ours="{ours}">{escape(group)}</th>'
 
 
 def _html_row(row: Row, texts: Sequence[str], columns: Sequence[Column]) -> str:
@@ -124,9 +129,16 @@ def _failures(results: Results) -> str:
 
 
 def _reading(page: Page) -> str:
-    lines = ''.join(f'<li>{escape(line)}</li>\n' for line in page.reading)
-    notes = ''.join(f'<p class="note">{escape(note)}</p>\n' for note in page.results.facts.notes)
-    return f'<ul class="reading">\n{lines}</ul>\n{notes}' if lines or notes else ''
+    parts = [f'<p>{escape(note)}</p>\n' for note in page.results.facts.notes]
+    for heading, lines in page.reading.items():
+        items = ''.join(f'<li>{_unbroken(line)}</li>\n' for line in lines)
+        parts.append(f'<h3>{escape(heading)}</h3>\n<ul class="reading">\n{items}</ul>\n')
+    return ''.join(parts)
+
+
+def _unbroken(line: str) -> str:
+    """A sentence whose numbers stay with their errors."""
+    return escape(line).replace(' ± ', '&nbsp;±&nbsp;')
 
 
 def _checks(facts: Facts) -> str:

@@ -11,6 +11,7 @@ _SIGNS = {'\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'
           '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '<': r'\textless{}', '>': r'\textgreater{}',
           '±': r'$\pm$', '×': r'$\times$', '∞': r'$\infty$', '–': '--', '†': r'\dag{}', '‡': r'\ddag{}',
           '§': r'\S{}', '¶': r'\P{}'}
+_WIDEST = 4
 _ANY_SIGN = re.compile('|'.join(map(re.escape, _SIGNS)))
 
 
@@ -24,15 +25,20 @@ def latex_text(text: str) -> str:
 
 
 def latex_table(table: Table, label: str = '') -> str:
-    r"""A table environment; needs `\usepackage{booktabs}`. The best of each column is bold, notes stand below."""
+    r"""A table environment; needs `\usepackage{booktabs,graphicx}`.
+
+    The best of each column is bold, notes stand below, and a table of many columns is shrunk to the line.
+    """
     head = [_group_line(table.columns)] if any(column.group for column in table.columns) else []
     head.append(' & '.join(['system', *(latex_text(column.title) for column in table.columns)]) + r' \\')
     body = [' & '.join(cells) + r' \\' for cells in table.cells(r'\textbf{{{}}}', latex_text)]
+    wide = len(table.columns) > _WIDEST
     caption = rf'\caption{{{latex_text(table.title)}}}'
-    lines = ['% needs \\usepackage{booktabs}', r'\begin{table}', r'\centering', caption]
+    lines = ['% needs \\usepackage{booktabs,graphicx}', r'\begin{table}', r'\centering', caption]
     lines += [rf'\label{{{label}}}'] if label else []
+    lines += [r'\resizebox{\linewidth}{!}{%'] * wide
     lines += [r'\begin{tabular}{l' + 'r' * len(table.columns) + '}', r'\toprule', *head, r'\midrule', *body,
-              r'\bottomrule', r'\end{tabular}']
+              r'\bottomrule', r'\end{tabular}' + '}' * wide]
     lines += [rf'\par\smallskip{{\footnotesize {latex_text(note)}\par}}' for note in table.notes]
     return '\n'.join([*lines, r'\end{table}']) + '\n'
 

@@ -33,18 +33,18 @@ class Difference(NamedTuple):
         return f'{self.other} ({100 * self.mean:+.1f} ± {100 * self.error:.1f})'
 
 
-def reading(results: Results) -> list[str]:
-    """Sentences for each test set, scale and recognizer; failures and marks first.
+def reading(results: Results) -> dict[str, list[str]]:
+    """Heading (test set and scale) -> sentences; how to read them comes last.
 
     Differences are paired over the folds, whose pairs are the same for all systems.
     """
-    lines = [f'{run.system} x{run.scale}, seed {run.seed}, failed: {run.reason}.' for run in results.failed()]
+    sections = {}
     for test in results.tests():
         for scale in results.scales:
-            for recognizer in results.facts.recognizers:
-                lines += _by_recognizer(results, test, scale, recognizer)
-            lines += _restoration(results, test, scale)
-    return lines + _caveats(results)
+            lines = [line for recognizer in results.facts.recognizers
+                     for line in _by_recognizer(results, test, scale, recognizer)]
+            sections[f'x{scale} on {test.name}'] = lines + _restoration(results, test, scale)
+    return {heading: lines for heading, lines in sections.items() if lines} | {'How to read this': _caveats(results)}
 
 
 def accuracy_difference(results: Results, test: DataSet, scale: int, recognizer: str, first: str,
@@ -68,18 +68,17 @@ def _folds(runs: Sequence[Run], test: DataSet, recognizer: str) -> list[list[flo
 
 
 def _by_recognizer(results: Results, test: DataSet, scale: int, recognizer: str) -> list[str]:
-    where = f'x{scale} on {test.name} by {recognizer}'
     trained = [system for system in results.systems if system not in ('HR', 'Bicubic')]
     against_bicubic = [(system, accuracy_difference(results, test, scale, recognizer, system, 'Bicubic'))
                        for system in trained]
     known = [Difference(system, found.mean, found.error) for system, found in against_bicubic if found]
-    lines = [f'{where}, against Bicubic: {_sorted_out(known)}.'] if known else []
+    lines = [f'By {recognizer}, against Bicubic: {_sorted_out(known)}.'] if known else []
     for system in trained:
         if system.startswith(PROPOSED):
             others = [accuracy_difference(results, test, scale, recognizer, system, other)
                       for other in trained if other != system]
             others = [found for found in others if found]
-            lines += [f'{where}, {system} {_verdicts(others)}.'] if others else []
+            lines += [f'By {recognizer}, {system} {_verdicts(others)}.'] if others else []
     return lines
 
 
@@ -113,7 +112,7 @@ def _restoration(results: Results, test: DataSet, scale: int) -> list[str]:
     ours = [f'{system} {known[system] - known[best]:+.2f} dB' for system in known if system.startswith(PROPOSED)
             and system != best]
     below = [system for system in known if known[system] < known['Bicubic']] if 'Bicubic' in known else []
-    line = f'x{scale} on {test.name}, PSNR: the best is {best} with {known[best]:.2f} dB'
+    line = f'PSNR: the best is {best} with {known[best]:.2f} dB'
     line += f"; {', '.join(ours)}" if ours else ''
     line += f"; below Bicubic: {', '.join(below)}" if below else ''
     return [f'{line}.']
