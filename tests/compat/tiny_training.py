@@ -83,6 +83,7 @@ def train_here(options: dict[str, Any], folder: Path, *arguments: str) -> None:
     path = write_options(options, folder / 'tiny.yml')
     before = sys.argv
     sys.argv = ['train.py', '-opt', str(path), *arguments]
+    logger.initialized_logger.clear()  # a model built by an earlier test may have opened one without a file
     try:
         basicsr.train.train_pipeline(str(folder))
     finally:
