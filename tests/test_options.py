@@ -249,6 +249,23 @@ def test_a_rate_that_falls_each_epoch_is_a_literal_loop(iteration: int, length: 
     assert Schedule(type='epoch', gamma=gamma).factor(iteration, length) == pytest.approx(rate)
 
 
+def test_a_cosine_falls_to_its_least_rate_and_stays_there() -> None:
+    cosine = Schedule(type='cosine', period=8, gamma=0.1)
+    torchs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    literal = torch.optim.lr_scheduler.CosineAnnealingLR(torchs, T_max=8, eta_min=0.1)
+    for iteration in range(9):
+        assert cosine.factor(iteration, 3) == pytest.approx(torchs.param_groups[0]['lr'])
+        torchs.step()
+        literal.step()
+    assert cosine.factor(100, 3) == pytest.approx(0.1)
+    assert Schedule(type='cosine', period=8).factor(8, 3) == 0
+
+
+def test_a_cosine_without_its_period_is_refused() -> None:
+    with pytest.raises(UserError, match="'period'"):
+        open_section(Optimizer, {'lr': 1e-3, 'schedule': {'type': 'cosine'}}, 'train.optim_g')
+
+
 def test_milestones_may_come_in_any_order_and_the_default_rate_stays() -> None:
     steps = Schedule(type='steps', milestones=[6, 3], gamma=0.5)
     assert [steps.factor(i, 1) for i in (0, 2, 3, 5, 6, 90)] == [1, 1, 0.5, 0.5, 0.25, 0.25]

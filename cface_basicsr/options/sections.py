@@ -1,10 +1,11 @@
 """The sections of an option file as typed models: each knows its keys and refuses others by the nearest name."""
 
 import inspect
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cface_basicsr.errors import UserError, nearest
 
@@ -16,22 +17,39 @@ class Section(BaseModel):
 
 
 class Schedule(Section):
-    """How a learning rate falls. `epoch`: times gamma each epoch; `steps`: times gamma at each milestone."""
+    """How a learning rate falls.
 
-    type: Literal['epoch', 'steps', 'constant'] = 'constant'
-    gamma: float = 1.0
+    `epoch`: times gamma each epoch; `steps`: times gamma at each milestone; `cosine`: along half a cosine, from the
+    whole rate to gamma times it, within `period` iterations.
+    """
+
+    type: Literal['epoch', 'steps', 'cosine', 'constant'] = 'constant'
+    gamma: float | None = None  # 1, or 0 for cosine
     milestones: list[int] = Field(default_factory=list)
+    period: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode='after')
+    def _needs_a_period(self) -> 'Schedule':
+        if (self.type == 'cosine') != (self.period is not None):
+            raise ValueError("'period' (iterations) goes with the schedule 'cosine'")
+        return self
 
     def factor(self, iteration: int, iterations_an_epoch: int) -> float:
         """What the first learning rate is multiplied by at an iteration (counted from 0).
 
         >>> Schedule(type='epoch', gamma=0.5).factor(iteration=20, iterations_an_epoch=10)
         0.25
+        >>> Schedule(type='cosine', period=100, gamma=0.2).factor(iteration=50, iterations_an_epoch=10)
+        0.6
         """
+        if self.type == 'cosine':
+            least = self.gamma or 0.0
+            return least + (1 - least) * (1 + math.cos(math.pi * min(iteration / self.period, 1))) / 2
+        gamma = 1.0 if self.gamma is None else self.gamma
         if self.type == 'epoch':
-            return self.gamma ** (iteration // iterations_an_epoch)
+            return gamma ** (iteration // iterations_an_epoch)
         if self.type == 'steps':
-            return self.gamma ** sum(iteration >= milestone for milestone in self.milestones)
+            return gamma ** sum(iteration >= milestone for milestone in self.milestones)
         return 1.0
 
 

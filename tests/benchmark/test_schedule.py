@@ -23,6 +23,11 @@ def test_milestones_of_our_own_schedules_become_fractions() -> None:
     assert cut['optim_g'] == {'lr': 0.1, 'schedule': {'type': 'steps', 'gamma': 0.1, 'milestones': [20, 40, 60]}}
 
 
+def test_the_period_of_a_cosine_becomes_a_fraction() -> None:
+    train = {'total_iter': 400, 'optim_g': {'lr': 0.1, 'schedule': {'type': 'cosine', 'period': 400}}}
+    assert merge(train, cut_to(train, 100))['optim_g']['schedule'] == {'type': 'cosine', 'period': 100}
+
+
 def test_a_schedule_by_epochs_has_the_same_rate_at_each_fraction() -> None:
     """Ten epochs of 50 iterations, cut to 100 iterations: the rate at any fraction is the published one."""
     schedule = {'type': 'epoch', 'gamma': 0.9}
