@@ -32,7 +32,8 @@ def bicubic_resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
         raise ValueError(f'expected (B, C, H, W) float images, got {tuple(x.shape)} {x.dtype}.')
     if x.shape[-2:] == (height, width):
         return x
-    with torch.autocast(x.device.type, enabled=False):  # half precision would lose an 8-bit image's last bits
+    device = 'cpu' if x.is_meta else x.device.type  # autocast knows no meta device, where costs are counted
+    with torch.autocast(device, enabled=False):  # half precision would lose an 8-bit image's last bits
         rows = _device_weights(x.shape[-2], height, x.dtype, x.device)
         columns = _device_weights(x.shape[-1], width, x.dtype, x.device)
         return rows @ (x @ columns.T)  # (h, H) (B, C, H, W) (W, w)

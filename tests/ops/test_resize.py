@@ -94,3 +94,7 @@ def test_weights_of_one_pixel_spread_it_everywhere():
 def test_integer_images_are_refused():
     with pytest.raises(ValueError, match='float images, got .* torch.uint8'):
         bicubic_resize(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), 4)
+
+
+def test_shapes_can_be_had_without_computing():
+    assert bicubic_resize(torch.empty(2, 3, 8, 6, device='meta'), (16, 12)).shape == (2, 3, 16, 12)
