@@ -1,0 +1,47 @@
+"""docs/networks.md says what is so: every count of its table is taken again, on the meta device, which only counts."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from basicsr.utils.registry import ARCH_REGISTRY
+from torch import nn
+
+import cface_basicsr.register  # noqa: F401
+from cface_basicsr.benchmark.costs import count_macs, count_parameters
+
+PAGE = (Path(__file__).parents[2] / 'docs' / 'networks.md').read_text(encoding='utf-8')
+SCALES = (2, 4, 8)
+EDSR = {'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 256, 'num_block': 32, 'res_scale': 0.1}
+"""BasicSR's defaults are those of the small network; these are the paper's."""
+
+
+def table() -> dict[str, tuple[list[int], list[float]]]:
+    """Name to its parameters and its GMAC, each at x2, x4, x8."""
+    rows = re.findall(r'^\| `(\w+)` \|[^|]+\|(.+)\|$', PAGE, re.M)
+    cells = {name: [cell.strip().replace(',', '') for cell in rest.split('|')] for name, rest in rows}
+    return {name: ([int(each) for each in row[:3]], [float(each) for each in row[3:]]) for name, row in cells.items()}
+
+
+def build(name: str, scale: int) -> nn.Module:
+    settings = {**EDSR, 'upscale': scale} if name == 'EDSR' else {'scale': scale}
+    return ARCH_REGISTRY.get(name)(**settings).eval()
+
+
+@pytest.mark.parametrize('scale', SCALES)
+@pytest.mark.parametrize('name', table())
+def test_the_table_of_the_networks_holds(name, scale):
+    parameters, macs = (column[SCALES.index(scale)] for column in table()[name])
+    with torch.device('meta'):
+        network = build(name, scale)
+        low = torch.empty(1, 3, 128 // scale, 128 // scale)
+        assert count_parameters(network) == parameters
+        assert round(count_macs(network, low) / 1e9, 1) == macs
+
+
+def test_every_network_that_enlarges_is_in_the_table_and_has_a_section():
+    enlarging = {name for name, kind in ARCH_REGISTRY if kind.__module__.startswith('cface_basicsr.')
+                 and 'scale' in (kind.__init__.__kwdefaults__ or {})}
+    assert set(table()) == enlarging | {'EDSR'}
+    assert set(re.findall(r'^## (\w+)', PAGE, re.M)) >= set(table())
