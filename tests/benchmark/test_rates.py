@@ -1,0 +1,128 @@
+"""Rates: read from a file or measured, and what follows from them for a plan."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cface_basicsr.benchmark import rates
+from cface_basicsr.benchmark.benchmark_file import read_benchmark
+from cface_basicsr.benchmark.eta import Eta
+from cface_basicsr.benchmark.plan import Plan, make_plan
+from cface_basicsr.benchmark.run import describe_plan, images_in, plan_as_text, plan_benchmark
+from cface_basicsr.cli.main import app
+from cface_basicsr.errors import UserError
+from tests.benchmark.test_steps import Told
+from tests.tiny_benchmark import tiny_benchmark, write_benchmark
+from tests.tiny_stages import REPOSITORY
+
+KEYS = ('recognizers/recognizer', 'x8/edsr', 'x8/c_face_v2_warmup', 'x8/c_face_v2_stage1', 'x8/c_face_v2_stage3',
+        'x8/c_face_v2_stage4')
+
+
+def plan_of(folder: Path, images: int = 800, **changes: Any) -> Plan:
+    file = read_benchmark(write_benchmark(folder, tiny_benchmark(**changes)))
+    return make_plan(file, folder / 'run', images)
+
+
+def rates_file(folder: Path, seconds: dict[str, float]) -> Path:
+    (folder / 'rates.json').write_text(json.dumps({'device': 'an abacus', 'seconds_an_image': seconds}))
+    return folder / 'rates.json'
+
+
+def test_hours_follow_from_images_and_rates(tmp_path: Path) -> None:
+    """800 images a row: EDSR 800; C-Face-v2 400 + 200 + 200, and 400 through stage 3; 4 steps of 8 for CNN_R."""
+    plan = plan_of(tmp_path)
+    given = rates_file(tmp_path, dict(zip(KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True)))
+    found = rates.find_rates(plan, given, Told())
+    assert found[1:] == ({}, 'an abacus')
+    described = describe_plan(plan, *found)
+    assert {row['step']: (row['images'], row['hours']) for row in described['trainings']} == {
+        'recognizer': (32, 32 / 3600), 'edsr': (800, 1600 / 3600), 'c_face_v2_warmup': (400, 1200 / 3600),
+        'c_face_v2_stage1': (200, 800 / 3600), 'c_face_v2_stage3': (400, 2000 / 3600),
+        'c_face_v2_stage4': (200, 1200 / 3600)}
+    assert [(row['row'], row['images'], row['hours']) for row in described['rows']] == [
+        ('EDSR', 800, 1600 / 3600), ('C-Face-v2', 800, 5200 / 3600)]
+    assert described['hours'] == pytest.approx(6832 / 3600)
+    text = plan_as_text(described)
+    assert 'x8/seed0/edsr' in text and '0.444' in text and '6 trainings, about 1.90 hours' in text
+
+
+def test_minutes_become_one_number_of_images_for_all(tmp_path: Path) -> None:
+    """A row's image costs 2 s in EDSR, and 0.5 3 + 0.25 4 + 0.5 5 + 0.25 6 s in C-Face-v2: 8.5 s together."""
+    plan = plan_of(tmp_path, images=8_000_000)
+    known = dict(zip(KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True))
+    assert images_in(100, plan, known, {}) == int(6000 / 8.5) // 4 * 4
+    with pytest.raises(UserError, match='less than one batch'):
+        images_in(0.1, plan, known, {})
+    del known['x8/edsr']
+    with pytest.raises(UserError, match="needs the rate of 'x8/edsr', which could not be measured: no VGG19"):
+        images_in(100, plan, known, {'x8/edsr': 'no VGG19'})
+
+
+def test_a_budget_in_minutes_stays_what_it_was_when_a_run_continues(tmp_path: Path) -> None:
+    file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(budget={'minutes': 100})))
+    given = rates_file(tmp_path, dict.fromkeys(KEYS, 1.0))
+    first = plan_benchmark(file, tmp_path / 'run', given, Told())
+    given = rates_file(tmp_path, dict.fromkeys(KEYS, 2.0))  # the machine is slower now
+    assert plan_benchmark(file, tmp_path / 'run', given, Told()).images == first.images
+    assert plan_benchmark(file, tmp_path / 'other', given, Told()).images < first.images
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"x8/edsr": 1}', '{"seconds_an_image": {"x8/edsr": "fast"}}'])
+def test_a_file_that_holds_no_rates_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / 'r.json').write_text(text)
+    with pytest.raises(UserError, match='is no file of rates'):
+        rates.read_rates(tmp_path / 'r.json')
+
+
+@pytest.mark.slow
+def test_a_few_real_steps_give_a_rate_and_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(tmp_path, systems=['EDSR'])
+    given = rates_file(tmp_path, {'recognizers/recognizer': 1.0})
+    told = Told()
+    found, unknown, _ = rates.find_rates(plan, given, told)
+    assert unknown == {} and 0 < found['x8/edsr'] < 10 and found['recognizers/recognizer'] == 1.0
+    assert told.started == [('measuring rates', 1)]
+    monkeypatch.setattr(rates, '_measure', None)  # it would be called if anything were measured again
+    assert rates.find_rates(plan, given, Told())[0] == found
+
+
+def test_a_rate_belongs_to_networks_losses_and_batch_not_to_length_and_seed(tmp_path: Path) -> None:
+    def mark(**changes: Any) -> str:
+        return rates.options_hash(plan_of(tmp_path, **changes).runs[0].recipe.compose('edsr'))
+    assert mark() == mark(images=1600) == mark(seeds=[3])
+    assert len({mark(), mark(batch=8), mark(widths={'EDSR': {'num_feat': 8}})}) == 3
+
+
+def test_what_is_left_is_told_by_the_rates(tmp_path: Path) -> None:
+    """EDSR's 800 images at 2 s each took 80 s in truth, so the 5,200 s of C-Face-v2 and 32 s of CNN_R take 262 s."""
+    plan = plan_of(tmp_path)
+    known = dict(zip(KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True))
+    eta = Eta(plan, known, Told())
+    recipe = plan.runs[0].recipe
+    assert eta.ended(recipe, 'index', 5.0) == ''
+    assert eta.ended(recipe, 'edsr', 80.0) == '; about 4 min of training left'
+    assert eta.ended(recipe, 'c_face_v2_warmup', None) == ''  # finished before: it says nothing of the speed
+
+
+def test_the_papers_whole_setup_is_planned_without_data_or_training(tmp_path: Path) -> None:
+    file = read_benchmark(REPOSITORY / 'options/benchmark/paper.yml')
+    keys = {key for key, _, _ in rates.trainings(make_plan(file, tmp_path, file.budget.images))}
+    given = rates_file(tmp_path, dict.fromkeys(keys, 0.01))
+    arguments = ['benchmark', str(REPOSITORY / 'options/benchmark/paper.yml'), '--plan', '--rates', str(given),
+                 '--out', str(tmp_path / 'run')]
+    done = CliRunner().invoke(app, [*arguments, '--json'])
+    assert done.exit_code == 0, done.output
+    described = json.loads(done.stdout)
+    # 2 recognizers; at each of 3 scales 16 trainings: 6 systems of one, SRGAN, SICNN and ESRGAN of two, C-Face of 1 + 3
+    assert len(described['trainings']) == 2 + 3 * 16
+    assert {row['scale'] for row in described['rows']} == {2, 4, 8}
+    assert {row['images'] for row in described['rows'] if row['row'] != 'ESRGAN (PSNR)'} == {7416192}
+    assert described['hours'] == pytest.approx(sum(row['images'] for row in described['trainings']) * 0.01 / 3600)
+    widths = {row['step']: row for row in described['trainings']}
+    assert widths['edsr']['hours'] == pytest.approx(7416192 * 0.01 / 3600)
+    assert not (tmp_path / 'run').exists()
+    assert 'x2/seed0/edsr' in CliRunner().invoke(app, arguments).stdout
