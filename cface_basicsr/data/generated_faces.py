@@ -2,7 +2,8 @@
 
 A head is painted flat on (`generated_head`), lit by the normals of its height, turned by true parallax of that height,
 laid over a background, and shot by a camera with its own exposure, white balance, tone curve and noise.
-Identity lives in shapes; colours and brightness change more between two images than between two people.
+Identity lives in what 128x128 pixels show and 16x16 blur: outlines of brows, eyes, nose and lips, lines, moles, scars,
+edges of beard and glasses. What 16x16 still show (haircut, shade, light, colour cast) changes from image to image.
 """
 
 from functools import lru_cache

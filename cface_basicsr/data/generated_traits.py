@@ -191,9 +191,9 @@ def _beard(rng: Generator) -> dict[str, float]:
             'full_beard': dense * full,
             'stubble': _some(rng, 0.5, 0.5, 1.0),
             'moustache_width': _apart(rng, 0.7, 1.35), 'moustache_thickness': _apart(rng, 0.014, 0.034),
-            'moustache_droop': _apart(rng, -0.3, 0.9), 'goatee_width': _apart(rng, 0.2, 0.6),
+            'moustache_droop': _apart(rng, -0.3, 0.9), 'goatee_width': _apart(rng, 0.2, 0.5),
             'soul_patch': _some(rng, 0.3, 0.7, 0.95),
-            'sideburn': _apart(rng, -0.1, 0.45)}
+            'sideburn': _apart(rng, -0.1, 0.3)}
 
 
 @lru_cache(maxsize=LOOKS)
@@ -210,7 +210,7 @@ def draw_hairstyle(seed: int, number: int) -> Hairstyle:
 def _eyes(rng: Generator) -> dict[str, float]:
     return {'eye_spacing': _apart(rng, 0.265, 0.295), 'eye_height': rng.uniform(-0.175, -0.165),
             'eye_width': _apart(rng, 0.096, 0.142), 'eye_open': _apart(rng, 0.034, 0.064),
-            'eye_slant': _apart(rng, -0.36, 0.36), 'eye_roundness': _apart(rng, 1.4, 3.2),
+            'eye_slant': _apart(rng, -0.32, 0.32), 'eye_roundness': _apart(rng, 1.4, 3.2),
             'iris_radius': _apart(rng, 0.046, 0.062), 'crease': _some(rng, 0.5, 0.8, 1.1),
             'eye_bag': _some(rng, 0.45, 0.45, 0.65), 'lash': _apart(rng, 0.006, 0.030),
             'lower_lash': _some(rng, 0.4, 0.6, 0.9)}
@@ -220,14 +220,14 @@ def _brows(rng: Generator) -> dict[str, float]:
     # Thick brows are sparse: as much hair, in another shape, so that a thumbnail does not tell them apart.
     thickness = _apart(rng, 0.014, 0.05)
     return {'brow_gap': _apart(rng, 0.13, 0.175), 'brow_thickness': thickness,
-            'brow_arch': _apart(rng, -0.05, 0.12), 'brow_slope': _apart(rng, -0.30, 0.26),
+            'brow_arch': _apart(rng, -0.04, 0.10), 'brow_slope': _apart(rng, -0.30, 0.26),
             'brow_reach': _apart(rng, 0.12, 0.20), 'brow_inner': _apart(rng, 0.05, 0.17),
             'brow_density': float(np.clip(0.017 / thickness, 0.4, 0.95) * rng.uniform(0.85, 1.0)),
             'brow_slit': rng.uniform(0.55, 0.7) if rng.random() < 0.35 else -1.0}
 
 
 def _nose_and_mouth(rng: Generator) -> dict[str, float]:
-    return {'nose_length': rng.uniform(0.335, 0.355), 'nose_width': _apart(rng, 0.095, 0.180),
+    return {'nose_length': rng.uniform(0.335, 0.355), 'nose_width': _apart(rng, 0.10, 0.165),
             'nose_tip': _apart(rng, 0.10, 0.24), 'nose_bridge': rng.uniform(0.035, 0.085),
             'nostril': _apart(rng, 0.1, 0.95), 'mouth_gap': rng.uniform(0.155, 0.170),
             'mouth_width': _apart(rng, 0.15, 0.28), 'upper_lip': _apart(rng, 0.012, 0.062),
@@ -293,7 +293,7 @@ def draw_shot(seed: int, identity: int, image: int) -> Shot:
     return Shot(
         number=image, style=int(rng.integers(LOOKS)), beard=rng.uniform(0.6, 1.0),
         tan=float(np.exp(rng.normal(0, 0.22))), stubble=rng.uniform(0, 0.55), lipstick=_some(rng, 0.3, 0.2, 0.6),
-        eye_shadow=_some(rng, 0.5, 0.1, 0.3), blush=rng.uniform(-0.1, 0.25), dapple=rng.uniform(0.0, 0.1),
+        eye_shadow=_some(rng, 0.5, 0.1, 0.3), blush=rng.uniform(-0.1, 0.25), dapple=rng.uniform(0.05, 0.15),
         yaw=float(np.clip(rng.normal(0, 0.06), -0.2, 0.2)),
         pitch=float(np.clip(rng.normal(0, 0.025), -0.1, 0.1)), roll=rng.normal(0, 0.02),
         zoom=rng.uniform(1.11, 1.17), shift=(rng.normal(0, 0.01), rng.normal(0, 0.01)),
