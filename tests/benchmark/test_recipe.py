@@ -93,7 +93,7 @@ def test_a_step_is_its_stage_file_with_common_and_own_settings_laid_over(tmp_pat
     assert opt['train']['cface_opt'] == {'type': 'CFaceLoss', 'gamma1': 0.05, 'gamma2': 0.0, 'margin': True,
                                          'distance': 'normalized'}
     assert opt['train']['total_iter'] == 7 and 'total_epoch' not in opt['train']
-    assert opt['train']['content_opt'] == {'type': 'L1Loss', 'loss_weight': 20.0}  # VGG19's keys went with its type
+    assert opt['train']['content_opt'] == {'type': 'L1Loss', 'loss_weight': 1.0}  # VGG19's keys went with its type
     assert opt['datasets']['train']['batch_size'] == 4
     assert (opt['name'], opt['scale'], opt['network_g']['scale']) == ('l_si', 8, 8)
     assert opt['path'] == {
