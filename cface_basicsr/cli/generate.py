@@ -24,10 +24,10 @@ def command(
     from cface_basicsr.data.super_resolved_store import write_super_resolved_store
     from cface_basicsr.errors import UserError
     network = network_options(weights)
-    if 'scale' not in network:
+    scale = network.get('scale', network.get('upscale'))  # BasicSR's EDSR says upscale
+    if scale is None:
         raise UserError(f"weights file '{weights}' holds a {network['type']}, which enlarges nothing: expected a "
                         'generator (net_g_*.pth).')
-    scale = network['scale']
     store = out or data / f'sr_x{scale}_{file_hash(weights)}.lmdb'
     manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}
     with ShowSteps(1) as show:
