@@ -51,6 +51,8 @@ def _schedule(schedule: Mapping[str, Any], published: int, epochs: int | None, i
         return {'milestones': [_cut(milestone, published, iterations) for milestone in schedule.get('milestones', ())]}
     if kind == 'cosine' and epochs is None:
         return {'period': _cut(schedule['period'], published, iterations)}
+    if kind == 'cosine' and epochs is None:
+        return {'period': _cut(schedule['period'], published, iterations)}
     if kind == 'constant':
         return {}
     raise UserError(f"benchmark: a schedule of type '{kind}' goes with "

@@ -39,6 +39,12 @@ def test_a_schedule_by_epochs_has_the_same_rate_at_each_fraction() -> None:
         assert ours.factor(iteration, 1) == published.factor(5 * iteration, 50)
 
 
+def test_a_cosine_ends_at_the_same_fraction() -> None:
+    train = {'total_iter': 450, 'optim_g': {'lr': 1.0, 'schedule': {'type': 'cosine', 'period': 300}}}
+    cut = merge(train, cut_to(train, 150))['optim_g']['schedule']
+    assert Schedule(**cut) == Schedule(type='cosine', period=100)
+
+
 def test_iterations_of_a_head_alone_become_a_fraction() -> None:
     train = {'total_iter': 400, 'head_only_iter': 300, 'optim_r': {'lr': 1.0}}
     assert cut_to(train, 500)['head_only_iter'] == 375
