@@ -100,6 +100,7 @@ class BenchmarkFile(Section):
     widths: dict[str, dict[str, Any]] = Field(default_factory=dict)
     set: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     shares: dict[str, dict[str, float]] = Field(default_factory=dict)
+    ema_decay: float = Field(default=0, ge=0, lt=1)
     share_equal_phases: bool = False
     curve_points: int = Field(default=4, ge=0)
     published: bool = True

@@ -168,15 +168,16 @@ class _Composer:
         changed = merge(merge(base, only_existing(self.file.common, base)), changes)
         fixed = {'manual_seed': self.seed, 'train': cut_to(changed['train'], iterations),
                  'datasets': {'train': {'batch_size': self.file.batch}, 'val': None}, 'val': None}
-        checkpoints = self._checkpoints(iterations) if phase.learner == 'g' else {}
+        of_generator = self._of_every_generator(iterations) if phase.learner == 'g' else {}
         step = {'options': str(options), 'weights': self._weights(system, phase, named, changed),
-                'set': _over(_over(changes, checkpoints), fixed)}
+                'set': _over(_over(changes, of_generator), fixed)}
         return step | ({'d_sr': named[phase.d_sr]} if named.get(phase.d_sr) else {})
 
-    def _checkpoints(self, iterations: int) -> dict[str, Any]:
-        """Networks along the way, which the accuracy curves are measured from."""
-        points = self.file.curve_points
-        return {'logger': {'save_checkpoint_freq': max(1, iterations // points)}} if points else {}
+    def _of_every_generator(self, iterations: int) -> dict[str, Any]:
+        """Averaging, alike for all rows, and networks along the way, which the accuracy curves are measured from."""
+        points, decay = self.file.curve_points, self.file.ema_decay
+        checkpoints = {'logger': {'save_checkpoint_freq': max(1, iterations // points)}} if points else {}
+        return checkpoints | ({'train': {'ema_decay': decay}} if decay else {})
 
     def _changes(self, system: System, phase: Phase) -> dict[str, Any]:
         """What differs from the option file: the phase's own, the width, the file's and the variant's changes."""

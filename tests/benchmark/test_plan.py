@@ -78,6 +78,14 @@ def test_milestones_batch_seed_and_width_are_the_benchmarks(tmp_path: Path) -> N
     assert 'val' not in opt and 'val' not in opt['datasets']  # the test set is not looked at while training
 
 
+def test_averaging_is_alike_for_all_generators(tmp_path: Path) -> None:
+    recipe = plan_of(tmp_path, ema_decay=0.9).runs[0].recipe
+    decays = {name: recipe.compose(name)['train'].get('ema_decay') for name, step in recipe.file.steps.items()
+              if step.kind == 'options'}
+    assert decays == {'edsr': 0.9, 'c_face_v2_warmup': 0.9, 'c_face_v2_stage1': 0.9, 'c_face_v2_stage3': None,
+                      'c_face_v2_stage4': 0.9}
+
+
 def test_weights_are_handed_over_along_the_stages(tmp_path: Path) -> None:
     recipe = plan_of(tmp_path).runs[0].recipe
     steps = recipe.file.steps
