@@ -82,6 +82,17 @@ def test_basicsrs_way_to_read_its_version_works_in_its_build() -> None:
         __builtins__['exec'] = before
 
 
+def test_every_option_file_is_installed_with_the_package(tmp_path: Path) -> None:
+    """Where `cface demo` and `cface benchmark` look when there is no clone."""
+    done = subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(tmp_path), 'build_py',
+                           '--build-lib', str(tmp_path / 'lib')], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    installed, here = tmp_path / 'lib/cface_basicsr/recipes', ROOT / 'options'
+    files = {path.relative_to(here) for path in here.rglob('*.yml')}
+    assert Path('baselines/edsr_x8.yml') in files
+    assert {path.relative_to(installed) for path in installed.rglob('*.yml')} == files
+
+
 def test_the_training_script_trains(pictures: Path, tmp_path: Path) -> None:
     path = write_options(tiny_options(pictures, **{'train.total_iter': 1}), tmp_path / 'tiny.yml')
     settings = {**os.environ, 'PYTHON': sys.executable, 'PYTHONPATH': str(ROOT)}
