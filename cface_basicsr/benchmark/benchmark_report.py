@@ -42,7 +42,7 @@ def write_benchmark_report(results: Results, out: str | Path) -> list[Path]:
     named = tables | {f'{stem}_beside_published': table for stem, table in beside.items()} | overviews
     for stem, table in named.items():
         written += [*table.save(out / 'tables' / stem), save_latex(table, out / 'tables' / f'{stem}.tex')]
-    curves, (whole, zoomed) = _curves(results, out), _grids(results, out)
+    (whole, zoomed), curves = _grids(results, out), _curves(results, out)
     shown = list((tables | beside).values())
     page = Page(results, out, reading(results), list(overviews.values()), shown, curves, zoomed)
     write_text_atomically(out / 'report.html', html_report(page))
