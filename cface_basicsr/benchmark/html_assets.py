@@ -56,7 +56,7 @@ dialog img { display: block; min-width: min(512px, 88vw); max-width: 92vw; max-h
   image-rendering: pixelated; }
 dialog p { margin: 0.4rem 0 0; font-size: 0.9rem; }
 @media (max-width: 600px) { body { font-size: 15px; } th, td { padding: 0.3rem 0.5rem; }
-  th button { max-width: 5.5rem; }
+  th button { max-width: 7.5rem; }
   tbody th { max-width: 8.5rem; white-space: normal; } }
 @media print { .controls, nav, dialog { display: none; } .scroll { overflow: visible; border: 0; } }
 '''
