@@ -187,7 +187,7 @@ def _beard(rng: Generator) -> dict[str, float]:
     dense = rng.uniform(0.75, 0.95)
     full = rng.random() < 0.04
     return {'moustache': dense * (full or rng.random() < 0.4),
-            'goatee': dense * (full or rng.random() < 0.35),
+            'goatee': dense * (full or rng.random() < 0.4),
             'full_beard': dense * full,
             'stubble': _some(rng, 0.5, 0.5, 1.0),
             'moustache_width': _apart(rng, 0.7, 1.35), 'moustache_thickness': _apart(rng, 0.014, 0.034),
@@ -210,7 +210,7 @@ def draw_hairstyle(seed: int, number: int) -> Hairstyle:
 def _eyes(rng: Generator) -> dict[str, float]:
     return {'eye_spacing': _apart(rng, 0.265, 0.295), 'eye_height': rng.uniform(-0.175, -0.165),
             'eye_width': _apart(rng, 0.096, 0.142), 'eye_open': _apart(rng, 0.034, 0.064),
-            'eye_slant': _apart(rng, -0.32, 0.32), 'eye_roundness': _apart(rng, 1.4, 3.2),
+            'eye_slant': _apart(rng, -0.36, 0.36), 'eye_roundness': _apart(rng, 1.4, 3.2),
             'iris_radius': _apart(rng, 0.046, 0.062), 'crease': _some(rng, 0.5, 0.8, 1.1),
             'eye_bag': _some(rng, 0.45, 0.45, 0.65), 'lash': _apart(rng, 0.006, 0.030),
             'lower_lash': _some(rng, 0.4, 0.6, 0.9)}
@@ -220,14 +220,14 @@ def _brows(rng: Generator) -> dict[str, float]:
     # Thick brows are sparse: as much hair, in another shape, so that a thumbnail does not tell them apart.
     thickness = _apart(rng, 0.014, 0.05)
     return {'brow_gap': _apart(rng, 0.13, 0.175), 'brow_thickness': thickness,
-            'brow_arch': _apart(rng, -0.04, 0.10), 'brow_slope': _apart(rng, -0.30, 0.26),
+            'brow_arch': _apart(rng, -0.05, 0.115), 'brow_slope': _apart(rng, -0.30, 0.26),
             'brow_reach': _apart(rng, 0.12, 0.20), 'brow_inner': _apart(rng, 0.05, 0.17),
             'brow_density': float(np.clip(0.017 / thickness, 0.4, 0.95) * rng.uniform(0.85, 1.0)),
             'brow_slit': rng.uniform(0.55, 0.7) if rng.random() < 0.35 else -1.0}
 
 
 def _nose_and_mouth(rng: Generator) -> dict[str, float]:
-    return {'nose_length': rng.uniform(0.335, 0.355), 'nose_width': _apart(rng, 0.10, 0.165),
+    return {'nose_length': rng.uniform(0.335, 0.355), 'nose_width': _apart(rng, 0.098, 0.172),
             'nose_tip': _apart(rng, 0.10, 0.24), 'nose_bridge': rng.uniform(0.035, 0.085),
             'nostril': _apart(rng, 0.1, 0.95), 'mouth_gap': rng.uniform(0.155, 0.170),
             'mouth_width': _apart(rng, 0.15, 0.28), 'upper_lip': _apart(rng, 0.012, 0.062),
@@ -243,7 +243,7 @@ def _marks(rng: Generator) -> dict[str, float | int | tuple[float, ...]]:
             'crow_feet': _some(rng, 0.45, 0.75, 1.0), 'nose_lines': _some(rng, 0.45, 0.7, 0.95),
             'philtrum': _some(rng, 0.45, 0.7, 0.95), 'chin_crease': _some(rng, 0.45, 0.7, 0.95),
             'freckles': int(_some(rng, 0.45, 50, 90)),
-            'moles': int(rng.integers(0, 6)), 'scars': int(rng.integers(1, 3) * (rng.random() < 0.5))}
+            'moles': int(rng.integers(0, 7)), 'scars': int(rng.integers(1, 3) * (rng.random() < 0.5))}
 
 
 def _glasses(rng: Generator) -> dict[str, float | bool | tuple[float, ...]]:
@@ -292,10 +292,10 @@ def draw_shot(seed: int, identity: int, image: int) -> Shot:
     grey = rng.random() < 0.07
     return Shot(
         number=image, style=int(rng.integers(LOOKS)), beard=rng.uniform(0.6, 1.0),
-        tan=float(np.exp(rng.normal(0, 0.22))), stubble=rng.uniform(0, 0.55), lipstick=_some(rng, 0.3, 0.2, 0.6),
-        eye_shadow=_some(rng, 0.5, 0.1, 0.3), blush=rng.uniform(-0.1, 0.25), dapple=rng.uniform(0.05, 0.15),
-        yaw=float(np.clip(rng.normal(0, 0.06), -0.2, 0.2)),
-        pitch=float(np.clip(rng.normal(0, 0.025), -0.1, 0.1)), roll=rng.normal(0, 0.02),
+        tan=float(np.exp(rng.normal(0, 0.22))), stubble=rng.uniform(0, 0.45), lipstick=_some(rng, 0.3, 0.2, 0.6),
+        eye_shadow=_some(rng, 0.4, 0.1, 0.25), blush=rng.uniform(-0.1, 0.25), dapple=rng.uniform(0.03, 0.12),
+        yaw=float(np.clip(rng.normal(0, 0.052), -0.2, 0.2)),
+        pitch=float(np.clip(rng.normal(0, 0.022), -0.1, 0.1)), roll=rng.normal(0, 0.02),
         zoom=rng.uniform(1.11, 1.17), shift=(rng.normal(0, 0.01), rng.normal(0, 0.01)),
         smile=max(0.0, rng.normal(0.1, 0.3)), mouth_open=max(0.0, rng.normal(-0.2, 0.3)),
         eye_open=rng.uniform(0.85, 1.1), brow_raise=rng.normal(0, 0.008),
