@@ -34,6 +34,8 @@ class SRResNet(nn.Module):
         num_in_ch, num_out_ch: channels in and out.
         num_feat: width of every layer.
         num_block: residual blocks.
+        icnr: start each pixel shuffle as a nearest-neighbour enlargement of random features (Aitken et al., 2017), so
+            that no grid of sub-pixels has to be unlearnt. The paper says nothing of it; short trainings gain by it.
 
     Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
 
@@ -42,7 +44,7 @@ class SRResNet(nn.Module):
     """
 
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
-                 num_block: int = 16) -> None:
+                 num_block: int = 16, icnr: bool = False) -> None:
         super().__init__()
         stages = doublings(scale, 'SRResNet')
         self.head = nn.Sequential(nn.Conv2d(num_in_ch, num_feat, 9, padding=4), nn.PReLU())
@@ -51,6 +53,9 @@ class SRResNet(nn.Module):
         self.upsample = nn.Sequential(*(self._double(num_feat) for _ in range(stages)))
         self.tail = nn.Conv2d(num_feat, num_out_ch, 9, padding=4)
         self.apply(_initialize)
+        if icnr:
+            for stage in self.upsample:
+                _equal_subpixels(stage[0])
         with torch.no_grad():
             self.tail.weight.mul_(0.1)  # ours, not the paper's: the first images are dark instead of noise
 
@@ -70,3 +75,9 @@ def _initialize(module: nn.Module) -> None:
         nn.init.kaiming_normal_(module.weight, a=0.25)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def _equal_subpixels(conv: nn.Conv2d) -> None:
+    """Give the four output channels that a x2 pixel shuffle lays side by side the weight of the first of them."""
+    conv.weight.copy_(conv.weight[::4].repeat_interleave(4, dim=0))

@@ -68,3 +68,12 @@ def test_every_parameter_gets_a_gradient():
 def test_another_scale_is_refused_with_the_valid_ones(scale):
     with pytest.raises(UserError, match='scale: expected 2, 4 or 8, got'):
         SRResNet(scale=scale)
+
+
+def test_icnr_starts_with_nearest_neighbours() -> None:
+    x = torch.rand(2, 4, 5, 6)
+    for icnr in (True, False):
+        stages = SRResNet(scale=8, num_feat=4, num_block=1, icnr=icnr).upsample
+        enlarged = stages[0](x)
+        corners = enlarged[..., ::2, ::2].repeat_interleave(2, -1).repeat_interleave(2, -2)
+        assert torch.equal(enlarged, corners) == icnr
