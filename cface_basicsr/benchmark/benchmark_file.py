@@ -57,7 +57,7 @@ class HeldOut(Section):
 class Generated(Section):
     """Drawn faces, for a benchmark without photographs; made where the data folder is not there yet."""
 
-    identities: int = Field(default=160, ge=2)
+    identities: int = Field(default=240, ge=2)
     images: int = Field(default=12, ge=2)
     holdout: int = Field(default=60, ge=1)
 

@@ -12,7 +12,7 @@ def command(
     recognizer: Annotated[Path | None, typer.Option(help='CNN_R from an ONNX file; then faces are aligned.')] = None,
     weights: Annotated[Path | None, typer.Option(help='Folder with facexlib\'s detector, for --recognizer.')] = None,
     holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default 41; drawn: 60.')] = None,
-    identities: Annotated[int, typer.Option(help='Generated identities, without --data.')] = 360,
+    identities: Annotated[int, typer.Option(help='Generated identities, without --data.')] = 240,
     images: Annotated[int, typer.Option(help='Generated images of each.')] = 8,
     recipe: Annotated[Path | None, typer.Option(help='Another recipe than options/demo/*.yml.')] = None,
     json_: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
