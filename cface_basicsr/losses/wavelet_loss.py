@@ -9,7 +9,6 @@ shrink.
 
 import math
 
-import torch
 from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
