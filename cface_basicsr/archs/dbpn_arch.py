@@ -11,9 +11,7 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
 from cface_basicsr.archs.input_size import doublings
-
-_KERNELS = {2: 6, 4: 8, 8: 12}
-"""The kernel of a projection by its scale; its stride is the scale and its padding 2, so that sizes fit exactly."""
+from cface_basicsr.archs.projection import he_initialize, projection_size
 
 
 class Projection(nn.Module):
@@ -33,7 +31,7 @@ class Projection(nn.Module):
     def __init__(self, num_feat: int, scale: int, up: bool, num_inputs: int) -> None:
         super().__init__()
         there, back = (nn.ConvTranspose2d, nn.Conv2d) if up else (nn.Conv2d, nn.ConvTranspose2d)
-        size = {'kernel_size': _KERNELS[scale], 'stride': scale, 'padding': 2}
+        size = projection_size(scale)
         self.reduce = nn.Identity() if num_inputs == 1 else _activated(nn.Conv2d(num_inputs * num_feat, num_feat, 1))
         self.there = _activated(there(num_feat, num_feat, **size))
         self.back = _activated(back(num_feat, num_feat, **size))
@@ -72,7 +70,7 @@ class DBPN(nn.Module):
         self.up = nn.ModuleList(Projection(num_feat, scale, True, max(1, stage)) for stage in range(num_stage))
         self.down = nn.ModuleList(Projection(num_feat, scale, False, stage + 1) for stage in range(num_stage - 1))
         self.tail = nn.Conv2d(num_stage * num_feat, num_out_ch, 3, padding=1)
-        self.apply(_initialize)
+        self.apply(he_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
         large = self.up[0](self.head(x))
@@ -85,10 +83,3 @@ class DBPN(nn.Module):
 
 def _activated(conv: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
     return nn.Sequential(conv, nn.PReLU())
-
-
-def _initialize(module: nn.Module) -> None:
-    """He initialization, biases at zero."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.kaiming_normal_(module.weight)
-        nn.init.zeros_(module.bias)

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from cface_basicsr.archs.input_size import doublings
 from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, refuse_other_channels
+from cface_basicsr.archs.projection import he_initialize, projection_size
 from cface_basicsr.errors import UserError
 
 
@@ -75,7 +76,7 @@ class SRFBN(nn.Module):
         self.shallow = nn.Sequential(_conv(num_in_ch, num_shallow_feat, 3), _conv(num_shallow_feat, num_feat, 1))
         self.block = FeedbackBlock(num_feat, num_group, scale)
         self.tail = nn.Sequential(_up(num_feat, scale), nn.Conv2d(num_feat, num_out_ch, 3, padding=1))
-        self.apply(_initialize)
+        self.apply(he_initialize)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.range.inside(x)
@@ -105,17 +106,9 @@ def _reduce(num_feat: int, groups_before: int) -> nn.Module:
 
 def _up(num_feat: int, scale: int) -> nn.Sequential:
     """(B, num_feat, h, w) to (B, num_feat, scale h, scale w)."""
-    return nn.Sequential(nn.ConvTranspose2d(num_feat, num_feat, scale + 4, stride=scale, padding=2),
-                         nn.PReLU(init=0.2))
+    return nn.Sequential(nn.ConvTranspose2d(num_feat, num_feat, **projection_size(scale)), nn.PReLU(init=0.2))
 
 
 def _down(num_feat: int, scale: int) -> nn.Sequential:
     """(B, num_feat, scale h, scale w) to (B, num_feat, h, w)."""
-    return nn.Sequential(nn.Conv2d(num_feat, num_feat, scale + 4, stride=scale, padding=2), nn.PReLU(init=0.2))
-
-
-def _initialize(module: nn.Module) -> None:
-    """He initialization (fan in, as for a ReLU), biases at zero."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.kaiming_normal_(module.weight)
-        nn.init.zeros_(module.bias)
+    return nn.Sequential(nn.Conv2d(num_feat, num_feat, **projection_size(scale)), nn.PReLU(init=0.2))
