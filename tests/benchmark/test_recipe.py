@@ -146,9 +146,9 @@ def test_only_sections_that_a_stage_has_are_changed_by_common() -> None:
 
 def test_budgets_count_every_image_with_those_of_the_steps_before(tmp_path: Path) -> None:
     small = recipe(tmp_path, SMALL, data=tmp_path, out=tmp_path / 'run')
-    assert small.images('warmup') == 5 * 4
-    assert small.images('srgan') == small.images('v1') == 5 * 4 + 7 * 4
-    assert small.images('v2') == small.images('v1_more') == 5 * 4 + 7 * 4 + 2 * 4
+    assert small.images('warmup') == 5 * 8  # its steps are of eight, whatever is common
+    assert small.images('srgan') == small.images('v1') == 5 * 8 + 7 * 4
+    assert small.images('v2') == small.images('v1_more') == 5 * 8 + 7 * 4 + 2 * 4
     assert small.images('recognizer') == small.images('stage3') == small.images('file.pth') == 0
     assert small.recognizer_images('recognizer') == 6 * 8
     assert small.recognizer_images('v1') == 6 * 8  # frozen: what it was trained with before
