@@ -58,7 +58,7 @@ class Generated(Section):
     """Drawn faces, for a benchmark without photographs; made where the data folder is not there yet."""
 
     identities: int = Field(default=240, ge=2)
-    images: int = Field(default=12, ge=2)
+    images: int = Field(default=8, ge=2)
     holdout: int = Field(default=60, ge=1)
 
 
