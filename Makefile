@@ -1,4 +1,4 @@
-# make demo   the whole of it on generated faces: about ten minutes on two cores after installation
+# make demo   the whole of it on generated faces: nine minutes on two cores after installation
 # make test   the tests
 # Both install into .venv first, once. Another Python: make PYTHON=python3.12 test
 PYTHON ?= python3

@@ -19,7 +19,7 @@ def command(
 ) -> None:
     """Make faces, prepare them, train all stages, and print the table; a killed demo continues.
 
-    On generated faces it takes about ten minutes on two CPU cores, on a few thousand photographs up to forty.
+    On generated faces it takes about nine minutes on two CPU cores, on a few thousand photographs up to forty.
 
     \b
     Example:
