@@ -15,8 +15,9 @@ _PAIRS_AT_ONCE = 65_536
 
 
 def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *, batch_size: int | None = None,
-                     device: str | torch.device | None = None, flip: bool = False) -> NDArray[np.float32]:
-    """Unit identity features of 8-bit RGB faces; the recognizer is fed by its own record (`eats`).
+                     device: str | torch.device | None = None, flip: bool = False,
+                     unit_length: bool = True) -> NDArray[np.float32]:
+    """Identity features of 8-bit RGB faces; the recognizer is fed by its own record (`eats`).
 
     Args:
         recognizer: carries `eats: RecognizerInput`; runs in eval mode and is left as it was.
@@ -24,9 +25,10 @@ def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *
         batch_size: images at a time; None: `ops.recognizer_input.feature_batch`.
         device: where to compute; the recognizer moves there. None: where it is.
         flip: append the feature of the mirrored face before scaling to unit length, as SphereFace's evaluation does.
+        unit_length: scale to unit length; False: as the network gives them.
 
     Returns:
-        (N, D), or (N, 2 D) with flip; float32, unit length.
+        (N, D), or (N, 2 D) with flip; float32.
 
     Raises:
         UserError: the network is no recognizer, images are not uint8 RGB, or a feature is NaN, infinite or zero.
@@ -38,13 +40,14 @@ def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *
     was_training = recognizer.training
     recognizer.to(device).eval()
     try:
-        features = [_features_of_batch(recognizer, batch, device, flip) for batch in _batches(images, batch_size)]
+        features = [_features_of_batch(recognizer, batch, device, flip, unit_length)
+                    for batch in _batches(images, batch_size)]
     finally:
         recognizer.train(was_training)
     if not features:
         raise UserError('no images to extract features from.')
     features = np.concatenate(features)
-    _refuse_broken(features)
+    refuse_broken(features)
     return features
 
 
@@ -67,7 +70,7 @@ def cosine_scores(features: ArrayLike, pairs: ArrayLike) -> NDArray[np.float64]:
     if pairs.size and not 0 <= pairs.min() <= pairs.max() < len(features):
         raise UserError(f'pairs: row numbers from {pairs.min()} to {pairs.max()}, but there are {len(features)} '
                         'features. Pairs and features belong to different sets.')
-    _refuse_broken(features)
+    refuse_broken(features)
     parts = [np.empty(0)]
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         left, right = (features[rows].astype(np.float64) for rows in pairs[start:start + _PAIRS_AT_ONCE].T)
@@ -99,15 +102,22 @@ def _batches(images: Images | Iterable[Images], batch_size: int) -> Iterator[Ima
 
 
 @torch.inference_mode()
-def _features_of_batch(recognizer: nn.Module, batch: Images, device: str | torch.device, flip: bool) -> NDArray:
+def _features_of_batch(recognizer: nn.Module, batch: Images, device: str | torch.device, flip: bool,
+                       unit_length: bool) -> NDArray:
     images = to_images(batch, device)
     features = recognizer_features(recognizer, images)
     if flip:
         features = torch.cat([features, recognizer_features(recognizer, images.flip(-1))], dim=1)  # (B, 2 D)
-    return unit(features.float()).cpu().numpy()
+    features = features.float()
+    return (unit(features) if unit_length else features).cpu().numpy()
 
 
-def _refuse_broken(features: NDArray) -> None:
+def refuse_broken(features: NDArray) -> None:
+    """Let features (N, D) pass that all have a direction.
+
+    Raises:
+        UserError: a feature is NaN, infinite or zero.
+    """
     lengths = np.linalg.norm(features, axis=1)
     bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
     if len(bad):

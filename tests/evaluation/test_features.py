@@ -50,6 +50,11 @@ def test_flip_appends_the_mirrored_face_before_scaling(images):
     np.testing.assert_allclose(extract_features(MeanColour(), images, flip=True), normalized(both), atol=1e-6)
 
 
+def test_lengths_can_stay_as_the_network_gives_them(images):
+    both = np.concatenate([by_hand(images), by_hand(images[:, :, ::-1])], axis=1)
+    np.testing.assert_allclose(extract_features(MeanColour(), images, flip=True, unit_length=False), both, rtol=1e-5)
+
+
 def test_the_recognizer_runs_in_eval_mode_and_is_left_as_it_was(images):
     class Modal(MeanColour):
         def forward(self, x):
