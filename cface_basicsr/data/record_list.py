@@ -1,0 +1,104 @@
+"""The text files beside a .rec: .idx (record number, offset), property (people, height, width), .lst (paths)."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cface_basicsr.errors import UserError
+
+
+def read_idx(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(R,) record numbers, ascending, and (R,) offsets into the .rec.
+
+    Raises:
+        UserError: no lines of two whole numbers from 0, or one number twice.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of an empty file; said better below
+            table = np.loadtxt(path, np.int64, delimiter='\t', comments=None, encoding='latin-1', ndmin=2)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UserError(f"'{path}': expected a record number, a tab and an offset on each line; {error}") from error
+    if table.shape[0] == 0 or table.shape[1] != 2 or table.min() < 0:
+        raise UserError(f"'{path}': expected a record number, a tab and an offset on each line, whole numbers from "
+                        f'0; came {table.shape[0]} lines of {table.shape[1]}, the least number '
+                        f'{table.min(initial=0)}.')
+    numbers, offsets = table[np.argsort(table[:, 0], kind='stable')].T
+    for kind, values in (('number', numbers), ('offset', np.sort(offsets))):
+        if (twice := np.flatnonzero(np.diff(values) == 0)).size:
+            raise UserError(f"'{path}' lists {kind} {values[twice[0]]} twice.")
+    return np.ascontiguousarray(numbers), np.ascontiguousarray(offsets)
+
+
+def read_property(path: Path) -> tuple[int, int, int]:
+    """(people, height, width) of the first line; what follows it is other tools' own.
+
+    Raises:
+        UserError: the line is another.
+    """
+    first = path.read_bytes()[:1000].decode('latin-1').partition('\n')[0].strip()
+    fields = first.split(',')
+    if len(fields) != 3 or not all(field.strip().isdecimal() for field in fields):
+        raise UserError(f"'{path}': expected 'people,height,width' as in 10572,112,112; came '{first[:60]}'.\n"
+                        'Correct it, or remove it, and the people are counted.')
+    people, height, width = (int(field) for field in fields)
+    return people, height, width
+
+
+class _Line(NamedTuple):
+    """A line of a .lst: the record's number (None where the order says it), its label and path."""
+
+    number: int | None
+    label: float
+    path: str
+
+
+def original_names(path: Path, numbers: NDArray[np.int64], labels: NDArray[np.int64]) -> list[str]:
+    """(N) paths of a .lst, one for each image of a set.
+
+    InsightFace's lines are 'aligned, path, label, …' in the order of the images, MXNet's 'number, label(s), path' in
+    any order; both with tabs.
+
+    Raises:
+        UserError: the .lst has other images, or other labels for them.
+    """
+    lines = list(_lines(path))
+    if lines and lines[0].number is not None:
+        by_number = {line.number: line for line in lines}
+        lines = [by_number[number] for number in numbers.tolist() if number in by_number]
+    if len(lines) != len(numbers):
+        raise UserError(f"'{path}' fits {len(lines)} of the set's images, expected {len(numbers)}.\n"
+                        'It belongs to another set; remove it, and the images go by their record numbers.')
+    differ = np.flatnonzero(labels != np.array([line.label for line in lines]))
+    if differ.size:
+        line, row = lines[differ[0]], differ[0]
+        raise UserError(f"'{path}' gives '{line.path}' label {line.label:g}, record {numbers[row]} has {labels[row]}."
+                        '\nIt belongs to another set; remove it, and the images go by their record numbers.')
+    return [line.path for line in lines]
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    with open(path, encoding='utf-8', errors='surrogateescape', newline='\n') as file:
+        for row, text in enumerate(file, 1):
+            fields = text.rstrip('\r\n').split('\t')
+            try:
+                if text.strip() and (line := _line(fields)):
+                    yield line
+            except (ValueError, IndexError) as error:
+                raise UserError(f"'{path}' line {row}: expected 'aligned, path, label' (InsightFace) or 'number, "
+                                f"label, path' (MXNet) with tabs between; came '{text.strip()[:80]}'.") from error
+
+
+def _line(fields: list[str]) -> _Line | None:
+    """None for a photograph that InsightFace's packer leaves out: neither aligned nor with landmarks."""
+    try:
+        label = float(fields[1])
+    except ValueError:
+        aligned, path, label = int(fields[0]), fields[1], float(fields[2])
+        left_out = not aligned and len(fields) < 17  # 3 fields, 4 of a box, 10 of landmarks
+        return None if left_out else _Line(None, label, path)
+    return _Line(int(fields[0]), label, fields[-1])
