@@ -1,0 +1,195 @@
+"""Precomputed features as files: a matrix and the names of its rows, for whoever wants the protocols alone.
+
+    lfw.npy        (N, D) of floats: the feature of each image, of any length
+    lfw.keys.txt   N lines, one a row: the image's key, or its file name
+
+Rows are joined to the images of a folder by name, never by position.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from cface_basicsr.errors import UserError
+
+IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '.ppm')
+"""What is taken off a line before it is compared with a key."""
+
+
+def keys_file(path: str | Path) -> Path:
+    """Where the names of a feature file's rows stand: features.npy -> features.keys.txt."""
+    return Path(path).with_suffix('.keys.txt')
+
+
+def read_features(path: str | Path, keys: Sequence[str], *, allow_extra: bool = False) -> NDArray[np.float32]:
+    """The features of a folder's images, in the order of its keys.
+
+    A line of the keys file is a path or a name, with or without the image's extension: `Ann/Ann_0001`,
+    `lfw/Ann/Ann_0001.jpg`, `Ann_0001.jpg`. Where the lines have folders, the last one and the name must be the key's
+    identity and image. Where none has, the name alone is compared; then no two images of the folder may share it.
+    Characters that a key writes as %XX may be written either way.
+
+    Args:
+        path: the .npy file, (N, D) of floats; its names stand in `<stem>.keys.txt` beside it.
+        keys: '<identity>/<image>' of each image, as in identities.csv.
+        allow_extra: leave out rows that belong to none of the images, instead of refusing them.
+
+    Returns:
+        (len(keys), D) float32, of the length they have in the file.
+
+    Raises:
+        UserError: a file is missing or no matrix of floats; lines and rows, or lines and images, do not match; a line
+            may mean two images; a feature is NaN, infinite or zero.
+    """
+    path = Path(path)
+    matrix = _read_matrix(path)
+    names = _read_names(path, len(matrix))
+    features = np.asarray(matrix[_rows(names, keys, keys_file(path), allow_extra)], dtype=np.float32)
+    _refuse_broken(features, keys, path)
+    return features
+
+
+def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -> Path:
+    """Write what `read_features` reads: float32 rows, and their keys beside them.
+
+    A kill leaves no file, or both: the old matrix goes first, and the new one comes last.
+
+    Args:
+        path: ends in .npy; the folder must be there.
+        features: (N, D).
+        keys: N, all different.
+
+    Raises:
+        UserError: shapes that do not match, a key twice, or a feature that is NaN, infinite or zero.
+    """
+    path = Path(path)
+    if path.suffix != '.npy':
+        raise UserError(f"'{path}': expected a name that ends in .npy.")
+    features = np.asarray(features, dtype=np.float32)
+    if features.ndim != 2 or len(features) != len(keys):
+        raise UserError(f'features to write: expected (N, D) and N keys, got {features.shape} and {len(keys)} keys.')
+    if len(set(keys)) != len(keys) or any('\n' in key or not key.strip() for key in keys):
+        raise UserError('features to write: expected keys that all differ, none empty, each of one line.')
+    _refuse_broken(features, keys, path)
+    matrix, names = (path.with_name(f'.{path.stem}.{os.getpid()}{suffix}') for suffix in ('.npy', '.keys.txt'))
+    try:
+        np.save(matrix, features)
+        names.write_text(''.join(f'{key}\n' for key in keys), encoding='utf-8')
+        path.unlink(missing_ok=True)  # never the old matrix beside the new names
+        os.replace(names, keys_file(path))
+        os.replace(matrix, path)
+    finally:
+        for aside in (matrix, names):
+            aside.unlink(missing_ok=True)
+    return path
+
+
+def _read_matrix(path: Path) -> NDArray:
+    """(N, D), mapped from the disk: only the rows that are asked for are read."""
+    if not path.is_file():
+        raise UserError(f"'{path}' is missing. Expected features (N, D) as a .npy file.")
+    try:
+        matrix = np.load(path, mmap_mode='r', allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"'{path}' cannot be read as a .npy file: it is cut off, or another kind of file. Write it "
+                        'with numpy.save.') from error
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != 'f':
+        came = f'{matrix.dtype} {matrix.shape}' if isinstance(matrix, np.ndarray) else 'an archive of several arrays'
+        raise UserError(f"'{path}': expected one matrix (N, D) of floats, got {came}.")
+    return matrix
+
+
+def _read_names(path: Path, rows: int) -> list[str]:
+    names_path = keys_file(path)
+    if not names_path.is_file():
+        raise UserError(f"'{names_path}' is missing. Expected one line a row of '{path.name}': the image's key "
+                        '(<identity>/<image>) or file name.')
+    try:
+        names = names_path.read_text(encoding='utf-8-sig').rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"'{names_path}' is no UTF-8 text. Expected one key or file name a line.") from error
+    if len(names) != rows:
+        raise UserError(f"'{names_path}' has {len(names)} lines, '{path.name}' has {rows} rows. Expected one line a "
+                        'row, in the order of the rows.')
+    return names
+
+
+def _rows(names: Sequence[str], keys: Sequence[str], where: Path, allow_extra: bool) -> list[int]:
+    """Which line belongs to each key."""
+    theirs = _their_rows(names, where)
+    by_name = not any('/' in label for label in theirs)
+    ours = [key.rpartition('/')[2] if by_name else key for key in keys]
+    _refuse_ambiguous(ours, keys, where)
+    found = [theirs.get(label, theirs.get(unquote(label))) for label in ours]
+    missing = [key for key, row in zip(keys, found, strict=True) if row is None]
+    extra = sorted(set(range(len(names))) - set(found))
+    if missing or (extra and not allow_extra):
+        raise UserError(_mismatch(names, keys, missing, [names[row] for row in extra], where))
+    return found
+
+
+def _their_rows(names: Sequence[str], where: Path) -> dict[str, int]:
+    """'folder/name' or 'name' of each line, without extension -> its row."""
+    rows: dict[str, int] = {}
+    for row, name in enumerate(names):
+        label = _label(name)
+        if not label:
+            raise UserError(f"'{where}', line {row + 1}: expected a key or file name, got an empty line.")
+        if rows and ('/' in label) != ('/' in next(iter(rows))):
+            raise UserError(f"'{where}': line 1 is '{names[0]}', line {row + 1} is '{name}'. Write all lines with "
+                            'their folder (<identity>/<image>), or all without.')
+        if label in rows:
+            raise UserError(f"'{where}': lines {rows[label] + 1} and {row + 1} name the same image, '{label}'. Write "
+                            'the folder too (<identity>/<image>), or take one of the rows out.')
+        rows[label] = row
+    return rows
+
+
+def _label(name: str) -> str:
+    """The last folder and the name of a path, without an image's extension.
+
+    >>> _label('lfw\\\\Ann\\\\Ann_0001.JPG'), _label('Ann_0001')
+    ('Ann/Ann_0001', 'Ann_0001')
+    """
+    parts = PurePosixPath(name.strip().replace('\\', '/')).parts
+    label = '/'.join(part for part in parts[-2:] if part != '/')
+    suffix = PurePosixPath(label).suffix
+    return label.removesuffix(suffix) if suffix.lower() in IMAGE_SUFFIXES else label
+
+
+def _refuse_ambiguous(labels: Sequence[str], keys: Sequence[str], where: Path) -> None:
+    """Two images of the folder that one line would mean."""
+    first: dict[str, str] = {}
+    for label, key in zip(labels, keys, strict=True):
+        if label in first:
+            raise UserError(f"'{where}' has names without folders, and the folder has two images called '{label}': "
+                            f"'{first[label]}' and '{key}'.\nWrite <identity>/<image> in each line.")
+        first[label] = key
+
+
+def _mismatch(names: Sequence[str], keys: Sequence[str], missing: Sequence[str], extra: Sequence[str],
+              where: Path) -> str:
+    counts = []
+    if missing:
+        counts.append(f"{len(missing)} images have no row (first: '{missing[0]}')")
+    if extra:
+        counts.append(f"{len(extra)} rows belong to no image (first: '{extra[0]}')")
+    images = {key.rpartition('/')[2] for key in keys}
+    if len(missing) == len(keys) and images <= {_label(name).rpartition('/')[2] for name in names}:
+        advice = 'The names alone would match: write them without their folders.'
+    else:
+        advice = "Give the features of this folder's images, and in each line the image's key or file name."
+    return (f"'{where}' and the folder do not match: {len(names)} rows, {len(keys)} images; {'; '.join(counts)}.\n"
+            f'{advice}')
+
+
+def _refuse_broken(features: NDArray[np.float32], keys: Sequence[str], path: Path) -> None:
+    lengths = np.linalg.norm(features, axis=1)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(bad):
+        raise UserError(f"'{path}': {len(bad)} of {len(features)} features are NaN, infinite or zero (first: "
+                        f"'{keys[bad[0]]}'). No score can be computed from them.")
