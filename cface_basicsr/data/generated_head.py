@@ -26,7 +26,7 @@ from cface_basicsr.data.generated_canvas import (
     window,
 )
 from cface_basicsr.data.generated_marks import paint_complexion, paint_lines, paint_spots
-from cface_basicsr.data.generated_traits import LOOKS, Hairstyle, Identity, Shot, draw_hairstyle
+from cface_basicsr.data.generated_traits import Hairstyle, Identity, Shot, draw_hairstyle
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _height(person: Identity) -> Array:
 def _hair_mask(person: Identity, style: Hairstyle, outline: Array) -> Array:
     """(S, S) coverage by hair on top of the head, at the sides and down to its length."""
     locks = tile(noise_tiles()[1], style.number + 8)[:1]
-    wave = 0.04 * style.curl * tile(noise_tiles()[2], style.number + 5)
+    wave = 0.04 * person.curl * tile(noise_tiles()[2], style.number + 5)
     volume = style.volume
     wide = person.head_width + volume
     outer = np.where(V < 0.0, (1 - np.sqrt((U / wide) ** 2 + ((V + 0.02) / (1 + volume)) ** 2)) * wide,
@@ -111,16 +111,16 @@ def _hair_mask(person: Identity, style: Hairstyle, outline: Array) -> Array:
     return soft(np.minimum(np.minimum(outer, ends), np.maximum(line - V, sides)), 0.03)
 
 
-@lru_cache(maxsize=LOOKS)
-def _hair_colour(style: Hairstyle) -> Array:
-    """(3, S, S) hair with strands; they lean away from the parting."""
+@lru_cache(maxsize=16)
+def _strands(style: Hairstyle, curl: float) -> Array:
+    """(3, S, S) light and shade of the strands, around 1; they lean away from the parting."""
     lean = (U * (0.5 + style.fringe_slope) * 60 * ease(V + 1.2)).astype(np.float32)
     columns = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[None], (SIZE, SIZE)) + 0 * lean
     rows = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[:, None], (SIZE, SIZE)) + lean + 40
-    columns = columns + 5 * style.curl * np.sin(rows / 7).astype(np.float32)
+    columns = columns + 5 * curl * np.sin(rows / 7).astype(np.float32)
     start = style.number * 53 % SIZE
     strands = cv2.remap(noise_tiles()[1][:, start:], columns + 8, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    return planes(style.colour) * np.exp(0.38 * strands)
+    return np.exp(0.38 * strands)
 
 
 def _beard_mask(person: Identity, outline: Array) -> Array:
@@ -215,10 +215,11 @@ def _base(person: Identity, seed: int) -> _Base:
 
 
 @lru_cache(maxsize=16)
-def _hair(person: Identity, seed: int, style: int) -> _Hair:
+def _hair(person: Identity, seed: int, style: int, dyed: bool) -> _Hair:
     look = draw_hairstyle(seed, style)
     mask = _hair_mask(person, look, _base(person, seed).outline)
-    return _Hair(mask, 1 - 0.5 * _blurred(mask, 9), 0.1 * _blurred(mask, 5), _hair_colour(look))
+    colour = planes(look.colour if dyed else person.hair) * _strands(look, person.curl)
+    return _Hair(mask, 1 - 0.5 * _blurred(mask, 9), 0.1 * _blurred(mask, 5), colour)
 
 
 def _blurred(mask: Array, sigma: float) -> Array:
@@ -313,7 +314,7 @@ def _blush(shot: Shot, albedo: Array) -> None:
 
 def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
     """The head of a person with the expression of a shot, flat on and unlit."""
-    base, hair = _base(person, seed), _hair(person, seed, shot.style)
+    base, hair = _base(person, seed), _hair(person, seed, shot.style, shot.dyed)
     beard, alpha = base.beard * np.float32(shot.beard), np.maximum(base.alpha, hair.mask)
     albedo = base.albedo * hair.shadow
     _mouth(person, shot, albedo)

@@ -35,6 +35,7 @@ class Identity:
     ear: float
     hairline: float
     widow_peak: float
+    curl: float
     eye_spacing: float
     eye_height: float
     eye_width: float
@@ -102,7 +103,8 @@ class Identity:
 class Hairstyle:
     """One of the LOOKS, cut and dye, that all people share; which one a person wears, is the image's.
 
-    So hair, the largest thing in a thumbnail, tells nobody from anybody; the hairline is the person's own.
+    So hair, the largest thing in a thumbnail, tells nobody from anybody. The person's own are the hairline, the curl,
+    and the natural colour, which brows and beard have always and the hair where it is not dyed.
     """
 
     number: int
@@ -111,7 +113,6 @@ class Hairstyle:
     fringe_slope: float
     volume: float
     length: float
-    curl: float
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class Shot:
 
     number: int
     style: int
+    dyed: bool
     beard: float
     tan: float
     stubble: float
@@ -204,7 +206,7 @@ def draw_hairstyle(seed: int, number: int) -> Hairstyle:
     return Hairstyle(
         number=number, colour=_between(rng, HAIR, 0.2),
         fringe=rng.uniform(0.04, 0.17) if rng.random() < 0.25 else 0.0, fringe_slope=rng.uniform(-0.2, 0.2),
-        volume=rng.uniform(0.04, 0.20), length=float(length), curl=rng.uniform(0, 1))
+        volume=rng.uniform(0.04, 0.20), length=float(length))
 
 
 def _eyes(rng: Generator) -> dict[str, float]:
@@ -263,7 +265,8 @@ def draw_identity(seed: int, identity: int) -> Identity:
         head_width=rng.uniform(0.63, 0.65), chin=rng.uniform(0.765, 0.785), jaw_power=rng.uniform(2.2, 3.0),
         cheekbone=rng.uniform(-0.01, 0.03), ear=rng.uniform(0.5, 1.4),
         hairline=rng.uniform(-0.64, -0.60), widow_peak=_apart(rng, -0.06, 0.14),
-        **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_glasses(rng))
+        **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_glasses(rng),
+        curl=float(_apart(rng, 0.0, 1.0)))
 
 
 def _light(rng: Generator) -> tuple[float, float, float]:
@@ -304,4 +307,4 @@ def draw_shot(seed: int, identity: int, image: int) -> Shot:
         light_colour=_warm_to_cold(rng, 0.06), fill_colour=_warm_to_cold(rng, 0.06),
         exposure=float(np.exp(rng.normal(0, 0.25))), white_balance=_warm_to_cold(rng, 0.07),
         saturation=0.0 if grey else rng.uniform(0.55, 1.25), gamma=rng.uniform(1.7, 2.6), blur=rng.uniform(0.0, 0.5),
-        noise=rng.uniform(0.003, 0.012))
+        noise=rng.uniform(0.003, 0.012), dyed=bool(rng.random() < 0.6))
