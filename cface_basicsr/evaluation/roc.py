@@ -1,12 +1,15 @@
 """How often true pairs are accepted against how often false ones are, over all thresholds: ROC, DET, equal error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cface_basicsr.evaluation.verification import Floats, genuine_and_impostor
+from cface_basicsr.evaluation.verification import Floats, genuine_and_impostor, threshold_at_far
+
+FARS = (1e-1, 1e-2, 1e-3, 1e-4)
+"""The false accept rates that are usually reported."""
 
 
 class RocCurve(NamedTuple):
@@ -40,6 +43,46 @@ def roc_curve(scores: ArrayLike, same: ArrayLike) -> RocCurve:
     thresholds = np.unique(np.concatenate((genuine, impostor)))[::-1]
     far, tar = (_accepted(part, thresholds) for part in (impostor, genuine))
     return RocCurve(np.append(0.0, far), np.append(0.0, tar), np.append(np.inf, thresholds))
+
+
+class TarAtFar(NamedTuple):
+    """One entry of `tar_at_far`: rates in [0, 1], and the pairs that stand behind them."""
+
+    far: float
+    tar: float
+    threshold: float
+    allowed: int
+    genuine: int
+    impostor: int
+
+
+def tar_at_far(scores: ArrayLike, same: ArrayLike, fars: Iterable[float] = FARS) -> list[TarAtFar]:
+    """True accept rates at false accept rates, each with the number of pairs behind it.
+
+    With N impostor pairs, `allowed` = round(far * N) of them may pass. Below one or two dozen the rate is a matter of
+    chance; at 0 it says only how many genuine pairs beat every impostor. See `threshold_at_far`.
+
+    Args:
+        scores: (P,) similarities, larger = more alike.
+        same: (P,) true where both images show one person.
+        fars: false accept rates in [0, 1].
+
+    Returns:
+        for each far: far, tar, threshold (accepted at score >= threshold), allowed, genuine and impostor pairs.
+
+    Raises:
+        UserError: a score is NaN or infinite, one of the two kinds of pairs is absent, or a far is no share.
+
+    >>> tar_at_far([.9, .4, .6, .1], [1, 1, 0, 0], [0.5])
+    [TarAtFar(far=0.5, tar=0.5, threshold=0.6, allowed=1, genuine=2, impostor=2)]
+    """
+    genuine, impostor = genuine_and_impostor(scores, same)
+    found = []
+    for far in fars:
+        threshold, allowed = threshold_at_far(impostor, far)
+        found.append(TarAtFar(far, float(np.mean(genuine >= threshold)), threshold, allowed, len(genuine),
+                              len(impostor)))
+    return found
 
 
 def _accepted(scores: Floats, thresholds: Floats) -> Floats:

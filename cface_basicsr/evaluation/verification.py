@@ -5,6 +5,7 @@ is exact, where the usual one walks a grid of 20,001 thresholds. The rate at a f
 BLUFR toolkit (Liao et al. 2014).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,17 +58,29 @@ def kfold_accuracy(scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike = 
     (1.0, 0.0)
     """
     scores, same = _checked(scores, same)
-    fold = _fold_numbers(folds, len(scores))
-    order = np.argsort(scores, kind='stable')
-    thresholds, per_fold = [], []
-    for number in range(fold.max() + 1):
-        train = order[fold[order] != number]
-        test = fold == number
-        threshold = _best_threshold(scores[train], same[train])
-        thresholds.append(threshold)
-        per_fold.append(np.mean((scores[test] > threshold) == same[test]))
-    return KFoldAccuracy(float(np.mean(per_fold)), float(np.std(per_fold, ddof=1)),
-                         np.array(per_fold), np.array(thresholds))
+    fold = fold_numbers(folds, len(scores))
+    return accuracy_over_folds([scores] * (fold.max() + 1), same, fold)
+
+
+def accuracy_over_folds(scores: Sequence[ArrayLike], same: ArrayLike, fold: Ints) -> KFoldAccuracy:
+    """As `kfold_accuracy`, for scores that differ from fold to fold.
+
+    Args:
+        scores: F times (P,): what all pairs score when this fold is tested.
+        same: (P,).
+        fold: (P,) from 0 to F - 1, as `fold_numbers` gives them.
+    """
+    results = [_accuracy_of_fold(*_checked(each, same), fold == number) for number, each in enumerate(scores)]
+    per_fold, thresholds = np.array(results).T
+    return KFoldAccuracy(float(np.mean(per_fold)), float(np.std(per_fold, ddof=1)), per_fold, thresholds)
+
+
+def _accuracy_of_fold(scores: Floats, same: Flags, test: Flags) -> tuple[float, float]:
+    """Accuracy on the test pairs at the threshold of the others, and that threshold."""
+    train = ~test
+    order = np.argsort(scores[train])
+    threshold = _best_threshold(scores[train][order], same[train][order])
+    return float(np.mean((scores[test] > threshold) == same[test])), threshold
 
 
 def _best_threshold(scores: Floats, same: Flags) -> float:
@@ -77,24 +90,19 @@ def _best_threshold(scores: Floats, same: Flags) -> float:
     rejected_same = np.append(0, np.cumsum(same)[last_of_tie])  # candidate c rejects the c lowest distinct scores
     rejected_other = np.append(0, np.cumsum(~same)[last_of_tie])
     correct = same.sum() - rejected_same + rejected_other
-    candidates = np.concatenate(([np.nextafter(distinct[0], -np.inf)],
-                                 distinct[:-1] + (distinct[1:] - distinct[:-1]) / 2,
-                                 [np.nextafter(distinct[-1], np.inf)]))
+    below, above = distinct[:-1], distinct[1:]
+    middle = np.minimum(below + (above - below) / 2, np.nextafter(above, -np.inf))  # halves of one ulp round up
+    candidates = np.concatenate(([np.nextafter(distinct[0], -np.inf)], middle, [np.nextafter(distinct[-1], np.inf)]))
     return float(candidates[correct == correct.max()].mean())
 
 
 def verification_rate_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> float:
     """Share of same-person pairs that are accepted at a false accept rate (BLUFR's VR@FAR, architectures section 13).
 
-    The threshold is the n-th largest impostor score, n = round(far * impostors), halves upwards as in MATLAB; a pair
-    counts as accepted at score >= threshold. Where far is so small that n = 0 (fewer than 0.5 / far impostor pairs),
-    no impostor may pass, and a genuine score must exceed every impostor score: the number then rests on the one
-    highest impostor, so read it with the number of pairs behind it.
-
     Args:
         scores: (P,) similarities, larger = more alike.
         same: (P,) true where both images show one person.
-        far: false accept rate in [0, 1]; 0.01 is 1 %.
+        far: false accept rate in [0, 1]; 0.01 is 1 %. For the threshold see `threshold_at_far`.
 
     Raises:
         UserError: a score is NaN or infinite, or one of the two kinds of pairs is absent.
@@ -102,14 +110,47 @@ def verification_rate_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> 
     >>> verification_rate_at_far([.9, .5, .2, .7, .1, .1], [1, 1, 1, 0, 0, 0], far=1 / 3)
     0.3333333333333333
     """
+    genuine, impostor = genuine_and_impostor(scores, same)
+    return float(np.mean(genuine >= threshold_at_far(impostor, far)[0]))
+
+
+def threshold_at_far(impostor: NDArray[np.floating], far: float, total: int | None = None) -> tuple[float, int]:
+    """The score from which on pairs are accepted at a false accept rate, and how many impostors that allows.
+
+    The threshold is the n-th largest impostor score, n = `allowed_at_far`; a pair counts as accepted at
+    score >= threshold, so impostors that tie with the n-th pass as well. With n = 0 no impostor may pass: the
+    threshold lies just above them all, so the number rests on the one highest impostor. Where all may pass, so does
+    every genuine pair: -inf.
+
+    Args:
+        impostor: (P,) finite scores of different-person pairs; all of them, or the max(1, n) largest.
+        far: false accept rate in [0, 1].
+        total: how many there are where `impostor` holds the largest alone; None: these are all.
+
+    >>> threshold_at_far(np.array([.1, .7, .3, .5]), far=0.5)
+    (0.5, 2)
+    """
+    total = len(impostor) if total is None else total
+    allowed = allowed_at_far(far, total)
+    if allowed == 0:
+        return float(np.nextafter(impostor.max(), np.inf)), 0
+    if allowed == total:
+        return -np.inf, allowed
+    place = len(impostor) - allowed
+    return float(np.partition(impostor, place)[place]), allowed
+
+
+def allowed_at_far(far: float, impostors: int) -> int:
+    """How many of the impostors may pass at a false accept rate: the nearest number, halves upwards as in MATLAB.
+
+    It is 0 where far is below 0.5 / impostors.
+
+    Raises:
+        UserError: far is no share.
+    """
     if not 0 <= far <= 1:
         raise UserError(f'far: expected a share from 0 to 1 (0.01 is 1 %), got {far}.')
-    genuine, impostor = genuine_and_impostor(scores, same)
-    allowed = int(np.floor(far * len(impostor) + 0.5))
-    if allowed == 0:
-        return float(np.mean(genuine > impostor.max()))
-    place = len(impostor) - allowed
-    return float(np.mean(genuine >= np.partition(impostor, place)[place]))
+    return int(np.floor(far * impostors + 0.5))
 
 
 def genuine_and_impostor(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Floats]:
@@ -187,7 +228,7 @@ def _checked(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Flags]:
     return scores, same.astype(bool)
 
 
-def _fold_numbers(folds: int | ArrayLike, pairs: int) -> Ints:
+def fold_numbers(folds: int | ArrayLike, pairs: int) -> Ints:
     """Fold of each pair (P,), from 0; every fold has a pair."""
     if np.ndim(folds) == 0:
         if not 2 <= folds <= pairs:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.roc import area_under_roc, equal_error_rate, mean_roc, roc_curve
+from cface_basicsr.evaluation.roc import FARS, area_under_roc, equal_error_rate, mean_roc, roc_curve, tar_at_far
 from cface_basicsr.evaluation.verification import verification_rate_at_far
 
 
@@ -99,3 +101,71 @@ def test_the_mean_of_one_curve_keeps_its_upper_points() -> None:
     far, tar = mean_roc([curve])
     assert far.tolist() == sorted(set(curve.far.tolist()))
     assert tar.tolist() == [curve.tar[curve.far == each].max() for each in far]
+
+
+pairs_with_ties = st.lists(st.tuples(st.integers(-8, 8).map(lambda n: n / 8), st.booleans()), min_size=2, max_size=40,
+                           ).filter(lambda pairs: len({same for _, same in pairs}) == 2)
+
+
+@settings(max_examples=150)
+@given(pairs_with_ties, st.floats(0, 1))
+def test_the_rate_at_a_false_accept_rate_equals_a_slow_search(pairs: list[tuple[float, bool]], far: float) -> None:
+    scores, same = zip(*pairs, strict=True)
+    impostor = [s for s, t in pairs if not t]
+    entry, = tar_at_far(scores, same, [far])
+    assert entry.allowed == int(far * len(impostor) + 0.5)
+    assert (entry.genuine, entry.impostor) == (sum(same), len(impostor))
+    # The strictest threshold that lets `allowed` impostors pass; ties with the last of them pass too.
+    lets_pass = [t for t in [*scores, np.inf] if sum(s >= t for s in impostor) >= entry.allowed]
+    strictest = max(lets_pass) if entry.allowed else min(t for t in [*scores, np.inf]
+                                                         if not sum(s >= t for s in impostor))
+    expected = np.mean([s >= strictest for s, t in pairs if t]) if entry.allowed < len(impostor) else 1
+    assert entry.tar == pytest.approx(expected)
+    assert entry.tar == np.mean([s >= entry.threshold for s, t in pairs if t])
+
+
+def test_each_rate_comes_with_the_pairs_behind_it() -> None:
+    random = np.random.default_rng(6)
+    same = np.repeat([True, False], [3000, 3000])
+    scores = random.normal(size=6000) + 2 * same
+    far, tar, _ = metrics.roc_curve(same, scores, drop_intermediate=False)
+    found = tar_at_far(scores, same)
+    assert [each.far for each in found] == list(FARS) == [1e-1, 1e-2, 1e-3, 1e-4]
+    assert [each.allowed for each in found] == [300, 30, 3, 0]  # 0.3 impostors of 3,000: none
+    for each in found:
+        assert each.tar == pytest.approx(tar[np.isclose(far, each.allowed / 3000)].max() if each.allowed == 0 else
+                                         tar[np.isclose(far, each.allowed / 3000)].min())
+        assert (each.genuine, each.impostor) == (3000, 3000)
+    assert found[3].threshold > scores[~same].max() > found[2].threshold
+
+
+@settings(max_examples=100)
+@given(pairs_with_ties)
+def test_the_curve_ends_at_both_corners_and_the_equal_error_lies_on_it(pairs: list[tuple[float, bool]]) -> None:
+    scores, same = zip(*pairs, strict=True)
+    curve = roc_curve(scores, same)
+    assert (curve.far[0], curve.tar[0], curve.far[-1], curve.tar[-1]) == (0, 0, 1, 1)
+    assert (np.diff(curve.far) >= 0).all() and (np.diff(curve.tar) >= 0).all()
+    far, tar, _ = metrics.roc_curve(same, scores, drop_intermediate=False)
+    rate = equal_error_rate(curve)
+    at = [(x, 1 - y) for x, y in zip(far, tar, strict=True)]
+    slow = next(a[0] + share * (b[0] - a[0]) for a, b in zip(at, at[1:], strict=False) if b[0] >= b[1]
+                for share in [(a[1] - a[0]) / (a[1] - a[0] + b[0] - b[1])])  # where the two straight lines cross
+    assert rate == pytest.approx(slow)
+    assert area_under_roc(curve) == pytest.approx(metrics.roc_auc_score(same, scores))
+
+
+def test_identical_scores_are_guessing() -> None:
+    curve = roc_curve([.3] * 6, [1, 0] * 3)
+    assert (equal_error_rate(curve), area_under_roc(curve)) == (.5, .5)
+    assert [each.tar for each in tar_at_far([.3] * 6, [1, 0] * 3, [0, .1, .4, 1])] == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+def test_broken_scores_and_rates_are_refused(bad: float) -> None:
+    with pytest.raises(UserError, match='1 of 3 scores are NaN or infinite'):
+        roc_curve([.1, bad, .2], [1, 0, 0])
+    with pytest.raises(UserError, match='1 of 3 scores are NaN or infinite'):
+        tar_at_far([.1, bad, .2], [1, 0, 0])
+    with pytest.raises(UserError, match='far: expected a share'):
+        tar_at_far([.1, .3, .2], [1, 0, 0], [bad])

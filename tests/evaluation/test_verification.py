@@ -2,12 +2,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.verification import (
+    accuracy_over_folds,
     kfold_accuracy,
     largest_pairs_per_fold,
     make_pairs,
@@ -68,6 +69,19 @@ def test_the_threshold_reaches_the_best_point_of_scikit_learns_roc_curve():
     assert best - 2 / 400 <= copies.mean <= best + 1e-12  # the mean of several best thresholds may lie in a dip
 
 
+@settings(max_examples=150)
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=4, max_size=30), st.sampled_from([.3, -.7, 1.0]))
+def test_the_only_best_threshold_is_found_even_between_neighbouring_floats(pairs, base):
+    values = [base]
+    while len(values) < 6:
+        values.append(np.nextafter(values[-1], np.inf))
+    scores, same = np.array([values[n] for n, _ in pairs]), np.array([t for _, t in pairs])
+    reached = [np.mean((scores > c) == same) for c in [base - 1, *np.unique(scores)]]  # every way to cut
+    assume(reached.count(max(reached)) == 1)
+    copies = kfold_accuracy(np.tile(scores, 2), np.tile(same, 2), folds=2)  # train = test
+    assert copies.per_fold.tolist() == [max(reached)] * 2
+
+
 def test_a_perfect_split_gives_the_midpoint():
     mean, std, per_fold, thresholds = kfold_accuracy([.9, .2, .8, .4], [1, 0, 1, 0], folds=2)
     assert (mean, std) == (1, 0)
@@ -105,10 +119,31 @@ def test_folds_without_pairs_are_refused():
         kfold_accuracy([.1, .2], [1, 0, 1], 2)
 
 
+@pytest.mark.parametrize('kinds', [[0, 0, 1, 1, 1, 0], [0] * 6, [1] * 6])
+def test_a_fold_may_hold_pairs_of_one_kind(kinds):
+    scores = [.5, .1, .7, .6, .9, .2]
+    result = kfold_accuracy(scores, kinds, [3, 3, 8, 8, 5, 5])  # folds are names: nothing is missing between them
+    accuracies, thresholds = slow_kfold(scores, kinds, [0, 0, 2, 2, 1, 1])
+    np.testing.assert_array_equal(result.per_fold, accuracies)
+    np.testing.assert_allclose(result.thresholds, thresholds)
+
+
+def test_scores_may_differ_from_fold_to_fold():
+    random = np.random.default_rng(4)
+    same, fold = random.random(60) < .5, np.arange(60) % 3
+    scores = [random.normal(same, 1) for _ in range(3)]
+    result = accuracy_over_folds(scores, same, fold)
+    for number in range(3):
+        assert result.per_fold[number] == kfold_accuracy(scores[number], same, fold).per_fold[number]
+    assert result.std == pytest.approx(np.std(result.per_fold, ddof=1))
+
+
 def slow_rate(scores, same, far):
     impostor = sorted((s for s, t in zip(scores, same, strict=True) if not t), reverse=True)
     genuine = [s for s, t in zip(scores, same, strict=True) if t]
     n = int(far * len(impostor) + 0.5)
+    if n == len(impostor):
+        return 1
     return np.mean([s >= impostor[n - 1] if n else s > impostor[0] for s in genuine])
 
 
