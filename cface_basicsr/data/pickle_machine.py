@@ -17,8 +17,8 @@ bytearray, and numpy's scalars and arrays of whole numbers and bools.
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,7 +40,8 @@ def pickled_values(file: ByteFile) -> object:
         raise UserError(f"'{file.path}' cannot be read: {error.strerror}.") from error
 
 
-class _Name(NamedTuple):
+@dataclass(frozen=True)
+class _Name:
     module: str
     name: str
 
@@ -112,7 +113,7 @@ class _Machine:
         place = self.tape.tell()
         content = self.tape.read(length)
         if len(content) < length:
-            raise cut_off(self.file, place, length)
+            raise cut_off(self.file.path, place, length, len(content))
         return content
 
     def number(self, form: str) -> int:
@@ -122,7 +123,7 @@ class _Machine:
         """The place of the next bytes, which are not read."""
         stored = Stored(self.tape.tell(), length, code, is_text)
         if stored.start + length > self.file.size:
-            raise cut_off(self.file, stored.start, length)
+            raise cut_off(self.file.path, stored.start, length, self.file.size - stored.start)
         self.tape.seek(length, 1)
         return stored
 
@@ -130,7 +131,7 @@ class _Machine:
         place = self.tape.tell()
         line = self.tape.readline()
         if not line.endswith(b'\n'):
-            raise cut_off(self.file, place, len(line) + 1)
+            raise cut_off(self.file.path, place, len(line) + 1, len(line))
         return line[:-1]
 
     def line(self) -> str:
@@ -224,7 +225,7 @@ def _encoded(machine: _Machine, text: object, encoding: object = None) -> Stored
         raise _Malformed
     if not isinstance(text, Stored) or text.is_text != (encoding is not None):
         raise _Malformed
-    return text._replace(is_text=False)
+    return replace(text, is_text=False)
 
 
 def _empty(machine: _Machine) -> Stored:

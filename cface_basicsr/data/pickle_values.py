@@ -4,7 +4,8 @@ import codecs
 import enum
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ class Code(enum.IntEnum):
     RAW, QUOTED, UTF8, ESCAPED = range(4)
 
 
-class Stored(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Stored:
     """Bytes or text that stay in the file: where, how many bytes there, how written."""
 
     start: int
@@ -57,7 +59,7 @@ def stored_bytes(file: ByteFile, stored: Stored) -> bytes:
     """
     raw = file.read(stored.start, stored.length)
     if len(raw) < stored.length:
-        raise cut_off(file, stored.start, stored.length)
+        raise cut_off(file.path, stored.start, stored.length, len(raw))
     try:
         match stored.code:
             case Code.QUOTED:
@@ -71,7 +73,7 @@ def stored_bytes(file: ByteFile, stored: Stored) -> bytes:
         raise UserError(f"'{file.path}' is damaged: the text at byte {stored.start} cannot be read.") from error
 
 
-def cut_off(file: ByteFile, place: int, length: int) -> UserError:
+def cut_off(path: Path, place: int, length: int, there: int) -> UserError:
     """The error for a file that ends before bytes that are due."""
-    return UserError(f"'{file.path}' is cut off: {length} bytes are due at byte {place}, there are "
-                     f'{max(file.size - place, 0)}.\nCopy the file again.')
+    return UserError(f"'{path}' is cut off: {length} bytes are due at byte {place}, there are {there}.\n"
+                     'Copy the file again.')

@@ -16,6 +16,8 @@ from cface_basicsr.data.byte_file import ByteFile
 from cface_basicsr.errors import UserError
 
 MAGIC = 0xCED7230A
+LARGEST_NUMBER = 1 << 24
+"""Labels are float32, which holds every whole number up to here."""
 _PART = struct.Struct('<II')
 _HEADER = struct.Struct('<IfQQ')
 _MAGIC_BYTES = struct.pack('<I', MAGIC)
@@ -23,6 +25,8 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _WHOLE_READ = 16384
 """Bytes of a first read for an image: an aligned face is 5 to 10 KB, and one read is cheaper than two."""
 _HEADER_READ = 64
+_MOST_LABELS = 4096
+"""More than any set has; a larger flag is damage."""
 
 
 class RecordHeader(NamedTuple):
@@ -44,11 +48,11 @@ class RecordHeader(NamedTuple):
         """The labels as integers. `where`: names the record in the error.
 
         Raises:
-            UserError: one is no whole number from 0.
+            UserError: one is no whole number from 0, or larger than float32 can count.
         """
         for label in self.labels:
-            if not (label >= 0 and label.is_integer()):
-                raise UserError(f'{where} has label {label:g}, expected a whole number from 0.')
+            if not (0 <= label <= LARGEST_NUMBER and label.is_integer()):
+                raise UserError(f'{where} has label {label:g}, expected a whole number from 0 to {LARGEST_NUMBER}.')
         return tuple(int(label) for label in self.labels)
 
 
@@ -89,18 +93,16 @@ class RecordFile:
         return header._replace(has_image=more or len(content) > begin)
 
     def image(self, offset: int, label: int | None = None) -> bytes:
-        """The encoded image of the record that begins at a byte, as it was stored.
+        """The encoded image of the record that begins at a byte, as it was stored; b'' where it holds none.
 
         Args:
             label: what the record's first label must be, if that is known.
 
         Raises:
-            UserError: there is no record, it is cut off, holds no image, or has another label.
+            UserError: there is no record, it is cut off, or has another label.
         """
         content, _, _ = self._payload(offset)
         header, begin = self._parsed(content, offset)
-        if not header.has_image:
-            raise UserError(f"'{self.path}': the record at byte {offset} holds no image.")
         if label is not None and header.labels[0] != label:
             raise UserError(f"'{self.path}': the record at byte {offset} has label {header.labels[0]:g}, expected "
                             f'{label} by the records that list the identities.')
@@ -163,7 +165,11 @@ class RecordFile:
         if len(content) < _HEADER.size:
             raise UserError(f"'{self.path}': the record at byte {offset} has {len(content)} bytes, expected at least "
                             f'the {_HEADER.size} of an image header.')
-        return _HEADER.unpack_from(content)
+        fields = _HEADER.unpack_from(content)
+        if fields[0] > _MOST_LABELS:
+            raise UserError(f"'{self.path}': the record at byte {offset} announces {fields[0]} labels.\n"
+                            'The file is damaged, or holds something else than images.')
+        return fields
 
     def _parsed(self, content: bytes, offset: int) -> tuple[RecordHeader, int]:
         """The header, and where the image begins in the payload."""

@@ -1,5 +1,6 @@
 """The text files beside a .rec: .idx (record number, offset), property (people, height, width), .lst (paths)."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,11 +42,11 @@ def read_property(path: Path) -> tuple[int, int, int]:
         UserError: the line is another.
     """
     first = path.read_bytes()[:1000].decode('latin-1').partition('\n')[0].strip()
-    fields = first.split(',')
-    if len(fields) != 3 or not all(field.strip().isdecimal() for field in fields):
+    match = re.fullmatch(r'([0-9]+) *, *([0-9]+) *, *([0-9]+)', first)
+    if not match:
         raise UserError(f"'{path}': expected 'people,height,width' as in 10572,112,112; came '{first[:60]}'.\n"
                         'Correct it, or remove it, and the people are counted.')
-    people, height, width = (int(field) for field in fields)
+    people, height, width = map(int, match.groups())
     return people, height, width
 
 

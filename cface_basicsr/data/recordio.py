@@ -15,14 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cface_basicsr.data.record_file import RecordFile, RecordHeader
+from cface_basicsr.data.record_file import LARGEST_NUMBER, RecordFile, RecordHeader
 from cface_basicsr.data.record_list import original_names, read_idx, read_property
 from cface_basicsr.errors import UserError
 
 Progress = Callable[[int, int], None]
 """Called with (records or bytes looked at, in all)."""
-LARGEST_NUMBER = 1 << 24
-"""float32 holds every whole number up to here; the identity records of a larger set name rounded places."""
 _EVERY = 10000
 
 
@@ -183,8 +181,8 @@ def _images(file: RecordFile, records: _Records, progress: Progress) -> _Images:
     images, people = records.between(1, first), records.between(first, end)
     if len(images.numbers) != first - 1 or len(people.numbers) != end - first or not 1 < first < end:
         raise UserError(f"'{file.path}': by record 0 the images are 1 to {first - 1} and the people {first} to "
-                        f'{end - 1}; the .idx lists {len(images.numbers)} of the one, {len(people.numbers)} of the '
-                        'other.\nThe .idx is cut off or belongs to another.')
+                        f'{end - 1}; there are {len(images.numbers)} of the one and {len(people.numbers)} of the other.'
+                        '\nThe .rec or its .idx is cut off, or the .idx belongs to another.')
     labels = _labels_by_person(file, images, people)
     return _Images(*images, _own_labels(file, images, progress) if labels is None else labels)
 
@@ -229,7 +227,7 @@ def _own_labels(file: RecordFile, records: _Records, progress: Progress = lambda
 
 
 def _images_by_look(file: RecordFile, records: _Records, progress: Progress) -> _Images:
-    """The images of a set whose numbers are too large for its header: every record that has one."""
+    """The images of a set too large for the float32 numbers of its identity records: every record that has one."""
     has_image = np.empty(len(records.numbers), bool)
     labels = np.zeros(len(records.numbers), np.int64)
     for row, (number, header) in enumerate(_headers(file, records)):
@@ -238,6 +236,8 @@ def _images_by_look(file: RecordFile, records: _Records, progress: Progress) -> 
             labels[row] = header.whole_labels(f"'{file.path}': record {number}")[0]
         if (row + 1) % _EVERY == 0:
             progress(row + 1, len(labels))
+    if not has_image.any():
+        raise UserError(f"'{file.path}' holds no image.")
     return _Images(records.numbers[has_image], records.offsets[has_image], labels[has_image])
 
 

@@ -33,7 +33,7 @@ class VerificationBin:
         """
         self.path, self.same = file.path, same
         self._file = file
-        self._places = np.array([image[:3] for image in images], np.int64).reshape(-1, 3)
+        self._places = np.array([(image.start, image.length, image.code) for image in images], np.int64)
 
     def __len__(self) -> int:
         """The number of images, 2P."""
@@ -74,8 +74,8 @@ def _images(file: ByteFile, value: object) -> list[Stored]:
 
 def _image(file: ByteFile, row: int, value: object) -> Stored:
     if isinstance(value, Array) and value.dtype == np.uint8:
-        # OpenCV's imencode gave (n, 1) for long, and gives (n,).
-        if max(value.shape, default=0) == value.values(file).size:
+        value.values(file)  # the length is checked
+        if sum(axis != 1 for axis in value.shape) <= 1:  # OpenCV's imencode gave (n, 1) for long, and gives (n,)
             return value.content
     if not isinstance(value, Stored) or value.is_text:
         raise UserError(f"'{file.path}': image {row} is {_kind(value)}, expected the bytes of a JPEG or PNG.")
@@ -103,7 +103,7 @@ def _kind(value: object) -> str:
         case Array():
             return f'a numpy array of shape {value.shape} and kind {value.dtype}'
         case Stored():
-            return f'{"text" if value.is_text else "bytes"} ({value.length})'
+            return 'text' if value.is_text else 'bytes'
         case bool() | int() | None:
             return f'{value}'[:30]
     return 'something else'
