@@ -2,7 +2,7 @@
 
 `center`: the middle size x size pixels, whatever the size of the photograph; nothing is resized. CASIA-WebFace and
 LFW are 250x250 with the face in the middle, and 128 pixels there hold the face (architectures of C-Face, SICNN).
-`none`: the image must have that size already. `align`: see `align.py`.
+`none`: the image must have that size already. `align`, `box`: see `align.py`.
 """
 
 import io
@@ -17,7 +17,18 @@ class Rejected(Exception):
 
 
 Crop = Callable[[np.ndarray], np.ndarray]
-"""uint8 (H, W, 3) RGB photograph -> uint8 (size, size, 3) RGB face; raises `Rejected`."""
+"""uint8 (H, W, 3) RGB photograph -> uint8 (height, width, 3) RGB face; raises `Rejected`."""
+Size = int | tuple[int, int]
+"""Pixels of a face: the side of a square, or (height, width)."""
+
+
+def both_sides(size: Size) -> tuple[int, int]:
+    """(height, width).
+
+    >>> both_sides(128), both_sides((112, 96))
+    ((128, 128), (112, 96))
+    """
+    return (size, size) if isinstance(size, int) else size
 
 
 def decode_photo(content: bytes) -> np.ndarray:
@@ -53,25 +64,26 @@ def _rgb(photo: Image.Image) -> Image.Image:
     return photo.convert('RGB')
 
 
-def center_crop(photo: np.ndarray, size: int) -> np.ndarray:
-    """The middle size x size pixels; an odd remainder leaves the extra row below and the extra column to the right.
+def center_crop(photo: np.ndarray, size: Size) -> np.ndarray:
+    """The middle pixels; an odd remainder leaves the extra row below and the extra column to the right.
 
     Raises:
         Rejected: the photograph is smaller.
     """
-    height, width = photo.shape[:2]
-    if min(height, width) < size:
-        raise Rejected(f'{width}x{height} pixels, smaller than the {size}x{size} crop')
-    top, left = (height - size) // 2, (width - size) // 2
-    return photo[top:top + size, left:left + size]
+    (height, width), (rows, columns) = photo.shape[:2], both_sides(size)
+    if height < rows or width < columns:
+        raise Rejected(f'{width}x{height} pixels, smaller than the {columns}x{rows} crop')
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return photo[top:top + rows, left:left + columns]
 
 
-def no_crop(photo: np.ndarray, size: int) -> np.ndarray:
+def no_crop(photo: np.ndarray, size: Size) -> np.ndarray:
     """The image itself.
 
     Raises:
         Rejected: it has another size.
     """
-    if photo.shape[:2] != (size, size):
-        raise Rejected(f'{photo.shape[1]}x{photo.shape[0]} pixels, expected {size}x{size} (--crop none)')
+    rows, columns = both_sides(size)
+    if photo.shape[:2] != (rows, columns):
+        raise Rejected(f'{photo.shape[1]}x{photo.shape[0]} pixels, expected {columns}x{rows} (--crop none)')
     return photo

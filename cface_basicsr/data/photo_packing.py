@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 import torch
 
-from cface_basicsr.data.align import Aligner
-from cface_basicsr.data.face_crop import Crop, Rejected, center_crop, decode_photo, no_crop
+from cface_basicsr.data.align import Aligner, check_box, check_landmarks, frame_corners, template_points, warp_face
+from cface_basicsr.data.face_crop import Crop, Rejected, Size, center_crop, decode_photo, no_crop
 from cface_basicsr.data.low_resolution import low_resolution
-from cface_basicsr.data.source_listing import Source
+from cface_basicsr.data.source_listing import Photos, Source
 from cface_basicsr.data.store import encode_png
 from cface_basicsr.errors import UserError
 
@@ -44,28 +44,34 @@ class Packing:
     """How photographs are packed; travels to the processes.
 
     Attributes:
-        root: source folder.
-        crop: 'center', 'align' or 'none'.
-        size: pixels of the square HR face.
+        photos: gives the bytes of a source.
+        crop: 'center', 'align', 'box' or 'none'.
+        size: pixels of the HR face.
         scales: of the LR stores.
         template: for 'align'.
-        detector: weights file, for 'align'.
+        detector: weights file, for 'align' of sources without landmarks.
     """
 
-    root: Path
+    photos: Photos
     crop: str
-    size: int
+    size: Size
     scales: tuple[int, ...]
     template: str = ''
     detector: Path | None = None
 
     def face(self, source: Source) -> np.ndarray:
-        """The HR face of a photograph, (size, size, 3) uint8 RGB.
+        """The HR face of a photograph, (height, width, 3) uint8 RGB.
 
         Raises:
             Rejected: with the reason.
         """
-        return self._crop(decode_photo(_read(self.root / source.path)))
+        photo = decode_photo(self.photos.read(source))
+        if source.points is None:
+            return self._crop(photo)
+        points = np.reshape(source.points, (-1, 2))
+        check = check_landmarks if self.crop == 'align' else check_box
+        check(points, photo.shape[1], photo.shape[0])
+        return warp_face(photo, points, self._target, self.size)
 
     @cached_property
     def _crop(self) -> Crop:
@@ -73,9 +79,14 @@ class Packing:
             return Aligner(self.detector, self.template, self.size)
         return partial({'center': center_crop, 'none': no_crop}[self.crop], size=self.size)
 
+    @cached_property
+    def _target(self) -> np.ndarray:
+        """Where the points of a source belong in the face."""
+        return template_points(self.template, self.size) if self.crop == 'align' else frame_corners(self.size)
+
 
 def photo_to_face(packing: Packing, source: Source) -> np.ndarray | None:
-    """The HR face of one photograph, (size, size, 3) uint8; None where it gives none."""
+    """The HR face of one photograph, (height, width, 3) uint8; None where it gives none."""
     try:
         return packing.face(source)
     except Rejected:
@@ -95,15 +106,8 @@ def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
     return [Packed((), '', reason) if reason else next(packed) for reason in reasons]
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise Rejected(f'cannot be read ({error.strerror})') from error
-
-
 def _encode(hr: np.ndarray, scales: tuple[int, ...]) -> Iterator[Packed]:
-    """(B, size, size, 3) uint8 faces -> one `Packed` each."""
+    """(B, height, width, 3) uint8 faces -> one `Packed` each."""
     for images in zip(hr, *(low_resolution(hr, scale) for scale in scales), strict=True):
         pixels = hashlib.sha256(images[0].tobytes()).hexdigest()[:16]
         yield Packed(tuple(encode_png(image) for image in images), pixels, '')

@@ -5,98 +5,36 @@ journal; so a killed run finds in the journal how far it came, and puts the rest
 renames when everything is packed; manifest.json comes last and marks a folder as finished.
 """
 
-import csv
-import io
 import itertools
 import json
-import os
 import random
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from cface_basicsr import __version__
 from cface_basicsr.checkpoints import file_hash
-from cface_basicsr.data.align import find_detector, template_points
+from cface_basicsr.data.layouts import list_layout
+from cface_basicsr.data.packing_journal import Journal
 from cface_basicsr.data.photo_packing import Packed, Packing, pack_all, photo_to_face
-from cface_basicsr.data.source_listing import Listing, Source, list_sources
-from cface_basicsr.data.store import (
-    IDENTITIES_HEADER,
-    StoreWriter,
-    store_sha256,
-    write_text_atomically,
-)
+from cface_basicsr.data.prepare_settings import PrepareSettings
+from cface_basicsr.data.prepared_tables import duplicates, identity_table, pairs_table
+from cface_basicsr.data.source_listing import Listing, Source, identity_name, some_of
+from cface_basicsr.data.store import StoreWriter, store_sha256, write_text_atomically
 from cface_basicsr.errors import UserError
 
-LAYOUTS = ('casia',)
-CROPS = ('center', 'align', 'none')
+__all__ = ['Part', 'PrepareSettings', 'Report', 'prepare']
+
 KERNEL = 'antialiased bicubic, a = -0.5, of 8-bit HR, rounded to 8 bit'
 COMMIT_EVERY = 512
 """Photographs between two commits: what a kill costs at most."""
 
 Progress = Callable[[int, int], None]
 """Called with (photographs done, photographs in all)."""
-
-
-@dataclass(frozen=True)
-class PrepareSettings:
-    """What decides the result; a folder is continued only by the same settings.
-
-    Attributes:
-        layout: of the source; 'casia': <identity>/<image>.
-        scales: each gives a store lr_x<scale>.lmdb.
-        crop: 'center', 'align' or 'none'.
-        size: pixels of the square HR face.
-        template: 'arcface' or 'sphereface', for crop 'align' alone.
-        weights: folder with the face detector, for crop 'align' alone.
-        holdout: so many identities go to test/, the others to train/; 0: one folder with all.
-        seed: chooses them.
-    """
-
-    scales: tuple[int, ...]
-    crop: str = 'center'
-    size: int = 128
-    layout: str = 'casia'
-    template: str | None = None
-    weights: Path | None = None
-    holdout: int = 0
-    seed: int = 0
-
-    def check(self) -> None:
-        """
-        Raises:
-            UserError: a value that is not valid, or that contradicts another.
-        """
-        if self.layout not in LAYOUTS:
-            raise UserError(f"--layout: expected {' or '.join(LAYOUTS)}, got '{self.layout}'.")
-        if self.crop not in CROPS:
-            raise UserError(f"--crop: expected {', '.join(CROPS)}, got '{self.crop}'.")
-        for scale in self.scales:
-            if scale < 2 or self.size % scale:
-                raise UserError(f'--scale: {scale} does not divide the HR size {self.size}, or is no reduction.')
-        if not self.scales:
-            raise UserError('--scale: expected at least one, for example --scale 2 4 8.')
-        if self.crop == 'align' and (self.template is None or self.weights is None):
-            raise UserError('--crop align needs --weights DIR, a folder with a face detector.')
-        if self.crop != 'align' and (self.template or self.weights):
-            raise UserError(f'--template and --weights belong to --crop align, got --crop {self.crop}.')
-        if self.template:
-            template_points(self.template, self.size)
-
-    def packing(self, root: Path) -> Packing:
-        """The part that the packing processes need."""
-        detector = find_detector(self.weights) if self.weights else None
-        return Packing(root, self.crop, self.size, self.scales, self.template or '', detector)
-
-    def signature(self, listing: Listing) -> dict[str, Any]:
-        """What a folder remembers of its settings, as plain values."""
-        values = asdict(self) | {'scales': list(self.scales), 'source_sha256': listing.digest}
-        weights = values.pop('weights')
-        return values | {'detector_sha256': file_hash(find_detector(weights), 64) if weights else None}
 
 
 @dataclass
@@ -125,12 +63,16 @@ class Report:
         parts: '' (one folder) or 'train' and 'test'.
         rejected: (path below the source, reason).
         renamed: sources whose key is not simply their name.
+        notes: sentences on what was read beside the photographs.
+        knows_people: the source says who is on the photographs.
         already_finished: nothing was done, the folder is complete.
     """
 
     parts: dict[str, Part]
     rejected: list[tuple[str, str]]
     renamed: list[Source]
+    notes: list[str] = field(default_factory=list)
+    knows_people: bool = True
     already_finished: bool = False
 
 
@@ -139,7 +81,7 @@ def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, w
     """Pack photographs into stores; a killed run continues when it is called again with the same settings.
 
     Args:
-        source: the photographs, <identity>/<image>.
+        source: the photographs, in the layout of the settings.
         out: the folder to make; with a holdout it holds train/ and test/.
         workers: processes.
         commit_every: photographs between two commits.
@@ -148,11 +90,14 @@ def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, w
         UserError: settings that contradict one another or the folder's own, no photographs, no usable photograph.
     """
     settings.check()
-    listing = list_sources(source)
+    listing = list_layout(source, settings)
+    if settings.holdout and listing.pairs is not None:
+        listing.pairs = None
+        listing.notes.append('--holdout divides the people: no pairs.csv is made.')
     work = Work(Path(out), settings, listing)
     if work.finished():
         return work.report(already_finished=True)
-    packing = settings.packing(Path(source))
+    packing = settings.packing(listing)
     work.claim(packing)
     work.pack(packing, workers, progress, commit_every)
     work.publish(Path(source))
@@ -164,6 +109,7 @@ class Work:
 
     def __init__(self, out: Path, settings: PrepareSettings, listing: Listing) -> None:
         self.out, self.settings, self.listing = out, settings, listing
+        self.notes, self.facts = list(listing.notes), dict(listing.facts)
         self.aside = out / '.prepare.unfinished'
         self.signature = settings.signature(listing)
         self.test_identities: set[str] = set()
@@ -248,6 +194,8 @@ class Work:
                 raise UserError(f"'{source}' gave no usable face{f' for {name}/' if name else ''}. "
                                 f'First of the rejected files: {path}: {reason}.')
         equal = duplicates({key: pixels for packed in accepted.values() for key, (_, pixels) in packed.items()})
+        if self.listing.pairs is not None:
+            self._publish_pairs(self.parts[''], accepted[''])
         for name, part in self.parts.items():
             part.duplicates = [group for group in equal if any(key in accepted[name] for key in group)]
             self._publish_part(part, accepted[name], source)
@@ -263,10 +211,31 @@ class Work:
         part.images = len(accepted)
         write_text_atomically(part.folder / 'manifest.json', json.dumps(self._manifest(part, source), indent=1))
 
+    def _publish_pairs(self, part: Part, accepted: dict[str, tuple[str, str]]) -> None:
+        """Write pairs.csv, all of it: a protocol with pairs left out would be another one."""
+        path = part.folder / 'pairs.csv'
+        write_text_atomically(path, pairs_table(self.listing.pairs))
+        part.files['pairs.csv'] = file_hash(path, 64)
+        reasons = {source.key: entry['reason'] for source, entry in self._packed() if entry['reason']}
+        named = {key for pair in self.listing.pairs for key in (pair.left, pair.right)}
+        missing = {key: reasons.get(key, 'not in the source') for key in sorted(named - accepted.keys())}
+        if missing:
+            lost = sum(pair.left in missing or pair.right in missing for pair in self.listing.pairs)
+            shown = some_of(f'{key} ({reason})' for key, reason in missing.items())
+            self.notes.append(
+                f'pairs.csv: {len(missing)} of its {len(named)} images, in {lost} of its {len(self.listing.pairs)} '
+                f'pairs, are not in the prepared folder: {shown}. Evaluation refuses such pairs: '
+                'put the images back, or, where no face was found, take --landmarks or --crop center.')
+            self.facts['pairs_missing'] = list(missing.items())
+
+    def _packed(self) -> Iterator[tuple[Source, dict[str, str]]]:
+        """Each source with its entry in the journal."""
+        return zip(self.listing.sources, Journal.read(self.aside / 'journal.jsonl'), strict=True)
+
     def _accepted(self) -> dict[str, dict[str, tuple[str, str]]]:
         """Part -> key -> (path, hash of HR's pixels) of every packed photograph, from the journal."""
         accepted: dict[str, dict[str, tuple[str, str]]] = {name: {} for name in self.parts}
-        for source, entry in zip(self.listing.sources, Journal.read(self.aside / 'journal.jsonl'), strict=True):
+        for source, entry in self._packed():
             if entry['pixels']:
                 accepted[self.part_of(source.key)][source.key] = (source.path, entry['pixels'])
         return accepted
@@ -274,14 +243,14 @@ class Work:
     def rejected(self) -> list[tuple[str, str]]:
         """(path, reason) of all that was not packed, identities that became empty included."""
         rejected, files, lost = list(self.listing.rejected), Counter(), Counter()
-        for source, entry in zip(self.listing.sources, Journal.read(self.aside / 'journal.jsonl'), strict=True):
-            identity = source.path.split('/')[0]
+        for source, entry in self._packed():
+            identity = source.key.split('/')[0]
             files[identity] += 1
             if entry['reason']:
                 lost[identity] += 1
                 rejected.append((source.path, entry['reason']))
-        empty = [(f'{name}/', f'empty identity: none of {count} files gave a face')
-                 for name, count in files.items() if lost[name] == count]
+        empty = [(f'{identity_name(name)}/', f'empty identity: none of {count} files gave a face')
+                 for name, count in files.items() if lost[name] == count and self.listing.knows_people]
         return sorted(rejected + empty)
 
     def _manifest(self, part: Part, source: Path) -> dict[str, Any]:
@@ -289,13 +258,15 @@ class Work:
             'product': 'faces',
             'settings': self.signature,
             'source': str(source.absolute()),
+            'layout': {'name': self.settings.layout, 'notes': self.notes,
+                       'files': {part: str(path.absolute()) for part, path in self.listing.files.items()}} | self.facts,
             'kernel': KERNEL,
             'images': part.images,
             'identities': part.identities,
             'sha256': part.files,
             'duplicates': part.duplicates,
             'rejected': self.rejected(),
-            'renamed': self.listing.renamed,
+            'renamed': [[source.key, source.path] for source in self.listing.renamed],
             'versions': {'cface-basicsr': __version__} | {
                 name: version(name) for name in ('torch', 'numpy', 'pillow', 'lmdb')} | {'opencv': _opencv_version()},
         }
@@ -303,55 +274,16 @@ class Work:
     def report(self, already_finished: bool = False) -> Report:
         """What the manifests of the finished parts say."""
         rejected: list[tuple[str, str]] = []
+        notes: list[str] = []
         for part in self.parts.values():
             manifest = json.loads((part.folder / 'manifest.json').read_text(encoding='utf-8'))
             part.images, part.identities = manifest['images'], manifest['identities']
             part.files, part.duplicates = manifest['sha256'], manifest['duplicates']
             rejected = [(path, reason) for path, reason in manifest['rejected']]
+            notes = manifest.get('layout', {}).get('notes', [])
         if self.aside.exists():  # killed between the last manifest and this line
             shutil.rmtree(self.aside)
-        return Report(self.parts, rejected, self.listing.renamed, already_finished)
-
-
-class Journal:
-    """One line a photograph, in order; what a kill cut off is dropped when it is opened again."""
-
-    def __init__(self, path: Path) -> None:
-        content = path.read_bytes() if path.exists() else b''
-        whole = content[:content.rfind(b'\n') + 1]
-        self._length = whole.count(b'\n')
-        self._lines: list[str] = []
-        self._file = open(path, 'r+b' if path.exists() else 'w+b')
-        self._file.truncate(len(whole))
-        self._file.seek(len(whole))
-
-    def __enter__(self) -> 'Journal':
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
-
-    def __len__(self) -> int:
-        return self._length
-
-    def add(self, source: Source, packed: Packed) -> None:
-        """Note what became of a photograph; kept in memory until `commit`."""
-        self._lines.append(json.dumps({'key': source.key, 'pixels': packed.pixels, 'reason': packed.reason}) + '\n')
-        self._length += 1
-
-    def commit(self) -> None:
-        """Write what was added; call it after the stores were committed."""
-        self._file.write(''.join(self._lines).encode('ascii'))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._lines.clear()
-
-    @staticmethod
-    def read(path: Path) -> Iterator[dict[str, str]]:
-        """The entries, in order."""
-        with open(path, encoding='ascii') as lines:
-            for line in lines:
-                yield json.loads(line)
+        return Report(self.parts, rejected, self.listing.renamed, notes, self.listing.knows_people, already_finished)
 
 
 def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Packing) -> list[str]:
@@ -379,25 +311,6 @@ def _gives_faces(packing: Packing, sources: Sequence[Source], wanted: int) -> bo
     """Whether so many of the photographs can be used."""
     usable = (source for source in sources if photo_to_face(packing, source) is not None)
     return len(list(itertools.islice(usable, wanted))) == wanted
-
-
-def identity_table(accepted: dict[str, tuple[str, str]]) -> tuple[str, int]:
-    """The text of identities.csv, and how many identities it has; labels are dense, in the order of sorted keys."""
-    labels: dict[str, int] = {}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(IDENTITIES_HEADER)
-    for key in sorted(accepted):
-        writer.writerow([key, labels.setdefault(key.split('/')[0], len(labels)), accepted[key][0]])
-    return text.getvalue(), len(labels)
-
-
-def duplicates(pixels: dict[str, str]) -> list[list[str]]:
-    """Groups of keys with equal faces, sorted."""
-    groups = defaultdict(list)
-    for key, digest in sorted(pixels.items()):
-        groups[digest].append(key)
-    return sorted(group for group in groups.values() if len(group) > 1)
 
 
 def _show(settings: dict[str, Any], keys: list[str]) -> str:

@@ -10,7 +10,9 @@ from skimage.transform import SimilarityTransform
 from cface_basicsr.data.align import (
     TEMPLATES,
     Aligner,
+    box_corners,
     find_detector,
+    frame_corners,
     main_face,
     similarity_transform,
     template_points,
@@ -49,6 +51,21 @@ def test_resizing_the_face_to_the_recognizers_input_keeps_the_landmarks_on_the_t
 
 def test_both_templates_give_the_same_square() -> None:
     assert np.allclose(template_points('sphereface', 128), template_points('arcface', 128))
+
+
+def test_a_face_of_112x96_is_the_published_template_of_sphereface() -> None:
+    published = [[30.2946, 51.6963], [65.5318, 51.5014], [48.0252, 71.7366], [33.5493, 92.3655], [62.7299, 92.2041]]
+    assert np.allclose(template_points('sphereface', (112, 96)), published)
+    assert np.allclose(template_points('arcface', (112, 96)), published)  # eight columns less on either side
+    assert np.allclose(template_points('sphereface', (112, 112)), template_points('arcface', 112))
+    assert np.allclose((template_points('sphereface', (224, 192)) + 0.5) / 2 - 0.5, published)
+
+
+def test_a_box_is_widened_to_the_faces_aspect_about_its_centre() -> None:
+    """A box of 60x40 pixels at (10, 20): its centre is the edge between columns 39 and 40, rows 39 and 40."""
+    assert box_corners((10, 20, 60, 40), 128).tolist() == [[9.5, 9.5], [69.5, 9.5], [69.5, 69.5], [9.5, 69.5]]
+    assert box_corners((10, 20, 60, 40), (40, 20))[0].tolist() == [9.5, -20.5]  # 60 wide, so 120 high
+    assert np.array_equal(box_corners((0, 0, 96, 112), (112, 96)), frame_corners((112, 96)))
 
 
 def test_an_unknown_template_is_refused() -> None:

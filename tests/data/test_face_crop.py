@@ -31,6 +31,14 @@ def test_other_sizes_give_their_middle_pixels_unscaled() -> None:
     assert np.array_equal(center_crop(ramp(129, 128), 128), ramp(129, 128)[:128])
 
 
+def test_a_crop_may_be_higher_than_wide() -> None:
+    photo = ramp(250, 250)
+    assert np.array_equal(center_crop(photo, (112, 96)), photo[69:181, 77:173])
+    assert no_crop(ramp(112, 96), (112, 96)).shape == (112, 96, 3)
+    with pytest.raises(Rejected, match='112x96 pixels, expected 96x112'):
+        no_crop(ramp(96, 112), (112, 96))
+
+
 def test_too_small_photos_and_wrong_sizes_are_rejected_with_their_size() -> None:
     with pytest.raises(Rejected, match='200x127 pixels, smaller than the 128x128 crop'):
         center_crop(ramp(127, 200), 128)

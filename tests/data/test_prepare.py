@@ -229,7 +229,7 @@ def test_a_source_without_a_usable_photograph_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(('values', 'message'), [
-    ({'layout': 'lfw'}, '--layout'), ({'crop': 'middle'}, '--crop'), ({'scales': (3,)}, 'does not divide'),
+    ({'layout': 'lfv'}, '--layout'), ({'crop': 'middle'}, '--crop'), ({'scales': (3,)}, 'does not divide'),
     ({'scales': ()}, 'at least one'), ({'crop': 'align'}, '--weights'), ({'template': 'arcface'}, 'belong to')])
 def test_settings_that_do_not_fit_are_refused_before_any_work(tmp_path: Path, values: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
