@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,20 +22,35 @@ SHOWN = 20
 
 def command(
     source: Annotated[list[str], typer.Argument(metavar='SRC', show_default=False,
-                                                help='Folder of photographs, <identity>/<image>.')],
+                                                help='Folder of photographs, or file of an archive.')],
     out: Annotated[Path, typer.Option(help='Folder to make; with --holdout it holds train/ and test/.',
                                       show_default=False)],
     scale: Annotated[list[str] | None, typer.Option(metavar='N…', show_default='2 4 8', help=(
         'Reductions, each a store lr_x<N>.lmdb: `--scale 2 4 8`.'))] = None,
-    layout: Annotated[str, typer.Option(help='Layout of SRC; casia: one folder a person.')] = 'casia',
+    layout: Annotated[str, typer.Option(help=(
+        'casia: <identity>/<image>; folders: any tree of them; lfw: <Name>/<Name>_0001.jpg, with pairs.txt; celeba: '
+        'flat images and text files; recordio: train.rec, train.idx, property; bin: lfw.bin.'))] = 'casia',
     crop: Annotated[str, typer.Option(help=(
-        'center: the middle SIZE x SIZE pixels; align: by five landmarks to a template; none: the images have that '
-        'size already.'))] = 'center',
-    size: Annotated[int, typer.Option(min=16, help='Pixels of the square HR face.')] = 128,
+        'center: the middle pixels; align: five landmarks moved to a template; box: around the box of CelebA in the '
+        'wild; none: the images have that size already.'))] = 'center',
+    size: Annotated[str, typer.Option(help='Pixels of the HR face: a side, or HEIGHTxWIDTH such as 112x96.')] = '128',
     template: Annotated[str | None, typer.Option(show_default='arcface', help=(
-        'For --crop align: arcface (112x112) or sphereface (112x96).'))] = None,
-    weights: Annotated[Path | None, typer.Option(show_default=False, help=(
-        "For --crop align: folder with facexlib's detector weights."))] = None,
+        'For --crop align: arcface (112x112) or sphereface (112x96); in a square both are the same.'))] = None,
+    weights: Annotated[Path | None, typer.Option(show_default="torch hub's", help=(
+        "For --crop align: folder with facexlib's detector; where it is not there it is fetched and checked."))] = None,
+    landmarks: Annotated[Path | None, typer.Option(show_default=False, help=(
+        'For --crop align without detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, mouth). --layout celeba '
+        'finds its own.'))] = None,
+    identity: Annotated[str | None, typer.Option(show_default=False, help=(
+        'For --layout folders with deeper trees: the person is the first or the last folder.'))] = None,
+    pairs: Annotated[Path | None, typer.Option(show_default='beside or in SRC', help='For --layout lfw: pairs.txt.')
+                     ] = None,
+    people: Annotated[Path | None, typer.Option(show_default='beside or in SRC', help=(
+        'For --layout lfw: people.txt; the folder is compared with it.'))] = None,
+    partition: Annotated[str | None, typer.Option(show_default='all', help=(
+        'For --layout celeba: train, val, test or all. The paper measures on test.'))] = None,
+    annotations: Annotated[Path | None, typer.Option(show_default='around SRC', help=(
+        'For --layout celeba: folder with identity_CelebA.txt and the others.'))] = None,
     holdout: Annotated[int, typer.Option(min=0, help='So many identities go to test/, the others to train/.')] = 0,
     seed: Annotated[int, typer.Option(help='Chooses the held-out identities.')] = 0,
     workers: Annotated[int, typer.Option(min=0, help='Processes; 0: one a CPU core. The result is the same.')] = 0,
@@ -42,23 +58,59 @@ def command(
 ) -> None:
     """Pack photographs into LMDB stores of HR and LR faces, with labels and a manifest.
 
-    Damaged images, files that are no images, empty identities and escaped names are listed on the screen and in
-    manifest.json; they end nothing. A killed run continues when the same command is given again.
+    What was read is said on the screen and in manifest.json. Damaged images, files that are no images, photographs
+    without a face, empty identities and escaped names are listed there too; they end nothing. A killed run continues
+    when the same command is given again.
 
     \b
     Example:
       cface prepare --layout casia CASIA-WebFace --out datasets/casia --scale 2 4 8 --crop center
-      cface prepare --layout casia photos --out faces --crop align --weights weights --holdout 40 --seed 0
+      cface prepare --layout folders photos --out faces --crop align --weights weights --holdout 40 --seed 0
+      cface prepare --layout lfw lfw --out datasets/lfw --scale 2 4 8
+      cface prepare --layout celeba CelebA --out datasets/celeba --partition test
+      cface prepare --layout celeba CelebA --out datasets/celeba112 --crop align --template sphereface --size 112x96
+      cface prepare --layout recordio faces_emore --out datasets/ms1m --size 112
+      cface prepare --layout bin faces_emore/lfw.bin --out datasets/lfw112 --crop none --size 112
     """
     from cface_basicsr.data.prepare import PrepareSettings, prepare
     folder, scales = split_scales(source, scale or [])
     if crop == 'align':
         template = template or 'arcface'
-    settings = PrepareSettings(scales=scales or (2, 4, 8), crop=crop, size=size, layout=layout, template=template,
-                               weights=weights, holdout=holdout, seed=seed)
+        weights = _weights(weights, landmarks, layout)
+    settings = PrepareSettings(
+        scales=scales or (2, 4, 8), crop=crop, size=parse_size(size), layout=layout, template=template,
+        weights=weights, landmarks=landmarks, holdout=holdout, seed=seed, identity=identity, pairs=pairs,
+        people=people, partition=partition, annotations=annotations)
     with _Bar() as bar:
         report = prepare(folder, out, settings, workers=workers or _cores(), progress=bar)
     print(json.dumps(as_plain(report)) if as_json else as_text(report))
+
+
+def _weights(weights: Path | None, landmarks: Path | None, layout: str) -> Path | None:
+    """The folder of the detector, which is fetched where it is needed; None where landmarks come from a file."""
+    from cface_basicsr.data.detector_weights import detector_folder, hub_folder
+    if weights is None and (landmarks or layout == 'celeba'):
+        return None
+    folder = detector_folder(weights)
+    if weights is None:
+        print(f"face detector: that in '{hub_folder()}' (--weights names another folder)", file=sys.stderr)
+    return folder
+
+
+def parse_size(text: str) -> int | tuple[int, int]:
+    """A side, or height and width; a square is its side.
+
+    >>> parse_size('128'), parse_size('112x96'), parse_size('112x112')
+    (128, (112, 96), 112)
+
+    Raises:
+        UserError: it is neither.
+    """
+    numbers = re.fullmatch(r'(\d+)(?:x(\d+))?', text.strip())
+    if numbers is None:
+        raise UserError(f"--size: expected a side such as 128, or HEIGHTxWIDTH such as 112x96, got '{text}'.")
+    height, width = int(numbers[1]), int(numbers[2] or numbers[1])
+    return height if height == width else (height, width)
 
 
 def split_scales(words: list[str], values: list[str]) -> tuple[str, tuple[int, ...]]:
@@ -125,7 +177,8 @@ def as_plain(report: 'Report') -> dict[str, Any]:
             'folder': str(part.folder), 'images': part.images, 'identities': part.identities, 'sha256': part.files,
             'duplicates': part.duplicates} for name, part in report.parts.items()},
         'rejected': report.rejected,
-        'renamed': [list(source) for source in report.renamed],
+        'renamed': [[source.key, source.path] for source in report.renamed],
+        'notes': report.notes,
     }
 
 
@@ -134,16 +187,24 @@ def as_text(report: 'Report') -> str:
     done = 'finished already, nothing to do' if report.already_finished else 'made'
     lines = [f'{part.folder}: {done}: {part.images} images of {part.identities} identities'
              for part in report.parts.values()]
-    lines += _list('rejected', [f'{path}: {reason}' for path, reason in report.rejected])
+    lines += [f'  {note}' for note in report.notes]
+    lines += _list(f'rejected{_reasons(report)}', [f'{path}: {reason}' for path, reason in report.rejected])
     lines += _list('names escaped (originals in identities.csv)',
                    [f'{source.path} -> {source.key}' for source in report.renamed])
     groups = sorted({tuple(group) for part in report.parts.values() for group in part.duplicates})
     lines += _list('equal pictures (kept)', [' = '.join(group) for group in groups])
-    if any(len({key.split('/')[0] for key in group}) > 1 for group in groups):
+    if report.knows_people and any(len({key.split('/')[0] for key in group}) > 1 for group in groups):
         lines.append('Some equal pictures carry different identities: see duplicates in manifest.json.')
     # Names that are no UTF-8 come as lone surrogates, which no terminal takes.
     return '\n'.join(lines).encode(sys.stdout.encoding or 'utf-8', 'backslashreplace').decode(
         sys.stdout.encoding or 'utf-8')
+
+
+def _reasons(report: 'Report') -> str:
+    """The reasons that came more than once, most frequent first."""
+    often = [(reason, count) for reason, count in Counter(reason for _, reason in report.rejected).most_common(5)
+             if count > 1]
+    return f' ({", ".join(f"{reason}: {count}" for reason, count in often)})' if often else ''
 
 
 def _list(title: str, items: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cface_basicsr.cli.main import app
-from cface_basicsr.cli.prepare import split_scales
+from cface_basicsr.cli.prepare import parse_size, split_scales
 from cface_basicsr.errors import UserError
 
 
@@ -60,3 +60,22 @@ def test_every_spelling_of_scales_is_understood(words: list[str], values: list[s
 def test_what_cannot_be_told_apart_is_refused(words: list[str], values: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         split_scales(words, values)
+
+
+def test_a_size_is_a_side_or_height_and_width() -> None:
+    assert [parse_size(text) for text in ('128', '112x96', '112x112')] == [128, (112, 96), 112]
+    for text in ('112,96', 'x96', '-128', ''):
+        with pytest.raises(UserError, match='HEIGHTxWIDTH'):
+            parse_size(text)
+
+
+def test_landmarks_in_a_file_need_no_detector(source: Path, tmp_path: Path) -> None:
+    (tmp_path / 'points.csv').write_text('a/1.png,40,50,80,50,60,70,45,90,75,90\n')
+    result = CliRunner().invoke(app, ['prepare', '--layout', 'folders', str(source), '--out', str(tmp_path / 'out'),
+                                      '--crop', 'align', '--landmarks', str(tmp_path / 'points.csv'), '--template',
+                                      'sphereface', '--size', '112x96'])
+    assert result.exit_code == 0, result.output
+    assert 'landmarks: of 1 images from' in result.stdout
+    assert 'rejected (no landmarks in points.csv: 3): 3' in result.stdout
+    settings = json.loads((tmp_path / 'out' / 'manifest.json').read_text())['settings']
+    assert (settings['size'], settings['template']) == ([112, 96], 'sphereface')
