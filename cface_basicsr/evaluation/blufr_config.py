@@ -1,0 +1,229 @@
+"""The official lists of the BLUFR protocol: which images, in which order, and what they are in each of ten trials.
+
+The toolkit has them twice, as `blufr_lfw_config.mat` and as a folder of text files. The order of its images is that of
+no sorted listing, so features are joined to it by file name (`rows_of`).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+import numpy as np
+import scipy.io
+from numpy.typing import ArrayLike
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.verification import Ints
+
+PARTS = ('train', 'test', 'gallery', 'probe')
+FIELDS = ('trainIndex', 'testIndex', 'galIndex', 'probIndex')
+"""The same in the official .mat file."""
+_SHOWN = 3
+
+
+class Trial(NamedTuple):
+    """Rows of one trial, from 0, each in the order of the official lists; test is gallery and probe together."""
+
+    train: Ints
+    test: Ints
+    gallery: Ints
+    probe: Ints
+
+
+@dataclass(frozen=True)
+class BlufrConfig:
+    """The protocol's lists.
+
+    Attributes:
+        names: file name of each image (N,), without a folder; rows count from 0 in this order.
+        labels: (N,) identity of each, from 0.
+        trials: the official lists have ten.
+    """
+
+    names: tuple[str, ...]
+    labels: Ints
+    trials: tuple[Trial, ...]
+
+
+def load_config(path: str | Path) -> BlufrConfig:
+    """Read the official lists; their indices and labels count from 1 and become numbers from 0.
+
+    Args:
+        path: `blufr_lfw_config.mat`, or the toolkit's folder of image_list.txt, labels.txt, train_set.txt,
+            test_set.txt, gallery_set.txt and probe_set.txt.
+
+    Raises:
+        UserError: the file is missing or broken, has other fields or shapes, an index is out of range, gallery and
+            probe are not test, or training and test share an identity.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"'{path}' is missing: expected BLUFR's blufr_lfw_config.mat, or its folder of lists.")
+    names, labels, parts = _read_folder(path) if path.is_dir() else _read_mat(path)
+    _check_images(path, names, labels)
+    trials = tuple(Trial(*(_rows(f"'{path}', {name} of trial {number + 1}", lists[number], len(names))
+                           for name, lists in parts.items())) for number in range(_count_trials(path, parts)))
+    labels = labels.astype(np.int64) - 1
+    for number, trial in enumerate(trials):
+        _check_trial(f"'{path}', trial {number + 1}", trial, labels)
+    return BlufrConfig(tuple(names), labels, trials)
+
+
+def rows_of(config: BlufrConfig, keys: Sequence[str]) -> Ints:
+    """Where each image of the protocol is in a folder: `features[rows_of(config, keys)]` is in the protocol's order.
+
+    Images are joined by file name without its ending, so folders and endings (.png for .jpg) do not matter. Keys of
+    the folder that the protocol does not name are left out.
+
+    Args:
+        keys: one a row of the folder: '<identity>/<image>' as `cface prepare` escapes them, or file names.
+
+    Returns:
+        (N,) row numbers into keys.
+
+    Raises:
+        UserError: an image is missing, or several keys have the same name.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(_stem(key), []).append(row)
+    found = [rows.get(_stem(name), []) for name in config.names]
+    missing = [name for name, places in zip(config.names, found, strict=True) if not places]
+    if missing:
+        raise UserError(f'{len(missing)} of {len(config.names)} images of BLUFR are missing among {len(keys)} keys, '
+                        f'first {_some(missing)}.\nThe protocol needs them all: prepare the whole set with '
+                        '--crop center, which rejects no face (manifest.json lists what was rejected).')
+    double = [places for places in found if len(places) > 1]
+    if double:
+        raise UserError(f'{len(double)} images of BLUFR have several keys of their name, for example '
+                        f"{_some([keys[row] for row in double[0]])}.\nKeep one of each.")
+    return np.array([places[0] for places in found], np.int64)
+
+
+def _stem(name: str) -> str:
+    """The image's name without folder and ending; a key, which has no dot, is freed of its escapes.
+
+    >>> _stem('Ann_O.K._0001.jpg'), _stem('Ann_O%2EK%2E/Ann_O%2EK%2E_0001'), _stem('ann/1+jpg')
+    ('Ann_O.K._0001', 'Ann_O.K._0001', '1')
+    """
+    name = name.rsplit('/', 1)[-1]
+    return name.rpartition('.')[0] if '.' in name else unquote(name.partition('+')[0])
+
+
+def _read_mat(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
+    """Names, labels and lists as they stand in the file."""
+    try:
+        content = scipy.io.loadmat(path)
+    except Exception as error:  # what a broken file raises depends on where it is broken
+        raise UserError(f"'{path}' cannot be read as a MATLAB file (version 7 or older): {error}.") from error
+    fields = ('imageList', 'labels', *FIELDS)
+    absent = [name for name in fields if name not in content]
+    if absent:
+        came = [name for name in content if not name.startswith('__')]
+        raise UserError(f"'{path}' is no BLUFR configuration: it lacks {', '.join(absent)}.\n"
+                        f"Expected {', '.join(fields)}, got {', '.join(came) or 'no variable'}.")
+    for name in ('imageList', *FIELDS):
+        if content[name].dtype != object:
+            raise UserError(f"'{path}', {name}: expected a cell array, got {content[name].dtype} "
+                            f'{content[name].shape}.')
+    names = [str(cell.item()) if cell.dtype.kind == 'U' and cell.size == 1 else ''
+             for cell in content['imageList'].flat]
+    parts = {part: list(content[field].flat) for part, field in zip(PARTS, FIELDS, strict=True)}
+    return names, content['labels'].reshape(-1), parts
+
+
+def _read_folder(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
+    """Names, labels and lists as they stand in the toolkit's text files."""
+    names = _lines(path / 'image_list.txt')
+    labels = _parsed(path / 'labels.txt', lambda lines: np.array([int(line) for line in lines], np.int64))
+    return names, labels, {part: _parsed(path / f'{part}_set.txt', lambda lines: _blocks(lines, names))
+                           for part in PARTS}
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise UserError(f"'{path}' is missing. The folder should hold image_list.txt, labels.txt and "
+                        f"{', '.join(f'{part}_set.txt' for part in PARTS)}.")
+    return [line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+
+
+def _parsed(path: Path, parse: Callable[[list[str]], Any]) -> Any:
+    try:
+        return parse(_lines(path))
+    except (ValueError, IndexError) as error:
+        raise UserError(f"'{path}' is not of the toolkit's form or was cut off: {error}.") from error
+
+
+def _blocks(lines: list[str], names: list[str]) -> list[Ints]:
+    """The number of trials, then for each one a count and so many lines 'index, file name'."""
+    trials, place = [], 1
+    for _ in range(int(lines[0])):
+        count = int(lines[place])
+        entries = [line.split(', ') for line in lines[place + 1:place + 1 + count]]
+        if len(entries) < count:
+            raise ValueError(f'{count} images announced, {len(entries)} there')
+        for index, name in entries:
+            if names[int(index) - 1] != name:
+                raise ValueError(f'image {index} is {names[int(index) - 1]} in image_list.txt, {name} here')
+        trials.append(np.array([int(index) for index, _ in entries], np.int64))
+        place += 1 + count
+    return trials
+
+
+def _check_images(path: Path, names: list[str], labels: Ints) -> None:
+    if len(names) != len(labels) or not names:
+        raise UserError(f"'{path}': expected a label for each image, got {len(labels)} labels and {len(names)} names.")
+    if not all(names):
+        raise UserError(f"'{path}': expected the list of images to hold a file name each; number "
+                        f'{names.index("") + 1} is none.')
+    double = [name for name, times in Counter(_stem(name) for name in names).items() if times > 1]
+    if double:
+        raise UserError(f"'{path}': {len(double)} names occur twice in the list of images, for example "
+                        f"'{double[0]}'. Features could not be joined by name.")
+    if not _whole(labels) or labels.min() < 1:
+        raise UserError(f"'{path}': expected labels to be whole numbers from 1, got {labels.dtype} from "
+                        f'{labels.min()} to {labels.max()}.')
+
+
+def _count_trials(path: Path, parts: dict[str, list[Any]]) -> int:
+    counts = {name: len(lists) for name, lists in parts.items()}
+    if len(set(counts.values())) > 1 or min(counts.values()) < 2:
+        raise UserError(f"'{path}': expected the same number of trials, two or more (ten in the official lists), for "
+                        f"each part, got {', '.join(f'{name} {count}' for name, count in counts.items())}.")
+    return counts['test']
+
+
+def _rows(what: str, indices: ArrayLike, images: int) -> Ints:
+    """Indices from 1 -> rows from 0."""
+    indices = np.asarray(indices)
+    if not indices.size or indices.size != max(indices.shape) or not _whole(indices):
+        raise UserError(f'{what}: expected a list of whole numbers, got {indices.dtype} of shape {indices.shape}.')
+    indices = indices.reshape(-1).astype(np.int64)
+    if indices.min() < 1 or indices.max() > images:
+        raise UserError(f'{what}: expected indices from 1 to {images}, got {indices.min()} to {indices.max()}.')
+    if len(np.unique(indices)) < len(indices):
+        raise UserError(f'{what}: {len(indices) - len(np.unique(indices))} indices occur again.')
+    return indices - 1
+
+
+def _whole(numbers: np.ndarray) -> bool:
+    return numbers.dtype.kind in 'iuf' and bool((numbers == np.floor(numbers)).all())
+
+
+def _check_trial(what: str, trial: Trial, labels: Ints) -> None:
+    together = np.sort(np.concatenate([trial.gallery, trial.probe]))
+    if not np.array_equal(together, np.sort(trial.test)):
+        raise UserError(f'{what}: gallery ({len(trial.gallery)}) and probe ({len(trial.probe)}) should share nothing '
+                        f'and make up test ({len(trial.test)}); {len(np.setxor1d(together, trial.test))} images are in '
+                        f'one alone, {len(together) - len(np.unique(together))} in both.')
+    shared = np.intersect1d(labels[trial.train], labels[trial.test])
+    if len(shared):
+        raise UserError(f'{what}: {len(shared)} identities are in training and in test (first: label {shared[0] + 1}); '
+                        'they must be disjoint.')
+
+
+def _some(names: Sequence[str]) -> str:
+    return ', '.join(names[:_SHOWN]) + (' …' if len(names) > _SHOWN else '')

@@ -1,0 +1,90 @@
+"""Open-set identification: is a face of somebody in the gallery found there, while strangers raise few false alarms?
+
+It follows OpenSetROC.m of the official BLUFR toolkit (Liao et al. 2014), ties included.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.pair_search import SCORES_AT_ONCE, RateAtFar, Scores
+from cface_basicsr.evaluation.verification import Flags, Ints, threshold_at_far
+
+
+def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayLike, far: float,
+                  rank: int) -> RateAtFar:
+    """Detection and identification rate of probes whose person is in the gallery.
+
+    A probe of somebody else raises a false alarm when its largest score over the gallery reaches the threshold. The
+    score of a genuine probe is the largest with an image of its person. Its rank is that image's place when the whole
+    gallery is sorted by score; among equal scores the one that comes first in the gallery is first.
+
+    Args:
+        units: (N, D) of unit length; their precision is that of the scores.
+        labels: (N,) identities.
+        gallery, probe: row numbers (G,), (P,); no image may be in both.
+        far: false alarms allowed, a share in [0, 1] of the impostor probes; see `threshold_at_far`.
+        rank: from 1 to G.
+
+    Returns:
+        the share of genuine probes with score >= threshold and at most this rank, and the counts of probes.
+
+    Raises:
+        UserError: row numbers that are out of range or given twice, an empty gallery, no genuine or no impostor probe.
+    """
+    gallery, probe = _checked_rows(gallery, probe, len(labels))
+    if not 1 <= rank <= len(gallery):
+        raise UserError(f'rank: expected from 1 to the size of the gallery ({len(gallery)}), got {rank}.')
+    known = np.isin(labels[probe], labels[gallery])
+    if known.all() or not known.any():
+        raise UserError(f'open-set identification needs probes of people in the gallery and of others, got '
+                        f'{known.sum()} and {(~known).sum()}\n(gallery: {len(gallery)} images). Check the labels.')
+    best, ranks = _search(units, labels, gallery, probe, known)
+    threshold, allowed = threshold_at_far(best[~known], far)
+    found = (best[known] >= threshold) & (ranks[known] <= rank)
+    return RateAtFar(float(found.mean()), threshold, allowed, int(known.sum()), int((~known).sum()))
+
+
+def _checked_rows(gallery: ArrayLike, probe: ArrayLike, images: int) -> tuple[Ints, Ints]:
+    """Both as int64 row numbers.
+
+    Raises:
+        UserError: a part is empty, a number is out of range, or one occurs twice, in one part or in both.
+    """
+    parts = []
+    for name, rows in (('gallery', gallery), ('probe', probe)):
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in 'iu':
+            raise UserError(f'{name}: expected at least one row number, got {rows.dtype} of shape {rows.shape}.')
+        if not 0 <= rows.min() <= rows.max() < images:
+            raise UserError(f'{name}: row numbers from {rows.min()} to {rows.max()}, but there are {images} features.')
+        parts.append(rows.astype(np.int64))
+    both, times = np.unique(np.concatenate(parts), return_counts=True)
+    if (times > 1).any():
+        raise UserError(f'gallery and probe: {(times > 1).sum()} images occur twice (first: row {both[times > 1][0]}). '
+                        'An image must not be looked for among itself.')
+    return parts[0], parts[1]
+
+
+def _search(units: Tensor, labels: Ints, gallery: Ints, probe: Ints, known: Flags) -> tuple[Scores, Ints]:
+    """For each probe the score that decides (P,), and its rank in the gallery (P,); 0 for an impostor."""
+    faces = units[torch.from_numpy(gallery)].T
+    best, ranks = np.empty(len(probe), units.numpy().dtype), np.zeros(len(probe), np.int64)
+    for rows in np.array_split(np.arange(len(probe)), -(-len(probe) * len(gallery) // SCORES_AT_ONCE)):
+        scores = torch.matmul(units[torch.from_numpy(probe[rows])], faces).numpy()
+        genuine = known[rows]
+        best[rows[~genuine]] = scores[~genuine].max(1)
+        same = labels[probe[rows[genuine]], None] == labels[gallery]
+        best[rows[genuine]], ranks[rows[genuine]] = _mates(scores[genuine], same)
+    return best, ranks
+
+
+def _mates(scores: Scores, same: Flags) -> tuple[Scores, Ints]:
+    """The largest score with an image of the probe's own person, and its rank from 1; both (B,)."""
+    place = np.where(same, scores, -np.inf).argmax(1)  # the first of equal ones
+    best = np.take_along_axis(scores, place[:, None], 1)
+    better = (scores > best).sum(1)
+    equal_before = ((scores == best) & (np.arange(scores.shape[1]) < place[:, None])).sum(1)
+    return best[:, 0], 1 + better + equal_before

@@ -1,0 +1,192 @@
+"""Verification over all pairs of a set of images, or of several sets that overlap, without storing the scores.
+
+BLUFR's ten test sets hold 470 million pairs. They are drawn from 13,233 images, so each score is computed once for all
+ten: the lower triangle of one score matrix, in blocks of rows. What decides a rate are the genuine scores, a quarter
+of a million, and of the impostor scores the n largest; all others are forgotten block by block.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.verification import Flags, Ints, allowed_at_far, threshold_at_far
+
+Scores = NDArray[np.floating]
+
+SCORES_AT_ONCE = 1 << 22
+"""Scores of a block: 17 MB in float32."""
+_FEWEST_SORTED = 1 << 18
+"""Pairs up to which sorting out is not worth while."""
+
+
+class RateAtFar(NamedTuple):
+    """A share of genuine pairs or probes, and what stands behind it.
+
+    Attributes:
+        rate: accepted (and, in identification, found) share of the genuine ones, in [0, 1].
+        threshold: accepted at score >= threshold; -inf where every impostor may pass.
+        allowed: impostors that may pass.
+        genuine, impostor: how many there are; pairs in verification, probes in identification.
+    """
+
+    rate: float
+    threshold: float
+    allowed: int
+    genuine: int
+    impostor: int
+
+
+class Pairs(NamedTuple):
+    """Some pairs (P,): the larger and the smaller row number, and the score."""
+
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    scores: Scores
+
+    def at(self, which: NDArray) -> 'Pairs':
+        """The pairs at these places, or under this mask."""
+        return Pairs(self.left[which], self.right[which], self.scores[which])
+
+    def inside(self, members: Flags) -> Flags:
+        """Whether both images of each pair (P,) are in a set (N,)."""
+        return members[self.left] & members[self.right]
+
+
+def rates_of_sets(units: Tensor, labels: Ints, members: Flags, far: float) -> list[RateAtFar]:
+    """The verification rate of each set at one false accept rate, see `rates_at_fars`."""
+    return rates_at_fars(units, labels, members, [far])[far]
+
+
+def rates_at_fars(units: Tensor, labels: Ints, members: Flags, fars: Sequence[float]) -> dict[float, list[RateAtFar]]:
+    """Verification rates over all unordered pairs of each set; several false accept rates cost little more than one.
+
+    Exact: each rate is that of a sort of all the set's impostor scores, ties included. Memory beside the features
+    grows with the genuine pairs and with the largest far: some 50 bytes for each of them and for each impostor pair
+    that may pass in some set.
+
+    Args:
+        units: (N, D) of unit length; their precision is that of the scores.
+        labels: (N,) identities.
+        members: (N, T), which images belong to which set.
+        fars: false accept rates in [0, 1], see `threshold_at_far`.
+
+    Returns:
+        for each far the rates of the T sets.
+
+    Raises:
+        UserError: a far is no share, or a set has no pair of one person or none of different people.
+    """
+    order = np.argsort(labels, kind='stable')
+    units, labels, members = units[torch.from_numpy(order)], labels[order], members[order]
+    impostors = [_count_impostors(labels, members, number) for number in range(members.shape[1])]
+    wanted = [max(_scores_wanted(far, count) for far in fars) for count in impostors]
+    largest = LargestScores(members, wanted, units.numpy().dtype)
+    genuine = _search(units, labels, largest)
+    found = largest.pairs()
+    rates: dict[float, list[RateAtFar]] = {far: [] for far in fars}
+    for total, member in zip(impostors, members.T, strict=True):
+        ours, theirs = genuine.scores[genuine.inside(member)], found.scores[found.inside(member)]
+        for far, of_sets in rates.items():
+            threshold, allowed = threshold_at_far(theirs, far, total=total)
+            of_sets.append(RateAtFar(float((ours >= threshold).mean()), threshold, allowed, len(ours), total))
+    return rates
+
+
+def _count_impostors(labels: Ints, members: Flags, number: int) -> int:
+    """Pairs of different people in one set."""
+    sizes = np.unique(labels[members[:, number]], return_counts=True)[1]
+    images = int(sizes.sum())
+    genuine = int((sizes * (sizes - 1) // 2).sum())
+    impostor = images * (images - 1) // 2 - genuine
+    if not genuine or not impostor:
+        which = f'set {number + 1} of {members.shape[1]}' if members.shape[1] > 1 else 'this set'
+        raise UserError(f'a verification rate needs pairs of the same person and of different ones; {which}, '
+                        f'{images} images of {len(sizes)} people,\nhas {genuine} and {impostor}. Check its labels.')
+    return impostor
+
+
+def _scores_wanted(far: float, impostors: int) -> int:
+    """How many of the largest impostor scores decide the threshold: one where none may pass, no one where all may."""
+    allowed = allowed_at_far(far, impostors)
+    return 0 if allowed == impostors else max(1, allowed)
+
+
+class LargestScores:
+    """The largest scores among the pairs of each of several sets, from pairs that come in portions.
+
+    A set's bound is the `wanted`-th largest score seen so far. It only rises, so a pair below it, or equal to it, can
+    be forgotten.
+
+    Args:
+        members: (N, T), which images belong to which set.
+        wanted: how many of each set (T,).
+        kind: precision of the scores.
+    """
+
+    def __init__(self, members: Flags, wanted: Sequence[int], kind: np.dtype) -> None:
+        self._members, self._wanted = np.ascontiguousarray(members.T), wanted
+        self._bounds = np.array([-np.inf if count else np.inf for count in wanted], kind)
+        self._portions = [Pairs(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, kind))]
+        self._limit = _FEWEST_SORTED
+
+    @property
+    def bound(self) -> np.floating:
+        """Only pairs above it are of interest to any set."""
+        return self._bounds.min()
+
+    def add(self, pairs: Pairs) -> None:
+        """Take in pairs that were not given before."""
+        self._portions.append(pairs)
+        if sum(len(portion.scores) for portion in self._portions) > self._limit:
+            self._limit = max(_FEWEST_SORTED, 2 * len(self.pairs().scores))
+
+    def pairs(self) -> Pairs:
+        """Every pair that is among the largest of a set; others may be there too where scores are equal."""
+        pairs = Pairs(*(np.concatenate(part) for part in zip(*self._portions, strict=True)))
+        keep = np.zeros(len(pairs.scores), bool)
+        for number, (wanted, member) in enumerate(zip(self._wanted, self._members, strict=True)):
+            mine = np.flatnonzero(pairs.inside(member) & (pairs.scores >= self._bounds[number]))
+            scores = pairs.scores[mine]
+            if 0 < wanted <= len(mine):
+                self._bounds[number] = np.partition(scores, len(mine) - wanted)[len(mine) - wanted]
+            keep[mine[scores >= self._bounds[number]]] = True
+        self._portions = [pairs.at(keep)]
+        return self._portions[0]
+
+
+def _search(units: Tensor, labels: Ints, largest: LargestScores) -> Pairs:
+    """Give all impostor pairs that matter to `largest`; return all genuine ones. Rows are in the order of labels."""
+    first = np.searchsorted(labels, labels)  # row i and those from first[i] to i - 1 show one person
+    genuine = []
+    for start, end in _row_blocks(len(labels)):
+        scores = torch.matmul(units[start:end], units[:end].T).numpy()
+        largest.add(_impostors_above(largest.bound, scores, start, first))
+        genuine.append(np.concatenate([scores[row - start, first[row]:row] for row in range(start, end)]))
+    rows = np.arange(len(labels), dtype=np.int32)
+    before = rows - first
+    left = np.repeat(rows, before)
+    right = np.arange(len(left)) - np.repeat(np.cumsum(before) - rows, before)
+    return Pairs(left, right.astype(np.int32), np.concatenate(genuine))
+
+
+def _impostors_above(bound: np.floating, scores: Scores, start: int, first: Ints) -> Pairs:
+    """The pairs of different people with a score above the bound, in rows start .. of the lower triangle (R, C)."""
+    place = np.flatnonzero(scores > bound)
+    row, right = np.divmod(place, scores.shape[1])
+    pairs = Pairs((row + start).astype(np.int32), right.astype(np.int32), scores.reshape(-1)[place])
+    return pairs.at(right < first[pairs.left])
+
+
+def _row_blocks(count: int) -> Iterator[tuple[int, int]]:
+    """Rows start .. end of a lower triangle, of `end` columns; a block has about SCORES_AT_ONCE scores."""
+    start = 0
+    while start < count:
+        rows = int((np.sqrt(start**2 + 4 * SCORES_AT_ONCE) - start) / 2)  # rows * (start + rows) = SCORES_AT_ONCE
+        end = min(count, start + max(1, rows))
+        yield start, end
+        start = end

@@ -1,0 +1,37 @@
+"""Features at unit length, so that a product of two is their cosine."""
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from cface_basicsr.errors import UserError
+
+
+def unit_features(features: ArrayLike) -> Tensor:
+    """Features scaled to unit length; the lengths are taken in float64.
+
+    Args:
+        features: (N, D), any length.
+
+    Returns:
+        (N, D) on the CPU; float64 where the features are, else float32.
+
+    Raises:
+        UserError: another shape, or a feature is NaN, infinite or zero.
+
+    >>> unit_features([[3.0, 4.0], [0.0, 2.0]])
+    tensor([[0.6000, 0.8000],
+            [0.0000, 1.0000]], dtype=torch.float64)
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or not len(features):
+        raise UserError(f'expected features (N, D), one row an image, got shape {features.shape}.')
+    units = features.astype(np.float64)
+    lengths = np.linalg.norm(units, axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(bad):
+        raise UserError(f'{len(bad)} of {len(features)} features are NaN, infinite or zero (first: row {bad[0]}). '
+                        'The recognizer is broken, or its weights are.')
+    units /= lengths
+    return torch.from_numpy(units if features.dtype == np.float64 else units.astype(np.float32))
