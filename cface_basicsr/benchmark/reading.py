@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cface_basicsr.benchmark.paper_tables import over_seeds
-from cface_basicsr.benchmark.report import clear_sign, paired_difference
 from cface_basicsr.benchmark.results import DataSet, Results, Run
+from cface_basicsr.evaluation.significance import clear_sign, paired_test, t_test_p
 
 PROPOSED = 'C-Face'
 """Systems whose names begin so are compared with every other one."""
@@ -18,16 +19,18 @@ class Difference(NamedTuple):
 
     Attributes:
         error: standard error, the larger of the one over the folds and the one over the seeds.
-        clear: 1 or -1 where the difference exceeds two standard errors, else 0.
+        p: how often chance alone gives so much, the larger of the two.
+        clear: 1 or -1 where p is below 5 %, else 0.
     """
 
     other: str
     mean: float
     error: float
+    p: float
 
     @property
     def clear(self) -> int:
-        return clear_sign(self.mean, self.error)
+        return clear_sign(self.mean, self.p)
 
     def __str__(self) -> str:
         return f'{self.other} ({100 * self.mean:+.1f} ± {100 * self.error:.1f})'
@@ -52,14 +55,25 @@ def accuracy_difference(results: Results, test: DataSet, scale: int, recognizer:
     """Accuracy of the first system minus that of the second; None where one of them has no folds.
 
     Each fold's accuracy is averaged over the seeds, then the folds are paired. With two seeds or more of a system, the
-    error over the seeds is known as well, and the larger one counts.
+    error over the seeds is known as well (unpaired, Welch's), and the larger one counts.
     """
     a, b = (_folds(results.runs_of(system, scale), test, recognizer) for system in (first, second))
     if not a or not b:
         return None
-    mean, error = paired_difference(*(list(np.mean(each, axis=0)) for each in (a, b)))
-    over = [np.var(np.mean(each, axis=1), ddof=1) / len(each) for each in (a, b) if len(each) > 1]
-    return Difference(second, mean, max(error, float(np.sqrt(sum(over)))))
+    folds = paired_test(*(np.mean(each, axis=0) for each in (a, b)))
+    error, p = _over_seeds(folds.mean, [np.mean(each, axis=1) for each in (a, b) if len(each) > 1])
+    return Difference(second, folds.mean, max(folds.error, error), max(folds.p, p))
+
+
+def _over_seeds(mean: float, systems: Sequence[NDArray]) -> tuple[float, float]:
+    """Standard error of a difference over the seeds, and its p by Welch's t-test; zeros where there is one seed."""
+    parts = [float(np.var(seeds, ddof=1)) / len(seeds) for seeds in systems]
+    if not any(parts):
+        return 0.0, 0.0
+    freedom = sum(parts) ** 2 / sum(part ** 2 / (len(seeds) - 1)  # Welch and Satterthwaite
+                                    for part, seeds in zip(parts, systems, strict=True))
+    error = float(np.sqrt(sum(parts)))
+    return error, t_test_p(mean, error, freedom)
 
 
 def _folds(runs: Sequence[Run], test: DataSet, recognizer: str) -> list[list[float]]:
@@ -71,7 +85,7 @@ def _by_recognizer(results: Results, test: DataSet, scale: int, recognizer: str)
     trained = [system for system in results.systems if system not in ('HR', 'Bicubic')]
     against_bicubic = [(system, accuracy_difference(results, test, scale, recognizer, system, 'Bicubic'))
                        for system in trained]
-    known = [Difference(system, found.mean, found.error) for system, found in against_bicubic if found]
+    known = [found._replace(other=system) for system, found in against_bicubic if found]
     lines = [f'By {recognizer}, against Bicubic: {_sorted_out(known)}.'] if known else []
     for system in trained:
         if system.startswith(PROPOSED):
@@ -119,8 +133,9 @@ def _restoration(results: Results, test: DataSet, scale: int) -> list[str]:
 
 
 def _caveats(results: Results) -> list[str]:
-    lines = ['Differences are in points of accuracy with their standard errors; clear means more than two of them. '
-             'Among many comparisons about one in twenty is clear by chance.']
+    lines = ['Differences are in points of accuracy with their standard errors; clear means p < 5 % in a paired t-test '
+             'over the folds (at ten folds: more than 2.26 standard errors) and, with several seeds, in one over the '
+             'seeds. Among many comparisons about one in twenty is clear by chance.']
     if len(results.facts.seeds) == 1:
         lines.append('One seed: the errors know the pairs that were drawn, not what another training would have given.')
     return lines

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from cface_basicsr import __version__
@@ -22,6 +21,7 @@ from cface_basicsr.benchmark.table import Column, Table, verification_columns
 from cface_basicsr.benchmark.table import Row as TableRow
 from cface_basicsr.checkpoints import file_hash
 from cface_basicsr.data.store import write_text_atomically
+from cface_basicsr.evaluation.significance import paired_test
 
 COLLAPSED = 1e-3
 """A mean distance between photos of different faces below this: the recognizer gives every face one feature."""
@@ -29,27 +29,12 @@ COLLAPSED = 1e-3
 
 # -------------------------------------------------------------------------------------------------------- the verdict
 
-def paired_difference(a: list[float], b: list[float]) -> tuple[float, float]:
-    """Mean of a - b over the folds and its standard error.
-
-    >>> paired_difference([0.9, 0.8], [0.8, 0.6])
-    (0.15000000000000002, 0.05000000000000002)
-    """
-    difference = np.asarray(a) - np.asarray(b)
-    return float(difference.mean()), float(difference.std(ddof=1) / np.sqrt(len(difference)))
-
-
-def clear_sign(mean: float, error: float) -> int:
-    """1 or -1 where a difference is larger than chance explains, beyond two standard errors; else 0."""
-    return 0 if abs(mean) <= 2 * error else int(np.sign(mean))
-
-
 def compare_rows(a: Row, b: Row, recognizer: str) -> str:
     """One plain sentence: does row a beat row b, and is the difference larger than chance over the folds?"""
-    mean, error = paired_difference(a.per_fold[recognizer], b.per_fold[recognizer])
-    verdict = {1: 'beats', 0: 'does not differ clearly from', -1: 'loses to'}[clear_sign(mean, error)]
-    return (f'{a.title} {verdict} {b.title} by {recognizer}: {100 * mean:+.1f} points '
-            f'(standard error over the folds {100 * error:.1f}).')
+    found = paired_test(a.per_fold[recognizer], b.per_fold[recognizer])
+    verdict = {1: 'beats', 0: 'does not differ clearly from', -1: 'loses to'}[found.clear]
+    return (f'{a.title} {verdict} {b.title} by {recognizer}: {100 * found.mean:+.1f} points '
+            f'(standard error over the folds {100 * found.error:.1f}).')
 
 
 def verdicts(rows: list[Row]) -> list[str]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from cface_basicsr.benchmark.reading import accuracy_difference, reading
 from cface_basicsr.benchmark.results import DataSet, Facts, Measured, Results, Run
@@ -21,12 +22,20 @@ def results(**folds: list[list[float]]) -> Results:
 
 
 def test_a_difference_is_paired_over_the_folds() -> None:
-    one = results(Bicubic=[[0.5, 0.6, 0.7]], A=[[0.6, 0.7, 0.9]])
+    one = results(Bicubic=[[0.5, 0.6, 0.7]], A=[[0.6, 0.7, 0.82]])
     found = accuracy_difference(one, TEST, 8, 'r', 'A', 'Bicubic')
-    steps = np.array([0.1, 0.1, 0.2])
+    steps = np.array([0.1, 0.1, 0.12])
     assert found.mean == pytest.approx(steps.mean())
     assert found.error == pytest.approx(np.sqrt(((steps - steps.mean()) ** 2).sum() / 2 / 3))
+    assert found.p == pytest.approx(stats.ttest_1samp(steps, 0).pvalue)
     assert found.clear == 1
+
+
+def test_over_seeds_the_p_is_welchs() -> None:
+    a, b = [0.70, 0.74, 0.72], [0.60, 0.69]
+    three_and_two = results(Bicubic=[[x, x] for x in b], A=[[x, x] for x in a])  # the folds agree
+    found = accuracy_difference(three_and_two, TEST, 8, 'r', 'A', 'Bicubic')
+    assert found.p == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue)
 
 
 def test_seeds_that_disagree_make_the_error_larger_than_the_folds_do() -> None:
@@ -43,7 +52,7 @@ def test_the_sentences_sort_the_systems_out() -> None:
     lines = reading(mixed)['x8 on t']
     assert lines[0] == ('By r, against Bicubic: clearly better: Good (+20.0 ± 0.0), C-Face-v2 (+15.0 ± 0.0); '
                         'not clearly different: Same (+0.0 ± 5.8); clearly worse: Bad (-20.0 ± 0.0).')
-    assert lines[1] == ('By r, C-Face-v2 beats Bad (+35.0 ± 0.0), Same (+15.0 ± 5.8); '
+    assert lines[1] == ('By r, C-Face-v2 beats Bad (+35.0 ± 0.0); does not differ clearly from Same (+15.0 ± 5.8); '
                         'loses to Good (-5.0 ± 0.0).')
 
 

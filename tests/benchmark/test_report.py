@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cface_basicsr.benchmark.measuring import equal_pictures_note, read_faces
 from cface_basicsr.benchmark.recipe import Recipe
@@ -18,14 +16,11 @@ from cface_basicsr.benchmark.report import (
     _rows_after,
     collapse_notes,
     compare_rows,
-    paired_difference,
     verdicts,
 )
 from cface_basicsr.errors import UserError
 from tests.small_data import write_small_data
 from tests.tiny_stages import REPOSITORY
-
-TEN = st.lists(st.floats(0, 1), min_size=10, max_size=10)
 
 
 def row(title: str, folds: list[float], weights: str = 'net_g.pth') -> Row:
@@ -38,14 +33,6 @@ def recipe(folder: Path) -> Recipe:
     (folder / 'r.yml').write_text(yaml.safe_dump({'base': str(REPOSITORY / 'options/demo/faces.yml'),
                                                     'report': {'pairs_per_fold': 4}}))
     return Recipe.read(folder / 'r.yml', data=folder, out=folder / 'run')
-
-
-@given(a=TEN, b=TEN)
-def test_a_difference_is_the_mean_over_the_folds_with_its_standard_error(a: list[float], b: list[float]) -> None:
-    differences = [x - y for x, y in zip(a, b, strict=True)]
-    mean, error = paired_difference(a, b)
-    assert mean == pytest.approx(statistics.mean(differences), abs=1e-12)
-    assert error == pytest.approx(statistics.stdev(differences) / 10 ** 0.5, abs=1e-9)
 
 
 @pytest.mark.parametrize(('better', 'verdict'), [
