@@ -34,6 +34,16 @@ def test_values_equal_basicsrs(kind, seed):
     assert ssim.item() == pytest.approx(calculate_ssim(chw_to_bgr(sr), chw_to_bgr(hr), 0), abs=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(KINDS)), st.integers(0, 999), st.sampled_from(['rgb', 'y']), st.integers(0, 9))
+def test_luma_and_a_cut_border_equal_basicsrs(kind, seed, color, border):
+    sr, hr = pair(kind, seed)
+    psnr, ssim = psnr_ssim(sr[None], hr[None], color=color, border=border)
+    settings = {'crop_border': border, 'test_y_channel': color == 'y'}
+    assert psnr.item() == pytest.approx(calculate_psnr(chw_to_bgr(sr), chw_to_bgr(hr), **settings), abs=1e-5)
+    assert ssim.item() == pytest.approx(calculate_ssim(chw_to_bgr(sr), chw_to_bgr(hr), **settings), abs=1e-6)
+
+
 def test_psnr_equals_scikit_image_and_the_batch_keeps_its_order():
     pairs = [pair('near', seed) for seed in range(5)]
     psnr, ssim = psnr_ssim(*(torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True)))
@@ -67,3 +77,7 @@ def test_bad_images_are_refused():
                           (image, image * torch.nan, 'reaches from nan'), (image.int(), image.int(), 'int32')]:
         with pytest.raises(UserError, match=words):
             psnr_ssim(sr, hr)
+    for wrong, words in [({'border': 3}, 'without a border of 3'), ({'border': -1}, 'got .rgb. and -1'),
+                         ({'color': 'Y'}, "got 'Y' and 0")]:
+        with pytest.raises(UserError, match=words):
+            psnr_ssim(image, image, **wrong)
