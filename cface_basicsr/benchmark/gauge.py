@@ -20,7 +20,7 @@ from cface_basicsr.data.store import encode_png, read_identities
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
-from cface_basicsr.evaluation.pairs_file import read_pairs_file
+from cface_basicsr.evaluation.pairs_file import read_pairs
 from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.evaluation.verification import FoldedPairs, make_pairs
@@ -62,7 +62,7 @@ class Gauge:
         self.keys, labels = read_identities(folder)
         self.labels = np.asarray(labels, dtype=np.int64)
         self.hr, self.lr = (all_images(folder / store, self.keys) for store in ('hr.lmdb', f'lr_x{scale}.lmdb'))
-        self.pairs = read_pairs_file(options.pairs, self.keys) if options.pairs else make_pairs(
+        self.pairs = read_pairs(options.pairs, self.keys) if options.pairs else make_pairs(
             self.labels, folds=options.folds, pairs_per_fold=options.pairs_per_fold, seed=0)
 
     def data_set(self) -> DataSet:
