@@ -10,9 +10,16 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr.archs.eats_file import read_eats
+from cface_basicsr.archs.frozen_statistics import keep_statistics
 from cface_basicsr.archs.input_size import refuse_wrong_size
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.ops.recognizer_input import RecognizerInput
+
+DEFAULTS = {'channels': 'rgb', 'mean': 127.5, 'std': 128.0, 'template': 'arcface', 'output': None}
+"""What is assumed where neither the options nor the text beside the file say anything."""
+_FREE_SIDE = 112
+"""Height and width where the file leaves them free and nothing says them."""
 
 
 @ARCH_REGISTRY.register()
@@ -21,68 +28,103 @@ class OnnxRecognizer(nn.Module):
 
     The parameters are trainable: all that onnx2torch makes torch layers of (convolutions, Gemm, normalizations); loose
     constants, such as the matrix of a bare MatMul, stay as they are. Batch normalization always works with the
-    statistics of the file, in training mode too: small batches, and batches of super-resolved faces, would spoil
-    them (most exporters fold it away anyhow). So fine-tuning with small batches is safe.
+    statistics of the file, in training mode too (most exporters fold it away anyhow). So fine-tuning with small
+    batches is safe.
+
+    What an ONNX file does not say about itself, and is not the default, is said by the arguments, or once for all
+    commands in a text beside it (`FILE.eats.yml`, see `archs.eats_file`); arguments come first.
 
     A network file (.pth) of a fine-tuned one holds all its weights, but not the graph: its 'network' entry names the
-    ONNX file, which must still be there when the network is built.
+    ONNX file, which must still be there when the network is built, with its text.
 
     Args:
-        file: path of the ONNX file: one image input (B, 3, height, width), one output (B, D), any B.
-        height, width: of the faces.
-        channels: 'rgb' or 'bgr', the colour order the network was trained with.
-        mean, std: values v of 0 .. 255 go in as (v - mean) / std.
-        template: the crop the network was trained on: 'center', 'arcface' or 'sphereface'.
+        file: path of the ONNX file: one float32 image input (B, 3, height, width), and an output (B, D) or
+            (B, D, 1, 1). Any B; a file that only works with one face at a time is run face by face.
+        height, width: of the faces. None: those of the file, or 112 where it leaves them free.
+        channels: 'rgb' or 'bgr', the colour order the network was trained with. None: 'rgb'.
+        mean, std: values v of 0 .. 255 go in as (v - mean) / std. None: 127.5 and 128.
+        template: the crop the network was trained on: 'center', 'arcface' or 'sphereface'. None: 'arcface'.
+        output: name of the output that is the feature, where the file has several.
 
     Attributes:
         eats: its `RecognizerInput`.
-        feature_length: D, found by one forward pass.
+        feature_length: D, found by a forward pass.
+        face_by_face: whether the file only works with one face at a time.
 
     Shape: (B, 3, height, width) in the recognizer's own range (see `ops.recognizer_input.to_recognizer`) to (B, D),
         not normalized.
 
     Raises:
-        UserError: the file is missing, unreadable, uses an operator that onnx2torch lacks, or takes other images.
+        UserError: the file is missing, unreadable, uses an operator that onnx2torch lacks, takes other images, or has
+            several outputs and none is named.
     """
 
-    def __init__(self, *, file: str, height: int = 112, width: int = 112, channels: str = 'rgb', mean: float = 127.5,
-                 std: float = 128.0, template: str = 'arcface') -> None:
+    def __init__(self, *, file: str, height: int | None = None, width: int | None = None, channels: str | None = None,
+                 mean: float | None = None, std: float | None = None, template: str | None = None,
+                 output: str | None = None) -> None:
         super().__init__()
-        for name, side in (('height', height), ('width', width)):
-            if type(side) is not int or side < 1:
-                raise UserError(f'OnnxRecognizer: {name}: expected a whole number from 1 up, got {side!r}.')
-        self.eats = RecognizerInput(height, width, channels, mean, std, template)
+        given = {'height': height, 'width': width, 'channels': channels, 'mean': mean, 'std': std,
+                 'template': template, 'output': output}
+        beside = read_eats(file, given)
+        settings = DEFAULTS | beside | {name: value for name, value in given.items() if value is not None}
+        for name in ('height', 'width', 'mean', 'std'):
+            _refuse_no_number(name, settings.get(name))
         proto = _read_onnx(Path(file))
-        _refuse_other_input(proto, self.eats, file)
+        sides = _sides(proto, settings.pop('height', None), settings.pop('width', None), file)
+        _keep_one_output(proto, settings.pop('output'), file)
+        self.eats = RecognizerInput(*sides, **settings)
         self.body = _convert(proto, file)
+        self.feature_length, self.face_by_face = self._measure(file)
         self.train(self.training)
-        self.feature_length = self._dry_forward(file)
 
     def train(self, mode: bool = True) -> 'OnnxRecognizer':
         """Training or evaluation mode, for all but batch normalization, which keeps the file's statistics."""
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        keep_statistics(self)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
         refuse_wrong_size(x, self.eats.height, self.eats.width, 'OnnxRecognizer')
-        return self.body(x)
+        if self.face_by_face:
+            return torch.cat([self._features(face) for face in x.split(1)])
+        return self._features(x)
+
+    def _features(self, x: Tensor) -> Tensor:
+        """(B, D): sides of one pixel behind it are dropped."""
+        features = self.body(x)
+        return features.flatten(1) if features.ndim > 2 and features[0].numel() == features.shape[1] else features
 
     @torch.no_grad()
-    def _dry_forward(self, file: str) -> int:
-        """D. Two faces, because many files are fixed to a batch of one."""
-        expected = f"'{file}': expected one output (B, D) for (B, 3, {self.eats.height}, {self.eats.width}) faces"
+    def _measure(self, file: str) -> tuple[int, bool]:
+        """D, and whether two faces together give something else than each alone, as in files fixed to one."""
+        self.body.eval()
+        faces = 2 * torch.rand(2, 3, self.eats.height, self.eats.width, generator=torch.Generator().manual_seed(0)) - 1
+        expected = f"'{file}': expected an output (B, D) for (B, 3, {self.eats.height}, {self.eats.width}) faces"
         try:
-            features = self.body(torch.zeros(2, 3, self.eats.height, self.eats.width))
+            alone = [self._features(face) for face in faces.split(1)]
         except Exception as error:
-            raise UserError(f'{expected}; a batch of two fails ({_in_short(error)}).\n'
-                            'Export the network with a free batch axis, and give its height and width.') from error
-        if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
-            shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise UserError(f'{expected}; a batch of two gives {shape}.')
-        return features.shape[1]
+            raise UserError(f'{expected}; one face fails ({_in_short(error)}).\n'
+                            'Give the height and width it was made for, or export it with a batch axis that is '
+                            'free.') from error
+        if not all(isinstance(each, Tensor) and each.ndim == 2 and len(each) == 1 for each in alone):
+            shape = tuple(alone[0].shape) if isinstance(alone[0], Tensor) else type(alone[0]).__name__
+            raise UserError(f'{expected}; one face gives {shape}.')
+        return alone[0].shape[1], not self._together(faces, torch.cat(alone))
+
+    def _together(self, faces: Tensor, alone: Tensor) -> bool:
+        try:
+            features = self._features(faces)
+        except Exception:  # whatever a fixed reshape runs into; one face was fine
+            return False
+        slack = 1e-3 * alone.std().item()
+        return features.shape == alone.shape and torch.allclose(features, alone, rtol=1e-3, atol=slack)
+
+
+def _refuse_no_number(name: str, value: Any) -> None:
+    if name in ('height', 'width') and value is not None and (type(value) is not int or value < 1):
+        raise UserError(f'OnnxRecognizer: {name}: expected a whole number from 1 up, got {value!r}.')
+    if name in ('mean', 'std') and type(value) not in (int, float):
+        raise UserError(f'OnnxRecognizer: {name}: expected a number, got {value!r}.')
 
 
 def _read_onnx(path: Path) -> Any:
@@ -101,16 +143,43 @@ def _read_onnx(path: Path) -> Any:
     return proto
 
 
-def _refuse_other_input(proto: Any, eats: RecognizerInput, file: str) -> None:
+def _sides(proto: Any, height: int | None, width: int | None, file: str) -> tuple[int, int]:
+    """(height, width) by the options and the file, which must agree."""
     weights = {weight.name for weight in proto.graph.initializer}  # old files list them among the inputs
     inputs = [value for value in proto.graph.input if value.name not in weights]
     if len(inputs) != 1:
         raise UserError(f"'{file}' has {len(inputs)} inputs; a recognizer has one, the faces.")
-    sides = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]  # 0 stands for any
-    wanted = [0, 3, eats.height, eats.width]
-    if len(sides) != 4 or any(side and side != want for side, want in zip(sides[1:], wanted[1:], strict=True)):
-        raise UserError(f"'{file}' takes images of shape {sides} (batch, channels, height, width; 0 = any), "
-                        f'the options say {eats.height}x{eats.width}. Set height and width to the file\'s.')
+    kind = inputs[0].type.tensor_type
+    sides = [dim.dim_value for dim in kind.shape.dim]  # 0 stands for any
+    _refuse_other_images(kind.elem_type, sides, file)
+    for name, side, wanted in (('height', sides[2], height), ('width', sides[3], width)):
+        if side and wanted and side != wanted:
+            raise UserError(f"'{file}' takes images of shape {sides} (batch, channels, height, width; 0 = any), "
+                            f"the options say {name} {wanted}. Leave it out, or set it to the file's.")
+    return height or sides[2] or _FREE_SIDE, width or sides[3] or _FREE_SIDE
+
+
+def _refuse_other_images(kind: int, sides: list[int], file: str) -> None:
+    from onnx import TensorProto
+    came = f"'{file}' takes {TensorProto.DataType.Name(kind).lower()} images of shape {sides} (0 = any)"
+    if len(sides) == 4 and sides[1] != 3 and sides[3] == 3:
+        raise UserError(f'{came}: channels last. Expected (batch, 3, height, width).\nExport it again with channels '
+                        'first (tf2onnx: --inputs-as-nchw).')
+    if len(sides) != 4 or sides[1] not in (0, 3) or kind != TensorProto.FLOAT:
+        raise UserError(f'{came}. Expected float images (batch, 3, height, width).')
+
+
+def _keep_one_output(proto: Any, wanted: str | None, file: str) -> None:
+    """Leave the feature alone among the outputs of the graph."""
+    outputs = {value.name: value for value in proto.graph.output}
+    if wanted is None and len(outputs) > 1:
+        raise UserError(f"'{file}' has {len(outputs)} outputs: {', '.join(outputs)}. Say which is the feature, by "
+                        "`output: NAME` in the options or in the text beside the file (FILE.eats.yml).")
+    if wanted is not None and wanted not in outputs:
+        raise UserError(f"'{file}' has no output '{wanted}'; {nearest(str(wanted), outputs)}")
+    if wanted is not None:
+        del proto.graph.output[:]
+        proto.graph.output.append(outputs[wanted])
 
 
 def _convert(proto: Any, file: str) -> nn.Module:
@@ -119,9 +188,13 @@ def _convert(proto: Any, file: str) -> nn.Module:
     except ImportError as error:
         raise UserError('OnnxRecognizer needs one more library: pip install onnx2torch') from error
     try:
-        return convert(proto)
+        body = convert(proto)
     except Exception as error:
         raise UserError(f"'{file}' cannot be turned into a torch network ({_in_short(error)}).") from error
+    body.graph.eliminate_dead_code()  # what other outputs than the feature need
+    body.delete_all_unused_submodules()
+    body.recompile()
+    return body
 
 
 def _in_short(error: Exception) -> str:

@@ -16,7 +16,9 @@ from cface_basicsr.ops.recognizer_input import RecognizerInput, recognizer_featu
 MOBILEFACENET = Path(__file__).parents[3] / 'shared/weights/mobilefacenet_112.onnx'
 
 
-def write_onnx(path: Path, *, batch: int | str = 'batch', last_shape: tuple[int, ...] = (-1, 6), ir: int = 8) -> dict:
+def write_onnx(path: Path, *, batch: int | str = 'batch', last_shape: tuple[int, ...] = (-1, 6), ir: int = 8,
+               faces: tuple[int | str, ...] | None = None, kind: int = TensorProto.FLOAT,
+               more_outputs: tuple[str, ...] = (), batch_mean: bool = False, check: bool = True) -> dict:
     """conv 3x3 -> batch normalization -> relu -> global average pool -> dense: 16x12 faces to 6 numbers."""
     rng = np.random.default_rng(0)
     weights = {'w': rng.normal(size=(5, 3, 3, 3)), 'gain': rng.uniform(0.5, 2, 5), 'shift': rng.normal(size=5),
@@ -25,15 +27,23 @@ def write_onnx(path: Path, *, batch: int | str = 'batch', last_shape: tuple[int,
     nodes = [helper.make_node('Conv', ['face', 'w'], ['a'], pads=[1, 1, 1, 1]),
              helper.make_node('BatchNormalization', ['a', 'gain', 'shift', 'mean', 'var'], ['b'], epsilon=1e-3),
              helper.make_node('Relu', ['b'], ['c']), helper.make_node('GlobalAveragePool', ['c'], ['d']),
-             helper.make_node('Flatten', ['d'], ['e']), helper.make_node('MatMul', ['e', 'dense'], ['f']),
-             helper.make_node('Reshape', ['f', 'shape'], ['feature'])]
+             helper.make_node('Flatten', ['d'], ['e']), helper.make_node('MatMul', ['e', 'dense'], ['f'])]
+    if batch_mean:
+        nodes += [helper.make_node('ReduceMean', ['f'], ['m'], axes=[0], keepdims=1),
+                  helper.make_node('Add', ['f', 'm'], ['g'])]
+    nodes.append(helper.make_node('Reshape', ['g' if batch_mean else 'f', 'shape'], ['feature']))
     initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     initializers.append(numpy_helper.from_array(np.array(last_shape), 'shape'))
-    graph = helper.make_graph(nodes, 'tiny', [helper.make_tensor_value_info('face', TensorProto.FLOAT,
-                                                                            [batch, 3, 16, 12])],
-                              [helper.make_tensor_value_info('feature', TensorProto.FLOAT, [batch, None])],
-                              initializers)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=ir), str(path))
+    outputs = [helper.make_tensor_value_info('feature', TensorProto.FLOAT, [batch, *[None] * (len(last_shape) - 1)])]
+    outputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, None, None, None])
+                for name in more_outputs]
+    graph = helper.make_graph(nodes, 'tiny', [helper.make_tensor_value_info('face', kind,
+                                                                            faces or [batch, 3, 16, 12])],
+                              outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=ir)
+    if check:
+        onnx.checker.check_model(model)
+    onnx.save(model, str(path))
     return {name: torch.from_numpy(value) for name, value in weights.items()}
 
 
@@ -110,7 +120,37 @@ def test_a_cut_off_file_is_named(tmp_path, keep):
 
 def test_options_of_another_size_than_the_files_are_refused_with_both(tmp_path):
     write_onnx(tmp_path / 'tiny.onnx')
-    with pytest.raises(UserError, match=r'shape \[0, 3, 16, 12\].* the options say 112x112'):
+    with pytest.raises(UserError, match=r'shape \[0, 3, 16, 12\].* the options say height 112'):
+        OnnxRecognizer(file=str(tmp_path / 'tiny.onnx'), height=112)
+
+
+def test_height_and_width_are_the_files_or_112_where_it_leaves_them_free(tmp_path):
+    write_onnx(tmp_path / 'tiny.onnx')
+    assert OnnxRecognizer(file=str(tmp_path / 'tiny.onnx')).eats == RecognizerInput(16, 12, 'rgb', 127.5, 128.0,
+                                                                                    'arcface')
+    write_onnx(tmp_path / 'free.onnx', faces=('batch', 3, 'height', 'width'))
+    assert OnnxRecognizer(file=str(tmp_path / 'free.onnx')).eats == RecognizerInput(112, 112, template='arcface')
+    free = OnnxRecognizer(file=str(tmp_path / 'free.onnx'), height=16, width=12)
+    assert (free.eats.height, free.eats.width) == (16, 12)
+
+
+def test_a_text_beside_the_file_says_what_it_eats_and_options_come_first(tmp_path):
+    write_onnx(tmp_path / 'tiny.onnx')
+    (tmp_path / 'tiny.eats.yml').write_text('channels: bgr\nmean: 0\nstd: 255\ntemplate: center\n')
+    file = str(tmp_path / 'tiny.onnx')
+    assert OnnxRecognizer(file=file).eats == RecognizerInput(16, 12, 'bgr', 0, 255, 'center')
+    assert OnnxRecognizer(file=file, channels='rgb', mean=1).eats == RecognizerInput(16, 12, 'rgb', 1, 255, 'center')
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('chanels: bgr', "tiny.eats.yml.: unknown key 'chanels'; did you mean 'channels'?"),
+    ('channels: grb', "expected one of rgb, bgr, got 'grb'"), ('std: 0', 'std of a recognizer: expected a number'),
+    ('mean: [1, 2, 3]', r'mean: expected a number, got \[1, 2, 3\]'), ('- bgr', "expected lines like 'channels: bgr'"),
+    ('a: [', 'cannot be read as YAML'), ('width: 96', 'the options say width 96')])
+def test_a_text_that_makes_no_sense_is_refused(tmp_path, text, message):
+    write_onnx(tmp_path / 'tiny.onnx')
+    (tmp_path / 'tiny.eats.yml').write_text(text)
+    with pytest.raises(UserError, match=message):
         OnnxRecognizer(file=str(tmp_path / 'tiny.onnx'))
 
 
@@ -124,11 +164,58 @@ def test_faces_of_another_size_are_refused_with_both_sizes(tiny):
         tiny(torch.rand(1, 3, 16, 16))
 
 
-@pytest.mark.parametrize('shape', [(1, 6), (-1, 6, 1), (-1,)])
-def test_a_graph_without_a_free_batch_or_with_other_than_one_vector_is_refused(tmp_path, shape):
+@pytest.mark.parametrize('shape', [(-1,), (-1, 2, 3), (3, -1)])
+def test_a_graph_that_gives_other_than_one_vector_a_face_is_refused(tmp_path, shape):
     write_onnx(tmp_path / 'odd.onnx', last_shape=shape)
-    with pytest.raises(UserError, match=r'expected one output \(B, D\) for \(B, 3, 16, 12\) faces'):
-        OnnxRecognizer(file=str(tmp_path / 'odd.onnx'), height=16, width=12)
+    with pytest.raises(UserError, match=r'expected an output \(B, D\) for \(B, 3, 16, 12\) faces; one face gives'):
+        OnnxRecognizer(file=str(tmp_path / 'odd.onnx'))
+
+
+@pytest.mark.parametrize(('shape', 'face_by_face'), [((-1, 6), False), ((-1, 6, 1, 1), False), ((1, 6), True),
+                                                     ((1, -1), True), ((1, 6, 1, 1), True)])
+def test_maps_of_one_pixel_and_files_fixed_to_one_face_give_the_same_features(tmp_path, shape, face_by_face):
+    weights = write_onnx(tmp_path / 'odd.onnx', batch=1, last_shape=shape)
+    network = OnnxRecognizer(file=str(tmp_path / 'odd.onnx'))
+    assert network.face_by_face == face_by_face and network.feature_length == 6
+    x = torch.randn(3, 3, 16, 12, requires_grad=True)
+    torch.testing.assert_close(network(x), literal(x, weights))
+    network(x).square().sum().backward()
+    assert (x.grad.flatten(1).abs().sum(1) > 0).all()
+
+
+def test_a_graph_that_mixes_the_faces_of_a_batch_is_run_face_by_face(tmp_path):
+    """Its output has the right shape for any batch, and numbers that depend on the others."""
+    write_onnx(tmp_path / 'mixing.onnx', batch_mean=True)
+    network = OnnxRecognizer(file=str(tmp_path / 'mixing.onnx'))
+    x = torch.randn(2, 3, 16, 12)
+    assert network.face_by_face
+    torch.testing.assert_close(network(x), torch.cat([network.body(x[:1]), network.body(x[1:])]))
+
+
+def test_of_several_outputs_the_named_one_is_the_feature(tmp_path):
+    weights = write_onnx(tmp_path / 'two.onnx', more_outputs=('b', 'd'))
+    file = str(tmp_path / 'two.onnx')
+    with pytest.raises(UserError, match='has 3 outputs: feature, b, d. Say which is the feature, by `output: NAME`'):
+        OnnxRecognizer(file=file)
+    with pytest.raises(UserError, match="has no output 'featur'; did you mean 'feature'?"):
+        OnnxRecognizer(file=file, output='featur')
+    x = torch.randn(2, 3, 16, 12)
+    torch.testing.assert_close(OnnxRecognizer(file=file, output='feature')(x), literal(x, weights))
+    (tmp_path / 'two.eats.yml').write_text('output: d')
+    pooled = OnnxRecognizer(file=file)
+    assert pooled.feature_length == 5  # (B, 5, 1, 1), before the dense layer
+    torch.testing.assert_close(pooled(x) @ weights['dense'], literal(x, weights))
+
+
+@pytest.mark.parametrize(('faces', 'kind', 'message'), [
+    (('batch', 16, 12, 3), TensorProto.FLOAT, r'\[0, 16, 12, 3\] .* channels last'),
+    (('batch', 1, 16, 12), TensorProto.FLOAT, r'Expected float images \(batch, 3, height, width\)'),
+    (('batch', 36), TensorProto.FLOAT, 'Expected float images'),
+    (('batch', 3, 16, 12), TensorProto.UINT8, 'takes uint8 images')])
+def test_files_that_take_other_images_are_refused(tmp_path, faces, kind, message):
+    write_onnx(tmp_path / 'odd.onnx', faces=faces, kind=kind, check=False)
+    with pytest.raises(UserError, match=message):
+        OnnxRecognizer(file=str(tmp_path / 'odd.onnx'))
 
 
 @pytest.mark.skipif(not MOBILEFACENET.is_file(), reason='needs ../shared/weights/mobilefacenet_112.onnx')
