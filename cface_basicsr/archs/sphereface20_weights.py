@@ -1,0 +1,115 @@
+"""Published weights of SphereFace-20, renamed into `SphereFace20`: nothing is computed, every layer has its equal.
+
+Three namings circulate, of one network (layer table: wy1iu/sphereface, train/code/sphereface_deploy.prototxt):
+
+- wy1iu's .caffemodel: layers conv1_1, relu1_1, conv1_2 … fc5; the units' biases are there and zero;
+- clcarwin/sphereface_pytorch, sphere20a_*.pth: conv1_1.weight, relu1_1.weight … fc5.weight, with trained biases;
+- johnnysclai/SR_LRFR, sface.pth, converted from wy1iu's: the places in a list, 0.weight, 1.weight,
+  2.0.resblock.0.weight … 13.weight.
+
+All three eat aligned faces of 112x96 pixels (the `sphereface` template) as (v - 127.5) / 128 in the order blue, green,
+red: Caffe and clcarwin train on what OpenCV reads, and wy1iu's evaluation turns MATLAB's channels round. All flatten
+the last maps channel by channel, row by row, as `SphereFace20` does. The classifier (fc6) is left out.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cface_basicsr.errors import UserError
+
+UNITS = (1, 2, 4, 1)
+"""Residual units of each stage."""
+_CLASSIFIER = 'fc6'
+
+
+def is_sphereface20(names: Iterable[str]) -> bool:
+    """Whether the names of a state dict are those of a published SphereFace; `to_sphereface20` looks at all layers."""
+    names = set(names)
+    return {'conv1_1.weight', 'relu1_1.weight'} <= names or '2.0.resblock.0.weight' in names
+
+
+def from_caffe(blobs: Mapping[str, list[Tensor]]) -> dict[str, Tensor]:
+    """The blobs of wy1iu's .caffemodel (see `caffe_file.read_caffe_blobs`) under clcarwin's names."""
+    return {f'{layer}.{part}': blob for layer, parts in blobs.items()
+            for part, blob in zip(('weight', 'bias'), parts, strict=False)}
+
+
+def to_sphereface20(state: Mapping[str, Tensor], where: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The options and the state dict of the `SphereFace20` that computes what a published one does.
+
+    Args:
+        state: in one of the two torch namings.
+        where: how an error calls its file.
+
+    Returns:
+        ({'type': 'SphereFace20', …}, state dict); widths are those of the weights.
+
+    Raises:
+        UserError: a layer is missing, has another shape, or is none of SphereFace-20's.
+    """
+    theirs = _BY_NAME if f'{_BY_NAME[0]}.weight' in state else _BY_PLACE
+    _refuse_other_layers(state, theirs, where)
+    options = {'type': 'SphereFace20', 'input_size': [112, 96], 'num_feat': len(state[f'{theirs[0]}.weight']),
+               'feature_length': len(state[f'{theirs[-1]}.weight']), 'channels': 'bgr', 'template': 'sphereface'}
+    wanted = _shapes(options)
+    renamed = {}
+    for their, our in zip(theirs, _OURS, strict=True):
+        for part in ('weight', 'bias'):
+            if (name := f'{our}.{part}') in wanted:
+                renamed[name] = _parameter(state, f'{their}.{part}', wanted[name], '.body.' in name, where)
+    return options, renamed
+
+
+def _our_layers() -> Iterator[str]:
+    """The layers of `SphereFace20` in the order in which they compute."""
+    for stage, units in enumerate(UNITS):
+        yield from (f'stages.{stage}.{layer}' for layer in (0, 1))
+        yield from (f'stages.{stage}.{2 + unit}.body.{layer}' for unit in range(units) for layer in range(4))
+    yield 'fc5'
+
+
+def _named_layers() -> Iterator[str]:
+    for stage, units in enumerate(UNITS, start=1):
+        yield from (f'{kind}{stage}_{number}' for number in range(1, 2 + 2 * units) for kind in ('conv', 'relu'))
+    yield 'fc5'
+
+
+def _placed_layers() -> Iterator[str]:
+    for stage, units in enumerate(UNITS):
+        yield from (f'{3 * stage + layer}' for layer in (0, 1))
+        yield from (f'{3 * stage + 2}.{unit}.resblock.{layer}' for unit in range(units) for layer in range(4))
+    yield '13'
+
+
+_OURS, _BY_NAME, _BY_PLACE = tuple(_our_layers()), tuple(_named_layers()), tuple(_placed_layers())
+
+
+def _shapes(options: dict[str, Any]) -> dict[str, torch.Size]:
+    from cface_basicsr.archs.sphereface20_arch import SphereFace20
+    with torch.device('meta'):
+        network: nn.Module = SphereFace20(**{key: value for key, value in options.items() if key != 'type'})
+    return {name: value.shape for name, value in network.state_dict().items()}
+
+
+def _refuse_other_layers(state: Mapping[str, Tensor], layers: tuple[str, ...], where: str) -> None:
+    known = {f'{layer}.{part}' for layer in (*layers, _CLASSIFIER) for part in ('weight', 'bias')}
+    missing = [layer for layer in layers if f'{layer}.weight' not in state]
+    foreign = sorted(set(state) - known)
+    if missing or foreign:
+        what = f"layer '{missing[0]}' is missing" if missing else f"'{foreign[0]}' is none of its layers"
+        raise UserError(f'{where} is no SphereFace-20: {what}. Expected 20 convolutions with a PReLU each, and fc5.')
+
+
+def _parameter(state: Mapping[str, Tensor], name: str, shape: torch.Size, of_unit: bool, where: str) -> Tensor:
+    value = state.get(name)
+    if value is None and of_unit and name.endswith('.bias'):
+        return torch.zeros(shape)  # Caffe holds the units' biases at zero, and some files leave them out
+    if value is None:
+        raise UserError(f"{where}: '{name}' is missing; a SphereFace-20 has one.")
+    if value.shape != shape:
+        came, wanted = ('x'.join(map(str, each)) for each in (value.shape, shape))
+        raise UserError(f"{where}: '{name}' is {came}, a SphereFace-20 for 112x96 faces has {wanted} there.")
+    return value.float().clone()
