@@ -1,0 +1,147 @@
+"""Any recognizer that Python can import: `package.module:name`."""
+
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.ops.recognizer_input import RecognizerInput
+
+_NAME = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*')
+
+
+class FunctionRecognizer(nn.Module):
+    """A function from faces to features, as a recognizer. It has no parameters: it measures, and cannot be fine-tuned.
+
+    Args:
+        function: (B, 3, height, width), as its record says, to (B, D).
+        eats: its record.
+
+    Shape: as the function's.
+    """
+
+    def __init__(self, *, function: Callable[[Tensor], Tensor], eats: RecognizerInput) -> None:
+        super().__init__()
+        self.function, self.eats = function, eats
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def is_callable_name(text: str) -> bool:
+    """Whether a text has the form `package.module:name`.
+
+    >>> is_callable_name('my_nets.faces:build'), is_callable_name('weights/net_r.pth')
+    (True, False)
+    """
+    return _NAME.fullmatch(text) is not None
+
+
+def recognizer_from_callable(text: str) -> nn.Module:
+    """The recognizer that a name stands for, in evaluation mode.
+
+    The name is that of
+
+    - a class or function that needs no argument: it is called, and gives a torch module with `eats`;
+    - a function of one argument with an attribute `eats`: faces to features;
+    - a torch module with `eats`.
+
+    `eats` is an `ops.recognizer_input.RecognizerInput`. Modules of the working folder are found too, after installed
+    ones. The recognizer is tried on two faces, which also tells `feature_length`.
+
+    Raises:
+        UserError: no such module or name, no `eats`, it fails, or its output is no (B, D) of floats.
+    """
+    found = _find(text)
+    if isinstance(found, nn.Module):
+        network = found
+    elif _needed_arguments(found) == 1 and not inspect.isclass(found):
+        network = FunctionRecognizer(function=found, eats=_record(found, text))
+    else:
+        network = _call(found, text)
+    eats = _record(network, text)
+    network.eval()
+    network.feature_length = _feature_length(network, eats, text)
+    return network
+
+
+def _find(text: str) -> Any:
+    module_name, _, name = text.partition(':')
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f'{module_name}.'.startswith(f'{error.name}.'):
+            raise UserError(f"recognizer '{text}': module '{module_name}' needs '{error.name}', which is not "
+                            'installed.') from error
+        raise UserError(f"recognizer '{text}': there is no module '{error.name}'. Expected package.module:name of "
+                        'something installed, or in the working folder.') from error
+    except Exception as error:
+        raise UserError(f"recognizer '{text}': importing '{module_name}' fails ({_in_short(error)}).") from error
+    if not hasattr(module, name):
+        public = [each for each in vars(module) if not each.startswith('_')]
+        raise UserError(f"recognizer '{text}': '{module_name}' has no '{name}'; {nearest(name, public)}"[:400])
+    return getattr(module, name)
+
+
+def _needed_arguments(found: Any) -> int:
+    """Arguments without a default; 0 where Python cannot tell."""
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):
+        return 0
+    return sum(p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+
+
+def _call(found: Any, text: str) -> nn.Module:
+    if not callable(found) or (count := _needed_arguments(found)):
+        came = f'it needs {count} arguments' if callable(found) else f'it is a {type(found).__name__}'
+        raise UserError(f"recognizer '{text}': {came}. Expected a torch module, something without arguments that makes "
+                        'one, or a function from faces to features.')
+    try:
+        network = found()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"recognizer '{text}' fails when it is called ({_in_short(error)}).") from error
+    if not isinstance(network, nn.Module):
+        raise UserError(f"recognizer '{text}' made a {type(network).__name__}, expected a torch module with `eats`.")
+    return network
+
+
+def _record(network: Any, text: str) -> RecognizerInput:
+    eats = getattr(network, 'eats', None)
+    if not isinstance(eats, RecognizerInput):
+        came = 'has no attribute `eats`' if eats is None else f'has `eats` of type {type(eats).__name__}'
+        raise UserError(f"recognizer '{text}' {came}. Expected what it is fed, for example\n"
+                        'eats = cface_basicsr.ops.recognizer_input.RecognizerInput(height=112, width=112, '
+                        "channels='rgb', mean=127.5, std=127.5, template='arcface')")
+    return eats
+
+
+@torch.no_grad()
+def _feature_length(network: nn.Module, eats: RecognizerInput, text: str) -> int:
+    faces = torch.zeros(2, 3, eats.height, eats.width)
+    expected = f"recognizer '{text}': expected features (2, D) of two faces (2, 3, {eats.height}, {eats.width})"
+    try:
+        device = next((p.device for p in network.parameters()), 'cpu')
+        features = network(faces.to(device))
+    except Exception as error:
+        raise UserError(f'{expected}; it fails ({_in_short(error)}).') from error
+    if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2 \
+            or not features.is_floating_point():
+        came = f'{features.dtype} {tuple(features.shape)}' if isinstance(features, Tensor) else type(features).__name__
+        raise UserError(f'{expected}, got {came}.')
+    return features.shape[1]
+
+
+def _in_short(error: Exception) -> str:
+    return f'{type(error).__name__}: {" ".join(str(error).split())[:160]}'
