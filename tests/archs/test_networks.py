@@ -11,7 +11,8 @@ from torch import nn
 import cface_basicsr.register  # noqa: F401
 from cface_basicsr.benchmark.costs import count_macs, count_parameters
 
-PAGE = (Path(__file__).parents[2] / 'docs' / 'networks.md').read_text(encoding='utf-8')
+PAGE, _, RECOGNIZERS = (Path(__file__).parents[2] / 'docs' / 'networks.md').read_text(encoding='utf-8').partition(
+    '## Recognizers')
 SCALES = (2, 4, 8)
 EDSR = {'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 256, 'num_block': 32, 'res_scale': 0.1}
 """BasicSR's defaults are those of the small network; these are the paper's."""
@@ -45,3 +46,18 @@ def test_every_network_that_enlarges_is_in_the_table_and_has_a_section():
                  and 'scale' in (kind.__init__.__kwdefaults__ or {})}
     assert set(table()) == enlarging | {'EDSR'}
     assert set(re.findall(r'^## (\w+)', PAGE, re.M)) >= set(table())
+
+
+@pytest.mark.parametrize(('row', 'name', 'settings'), [
+    ('`SphereFace20` |', 'SphereFace20', {'input_size': [128, 128]}),
+    ('`SphereFace20`, `input_size: [112, 96]` |', 'SphereFace20', {'input_size': [112, 96]}),
+    ('`ArcFaceIRSE50` |', 'ArcFaceIRSE50', {})])
+def test_the_table_of_the_recognizers_holds(row, name, settings):
+    parameters, macs, faces = re.search(rf'^\| {re.escape(row)}[^|]+\|([^|]+)\|([^|]+)\|([^|]+)\|$', RECOGNIZERS,
+                                        re.M).groups()
+    with torch.device('meta'):
+        network = ARCH_REGISTRY.get(name)(**settings).eval()
+        face = torch.empty(1, 3, network.eats.height, network.eats.width)
+        assert count_parameters(network) == int(parameters.replace(',', ''))
+        assert f'{count_macs(network, face) / 1e9:.2f}' == macs.strip()
+    assert f'{network.eats.height}×{network.eats.width}' in faces
