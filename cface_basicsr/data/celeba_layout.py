@@ -51,7 +51,7 @@ def list_celeba(source: str | Path, settings: 'PrepareSettings') -> Listing:
         UserError: no images, two kinds of them, a text file that is missing, cut off or for the other kind of images,
             or a crop that the images do not allow.
     """
-    source = existing_folder(source)
+    source = existing_folder(source, "CelebA's images, or with img_align_celeba or img_celeba")
     root = find_images(source)
     files = _Files(root, source, settings.annotations)
     listing, images = Listing(FolderPhotos(root)), {}

@@ -38,7 +38,7 @@ def list_lfw(source: str | Path, *, pairs: Path | None = None, people: Path | No
     Raises:
         UserError: no folder of people, several, or a text file that is missing or broken.
     """
-    source = existing_folder(source)
+    source = existing_folder(source, '<Name>/<Name>_0001.jpg files')
     root = find_people(source)
     listing = list_sources(root)
     _reject_other_names(listing)

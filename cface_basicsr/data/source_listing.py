@@ -152,14 +152,17 @@ OUTSIDE = 'lies outside of an identity folder'
 """Why a loose file is rejected."""
 
 
-def existing_folder(root: str | Path) -> Path:
+def existing_folder(root: str | Path, expected: str = '<identity>/<image> files') -> Path:
     """A source folder.
+
+    Args:
+        expected: what it should hold, for the error.
 
     Raises:
         UserError: it is missing.
     """
     if not Path(root).is_dir():
-        raise UserError(f"source folder '{root}' is missing. Expected <identity>/<image> files below it.")
+        raise UserError(f"source folder '{root}' is missing. Expected a folder with {expected}.")
     return Path(root)
 
 

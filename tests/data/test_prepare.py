@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,12 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cface_basicsr.data.align import Aligner, find_detector, main_face, template_points
 from cface_basicsr.data.low_resolution import low_resolution
 from cface_basicsr.data.photo_packing import CHUNK
 from cface_basicsr.data.prepare import PrepareSettings, Report, prepare
 from cface_basicsr.data.store import FaceStore, close_environment, read_identities, store_entries, store_sha256
 from cface_basicsr.errors import UserError
 
+SHARED = Path(__file__).parents[3] / 'shared'
 SMALL = PrepareSettings(scales=(2, 4), size=32)
 
 
@@ -235,3 +238,24 @@ def test_settings_that_do_not_fit_are_refused_before_any_work(tmp_path: Path, va
     with pytest.raises(UserError, match=message):
         prepare(tmp_path, tmp_path / 'out', PrepareSettings(**({'scales': (2,)} | values)))
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / 'weights').is_dir(), reason='needs ../shared with the detector and photographs')
+def test_faces_of_real_photographs_are_found_and_a_landscape_is_listed(tmp_path: Path) -> None:
+    """Prepared with the detector, 112x96; found again in the result, the landmarks lie on SphereFace's template."""
+    for person in ('0000001', '0000002'):
+        (tmp_path / 'source' / person).mkdir(parents=True)
+        for image in ('001.jpg', '002.jpg'):
+            shutil.copy(SHARED / 'data' / 'casia_like' / person / image, tmp_path / 'source' / person)
+    Image.fromarray(np.full((250, 250, 3), 90, np.uint8)).save(tmp_path / 'source' / '0000002' / 'wall.png')
+    settings = PrepareSettings(scales=(2, 4, 8), size=(112, 96), crop='align', template='sphereface',
+                               weights=SHARED / 'weights')
+    report = prepare(tmp_path / 'source', tmp_path / 'out', settings)
+    assert report.parts[''].images == 4 and report.rejected == [('0000002/wall.png', 'no face found')]
+    store = FaceStore(tmp_path / 'out' / 'hr.lmdb')
+    aligner = Aligner(find_detector(SHARED / 'weights'), 'sphereface', (112, 96))
+    for key in store.keys:
+        again = main_face(aligner.detect(store.image(key)), 96, 112)
+        assert np.abs(again - template_points('sphereface', (112, 96))).mean() < 4
+    assert FaceStore(tmp_path / 'out' / 'lr_x8.lmdb').image(store.keys[0]).shape == (14, 12, 3)
