@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cface_basicsr.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Group as RichGroup
     from rich.table import Table as RichTable
 
 Number = float | int | None
@@ -71,6 +72,7 @@ class Row:
         reference: not in the contest for the best value (HR).
         mark: a sign behind the name that a note explains, such as '†'.
         instead: key -> a word for the cell where there is no number ('failed').
+        per_fold: key -> its value in each fold or trial; goes into JSON, to compare systems by.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Row:
     reference: bool = False
     mark: str = ''
     instead: Mapping[str, str] = field(default_factory=dict)
+    per_fold: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def text(self, column: Column) -> str:
         """What stands in a column."""
@@ -91,6 +94,8 @@ class Table:
     Attributes:
         facts: what makes the numbers traceable (command, hashes, seed, versions); goes into JSON as it is.
         notes: lines below the table; start one with a row's mark to explain it.
+        below: further tables under this one in Markdown and on the console. Their numbers are not repeated in CSV and
+            JSON, so give the rows of this one all of them.
     """
 
     title: str
@@ -98,6 +103,7 @@ class Table:
     rows: Sequence[Row]
     notes: Sequence[str] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    below: Sequence['Table'] = ()
 
     def markdown(self) -> str:
         """A GitHub table with aligned columns, the best of each column in bold, and the notes below."""
@@ -108,7 +114,8 @@ class Table:
         text = [f'| {" | ".join(_padded(line, widths))} |' for line in (lines[0], rule, *lines[1:])]
         title = [f'**{self.title}**', ''] if self.title else []
         notes = [line for note in self.notes for line in ('', note)]  # a paragraph each
-        return '\n'.join([*title, *text, *notes]) + '\n'
+        below = ['\n' + table.markdown().removesuffix('\n') for table in self.below]
+        return '\n'.join([*title, *text, *notes, *below]) + '\n'
 
     def csv(self) -> str:
         """One line a system, plain numbers with all their digits; empty where not measured."""
@@ -124,12 +131,17 @@ class Table:
         """Everything, strict JSON: infinity is the string 'Infinity', which Python's float() reads."""
         rows = [{'system': row.name, 'numbers': {key: _strict(value) for key, value in row.numbers.items()}}
                 | ({'mark': row.mark} if row.mark else {}) | ({'reference': True} if row.reference else {})
+                | ({'per_fold': {key: list(values) for key, values in row.per_fold.items()}} if row.per_fold else {})
                 for row in self.rows]
         content = {'title': self.title, 'facts': self.facts, 'rows': rows, 'notes': list(self.notes)}
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n'
 
-    def rich(self) -> 'RichTable':
+    def rich(self) -> 'RichTable | RichGroup':
         """For `rich.console.Console.print`."""
+        from rich.console import Group as RichGroup
+        return RichGroup(self._rich(), '', *(table.rich() for table in self.below)) if self.below else self._rich()
+
+    def _rich(self) -> 'RichTable':
         from rich.markup import escape
         from rich.table import Table as RichTable
         table = RichTable(title=escape(self.title), caption=escape('\n'.join(self.notes)) or None,

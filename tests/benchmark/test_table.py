@@ -88,3 +88,16 @@ def test_a_cell_without_a_number_says_what_stands_there_instead() -> None:
     table = Table('', [Column('a', 'A'), Column('b', 'B')], [row])
     assert table.cells('{}') == [['X', 'failed', '2.00']]
     assert table.csv().splitlines()[1] == 'X,,2.0'
+
+
+def test_further_tables_stand_below_and_json_holds_folds_but_no_number_twice() -> None:
+    row = Row('X', {'a': 1.0, 'b': 2.0}, per_fold={'a': (0.5, 1.5)})
+    below = Table('Below', [Column('b', 'B')], [row], ['a note'])
+    table = Table('Main', [Column('a', 'A')], [row], ['first'], below=[below])
+    assert table.markdown().endswith('first\n\n' + below.markdown())
+    assert json.loads(table.json())['rows'] == [{'system': 'X', 'numbers': {'a': 1.0, 'b': 2.0},
+                                                 'per_fold': {'a': [0.5, 1.5]}}]
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(table.rich())
+    shown = console.export_text()
+    assert all(text in shown for text in ('Main', 'first', 'Below', 'a note')) and shown.count('X') == 2
