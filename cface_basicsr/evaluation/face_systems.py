@@ -1,7 +1,7 @@
 """One super-resolution system in numbers: verification, PSNR and SSIM; and how far its faces are from the real ones."""
 
 from collections.abc import Iterable, Mapping
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -10,12 +10,26 @@ from torch import nn
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
-from cface_basicsr.evaluation.restoration import psnr_ssim
+from cface_basicsr.evaluation.restoration import Color, psnr_ssim
+from cface_basicsr.evaluation.roc import TarAtFar, equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.verification import kfold_accuracy, verification_rate_at_far
 from cface_basicsr.ops.identity_distance import identity_distance
 
 Images = NDArray[np.uint8]
 Chunk = tuple[Images, Images]
+
+
+class Seen(NamedTuple):
+    """The result of `look_at`: features (N, D) by each recognizer; PSNR in dB and SSIM (N,), None without originals."""
+
+    features: dict[str, NDArray[np.float32]]
+    psnr: NDArray[np.float64] | None
+    ssim: NDArray[np.float64] | None
+
+    def restoration(self) -> dict[str, float | None]:
+        """'psnr' and 'ssim': means over the images; None where there were no originals."""
+        return {name: None if values is None else float(np.mean(values))
+                for name, values in (('psnr', self.psnr), ('ssim', self.ssim))}
 
 
 class IdentityDistances(TypedDict):
@@ -53,19 +67,39 @@ def evaluate_chunks(chunks: Iterable[Chunk], pairs: ArrayLike, same: ArrayLike, 
                     *, folds: int | ArrayLike = 10, far: float = 0.01,
                     device: str | torch.device | None = None) -> dict[str, float]:
     """As `evaluate_images`, from (sr, hr) chunks of (n, H, W, 3) uint8 in row order: sets larger than memory."""
-    features: dict[str, list[NDArray]] = {name: [] for name in recognizers}
-    restored = []
-    for sr, hr in chunks:
-        restored.append(torch.stack(psnr_ssim(sr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2))))
-        for name, recognizer in recognizers.items():
-            features[name].append(extract_features(recognizer, sr, device=device))
-    if not restored:
-        raise UserError('no images to evaluate.')
-    psnr, ssim = torch.cat(restored, dim=1).mean(dim=1).tolist()
-    numbers = {'psnr': psnr, 'ssim': ssim}
-    for name, parts in features.items():
-        numbers |= verification_numbers(name, cosine_scores(np.concatenate(parts), pairs), same, folds, far)[0]
+    seen = look_at(chunks, recognizers, device=device)
+    numbers = seen.restoration()
+    for name, features in seen.features.items():
+        numbers |= verification_numbers(name, cosine_scores(features, pairs), same, folds, far)[0]
     return numbers
+
+
+def look_at(chunks: Iterable[tuple[Images, Images | None]], recognizers: Mapping[str, nn.Module], *,
+            flip: bool = False, unit_length: bool = True, color: Color = 'rgb', border: int = 0,
+            device: str | torch.device | None = None) -> Seen:
+    """Features, PSNR and SSIM of one system's images, a chunk at a time.
+
+    Args:
+        chunks: (images, originals), each (n, H, W, 3) uint8 RGB; None for originals that have another size.
+        flip, unit_length: see `extract_features`.
+        color, border: see `psnr_ssim`.
+
+    Raises:
+        UserError: there are no images, or some have originals and others have none.
+    """
+    parts: dict[str, list[NDArray]] = {name: [] for name in recognizers}
+    restored, images = [], 0
+    for given, originals in chunks:
+        images += len(given)
+        if originals is not None:
+            planes = (part.transpose(0, 3, 1, 2) for part in (given, originals))
+            restored.append(torch.stack(psnr_ssim(*planes, color=color, border=border)))
+        for name, recognizer in recognizers.items():
+            parts[name].append(extract_features(recognizer, given, device=device, flip=flip, unit_length=unit_length))
+    psnr, ssim = torch.cat(restored, dim=1).numpy() if restored else (None, None)
+    if not images or (restored and len(psnr) != images):
+        raise UserError('no images to evaluate.' if not images else 'some images have an original, and some have none.')
+    return Seen({name: np.concatenate(features) for name, features in parts.items()}, psnr, ssim)
 
 
 def verification_numbers(name: str, scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike,
@@ -74,6 +108,13 @@ def verification_numbers(name: str, scores: ArrayLike, same: ArrayLike, folds: i
     accuracy = kfold_accuracy(scores, same, folds)
     return {f'{name}/accuracy': accuracy.mean, f'{name}/accuracy_std': accuracy.std,
             f'{name}/vr': verification_rate_at_far(scores, same, far)}, accuracy.per_fold.tolist()
+
+
+def rate_numbers(name: str, scores: ArrayLike, same: ArrayLike) -> tuple[dict[str, float], list[TarAtFar]]:
+    """'<name>/eer' and '<name>/tar@<far>' at the usual false accept rates, and what stands behind the latter."""
+    rates = tar_at_far(scores, same)
+    numbers = {f'{name}/tar@{rate.far:g}': rate.tar for rate in rates}
+    return {f'{name}/eer': equal_error_rate(roc_curve(scores, same))} | numbers, rates
 
 
 def identity_distances(sr_features: ArrayLike, hr_features: ArrayLike, compare: ArrayLike) -> IdentityDistances:
