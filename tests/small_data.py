@@ -1,6 +1,7 @@
 """A tiny prepared folder for tests: smooth random faces in the layout that `cface prepare` writes."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,16 @@ def smooth_images(count: int, seed: int, size: int = 128) -> np.ndarray:
     return images.permute(0, 2, 3, 1).numpy()
 
 
-def write_small_data(folder: Path, identities: int = 4, images: int = 3, seed: int = 0) -> Path:
-    """hr.lmdb, lr_x2/4/8.lmdb and identities.csv with identities * images faces; returns the folder."""
+def write_small_data(folder: Path, identities: int = 4, images: int = 3, seed: int = 0,
+                     names: Sequence[str] | None = None) -> Path:
+    """hr.lmdb, lr_x2/4/8.lmdb and identities.csv with identities * images faces; returns the folder.
+
+    Args:
+        names: other keys, '<identity>/<image>', sorted.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    names = [f'{seed * 1000 + person:07d}/{number:03d}' for person in range(identities) for number in range(images)]
+    names = names or [f'{seed * 1000 + person:07d}/{number:03d}' for person in range(identities)
+                      for number in range(images)]
     faces = smooth_images(len(names), seed)
     _write_store(folder / 'hr.lmdb', names, faces)
     for scale in SCALES:

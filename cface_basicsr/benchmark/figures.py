@@ -3,7 +3,7 @@
 Figures are drawn without pyplot, so that nothing of them stays in the process.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,9 +110,18 @@ def roc_and_det_figure(results: Results, folder: Path, test: DataSet, scale: int
     curves = {system: found for system, found in curves.items() if found}
     if not curves:
         return None
+    return draw_roc_and_det(curves, results.systems, f'{test.name}, x{scale}, by {recognizer}', path)
+
+
+def draw_roc_and_det(curves: Mapping[str, Sequence[RocCurve]], systems: Sequence[str], title: str, path: Path) -> Path:
+    """ROC and DET of each system from its curves, one a seed, as a PNG.
+
+    Args:
+        systems: all that have a style, so that it is the same in every figure.
+    """
     figure = Figure(figsize=(13, 4.8), layout='constrained')
     roc, det = figure.subplots(1, 2)
-    style = styles(results.systems)
+    style = styles(systems)
     for system, found in curves.items():
         far, tar = mean_roc(found)
         label = f'{system} ({100 * np.mean([equal_error_rate(curve) for curve in found]):.1f} %)'
@@ -122,7 +131,7 @@ def roc_and_det_figure(results: Results, folder: Path, test: DataSet, scale: int
     _frame_roc(roc, smallest)
     _frame_det(det, smallest)
     figure.legend(loc='outside right center', fontsize=8, frameon=False, title='equal error rate', title_fontsize=8)
-    figure.suptitle(f'{test.name}, x{scale}, by {recognizer}', fontsize=12)
+    figure.suptitle(title, fontsize=12)
     return _save(figure, path)
 
 

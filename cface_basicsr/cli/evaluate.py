@@ -1,62 +1,135 @@
-"""`cface evaluate`: systems in numbers, by whole-set protocols."""
+"""`cface evaluate`: systems in numbers, by whole-set protocols; and two such results side by side."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
-
+    from cface_basicsr.benchmark.evaluate_request import Request
     from cface_basicsr.benchmark.table import Table
-    from cface_basicsr.evaluation.verification import FoldedPairs
 
-PROTOCOLS = ('pairs',)
-PAIRS_PER_FOLD = 600
+_SYSTEMS, _SWITCHES, _PROTOCOL, _OUTPUT = 'Systems', 'Switches (printed with the result)', 'Protocol', 'Output'
+_RESERVED = ('HR', 'Bicubic', 'LR')
+
+
+def _option(panel: str, text: str, *names: str, **settings: object) -> object:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
+
+
+Protocol = Annotated[str | None, typer.Argument(help='pairs, lfw, blufr or identification.', show_default=False)]
+Data = Annotated[Path | None, typer.Argument(show_default=False, help=(
+    'Folder made by `cface prepare`, of people not trained on. With --features also its identities.csv, a pairs file '
+    "(pairs, lfw) or BLUFR's lists (blufr)."))]
+Recognizers = Annotated[list[str] | None, _option(_SYSTEMS, (
+    '[NAME=]FILE of a recognizer (.pth, .onnx), or [NAME=]package.module:callable; may be repeated.'))]
+Weights = Annotated[list[str] | None, _option(_SYSTEMS, (
+    '[NAME=]FILE of a super-resolution network; may be repeated. HR and Bicubic are always there.'))]
+Features = Annotated[list[str] | None, _option(_SYSTEMS, (
+    '[NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt beside it, one key or file name a row; may be '
+    'repeated. Then no recognizer, network or image is needed.'))]
+Scale = Annotated[int | None, _option(_SYSTEMS, (
+    '2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.'))]
+Sides = Annotated[str, _option(_SWITCHES, (
+    "both: all images are super-resolved (the paper). one: the first image of a pair is HR, the second super-resolved. "
+    "lr: all images are LR, enlarged by the recognizer's own resize alone; no networks."))]
+Flip = Annotated[bool | None, _option(_SWITCHES, (
+    'Join the features of an image with those of its mirror image; default: only for lfw.'), '--flip/--no-flip')]
+Color = Annotated[str, _option(_SWITCHES, 'PSNR and SSIM of rgb, or of luma: y.')]
+Border = Annotated[int, _option(_SWITCHES, 'Pixels cut off each side before PSNR and SSIM.', min=0)]
+Pairs = Annotated[Path | None, _option(_PROTOCOL, (
+    "lfw: a file of pairs, LFW's pairs.txt or with the header left,right,same,fold; default: the folder's pairs.csv."))]
+Config = Annotated[Path | None, _option(_PROTOCOL, (
+    'blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists.'))]
+Folds = Annotated[int, _option(_PROTOCOL, 'pairs: folds that share no identity.', min=2)]
+PairsPerFold = Annotated[int | None, _option(_PROTOCOL, (
+    'pairs: half of one person, half of different people; default: 600 (with ten folds 3,000 + 3,000), or as many as '
+    'the folder allows.'))]
+Far = Annotated[float | None, _option(_PROTOCOL, (
+    'False accept rate of the verification rate; default: 0.01, for blufr 0.001.'), min=0, max=1)]
+FarIdentification = Annotated[float | None, _option(_PROTOCOL, (
+    'blufr: false alarm rate of open-set identification; default: 0.01.'), min=0, max=1)]
+Seed = Annotated[int, _option(_PROTOCOL, 'pairs: of the draw.')]
+Compare = Annotated[tuple[Path, Path] | None, _option(_OUTPUT, (
+    'Measure nothing; print how the second result differs from the first and whether that is more than chance. A file '
+    'twice: its systems among one another.'), metavar='A.json B.json')]
+Out = Annotated[Path | None, _option(_OUTPUT, 'Save as OUT.json, OUT.md and OUT.csv.')]
+Curves = Annotated[bool, _option(_OUTPUT, 'pairs, lfw: save ROC and DET as OUT.roc.csv and OUT.roc.png, too.',
+                                 '--curves')]
+Overwrite = Annotated[bool, _option(_OUTPUT, 'Replace saved results.', '--overwrite')]
+BatchSize = Annotated[int, _option(_OUTPUT, 'Images at a time.', min=1)]
+Device = Annotated[str | None, _option(_OUTPUT, 'cpu, cuda …; default: a GPU where there is one.')]
+AsJson = Annotated[bool, _option(_OUTPUT, 'Print JSON instead of the table.', '--json')]
 
 
 def command(
-    protocol: Annotated[str, typer.Argument(help='pairs: ten folds of pairs drawn from the folder.')],
-    data: Annotated[Path, typer.Argument(help='Folder made by `cface prepare`: identities not trained on.')],
-    recognizer: Annotated[list[str], typer.Option(help='[NAME=]FILE of a recognizer, .pth or .onnx; may be repeated.',
-                                                  show_default=False)],
-    weights: Annotated[list[str] | None, typer.Option(help='[NAME=]FILE of a super-resolution network; may be '
-                                                           'repeated. HR and Bicubic are always there.')] = None,
-    scale: Annotated[int | None, typer.Option(help='2, 4 or 8; default: that of the networks, or of the only '
-                                                   'lr_x<scale>.lmdb.')] = None,
-    folds: Annotated[int, typer.Option(min=2, help='Folds that share no identity.')] = 10,
-    pairs_per_fold: Annotated[int | None, typer.Option(help='Half same, half different people; default: 600, or as '
-                                                            'many as the folder allows.')] = None,
-    far: Annotated[float, typer.Option(min=0, max=1, help='False accept rate of the verification rate.')] = 0.01,
-    seed: Annotated[int, typer.Option(help='Of the pairs.')] = 0,
-    out: Annotated[Path | None, typer.Option(help='Save as OUT.json, OUT.md and OUT.csv.')] = None,
-    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace saved results.')] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help='Images at a time.')] = 64,
-    device: Annotated[str | None, typer.Option(help='cpu, cuda …; default: a GPU where there is one.')] = None,
-    as_json: Annotated[bool, typer.Option('--json', help='Print JSON instead of the table.')] = False,
+    protocol: Protocol = None, data: Data = None, recognizer: Recognizers = None, weights: Weights = None,
+    features: Features = None, scale: Scale = None, sides: Sides = 'both', flip: Flip = None, color: Color = 'rgb',
+    border: Border = 0, pairs: Pairs = None, config: Config = None, folds: Folds = 10,
+    pairs_per_fold: PairsPerFold = None, far: Far = None, far_identification: FarIdentification = None,
+    seed: Seed = 0, compare: Compare = None, out: Out = None, curves: Curves = False, overwrite: Overwrite = False,
+    batch_size: BatchSize = 64, device: Device = None, as_json: AsJson = False,
 ) -> None:
-    """Verification accuracy, verification rate, PSNR and SSIM of HR, Bicubic and each network given.
-
-    Pairs are drawn from the folder: balanced folds that share no identity, the same for every system. Both sides of a
-    pair are super-resolved. The threshold of a fold comes from the other folds; ± is the standard deviation over the
-    folds.
+    """Measure how well faces are recognized: of HR, of Bicubic, and of each network given; PSNR and SSIM beside it.
 
     \b
-    Example:
+    pairs           ten folds of pairs drawn from any folder, no identity in two folds
+    lfw             LFW's ten folds, SphereFace's official way and plain cosine beside it
+    blufr           LFW-BLUFR: VR at FAR 0.1 %, DIR at rank 1 and FAR 1 %, over ten trials
+    identification  rank 1 and rank 5, each image among all others
+
+    All but identification print true accept rates at FAR 10 % to 0.01 % with the pairs behind them; pairs and lfw the
+    equal error rate as well. Formulas and choices: docs/protocols.md.
+
+    \b
+    Examples:
       cface evaluate pairs casia/test --recognizer net_r.pth --recognizer other.onnx \\
-        --weights C-Face-v2=stage4/net_g.pth --weights SRGAN=srgan/net_g.pth --out results/x8
+        --weights C-Face-v2=stage4/net_g.pth --weights SRGAN=srgan/net_g.pth --out results/x8 --curves
+      cface evaluate lfw lfw --pairs pairs.txt --recognizer net_r.pth --weights net_g.pth --out results/lfw
+      cface evaluate blufr lfw --config blufr_lfw_config.mat --recognizer net_r.pth --weights net_g.pth
+      cface evaluate identification casia/test --recognizer net_r.pth --scale 8
+      cface evaluate lfw pairs.txt --features mine=lfw.npy
+      cface evaluate blufr blufr_lfw_config.mat --features mine=lfw.npy
+      cface evaluate --compare results/srgan.json results/cface.json
     """
-    if protocol not in PROTOCOLS:
-        raise UserError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got '{protocol}'; "
-                        f'{nearest(protocol, PROTOCOLS)}')
     _refuse_existing(out, overwrite)
-    table = _evaluate_pairs(data, _named(recognizer), _named(weights or []), scale, folds, pairs_per_fold, far, seed,
-                            batch_size, device)
+    if compare:
+        from cface_basicsr.benchmark.compare_results import compare as compare_results
+        _print(compare_results(*compare), out, as_json)
+        return
+    if protocol is None or data is None:
+        raise UserError('expected PROTOCOL DATA, for example `cface evaluate pairs FOLDER --recognizer FILE`, or '
+                        '--compare A.json B.json.')
+    if curves and not out:
+        raise UserError('--curves writes files: it needs --out.')
+    from cface_basicsr.benchmark.evaluate_request import Request
+    _run(Request(
+        protocol=protocol, data=data, recognizers=_named(recognizer or []),
+        weights=_named(weights or [], files=True), features=_named(features or [], files=True, reserved=()),
+        scale=scale, sides=sides, flip=flip, color=color, border=border, folds=folds, pairs_per_fold=pairs_per_fold,
+        pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, batch_size=batch_size,
+        curves=curves), device, out, as_json)
+
+
+def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool) -> None:
+    from dataclasses import replace
+
+    from cface_basicsr.benchmark.evaluate_run import evaluate
+    from cface_basicsr.benchmark.saved_curves import save_curves
+    from cface_basicsr.cli.enhance import _device
+    from cface_basicsr.cli.show import ShowSteps
+    request = replace(request, device=_device(device))
+    systems = len(request.features) or 2 + len(request.weights)
+    with ShowSteps(systems) as show:
+        found = evaluate(request, show)
+    _print(found.table, out, as_json)
+    for path in save_curves(found.curves, found.table.title, out) if request.curves and out else ():
+        typer.echo(path, err=True)
+
+
+def _print(table: 'Table', out: Path | None, as_json: bool) -> None:
     if as_json:
         typer.echo(table.json(), nl=False)
     else:
@@ -72,120 +145,16 @@ def _refuse_existing(out: Path | None, overwrite: bool) -> None:
         raise UserError(f"'{there[0]}' exists; --overwrite replaces it.")
 
 
-def _named(files: list[str]) -> dict[str, Path]:
-    """'NAME=FILE' or 'FILE' -> {NAME or the file's stem: FILE}."""
-    named: dict[str, Path] = {}
-    for text in files:
-        name, _, path = text.rpartition('=')
-        path = Path(path)
-        name = name or path.stem
-        if name in named or name in ('HR', 'Bicubic'):
-            raise UserError(f"two rows or recognizers would be called '{name}'. Name them: NAME={path}")
-        if not path.is_file():
-            raise UserError(f"'{path}' is missing. Expected a network file.")
-        named[name] = path
+def _named(given: list[str], *, files: bool = False, reserved: tuple[str, ...] = _RESERVED) -> dict[str, str | Path]:
+    """'NAME=FILE' or 'FILE' -> {NAME or the file's stem: FILE}; a callable is called by its own name."""
+    named: dict[str, str | Path] = {}
+    for text in given:
+        name, _, source = text.rpartition('=')
+        path = Path(source)
+        name = name or (source.rpartition(':')[2] if ':' in path.name and not path.exists() else path.stem)
+        if name in named or name in reserved:
+            raise UserError(f"two rows or recognizers would be called '{name}'. Name them: NAME={source}")
+        if files and not path.is_file():
+            raise UserError(f"'{path}' is missing. Expected a network file, or features as .npy.")
+        named[name] = path if files else source
     return named
-
-
-def _evaluate_pairs(data: Path, recognizer_files: dict[str, Path], weight_files: dict[str, Path], scale: int | None,
-                    folds: int, pairs_per_fold: int | None, far: float, seed: int, batch_size: int,
-                    device: str | None) -> 'Table':
-    from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
-    from cface_basicsr.benchmark.table import Row, Table, verification_columns
-    from cface_basicsr.checkpoints import build_network_from_file
-    from cface_basicsr.cli.enhance import _device
-    from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.data.store import FaceStore, read_identities
-    from cface_basicsr.evaluation.face_systems import evaluate_chunks
-    device = _device(device)
-    networks = {name: build_network_from_file(path) for name, path in weight_files.items()}
-    scale = _scale(data, networks, weight_files, scale)
-    recognizers = {name: load_recognizer(path) for name, path in recognizer_files.items()}
-    keys, labels = read_identities(data)
-    hr, lr = FaceStore(data / 'hr.lmdb'), FaceStore(data / f'lr_x{scale}.lmdb')
-    _refuse_other_keys(keys, hr, lr)
-    folded = _pairs(labels, folds, pairs_per_fold, seed)
-    rows = []
-    with ShowSteps(2 + len(networks)) as show:
-        for name, network in {'HR': None, 'Bicubic': _bicubic(scale), **networks}.items():
-            show.start(name, len(keys))
-            chunks = _chunks(keys, hr, lr, network, batch_size, device, show)
-            numbers = evaluate_chunks(chunks, folded.pairs, folded.same, recognizers, folds=folded.fold, far=far,
-                                      device=device)
-            rows.append(Row(name, numbers, reference=name == 'HR'))
-            show.end(name, f'{len(keys)} images')
-    facts = _facts(data, recognizer_files, weight_files, device) | {
-        'scale': scale, 'folds': folds, 'pairs': len(folded.same), 'far': far, 'seed': seed, 'images': len(keys),
-        'identities': int(labels.max()) + 1, 'both sides super-resolved': True, 'threshold': 'from the other folds'}
-    notes = [f'{len(keys)} images of {facts["identities"]} identities, x{scale}; {len(folded.same)} pairs in {folds} '
-             f'folds that share no identity, seed {seed}; both sides of a pair super-resolved.']
-    notes += filter(None, (crop_note(data, name, network) for name, network in recognizers.items()))
-    return Table(f'{data.resolve().name}, x{scale}', verification_columns(list(recognizers), far), rows, notes, facts)
-
-
-def _scale(data: Path, networks: 'dict[str, nn.Module]', files: dict[str, Path], wanted: int | None) -> int:
-    """The one scale of all networks, of --scale, or of the folder."""
-    from cface_basicsr.evaluation.super_resolution import scale_of
-    found = {name: scale_of(network, f"weights file '{files[name]}'") for name, network in networks.items()}
-    scales = set(found.values()) | ({wanted} if wanted else set())
-    if not scales:
-        scales = {int(path.name[4:-5]) for path in data.glob('lr_x*.lmdb') if path.name[4:-5].isdigit()}
-    if len(scales) != 1:
-        text = ', '.join(f'{name}: x{scale}' for name, scale in found.items()) or f'folder: {sorted(scales) or "none"}'
-        raise UserError(f'one table holds one scale; {text}' + (f'; --scale {wanted}' if wanted else '')
-                        + '. Give --scale, or networks of one scale.')
-    return scales.pop()
-
-
-def _bicubic(scale: int) -> 'nn.Module':
-    from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
-    return BicubicUpsampler(scale=scale)
-
-
-def _refuse_other_keys(keys: list[str], *stores: Any) -> None:
-    for store in stores:
-        missing = set(keys) ^ set(store.keys)
-        if missing:
-            raise UserError(f"'{store.path}' and identities.csv differ in {len(missing)} keys, for example "
-                            f"'{min(missing)}'. Make the folder again with `cface prepare`.")
-
-
-def _pairs(labels: 'np.ndarray', folds: int, pairs_per_fold: int | None, seed: int) -> 'FoldedPairs':
-    from cface_basicsr.evaluation.verification import largest_pairs_per_fold, make_pairs
-    if pairs_per_fold is None:
-        pairs_per_fold = max(2, min(PAIRS_PER_FOLD, largest_pairs_per_fold(labels, folds=folds, seed=seed)))
-    return make_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed)
-
-
-def _chunks(keys: list[str], hr: Any, lr: Any, network: 'nn.Module | None', batch_size: int, device: str,
-            show: Any) -> 'Iterator[tuple[np.ndarray, np.ndarray]]':
-    """(sr, hr) in the order of the keys; without a network the HR faces stand for both."""
-    import numpy as np
-
-    from cface_basicsr.evaluation.super_resolution import super_resolve
-    for start in range(0, len(keys), batch_size):
-        part = keys[start:start + batch_size]
-        truth = np.stack([hr.image(key) for key in part])
-        yield (truth if network is None else super_resolve(network, np.stack([lr.image(key) for key in part]),
-                                                           batch_size=batch_size, device=device)), truth
-        show.advance(start + len(part))
-
-
-def _manifest(data: Path) -> Path | None:
-    return path if (path := data / 'manifest.json').is_file() else None
-
-
-def _facts(data: Path, recognizers: dict[str, Path], weights: dict[str, Path], device: str) -> dict[str, Any]:
-    """What makes the numbers traceable."""
-    import torch
-
-    from cface_basicsr import __version__
-    from cface_basicsr.checkpoints import file_hash
-    files = {'recognizers': recognizers, 'weights': weights}
-    manifest = _manifest(data)
-    return {'command': ' '.join(['cface', *sys.argv[1:]]), 'data': str(data),
-            'identities_sha256': file_hash(data / 'identities.csv', 64),
-            'manifest_sha256': file_hash(manifest, 64) if manifest else None,
-            **{kind: {name: {'file': str(path), 'sha256': file_hash(path, 64)} for name, path in named.items()}
-               for kind, named in files.items()},
-            'device': device, 'cface_basicsr': __version__, 'torch': torch.__version__}

@@ -1,17 +1,25 @@
+import csv
 import json
 
 import numpy as np
 import pytest
+from scipy import stats
+from scipy.io import savemat
 from typer.testing import CliRunner
 
 from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.archs.srresnet_arch import SRResNet
-from cface_basicsr.checkpoints import file_hash, save_atomically
+from cface_basicsr.checkpoints import build_network_from_file, file_hash, save_atomically
 from cface_basicsr.cli.main import app
 from cface_basicsr.data.store import FaceStore, read_identities
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import evaluate_images
-from cface_basicsr.evaluation.verification import make_pairs
+from cface_basicsr.evaluation.features import cosine_scores, extract_features
+from cface_basicsr.evaluation.restoration import psnr_ssim
+from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
+from cface_basicsr.evaluation.super_resolution import super_resolve
+from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs
+from tests.references import slow_protocols
 from tests.small_data import write_small_data
 
 RECOGNIZER = {'input_size': [32, 32], 'num_feat': 4, 'feature_length': 8}
@@ -48,11 +56,19 @@ def test_the_table_holds_the_numbers_of_the_protocol(folder):
     store = FaceStore(folder / 'data' / 'hr.lmdb')
     hr = np.stack([store.image(key) for key in keys])
     folded = make_pairs(labels, folds=2, pairs_per_fold=36, seed=3)  # 3 people of 4 images a fold: 18 same pairs
-    from cface_basicsr.checkpoints import build_network_from_file
     expected = evaluate_images(hr, hr, folded.pairs, folded.same,
                                {'R': build_network_from_file(folder / 'net_r.pth')}, folds=2, far=.1)
     for key in ('R/accuracy', 'R/accuracy_std', 'R/vr', 'ssim'):
         assert rows['HR'][key] == pytest.approx(expected[key])
+    scores = cosine_scores(extract_features(build_network_from_file(folder / 'net_r.pth'), hr), folded.pairs)
+    assert rows['HR']['R/eer'] == pytest.approx(equal_error_rate(roc_curve(scores, folded.same)))
+    assert [rows['HR'][f'R/tar@{far:g}'] for far in (.1, .01, .001, .0001)] == pytest.approx(
+        [rate.tar for rate in tar_at_far(scores, folded.same)])
+    assert content['facts']['behind'] == {'genuine': 36, 'impostor': 36,
+                                          'allowed': {'0.1': 4, '0.01': 0, '0.001': 0, '0.0001': 0}}
+    assert content['facts']['switches'] == {'sides': 'both', 'flip': False, 'crop': None, 'template': None,
+                                            'color': 'rgb', 'border': 0}
+    assert np.mean(content['rows'][0]['per_fold']['R/accuracy']) == pytest.approx(rows['HR']['R/accuracy'])
     assert content['facts']['pairs'] == 72 and content['facts']['scale'] == 8
     assert content['facts']['weights']['mine']['sha256'] == file_hash(folder / 'net_g.pth', 64)
 
@@ -72,6 +88,13 @@ def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
     (['--scale', 4, '--pairs-per-fold', 38], 'at most 36 pairs a fold'),
     (['--scale', 4, '--weights', 'HR={}/net_g.pth'], "would be called 'HR'"),
     (['--weights', '{}/none.pth'], "none.pth' is missing"),
+    (['--scale', 4, '--sides', 'none'], "expected one of both, one, lr, got 'none'"),
+    (['--scale', 4, '--sides', 'lr', '--weights', '{}/net_g.pth'], 'leave out --weights'),
+    (['--scale', 4, '--pairs', 'pairs.txt'], "--pairs belongs to the protocol 'lfw'"),
+    (['--scale', 4, '--config', 'x.mat'], "--config belongs to the protocol 'blufr'"),
+    (['--features', '{}/net_g.pth'], 'leave out --recognizer'),
+    (['--scale', 4, '--curves'], '--curves writes files: it needs --out'),
+    (['--scale', 4, '--color', 'Y'], "expected rgb or y, got 'Y'"),
 ])
 def test_bad_requests_are_refused(folder, arguments, words):
     result = evaluate(folder, *[str(argument).format(folder) for argument in arguments])
@@ -85,3 +108,231 @@ def test_a_generator_is_no_recognizer_and_a_protocol_has_a_name(folder):
     assert 'holds a SRResNet, which is no recognizer' in str(result.exception)
     result = CliRunner().invoke(app, ['evaluate', 'pair', str(folder), '--recognizer', 'x'])
     assert "did you mean 'pairs'?" in str(result.exception)
+
+
+# ------------------------------------------------------------------------------------------------------------ switches
+
+def read(folder):
+    """HR and x8 images, the pairs that --folds 2 draws with seed 0, and the recognizer."""
+    keys, labels = read_identities(folder / 'data')
+    hr, lr = (np.stack([store.image(key) for key in keys]) for store in
+              (FaceStore(folder / 'data' / name) for name in ('hr.lmdb', 'lr_x8.lmdb')))
+    return hr, lr, make_pairs(labels, folds=2, pairs_per_fold=36, seed=0), build_network_from_file(folder / 'net_r.pth')
+
+
+def rows_of(result):
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return {row['system']: row['numbers'] for row in json.loads(result.stdout)['rows']}
+
+
+def test_with_one_side_the_first_image_of_a_pair_is_hr(folder):
+    rows = rows_of(evaluate(folder, '--weights', f'mine={folder}/net_g.pth', '--sides', 'one', '--json'))
+    hr, lr, folded, recognizer = read(folder)
+    sr = super_resolve(build_network_from_file(folder / 'net_g.pth'), lr)
+    left, right = (extract_features(recognizer, images) for images in (hr, sr))
+    scores = [left[a] @ right[b] for a, b in folded.pairs]
+    assert rows['mine']['R/accuracy'] == pytest.approx(kfold_accuracy(scores, folded.same, folded.fold).mean)
+    assert rows['mine']['R/eer'] == pytest.approx(equal_error_rate(roc_curve(scores, folded.same)))
+    assert rows['HR'] == rows_of(evaluate(folder, '--scale', 8, '--json'))['HR']  # HR has HR on both sides
+
+
+def test_low_resolution_images_go_to_the_recognizer_as_they_are(folder):
+    rows = rows_of(evaluate(folder, '--scale', 8, '--sides', 'lr', '--json'))
+    assert list(rows) == ['HR', 'LR'] and rows['LR']['psnr'] is None
+    _, lr, folded, recognizer = read(folder)
+    scores = cosine_scores(extract_features(recognizer, lr), folded.pairs)
+    assert rows['LR']['R/eer'] == pytest.approx(equal_error_rate(roc_curve(scores, folded.same)))
+
+
+def test_flip_colour_and_border_are_obeyed_and_printed(folder):
+    arguments = ['--weights', f'mine={folder}/net_g.pth', '--flip', '--color', 'y', '--border', 8]
+    rows = rows_of(evaluate(folder, *arguments, '--json'))
+    hr, lr, folded, recognizer = read(folder)
+    sr = super_resolve(build_network_from_file(folder / 'net_g.pth'), lr)
+    scores = cosine_scores(extract_features(recognizer, sr, flip=True), folded.pairs)
+    assert rows['mine']['R/eer'] == pytest.approx(equal_error_rate(roc_curve(scores, folded.same)))
+    psnr, _ = psnr_ssim(sr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2), color='y', border=8)
+    assert rows['mine']['psnr'] == pytest.approx(psnr.mean().item())
+    printed = ' '.join(evaluate(folder, *arguments).stdout.split())
+    assert 'joined with those of the mirror image' in printed
+    assert 'luma (Y), 8 pixels cut off each side' in printed and 'crop not known' in printed
+
+
+def test_curves_are_saved_as_points_and_as_a_picture(folder, tmp_path):
+    result = evaluate(folder, '--scale', 8, '--out', tmp_path / 'x8', '--curves')
+    assert result.exit_code == 0, repr(result.exception)
+    assert (tmp_path / 'x8.roc.png').read_bytes()[:4] == b'\x89PNG'
+    with open(tmp_path / 'x8.roc.csv') as file:
+        points = [row for row in csv.DictReader(file) if row['system'] == 'HR']
+    hr, _, folded, recognizer = read(folder)
+    curve = roc_curve(cosine_scores(extract_features(recognizer, hr), folded.pairs), folded.same)
+    assert [float(point['far']) for point in points] == pytest.approx(curve.far.tolist())
+    assert [1 - float(point['frr']) for point in points] == pytest.approx(curve.tar.tolist())
+
+
+# ----------------------------------------------------------------------------------------------- from features, slowly
+
+NAMES = [f'{person}/{person}_{image:04d}' for person in ('Ann', 'Bob', 'Cid', 'Dee', 'Eve', 'Fay')
+         for image in range(1, 5)]
+LABELS = [number // 4 for number in range(24)]
+
+
+@pytest.fixture(scope='module')
+def lfw(tmp_path_factory):
+    """Features of 24 images of six people, with file names as keys, and what the protocols need beside them."""
+    folder = tmp_path_factory.mktemp('lfw')
+    random = np.random.default_rng(5)
+    features = (random.normal(size=(6, 12))[LABELS] + 1.2 * random.normal(size=(24, 12))).astype(np.float32)
+    np.save(folder / 'mine.npy', features)
+    np.save(folder / 'worse.npy', features + random.normal(size=features.shape).astype(np.float32))
+    order = random.permutation(24)
+    for name in ('mine', 'worse'):
+        np.save(folder / f'{name}.npy', np.load(folder / f'{name}.npy')[order])
+        (folder / f'{name}.keys.txt').write_text(''.join(f'{NAMES[row]}.jpg\n' for row in order))
+    (folder / 'identities.csv').write_text('key,label,original_name\n' + ''.join(
+        f'{key},{label},{key}.jpg\n' for key, label in zip(NAMES, LABELS, strict=True)))
+    folded = make_pairs(LABELS, folds=3, pairs_per_fold=20, seed=1)
+    (folder / 'pairs.csv').write_text('left,right,same,fold\n' + ''.join(
+        f'{NAMES[a]},{NAMES[b]},{int(same)},{fold}\n' for (a, b), same, fold in zip(*folded, strict=True)))
+    write_config(folder / 'blufr.mat')
+    return folder, features, folded
+
+
+TRIALS = [([0, 4, 8], [1, 2, 5, 6, 9, 10, 12, 13, 16, 17]), ([12, 16, 20], [13, 14, 17, 18, 21, 22, 0, 1, 8, 9])]
+"""(gallery, probe): three known people, two others; the sixth is for training."""
+
+
+def write_config(path):
+    """A toy blufr_lfw_config.mat: indices and labels count from 1, in cells."""
+    def cells(lists):
+        column = np.empty((len(lists), 1), dtype=object)
+        column[:, 0] = [np.array(rows, dtype=float)[:, None] + 1 for rows in lists]
+        return column
+    names = np.empty((24, 1), dtype=object)
+    names[:, 0] = [f"{key.split('/')[1]}.jpg" for key in NAMES]
+    tests = [gallery + probe for gallery, probe in TRIALS]
+    used = [{LABELS[row] for row in test} for test in tests]
+    savemat(path, {
+        'imageList': names, 'labels': np.array(LABELS, dtype=float)[:, None] + 1,
+        'trainIndex': cells([[row for row in range(24) if LABELS[row] not in people] for people in used]),
+        'testIndex': cells(tests), 'galIndex': cells([gallery for gallery, _ in TRIALS]),
+        'probIndex': cells([probe for _, probe in TRIALS])})
+
+
+def of_features(lfw, protocol, data, *arguments):
+    folder = lfw[0]
+    result = CliRunner().invoke(app, ['evaluate', protocol, str(folder / data), '--features',
+                                      f'{folder}/mine.npy', '--json', *map(str, arguments)])
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    row = json.loads(result.stdout)['rows'][0]
+    return row['numbers'], row['per_fold'], json.loads(result.stdout)['facts']
+
+
+@pytest.mark.parametrize('data', ['pairs.csv', '.'])
+def test_lfw_is_that_of_slow_loops_official_and_plain(lfw, data):
+    _, features, (pairs, same, fold) = lfw
+    numbers, per_fold, _ = of_features(lfw, 'lfw', data)
+    official = slow_protocols.official_lfw(features, pairs.tolist(), same.tolist(), fold.tolist())
+    plain = slow_protocols.folds_accuracy([slow_protocols.cosine(features[a], features[b]) for a, b in pairs],
+                                          same.tolist(), fold.tolist())
+    assert per_fold == {'features/official': pytest.approx(official), 'features/accuracy': pytest.approx(plain)}
+    assert numbers['features/official_std'] == pytest.approx(np.std(official, ddof=1))
+
+
+def test_pairs_of_a_file_and_drawn_ones_are_those_of_slow_loops(lfw):
+    _, features, (pairs, same, fold) = lfw
+    _, from_file, _ = of_features(lfw, 'pairs', 'pairs.csv')
+    drawn, from_draw, facts = of_features(lfw, 'pairs', '.', '--folds', 3, '--pairs-per-fold', 20, '--seed', 1)
+    scores = [slow_protocols.cosine(features[a], features[b]) for a, b in pairs]
+    plain = slow_protocols.folds_accuracy(scores, same.tolist(), fold.tolist())
+    assert from_file == from_draw == {'features/accuracy': pytest.approx(plain)}
+    genuine, impostor = ([score for score, y in zip(scores, same, strict=True) if y == kind] for kind in (True, False))
+    assert drawn['features/tar@0.1'] == slow_protocols.accept_rate(genuine, impostor, .1)
+    assert facts['features']['mine']['sha256'] == file_hash(lfw[0] / 'mine.npy', 64)
+
+
+def test_identification_is_that_of_a_slow_search(lfw):
+    _, features, _ = lfw
+    numbers, parts, facts = of_features(lfw, 'identification', 'identities.csv')
+    for rank in (1, 5):
+        assert numbers[f'features/rank{rank}'] == pytest.approx(slow_protocols.rank_share(features, LABELS, rank))
+    assert len(parts['features/rank1']) == 6  # a part a person here, all of four images
+    assert np.mean(parts['features/rank1']) == pytest.approx(numbers['features/rank1'])
+    assert (facts['probes'], facts['people'], facts['people_with_one_image']) == (24, 6, 0)
+
+
+@pytest.mark.parametrize('arguments', [[], ['--config', 'blufr.mat']])
+def test_blufr_is_that_of_slow_loops(lfw, arguments):
+    folder, features, _ = lfw
+    arguments = [folder / word if word.endswith('.mat') else word for word in arguments]
+    numbers, trials, facts = of_features(lfw, 'blufr', '.' if arguments else 'blufr.mat', *arguments, '--far', .1,
+                                         '--far-identification', .25)
+    slow = [slow_protocols.blufr_rates(features, LABELS, gallery, probe, .1, .25) for gallery, probe in TRIALS]
+    vr, dir_ = zip(*slow, strict=True)
+    assert trials == {'features/vr': pytest.approx(vr), 'features/dir': pytest.approx(dir_)}
+    assert numbers['features/vr_mean_minus_std'] == pytest.approx(np.mean(vr) - np.std(vr, ddof=1))
+    assert numbers['features/tar@0.1'] == pytest.approx(np.mean(vr))
+    assert facts['shared'] == pytest.approx(4 / 5)  # Ann, Cid, Dee and Eve of five people each
+    assert facts['behind']['genuine_probes'] == [6, 6]
+
+
+def test_images_give_what_their_features_give(folder, tmp_path):
+    """LFW and BLUFR from a prepared folder, with the official features: raw, image and mirror image."""
+    data = write_small_data(tmp_path / 'data', identities=6, images=4, names=NAMES)
+    write_config(tmp_path / 'blufr.mat')
+    hr = np.stack([FaceStore(data / 'hr.lmdb').image(key) for key in NAMES])
+    recognizer = build_network_from_file(folder / 'net_r.pth')
+    (tmp_path / 'pairs.txt').write_text('2 3\n' + 'Ann 1 2\nAnn 1 3\nBob 1 2\nAnn 1 Bob 1\nAnn 2 Cid 1\nBob 2 Cid 2\n'
+                                        + 'Dee 1 2\nEve 1 3\nFay 1 2\nDee 1 Eve 1\nDee 2 Fay 1\nEve 2 Fay 2\n')
+    for name, settings in (('lfw', {'flip': True, 'unit_length': False}), ('blufr', {})):
+        np.save(tmp_path / f'{name}.npy', extract_features(recognizer, hr, **settings))
+        (tmp_path / f'{name}.keys.txt').write_text('\n'.join(NAMES))
+    for protocol, extra in (('lfw', ['--pairs', 'pairs.txt']), ('blufr', ['--config', 'blufr.mat'])):
+        extra = [str(tmp_path / word) if '.' in word else word for word in extra]
+        start = ['evaluate', protocol, str(data), *extra, '--json']
+        images = rows_of(CliRunner().invoke(app, [*start, '--recognizer', f'R={folder}/net_r.pth', '--scale', '8',
+                                                  '--device', 'cpu']))
+        features = rows_of(CliRunner().invoke(app, [*start, '--features', f'HR={tmp_path}/{protocol}.npy']))
+        key = {'lfw': 'official', 'blufr': 'vr'}[protocol]
+        assert images['HR'][f'R/{key}'] == pytest.approx(features['HR'][f'features/{key}'])
+        assert images['Bicubic']['psnr'] > 10
+
+
+# ------------------------------------------------------------------------------------------------------------- compare
+
+def saved(lfw, folder, name, *arguments):
+    result = CliRunner().invoke(app, ['evaluate', 'lfw', str(lfw[0]), '--features', f'X={lfw[0]}/{name}.npy', '--out',
+                                      str(folder / name), *arguments])
+    assert result.exit_code == 0, repr(result.exception)
+    return folder / f'{name}.json'
+
+
+def test_two_results_are_compared_fold_by_fold(lfw, tmp_path):
+    a, b = saved(lfw, tmp_path, 'worse'), saved(lfw, tmp_path, 'mine')
+    result = CliRunner().invoke(app, ['evaluate', '--compare', str(a), str(b), '--json'])
+    rows = rows_of(result)
+    per_fold = [json.loads(path.read_text())['rows'][0]['per_fold']['features/official'] for path in (a, b)]
+    row = rows['X: features/official']
+    assert row['difference'] == pytest.approx(np.mean(per_fold[1]) - np.mean(per_fold[0]))
+    assert row['p'] == pytest.approx(stats.ttest_rel(*per_fold).pvalue)
+    text = CliRunner().invoke(app, ['evaluate', '--compare', str(a), str(b)]).stdout
+    assert 'not clear' in text or 'clearly' in text
+
+
+def test_results_of_other_pairs_are_not_compared(lfw, tmp_path):
+    a = saved(lfw, tmp_path, 'mine')
+    lines = (lfw[0] / 'pairs.csv').read_text().splitlines()
+    (tmp_path / 'fewer.csv').write_text('\n'.join(lines[:-1]))
+    b = saved(lfw, tmp_path, 'worse', '--pairs', str(tmp_path / 'fewer.csv'))
+    message = str(CliRunner().invoke(app, ['evaluate', '--compare', str(a), str(b)]).exception)
+    assert 'different pairs' in message and len(message.splitlines()) == 3
+    for path in (a, b):
+        assert json.loads(path.read_text())['facts']['compared_sha256'][:12] in message
+
+
+def test_help_has_an_example_of_each_protocol_and_nothing_is_asked_for_nothing():
+    text = CliRunner().invoke(app, ['evaluate', '--help'], env={'COLUMNS': '200'}).stdout
+    for protocol in ('pairs', 'lfw', 'blufr', 'identification', '--compare'):
+        assert f'cface evaluate {protocol} ' in text
+    assert 'expected PROTOCOL DATA' in str(CliRunner().invoke(app, ['evaluate']).exception)
+    assert 'give --recognizer' in str(CliRunner().invoke(app, ['evaluate', 'pairs', 'x']).exception)
