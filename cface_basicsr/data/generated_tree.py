@@ -14,7 +14,7 @@ from cface_basicsr.data.generated_faces import PHOTO, render_photo
 from cface_basicsr.errors import UserError
 
 SETTINGS = '.cface_synth.json'
-DRAWING = 2  # raised when the same numbers would draw other faces
+DRAWING = 3  # raised when the same numbers would draw other faces
 _QUALITY = 95
 
 
