@@ -226,12 +226,12 @@ class Recipe:
 
     def index_folder(self, recognizer: str | None = None) -> Path:
         """Where the compare index of a recognizer lies."""
-        from cface_basicsr.checkpoints import file_hash
+        from cface_basicsr.archs.eats_file import recognizer_hash
         who = recognizer or next((step.index for _, step in self._steps_of('index')), None)
         if who is None:
             return self.train_folder / 'index'
         weights = self.weights_of(who, 'r')
-        return self.train_folder / 'index' / (file_hash(weights) if weights.is_file() else f'of_{who}')
+        return self.train_folder / 'index' / (recognizer_hash(weights) if weights.is_file() else f'of_{who}')
 
     # --------------------------------------------------------------------------------------------------------- budgets
 

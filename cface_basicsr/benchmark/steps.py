@@ -200,7 +200,7 @@ def _index_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
     if (folder / f'compare_k{step.k}.npy').is_file():
         return show.end(name, 'already finished')
     show.start(name, _count_faces(recipe))
-    build_index(recipe.train_folder, load_recognizer(path).to(device()), file_hash(path), k=step.k, device=device(),
+    build_index(recipe.train_folder, load_recognizer(path).to(device()), folder.name, k=step.k, device=device(),
                 progress=lambda done, total: show.advance(done))
     return show.end(name, str(folder))
 

@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from cface_basicsr.errors import UserError
+
 
 def command(
     folder: Annotated[Path, typer.Argument(metavar='DIR', help='Folder made by `cface prepare` (with hr.lmdb).',
                                            show_default=False)],
-    recognizer: Annotated[Path, typer.Option(help='CNN_R: a network file of stage 0 (.pth), or an ONNX file.',
+    recognizer: Annotated[Path, typer.Option(help='CNN_R: a network file of stage 0 (.pth), published weights, or '
+                                                  'an ONNX file.',
                                              show_default=False)],
     k: Annotated[int, typer.Option(min=1, help='Most similar images to keep for each image.')] = 5,
     batch_size: Annotated[int | None, typer.Option(min=1, show_default='64 on a GPU, 8 on a CPU',
@@ -30,20 +33,23 @@ def command(
     """
     import torch
 
+    from cface_basicsr.archs.eats_file import recognizer_hash
     from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
-    from cface_basicsr.checkpoints import file_hash
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.compare_index import build_index, load_compare_index
     from cface_basicsr.data.compare_picture import draw_compare_faces
     from cface_basicsr.data.store import FaceStore, read_identities
     where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     network = load_recognizer(recognizer).to(where)
+    if not recognizer.is_file():
+        raise UserError(f"recognizer '{recognizer}' is no file, and an index is named after the content of one.\n"
+                        'Expected a .pth or .onnx file.')
     keys, labels = read_identities(folder)
     if note := crop_note(folder, 'the recognizer', network):
         print(f'warning: {note}', file=sys.stderr)
     with ShowSteps(1) as show:
         show.start('index', len(keys))
-        out = build_index(folder, network, file_hash(recognizer), k=k, batch_size=batch_size, device=where,
+        out = build_index(folder, network, recognizer_hash(recognizer), k=k, batch_size=batch_size, device=where,
                           facts={'recognizer_file': str(recognizer.absolute())},
                           progress=lambda done, total: show.advance(done))
         show.end('index', f'{len(keys)} images of {int(labels.max()) + 1} identities')

@@ -76,3 +76,10 @@ def test_other_weights_are_refused_by_one_of_their_names(theirs: Backbone) -> No
 def test_faces_of_another_size_are_refused(ours: ArcFaceIRSE50) -> None:
     with pytest.raises(UserError, match='ArcFaceIRSE50 was built for 112x112 images'):
         ours(torch.rand(1, 3, 128, 128))
+
+
+def test_the_gradient_reaches_the_face(ours: ArcFaceIRSE50) -> None:
+    x = torch.rand(1, 3, 112, 112, requires_grad=True)
+    ours(x).square().sum().backward()
+    assert x.grad.abs().sum() > 0
+    ours.zero_grad()

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.benchmark.recognizer_file import load_recognizer
 from cface_basicsr.checkpoints import file_hash, save_atomically
 from cface_basicsr.cli.main import app
@@ -16,6 +17,7 @@ from cface_basicsr.data.compare_index import load_compare_index
 from cface_basicsr.data.compare_picture import draw_compare_faces
 from cface_basicsr.data.store import FaceStore, read_identities
 from cface_basicsr.errors import UserError
+from tests.onnx_file import write_onnx_recognizer
 from tests.small_data import write_small_data
 
 
@@ -40,6 +42,29 @@ def test_it_writes_an_index_and_its_picture(tmp_path: Path) -> None:
     assert Path(result['index']) == data / 'index' / file_hash(weights)
     assert load_compare_index(result['index'], keys, labels).shape == (9, 2)
     assert Image.open(result['picture']).size == (6 * 132 + 4, 3 * 148 + 24)
+
+
+def test_a_recognizer_that_eats_otherwise_gets_an_index_of_its_own(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path / 'data', identities=2, images=2)
+    file = write_onnx_recognizer(tmp_path / 'r.onnx', size=32, feature_length=8)
+    words = ['index', str(data), '--recognizer', str(file), '--k', '1', '--device', 'cpu', '--json']
+    plain = json.loads(CliRunner().invoke(app, words).stdout)['index']
+    (tmp_path / 'r.eats.yml').write_text('channels: bgr')
+    other = json.loads(CliRunner().invoke(app, words).stdout)['index']
+    assert Path(plain).name == file_hash(file) != Path(other).name
+    assert not np.allclose(np.load(f'{plain}/features.npy'), np.load(f'{other}/features.npy'), atol=1e-3)
+
+
+def test_an_index_cannot_be_named_after_a_python_object(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path / 'data', identities=2, images=2)
+    run = CliRunner().invoke(app, ['index', str(data), '--recognizer', 'tests.cli.test_index:tiny'])
+    assert isinstance(run.exception, UserError) and 'is no file' in str(run.exception)
+    assert not (data / 'index').exists()
+
+
+def tiny() -> SphereFace20:
+    """A recognizer without a file."""
+    return SphereFace20(input_size=(16, 16), num_feat=1, feature_length=2)
 
 
 def test_the_picture_shows_the_stored_neighbours(tmp_path: Path) -> None:
