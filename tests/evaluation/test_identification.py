@@ -1,0 +1,97 @@
+"""Rank-k identification against a slow loop, scikit-learn's neighbours and hand-made cases."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import NearestNeighbors
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation import identification
+from cface_basicsr.evaluation.identification import probe_ranks, rank_rate
+
+
+def slow_ranks(features, labels, gallery, probe):
+    """Word by word, in float64: how many strangers are at least as near as the nearest other image of the person?"""
+    ranks = []
+    for p in probe:
+        cosine = {g: round(float(np.dot(features[p], features[g]) / np.linalg.norm(features[p])
+                                 / np.linalg.norm(features[g])), 9) for g in gallery if g != p}
+        mates = [score for g, score in cosine.items() if labels[g] == labels[p]]
+        ranks.append(1 + sum(score >= max(mates) for g, score in cosine.items() if labels[g] != labels[p])
+                     if mates else 0)
+    return ranks
+
+
+small_integers = st.lists(st.tuples(st.integers(-2, 2), st.integers(-2, 2), st.integers(1, 2)), min_size=2, max_size=14)
+
+
+@settings(max_examples=150)
+@given(small_integers, st.data())
+def test_ranks_equal_the_slow_loop_with_ties_and_equal_features(rows, data):
+    features, count = np.array(rows, float), len(rows)
+    labels = np.array(data.draw(st.lists(st.sampled_from([3, -7, 40]), min_size=count, max_size=count)))
+    subset = st.lists(st.integers(0, count - 1), min_size=1, max_size=count, unique=True)
+    gallery, probe = (np.array(data.draw(subset)) for _ in 'gp')
+    assert probe_ranks(features, labels, gallery, probe).tolist() == slow_ranks(features, labels, gallery, probe)
+
+
+@pytest.mark.parametrize('scores_at_once', [1, 70, 1 << 23])
+def test_leaving_one_out_equals_scikit_learns_neighbours(monkeypatch, scores_at_once):
+    monkeypatch.setattr(identification, '_SCORES_AT_ONCE', scores_at_once)  # blocks do not change anything
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 12, 60)
+    labels[:3] = [100, 101, 102]  # people with one image
+    features = random.normal(size=(12, 8))[labels % 12] + random.normal(size=(60, 8))
+    near = NearestNeighbors(metric='cosine', algorithm='brute').fit(features).kneighbors(n_neighbors=5)[1]
+    counts = np.isin(labels, np.flatnonzero(np.bincount(labels) > 1))
+    for rank in (1, 2, 5):
+        result = rank_rate(features, labels, rank=rank)
+        assert result.rate == pytest.approx((labels[near[counts, :rank]] == labels[counts, None]).any(1).mean())
+        assert (result.probes, result.skipped, result.gallery) == (counts.sum(), (~counts).sum(), 60)
+    assert (~counts).sum() >= 3
+
+
+def test_a_tie_with_a_stranger_counts_against_the_probe():
+    features, labels = np.eye(3)[[0, 1, 1, 2]], [0, 0, 1, 1]  # probe 0 is as far from its mate as from the strangers
+    assert probe_ranks(features, labels, np.arange(4), np.arange(4)).tolist() == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize('length', [3, 128, 512])
+def test_identical_features_are_never_right(length):
+    """Of one vector: the sums of a matrix product may differ in their last bits from place to place, ties must not."""
+    features = np.tile(np.random.default_rng(1).normal(size=(1, length)), (50, 1)) * np.arange(1, 51)[:, None]
+    assert rank_rate(features, np.arange(50) // 2, rank=48).rate == 0
+    assert rank_rate(features, np.arange(50) // 2, rank=49).rate == 1
+
+
+def test_people_with_one_image_are_skipped_and_counted_but_can_be_mistaken_for():
+    angle = np.radians([0, 20, 10, 90])
+    features = np.stack([np.cos(angle), np.sin(angle)], 1)
+    assert rank_rate(features, [0, 0, 1, 2]) == (0.0, 1, 2, 2, 4)
+    assert rank_rate(features, [0, 0, 1, 2], gallery=[0, 1, 3]) == (1.0, 1, 2, 2, 3)
+
+
+def test_a_probe_is_looked_for_in_the_gallery_alone():
+    features, labels = [[1, 0], [1, .1], [0, 1], [.1, 1], [1, .9]], ['a', 'a', 'b', 'b', 'b']
+    assert rank_rate(features, labels, gallery=[0, 2], probe=[1, 3, 4]) == (2 / 3, 1, 3, 0, 2)
+    assert rank_rate(features, labels, gallery=[0, 2], probe=[1, 3, 4], rank=2).rate == 1
+
+
+def test_input_that_gives_no_number_is_refused():
+    features, labels = np.eye(4), [0, 0, 1, 1]
+    for bad in (np.nan, np.inf, 0):
+        broken = features.copy()
+        broken[2, 2] = bad
+        with pytest.raises(UserError, match=r'1 of 4 features are NaN, infinite or zero \(first: row 2\)'):
+            rank_rate(broken, labels)
+    for settings_, words in [({'gallery': [0, 4]}, 'gallery: expected different row numbers below 4, got 0 to 4'),
+                             ({'probe': [1, 1]}, 'probe: expected different row numbers below 4, got 1 to 1, 1 of'),
+                             ({'probe': []}, 'probe: expected at least one'), ({'rank': 0}, 'rank: expected 1'),
+                             ({'probe': [0], 'gallery': [2, 3]}, 'none of 1 probes has another image')]:
+        with pytest.raises(UserError, match=words):
+            rank_rate(features, labels, **settings_)
+    with pytest.raises(UserError, match='none of 4 probes'):
+        rank_rate(features, [0, 1, 2, 3])
+    with pytest.raises(UserError, match=r'label for each feature, got \(5,\) and 4'):
+        rank_rate(features, [0, 0, 1, 1, 2])
