@@ -1,0 +1,97 @@
+"""Names of people: which of two sets of identities mean one person, however each writes it."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cface_basicsr.errors import UserError
+
+
+def plain_name(name: str) -> str:
+    """A name without what data sets write differently: case, accents (Unicode NFKD), and all but letters and digits.
+
+    >>> plain_name('A.J. Buckley') == plain_name('AJ_Buckley'), plain_name('Penélope_Cruz')
+    (True, 'penelopecruz')
+    """
+    decomposed = unicodedata.normalize('NFKD', name.casefold())
+    plain = ''.join(letter for letter in decomposed if letter.isalnum())
+    return plain or name  # a name of nothing but signs stays itself
+
+
+@dataclass(frozen=True)
+class SharedPerson:
+    """One name in both sets.
+
+    Attributes:
+        name: as the first of `train` is called.
+        train, test: identities of that name; as a rule one each.
+        as_written: whether one of them is called alike to the letter in both; False: only after `plain_name`.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    as_written: bool
+
+
+def shared_people(train: Iterable[str], test: Iterable[str], train_names: Mapping[str, str] | None = None,
+                  test_names: Mapping[str, str] | None = None) -> list[SharedPerson]:
+    """The people of both sets, by name.
+
+    Args:
+        train, test: identities.
+        train_names, test_names: identity -> name, where identities are numbers; one that is not in it is its own name.
+    """
+    train_names, test_names = train_names or {}, test_names or {}
+    left, right = _by_plain_name(train, train_names), _by_plain_name(test, test_names)
+    shared = []
+    for plain in sorted(left.keys() & right.keys()):
+        called = [{names.get(identity, identity) for identity in side[plain]}
+                  for side, names in ((left, train_names), (right, test_names))]
+        first = left[plain][0]
+        shared.append(SharedPerson(train_names.get(first, first), tuple(left[plain]), tuple(right[plain]),
+                                   bool(called[0] & called[1])))
+    return shared
+
+
+def _by_plain_name(identities: Iterable[str], names: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for identity in sorted(set(identities)):
+        found[plain_name(names.get(identity, identity))].append(identity)
+    return found
+
+
+def read_names(path: str | Path, identities: Iterable[str]) -> dict[str, str]:
+    """Names of identities that are numbers, from lines 'id name', such as CASIA-WebFace's list; empty lines pass.
+
+    Between id and name may stand blanks, a tab or a comma.
+
+    Args:
+        identities: those that need a name.
+
+    Raises:
+        UserError: the file is missing, a line is not of the form, an id has two names, or no identity is in it.
+    """
+    path, names = Path(path), {}
+    if not path.is_file():
+        raise UserError(f"names file '{path}' is missing. Expected lines 'id name'.")
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"names file '{path}' is no UTF-8 text: {error.reason} at byte {error.start}.") from error
+    for number, line in enumerate(lines, 1):
+        identity, _, name = re.sub(r'^(\S+?)[\s,]+', r'\1\n', line.strip()).partition('\n')
+        if not line.strip():
+            continue
+        if not name:
+            raise UserError(f"'{path}', line {number}: expected 'id name', got '{line.strip()[:60]}'.")
+        if names.setdefault(identity, name) != name:
+            raise UserError(f"'{path}', line {number}: '{identity}' is called '{name}', and '{names[identity]}' above.")
+    identities = sorted(set(identities))
+    if not names.keys() & set(identities):
+        raise UserError(f"'{path}' names {len(names)} ids, for example '{next(iter(names), '')}'; none of the "
+                        f"{len(identities)} identities is among them, for example '{identities[0]}'.")
+    return names
