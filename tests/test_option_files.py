@@ -18,7 +18,7 @@ from tests.tiny_stages import REPOSITORY, train_one_step
 from tests.vgg_file import write_seeded_vgg19
 
 OPTIONS = REPOSITORY / 'options'
-DEMOS = ('demo/faces.yml', 'demo/faces_long.yml', 'demo/photos.yml', 'demo/photos_trained.yml')
+DEMOS = ('demo/faces.yml', 'demo/photos.yml', 'demo/photos_trained.yml')
 RECIPES = (*DEMOS, 'cface_x2.yml', 'cface_x4.yml', 'cface_x8.yml')
 
 
