@@ -59,8 +59,9 @@ def take_landmarks(listing: Listing, table: Table, path: Path) -> None:
     listing.rejected += [(source.path, f'no landmarks in {path.name}') for source, name in names.items()
                          if name is None]
     listing.sources, listing.files['landmarks'] = found, path
-    listing.notes.append(f"landmarks: of {len(found)} images from '{path}', which has none for "
-                         f'{len(names) - len(found)} others and {len(table) - len(found)} lines without an image.')
+    listing.notes.append(f"landmarks: of {len(found)} images, from '{path}'."
+                         + (f' {len(names) - len(found)} images have none.' if len(names) > len(found) else '')
+                         + (f' {len(table) - len(found)} lines name no image.' if len(table) > len(found) else ''))
 
 
 def _name(source: Source, table: Table) -> str | None:

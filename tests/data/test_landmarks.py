@@ -44,10 +44,11 @@ def test_landmarks_that_are_the_template_moved_cut_out_those_very_pixels(tmp_pat
 
 def test_a_name_is_a_path_or_a_file_name_that_no_other_has(tmp_path: Path) -> None:
     listing = listed(tmp_path / 'src', 'a/1.png', 'a/2.png', 'b/1.png')
-    taken(listing, tmp_path, f'b/1.png {FACE}\n2.png {FACE.replace("28", "29")}\n')
+    taken(listing, tmp_path, f'b/1.png {FACE}\n2.png {FACE.replace("28", "29")}\nc/9.png {FACE}\n')
     assert {source.path: source.points[8] for source in listing.sources} == {'a/2.png': 29, 'b/1.png': 28}
     assert listing.rejected == [('a/1.png', 'no landmarks in landmarks.txt')]
-    assert 'of 2 images' in listing.notes[0] and 'none for 1 others and 0 lines' in listing.notes[0]
+    assert listing.notes == [f"landmarks: of 2 images, from '{tmp_path}/landmarks.txt'. 1 images have none. "
+                             '1 lines name no image.']
     assert listing.files['landmarks'] == tmp_path / 'landmarks.txt'
 
 
