@@ -13,8 +13,8 @@ from cface_basicsr import __version__
 from cface_basicsr.compat.before_import import mend_functional_tensor
 from cface_basicsr.errors import UserError
 
-COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'index', 'train', 'generate', 'evaluate', 'benchmark', 'ablate',
-            'enhance')
+COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'audit', 'index', 'train', 'generate', 'evaluate', 'benchmark',
+            'ablate', 'enhance')
 
 app = typer.Typer(name='cface', no_args_is_help=True, add_completion=False, rich_markup_mode='rich',
                   pretty_exceptions_enable=False, context_settings={'help_option_names': ['-h', '--help']},

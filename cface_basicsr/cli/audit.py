@@ -1,0 +1,132 @@
+"""`cface audit`: do a training set and a test set share people or pictures?"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cface_basicsr.errors import UserError
+
+if TYPE_CHECKING:
+    from cface_basicsr.data.audit import Audit, Match, Names, SideFacts
+    from cface_basicsr.data.identity_names import SharedPerson
+    from cface_basicsr.data.picture_set import PictureSet
+
+SHOWN = 20
+"""Lines of one kind on the screen; --out has them all."""
+
+
+def command(
+    train: Annotated[Path, typer.Argument(metavar='TRAIN', show_default=False, help=(
+        'Training set: a folder made by `cface prepare`, or a tree <identity>/<image> of photographs.'))],
+    test: Annotated[Path, typer.Argument(metavar='TEST', help='Test set, likewise.', show_default=False)],
+    near: Annotated[int | None, typer.Option(min=0, max=120, show_default='22', help=(
+        'Bits of 120 in which the hashes of near-duplicates may differ.'))] = None,
+    names: Annotated[Path | None, typer.Option(show_default=False, help=(
+        "Names of TRAIN's identities, lines `id name`, where they are numbers (CASIA-WebFace)."))] = None,
+    test_names: Annotated[Path | None, typer.Option(help='The same for TEST.', show_default=False)] = None,
+    names_only: Annotated[bool, typer.Option('--names-only', help='Compare names; open no picture.')] = False,
+    within: Annotated[bool, typer.Option('--within', help=(
+        'Also look for near-duplicates inside each set, under two identities.'))] = False,
+    out: Annotated[Path | None, typer.Option(metavar='FILE.json', show_default=False, help=(
+        'Save everything that was found.'))] = None,
+    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace the saved file.')] = False,
+    workers: Annotated[int, typer.Option(min=0, help='Processes; 0: one a CPU core. The result is the same.')] = 0,
+    as_json: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+) -> None:
+    """Say which people and which pictures of a test set are in the training set too.
+
+    People are compared by name: to the letter, and without case, accents and all signs. Pictures are compared by their
+    pixels, and by a hash that outlives recompression, resizing, a small crop and a mirror; what the hash finds is
+    looked at as pictures before it is reported. Nothing is changed.
+
+    Exit code 0: the sets are disjoint; 1: something is in both; 2: bad input.
+
+    \b
+    Example:
+      cface audit datasets/casia/train datasets/lfw --names casia_names.txt --out audit.json
+    """
+    if out and out.exists() and not overwrite:
+        raise UserError(f"'{out}' exists; --overwrite replaces it.")
+    if out and not out.parent.is_dir():
+        raise UserError(f"--out: the folder '{out.parent}' is missing.")
+    result = _audit(train, test, near, names, test_names, names_only, within, workers)
+    if out:
+        from cface_basicsr.data.store import write_text_atomically
+        write_text_atomically(out, _json(result, indent=1) + '\n')
+    typer.echo(_json(result) if as_json else _printable(as_text(result)))
+    raise typer.Exit(1 if result.overlaps else 0)
+
+
+def _audit(train: Path, test: Path, near: int | None, names: Path | None, test_names: Path | None, names_only: bool,
+           within: bool, workers: int) -> 'Audit':
+    from cface_basicsr.cli.prepare import _cores
+    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.data.audit import audit, audit_names
+    from cface_basicsr.data.near_duplicates import NEAR
+    from cface_basicsr.data.picture_set import open_alike, open_pictures
+    sides = (open_pictures(train), open_pictures(test)) if names_only else open_alike(train, test)
+    named = _read_names(sides, names, test_names)
+    if names_only:
+        return audit_names(*sides, named)
+    with ShowSteps(8 if within else 4) as show:
+        return audit(*sides, show=show, names=named, near=NEAR if near is None else near, within=within,
+                     workers=workers or _cores())
+
+
+def _read_names(sides: 'tuple[PictureSet, PictureSet]', *files: Path | None) -> 'Names':
+    from cface_basicsr.data.audit import Names, people_of
+    from cface_basicsr.data.identity_names import read_names
+    return Names(*(read_names(path, people_of(side)) if path else {}
+                   for side, path in zip(sides, files, strict=True)))
+
+
+def _json(result: 'Audit', indent: int | None = None) -> str:
+    from cface_basicsr import __version__
+    facts: dict[str, Any] = {'command': ' '.join(['cface', *sys.argv[1:]]), 'cface_basicsr': __version__}
+    return json.dumps(facts | result.as_plain(), indent=indent)
+
+
+def as_text(result: 'Audit') -> str:
+    """The result for the screen: every kind of overlap with its first cases."""
+    lines = [*_side('TRAIN', result.train), *_side('TEST', result.test),
+             *_list('names in both', [_person(person) for person in result.people])]
+    if result.settings:
+        lines += _list('equal pictures in both', [_match(match) for match in result.equal])
+        lines += _list('near-duplicates in both', [_match(match) for match in result.near])
+        for name, matches in result.within.items():
+            kind = 'equal pictures and near-duplicates' if result.settings['near_within'] else 'equal pictures'
+            lines += _list(f'inside {name.upper()}, {kind} under two identities', [_match(each) for each in matches])
+    lines += [f'note: {note}' for note in result.notes]
+    compared = 'Names and pictures' if result.settings else 'Names'
+    return '\n'.join([*lines, 'TRAIN and TEST overlap.' if result.overlaps else f'{compared}: nothing is in both.'])
+
+
+def _side(name: str, facts: 'SideFacts') -> list[str]:
+    line = f'{name}  {facts.folder}: {facts.images:,} pictures of {facts.identities:,} identities ({facts.crop})'
+    return [line, *(_list('  not read', [f'{path}: {why}' for path, why in facts.rejected]) if facts.rejected else [])]
+
+
+def _person(person: 'SharedPerson') -> str:
+    how = '' if person.as_written else '  (written differently)'
+    return f'{person.name}: {", ".join(person.train)} = {", ".join(person.test)}{how}'
+
+
+def _match(match: 'Match') -> str:
+    kind = {'equal': '', 'near': f'  (likeness {match.likeness:.3f}, {match.distance} bits)',
+            'mirrored': f'  (mirrored, likeness {match.likeness:.3f}, {match.distance} bits)'}[match.kind]
+    return (f'{", ".join(match.train)} = {", ".join(match.test)}{kind}  '
+            + ('same person' if match.same_person else f'other person: {" / ".join(match.people)}'))
+
+
+def _list(title: str, items: list[str]) -> list[str]:
+    rest = [f'  … and {len(items) - SHOWN} more; --out FILE.json has all'] if len(items) > SHOWN else []
+    return [f'{title}: {len(items):,}', *(f'  {item}' for item in items[:SHOWN]), *rest]
+
+
+def _printable(text: str) -> str:
+    # Names that are no UTF-8 come as lone surrogates, which no terminal takes.
+    encoding = sys.stdout.encoding or 'utf-8'
+    return text.encode(encoding, 'backslashreplace').decode(encoding)
