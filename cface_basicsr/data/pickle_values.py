@@ -38,17 +38,26 @@ class Array:
     shape: tuple[int, ...] = ()
     content: Stored | None = None
 
+    def check(self, file: ByteFile) -> None:
+        """See that the content is as long as the shape says; it is read only where its length shows in no other way.
+
+        Raises:
+            UserError: it is not.
+        """
+        stored = self.content
+        length = stored.length if stored.code == Code.RAW else len(stored_bytes(file, stored))
+        if length != prod(self.shape) * self.dtype.itemsize:
+            raise UserError(f"'{file.path}' is damaged: the array at byte {stored.start} has {length} bytes, expected "
+                            f'{prod(self.shape) * self.dtype.itemsize}.')
+
     def values(self, file: ByteFile) -> NDArray[Any]:
         """The elements.
 
         Raises:
             UserError: the content has another length than the shape.
         """
-        content = stored_bytes(file, self.content)
-        if len(content) != prod(self.shape) * self.dtype.itemsize:
-            raise UserError(f"'{file.path}' is damaged: the array at byte {self.content.start} has {len(content)} "
-                            f'bytes, expected {prod(self.shape) * self.dtype.itemsize}.')
-        return np.frombuffer(content, self.dtype).reshape(self.shape)
+        self.check(file)
+        return np.frombuffer(stored_bytes(file, self.content), self.dtype).reshape(self.shape)
 
 
 def stored_bytes(file: ByteFile, stored: Stored) -> bytes:

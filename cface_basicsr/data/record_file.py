@@ -44,16 +44,22 @@ class RecordHeader(NamedTuple):
     id: int
     has_image: bool
 
-    def whole_labels(self, where: str) -> tuple[int, ...]:
-        """The labels as integers. `where`: names the record in the error.
+    def whole_label(self, place: int, path: Path, number: int) -> int:
+        """One of the labels as an integer.
+
+        Args:
+            place: which of them.
+            path: of the file, and
+            number: of the record, for the error.
 
         Raises:
-            UserError: one is no whole number from 0, or larger than float32 can count.
+            UserError: it is no whole number from 0, or larger than float32 can count.
         """
-        for label in self.labels:
-            if not (0 <= label <= LARGEST_NUMBER and label.is_integer()):
-                raise UserError(f'{where} has label {label:g}, expected a whole number from 0 to {LARGEST_NUMBER}.')
-        return tuple(int(label) for label in self.labels)
+        label = self.labels[place]
+        if not (0 <= label <= LARGEST_NUMBER and label.is_integer()):
+            raise UserError(f"'{path}': record {number} has label {label:g}, expected a whole number from 0 to "
+                            f'{LARGEST_NUMBER}.')
+        return int(label)
 
 
 class _Part(NamedTuple):
@@ -85,12 +91,12 @@ class RecordFile:
         Raises:
             UserError: there is no record, or it is cut off.
         """
-        content, more, _ = self._payload(offset, _HEADER.size)
-        flag = self._fields(content, offset)[0]
-        if len(content) < _HEADER.size + 4 * flag and more:
-            content, more, _ = self._payload(offset, _HEADER.size + 4 * flag)
-        header, begin = self._parsed(content, offset)
-        return header._replace(has_image=more or len(content) > begin)
+        content, more = self._payload(offset, _HEADER.size)
+        flag, label, number, _ = self._fields(content, offset)
+        begin = _HEADER.size + 4 * flag
+        if len(content) < begin and more:
+            content, more = self._payload(offset, begin)
+        return RecordHeader(flag, self._labels(content, offset, flag, label), number, more or len(content) > begin)
 
     def image(self, offset: int, label: int | None = None) -> bytes:
         """The encoded image of the record that begins at a byte, as it was stored; b'' where it holds none.
@@ -101,12 +107,13 @@ class RecordFile:
         Raises:
             UserError: there is no record, it is cut off, or has another label.
         """
-        content, _, _ = self._payload(offset)
-        header, begin = self._parsed(content, offset)
-        if label is not None and header.labels[0] != label:
-            raise UserError(f"'{self.path}': the record at byte {offset} has label {header.labels[0]:g}, expected "
-                            f'{label} by the records that list the identities.')
-        return content[begin:]
+        content, _ = self._payload(offset)
+        flag, first, _, _ = self._fields(content, offset)
+        labels = self._labels(content, offset, flag, first)
+        if label is not None and labels[0] != label:
+            raise UserError(f"'{self.path}': the record at byte {offset} has label {labels[0]:g}, expected {label}, as "
+                            'the identity records list it.')
+        return content[_HEADER.size + 4 * flag:]
 
     def end(self, offset: int) -> int:
         """The byte behind the record that begins at a byte.
@@ -119,8 +126,8 @@ class RecordFile:
             part = self._part(part.end, (_MIDDLE, _LAST), _HEADER_READ)
         return part.end
 
-    def _payload(self, offset: int, enough: int | None = None) -> tuple[bytes, bool, int]:
-        """The parts of a record joined, whether there is more, and the byte behind what was looked at.
+    def _payload(self, offset: int, enough: int | None = None) -> tuple[bytes, bool]:
+        """The parts of a record joined, and whether there is more.
 
         Args:
             enough: stop as soon as that many bytes are there.
@@ -135,7 +142,7 @@ class RecordFile:
             joined += content
             whole = part.kind in (_WHOLE, _LAST)
             if whole or (enough is not None and len(joined) >= enough):
-                return bytes(joined), not whole or len(content) < part.length, part.end
+                return bytes(joined), not whole or len(content) < part.length
             joined += _MAGIC_BYTES
             position, kinds = part.end, (_MIDDLE, _LAST)
 
@@ -171,12 +178,11 @@ class RecordFile:
                             'The file is damaged, or holds something else than images.')
         return fields
 
-    def _parsed(self, content: bytes, offset: int) -> tuple[RecordHeader, int]:
-        """The header, and where the image begins in the payload."""
-        flag, label, number, _ = self._fields(content, offset)
-        begin = _HEADER.size + 4 * flag
-        if len(content) < begin:
+    def _labels(self, content: bytes, offset: int, flag: int, label: float) -> tuple[float, ...]:
+        """The labels behind the header, or the one in it."""
+        if not flag:
+            return (label,)
+        if len(content) < _HEADER.size + 4 * flag:
             raise UserError(f"'{self.path}': the record at byte {offset} announces {flag} labels, and has "
                             f'{len(content) - _HEADER.size} bytes.')
-        labels = struct.unpack_from(f'<{flag}f', content, _HEADER.size) if flag else (label,)
-        return RecordHeader(flag, labels, number, len(content) > begin), begin
+        return struct.unpack_from(f'<{flag}f', content, _HEADER.size)

@@ -189,12 +189,10 @@ def _images(file: RecordFile, records: _Records, progress: Progress) -> _Images:
 
 def _range_of(file: RecordFile, number: int, header: RecordHeader) -> tuple[int, int]:
     """The two labels of a header or identity record."""
-    where = f"'{file.path}': record {number}"
     if header.has_image or header.flag != 2:
-        raise UserError(f'{where} has {header.flag} labels and {"an" if header.has_image else "no"} image, expected '
-                        'the two labels of a range and no image.')
-    first, end = header.whole_labels(where)
-    return first, end
+        raise UserError(f"'{file.path}': record {number} has {header.flag} labels and "
+                        f'{"an" if header.has_image else "no"} image, expected the two labels of a range and no image.')
+    return header.whole_label(0, file.path, number), header.whole_label(1, file.path, number)
 
 
 def _labels_by_person(file: RecordFile, images: _Records, people: _Records) -> NDArray[np.int64] | None:
@@ -219,29 +217,29 @@ def _own_labels(file: RecordFile, records: _Records, progress: Progress = lambda
                 ) -> NDArray[np.int64]:
     """(R,) the first label of each record."""
     labels = np.empty(len(records.numbers), np.int64)
-    for row, (number, header) in enumerate(_headers(file, records)):
-        labels[row] = header.whole_labels(f"'{file.path}': record {number}")[0]
-        if (row + 1) % _EVERY == 0:
-            progress(row + 1, len(labels))
+    for row, (number, header) in enumerate(_headers(file, records, progress)):
+        labels[row] = header.whole_label(0, file.path, number)
     return labels
 
 
 def _images_by_look(file: RecordFile, records: _Records, progress: Progress) -> _Images:
     """The images of a set too large for the float32 numbers of its identity records: every record that has one."""
-    has_image = np.empty(len(records.numbers), bool)
-    labels = np.zeros(len(records.numbers), np.int64)
-    for row, (number, header) in enumerate(_headers(file, records)):
-        has_image[row] = header.has_image
+    rows, labels = array('q'), array('q')
+    for row, (number, header) in enumerate(_headers(file, records, progress)):
         if header.has_image:
-            labels[row] = header.whole_labels(f"'{file.path}': record {number}")[0]
-        if (row + 1) % _EVERY == 0:
-            progress(row + 1, len(labels))
-    if not has_image.any():
+            rows.append(row)
+            labels.append(header.whole_label(0, file.path, number))
+    if not rows:
         raise UserError(f"'{file.path}' holds no image.")
-    return _Images(records.numbers[has_image], records.offsets[has_image], labels[has_image])
+    return _Images(records.numbers[rows], records.offsets[rows], np.array(labels, np.int64))
 
 
-def _headers(file: RecordFile, records: _Records) -> Iterator[tuple[int, RecordHeader]]:
+def _headers(file: RecordFile, records: _Records, progress: Progress = lambda done, total: None
+             ) -> Iterator[tuple[int, RecordHeader]]:
     """(number, header) of each record."""
-    for number, offset in zip(records.numbers.tolist(), records.offsets.tolist(), strict=True):
-        yield number, file.header(offset)
+    total = len(records.numbers)
+    for start in range(0, total, _EVERY):
+        part = slice(start, start + _EVERY)
+        for number, offset in zip(records.numbers[part].tolist(), records.offsets[part].tolist(), strict=True):
+            yield number, file.header(offset)
+        progress(min(start + _EVERY, total), total)

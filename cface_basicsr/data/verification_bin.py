@@ -74,7 +74,7 @@ def _images(file: ByteFile, value: object) -> list[Stored]:
 
 def _image(file: ByteFile, row: int, value: object) -> Stored:
     if isinstance(value, Array) and value.dtype == np.uint8:
-        value.values(file)  # the length is checked
+        value.check(file)
         if sum(axis != 1 for axis in value.shape) <= 1:  # OpenCV's imencode gave (n, 1) for long, and gives (n,)
             return value.content
     if not isinstance(value, Stored) or value.is_text:

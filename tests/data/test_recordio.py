@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import struct
 from pathlib import Path
 
 import cv2
@@ -93,6 +94,11 @@ def test_older_sets_without_a_header_record_hold_nothing_but_images(tmp_path: Pa
 
 def test_an_image_in_record_0_is_an_image_even_with_several_labels(tmp_path: Path) -> None:
     images = [(number, image_record([number, 1.0], number, b'face')) for number in range(3)]
+    assert RecordIOSource(write_records(tmp_path, images)).labels.tolist() == [0, 1, 2]
+
+
+def test_labels_behind_the_first_may_be_anything(tmp_path: Path) -> None:
+    images = [(number, image_record([number, 0.5, -1.0], number, b'face')) for number in range(3)]
     assert RecordIOSource(write_records(tmp_path, images)).labels.tolist() == [0, 1, 2]
 
 
@@ -276,6 +282,18 @@ def test_a_damaged_byte_never_gives_anything_but_a_user_error(
         pass
 
 
+def test_a_flag_that_counts_more_labels_than_there_are_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'x.rec'
+    for flag, message in ((7, 'announces 7 labels, and has 9 bytes'), (1 << 30, 'announces 1073741824 labels')):
+        path.write_bytes(record(struct.pack('<IfQQ', flag, 0.0, 1, 0) + b'some face'))
+        for look in (RecordFile(path).header, RecordFile(path).image):
+            with pytest.raises(UserError, match=message):
+                look(0)
+    path.write_bytes(record(b'short'))
+    with pytest.raises(UserError, match='record at byte 0 has 5 bytes, expected at least the 24 of an image header'):
+        RecordFile(path).header(0)
+
+
 def test_an_image_damaged_in_the_file_is_still_found_out(face_set: Path) -> None:
     source = RecordIOSource(face_set)
     with open(face_set / 'train.rec', 'r+b') as file:
@@ -359,7 +377,7 @@ def test_progress_is_told_where_every_record_is_looked_at(tmp_path: Path, monkey
     monkeypatch.setattr('cface_basicsr.data.recordio._EVERY', 2)
     folder, told = write_records(tmp_path, [(row, image_record(0.0, row, b'face')) for row in range(5)]), []
     RecordIOSource(folder, progress=lambda done, total: told.append((done, total)))
-    assert told == [(2, 5), (4, 5)]
+    assert told == [(2, 5), (4, 5), (5, 5)]
     (folder / 'train.idx').unlink()
     RecordIOSource(folder, progress=lambda done, total: told.append((done, total)))
-    assert told[2:] == [(72, 180), (144, 180), (2, 5), (4, 5)]
+    assert told[3:] == [(72, 180), (144, 180), (2, 5), (4, 5), (5, 5)]
