@@ -8,8 +8,11 @@ compare_k<k>.npy (N, k) int32; manifest.json. Rows are those of identities.csv.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_feature
 
 INDEX_COMMAND = '`cface index DIR --recognizer FILE --k 5`'
 _ROWS_AT_ONCE = 1024
+_DOUBT = 4e-6
+"""Cosines in float32 that differ by more than this differ in float64, too, and in the same direction."""
 _COMMIT_EVERY = 2048
 """Images between two commits of a running index: what a kill costs at most."""
 
@@ -33,8 +38,8 @@ _COMMIT_EVERY = 2048
 def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """The k most similar rows of the same identity for each row.
 
-    Works identity by identity, so time is linear in their number, and memory is that of one identity: `features` may
-    be a memory-mapped file larger than memory.
+    Works on identities of one size at a time, so time is linear in their number, and memory is that of a batch for
+    each of PyTorch's threads: `features` may be a memory-mapped file larger than memory.
 
     Args:
         features: (N, D) floats of any length and precision; they are scaled to unit length.
@@ -42,35 +47,78 @@ def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.
         k: how many.
 
     Returns:
-        (N, k) int32 rows: the smallest normalized distance first, equal ones by row, self excluded; -1 where the
-        identity has too few images.
+        (N, k) int32 rows: the smallest normalized distance first, equal ones (to nine digits) by row, self excluded;
+        -1 where the identity has too few images.
     """
     if k < 1:
         raise ValueError(f'expected k >= 1, got {k}.')
     if features.ndim != 2 or len(features) != len(labels):
         raise ValueError(f'expected features (N, D) and labels (N,), got {features.shape} and {np.shape(labels)}.')
     index = np.full((len(labels), k), -1, np.int32)
-    for rows in IdentityRows(labels):
-        units = _unit(features[rows])
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            block = slice(start, start + _ROWS_AT_ONCE)
-            nearest = _nearest(units[block], units, start, k)
-            index[rows[block], :nearest.shape[1]] = rows[nearest]
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for _ in pool.map(partial(_fill, index, features), _people_of_one_size(labels)):
+            pass  # an error in a thread comes out here
     return index
 
 
+def _people_of_one_size(labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows (B, n) of B people with n images each, n > 1; at most _ROWS_AT_ONCE rows, or one person."""
+    for size, people in groupby(sorted(IdentityRows(labels), key=len), key=len):
+        rows = list(people)
+        step = max(1, _ROWS_AT_ONCE // size)
+        for start in range(0, len(rows) if size > 1 else 0, step):
+            yield np.stack(rows[start:start + step])
+
+
+def _fill(index: np.ndarray, features: np.ndarray, people: np.ndarray) -> None:
+    """Enter the neighbours of people (B, n) into the index (N, k)."""
+    units = _unit(torch.from_numpy(np.asarray(features[people])).float().numpy())  # astype takes 5 times as long
+    k = min(index.shape[1], people.shape[1] - 1)
+    for start in range(0, people.shape[1], _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        nearest, clear = _nearest(units[:, block], units, start, k)
+        index[people[:, block], :k] = np.take_along_axis(people[:, None], nearest, 2)
+        for person in np.flatnonzero(~clear.all(1)):
+            rows, unclear = people[person], start + np.flatnonzero(~clear[person])
+            index[rows[unclear], :k] = rows[_nearest_in_order(features[rows], unclear, k)]
+
+
 def _unit(features: np.ndarray) -> np.ndarray:
-    features = features.astype(np.float64)
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.divide(features, length, out=np.zeros_like(features), where=length > 0)
+    """(..., D) scaled to unit length in place, in their own precision; zeros stay."""
+    with np.errstate(over='ignore', invalid='ignore'):  # what float32 cannot hold becomes NaN, which is never clear
+        length = np.sqrt(np.vecdot(features, features))[..., None]
+        features /= np.where(length > 0, length, 1)
+    return features
 
 
-def _nearest(queries: np.ndarray, units: np.ndarray, start: int, k: int) -> np.ndarray:
-    """Places of the k nearest of `units` (M, D) for queries (B, D) = units[start:start+B]; (B, min(k, M - 1))."""
-    # eq. (4) on unit vectors is 2 - 2 cos. Rounding lets equal images tie, whatever the order of the sums in BLAS.
-    distance = np.round(2 - 2 * (queries @ units.T), 9)
-    distance[np.arange(len(queries)), start + np.arange(len(queries))] = np.inf
-    return np.argsort(distance, axis=1, kind='stable')[:, :min(k, len(units) - 1)]
+def _nearest(queries: np.ndarray, units: np.ndarray, start: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places (B, Q, k) of the nearest of units (B, n, D) for queries (B, Q, D) = units[:, start:start+Q], float32.
+
+    Also (B, Q), whether rounding leaves no doubt about them and their order.
+    """
+    cosine = queries @ units.mT  # eq. (4) on unit vectors is 2 - 2 cos
+    query = np.arange(queries.shape[1])
+    cosine[:, query, start + query] = -np.inf
+    flat = cosine.reshape(-1, units.shape[1])
+    found = np.empty((min(k + 1, units.shape[1] - 1), len(flat)), np.int64)
+    value = np.empty(found.shape, flat.dtype)
+    for turn in range(len(found)):  # for a small k, taking the largest away again and again is the quickest
+        found[turn] = flat.argmax(1)
+        value[turn] = flat[np.arange(len(flat)), found[turn]]
+        flat[np.arange(len(flat)), found[turn]] = -np.inf
+    clear = (value[:-1] - value[1:] > _DOUBT).all(0)  # NaN is never clear
+    return found[:k].T.reshape(*queries.shape[:2], k), clear.reshape(queries.shape[:2])
+
+
+def _nearest_in_order(features: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+    """Places (Q, k) of the nearest of one person's features (n, D), in float64, equal ones in order; queries: places.
+
+    Rounding lets equal images tie, whatever the order of the sums in BLAS.
+    """
+    units = _unit(features.astype(np.float64))
+    distance = np.round(2 - 2 * (units[queries] @ units.T), 9)
+    distance[np.arange(len(queries)), queries] = np.inf
+    return np.argsort(distance, axis=1, kind='stable')[:, :k]
 
 
 def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str, *, k: int = 5,

@@ -47,6 +47,52 @@ def test_it_equals_the_slow_loop(labels: list[int], k: int, seed: int) -> None:
     assert np.array_equal(index, slow_index(features, np.array(labels), k))
 
 
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=24), st.integers(1, 6), st.integers(0, 99),
+       st.sampled_from([0.0, 1e-12, 1e-8, 1e-6, 1e-5]), st.sampled_from(['float16', 'float32', 'float64']))
+def test_features_that_rounding_can_hardly_tell_apart_come_in_the_order_of_the_slow_loop(
+        labels: list[int], k: int, seed: int, apart: float, kind: str) -> None:
+    """Copies of three vectors, apart by less than float32 sees: float64 decides, and below nine digits the row."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(3, 6))[random.integers(0, 3, len(labels))]
+    features = (features + apart * random.integers(0, 3, features.shape)).astype(kind)
+    index = build_compare_index(features, np.array(labels), k)
+    assert _same_but_at_the_ninth_digit(features.astype(np.float64), index, slow_index(features.astype(np.float64),
+                                                                                   np.array(labels), k))
+
+
+def _same_but_at_the_ninth_digit(features: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
+    """Equal entries, or equally far ones but for the last digit: sums in another order may round to its other side."""
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    gaps = [abs(((unit[row] - unit[a]) ** 2).sum() - ((unit[row] - unit[b]) ** 2).sum())
+            for row in range(len(one)) for a, b in zip(one[row], other[row], strict=True) if a != b]
+    return ((one < 0) == (other < 0)).all() and (not gaps or 0 < max(gaps) < 2e-9)
+
+
+@pytest.mark.parametrize('scale', [1e-30, 1e30, 1e100])
+def test_lengths_beyond_single_precision_do_not_matter(scale: float) -> None:
+    features, labels = np.random.default_rng(0).normal(size=(20, 5)), np.arange(20) % 3
+    assert np.array_equal(build_compare_index(features * scale, labels, 4), build_compare_index(features, labels, 4))
+
+
+def test_a_feature_without_direction_is_as_far_from_all() -> None:
+    features = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
+    assert build_compare_index(features, np.zeros(4, int), 3).tolist() == [[1, 2, 3], [2, 0, 3], [1, 3, 0], [2, 0, 1]]
+
+
+@pytest.mark.parametrize('rows', [1, 3, 7])
+@pytest.mark.parametrize('threads', [1, 2])
+def test_blocks_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int, threads: int) -> None:
+    from cface_basicsr.data import compare_index
+    random = np.random.default_rng(0)
+    features, labels = random.normal(size=(60, 8)).astype(np.float32), random.integers(0, 12, 60)
+    features[30:] = features[:30]
+    whole = build_compare_index(features, labels, 3)
+    monkeypatch.setattr(compare_index, '_ROWS_AT_ONCE', rows)
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: threads)
+    assert np.array_equal(build_compare_index(features, labels, 3), whole)
+
+
 def test_neighbours_on_a_circle_are_those_beside_it() -> None:
     angles = np.radians([0, 10, 30, 100])
     features = np.stack([np.cos(angles), np.sin(angles)], 1) * [[1], [9], [0.1], [3]]  # length does not matter
