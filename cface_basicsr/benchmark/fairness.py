@@ -1,7 +1,5 @@
 """Was the comparison fair? Each claim is checked on the files themselves, and says what was compared."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,9 @@ from cface_basicsr.benchmark.plan import Plan
 from cface_basicsr.benchmark.recognizer_file import load_recognizer
 from cface_basicsr.benchmark.results import Check, Run
 from cface_basicsr.checkpoints import file_hash
-from cface_basicsr.data.store import read_identities, store_entries
+from cface_basicsr.data.audit import equal_pictures, people_of
+from cface_basicsr.data.identity_names import shared_people
+from cface_basicsr.data.picture_set import Distinct, fingerprints, manifest_crop, open_pictures, read_manifest
 from cface_basicsr.options import count_images
 
 
@@ -35,25 +35,21 @@ def _check(what: str, holds: bool | None, evidence: str) -> Check:
 
 
 def disjoint_by_key(name: str, train: Path, test: Path) -> Check:
-    """No identity of the test set is trained on, by the identities' names."""
-    people = [{key.split('/')[0] for key in read_identities(folder)[0]} for folder in (train, test)]
-    both = people[0] & people[1]
+    """No identity of the test set is trained on, by the identities' names, however they are written."""
+    people = [people_of(open_pictures(folder)) for folder in (train, test)]
+    both = [person.name for person in shared_people(*people)]
     return _check(f'identities of training and {name} are disjoint (by key)', not both,
                   f'{len(people[0])} and {len(people[1])} identities, {len(both)} in both{_example(both)}')
 
 
 def disjoint_by_picture(name: str, train: Path, test: Path) -> Check:
-    """No HR picture of the test set is trained on, under whatever name; equal pixels give equal PNG files."""
-    pictures = [_pictures(folder / 'hr.lmdb') for folder in (train, test)]
-    both = pictures[0].keys() & pictures[1].keys()
+    """No HR picture of the test set is trained on, under whatever name: none has equal pixels."""
+    sides = [Distinct(pictures, fingerprints(pictures, hashed=False))
+             for pictures in (open_pictures(train), open_pictures(test))]
+    both = [f'{match.test[0]} = {match.train[0]} of the training set' for match in equal_pictures(*sides)]
     return _check(f'pictures of training and {name} are disjoint (by image hash)', not both,
-                  f'{len(pictures[0])} and {len(pictures[1])} different pictures, {len(both)} in both'
-                  f'{_example({f"{pictures[1][mark]} = {pictures[0][mark]} of the training set" for mark in both})}')
-
-
-def _pictures(store: Path) -> dict[bytes, str]:
-    """Hash of each picture -> its key."""
-    return {hashlib.sha256(content).digest(): key.decode() for key, content in store_entries(store)}
+                  f'{len(sides[0].marks)} and {len(sides[1].marks)} different pictures, {len(both)} in both'
+                  f'{_example(both)}')
 
 
 def _example(names: Iterable[str]) -> str:
@@ -61,19 +57,10 @@ def _example(names: Iterable[str]) -> str:
     return f', for example {names[0]}' if names else ''
 
 
-def _settings(folder: Path) -> dict[str, Any] | None:
-    manifest = folder / 'manifest.json'
-    if not manifest.is_file():
-        return None
-    content = json.loads(manifest.read_text(encoding='utf-8'))
-    settings = content.get('settings') or {}
-    crop = {key: settings.get(key) for key in ('crop', 'size', 'template')} if settings else None
-    return {'crop': crop, 'kernel': content.get('kernel')}
-
-
 def same_setting(key: str, train: Path, tests: Mapping[str, Path]) -> Check:
     """Training and test faces were made in one way, by their manifests. `key`: 'crop' or 'kernel'."""
-    found = {name: (_settings(folder) or {}).get(key) for name, folder in {'training': train, **tests}.items()}
+    read = {'crop': manifest_crop, 'kernel': lambda folder: read_manifest(folder).get('kernel')}[key]
+    found = {name: read(folder) for name, folder in {'training': train, **tests}.items()}
     what = {'crop': 'training and test faces have the same crop',
             'kernel': 'low-resolution faces were made by the same kernel'}[key]
     if None in found.values():
