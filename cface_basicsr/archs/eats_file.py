@@ -6,14 +6,12 @@
                            std: 255
 """
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from cface_basicsr.checkpoints import file_hash
 from cface_basicsr.errors import UserError, nearest
 
 
@@ -45,11 +43,3 @@ def read_eats(file: str | Path, valid: Iterable[str]) -> dict[str, Any]:
     if unknown:
         raise UserError(f"'{path}': unknown key '{unknown[0]}'; {nearest(str(unknown[0]), valid)}")
     return settings
-
-
-def recognizer_hash(file: str | Path, digits: int = 12) -> str:
-    """What tells one recognizer's features from another's: the file's hash, or that of file and text where both are."""
-    beside = eats_file(file)
-    if not beside.is_file():
-        return file_hash(file, digits)
-    return hashlib.sha256(f'{file_hash(file, 64)} {file_hash(beside, 64)}'.encode()).hexdigest()[:digits]

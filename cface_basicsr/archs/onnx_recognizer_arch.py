@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cface_basicsr.archs.eats_file import read_eats
 from cface_basicsr.archs.frozen_statistics import keep_statistics
 from cface_basicsr.archs.input_size import refuse_wrong_size
+from cface_basicsr.archs.recognizer_files import external_weights
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
@@ -92,7 +93,8 @@ class OnnxRecognizer(nn.Module):
     def _features(self, x: Tensor) -> Tensor:
         """(B, D): sides of one pixel behind it are dropped."""
         features = self.body(x)
-        return features.flatten(1) if features.ndim > 2 and features[0].numel() == features.shape[1] else features
+        of_one_pixel = isinstance(features, Tensor) and features.ndim > 2 and set(features.shape[2:]) == {1}
+        return features.flatten(1) if of_one_pixel else features
 
     @torch.no_grad()
     def _measure(self, file: str) -> tuple[int, bool]:
@@ -135,8 +137,14 @@ def _read_onnx(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"ONNX file '{path}' is missing. Give `file` the path of a face recognizer's .onnx file.")
     try:
+        for weights in external_weights(path):
+            if not weights.is_file():
+                raise UserError(f"'{path}' keeps its weights in '{weights.name}', which is missing. Copy it into the "
+                                'same folder.')
         proto = onnx.load(str(path))
         onnx.checker.check_model(proto)
+    except UserError:
+        raise
     except Exception as error:  # protobuf, checker and file errors share no base class
         raise UserError(f"'{path}' cannot be read as an ONNX network ({type(error).__name__}): it is cut off or no "
                         'ONNX file. Copy it again.') from error

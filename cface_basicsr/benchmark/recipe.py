@@ -226,7 +226,7 @@ class Recipe:
 
     def index_folder(self, recognizer: str | None = None) -> Path:
         """Where the compare index of a recognizer lies."""
-        from cface_basicsr.archs.eats_file import recognizer_hash
+        from cface_basicsr.archs.recognizer_files import recognizer_hash
         who = recognizer or next((step.index for _, step in self._steps_of('index')), None)
         if who is None:
             return self.train_folder / 'index'

@@ -1,6 +1,7 @@
 """A recognizer from whatever names it, what identifies it, and whether it was made for the faces of a folder."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from cface_basicsr.archs import arcface_irse50_arch, caffe_file, sphereface20_weights
-from cface_basicsr.archs.eats_file import eats_file, read_eats
+from cface_basicsr.archs.eats_file import read_eats
+from cface_basicsr.archs.recognizer_files import recognizer_files
 from cface_basicsr.benchmark.recognizer_callable import is_callable_name, recognizer_from_callable
 from cface_basicsr.checkpoints import build_network_from_file, file_hash, read_network_file
 from cface_basicsr.errors import UserError
@@ -79,21 +81,22 @@ def published_recognizer(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]
 
 
 def recognizer_facts(text: str | Path, network: nn.Module) -> dict[str, Any]:
-    """What makes a number traceable to its recognizer: the file with its SHA-256, what it was fed, feature length.
+    """What makes a number traceable to its recognizer: its files with their SHA-256, and what it was fed.
 
     A `package.module:name` is identified by the file of its module.
     """
     facts: dict[str, Any] = {'recognizer': str(text), 'eats': asdict(network.eats),
                              'feature_length': network.feature_length}
     path = Path(text)
-    if not path.is_file():
-        import sys
-        module = sys.modules[str(text).partition(':')[0]]
-        path = Path(module.__file__) if getattr(module, '__file__', None) else path
     if path.is_file():
-        facts |= {'file': str(path), 'sha256': file_hash(path, 64)}
-    if (beside := eats_file(path)).is_file() and path.suffix != '.py':
-        facts |= {'eats_file': str(beside), 'eats_sha256': file_hash(beside, 64)}
+        files = recognizer_files(path)
+    else:
+        module = sys.modules.get(str(text).partition(':')[0])
+        files = [Path(module.__file__)] if getattr(module, '__file__', None) else []
+    if files:
+        facts |= {'file': str(files[0]), 'sha256': file_hash(files[0], 64)}
+    if files[1:]:
+        facts['beside'] = {each.name: file_hash(each, 64) for each in files[1:]}
     return facts
 
 

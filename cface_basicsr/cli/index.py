@@ -33,7 +33,7 @@ def command(
     """
     import torch
 
-    from cface_basicsr.archs.eats_file import recognizer_hash
+    from cface_basicsr.archs.recognizer_files import recognizer_hash
     from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.compare_index import build_index, load_compare_index

@@ -164,7 +164,7 @@ def test_the_facts_name_file_text_and_what_was_fed(tmp_path: Path) -> None:
     (tmp_path / 'r.eats.yml').write_text('channels: bgr')
     facts = recognizer_facts(path, load_recognizer(path))
     assert facts['file'] == str(path) and facts['sha256'] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert facts['eats_sha256'] == hashlib.sha256(b'channels: bgr').hexdigest()
+    assert facts['beside'] == {'r.eats.yml': hashlib.sha256(b'channels: bgr').hexdigest()}
     assert facts['eats'] == {'height': 32, 'width': 32, 'channels': 'bgr', 'mean': 127.5, 'std': 128.0,
                              'template': 'arcface'}
     assert facts['feature_length'] == 7 and json.dumps(facts)
