@@ -23,8 +23,8 @@ _COLUMNS = [Column('a', 'A %', 2, best=None, factor=100), Column('b', 'B %', 2, 
             Column('verdict', 'B is', best=None)]
 _UNITS = {'pairs': 'folds', 'lfw': 'folds', 'blufr': 'trials', 'identification': 'parts of the people'}
 _ASSUMED = {
-    'folds': 'The folds are taken as independent: their pairs share no identity (in LFW no image), but the thresholds '
-             'of two folds come from mostly the same pairs, so p is somewhat too small.',
+    'folds': 'The folds are taken as independent. Their thresholds come from mostly the same pairs (and a pairs file '
+             'may have a person in two folds), so p is somewhat too small.',
     'trials': 'Trials overlap: two of them share {shared:.0%} of their test people. The standard error is enlarged for '
               'that (Nadeau and Bengio 2003); without it, it would be {times:.1f} times smaller.',
     'parts of the people': 'People are dealt to parts, and A and B are means over the parts. All parts search the same '

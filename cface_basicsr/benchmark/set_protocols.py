@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ import numpy as np
 
 from cface_basicsr.benchmark.protocols import FEW_PASSING, Features, Outcome, Protocol
 from cface_basicsr.benchmark.table import Column, Number, Row, Table
-from cface_basicsr.checkpoints import file_hash
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation import blufr
+from cface_basicsr.evaluation.binned_roc import binned_roc
 from cface_basicsr.evaluation.identification import probe_ranks
 from cface_basicsr.evaluation.pair_search import RateAtFar, rates_of_sets
-from cface_basicsr.evaluation.roc import FARS
+from cface_basicsr.evaluation.roc import FARS, RocCurve, equal_error_rate
 from cface_basicsr.evaluation.unit_features import unit_features
 from cface_basicsr.evaluation.verification import Ints
 
@@ -109,7 +109,7 @@ class BlufrProtocol(Protocol):
             f'{trials} trials over {images:,} images; the protocol reports mean - std over the trials (divisor '
             f'{trials - 1}).',
             {'trials': trials, 'far': far, 'far_identification': far_identification, 'rank': 1,
-             'shared': shared_people(self.config), 'config': str(config), 'compared_sha256': _hash_of(config)})
+             'shared': shared_people(self.config), 'config': str(config), 'compared_sha256': lists_sha256(self.config)})
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/vr', 'vr_std', 'vr_mean_minus_std', the same of 'dir', and 'tar@<far>'."""
@@ -122,18 +122,21 @@ class BlufrProtocol(Protocol):
             numbers |= {f'{name}/{key}': summary.mean, f'{name}/{key}_std': summary.std,
                         f'{name}/{key}_mean_minus_std': summary.mean_minus_std}
             per_trial[f'{name}/{key}'] = summary.per_trial.tolist()
-        rates = self._rates(features)
+        rates, curves = self._rates(features, [trial.verification for trial in result.trials])
         numbers |= {f'{name}/tar@{far:g}': blufr.summary(each).mean for far, each in rates.items()}
+        numbers[f'{name}/eer'] = float(np.mean([equal_error_rate(curve) for curve in curves]))
         probes = [trial.identification for trial in result.trials]
         return Outcome(numbers, per_trial, _in_words(rates, probes), _counts(rates, probes))
 
-    def _rates(self, features: Features) -> dict[float, list[RateAtFar]]:
-        """At each usual false accept rate the verification rate of each trial."""
+    def _rates(self, features: Features, known: list[RateAtFar]) -> tuple[dict[float, list[RateAtFar]], list[RocCurve]]:
+        """At each usual false accept rate the verification rate of each trial (`known`: at --far); and their curves."""
         members = np.zeros((len(features), len(self.config.trials)), bool)
         for number, trial in enumerate(self.config.trials):
             members[trial.test, number] = True
         units = unit_features(features)
-        return {far: rates_of_sets(units, self.config.labels, members, far) for far in FARS}
+        rates = {far: known if far == self.far else rates_of_sets(units, self.config.labels, members, far)
+                 for far in FARS}
+        return rates, binned_roc(units, self.config.labels, members)
 
     def columns(self, name: str) -> list[Column]:
         """See `Protocol.columns`."""
@@ -141,13 +144,14 @@ class BlufrProtocol(Protocol):
         for key, title in (('vr', f'VR % at FAR {100 * self.far:g} %'),
                            ('dir', f'DIR % at rank 1, FAR {100 * self.far_identification:g} %')):
             columns += [Column(f'{name}/{key}_mean_minus_std', f'{title}, mean - std ({name})', 2, factor=100),
-                        Column(f'{name}/{key}', f'mean ± std ({name})', 2, factor=100, spread=f'{name}/{key}_std')]
+                        Column(f'{name}/{key}', f'{key.upper()} %, mean ± std ({name})', 2, factor=100,
+                               spread=f'{name}/{key}_std')]
         return columns
 
     def rates(self, name: str, rows: Sequence[Row], outcome: Outcome) -> Table | None:
         """See `Protocol.rates`: means over the trials."""
-        columns = [Column(f'{name}/tar@{far:g}', f'TAR % at FAR {100 * far:g} %', 2, factor=100) for far in FARS]
-        return Table(f'True accept rates, means over the trials ({name})', columns, rows, [outcome.behind])
+        return replace(super().rates(name, rows, outcome),
+                       title=f'Equal error and true accept rates, means over the trials ({name})')
 
 
 def _in_words(rates: dict[float, list[RateAtFar]], probes: list[RateAtFar]) -> str:
@@ -181,9 +185,9 @@ def shared_people(config: blufr.BlufrConfig) -> float:
     return float(np.mean([2 * len(a & b) / (len(a) + len(b)) for a, b in combinations(people, 2)]))
 
 
-def _hash_of(config: Path) -> str:
-    """SHA-256 of the .mat, or of the lists in the folder."""
-    if config.is_file():
-        return file_hash(config, 64)
-    parts = [f'{path.name} {file_hash(path, 64)}' for path in sorted(config.glob('*.txt'))]
-    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
+def lists_sha256(config: blufr.BlufrConfig) -> str:
+    """A hash of the lists, the same for the .mat and for the folder of texts."""
+    digest = hashlib.sha256('\n'.join(config.names).encode())
+    for rows in (config.labels, *(rows for trial in config.trials for rows in trial)):
+        digest.update(f'{len(rows)}\n'.encode() + np.ascontiguousarray(rows, '<i8').tobytes())
+    return digest.hexdigest()

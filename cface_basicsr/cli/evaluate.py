@@ -80,8 +80,8 @@ def command(
     blufr           LFW-BLUFR: VR at FAR 0.1 %, DIR at rank 1 and FAR 1 %, over ten trials
     identification  rank 1 and rank 5, each image among all others
 
-    All but identification print true accept rates at FAR 10 % to 0.01 % with the pairs behind them; pairs and lfw the
-    equal error rate as well. Formulas and choices: docs/protocols.md.
+    All but identification also print the equal error rate, and true accept rates at FAR 10 % to 0.01 % with the number
+    of pairs behind them. Formulas and choices: docs/protocols.md.
 
     \b
     Examples:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cface_basicsr.benchmark.set_protocols import IdentificationProtocol, _hash_of, shared_people
+from cface_basicsr.benchmark.set_protocols import IdentificationProtocol, lists_sha256, shared_people
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.blufr_config import BlufrConfig, Trial
 from cface_basicsr.evaluation.identification import rank_rate
@@ -57,11 +57,13 @@ def test_trials_share_the_people_that_are_in_both() -> None:
     assert shared_people(BlufrConfig(tuple('abcdef'), np.array([0, 0, 1, 1, 2, 2]), trials)) == 0.5
 
 
-def test_a_folder_of_lists_is_known_by_all_of_them(tmp_path: Path) -> None:
-    (tmp_path / 'a.txt').write_text('1')
-    one = _hash_of(tmp_path)
-    (tmp_path / 'b.txt').write_text('2')
-    assert len({one, _hash_of(tmp_path), _hash_of(tmp_path / 'a.txt')}) == 3
+def test_lists_are_known_by_names_labels_and_trials() -> None:
+    def config(names: str = 'abc', labels: tuple = (0, 0, 1), test: tuple = (0, 1, 2)) -> BlufrConfig:
+        rows = np.array(test)
+        return BlufrConfig(tuple(names), np.array(labels), (Trial(rows[:0], rows, rows[:1], rows[1:]),))
+    assert lists_sha256(config()) == lists_sha256(config())
+    others = [config(names='abd'), config(labels=(0, 1, 1)), config(test=(0, 2, 1)), config(test=(0, 1))]
+    assert len({lists_sha256(each) for each in (config(), *others)}) == 5
 
 
 def test_the_official_lists_share_74_per_cent_of_their_people() -> None:

@@ -272,6 +272,13 @@ def test_blufr_is_that_of_slow_loops(lfw, arguments):
     assert trials == {'features/vr': pytest.approx(vr), 'features/dir': pytest.approx(dir_)}
     assert numbers['features/vr_mean_minus_std'] == pytest.approx(np.mean(vr) - np.std(vr, ddof=1))
     assert numbers['features/tar@0.1'] == pytest.approx(np.mean(vr))
+    errors = []
+    for gallery, probe in TRIALS:
+        pairs = [(a, b) for a in gallery + probe for b in gallery + probe if a < b]
+        curve = roc_curve([slow_protocols.cosine(features[a], features[b]) for a, b in pairs],
+                          [LABELS[a] == LABELS[b] for a, b in pairs])
+        errors.append(equal_error_rate(curve))
+    assert numbers['features/eer'] == pytest.approx(np.mean(errors), abs=1e-3)
     assert facts['shared'] == pytest.approx(4 / 5)  # Ann, Cid, Dee and Eve of five people each
     assert facts['behind']['genuine_probes'] == [6, 6]
 
