@@ -1,31 +1,20 @@
 """Photographs -> PNG bytes of HR and LR faces, by several processes, in order, with bounded memory."""
 
 import hashlib
-import itertools
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property, partial
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-import torch
 
 from cface_basicsr.data.align import Aligner, check_box, check_landmarks, frame_corners, template_points, warp_face
 from cface_basicsr.data.face_crop import Crop, Rejected, Size, center_crop, decode_photo, no_crop
 from cface_basicsr.data.low_resolution import low_resolution
 from cface_basicsr.data.source_listing import Photos, Source
 from cface_basicsr.data.store import encode_png
-from cface_basicsr.errors import UserError
+from cface_basicsr.data.worker_pool import map_in_order
 
 CHUNK = 32
 """Photographs a process takes at a time; they are reduced as one batch."""
@@ -123,40 +112,6 @@ def pack_all(packing: Packing, sources: Sequence[Source], workers: int) -> Itera
         UserError: a process was killed (out of memory, as a rule).
     """
     chunks = [sources[start:start + CHUNK] for start in range(0, len(sources), CHUNK)]
-    workers = min(workers, len(chunks))
-    if workers > 1:
-        results = _in_processes(packing, chunks, workers)
-    else:
-        results = (pack_chunk(packing, chunk) for chunk in chunks)
+    results = map_in_order(partial(pack_chunk, packing), chunks, min(workers, len(chunks)))
     for chunk, packed in zip(chunks, results, strict=True):
         yield from zip(chunk, packed, strict=True)
-
-
-def _in_processes(packing: Packing, chunks: list[Sequence[Source]], workers: int) -> Iterator[list[Packed]]:
-    """Results in order; at most four chunks a process are under way, so memory stays small whatever the speed."""
-    context = multiprocessing.get_context('spawn')  # a fork would copy torch's threads in an unknown state
-    waiting = iter(chunks)
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-        try:
-            running = deque(pool.submit(pack_chunk, packing, chunk) for chunk in itertools.islice(waiting, 4 * workers))
-            while running:
-                yield running.popleft().result()
-                running.extend(pool.submit(pack_chunk, packing, chunk) for chunk in itertools.islice(waiting, 1))
-        except BrokenProcessPool as error:
-            raise UserError('a packing process was killed, perhaps for lack of memory. Start the same command again '
-                            'with fewer --workers; it continues.') from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """A parent that was killed cannot end its pool; without this its processes would wait for work for ever."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
