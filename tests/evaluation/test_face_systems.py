@@ -4,9 +4,16 @@ import torch
 from torch import nn
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.face_systems import evaluate_chunks, evaluate_images, identity_distances
+from cface_basicsr.evaluation.face_systems import (
+    evaluate_chunks,
+    evaluate_images,
+    identity_distances,
+    look_at,
+    rate_numbers,
+)
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
 from cface_basicsr.evaluation.restoration import psnr_ssim
+from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs, verification_rate_at_far
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
@@ -40,6 +47,36 @@ def test_numbers_are_those_of_the_parts(faces):
         'psnr': psnr.mean().item(), 'ssim': ssim.mean().item(), 'a/accuracy': accuracy.mean,
         'a/accuracy_std': accuracy.std, 'a/vr': verification_rate_at_far(scores, folded.same, .05)})
     assert numbers['a/accuracy'] > .8
+
+
+def test_images_without_originals_have_features_and_nothing_else(faces):
+    hr, _ = faces
+    small = hr[:, ::2, ::2]
+    seen = look_at([(small[:5], None), (small[5:9], None)], {'a': Colours()}, flip=True, unit_length=False)
+    assert seen.psnr is None and seen.restoration() == {'psnr': None, 'ssim': None}
+    np.testing.assert_allclose(seen.features['a'], extract_features(Colours(), small[:9], flip=True, unit_length=False),
+                               rtol=1e-5)
+    with pytest.raises(UserError, match='some images have an original, and some have none'):
+        look_at([(hr[:2], hr[:2]), (small[:2], None)], {})
+
+
+def test_luma_and_border_reach_psnr(faces):
+    hr, _ = faces
+    sr = (hr // 32 * 32).astype(np.uint8)
+    seen = look_at([(sr, hr)], {}, color='y', border=2)
+    psnr, ssim = psnr_ssim(sr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2), color='y', border=2)
+    assert (seen.psnr == psnr.numpy()).all() and (seen.ssim == ssim.numpy()).all()
+
+
+def test_rates_are_those_of_the_curve_with_the_pairs_behind_them():
+    random = np.random.default_rng(0)
+    same = random.random(300) < .5
+    scores = random.normal(size=300) + same
+    numbers, behind = rate_numbers('a', scores, same)
+    assert numbers.pop('a/eer') == equal_error_rate(roc_curve(scores, same))
+    assert numbers == {f'a/tar@{rate.far:g}': rate.tar for rate in tar_at_far(scores, same)}
+    assert list(numbers) == ['a/tar@0.1', 'a/tar@0.01', 'a/tar@0.001', 'a/tar@0.0001']
+    assert behind == tar_at_far(scores, same)
 
 
 def test_the_hr_row_is_perfect_in_psnr_and_ssim(faces):
