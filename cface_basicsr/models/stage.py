@@ -64,10 +64,12 @@ class StageModel(BaseModel):
             UserError: the file is missing, cut off, holds no `param_key`, or belongs to another network.
         """
         content = read_network_file(load_path)
+        network = self.get_bare_model(net)
         if param_key not in content:
             raise UserError(f"weights file '{load_path}' has no entry '{param_key}'; "
-                            f"found: {', '.join(map(str, content))[:80]}.")
-        network = self.get_bare_model(net)
+                            f"found: {', '.join(map(str, content))[:80]}."
+                            + ('\nscripts/convert_recognizer.py makes network files of published recognizers.'
+                               if hasattr(network, 'eats') else ''))
         try:
             network.load_state_dict(content[param_key], strict=strict)
         except RuntimeError as error:
