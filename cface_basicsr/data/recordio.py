@@ -52,7 +52,8 @@ class RecordIOSource:
         self.file = RecordFile(_rec_of(Path(path)))
         self.notes: tuple[str, ...] = ()
         records = self._records(progress)
-        self.numbers, self.offsets, self.labels = _images(self.file, records, progress)
+        self.numbers, self.offsets, self.labels, notes = _images(self.file, records, progress)
+        self.notes += notes
         self.classes, self.size = self._property()
 
     def __len__(self) -> int:
@@ -114,6 +115,7 @@ class _Images(NamedTuple):
     numbers: NDArray[np.int64]
     offsets: NDArray[np.int64]
     labels: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
 
 def _rec_of(path: Path) -> Path:
@@ -184,7 +186,10 @@ def _images(file: RecordFile, records: _Records, progress: Progress) -> _Images:
                         f'{end - 1}; there are {len(images.numbers)} of the one and {len(people.numbers)} of the other.'
                         '\nThe .rec or its .idx is cut off, or the .idx belongs to another.')
     labels = _labels_by_person(file, images, people)
-    return _Images(*images, _own_labels(file, images, progress) if labels is None else labels)
+    if labels is None:
+        return _Images(*images, _own_labels(file, images, progress), (
+            f"the identity records of '{file.path.name}' do not share out its images: read the label of each image.",))
+    return _Images(*images, labels)
 
 
 def _range_of(file: RecordFile, number: int, header: RecordHeader) -> tuple[int, int]:
@@ -231,7 +236,9 @@ def _images_by_look(file: RecordFile, records: _Records, progress: Progress) -> 
             labels.append(header.whole_label(0, file.path, number))
     if not rows:
         raise UserError(f"'{file.path}' holds no image.")
-    return _Images(records.numbers[rows], records.offsets[rows], np.array(labels, np.int64))
+    return _Images(records.numbers[rows], records.offsets[rows], np.array(labels, np.int64), (
+        f"'{file.path.name}' has record numbers above {LARGEST_NUMBER}, which its identity records cannot name: read "
+        'the label of each image.',))
 
 
 def _headers(file: RecordFile, records: _Records, progress: Progress = lambda done, total: None

@@ -161,7 +161,10 @@ def test_identity_records_spare_a_look_at_each_image(tmp_path: Path, monkeypatch
 def test_ranges_that_do_not_share_out_the_images_give_way_to_the_images_own_labels(tmp_path: Path) -> None:
     payloads = insightface_payloads(PEOPLE)
     payloads[-1] = (9, image_record([4, 6], 9, b''))  # image 6 belongs to nobody
-    assert RecordIOSource(write_records(tmp_path, payloads)).labels.tolist() == LABELS
+    source = RecordIOSource(write_records(tmp_path, payloads, '3,112,112'))
+    assert source.labels.tolist() == LABELS
+    assert source.notes == ("the identity records of 'train.rec' do not share out its images: read the label of each "
+                            'image.',)
 
 
 def test_people_without_images_do_not_disturb(tmp_path: Path) -> None:
@@ -174,7 +177,9 @@ def test_sets_too_large_for_float32_numbers_are_told_apart_by_the_images_themsel
     payloads = [(0, image_record([first, first + 2], 0, b''))]
     payloads += [(first - 2 + row, image_record([row, 1.0], 0, b'%d' % row)) for row in range(3)]
     payloads += [(first + 1, image_record([first - 2, first], 0, b''))]
-    source = RecordIOSource(write_records(tmp_path, payloads))
+    source = RecordIOSource(write_records(tmp_path, payloads, '3,112,112'))
+    assert source.notes == ("'train.rec' has record numbers above 16777216, which its identity records cannot name: "
+                            'read the label of each image.',)
     assert source.labels.tolist() == [0, 1, 2] and source.numbers.tolist() == [first - 2, first - 1, first]
 
 
