@@ -59,7 +59,8 @@ def kfold_accuracy(scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike = 
     """
     scores, same = _checked(scores, same)
     fold = fold_numbers(folds, len(scores))
-    return accuracy_over_folds([scores] * (fold.max() + 1), same, fold)
+    order = np.argsort(scores)  # each fold's own sort then finds its work done
+    return accuracy_over_folds([scores[order]] * (fold.max() + 1), same[order], fold[order])
 
 
 def accuracy_over_folds(scores: Sequence[ArrayLike], same: ArrayLike, fold: Ints) -> KFoldAccuracy:
@@ -78,7 +79,7 @@ def accuracy_over_folds(scores: Sequence[ArrayLike], same: ArrayLike, fold: Ints
 def _accuracy_of_fold(scores: Floats, same: Flags, test: Flags) -> tuple[float, float]:
     """Accuracy on the test pairs at the threshold of the others, and that threshold."""
     train = ~test
-    order = np.argsort(scores[train])
+    order = np.argsort(scores[train], kind='stable')
     threshold = _best_threshold(scores[train][order], same[train][order])
     return float(np.mean((scores[test] > threshold) == same[test])), threshold
 
@@ -87,9 +88,8 @@ def _best_threshold(scores: Floats, same: Flags) -> float:
     """The mean of all candidates with the most correct decisions; scores ascending."""
     last_of_tie = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
     distinct = scores[last_of_tie]
-    rejected_same = np.append(0, np.cumsum(same)[last_of_tie])  # candidate c rejects the c lowest distinct scores
-    rejected_other = np.append(0, np.cumsum(~same)[last_of_tie])
-    correct = same.sum() - rejected_same + rejected_other
+    gained = np.cumsum(np.where(same, -1, 1))[last_of_tie]  # candidate c rejects the c lowest distinct scores
+    correct = np.append(0, gained) + same.sum()
     below, above = distinct[:-1], distinct[1:]
     middle = np.minimum(below + (above - below) / 2, np.nextafter(above, -np.inf))  # halves of one ulp round up
     candidates = np.concatenate(([np.nextafter(distinct[0], -np.inf)], middle, [np.nextafter(distinct[-1], np.inf)]))
@@ -223,7 +223,7 @@ def _checked(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Flags]:
     if len(bad):
         raise UserError(f'{len(bad)} of {len(scores)} scores are NaN or infinite (first: pair {bad[0]}). '
                         'Check the features that they come from.')
-    if not np.isin(same, (0, 1)).all():
+    if same.dtype != bool and not ((same == 0) | (same == 1)).all():
         raise UserError('same: expected true or false for each pair.')
     return scores, same.astype(bool)
 
