@@ -15,22 +15,26 @@ BENCHMARKS = {
     'step': ('training_step', 'a stage-1 step against SRGANModel\'s'),
     'loader': ('loader', 'CFaceTripletDataset against PairedImageDataset'),
     'prepare': ('packing', '`cface prepare`, photos a second a core'),
-    'index': ('compare_rows', 'the compare index: growth, memory, beside plain NumPy'),
+    'index': ('compare_rows', 'the compare index at CASIA size: growth, memory, beside plain NumPy'),
+    'lfw': ('folds', 'accuracy over ten folds against a grid of 20,001 thresholds'),
+    'restoration': ('restoration', 'PSNR and SSIM against BasicSR\'s functions'),
+    'blufr': ('blufr', 'ten BLUFR trials against their bare score products, and their memory'),
     'gpu': ('precision', 'a step in float32, TF32, bfloat16, channels last, compiled'),
 }
-DEFAULT = ('step', 'loader', 'prepare', 'index')
+DEFAULT = ('step', 'loader', 'prepare', 'index', 'lfw', 'restoration', 'blufr')
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """The parsed command line."""
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks', formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
-        epilog='benchmarks:\n' + '\n'.join(f'  {name:<8} {text}' for name, (_, text) in BENCHMARKS.items()))
+        epilog='benchmarks:\n' + '\n'.join(f'  {name:<12} {text}' for name, (_, text) in BENCHMARKS.items()))
     parser.add_argument('names', nargs='*', metavar='NAME', help=f"which ones; default: {' '.join(DEFAULT)}")
     parser.add_argument('--width', choices=['small', 'paper'], help='of the networks (step, gpu)')
     parser.add_argument('--batch', type=int, help='faces a step (step, gpu)')
     parser.add_argument('--rounds', type=int, help='how often each side is measured')
-    parser.add_argument('--rows', type=int, help='features of the large index run')
+    parser.add_argument('--rows', type=int, help='features of the index, pairs of images (restoration)')
+    parser.add_argument('--config', type=Path, help='the official blufr_lfw_config.mat (blufr); else made-up trials')
     parser.add_argument('--threads', type=int, help='of torch')
     parser.add_argument('--out', type=Path, help='also write the table to this file (.json: as numbers)')
     chosen = parser.parse_args(words)
@@ -40,7 +44,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     return chosen
 
 
-def run_one(name: str, **settings: int | str | None) -> list[Finding]:
+def run_one(name: str, **settings: int | str | Path | None) -> list[Finding]:
     """One benchmark; of the settings, those that it knows and that are not None."""
     run = importlib.import_module(f'benchmarks.{BENCHMARKS[name][0]}').run
     known = inspect.signature(run).parameters
@@ -56,7 +60,8 @@ def main() -> None:
     findings: list[Finding] = []
     for name in chosen.names or DEFAULT:
         print(f'{name}: {BENCHMARKS[name][1]} …', file=sys.stderr, flush=True)
-        new = run_one(name, width=chosen.width, batch=chosen.batch, rounds=chosen.rounds, rows=chosen.rows)
+        new = run_one(name, width=chosen.width, batch=chosen.batch, rounds=chosen.rounds, rows=chosen.rows,
+                      config=chosen.config)
         print('\n'.join(f"  {each.what}: {each.cells()[3]}" for each in new), file=sys.stderr, flush=True)
         findings += new
     command = shown(sys.argv[1:])

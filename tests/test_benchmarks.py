@@ -4,17 +4,25 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, arguments, run_one, save, shown
+from benchmarks.compare_rows import casia_sizes
+from benchmarks.folds import grid_accuracy
 from benchmarks.measure import Finding, Times, markdown, ratio, take_turns
+from cface_basicsr.evaluation.verification import kfold_accuracy
 
 TINY = {
     'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'}, {'step'}),
     'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
     'prepare': ({'identities': 2, 'images': 2, 'rounds': 1}, {'prepare', 'prepare_cpu', 'prepare_ratio'}),
     'index': ({'rows': 800, 'length': 8, 'rounds': 1, 'against': 90},
-              {'index_ratio', 'index_memory', 'index_growth'}),
+              {'index_ratio', 'index_cpu_ratio', 'index_memory', 'index_growth'}),
+    'lfw': ({'pairs': 60, 'thresholds': 11, 'rounds': 1}, {'lfw'}),
+    'restoration': ({'rows': 6, 'size': 16, 'rounds': 1}, {'restoration', 'restoration_psnr', 'restoration_ssim'}),
+    'blufr': ({'people': 60, 'images': 150, 'length': 8, 'rounds': 1},
+              {'blufr_ratio', 'blufr_cpu_ratio', 'blufr_memory'}),
     'gpu': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1', 'compiled': False},
             {'precision_float32', 'precision_SRGANModel_float32_no_recognizer', 'precision_float32_channels_last',
              'precision_bfloat16_autocast', 'precision_bfloat16_autocast_channels_last'}),
@@ -27,6 +35,21 @@ def test_a_benchmark_runs_at_a_tiny_size_and_returns_its_keys(name: str) -> None
     findings = run_one(name, **settings)
     assert keys <= {each.key for each in findings}
     assert all(each.value is not None and math.isfinite(each.value) for each in findings)
+
+
+def test_the_made_up_identities_have_the_sizes_of_casia_webface() -> None:
+    sizes = casia_sizes(494_414)
+    assert (len(sizes), sizes.sum(), sizes.min(), sizes.max()) == (10_575, 494_414, 2, 804)
+    assert (sizes * (sizes - 1) // 2).sum() == pytest.approx(53.8e6, rel=0.01)
+    assert casia_sizes(1000).sum() == 1000 and len(casia_sizes(1000)) == 21
+
+
+def test_the_grid_that_lfw_is_timed_against_finds_the_same_accuracy() -> None:
+    same = np.tile(np.repeat([True, False], 10), 10)
+    scores = np.random.default_rng(7).normal(0.3 * same, 0.07).round(2)
+    accuracy = kfold_accuracy(scores, same).mean
+    assert 0.9 < accuracy < 1
+    assert grid_accuracy(scores, same, 20_001) == pytest.approx(accuracy)
 
 
 def test_both_sides_of_a_comparison_take_turns_and_swap_places() -> None:
@@ -65,7 +88,7 @@ def test_saved_numbers_are_valid_json(tmp_path: Path) -> None:
 def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         arguments(['stepp'])
-    assert stop.value.code == 2 and 'choose from step, loader, prepare, index, gpu' in capsys.readouterr().err
+    assert stop.value.code == 2 and 'choose from step, loader, prepare, index, lfw' in capsys.readouterr().err
 
 
 def test_the_command_is_shown_without_the_file_it_was_saved_to() -> None:
