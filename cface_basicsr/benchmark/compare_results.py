@@ -59,16 +59,16 @@ def compare(a: Path, b: Path) -> Table:
     rows = []
     for (name_a, values_a), (name_b, values_b) in _systems(first, second):
         label = name_a if name_a == name_b else f'{name_a} → {name_b}'
-        rows += [_row(f'{label}: {key}', paired_test(values_b[key], values_a[key], shared=shared), values_a[key],
-                      values_b[key]) for key in values_a if key in values_b]
+        rows += [_row(f'{label}: {_in_words(key)}', paired_test(values_b[key], values_a[key], shared=shared),
+                      values_a[key], values_b[key]) for key in values_a if key in values_b]
     if not rows:
         raise UserError(f"'{a}' and '{b}' share no number with folds: {_listed(first)} against {_listed(second)}.\n"
                         'Name the recognizers alike: --recognizer NAME=FILE')
     count = next(len(values) for numbers in first.systems.values() for values in numbers.values())
     assumed = _ASSUMED[unit].format(shared=shared, times=(1 + count * shared / (1 - shared)) ** 0.5)
     notes = [f'A: {a}', f'B: {b}', *_other_facts(first, second),
-             f'Paired over {count} {unit}; ± is the standard error, clear means p below {LEVEL:.0%} in the t-test. '
-             + assumed]
+             f'Paired over {count} {unit}; ± is the standard error, clear means p below {100 * LEVEL:g} % in the '
+             f't-test. {assumed}']
     facts = {'a': str(a), 'b': str(b), 'protocol': first.facts['protocol'], 'shared': shared, 'count': count,
              'compared_sha256': first.facts['compared_sha256']}
     return Table('', _COLUMNS, rows, notes, facts)
@@ -122,6 +122,12 @@ def _systems(a: Result, b: Result) -> Iterator[tuple[_System, _System]]:
     yield from (((name, a.systems[name]), (name, b.systems[name])) for name in a.systems if name in b.systems)
     yield from product(*([each for each in one.systems.items() if each[0] not in other.systems]
                          for one, other in ((a, b), (b, a))))
+
+
+def _in_words(key: str) -> str:
+    """'R/accuracy' -> 'accuracy (R)', which a narrow console can wrap."""
+    recognizer, _, number = key.rpartition('/')
+    return f'{number} ({recognizer})'
 
 
 def _row(label: str, test: PairedTest, a: list[float], b: list[float]) -> Row:

@@ -34,8 +34,8 @@ def test_systems_of_one_name_are_compared_by_a_paired_test(tmp_path: Path) -> No
     b = save(tmp_path / 'b.json', {'HR': BASE, 'X': plus(BASE, GAIN), 'Y': plus(BASE, NOISE)})
     table = compare(a, b)
     rows = {row.name: row for row in table.rows}
-    assert list(rows) == ['HR: R/accuracy', 'X: R/accuracy', 'Y: R/accuracy']
-    gain = rows['X: R/accuracy'].numbers
+    assert list(rows) == ['HR: accuracy (R)', 'X: accuracy (R)', 'Y: accuracy (R)']
+    gain = rows['X: accuracy (R)'].numbers
     assert gain['difference'] == pytest.approx(np.mean(GAIN)) and gain['error'] == pytest.approx(stats.sem(GAIN))
     assert gain['p'] == pytest.approx(stats.ttest_1samp(GAIN, 0).pvalue) and gain['p_flips'] == 2 / 1024
     assert (gain['a'], gain['b']) == (pytest.approx(np.mean(BASE)), pytest.approx(np.mean(BASE) + np.mean(GAIN)))
@@ -52,7 +52,7 @@ def test_systems_of_different_names_are_compared_with_one_another(tmp_path: Path
     a = save(tmp_path / 'a.json', {'HR': BASE, 'SRGAN': BASE})
     b = save(tmp_path / 'b.json', {'HR': BASE, 'C-Face': plus(BASE, GAIN), 'C-Face-v2': BASE})
     assert [row.name for row in compare(a, b).rows] == [
-        'HR: R/accuracy', 'SRGAN → C-Face: R/accuracy', 'SRGAN → C-Face-v2: R/accuracy']
+        'HR: accuracy (R)', 'SRGAN → C-Face: accuracy (R)', 'SRGAN → C-Face-v2: accuracy (R)']
 
 
 def test_a_file_twice_compares_its_systems_and_leaves_hr_out(tmp_path: Path) -> None:

@@ -319,7 +319,7 @@ def test_two_results_are_compared_fold_by_fold(lfw, tmp_path):
     result = CliRunner().invoke(app, ['evaluate', '--compare', str(a), str(b), '--json'])
     rows = rows_of(result)
     per_fold = [json.loads(path.read_text())['rows'][0]['per_fold']['features/official'] for path in (a, b)]
-    row = rows['X: features/official']
+    row = rows['X: official (features)']
     assert row['difference'] == pytest.approx(np.mean(per_fold[1]) - np.mean(per_fold[0]))
     assert row['p'] == pytest.approx(stats.ttest_rel(*per_fold).pvalue)
     text = CliRunner().invoke(app, ['evaluate', '--compare', str(a), str(b)]).stdout
