@@ -9,8 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -38,8 +36,8 @@ _COMMIT_EVERY = 2048
 def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """The k most similar rows of the same identity for each row.
 
-    Works on identities of one size at a time, so time is linear in their number, and memory is that of a batch for
-    each of PyTorch's threads: `features` may be a memory-mapped file larger than memory.
+    Works on identities of one size at a time, so time is linear in their number, and memory is that of a batch:
+    `features` may be a memory-mapped file larger than memory.
 
     Args:
         features: (N, D) floats of any length and precision; they are scaled to unit length.
@@ -55,9 +53,8 @@ def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.
     if features.ndim != 2 or len(features) != len(labels):
         raise ValueError(f'expected features (N, D) and labels (N,), got {features.shape} and {np.shape(labels)}.')
     index = np.full((len(labels), k), -1, np.int32)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for _ in pool.map(partial(_fill, index, features), _people_of_one_size(labels)):
-            pass  # an error in a thread comes out here
+    for people in _people_of_one_size(labels):  # no threads of ours: those of NumPy's BLAS get in each other's way
+        _fill(index, features, people)
     return index
 
 
