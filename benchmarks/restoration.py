@@ -22,6 +22,9 @@ def run(*, rows: int = 1323, size: int = SIZE, rounds: int = 3) -> list[Finding]
     """
     import cv2
     import torch
+
+    from cface_basicsr.memory import keep_freed_memory
+    keep_freed_memory()  # as in every process that runs BasicSR with this plugin
     sr, hr = pairs(rows, size)
     numbers: dict[str, np.ndarray] = {}
     threads = cv2.getNumThreads()
