@@ -15,7 +15,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation import blufr
 from cface_basicsr.evaluation.binned_roc import binned_roc
 from cface_basicsr.evaluation.identification import probe_ranks
-from cface_basicsr.evaluation.pair_search import RateAtFar, rates_of_sets
+from cface_basicsr.evaluation.pair_search import RateAtFar, rates_at_fars
 from cface_basicsr.evaluation.roc import FARS, RocCurve, equal_error_rate
 from cface_basicsr.evaluation.unit_features import unit_features
 from cface_basicsr.evaluation.verification import Ints
@@ -134,8 +134,8 @@ class BlufrProtocol(Protocol):
         for number, trial in enumerate(self.config.trials):
             members[trial.test, number] = True
         units = unit_features(features)
-        rates = {far: known if far == self.far else rates_of_sets(units, self.config.labels, members, far)
-                 for far in FARS}
+        others = rates_at_fars(units, self.config.labels, members, [far for far in FARS if far != self.far])
+        rates = {far: known if far == self.far else others[far] for far in FARS}
         return rates, binned_roc(units, self.config.labels, members)
 
     def columns(self, name: str) -> list[Column]:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.unit_features import refuse_broken
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
 Images = NDArray[np.uint8]
@@ -110,16 +111,3 @@ def _features_of_batch(recognizer: nn.Module, batch: Images, device: str | torch
         features = torch.cat([features, recognizer_features(recognizer, images.flip(-1))], dim=1)  # (B, 2 D)
     features = features.float()
     return (unit(features) if unit_length else features).cpu().numpy()
-
-
-def refuse_broken(features: NDArray) -> None:
-    """Let features (N, D) pass that all have a direction.
-
-    Raises:
-        UserError: a feature is NaN, infinite or zero.
-    """
-    lengths = np.linalg.norm(features, axis=1)
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
-    if len(bad):
-        raise UserError(f'{len(bad)} of {len(features)} features are NaN, infinite or zero (first: row {bad[0]}). '
-                        'The recognizer is broken, or its weights are.')

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.unit_features import broken_rows
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '.ppm')
 """What is taken off a line before it is compared with a key."""
@@ -188,8 +189,7 @@ def _mismatch(names: Sequence[str], keys: Sequence[str], missing: Sequence[str],
 
 
 def _refuse_broken(features: NDArray[np.float32], keys: Sequence[str], path: Path) -> None:
-    lengths = np.linalg.norm(features, axis=1)
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    bad = broken_rows(features)
     if len(bad):
         raise UserError(f"'{path}': {len(bad)} of {len(features)} features are NaN, infinite or zero (first: "
                         f"'{keys[bad[0]]}'). No score can be computed from them.")

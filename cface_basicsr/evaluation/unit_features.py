@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from cface_basicsr.errors import UserError
@@ -27,11 +27,25 @@ def unit_features(features: ArrayLike) -> Tensor:
     features = np.asarray(features)
     if features.ndim != 2 or not len(features):
         raise UserError(f'expected features (N, D), one row an image, got shape {features.shape}.')
+    refuse_broken(features)
     units = features.astype(np.float64)
-    lengths = np.linalg.norm(units, axis=1, keepdims=True)
-    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    return torch.from_numpy(units if features.dtype == np.float64 else units.astype(np.float32))
+
+
+def broken_rows(features: NDArray) -> NDArray[np.int64]:
+    """The rows of features (N, D) that are NaN, infinite or zero, and so have no direction."""
+    lengths = np.linalg.norm(features.astype(np.float64, copy=False), axis=1)
+    return np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+
+
+def refuse_broken(features: NDArray) -> None:
+    """Let features (N, D) pass that all have a direction.
+
+    Raises:
+        UserError: a feature is NaN, infinite or zero.
+    """
+    bad = broken_rows(features)
     if len(bad):
         raise UserError(f'{len(bad)} of {len(features)} features are NaN, infinite or zero (first: row {bad[0]}). '
                         'The recognizer is broken, or its weights are.')
-    units /= lengths
-    return torch.from_numpy(units if features.dtype == np.float64 else units.astype(np.float32))
