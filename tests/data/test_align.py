@@ -28,7 +28,9 @@ def test_the_transform_equals_scikit_images() -> None:
     generator = np.random.default_rng(0)
     for _ in range(5):
         source, target = generator.normal(size=(2, 5, 2)) * 30 + 60
-        expected = SimilarityTransform.from_estimate(source, target).params[:2]
+        transform = SimilarityTransform()
+        assert transform.estimate(source, target)  # scikit-image for Python 3.10 has no from_estimate
+        expected = transform.params[:2]
         assert np.allclose(similarity_transform(source, target), expected)
 
 
