@@ -74,11 +74,17 @@ def _fill(index: np.ndarray, features: np.ndarray, people: np.ndarray) -> None:
     k = min(index.shape[1], people.shape[1] - 1)
     for start in range(0, people.shape[1], _ROWS_AT_ONCE):
         block = slice(start, start + _ROWS_AT_ONCE)
-        nearest, clear = _nearest(vectors, lengths, block, k)
-        index[people[:, block], :k] = np.take_along_axis(people[:, None], nearest, 2)
-        for person in np.flatnonzero(~clear.all(1)):
-            rows, unclear = people[person], start + np.flatnonzero(~clear[person])
-            index[rows[unclear], :k] = rows[_nearest_in_order(features[rows], unclear, k)]
+        found, value = _nearest(vectors, lengths, block, k)
+        apart = value[..., :-1] - value[..., 1:] > _DOUBT  # NaN never is
+        index[people[:, block], :k] = np.take_along_axis(people[:, None], found[..., :k], 2)
+        for person in np.flatnonzero(~apart.all((1, 2))):
+            rows, doubtful = people[person], np.flatnonzero(~apart[person].all(1))
+            queries = start + doubtful
+            # Where the k nearest are certain, and only their order is not, nobody else need be looked at again.
+            certain = apart.shape[2] == k and apart[person, doubtful, -1].all()
+            others = np.unique(found[person, doubtful]) if certain else np.arange(len(rows))
+            order = _nearest_in_order(features[rows[queries]], features[rows[others]], queries[:, None] == others, k)
+            index[rows[queries], :k] = rows[others[order]]
 
 
 def _lengths(features: Tensor) -> Tensor:
@@ -88,36 +94,38 @@ def _lengths(features: Tensor) -> Tensor:
 
 
 def _nearest(vectors: Tensor, lengths: Tensor, block: slice, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places (B, Q, k) of the nearest of vectors (B, n, D) for the Q in `block`, by cosine in float32.
+    """Places of the k + 1 nearest (fewer where there are none) of vectors (B, n, D) for the Q in `block`, in float32.
 
-    Also (B, Q), whether rounding leaves no doubt about them and their order.
+    Returns:
+        places (B, Q, k + 1), largest cosine first, and the cosines.
     """
     # The product is PyTorch's: the threads of NumPy's BLAS and of PyTorch wait for work at each other's cost.
-    # eq. (4) on unit vectors is 2 - 2 cos; a query's own length changes no order, so only `_DOUBT` needs it.
-    likeness = torch.matmul(vectors[:, block], vectors.mT).div_(lengths[:, None]).numpy()  # (B, Q, n)
+    # (B, Q, n); cosine times the query's length, which changes no order; eq. (4) is 2 - 2 cos.
+    likeness = torch.matmul(vectors[:, block], vectors.mT).div_(lengths[:, None]).numpy()
     query = np.arange(likeness.shape[1])
     likeness[:, query, block.start + query] = -np.inf
     flat = likeness.reshape(-1, likeness.shape[2])
     row = np.arange(len(flat))
-    found = np.empty((min(k + 1, likeness.shape[2] - 1), len(flat)), np.int64)
+    found = np.empty((len(flat), min(k + 1, likeness.shape[2] - 1)), np.int64)
     value = np.empty(found.shape, flat.dtype)
-    for turn in range(len(found)):  # for a small k, taking the largest away again and again is the quickest
-        found[turn] = flat.argmax(1)
-        value[turn] = flat[row, found[turn]]
-        flat[row, found[turn]] = -np.inf
-    clear = (value[:-1] - value[1:] > _DOUBT * lengths[:, block].reshape(-1).numpy()).all(0)  # NaN is never clear
-    return found[:k].T.reshape(*likeness.shape[:2], k), clear.reshape(likeness.shape[:2])
+    for turn in range(found.shape[1]):  # for a small k, taking the largest away again and again is the quickest
+        found[:, turn] = flat.argmax(1)
+        value[:, turn] = flat[row, found[:, turn]]
+        flat[row, found[:, turn]] = -np.inf
+    value /= lengths[:, block].reshape(-1, 1).numpy()
+    shape = (*likeness.shape[:2], -1)
+    return found.reshape(shape), value.reshape(shape)
 
 
-def _nearest_in_order(features: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    """Places (Q, k) of the nearest of one person's features (n, D), in float64, equal ones in order; queries: places.
+def _nearest_in_order(queries: np.ndarray, others: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
+    """Places (Q, k) in others (C, D) of the nearest of queries (Q, D), in float64, equal ones in order.
 
-    Rounding lets equal images tie, whatever the order of the sums in BLAS.
+    Rounding lets equal images tie, whatever the order of the sums in BLAS. `own` (Q, C): which one is the query itself.
     """
-    vectors = torch.from_numpy(features.astype(np.float64))
-    units = vectors / _lengths(vectors)[:, None]
-    distance = np.round(2 - 2 * (units[queries] @ units.T).numpy(), 9)
-    distance[np.arange(len(queries)), queries] = np.inf
+    units = [vectors / _lengths(vectors)[:, None] for vectors in (torch.from_numpy(part.astype(np.float64))
+                                                                  for part in (queries, others))]
+    distance = np.round(2 - 2 * (units[0] @ units[1].T).numpy(), 9)
+    distance[own] = np.inf
     return np.argsort(distance, axis=1, kind='stable')[:, :k]
 
 
