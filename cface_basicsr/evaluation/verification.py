@@ -59,8 +59,9 @@ def kfold_accuracy(scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike = 
     """
     scores, same = _checked(scores, same)
     fold = fold_numbers(folds, len(scores))
-    order = np.argsort(scores)  # each fold's own sort then finds its work done
-    return accuracy_over_folds([scores[order]] * (fold.max() + 1), same[order], fold[order])
+    order = np.argsort(scores)
+    scores, same, fold = scores[order], same[order], fold[order]
+    return _over_folds([_accuracy_of_fold(scores, same, fold == number) for number in range(fold.max() + 1)])
 
 
 def accuracy_over_folds(scores: Sequence[ArrayLike], same: ArrayLike, fold: Ints) -> KFoldAccuracy:
@@ -71,29 +72,44 @@ def accuracy_over_folds(scores: Sequence[ArrayLike], same: ArrayLike, fold: Ints
         same: (P,).
         fold: (P,) from 0 to F - 1, as `fold_numbers` gives them.
     """
-    results = [_accuracy_of_fold(*_checked(each, same), fold == number) for number, each in enumerate(scores)]
+    results = []
+    for number, each in enumerate(scores):
+        each, flags = _checked(each, same)
+        order = np.argsort(each)
+        results.append(_accuracy_of_fold(each[order], flags[order], fold[order] == number))
+    return _over_folds(results)
+
+
+def _over_folds(results: list[tuple[float, float]]) -> KFoldAccuracy:
+    """From accuracy and threshold of each fold."""
     per_fold, thresholds = np.array(results).T
     return KFoldAccuracy(float(np.mean(per_fold)), float(np.std(per_fold, ddof=1)), per_fold, thresholds)
 
 
 def _accuracy_of_fold(scores: Floats, same: Flags, test: Flags) -> tuple[float, float]:
-    """Accuracy on the test pairs at the threshold of the others, and that threshold."""
+    """Accuracy on the test pairs at the threshold of the others, and that threshold; scores ascending."""
     train = ~test
-    order = np.argsort(scores[train], kind='stable')
-    threshold = _best_threshold(scores[train][order], same[train][order])
-    return float(np.mean((scores[test] > threshold) == same[test])), threshold
+    threshold = _best_threshold(scores[train], same[train])
+    right = (scores[test] > threshold) == same[test]
+    return np.count_nonzero(right) / len(right), threshold
 
 
 def _best_threshold(scores: Floats, same: Flags) -> float:
     """The mean of all candidates with the most correct decisions; scores ascending."""
-    last_of_tie = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
-    distinct = scores[last_of_tie]
-    gained = np.cumsum(np.where(same, -1, 1))[last_of_tie]  # candidate c rejects the c lowest distinct scores
-    correct = np.append(0, gained) + same.sum()
-    below, above = distinct[:-1], distinct[1:]
-    middle = np.minimum(below + (above - below) / 2, np.nextafter(above, -np.inf))  # halves of one ulp round up
-    candidates = np.concatenate(([np.nextafter(distinct[0], -np.inf)], middle, [np.nextafter(distinct[-1], np.inf)]))
-    return float(candidates[correct == correct.max()].mean())
+    last_of_tie = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
+    # Candidate c rejects the c lowest distinct scores; so many more decisions are right then than with candidate 0.
+    gained = np.append(0, np.cumsum(np.where(same, -1, 1))[last_of_tie])
+    best = np.flatnonzero(gained == gained.max())
+    edges = np.concatenate(([-np.inf], scores[last_of_tie], [np.inf]))
+    return float(_between(edges[best], edges[best + 1]).mean())
+
+
+def _between(below: Floats, above: Floats) -> Floats:
+    """The middle of two neighbouring scores, just outside where one of them is infinite."""
+    with np.errstate(invalid='ignore'):
+        middle = np.minimum(below + (above - below) / 2, np.nextafter(above, -np.inf))  # halves of one ulp round up
+    return np.where(np.isinf(below), np.nextafter(above, -np.inf),
+                    np.where(np.isinf(above), np.nextafter(below, np.inf), middle))
 
 
 def verification_rate_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> float:
