@@ -9,6 +9,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -26,7 +29,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
 INDEX_COMMAND = '`cface index DIR --recognizer FILE --k 5`'
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 4096
 _DOUBT = 4e-6
 """Cosines in float32 that differ by more than this differ in float64, too, and in the same direction."""
 _COMMIT_EVERY = 2048
@@ -53,9 +56,24 @@ def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.
     if features.ndim != 2 or len(features) != len(labels):
         raise ValueError(f'expected features (N, D) and labels (N,), got {features.shape} and {np.shape(labels)}.')
     index = np.full((len(labels), k), -1, np.int32)
-    for people in _people_of_one_size(labels):
-        _fill(index, features, people)
+    with _single_threads() as threads, ThreadPoolExecutor(threads) as pool:  # each takes people of its own
+        for _ in pool.map(partial(_fill, index, features), _people_of_one_size(labels)):
+            pass
     return index
+
+
+@contextmanager
+def _single_threads() -> Iterator[int]:
+    """PyTorch computes each operation by one thread for a while; gives the number of threads that it had.
+
+    Half of the time goes into operations that only one thread can do, so whole batches side by side keep all busy.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _people_of_one_size(labels: np.ndarray) -> Iterator[np.ndarray]:
@@ -69,20 +87,24 @@ def _people_of_one_size(labels: np.ndarray) -> Iterator[np.ndarray]:
 
 def _fill(index: np.ndarray, features: np.ndarray, people: np.ndarray) -> None:
     """Enter the neighbours of people (B, n) into the index (N, k)."""
-    vectors = torch.from_numpy(np.asarray(features[people])).float()
+    vectors = torch.from_numpy(np.take(features, people.ravel(), 0)).float().view(*people.shape, -1)
     lengths = _lengths(vectors)
     k = min(index.shape[1], people.shape[1] - 1)
     for start in range(0, people.shape[1], _ROWS_AT_ONCE):
         block = slice(start, start + _ROWS_AT_ONCE)
-        found, value = _nearest(vectors, lengths, block, k)
-        apart = value[..., :-1] - value[..., 1:] > _DOUBT  # NaN never is
-        index[people[:, block], :k] = np.take_along_axis(people[:, None], found[..., :k], 2)
+        # PyTorch's product: the threads of NumPy's BLAS and of PyTorch wait for work at each other's cost.
+        likeness = torch.matmul(vectors[:, block], vectors.mT).div_(lengths[:, None]).numpy()  # (B, Q, n)
+        found, value = _take_largest(likeness, start, k)
+        doubt = _DOUBT * lengths[:, block].numpy()
+        apart = value[..., :-1] - value[..., 1:] > doubt[..., None]  # NaN never is
+        first = len(people[0]) * np.arange(len(people))[:, None, None]
+        index[people[:, block], :k] = people.ravel().take(found[..., :k] + first)
         for person in np.flatnonzero(~apart.all((1, 2))):
             rows, doubtful = people[person], np.flatnonzero(~apart[person].all(1))
+            # Who is as near as the k-th, as far as float32 can tell; what was taken is no longer in `likeness`.
+            near = ~(likeness[person, doubtful] < (value[person, doubtful, k - 1] - doubt[person, doubtful])[:, None])
+            others = np.union1d(found[person, doubtful], np.flatnonzero(near.any(0)))
             queries = start + doubtful
-            # Where the k nearest are certain, and only their order is not, nobody else need be looked at again.
-            certain = apart.shape[2] == k and apart[person, doubtful, -1].all()
-            others = np.unique(found[person, doubtful]) if certain else np.arange(len(rows))
             order = _nearest_in_order(features[rows[queries]], features[rows[others]], queries[:, None] == others, k)
             index[rows[queries], :k] = rows[others[order]]
 
@@ -93,28 +115,26 @@ def _lengths(features: Tensor) -> Tensor:
     return torch.where(lengths > 0, lengths, 1)
 
 
-def _nearest(vectors: Tensor, lengths: Tensor, block: slice, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places of the k + 1 nearest (fewer where there are none) of vectors (B, n, D) for the Q in `block`, in float32.
+def _take_largest(likeness: np.ndarray, start: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places and values (B, Q, k + 1) of the largest of likeness (B, Q, n), fewer where there are none; largest first.
 
-    Returns:
-        places (B, Q, k + 1), largest cosine first, and the cosines.
+    Likeness is cosine times the query's length, which changes no order; eq. (4) is 2 - 2 cos. What is taken becomes
+    -inf, the query itself too: number start + q in its own row q.
     """
-    # The product is PyTorch's: the threads of NumPy's BLAS and of PyTorch wait for work at each other's cost.
-    # (B, Q, n); cosine times the query's length, which changes no order; eq. (4) is 2 - 2 cos.
-    likeness = torch.matmul(vectors[:, block], vectors.mT).div_(lengths[:, None]).numpy()
     query = np.arange(likeness.shape[1])
-    likeness[:, query, block.start + query] = -np.inf
-    flat = likeness.reshape(-1, likeness.shape[2])
-    row = np.arange(len(flat))
-    found = np.empty((len(flat), min(k + 1, likeness.shape[2] - 1)), np.int64)
+    likeness[:, query, start + query] = -np.inf
+    flat, size = likeness.reshape(-1), likeness.shape[2]
+    rows = flat.reshape(-1, size)
+    first = size * np.arange(len(rows))
+    found = np.empty((min(k + 1, size - 1), len(rows)), np.int64)
     value = np.empty(found.shape, flat.dtype)
-    for turn in range(found.shape[1]):  # for a small k, taking the largest away again and again is the quickest
-        found[:, turn] = flat.argmax(1)
-        value[:, turn] = flat[row, found[:, turn]]
-        flat[row, found[:, turn]] = -np.inf
-    value /= lengths[:, block].reshape(-1, 1).numpy()
+    for turn in range(len(found)):  # for a small k, taking the largest away again and again is the quickest
+        rows.argmax(1, out=found[turn])
+        place = found[turn] + first
+        value[turn] = flat.take(place)
+        flat[place] = -np.inf
     shape = (*likeness.shape[:2], -1)
-    return found.reshape(shape), value.reshape(shape)
+    return found.T.reshape(shape), value.T.reshape(shape)
 
 
 def _nearest_in_order(queries: np.ndarray, others: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
@@ -122,9 +142,12 @@ def _nearest_in_order(queries: np.ndarray, others: np.ndarray, own: np.ndarray, 
 
     Rounding lets equal images tie, whatever the order of the sums in BLAS. `own` (Q, C): which one is the query itself.
     """
-    units = [vectors / _lengths(vectors)[:, None] for vectors in (torch.from_numpy(part.astype(np.float64))
-                                                                  for part in (queries, others))]
-    distance = np.round(2 - 2 * (units[0] @ units[1].T).numpy(), 9)
+    queries, others = (vectors.astype(np.float64) for vectors in (queries, others))
+    lengths = [np.sqrt(np.einsum('nd,nd->n', vectors, vectors)) for vectors in (queries, others)]
+    products = np.einsum('qd,cd->qc', queries, others)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        cosine = products / (lengths[0][:, None] * lengths[1])
+    distance = np.round(2 - 2 * np.where(products == 0, 0, cosine), 9)
     distance[own] = np.inf
     return np.argsort(distance, axis=1, kind='stable')[:, :k]
 
