@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / 'cface_basicsr'
 MODULES = sorted(PACKAGE.rglob('*.py'))
 ROOMS = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
-SHARED = {'ops', 'errors', 'checkpoints', '__version__'}
+SHARED = {'ops', 'errors', 'checkpoints', 'lfw_files', '__version__'}
 """What every room may import."""
 
 MAY_IMPORT: dict[str, set[str]] = {

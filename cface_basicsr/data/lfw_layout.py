@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from cface_basicsr.data.lfw_pairs_file import read_named_pairs, read_people
 from cface_basicsr.data.source_listing import (
     OUTSIDE,
     Listing,
@@ -21,6 +20,7 @@ from cface_basicsr.data.source_listing import (
     sorted_entries,
 )
 from cface_basicsr.errors import UserError
+from cface_basicsr.lfw_files import read_named_pairs, read_people
 
 _DEEPEST = 2
 _DOCUMENTS = ('.txt', '.csv', '.html')

@@ -14,6 +14,7 @@ import numpy as np
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.verification import FoldedPairs
+from cface_basicsr.lfw_files import read_named_pairs
 
 HEADER = ['left', 'right', 'same', 'fold']
 """First line of pairs.csv: two keys, 1 or 0, and the fold from 0."""
@@ -55,7 +56,7 @@ def read_pairs(path: str | Path, keys: Sequence[str]) -> FoldedPairs:
     rows = {key: row for row, key in enumerate(keys)}
     if lines and next(csv.reader(lines)) == HEADER:
         return _joined(path, _table(path, lines[1:]), rows)
-    return _joined(path, _lfw(path, lines), {key.split('/')[-1]: row for key, row in rows.items()})
+    return _joined(path, _lfw(path), {key.split('/')[-1]: row for key, row in rows.items()})
 
 
 def pairs_sha256(folded: FoldedPairs, keys: Sequence[str]) -> str:
@@ -84,26 +85,10 @@ def _table(path: Path, lines: Sequence[str]) -> _Named:
     return named
 
 
-def _lfw(path: Path, lines: Sequence[str]) -> _Named:
-    words = [line.split() for line in lines]
-    try:
-        folds, of_a_kind = (int(word) for word in words[0])
-        names = [_names(line) for line in words[1:]]
-    except (ValueError, IndexError) as error:
-        raise UserError(f"'{path}' is no pairs file: expected 'FOLDS PAIRS', then lines of three or four words; or the "
-                        f"header {','.join(HEADER)}.") from error
-    if len(names) != 2 * folds * of_a_kind:
-        raise UserError(f"'{path}' announces {2 * folds * of_a_kind} pairs and holds {len(names)}.")
-    same = ([True] * of_a_kind + [False] * of_a_kind) * folds
-    return _Named(names, same, [fold for fold in range(folds) for _ in range(2 * of_a_kind)])
-
-
-def _names(words: Sequence[str]) -> tuple[str, str]:
-    """The image names of one line."""
-    if len(words) == 3:
-        words = (words[0], words[1], words[0], words[2])
-    first, i, second, j = words
-    return f'{first}_{int(i):04d}', f'{second}_{int(j):04d}'
+def _lfw(path: Path) -> _Named:
+    pairs = read_named_pairs(path)
+    names = [(f'{left}_{i:04d}', f'{right}_{j:04d}') for (left, i), (right, j), *_ in pairs]
+    return _Named(names, [pair.same for pair in pairs], [pair.fold for pair in pairs])
 
 
 def _joined(path: Path, named: _Named, rows: Mapping[str, int]) -> FoldedPairs:

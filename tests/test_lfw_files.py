@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cface_basicsr.data.lfw_pairs_file import NamedPair, read_named_pairs, read_people
 from cface_basicsr.errors import UserError
+from cface_basicsr.lfw_files import NamedPair, read_named_pairs, read_people
 
-SHARED = Path(__file__).parents[3] / 'shared' / 'protocols' / 'pairs.txt'
+SHARED = Path(__file__).parents[2] / 'shared' / 'protocols' / 'pairs.txt'
 
 
 def file(folder: Path, text: str) -> Path:
