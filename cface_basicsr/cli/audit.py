@@ -62,7 +62,7 @@ def command(
 
 def _audit(train: Path, test: Path, near: int | None, names: Path | None, test_names: Path | None, names_only: bool,
            within: bool, workers: int) -> 'Audit':
-    from cface_basicsr.cli.prepare import _cores
+    from cface_basicsr.cli.cores import cores
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.audit import audit, audit_names
     from cface_basicsr.data.near_duplicates import NEAR
@@ -73,7 +73,7 @@ def _audit(train: Path, test: Path, near: int | None, names: Path | None, test_n
         return audit_names(*sides, named)
     with ShowSteps(8 if within else 4) as show:
         return audit(*sides, show=show, names=named, near=NEAR if near is None else near, within=within,
-                     workers=workers or _cores())
+                     workers=workers or cores())
 
 
 def _read_names(sides: 'tuple[PictureSet, PictureSet]', *files: Path | None) -> 'Names':

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cface_basicsr.cli.cores import cores
+
 
 def command(
     data: Annotated[Path | None, typer.Option(help='Photographs, <identity>/<image>; default: drawn faces.')] = None,
@@ -50,7 +52,7 @@ def draw_faces(folder: Path, identities: int, images: int) -> Path:
             nonlocal done
             done += more
             show.advance(done)
-        write_generated_faces(folder, TreeSettings(identities=identities, images=images), workers=_cores(),
+        write_generated_faces(folder, TreeSettings(identities=identities, images=images), workers=cores(),
                               on_progress=advance)
         show.end('generated faces', f'{identities} people, {images} images each, in {folder}')
     return folder
@@ -66,12 +68,8 @@ def prepare_faces(source: Path, out: Path, holdout: int, align: bool, weights: P
                                holdout=holdout, seed=0)
     with ShowSteps(1) as show:
         show.start('prepare', sum(1 for path in source.glob('*/*') if path.is_file()))
-        report = prepare(source, out, settings, workers=_cores(), progress=lambda done, total: show.advance(done))
+        report = prepare(source, out, settings, workers=cores(), progress=lambda done, total: show.advance(done))
         counts = ', '.join(f'{name}: {part.images} images of {part.identities} people'
                            for name, part in report.parts.items())
         show.end('prepare', f'{counts}; {len(report.rejected)} rejected')
 
-
-def _cores() -> int:
-    import os
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

@@ -1,7 +1,6 @@
 """`cface prepare`: photographs -> the folder of stores that everything else reads."""
 
 import json
-import os
 import re
 import sys
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cface_basicsr.cli.cores import cores
 from cface_basicsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def command(
         weights=weights, landmarks=landmarks, holdout=holdout, seed=seed, identity=identity, pairs=pairs,
         people=people, partition=partition, annotations=annotations)
     with _Bar() as bar:
-        report = prepare(folder, out, settings, workers=workers or _cores(), progress=bar)
+        report = prepare(folder, out, settings, workers=workers or cores(), progress=bar)
     print(json.dumps(as_plain(report)) if as_json else as_text(report))
 
 
@@ -139,10 +139,6 @@ def split_scales(words: list[str], values: list[str]) -> tuple[str, tuple[int, .
         raise UserError(f"--scale: expected whole numbers such as 2 4 8, got '{bad[0]}'.")
     return folders[0], tuple(sorted({int(number) for number in numbers}))
 
-
-def _cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 class _Bar:

@@ -1,12 +1,13 @@
 """`cface synth`: draw generated faces in the casia layout."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from cface_basicsr.cli.cores import cores
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,7 +38,7 @@ def command(
     total = identities * images
     with _progress() as bar:
         task = bar.add_task('drawing faces', total=total)
-        drawn = write_generated_faces(out, settings, workers=workers or _cores(),
+        drawn = write_generated_faces(out, settings, workers=workers or cores(),
                                       on_progress=lambda done: bar.advance(task, done))
     if as_json:
         print(json.dumps({'out': str(out), 'identities': identities, 'images': images, 'size': size, 'seed': seed,
@@ -45,10 +46,6 @@ def command(
     else:
         print(f'{total} photos of {identities} people in {out} ({drawn} drawn now).')
 
-
-def _cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _progress() -> 'Progress':
