@@ -22,6 +22,7 @@ from cface_basicsr.data.source_listing import (
     add_identity,
     digest_of_sizes,
     existing_folder,
+    find_below,
     some_of,
     sorted_entries,
 )
@@ -105,18 +106,8 @@ def find_images(source: Path) -> Path:
     Raises:
         UserError: there is none within three folders, or there are several.
     """
-    level = [source]
-    for _ in range(_DEEPEST + 1):
-        if found := [folder for folder in level if _holds_images(folder)]:
-            break
-        level = [Path(entry.path) for folder in level for entry in sorted_entries(folder) if entry.is_dir()]
-    if not found:
-        raise UserError(f"'{source}' has no images called 000001.jpg, nor has a folder in it. Expected CelebA's "
-                        'img_align_celeba or img_celeba.')
-    if len(found) > 1:
-        raise UserError(f"'{source}' holds images of CelebA {len(found)} times: "
-                        f'{some_of(str(folder) for folder in found)}.\nName one of them.')
-    return found[0]
+    return find_below(source, _holds_images, _DEEPEST, 'images of CelebA', 'images called 000001.jpg, nor has a folder '
+                      "in it. Expected CelebA's img_align_celeba or img_celeba.")
 
 
 def _holds_images(folder: Path) -> bool:

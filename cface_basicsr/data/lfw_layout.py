@@ -15,11 +15,11 @@ from cface_basicsr.data.source_listing import (
     Pair,
     escape,
     existing_folder,
+    find_below,
     list_sources,
     some_of,
     sorted_entries,
 )
-from cface_basicsr.errors import UserError
 from cface_basicsr.lfw_files import read_named_pairs, read_people
 
 _DEEPEST = 2
@@ -62,18 +62,8 @@ def find_people(source: Path) -> Path:
     Raises:
         UserError: there is none within two folders, or there are several.
     """
-    level = [source]
-    for _ in range(_DEEPEST + 1):
-        if found := [folder for folder in level if _holds_people(folder)]:
-            break
-        level = [Path(entry.path) for folder in level for entry in sorted_entries(folder) if entry.is_dir()]
-    if not found:
-        raise UserError(f"'{source}' has no <Name>/<Name>_0001.jpg, nor has a folder in it. Expected LFW's images; for "
-                        'other names take --layout folders.')
-    if len(found) > 1:
-        raise UserError(f"'{source}' holds LFW {len(found)} times: {some_of(str(folder) for folder in found)}.\n"
-                        'Name one of them.')
-    return found[0]
+    return find_below(source, _holds_people, _DEEPEST, 'LFW', '<Name>/<Name>_0001.jpg, nor has a folder in it. '
+                      "Expected LFW's images; for other names take --layout folders.")
 
 
 def _holds_people(folder: Path) -> bool:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -214,6 +214,30 @@ def digest_of_sizes(sizes: dict[str, int]) -> str:
     for path, size in sorted(sizes.items()):
         digest.update(os.fsencode(path) + b'\0%d\n' % size)
     return digest.hexdigest()
+
+
+def find_below(source: Path, holds: Callable[[Path], bool], deepest: int, what: str, expected: str) -> Path:
+    """The folder that holds a data set: `source` or one below it, the nearest level first.
+
+    Args:
+        holds: whether a folder is it.
+        deepest: levels to look below `source`.
+        what, expected: for the messages: the data set's name, and what such a folder has.
+
+    Raises:
+        UserError: there is none, or there are several on one level.
+    """
+    level, found = [source], []
+    for _ in range(deepest + 1):
+        if found := [folder for folder in level if holds(folder)]:
+            break
+        level = [Path(entry.path) for folder in level for entry in sorted_entries(folder) if entry.is_dir()]
+    if not found:
+        raise UserError(f"'{source}' has no {expected}")
+    if len(found) > 1:
+        raise UserError(f"'{source}' holds {what} {len(found)} times: "
+                        f'{some_of(str(folder) for folder in found)}.\nName one of them.')
+    return found[0]
 
 
 def some_of(names: Iterable[str], most: int = 3) -> str:
