@@ -88,8 +88,8 @@ def accuracy_figure(results: Results, scale: int, path: Path) -> Path | None:
             points = [(point.images, point.accuracies[name]) for point in run.curve if name in point.accuracies]
             if points:
                 panel.plot(*zip(*points, strict=True), label=run.system, marker='.', markersize=3, **style[run.system])
-        panel.set_title(name, fontsize=10)
-        _legend_once(panel)
+        panel.set_title('PSNR in dB' if name == 'psnr' else f'accuracy by {name}', fontsize=10)
+    _legend_once(figure, panels)
     figure.suptitle(f'Validation during training at x{scale}', fontsize=12)
     figure.supxlabel('images through the generator', fontsize=9)
     return _save(figure, path)
@@ -179,11 +179,10 @@ def _share(deviate: float) -> float:
 
 # -------------------------------------------------------------------------------------------------------------- paper
 
-def _legend_once(panel: Axes) -> None:
-    """One entry a system, however many seeds were drawn."""
-    handles, labels = panel.get_legend_handles_labels()
-    once = dict(zip(reversed(labels), reversed(handles), strict=True))
-    panel.legend(list(reversed(once.values())), list(reversed(once)), fontsize=7.5, frameon=False)
+def _legend_once(figure: Figure, panels: Iterable[Axes]) -> None:
+    """Beside the panels, one entry a system, however many seeds and panels it was drawn in."""
+    once = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(once.values()), list(once), loc='outside right center', fontsize=8, frameon=False)
 
 
 def _panels(count: int, *, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
