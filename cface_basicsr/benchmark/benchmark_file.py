@@ -42,6 +42,9 @@ class HeldOut(Section):
         pairs: a file in the layout of LFW's pairs.txt; left out: pairs are drawn, with seed 0.
         folds, pairs_per_fold: of drawn pairs; the file has its own.
         far: false accept rate of the verification rate.
+        blufr: BLUFR's `blufr_lfw_config.mat`, or its folder of lists, for a set that holds all of its images: VR and
+            DIR are then BLUFR's. Left out: VR is that of the pairs, DIR of drawn galleries.
+        far_identification: false alarms allowed in DIR, a share.
         faces: so many people stand in the grid of faces; 0: none.
     """
 
@@ -51,6 +54,8 @@ class HeldOut(Section):
     folds: int = Field(default=10, ge=2)
     pairs_per_fold: int = Field(default=300, ge=2)
     far: float = Field(default=0.01, gt=0, lt=1)
+    blufr: str | None = None
+    far_identification: float = Field(default=0.01, gt=0, lt=1)
     faces: int = Field(default=6, ge=0)
 
 

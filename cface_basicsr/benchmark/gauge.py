@@ -12,18 +12,18 @@ from torch import nn
 
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.benchmark.benchmark_file import HeldOut
+from cface_basicsr.benchmark.held_out_lists import read_lists
 from cface_basicsr.benchmark.measuring import Images, all_images
 from cface_basicsr.benchmark.results import DataSet, Measured, save_scores
 from cface_basicsr.benchmark.steps import device
 from cface_basicsr.checkpoints import build_network_from_file, file_hash
-from cface_basicsr.data.store import encode_png, read_identities
+from cface_basicsr.data.store import encode_png
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
-from cface_basicsr.evaluation.pairs_file import read_pairs
 from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.super_resolution import super_resolve
-from cface_basicsr.evaluation.verification import FoldedPairs, make_pairs
+from cface_basicsr.evaluation.verification import FoldedPairs
 
 CHUNK = 256
 CURVE_IMAGES = 300
@@ -52,18 +52,16 @@ class Gauge:
             recognizers: name -> recognizer.
 
         Raises:
-            UserError: a store is missing, or the pairs do not fit.
+            UserError: a store is missing, or the lists do not fit.
         """
         for store in ('hr.lmdb', f'lr_x{scale}.lmdb'):
             if not (folder / store).is_dir():
                 raise UserError(f"test set '{name}': '{folder / store}' is missing.\n"
                                 f'Make it: cface prepare … --scale {scale} (for held-out faces: --holdout N --seed S)')
         self.name, self.options, self.folder, self.scale, self.recognizers = name, options, folder, scale, recognizers
-        self.keys, labels = read_identities(folder)
-        self.labels = np.asarray(labels, dtype=np.int64)
+        lists = read_lists(options, folder)
+        self.keys, self.labels, self.pairs, self.open_set = lists.keys, lists.labels, lists.pairs, lists.open_set
         self.hr, self.lr = (all_images(folder / store, self.keys) for store in ('hr.lmdb', f'lr_x{scale}.lmdb'))
-        self.pairs = read_pairs(options.pairs, self.keys) if options.pairs else make_pairs(
-            self.labels, folds=options.folds, pairs_per_fold=options.pairs_per_fold, seed=0)
 
     def data_set(self) -> DataSet:
         """What a report says of it."""
@@ -74,11 +72,12 @@ class Gauge:
         """How it is measured, in words."""
         folds, pairs = len(set(self.pairs.fold.tolist())), len(self.pairs.same)
         return (f'{folds} folds, {pairs // folds} pairs each, both sides super-resolved, threshold from the other folds'
-                + ('' if self.options.pairs else ', drawn with seed 0'))
+                + ('' if self.options.pairs else ', drawn with seed 0') + f'. {self.open_set.words}')
 
     def mark(self) -> str:
         """A hash of all that decides the numbers but the network: data, protocol, recognizers."""
         facts = [manifest_hash(self.folder), self.options.model_dump(exclude={'faces'}), self.scale, self.keys[:1],
+                 self.open_set.facts,
                  {name: recognizer.sha256 for name, recognizer in self.recognizers.items()}]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -98,7 +97,7 @@ class Gauge:
             kept[name] = cosine_scores(features, self.pairs.pairs)
             numbers, measured.per_fold[name] = verification_numbers(name, kept[name], self.pairs.same, self.pairs.fold,
                                                                     self.options.far)
-            measured.numbers |= numbers
+            measured.numbers |= numbers | self.open_set.numbers(name, features)
         save_scores(scores, self.pairs.same, kept)
         return measured
 

@@ -96,7 +96,8 @@ def _value(row: Row, column: Column) -> str:
 
 
 def _class(column: Column, text: str = '') -> str:
-    name = 'published' if column.key.startswith(PUBLISHED) else 'failed' if text == 'failed' else ''
+    name = 'published' if column.key.startswith(PUBLISHED) else 'failed' if text == 'failed' else \
+        'width' if column.key == 'width' else ''
     return f' class="{name}"' if name else ''
 
 

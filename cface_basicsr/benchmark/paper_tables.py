@@ -64,11 +64,12 @@ def paper_tables(results: Results, *, beside_published: bool = False) -> dict[st
 def overview(results: Results, scale: int) -> Table:
     """Everything of one scale, a line a system: what was measured, and what it costs."""
     columns = [column for test in results.tests() for column in _overview_columns(results, test, scale)]
-    columns += [Column('width', 'width', best=None), Column('parameters', 'parameters M', 3, best=None, factor=1e-6),
+    columns += [Column('parameters', 'parameters M', 3, best=None, factor=1e-6),
                 Column('macs', 'GMAC a face', 3, best=None, factor=1e-9),
                 Column('ms_a_face', 'ms a face', 1, best=None),
                 Column('images_a_second', 'training images/s', 1, best=None),
-                Column('images_g', 'images G', 0, best=None), Column('images_r', 'images R', 0, best=None)]
+                Column('images_g', 'images G', 0, best=None), Column('images_r', 'images R', 0, best=None),
+                Column('width', 'width', best=None)]
     signs, notes = _run_notes(results, [scale])
     rows = [_row(results, system, [scale], columns, signs) for system in results.systems]
     notes = [_seeds_note(results), *notes, *_cost_notes(results, scale)]

@@ -13,7 +13,8 @@ from typing import Any
 from cface_basicsr.benchmark.benchmark_file import BenchmarkFile
 from cface_basicsr.benchmark.benchmark_report import write_benchmark_report
 from cface_basicsr.benchmark.eta import Eta
-from cface_basicsr.benchmark.gather import gather
+from cface_basicsr.benchmark.gather import folder_of_test, gather
+from cface_basicsr.benchmark.held_out_lists import read_lists
 from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
 from cface_basicsr.benchmark.rates import Rates, find_rates, images_of, kept_rates, seconds_of, trainings
 from cface_basicsr.benchmark.results import Results
@@ -92,7 +93,8 @@ def run_benchmark(plan: Plan, show: Show, processes: int = 1) -> Finished:
     """Train what is not trained, measure what is not measured, write the report.
 
     Raises:
-        UserError: data are missing, a recognizer cannot be trained, or a run folder was begun with other options.
+        UserError: data are missing, a recognizer cannot be trained, a run folder was begun with other options, or the
+            pairs or lists of a test set do not fit it.
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     with only_one(plan.out):
@@ -102,6 +104,8 @@ def run_benchmark(plan: Plan, show: Show, processes: int = 1) -> Finished:
             run_steps(plan.recognizers, eta.of(plan.recognizers), processes)
         for run in plan.runs:
             refuse_other_runs(run.recipe)
+        for options in plan.file.tests.values():
+            read_lists(options, folder_of_test(plan, options.data))  # what does not fit should cost no training
         failures: dict[tuple[int, int], dict[str, str]] = {}
         for run in plan.runs:
             failed = failures.setdefault((run.scale, run.seed), {})

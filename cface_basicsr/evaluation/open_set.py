@@ -3,6 +3,8 @@
 It follows OpenSetROC.m of the official BLUFR toolkit (Liao et al. 2014), ties included.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -11,6 +13,42 @@ from torch import Tensor
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.pair_search import SCORES_AT_ONCE, RateAtFar, Scores
 from cface_basicsr.evaluation.verification import Flags, Ints, threshold_at_far
+
+
+class GalleryAndProbe(NamedTuple):
+    """Row numbers of one draw: enrolled images (G,), one a person, and all images (P,) that look for their person."""
+
+    gallery: Ints
+    probe: Ints
+
+
+def draw_galleries(labels: ArrayLike, *, trials: int = 10, seed: int = 0) -> list[GalleryAndProbe]:
+    """Draws as BLUFR's, for a set that has no lists of its own.
+
+    In each, half of the people with several images (rounded up, at random) are enrolled with one image each, at random.
+    Their other images are the genuine probes, and all images of all others are the impostor probes.
+
+    Args:
+        labels: (N,) identity of each image, any integers.
+        seed: of the draws; the same arguments give the same draws.
+
+    Raises:
+        UserError: nobody has two images, or nobody would be left as an impostor.
+    """
+    labels = np.asarray(labels)
+    people, count = np.unique(labels, return_counts=True)
+    several = people[count > 1]
+    enrolled = (len(several) + 1) // 2
+    if not enrolled or enrolled == len(people):
+        raise UserError(f'open-set identification needs people with several images, and others: got {len(several)} '
+                        f'with several among {len(people)}.')
+    random = np.random.default_rng([seed, 2])
+    draws = []
+    for _ in range(trials):
+        gallery = np.array([random.choice(np.flatnonzero(labels == person))
+                            for person in random.choice(several, enrolled, replace=False)], np.int64)
+        draws.append(GalleryAndProbe(gallery, np.setdiff1d(np.arange(len(labels)), gallery)))
+    return draws
 
 
 def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayLike, far: float,

@@ -11,6 +11,7 @@ from cface_basicsr.benchmark.recognizer_file import load_recognizer
 from cface_basicsr.benchmark.results import load_scores
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import evaluate_images
+from cface_basicsr.evaluation.features import extract_features
 from cface_basicsr.evaluation.verification import make_pairs
 from tests.small_data import write_small_data
 from tests.tiny_stages import write_recognizer
@@ -29,7 +30,8 @@ def test_numbers_are_those_of_the_whole_set_protocol(gauge: Gauge, tmp_path: Pat
     measured = gauge.measure(images, tmp_path / 's.npz')
     wanted = evaluate_images(images, gauge.hr, gauge.pairs.pairs, gauge.pairs.same,
                              {'r': gauge.recognizers['r'].network}, folds=gauge.pairs.fold, far=0.1)
-    assert measured.numbers == pytest.approx(wanted)
+    features = extract_features(gauge.recognizers['r'].network, images)
+    assert measured.numbers == pytest.approx(wanted | gauge.open_set.numbers('r', features))
     assert np.mean(measured.per_fold['r']) == pytest.approx(wanted['r/accuracy'])
     same, scores = load_scores(tmp_path / 's.npz')
     assert (same == gauge.pairs.same).all() and scores['r'].shape == same.shape
@@ -48,12 +50,13 @@ def test_shown_faces_are_of_different_people_and_lie_where_it_says(gauge: Gauge,
 
 
 def test_the_mark_follows_what_decides_the_numbers(gauge: Gauge) -> None:
-    def mark(scale: int = 8, sha256: str = 'a' * 64, **options: int) -> str:
+    def mark(scale: int = 8, sha256: str = 'a' * 64, **options: float) -> str:
         recognizer = Recognizer(gauge.recognizers['r'].network, sha256)
         settings = HeldOut(**{'pairs_per_fold': 8, 'faces': 3, 'far': 0.1, **options})
         return Gauge('held-out', settings, gauge.folder, scale, {'r': recognizer}).mark()
     assert mark() == gauge.mark() == mark(faces=1)  # how many faces are shown changes no number
-    assert len({mark(), mark(scale=4), mark(sha256='b' * 64), mark(pairs_per_fold=6)}) == 4
+    assert len({mark(), mark(scale=4), mark(sha256='b' * 64), mark(pairs_per_fold=6),
+                mark(far_identification=0.1)}) == 5
 
 
 def test_few_pairs_keep_both_kinds_in_each_fold_and_few_images() -> None:

@@ -4,7 +4,6 @@ import json
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.io import savemat
 from typer.testing import CliRunner
 
 from cface_basicsr.archs.sphereface20_arch import SphereFace20
@@ -19,6 +18,7 @@ from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs
+from tests.blufr_file import write_blufr_file
 from tests.references import slow_protocols
 from tests.small_data import write_small_data
 
@@ -194,29 +194,12 @@ def lfw(tmp_path_factory):
     folded = make_pairs(LABELS, folds=3, pairs_per_fold=20, seed=1)
     (folder / 'pairs.csv').write_text('left,right,same,fold\n' + ''.join(
         f'{NAMES[a]},{NAMES[b]},{int(same)},{fold}\n' for (a, b), same, fold in zip(*folded, strict=True)))
-    write_config(folder / 'blufr.mat')
+    write_blufr_file(folder / 'blufr.mat', NAMES, LABELS, TRIALS)
     return folder, features, folded
 
 
 TRIALS = [([0, 4, 8], [1, 2, 5, 6, 9, 10, 12, 13, 16, 17]), ([12, 16, 20], [13, 14, 17, 18, 21, 22, 0, 1, 8, 9])]
 """(gallery, probe): three known people, two others; the sixth is for training."""
-
-
-def write_config(path):
-    """A toy blufr_lfw_config.mat: indices and labels count from 1, in cells."""
-    def cells(lists):
-        column = np.empty((len(lists), 1), dtype=object)
-        column[:, 0] = [np.array(rows, dtype=float)[:, None] + 1 for rows in lists]
-        return column
-    names = np.empty((24, 1), dtype=object)
-    names[:, 0] = [f"{key.split('/')[1]}.jpg" for key in NAMES]
-    tests = [gallery + probe for gallery, probe in TRIALS]
-    used = [{LABELS[row] for row in test} for test in tests]
-    savemat(path, {
-        'imageList': names, 'labels': np.array(LABELS, dtype=float)[:, None] + 1,
-        'trainIndex': cells([[row for row in range(24) if LABELS[row] not in people] for people in used]),
-        'testIndex': cells(tests), 'galIndex': cells([gallery for gallery, _ in TRIALS]),
-        'probIndex': cells([probe for _, probe in TRIALS])})
 
 
 def of_features(lfw, protocol, data, *arguments):
@@ -286,7 +269,7 @@ def test_blufr_is_that_of_slow_loops(lfw, arguments):
 def test_images_give_what_their_features_give(folder, tmp_path):
     """LFW and BLUFR from a prepared folder, with the official features: raw, image and mirror image."""
     data = write_small_data(tmp_path / 'data', identities=6, images=4, names=NAMES)
-    write_config(tmp_path / 'blufr.mat')
+    write_blufr_file(tmp_path / 'blufr.mat', NAMES, LABELS, TRIALS)
     hr = np.stack([FaceStore(data / 'hr.lmdb').image(key) for key in NAMES])
     recognizer = build_network_from_file(folder / 'net_r.pth')
     (tmp_path / 'pairs.txt').write_text('2 3\n' + 'Ann 1 2\nAnn 1 3\nBob 1 2\nAnn 1 Bob 1\nAnn 2 Cid 1\nBob 2 Cid 2\n'
