@@ -261,9 +261,17 @@ def test_a_cosine_falls_to_its_least_rate_and_stays_there() -> None:
     assert Schedule(type='cosine', period=8).factor(8, 3) == 0
 
 
-def test_a_cosine_without_its_period_is_refused() -> None:
-    with pytest.raises(UserError, match="'period'"):
-        open_section(Optimizer, {'lr': 1e-3, 'schedule': {'type': 'cosine'}}, 'train.optim_g')
+@pytest.mark.parametrize(('schedule', 'message'), [
+    ({'type': 'cosine'}, "'period' .* goes with the schedule 'cosine'"),
+    ({'type': 'steps', 'milestones': [3]}, "'steps' needs 'gamma'"),
+    ({'type': 'epoch'}, "'epoch' needs 'gamma'"),
+    ({'type': 'steps', 'gamma': 0.5}, "'milestones' .* go with the schedule 'steps'"),
+    ({'type': 'epoch', 'gamma': 0.5, 'milestones': [3]}, "'milestones' .* go with the schedule 'steps'"),
+    ({'gamma': 0.5}, "a constant rate has no 'gamma'"),
+])
+def test_a_schedule_with_a_part_missing_or_without_use_is_refused(schedule: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        open_section(Optimizer, {'lr': 1e-3, 'schedule': schedule}, 'train.optim_g')
 
 
 def test_milestones_may_come_in_any_order_and_the_default_rate_stays() -> None:
@@ -273,7 +281,8 @@ def test_milestones_may_come_in_any_order_and_the_default_rate_stays() -> None:
 
 
 def test_an_optimizer_passes_on_what_the_file_sets_and_nothing_else() -> None:
-    section = open_section(Optimizer, {'type': 'SGD', 'lr': 1, 'momentum': 0.9, 'schedule': {'gamma': 1}}, 'optim')
+    schedule = {'type': 'epoch', 'gamma': 1}
+    section = open_section(Optimizer, {'type': 'SGD', 'lr': 1, 'momentum': 0.9, 'schedule': schedule}, 'optim')
     assert section.arguments() == {'momentum': 0.9}
 
 

@@ -45,12 +45,10 @@ def _schedule(schedule: Mapping[str, Any], published: int, epochs: int | None, i
     """One of our schedules (options.Schedule)."""
     kind = schedule.get('type', 'constant')
     if kind == 'epoch' and epochs:
-        return {'type': 'steps', 'gamma': schedule.get('gamma', 1.0),
-                'milestones': [_cut(epoch, epochs, iterations) for epoch in range(1, epochs)]}
+        borders = [_cut(epoch, epochs, iterations) for epoch in range(1, epochs)]
+        return {'type': 'steps', 'gamma': schedule['gamma'], 'milestones': borders} if borders else {'type': 'constant'}
     if kind == 'steps' and epochs is None:
-        return {'milestones': [_cut(milestone, published, iterations) for milestone in schedule.get('milestones', ())]}
-    if kind == 'cosine' and epochs is None:
-        return {'period': _cut(schedule['period'], published, iterations)}
+        return {'milestones': [_cut(milestone, published, iterations) for milestone in schedule['milestones']]}
     if kind == 'cosine' and epochs is None:
         return {'period': _cut(schedule['period'], published, iterations)}
     if kind == 'constant':

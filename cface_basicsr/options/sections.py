@@ -24,7 +24,7 @@ class Schedule(Section):
     """
 
     type: Literal['epoch', 'steps', 'cosine', 'constant'] = 'constant'
-    gamma: float | None = None  # 1, or 0 for cosine
+    gamma: float | None = None  # without it a cosine falls to 0
     milestones: list[int] = Field(default_factory=list)
     period: int | None = Field(default=None, ge=1)
 
@@ -32,6 +32,16 @@ class Schedule(Section):
     def _needs_a_period(self) -> 'Schedule':
         if (self.type == 'cosine') != (self.period is not None):
             raise ValueError("'period' (iterations) goes with the schedule 'cosine'")
+        return self
+
+    @model_validator(mode='after')
+    def _leaves_nothing_unused(self) -> 'Schedule':
+        if self.type == 'constant' and self.gamma is not None:
+            raise ValueError("a constant rate has no 'gamma'; 'type' is one of epoch, steps, cosine")
+        if (self.type == 'steps') != bool(self.milestones):
+            raise ValueError("'milestones' (iterations) go with the schedule 'steps'")
+        if self.type in ('epoch', 'steps') and self.gamma is None:
+            raise ValueError(f"the schedule '{self.type}' needs 'gamma', by which the rate is multiplied")
         return self
 
     def factor(self, iteration: int, iterations_an_epoch: int) -> float:
@@ -45,11 +55,10 @@ class Schedule(Section):
         if self.type == 'cosine':
             least = self.gamma or 0.0
             return least + (1 - least) * (1 + math.cos(math.pi * min(iteration / self.period, 1))) / 2
-        gamma = 1.0 if self.gamma is None else self.gamma
         if self.type == 'epoch':
-            return gamma ** (iteration // iterations_an_epoch)
+            return self.gamma ** (iteration // iterations_an_epoch)
         if self.type == 'steps':
-            return gamma ** sum(iteration >= milestone for milestone in self.milestones)
+            return self.gamma ** sum(iteration >= milestone for milestone in self.milestones)
         return 1.0
 
 
