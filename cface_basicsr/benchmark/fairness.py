@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cface_basicsr.benchmark.plan import Plan
+from cface_basicsr.benchmark.plan import Plan, first_phases
 from cface_basicsr.benchmark.recognizer_file import load_recognizer
 from cface_basicsr.benchmark.results import Check, Run
 from cface_basicsr.checkpoints import file_hash
@@ -99,9 +99,7 @@ def same_recognizers(plan: Plan, runs: Iterable[Run], recognizers: Mapping[str, 
 
 def same_images(plan: Plan, runs: Iterable[Run]) -> Check:
     """Every finished row had the budget. A phase that another one follows (ESRGAN's first) gives a row of its own."""
-    followed = {who for run in plan.runs for step in run.recipe.file.steps.values()
-                for network, who in step.weights.items() if network == 'network_g'}
-    partial = {row.title for run in plan.runs for row in run.rows if row.step in followed}
+    partial = {row.title for run in plan.runs for row in first_phases(run)}
     seen = {run.system: run.images_g for run in runs if run.status == 'done' and run.images_g is not None
             and run.system not in partial}
     counts = set(seen.values())

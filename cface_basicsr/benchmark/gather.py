@@ -3,7 +3,7 @@
 import json
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cface_basicsr.benchmark.costs import device_name, measure_costs
 from cface_basicsr.benchmark.curves import losses_over_iterations, seconds_an_iteration, training_logs
 from cface_basicsr.benchmark.fairness import check_fairness
 from cface_basicsr.benchmark.gauge import Gauge, Recognizer, manifest_hash
-from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, step_name
+from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_phases, step_name
 from cface_basicsr.benchmark.recipe import Recipe, iterations
 from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
 from cface_basicsr.benchmark.results import CurvePoint, DataSet, Faces, Facts, Results, Run
@@ -55,7 +55,7 @@ def gather(plan: Plan, failures: Failures, show: Show) -> Results:
         for run in (run for run in plan.runs if run.scale == scale):
             failed = failures.get((run.scale, run.seed), {})
             runs += [measuring.row(run, row, failed) for row in run.rows]
-        _mark_unconverged(runs, plan, scale, gauges[0].name)
+        mark_rows([run for run in runs if run.scale == scale and run.status == 'done'], plan, gauges[0].name)
         for gauge in gauges:
             sets[gauge.name] = gauge.data_set()
             _add_faces(faces, gauge, plan.out)
@@ -72,12 +72,20 @@ def folder_of_test(plan: Plan, data: str | None) -> Path:
     return Path(data) if data else plan.runs[0].recipe.test_folder
 
 
-def _mark_unconverged(runs: Iterable[Run], plan: Plan, scale: int, test: str) -> None:
-    """A row that learns pixels alone and has a PSNR below Bicubic's is marked."""
-    pixel = {row.title for run in plan.runs for row in run.rows if row.pixel}
-    here = [run for run in runs if run.scale == scale and run.status == 'done']
-    bicubic = next(run for run in here if run.system == 'Bicubic').measured[test].numbers['psnr']
-    for run in here:
+def mark_rows(runs: list[Run], plan: Plan, test: str) -> None:
+    """Mark what a reader must know: a row of a first phase had a part of the budget; one that learns pixels alone and
+    has a PSNR below Bicubic's has not converged.
+
+    Args:
+        runs: finished ones of one scale, Bicubic among them.
+        test: the test set whose PSNR counts.
+    """
+    first = {row.title for planned in plan.runs for row in first_phases(planned)}
+    pixel = {row.title for planned in plan.runs for row in planned.rows if row.pixel}
+    bicubic = next(run for run in runs if run.system == 'Bicubic').measured[test].numbers['psnr']
+    for run in runs:
+        if run.system in first:
+            run.marks.append(f'a first phase alone: {run.images_g:,} of {plan.images:,} images')
         if run.system in pixel and run.measured[test].numbers['psnr'] < bicubic:
             run.marks.append(NOT_CONVERGED)
 

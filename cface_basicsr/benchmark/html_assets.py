@@ -28,7 +28,7 @@ tbody tr:hover > * { background: #f0f5fb; }
 tbody th { text-align: left; font-weight: 500; position: sticky; left: 0; background: #fff; }
 thead tr:last-child th:first-child { position: sticky; left: 0; text-align: left; }
 td b { font-weight: 700; }
-td.width { white-space: normal; min-width: 15rem; text-align: left; }
+td.width { text-align: left; }
 td.why { white-space: normal; min-width: 12rem; text-align: left; color: var(--accent); }
 .published { color: var(--soft); font-style: italic; background: #fbfaf5; }
 body.hide-published .published { display: none; }

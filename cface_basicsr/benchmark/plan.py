@@ -54,6 +54,12 @@ class PlannedRun:
     rows: list[PlannedRow] = field(default_factory=list)
 
 
+def first_phases(run: PlannedRun) -> list[PlannedRow]:
+    """Rows of a phase that another one follows (ESRGAN's first): they have seen a part of the budget."""
+    followed = {step.weights.get('network_g') for step in run.recipe.file.steps.values()}
+    return [row for row in run.rows if row.step in followed]
+
+
 @dataclass
 class Plan:
     """All runs of a benchmark.
