@@ -90,7 +90,7 @@ class BenchmarkFile(Section):
     title: str = ''
     systems: list[str] | str = 'all'
     variants: dict[str, Variant] = Field(default_factory=dict)
-    scales: list[int]
+    scales: list[int] = Field(min_length=1)
     data: str
     generated: Generated | None = None
     out: str | None = None
@@ -100,7 +100,7 @@ class BenchmarkFile(Section):
     steps: dict[str, Step] = Field(default_factory=dict)
     recognizers: dict[str, str]
     loss: str | None = None
-    tests: dict[str, HeldOut] = Field(default_factory=lambda: {'held-out': HeldOut()})
+    tests: dict[str, HeldOut] = Field(default_factory=lambda: {'held-out': HeldOut()}, min_length=1)
     common: dict[str, Any] = Field(default_factory=dict)
     widths: dict[str, dict[str, Any]] = Field(default_factory=dict)
     set: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
@@ -156,8 +156,9 @@ def known_systems(file: BenchmarkFile) -> dict[str, System]:
             raise UserError(f"benchmark, variant '{name}': system '{variant.of}' is unknown; "
                             f'{nearest(variant.of, SYSTEMS)}')
         base = SYSTEMS[variant.of]
-        row = list(base.rows.values())[-1]
-        known[name] = System(name, base.phases, {name: row}, (), base.compares, base.published)
+        title, phase = list(base.rows.items())[-1]
+        pixel = (name,) if title in base.pixel else ()
+        known[name] = System(name, base.phases, {name: phase}, pixel, base.compares, base.published)
     return known
 
 

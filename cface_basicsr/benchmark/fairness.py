@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cface_basicsr.archs.recognizer_files import recognizer_hash
 from cface_basicsr.benchmark.plan import Plan, first_phases
-from cface_basicsr.benchmark.recognizer_file import load_recognizer
+from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
 from cface_basicsr.benchmark.results import Check, Run
-from cface_basicsr.checkpoints import file_hash
 from cface_basicsr.data.audit import equal_pictures, people_of
 from cface_basicsr.data.identity_names import shared_people
 from cface_basicsr.data.picture_set import Distinct, fingerprints, manifest_crop, open_pictures, read_manifest
@@ -78,17 +78,18 @@ def _in_words(value: Any) -> str:
 
 def crop_of_recognizers(plan: Plan, tests: Mapping[str, Path]) -> Check:
     """The recognizers learnt faces cut as those that they judge."""
-    from cface_basicsr.benchmark.recognizer_file import crop_note
     networks = {name: load_recognizer(Path(plan.recognizer_file(who))) for name, who in plan.file.recognizers.items()}
     notes = [note for folder in tests.values() for name, network in networks.items()
              if (note := crop_note(folder, name, network))]
+    unknown = [f'no manifest says how {name} was cut' for name, folder in tests.items() if not manifest_crop(folder)]
     texts = [f"{name}: '{network.eats.template}'" for name, network in networks.items()]
-    return _check('recognizers learnt the crop that they judge', not notes, '; '.join(notes or texts))
+    holds = False if notes else None if unknown else True
+    return _check('recognizers learnt the crop that they judge', holds, '; '.join(notes or unknown or texts))
 
 
 def same_recognizers(plan: Plan, runs: Iterable[Run], recognizers: Mapping[str, str]) -> Check:
     """Every row was measured by the same recognizer files; they have not changed since the first."""
-    now = {name: file_hash(Path(plan.recognizer_file(who)), 64) for name, who in plan.file.recognizers.items()}
+    now = {name: recognizer_hash(plan.recognizer_file(who), 64) for name, who in plan.file.recognizers.items()}
     wanted = set(recognizers)
     lacking = sorted({run.system for run in runs if run.status == 'done' for measured in run.measured.values()
                       if set(measured.per_fold) != wanted})
@@ -100,10 +101,9 @@ def same_recognizers(plan: Plan, runs: Iterable[Run], recognizers: Mapping[str, 
 def same_images(plan: Plan, runs: Iterable[Run]) -> Check:
     """Every finished row had the budget. A phase that another one follows (ESRGAN's first) gives a row of its own."""
     partial = {row.title for run in plan.runs for row in first_phases(run)}
-    seen = {run.system: run.images_g for run in runs if run.status == 'done' and run.images_g is not None
-            and run.system not in partial}
-    counts = set(seen.values())
-    early = {run.system: run.images_g for run in runs if run.status == 'done' and run.system in partial}
+    trained = [run for run in runs if run.status == 'done' and run.images_g is not None]
+    counts = {run.images_g for run in trained if run.system not in partial}
+    early = {run.system: run.images_g for run in trained if run.system in partial}
     evidence = ', '.join(f'{count:,}' for count in sorted(counts)) + ' images through each generator'
     if early:
         evidence += '; first phases of later rows: ' + ', '.join(f'{name} {count:,}' for name, count in early.items())

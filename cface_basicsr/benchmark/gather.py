@@ -13,10 +13,11 @@ from pydantic import TypeAdapter
 
 from cface_basicsr import __version__
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
+from cface_basicsr.archs.recognizer_files import recognizer_hash
 from cface_basicsr.benchmark.costs import device_name, measure_costs
 from cface_basicsr.benchmark.curves import losses_over_iterations, seconds_an_iteration, training_logs
 from cface_basicsr.benchmark.fairness import check_fairness
-from cface_basicsr.benchmark.gauge import Gauge, Recognizer, manifest_hash
+from cface_basicsr.benchmark.gauge import Gauge, Recognizer
 from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_phases, step_name
 from cface_basicsr.benchmark.recipe import Recipe, iterations
 from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
@@ -24,6 +25,7 @@ from cface_basicsr.benchmark.results import CurvePoint, DataSet, Faces, Facts, R
 from cface_basicsr.benchmark.steps import Show, device
 from cface_basicsr.benchmark.systems import REFERENCES
 from cface_basicsr.checkpoints import build_network_from_file, file_hash
+from cface_basicsr.data.picture_set import manifest_hash
 from cface_basicsr.data.store import encode_png, read_identities, write_text_atomically
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import read_option_file
@@ -42,7 +44,7 @@ def gather(plan: Plan, failures: Failures, show: Show) -> Results:
     Args:
         failures: of the trainings; a row that needs one of them says failed, with the reason.
     """
-    recognizers = {name: Recognizer(load_recognizer(path), file_hash(path, 64)) for name, path in
+    recognizers = {name: Recognizer(load_recognizer(path), recognizer_hash(path, 64)) for name, path in
                    ((name, Path(plan.recognizer_file(who))) for name, who in plan.file.recognizers.items())}
     runs: list[Run] = []
     faces: dict[str, Faces] = {}
@@ -135,8 +137,8 @@ class _Measuring:
         if reason is None:
             try:
                 return self._trained(planned, row)
-            except UserError as error:
-                reason = str(error)
+            except (UserError, RuntimeError, MemoryError) as error:  # also of torch: out of memory costs its row alone
+                reason = f'measuring: {error}' if str(error) else f'measuring: {type(error).__name__}'
         run = self._frame(planned, row)
         run.status, run.reason = 'failed', reason.splitlines()[0]
         return run
@@ -144,7 +146,7 @@ class _Measuring:
     def _trained(self, planned: PlannedRun, row: PlannedRow) -> Run:
         weights = planned.recipe.weights_of(row.step, 'g')
         mark = [self.mark, file_hash(weights, 64), self.plan.file.curve_points]
-        path = planned.recipe.out / 'measured' / f'{row.step}.json'
+        path = planned.recipe.out / 'measured' / f'{step_name(row.title)}.json'  # two rows may share their last step
         return self._kept(path, mark, lambda: self._measured(planned, row, weights))
 
     def _kept(self, path: Path, mark: Any, make: Any) -> Run:

@@ -16,7 +16,8 @@ from cface_basicsr.benchmark.held_out_lists import read_lists
 from cface_basicsr.benchmark.measuring import Images, all_images
 from cface_basicsr.benchmark.results import DataSet, Measured, save_scores
 from cface_basicsr.benchmark.steps import device
-from cface_basicsr.checkpoints import build_network_from_file, file_hash
+from cface_basicsr.checkpoints import build_network_from_file
+from cface_basicsr.data.picture_set import manifest_hash
 from cface_basicsr.data.store import encode_png
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import verification_numbers
@@ -54,12 +55,9 @@ class Gauge:
         Raises:
             UserError: a store is missing, or the lists do not fit.
         """
-        for store in ('hr.lmdb', f'lr_x{scale}.lmdb'):
-            if not (folder / store).is_dir():
-                raise UserError(f"test set '{name}': '{folder / store}' is missing.\n"
-                                f'Make it: cface prepare … --scale {scale} (for held-out faces: --holdout N --seed S)')
+        need_stores(name, folder, scale)
         self.name, self.options, self.folder, self.scale, self.recognizers = name, options, folder, scale, recognizers
-        lists = read_lists(options, folder)
+        self.lists = lists = read_lists(options, folder)
         self.keys, self.labels, self.pairs, self.open_set = lists.keys, lists.labels, lists.pairs, lists.open_set
         self.hr, self.lr = (all_images(folder / store, self.keys) for store in ('hr.lmdb', f'lr_x{scale}.lmdb'))
 
@@ -76,8 +74,8 @@ class Gauge:
 
     def mark(self) -> str:
         """A hash of all that decides the numbers but the network: data, protocol, recognizers."""
-        facts = [manifest_hash(self.folder), self.options.model_dump(exclude={'faces'}), self.scale, self.keys[:1],
-                 self.open_set.facts,
+        options = self.options.model_dump(exclude={'faces', 'like', 'data', 'pairs', 'blufr'})
+        facts = [manifest_hash(self.folder), options, self.scale, self.lists.sha256(),
                  {name: recognizer.sha256 for name, recognizer in self.recognizers.items()}]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -141,6 +139,18 @@ class Gauge:
         return paths
 
 
+def need_stores(name: str, folder: Path, scale: int) -> None:
+    """The images of a test set must be there.
+
+    Raises:
+        UserError: a store is missing; with the command that makes it.
+    """
+    for store in ('hr.lmdb', f'lr_x{scale}.lmdb'):
+        if not (folder / store).is_dir():
+            raise UserError(f"test set '{name}': '{folder / store}' is missing.\n"
+                            f'Make it: cface prepare … --scale {scale} (for held-out faces: --holdout N --seed S)')
+
+
 def few_pairs(pairs: FoldedPairs, most: int) -> FoldedPairs:
     """The first pairs of each kind in each fold, as many as keep the number of images at `most` or below.
 
@@ -155,9 +165,3 @@ def few_pairs(pairs: FoldedPairs, most: int) -> FoldedPairs:
         if count == 1 or len(np.unique(pairs.pairs[chosen])) <= most:
             return FoldedPairs(pairs.pairs[chosen], pairs.same[chosen], pairs.fold[chosen])
         count = max(1, count * 3 // 4)
-
-
-def manifest_hash(folder: Path) -> str:
-    """SHA-256 of a prepared folder's manifest, or of its labels where it has none."""
-    manifest = folder / 'manifest.json'
-    return file_hash(manifest if manifest.is_file() else folder / 'identities.csv', 64)

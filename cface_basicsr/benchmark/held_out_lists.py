@@ -1,5 +1,6 @@
 """What a test set of a benchmark is measured by: its pairs, and the galleries and probes of open-set identification."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cface_basicsr.benchmark.set_protocols import lists_sha256
 from cface_basicsr.data.store import read_identities
 from cface_basicsr.evaluation import blufr
 from cface_basicsr.evaluation.open_set import GalleryAndProbe, draw_galleries, open_set_rate
-from cface_basicsr.evaluation.pairs_file import read_pairs
+from cface_basicsr.evaluation.pairs_file import pairs_sha256, read_pairs
 from cface_basicsr.evaluation.unit_features import unit_features
 from cface_basicsr.evaluation.verification import FoldedPairs, Ints, allowed_at_far, make_pairs
 
@@ -68,6 +69,12 @@ class HeldOutLists:
     labels: Ints
     pairs: FoldedPairs
     open_set: DrawnOpenSet | BlufrLists
+
+    def sha256(self) -> str:
+        """A hash of all that is compared, wherever it was read."""
+        people = [f'{key},{label}' for key, label in zip(self.keys, self.labels, strict=True)]
+        facts = [*people, self.open_set.facts, pairs_sha256(self.pairs, self.keys)]
+        return hashlib.sha256('\n'.join(facts).encode()).hexdigest()
 
 
 def read_lists(options: HeldOut, folder: Path) -> HeldOutLists:

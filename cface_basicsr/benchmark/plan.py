@@ -149,7 +149,8 @@ class _Composer:
             if name not in named:
                 raise UserError(f"benchmark: row '{title}' needs the phase '{name}', whose share is 0.")
             phases = {step: phase for phase, step in named.items()} if len(active) > 1 else {}
-            yield PlannedRow(title, system.name, named[name], self._chain(named[name]), title in system.pixel, phases)
+            needed = self._chain(named[name], *(['index'] if system.compares else []))
+            yield PlannedRow(title, system.name, named[name], needed, title in system.pixel, phases)
 
     def _loss(self) -> str:
         return loss_recognizer(self.file)
@@ -214,9 +215,9 @@ class _Composer:
             return str(_recognizer_path(self.out, self.file, self._loss(), label))
         return None
 
-    def _chain(self, step: str) -> tuple[str, ...]:
-        """A step with all that it needs, in the order of the recipe."""
-        needed, todo = set(), [step]
+    def _chain(self, *steps: str) -> tuple[str, ...]:
+        """Some steps with all that they need, in the order of the recipe."""
+        needed, todo = set(), [*steps]
         while todo:
             name = todo.pop()
             if name in needed or name not in self.steps:

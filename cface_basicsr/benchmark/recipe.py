@@ -87,7 +87,8 @@ def fill_variables(value: Any, variables: Mapping[str, str]) -> Any:
         return [fill_variables(item, variables) for item in value]
     if isinstance(value, str) and value.startswith('$'):
         if value[1:] not in variables:
-            raise UserError(f"the recipe needs a value for '{value}'; {nearest(value[1:], variables)}")
+            near = f'; {nearest(value[1:], variables)}' if variables else ''
+            raise UserError(f"the file needs a value for '{value}'{near}\nGive it: --value {value[1:]}=…")
         return variables[value[1:]]
     return value
 
@@ -168,6 +169,14 @@ class Recipe:
     def test_folder(self) -> Path:
         """The identities held out."""
         return self.data / 'test'
+
+    def sources(self, name: str) -> list[str]:
+        """Steps and files that a step starts from: weights, the index that its data read, D_SR."""
+        step = self.file.steps[name]
+        given = [*step.weights.values(), *filter(None, (step.index, step.generate, step.d_sr))]
+        if step.kind == 'options' and self.compose(name)['datasets']['train'].get('compare_index'):
+            given += [index for index, _ in self._steps_of('index')]
+        return given
 
     def _steps_of(self, kind: str) -> Iterator[tuple[str, Step]]:
         return ((name, step) for name, step in self.file.steps.items() if step.kind == kind)

@@ -14,11 +14,12 @@ from cface_basicsr.benchmark.benchmark_file import BenchmarkFile
 from cface_basicsr.benchmark.benchmark_report import write_benchmark_report
 from cface_basicsr.benchmark.eta import Eta
 from cface_basicsr.benchmark.gather import folder_of_test, gather
+from cface_basicsr.benchmark.gauge import need_stores
 from cface_basicsr.benchmark.held_out_lists import read_lists
 from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
 from cface_basicsr.benchmark.rates import Rates, find_rates, images_of, kept_rates, seconds_of, trainings
 from cface_basicsr.benchmark.results import Results
-from cface_basicsr.benchmark.steps import Show, only_one, refuse_other_runs, run_steps
+from cface_basicsr.benchmark.steps import Show, need_data, only_one, refuse_other_runs, run_steps
 from cface_basicsr.data.store import write_text_atomically
 from cface_basicsr.errors import UserError
 
@@ -98,14 +99,10 @@ def run_benchmark(plan: Plan, show: Show, processes: int = 1) -> Finished:
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     with only_one(plan.out):
+        look_first(plan)
         eta = Eta(plan, kept_rates(plan), show)
         if plan.recognizers:
-            refuse_other_runs(plan.recognizers)
             run_steps(plan.recognizers, eta.of(plan.recognizers), processes)
-        for run in plan.runs:
-            refuse_other_runs(run.recipe)
-        for options in plan.file.tests.values():
-            read_lists(options, folder_of_test(plan, options.data))  # what does not fit should cost no training
         failures: dict[tuple[int, int], dict[str, str]] = {}
         for run in plan.runs:
             failed = failures.setdefault((run.scale, run.seed), {})
@@ -115,6 +112,26 @@ def run_benchmark(plan: Plan, show: Show, processes: int = 1) -> Finished:
     reasons = {f'{run.system} x{run.scale} seed {run.seed}': run.reason for run in results.failed()}
     broken = [f'{check.what}: {check.evidence}' for check in results.facts.checks if check.outcome == 'broken']
     return Finished(results, files, reasons, broken)
+
+
+def look_first(plan: Plan) -> None:
+    """What is missing or does not fit should cost no training.
+
+    Raises:
+        UserError: a store or a recognizer's file is missing, the pairs or lists of a test set do not fit it, or a run
+            folder was begun with other options or data.
+    """
+    for recipe in [*(run.recipe for run in plan.runs), *([plan.recognizers] if plan.recognizers else [])]:
+        need_data(recipe)
+        refuse_other_runs(recipe)
+    for name, who in plan.file.recognizers.items():
+        if who not in plan.file.steps and not Path(who).is_file():
+            raise UserError(f"benchmark, recognizer '{name}': the file '{who}' is missing.")
+    for name, options in plan.file.tests.items():
+        folder = folder_of_test(plan, options.data)
+        for scale in plan.file.scales:
+            need_stores(name, folder, scale)
+        read_lists(options, folder)
 
 
 # ---------------------------------------------------------------------------------------------------------- a dry run

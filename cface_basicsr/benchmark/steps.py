@@ -16,8 +16,13 @@ from cface_basicsr.benchmark.recipe import Recipe, iterations
 from cface_basicsr.benchmark.recognizer_file import load_recognizer
 from cface_basicsr.benchmark.training import run_training
 from cface_basicsr.checkpoints import build_network_from_file, file_hash
+from cface_basicsr.data.picture_set import read_manifest
+from cface_basicsr.data.store import write_text_atomically
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import count_images, read_option_file, write_option_file
+
+DATA = 'data.json'
+"""In a run folder: the training set that it was begun with."""
 
 
 class OtherOptions(UserError):
@@ -48,9 +53,10 @@ def run_steps(recipe: Recipe, show: Show, processes: int = 1, after: Callable[[s
     Raises:
         UserError: data missing, a step that failed, or a run folder made by other options (`OtherOptions`).
     """
-    _need_data(recipe)
+    need_data(recipe)
     recipe.out.mkdir(parents=True, exist_ok=True)
     with only_one(recipe.out):
+        _keep_data(recipe)
         for name in recipe.file.steps:
             try:
                 _run_step(recipe, name, show, processes, failed or {})
@@ -68,7 +74,7 @@ def run_steps(recipe: Recipe, show: Show, processes: int = 1, after: Callable[[s
 
 def _run_step(recipe: Recipe, name: str, show: Show, processes: int, failed: Mapping[str, str]) -> None:
     step = recipe.file.steps[name]
-    for source in (*step.weights.values(), step.index, step.generate, step.d_sr):
+    for source in recipe.sources(name):
         if source in failed:
             raise UserError(f"it starts from '{source}', which failed: {failed[source]}")
     run: dict[str, Callable[[Recipe, str, Show, int], None]] = {
@@ -80,19 +86,45 @@ def refuse_other_runs(recipe: Recipe) -> None:
     """Look at all trainings of a run folder before any work is done in it.
 
     Raises:
-        OtherOptions: one was begun with other options; both are shown.
+        OtherOptions: one was begun with other options, or all of them on other data; both are shown.
     """
+    _refuse_other_data(recipe)
     for name, step in recipe.file.steps.items():
         path = recipe.out / 'options' / f'{name}.yml'
         if step.kind == 'options' and path.is_file():
             _keep_options(path, recipe.compose(name))
 
 
-def _need_data(recipe: Recipe) -> None:
-    if not (recipe.train_folder / 'hr.lmdb').is_dir():
-        raise UserError(f"'{recipe.train_folder}' holds no hr.lmdb: expected a folder that `cface prepare` made.\n"
-                        f'Make it: cface prepare --layout casia SRC --out {recipe.data} --scale {recipe.file.scale} '
-                        '--crop center --holdout N --seed 0')
+def need_data(recipe: Recipe) -> None:
+    """What the trainings of a recipe read must be there.
+
+    Raises:
+        UserError: a store is missing; with the command that makes it.
+    """
+    for store in ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb'):
+        if not (recipe.train_folder / store).is_dir():
+            raise UserError(f"'{recipe.train_folder}' holds no {store}: expected a folder that `cface prepare` made.\n"
+                            f'Make it: cface prepare --layout casia SRC --out {recipe.data} --scale '
+                            f'{recipe.file.scale} --crop center --holdout N --seed 0')
+
+
+def _refuse_other_data(recipe: Recipe) -> None:
+    """A run folder belongs to one training set: another one at the same place may hold people who are tested now."""
+    path = recipe.out / DATA
+    if path.is_file():
+        _refuse_other(json.loads(path.read_text(encoding='utf-8')), _data(recipe), path, 'another training set')
+
+
+def _keep_data(recipe: Recipe) -> None:
+    _refuse_other_data(recipe)
+    write_text_atomically(recipe.out / DATA, json.dumps(_data(recipe)))
+
+
+def _data(recipe: Recipe) -> dict[str, str]:
+    stores = read_manifest(recipe.train_folder).get('sha256') or {}
+    names = ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb', 'identities.csv')
+    return {name: stores[name] for name in names if name in stores} or {
+        'identities.csv': file_hash(recipe.train_folder / 'identities.csv', 64)}
 
 
 @contextmanager
@@ -144,11 +176,11 @@ def _keep_options(path: Path, opt: Mapping[str, Any]) -> None:
     write_option_file(opt, path)
 
 
-def _refuse_other(before: Mapping[str, Any], now: Mapping[str, Any], path: Path) -> None:
+def _refuse_other(before: Mapping[str, Any], now: Mapping[str, Any], path: Path, of: str = 'other options') -> None:
     old, new = _flat({k: v for k, v in before.items() if k != 'plugin'}), _flat(now)
     for key in {**old, **new}:
         if old.get(key) != new.get(key):
-            raise OtherOptions(f"'{path}' was begun with other options: {key} was {old.get(key)!r}, now "
+            raise OtherOptions(f"'{path}' was begun with {of}: {key} was {old.get(key)!r}, now "
                                f'{new.get(key)!r}.\nChoose another --out, or remove that folder.')
 
 

@@ -50,7 +50,7 @@ def run_file(file: 'BenchmarkFile', out: Path | None, processes: int, plan_only:
         plan = plan_benchmark(file, out, rates, show)
     if plan_only:
         return _show_plan(plan, rates, json_)
-    if file.generated and not (Path(file.data) / 'test' / 'manifest.json').is_file():
+    if file.generated:
         _draw(file)
     raise typer.Exit(_run(plan, processes, json_))
 
@@ -67,10 +67,24 @@ def _show_plan(plan: 'Plan', rates: Path | None, json_: bool) -> None:
 
 
 def _draw(file: 'BenchmarkFile') -> None:
-    """Draw faces and prepare them, for a benchmark without photographs."""
+    """Draw faces and prepare them, for a benchmark without photographs; once for a data folder."""
     from cface_basicsr.cli.demo import draw_faces, prepare_faces
+    if (Path(file.data) / 'test' / 'manifest.json').is_file():
+        return _refuse_other_faces(file)
     faces = draw_faces(Path(f'{file.data}_faces'), file.generated.identities, file.generated.images)
     prepare_faces(faces, Path(file.data), file.generated.holdout, False, None, tuple(sorted(file.scales)))
+
+
+def _refuse_other_faces(file: 'BenchmarkFile') -> None:
+    from cface_basicsr.data.picture_set import read_manifest
+    from cface_basicsr.errors import UserError
+    train, test = (read_manifest(Path(file.data) / part) for part in ('train', 'test'))
+    wanted = file.generated
+    there = {'identities': train['identities'] + test['identities'], 'holdout': test['identities'],
+             'images': (train['images'] + test['images']) // (train['identities'] + test['identities'])}
+    if there != wanted.model_dump():
+        raise UserError(f"benchmark: '{file.data}' was drawn with {there}, the file says {wanted.model_dump()}.\n"
+                        'Name another --data, or remove that folder.')
 
 
 def _run(plan: 'Plan', processes: int, json_: bool) -> int:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from cface_basicsr.checkpoints import file_hash
 from cface_basicsr.data.face_crop import Rejected, center_crop, decode_photo
 from cface_basicsr.data.perceptual_hash import VIEWS, WORDS, perceptual_hashes
 from cface_basicsr.data.source_listing import Photos, Source, identity_name, list_sources
@@ -117,6 +118,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest.json of a prepared folder; empty where there is none."""
     manifest = folder / 'manifest.json'
     return json.loads(manifest.read_text(encoding='utf-8')) if manifest.is_file() else {}
+
+
+def manifest_hash(folder: Path) -> str:
+    """SHA-256 of a prepared folder's manifest, or of its labels where it has none."""
+    manifest = folder / 'manifest.json'
+    return file_hash(manifest if manifest.is_file() else folder / 'identities.csv', 64)
 
 
 def manifest_crop(folder: Path) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Option files: read without running code, written so that BasicSR's own command reads them, laid over one another."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,9 @@ def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
     """Write options so that BasicSR's own command reads them: the first line loads the plugin."""
     body = {key: value for key, value in options.items() if key != 'plugin'}
     text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
-    Path(path).write_text(f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}', encoding='utf-8')
+    aside = Path(f'{path}.tmp')
+    aside.write_text(f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}', encoding='utf-8')
+    os.replace(aside, path)
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:

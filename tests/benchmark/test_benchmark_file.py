@@ -28,6 +28,8 @@ def refused(folder: Path, **changes: Any) -> str:
     ({'widths': {'EDRS': {}}}, "'widths': system 'EDRS' is unknown; did you mean 'EDSR'"),
     ({'set': {'ESRGAN': {'pnsr': {}}}}, "system 'ESRGAN' has no phase 'pnsr'; did you mean 'psnr'"),
     ({'shares': {'C-Face-v2': {'stage5': 1.0}}}, "has no phase 'stage5'; did you mean 'stage"),
+    ({'scales': []}, 'scales'),
+    ({'tests': {'held-out': None}}, 'tests'),
     ({'variants': {'a': {'of': 'C-Face'}}}, "variant 'a': system 'C-Face' is unknown; did you mean 'C-Face-v"),
     ({'budget': {}}, 'expected images or minutes'),
     ({'budget': {'images': 5, 'minutes': 2}}, 'expected images or minutes'),

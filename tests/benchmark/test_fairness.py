@@ -13,6 +13,7 @@ from cface_basicsr.benchmark.results import Check, Measured, Run
 from cface_basicsr.checkpoints import file_hash
 from cface_basicsr.data.store import FaceStore, StoreWriter, encode_png
 from tests.small_data import write_small_data
+from tests.tiny_stages import write_recognizer
 
 
 @pytest.fixture(scope='module')
@@ -66,6 +67,32 @@ def test_without_a_manifest_nothing_is_claimed(tmp_path: Path) -> None:
         'training and test faces have the same crop', 'unknown', 'no manifest says how a was made')
 
 
+def test_recognizers_judge_the_crop_that_they_learnt_or_it_is_said(tmp_path: Path) -> None:
+    write_recognizer(tmp_path / 'r.pth')  # of centre crops
+    plan = plan_of(tmp_path, {}, {})
+    centre, aligned = with_manifest(tmp_path / 'a'), with_manifest(tmp_path / 'b', crop='align', template='arcface')
+    (tmp_path / 'bare').mkdir()
+    assert fairness.crop_of_recognizers(plan, {'a': centre}).outcome == 'holds'
+    wrong = fairness.crop_of_recognizers(plan, {'a': centre, 'b': aligned})
+    assert wrong.outcome == 'broken' and "the faces were cut with --crop align, r learnt 'center'" in wrong.evidence
+    bare = fairness.crop_of_recognizers(plan, {'a': centre, 'c': tmp_path / 'bare'})
+    assert (bare.outcome, bare.evidence) == ('unknown', 'no manifest says how c was cut')
+
+
+@pytest.mark.parametrize(('roots', 'outcome'), [(['hr.lmdb', 'hr.lmdb'], 'holds'),
+                                                (['hr.lmdb', 'more.lmdb'], 'broken')])
+def test_a_generator_trained_on_other_images_is_seen(tmp_path: Path, roots: list[str], outcome: str) -> None:
+    options = {}
+    for place, root in enumerate(roots):
+        (tmp_path / root).mkdir(exist_ok=True)
+        (tmp_path / root / 'meta_info.txt').write_text('a.png (128,128,3) 1\n')
+        train = {'dataroot_gt': str(tmp_path / root), 'io_backend': {'type': 'lmdb'}}
+        options[f'step{place}'] = {'network_g': {}, 'datasets': {'train': train}}
+    recipe = SimpleNamespace(compose=options.get, file=SimpleNamespace(
+        steps=dict.fromkeys(options, SimpleNamespace(kind='options'))))
+    assert fairness.same_training_set(SimpleNamespace(runs=[SimpleNamespace(recipe=recipe)])).outcome == outcome
+
+
 def plan_of(folder: Path, weights: dict[str, dict[str, str]], rows: dict[str, str]) -> Any:
     """As much of a plan as the checks look at."""
     steps = {name: SimpleNamespace(weights=handed) for name, handed in weights.items()}
@@ -83,6 +110,8 @@ def test_an_unequal_budget_is_seen_but_for_the_first_phase_of_a_later_row(tmp_pa
     assert check.outcome == 'holds'
     assert check.evidence == '100 images through each generator; first phases of later rows: E (PSNR) 70'
     assert fairness.same_images(plan, [*runs[:2], Run('EDSR', 8, 0, images_g=90)]).outcome == 'broken'
+    seeds = [Run('EDSR', 8, seed, images_g=images) for seed, images in ((0, 90), (1, 100))]
+    assert fairness.same_images(plan, [*runs[:2], *seeds]).outcome == 'broken'  # the short seed is not the last
     failed = Run('EDSR', 8, 0, images_g=90, status='failed')
     assert fairness.same_images(plan, [*runs[:2], failed]).outcome == 'holds'
 

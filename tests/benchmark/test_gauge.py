@@ -50,11 +50,12 @@ def test_shown_faces_are_of_different_people_and_lie_where_it_says(gauge: Gauge,
 
 
 def test_the_mark_follows_what_decides_the_numbers(gauge: Gauge) -> None:
-    def mark(scale: int = 8, sha256: str = 'a' * 64, **options: float) -> str:
+    def mark(scale: int = 8, sha256: str = 'a' * 64, **options: object) -> str:
         recognizer = Recognizer(gauge.recognizers['r'].network, sha256)
         settings = HeldOut(**{'pairs_per_fold': 8, 'faces': 3, 'far': 0.1, **options})
         return Gauge('held-out', settings, gauge.folder, scale, {'r': recognizer}).mark()
     assert mark() == gauge.mark() == mark(faces=1)  # how many faces are shown changes no number
+    assert mark() == mark(like='lfw')  # nor does whose tables it fills
     assert len({mark(), mark(scale=4), mark(sha256='b' * 64), mark(pairs_per_fold=6),
                 mark(far_identification=0.1)}) == 5
 
@@ -74,3 +75,12 @@ def test_few_pairs_keep_both_kinds_in_each_fold_and_few_images() -> None:
 def test_a_missing_store_is_named_with_what_makes_it(gauge: Gauge, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"test set 'LFW': '.*hr\.lmdb' is missing"):
         Gauge('LFW', HeldOut(), tmp_path, 8, {})
+
+
+def test_the_mark_follows_what_stands_in_the_pairs_file_and_not_where_it_lies(gauge: Gauge, tmp_path: Path) -> None:
+    def mark(name: str, right: str) -> str:
+        lines = ['left,right,same,fold', *(f'{gauge.keys[0]},{gauge.keys[3]},0,{fold}' for fold in range(2)),
+                 *(f'{gauge.keys[0]},{right},1,{fold}' for fold in range(2))]
+        (tmp_path / name).write_text('\n'.join(lines) + '\n')
+        return Gauge('held-out', HeldOut(pairs=str(tmp_path / name)), gauge.folder, 8, gauge.recognizers).mark()
+    assert mark('a.csv', gauge.keys[1]) == mark('b.csv', gauge.keys[1]) != mark('a.csv', gauge.keys[2])

@@ -64,7 +64,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
 @pytest.fixture
 def content(tmp_path: Path) -> dict[str, Any]:
     """Two trainings, the second from the first's recognizer, on a folder that holds (empty) stores."""
-    (tmp_path / 'data/hr.lmdb').mkdir(parents=True)
+    for store in ('hr.lmdb', 'lr_x4.lmdb'):
+        (tmp_path / 'data' / store).mkdir(parents=True)
+    (tmp_path / 'data/identities.csv').write_text('key,label,original_name\n')
     return {'name': 'r', 'scale': 4, 'data': str(tmp_path / 'data'), 'out': str(tmp_path / 'run'), 'steps': {
         'first': {'options': str(REPOSITORY / 'options/cface_stage0.yml'), 'set': {'train': {'total_iter': 9}}},
         'second': {'options': str(REPOSITORY / 'options/cface_stage1.yml'), 'weights': {'network_r': 'first'},
@@ -184,3 +186,23 @@ def test_other_options_are_refused_also_where_failures_are_collected(
         steps.refuse_other_runs(recipe)
     with pytest.raises(steps.OtherOptions, match='total_iter was 7, now 8'):
         run_steps(recipe, Told(), failed={})
+
+
+def test_other_data_at_the_same_place_are_refused_since_they_may_hold_people_who_were_tested(
+        content: dict[str, Any], trainings: Trainings, tmp_path: Path) -> None:
+    run(content, tmp_path)
+    (tmp_path / 'data/identities.csv').write_text('key,label,original_name\na/1,0,a/1.jpg\n')
+    with pytest.raises(UserError, match=r"'.*data.json' was begun with another training set: identities.csv was"):
+        run(content, tmp_path)
+    assert len(trainings.done) == 2
+
+
+def test_what_reads_the_compare_index_is_left_out_where_the_index_failed(
+        content: dict[str, Any], trainings: Trainings, tmp_path: Path) -> None:
+    first, second = content['steps'].values()
+    content['steps'] = {'first': first, 'index': {'index': 'first'}, 'second': second}
+    failed: dict[str, str] = {}
+    (tmp_path / 'r.yml').write_text(yaml.safe_dump(content, sort_keys=False))
+    run_steps(Recipe.read(tmp_path / 'r.yml'), Told(), failed=failed)  # the fake recognizer cannot be read
+    assert list(failed) == ['index', 'second'] and trainings.names() == ['first']
+    assert failed['second'] == f"it starts from 'index', which failed: {failed['index']}"

@@ -78,7 +78,8 @@ def test_every_row_has_its_numbers_its_budget_its_costs_and_its_curve(
         if row.status == 'failed':
             continue
         numbers = row.measured['held-out'].numbers
-        assert set(numbers) == {'psnr', 'ssim', 'loss/accuracy', 'loss/accuracy_std', 'loss/vr'}
+        assert set(numbers) == {'psnr', 'ssim', 'loss/accuracy', 'loss/accuracy_std', 'loss/vr', 'loss/dir',
+                                'loss/dir_std'}
         assert (folder / 'run' / row.measured['held-out'].scores).is_file()
         assert len(row.faces) == 2 and all((folder / 'run' / path).is_file() for path in row.faces.values())
     trained = {row.system: row for row in results.runs if row.seed is not None and row.status == 'done'}

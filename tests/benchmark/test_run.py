@@ -1,0 +1,71 @@
+"""A benchmark is looked at before it trains, and what was measured before a kill is not measured again."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cface_basicsr.benchmark import gather, steps
+from cface_basicsr.benchmark.benchmark_file import read_benchmark
+from cface_basicsr.benchmark.plan import make_plan
+from cface_basicsr.benchmark.run import Finished, run_benchmark
+from cface_basicsr.errors import UserError
+from tests.benchmark.test_steps import Told
+from tests.tiny_benchmark import BATCH, tiny_benchmark, write_benchmark, write_tiny_faces
+
+
+def start(folder: Path, show: Told | None = None, **changes: Any) -> Finished:
+    file = read_benchmark(write_benchmark(folder, tiny_benchmark(data=str(folder / 'data'), **changes)))
+    return run_benchmark(make_plan(file, folder / 'run', file.budget.images), show or Told())
+
+
+@pytest.mark.parametrize(('changes', 'lost', 'message'), [
+    ({'recognizers': {'loss': 'recognizer', 'other': 'nowhere.onnx'}}, '', "'other': the file 'nowhere.onnx' is miss"),
+    ({'scales': [8, 4]}, 'data/test/lr_x4.lmdb', r"test set 'held-out': '.*lr_x4.lmdb' is missing"),
+    ({'scales': [8, 4]}, 'data/train/lr_x4.lmdb', r"holds no lr_x4.lmdb.*\n.*cface prepare"),
+    ({'tests': {'held-out': {'pairs': 'nowhere.txt'}}}, '', "nowhere.txt"),
+    ({'tests': {'held-out': {'pairs_per_fold': 600}}}, '', 'are too few for 10 folds'),
+    ({'tests': {'held-out': {'pairs_per_fold': 8, 'blufr': 'nowhere.mat'}}}, '', "'nowhere.mat' is missing"),
+])
+def test_what_is_missing_or_does_not_fit_is_refused_before_any_training(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], lost: str, message: str) -> None:
+    monkeypatch.setattr(steps, 'run_training', lambda *_: pytest.fail('it trained'))
+    write_tiny_faces(tmp_path)
+    if lost:
+        shutil.rmtree(tmp_path / lost)
+    with pytest.raises(UserError, match=message):
+        start(tmp_path, **changes)
+
+
+@pytest.mark.slow
+def test_two_scales_and_two_seeds_killed_while_measuring_are_measured_once_each(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_faces(tmp_path)
+    changes = {'systems': ['EDSR'], 'scales': [4, 8], 'seeds': [0, 1], 'budget': {'images': 2 * BATCH}, 'set': {},
+               'shares': {}, 'curve_points': 0}
+    measure, measured = gather.measure_costs, []
+
+    def killed_at_the_third(*arguments: Any, **more: Any) -> Any:
+        measured.append(arguments)
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        return measure(*arguments, **more)
+    monkeypatch.setattr(gather, 'measure_costs', killed_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path, **changes)
+    first, again = len(measured), Told()
+    finished = start(tmp_path, again, **changes)
+    # Bicubic x4 and one EDSR x4 were done; the one that was cut off, Bicubic x8 and two EDSR x8 are left
+    assert (first, len(measured) - first) == (3, 4)
+    assert [name for name, _ in again.ended if name.startswith('measuring EDSR')] == [
+        'measuring EDSR x4 seed 1', 'measuring EDSR x8 seed 0', 'measuring EDSR x8 seed 1']
+    assert {(run.system, run.scale, run.seed) for run in finished.results.runs} == {
+        *((system, scale, None) for system in ('HR', 'Bicubic') for scale in (4, 8)),
+        *(('EDSR', scale, seed) for scale in (4, 8) for seed in (0, 1))}
+    assert finished.code == 0
+    table = (tmp_path / 'run/tables/table_held-out_restoration.md').read_text()
+    edsr = next(line for line in table.splitlines() if line.startswith('| EDSR'))
+    assert edsr.count('±') == 4 and 'Mean ± standard deviation over 2 seeds (0, 1)' in table
+    weights = {run.weights_sha256 for run in finished.results.runs if run.system == 'EDSR'}
+    assert len(weights) == 4
