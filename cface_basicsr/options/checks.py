@@ -11,11 +11,13 @@ from difflib import get_close_matches
 from typing import Any
 
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.options.basicsr_training import BASICSR_TRAINING
 from cface_basicsr.options.sections import CFaceTraining, RecognitionTraining, Section, SICNNTraining, open_section
 from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
 
 _TRAINING: dict[str, type[Section]] = {'CFaceModel': CFaceTraining, 'RecognitionModel': RecognitionTraining,
                                        'SICNNModel': SICNNTraining}
+"""The models of ours that train."""
 
 _TOP = {'name', 'plugin', 'model_type', 'scale', 'num_gpu', 'manual_seed', 'datasets', 'network_g', 'network_d',
         'network_r', 'network_c', 'path', 'train', 'val', 'logger', 'dist_params', 'find_unused_parameters',
@@ -97,8 +99,25 @@ def _check_metrics(opt: Mapping[str, Any]) -> None:
         _need(values, [key for key, p in parameters.items() if p.default is p.empty], f'{section}.')
 
 
-def _check_frame(opt: Mapping[str, Any]) -> None:
+def _check_top(opt: Mapping[str, Any], training: type[Section]) -> None:
+    """A key that belongs into a section is named with it (one `train:` too few), a misspelt one with the nearest."""
+    places = {'train': training.model_fields, 'path': _PATH, 'val': _VAL, 'logger': _LOGGER}
+    for key in opt:
+        for section, keys in places.items():
+            if key in keys and key not in _TOP:
+                raise UserError(f"option '{key}' is unknown; did you mean '{section}.{key}'?")
     _refuse_unknown(opt, _TOP, '')
+
+
+def _check_built(opt: Mapping[str, Any]) -> None:
+    """BasicSR's own models build the networks that they know, and leave a section for another one unread."""
+    built = BASICSR_TRAINING[opt['model_type']].networks
+    for key in opt:
+        if key.startswith('network_') and key not in built:
+            raise UserError(f"option '{key}': {opt['model_type']} builds {', '.join(sorted(built))} alone.")
+
+
+def _check_frame(opt: Mapping[str, Any]) -> None:
     _need(opt, ('train', 'logger'))
     _refuse_unknown({phase.split('_')[0] for phase in opt['datasets']}, {'train', 'val'}, 'datasets.')
     _refuse_unknown(opt['path'], _PATH, 'path.')
@@ -225,9 +244,13 @@ def prepare_training_options(opt: dict[str, Any]) -> None:
     if 'plugin' not in opt:
         return
     _check_classes(opt)
-    if opt['model_type'] in _TRAINING:
+    training = (_TRAINING | BASICSR_TRAINING).get(opt['model_type'])
+    if training:
+        _check_top(opt, training)
         _check_frame(opt)
-        open_section(_TRAINING[opt['model_type']], opt['train'], 'train')
+        open_section(training, opt['train'], 'train')
+    if opt['model_type'] in BASICSR_TRAINING:
+        _check_built(opt)
     _check_datasets(opt)
     _fill_batch(opt)
     _fill_iterations(opt)
@@ -253,4 +276,6 @@ def prepare_test_options(opt: dict[str, Any]) -> None:
         _refuse_unknown(opt.get('val') or {}, _VAL, 'val.')
         _need(opt, ('network_g',))
         _need(opt['path'], ('pretrain_network_g',), 'path.')
+    if opt['model_type'] in BASICSR_TRAINING:
+        _check_top(opt, BASICSR_TRAINING[opt['model_type']])
     _check_datasets(opt)
