@@ -1,6 +1,7 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from cface_basicsr.archs.srresnet_arch import SRResNet
 from cface_basicsr.errors import UserError
@@ -58,10 +59,58 @@ def test_weights_start_by_he_and_the_last_layer_ten_times_smaller():
     assert (network.tail.bias == 0).all()
 
 
-def test_every_parameter_gets_a_gradient():
-    network = SRResNet(scale=8, num_feat=4, num_block=2)
+@pytest.mark.parametrize('scale', [2, 4, 8])
+def test_every_parameter_gets_a_gradient(scale: int) -> None:
+    network = SRResNet(scale=scale, num_feat=4, num_block=2)
     network(torch.rand(2, 3, 4, 4)).square().mean().backward()
-    assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+
+
+def scatter(network: nn.Module) -> None:
+    """Give every layer values of its own, so that no two orders of layers agree; biases and statistics start equal."""
+    for layer in network.modules():
+        if isinstance(layer, nn.PReLU):
+            nn.init.uniform_(layer.weight, -0.5, 0.5)
+        elif isinstance(layer, nn.BatchNorm2d):
+            for scale in (layer.weight, layer.running_var):
+                nn.init.uniform_(scale, 0.5, 1.5)
+            for shift in (layer.bias, layer.running_mean):
+                nn.init.normal_(shift)
+        elif isinstance(layer, nn.Conv2d) and layer.bias is not None:
+            nn.init.normal_(layer.bias)
+
+
+def literal_forward(weights: dict[str, Tensor], x: Tensor, blocks: int, stages: int) -> Tensor:
+    """Ledig et al., figure 4, with trained statistics."""
+    def conv(name: str, features: Tensor) -> Tensor:
+        kernel = weights[f'{name}.weight']
+        return functional.conv2d(features, kernel, weights.get(f'{name}.bias'), padding=kernel.shape[-1] // 2)
+
+    def norm(name: str, features: Tensor) -> Tensor:
+        return functional.batch_norm(features, *(weights[f'{name}.{each}'] for each in (
+            'running_mean', 'running_var', 'weight', 'bias')))
+
+    def prelu(name: str, features: Tensor) -> Tensor:
+        return functional.prelu(features, weights[f'{name}.weight'])
+
+    head = features = prelu('head.1', conv('head.0', x))
+    for block in range(blocks):
+        conv1, norm1, slope, conv2, norm2 = (f'body.{block}.body.{layer}' for layer in range(5))
+        residual = prelu(slope, norm(norm1, conv(conv1, features)))
+        features = features + norm(norm2, conv(conv2, residual))
+    features = head + norm(f'body.{blocks + 1}', conv(f'body.{blocks}', features))
+    for stage in range(stages):
+        features = prelu(f'upsample.{stage}.2', functional.pixel_shuffle(conv(f'upsample.{stage}.0', features), 2))
+    return conv('tail', features)
+
+
+@pytest.mark.parametrize(('scale', 'stages'), [(2, 1), (4, 2), (8, 3)])
+def test_it_equals_the_paper_written_out_layer_by_layer(scale: int, stages: int) -> None:
+    network, x = SRResNet(scale=scale, num_feat=4, num_block=2).eval(), torch.rand(2, 3, 5, 6)
+    scatter(network)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), literal_forward(network.state_dict(), x, blocks=2, stages=stages))
 
 
 @pytest.mark.parametrize('scale', [3, 1, 16, '4', [4]])
