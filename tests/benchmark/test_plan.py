@@ -1,12 +1,14 @@
 """From a benchmark file to recipes: one budget, published proportions, hand-over, equal phases once."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cface_basicsr.benchmark.benchmark_file import read_benchmark
-from cface_basicsr.benchmark.plan import Plan, make_plan, phase_iterations, step_name
+from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, make_plan, phase_iterations, step_name
 from cface_basicsr.benchmark.recipe import iterations
 from cface_basicsr.benchmark.systems import SYSTEMS, Phase
 from cface_basicsr.errors import UserError
@@ -20,6 +22,27 @@ FILES = sorted(path for folder in ('benchmark', 'ablation') for path in (REPOSIT
 def plan_of(folder: Path, images: int = 480, **changes: Any) -> Plan:
     file = read_benchmark(write_benchmark(folder, tiny_benchmark(**changes)))
     return make_plan(file, folder / 'run', images)
+
+
+def options_without(run: PlannedRun, row: PlannedRow, keys: Iterable[str]) -> dict[str, Any]:
+    """Phase -> the options of each training of a row, without some keys ('train.cface_opt.margin'; absent ones, too).
+
+    Steps are called by their phases, also in paths: rows whose folders alone have other names become equal.
+    """
+    phases = dict(row.phases) or {row.step: 'only'}
+    text = json.dumps({phases[step]: run.recipe.compose(step) for step in row.steps
+                       if run.recipe.file.steps[step].kind == 'options'})
+    for step, phase in phases.items():
+        text = text.replace(step, phase)
+    composed = json.loads(text)
+    for opt in composed.values():
+        for key in keys:
+            *sections, last = key.split('.')
+            section = opt
+            for name in sections:
+                section = section.get(name, {})
+            section.pop(last, None)
+    return composed
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: f'{path.parent.name}/{path.name}')
@@ -47,6 +70,7 @@ def test_no_two_rows_of_the_demo_share_a_training() -> None:
     for row in run.rows:
         by_system.setdefault(row.system, set()).update(row.steps)
     names = [name for steps in by_system.values() for name in steps]
+    names = [name for name in names if name != 'index']  # both C-Face rows need it
     assert len(names) == len(set(names))
 
 
@@ -109,8 +133,8 @@ def test_a_recognizer_from_an_onnx_file_brings_no_classifier(tmp_path: Path) -> 
 def test_a_row_needs_all_that_it_starts_from_and_nothing_else(tmp_path: Path) -> None:
     rows = {row.title: row for row in plan_of(tmp_path).runs[0].rows}
     assert rows['EDSR'].steps == ('edsr',) and rows['EDSR'].pixel
-    assert rows['C-Face-v2'].steps == tuple(f'c_face_v2_{name}' for name in (
-        'warmup', 'stage1', 'stage2', 'stage3', 'stage4'))
+    assert rows['C-Face-v2'].steps == ('index', *(f'c_face_v2_{name}' for name in (
+        'warmup', 'stage1', 'stage2', 'stage3', 'stage4')))
     assert not rows['C-Face-v2'].pixel
 
 
@@ -134,9 +158,9 @@ def test_equal_phases_of_an_ablation_are_trained_once() -> None:
     file = read_benchmark(REPOSITORY / 'options/ablation/training.yml')
     plan = make_plan(file, None, file.budget.images)
     rows = {row.title: row.steps for row in plan.runs[0].rows}
-    assert rows['version 2'][:2] == rows['version 2-1'][:2] == rows['version 2-2'][:2]  # stage 1 and D_SR
-    assert rows['version 2-3'] == (rows['version 2'][0], 'version_2_3_stage4')
-    assert len({rows[name][2] for name in ('version 2', 'version 2-1', 'version 2-2')}) == 3  # three stage 3
+    assert rows['version 2'][:3] == rows['version 2-1'][:3] == rows['version 2-2'][:3]  # index, stage 1, D_SR
+    assert rows['version 2-3'] == (*rows['version 2'][:2], 'version_2_3_stage4')
+    assert len({rows[name][3] for name in ('version 2', 'version 2-1', 'version 2-2')}) == 3  # three stage 3
 
 
 def test_the_versions_of_table_7_differ_as_the_paper_says() -> None:
@@ -163,6 +187,9 @@ def test_the_rows_of_table_6_differ_in_the_compare_image_alone() -> None:
             found[row.title, stage] = (data['compare_mode'], data['k'])
     wanted = {'Random': ('random', 3), **{f'k={k}': ('nearest', k) for k in range(1, 6)}}
     assert found == {(title, stage): value for title, value in wanted.items() for stage in ('stage1', 'stage4')}
+    keys = ('datasets.train.compare_mode', 'datasets.train.k')
+    first, *others = [options_without(run, row, keys) for row in run.rows]
+    assert set(first) == {'stage1', 'stage3', 'stage4'} and all(other == first for other in others)
 
 
 def test_the_rows_of_the_loss_differ_in_the_loss_alone() -> None:
@@ -172,6 +199,9 @@ def test_the_rows_of_the_loss_differ_in_the_loss_alone() -> None:
     assert {title: (loss['margin'], loss['distance']) for title, loss in losses.items()} == {
         '(6) normalized': (True, 'normalized'), '(5) normalized': (False, 'normalized'), '(6) l2': (True, 'l2'),
         '(6) cosine': (True, 'cosine')}
+    keys = ('train.cface_opt.margin', 'train.cface_opt.distance')
+    first, *others = [options_without(run, row, keys) for row in run.rows]
+    assert set(first) == {'only'} and all(other == first for other in others)
 
 
 def test_two_systems_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
