@@ -1,20 +1,24 @@
 """Rates: read from a file or measured, and what follows from them for a plan."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from cface_basicsr.benchmark import rates
 from cface_basicsr.benchmark.benchmark_file import read_benchmark
 from cface_basicsr.benchmark.eta import Eta
+from cface_basicsr.benchmark.gather import width_in_words
 from cface_basicsr.benchmark.plan import Plan, make_plan
 from cface_basicsr.benchmark.run import describe_plan, images_in, plan_as_text, plan_benchmark
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from tests.benchmark.test_steps import Told
+from tests.onnx_file import write_onnx_recognizer
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 from tests.tiny_stages import REPOSITORY
 
@@ -108,21 +112,109 @@ def test_what_is_left_is_told_by_the_rates(tmp_path: Path) -> None:
     assert eta.ended(recipe, 'c_face_v2_warmup', None) == ''  # finished before: it says nothing of the speed
 
 
+PAPER = {
+    'vdsr': 115878, 'wavelet_srnet': 115878, 'edsr': 115878, 'dbpn': 115878, 'rdn': 115878, 'srfbn': 115878,
+    'srgan_mse': 96565, 'srgan_gan': 19313,  # 10 and 2 of 12 parts
+    'sicnn_pre': 103003, 'sicnn_train': 12875,  # 8 and 1 of 9
+    'esrgan_psnr': 82770, 'esrgan_gan': 33108,  # 10 and 4 of 14
+    'c_face_v1_stage1': 115878,
+    'c_face_v2_stage1': 77252, 'c_face_v2_stage3': 154504, 'c_face_v2_stage4': 38626}  # 10, 5; 20 of D_HR and D_SR
+"""Steps of 64 in each training: floor(7,416,210 / 64) = 115,878 for a row, shared as the published schedules are."""
+
+ROWS = {'SRGAN': ('srgan_mse', 'srgan_gan'), 'SICNN': ('sicnn_pre', 'sicnn_train'), 'ESRGAN (PSNR)': ('esrgan_psnr',),
+        'ESRGAN': ('esrgan_psnr', 'esrgan_gan'), 'C-Face-v1': ('c_face_v1_stage1',),
+        'C-Face-v2': ('c_face_v2_stage1', 'c_face_v2_stage3', 'c_face_v2_stage4')}
+
+
 def test_the_papers_whole_setup_is_planned_without_data_or_training(tmp_path: Path) -> None:
     file = read_benchmark(REPOSITORY / 'options/benchmark/paper.yml')
-    keys = {key for key, _, _ in rates.trainings(make_plan(file, tmp_path, file.budget.images))}
-    given = rates_file(tmp_path, dict.fromkeys(keys, 0.01))
-    arguments = ['benchmark', str(REPOSITORY / 'options/benchmark/paper.yml'), '--plan', '--rates', str(given),
-                 '--out', str(tmp_path / 'run')]
+    plan = make_plan(file, tmp_path, file.budget.images)
+    assert {width_in_words(run.recipe, row.step) for run in plan.runs for row in run.rows} == {'full'}
+    keys = ['recognizers/cnn_r', 'recognizers/witness', *(f'x{scale}/{step}' for scale in (2, 4, 8) for step in PAPER)]
+    rate = {key: 0.001 * number for number, key in enumerate(keys, 1)}  # each its own, so that a mix-up is seen
+    arguments = ['benchmark', str(REPOSITORY / 'options/benchmark/paper.yml'), '--plan', '--rates',
+                 str(rates_file(tmp_path, rate)), '--out', str(tmp_path / 'run')]
     done = CliRunner().invoke(app, [*arguments, '--json'])
     assert done.exit_code == 0, done.output
     described = json.loads(done.stdout)
-    # 2 recognizers; at each of 3 scales 16 trainings: 6 systems of one, SRGAN, SICNN and ESRGAN of two, C-Face of 1 + 3
-    assert len(described['trainings']) == 2 + 3 * 16
-    assert {row['scale'] for row in described['rows']} == {2, 4, 8}
+    found = {f"{row['run'].split('/')[0]}/{row['step']}": row for row in described['trainings']}
+    images = dict.fromkeys(keys[:2], 28000 * 256) | {  # a recognizer's training is stage 0's own
+        f'x{scale}/{step}': 64 * count for scale in (2, 4, 8) for step, count in PAPER.items()}
+    assert len(described['trainings']) == len(keys)
+    assert {key: row['images'] for key, row in found.items()} == images
+    assert {key: row['hours'] for key, row in found.items()} == pytest.approx(
+        {key: images[key] * rate[key] / 3600 for key in keys})
+    hours = {(row['row'], row['scale']): row['hours'] for row in described['rows']}
+    assert len(hours) == 3 * 12
+    for (row, scale), spent in hours.items():
+        parts = ROWS.get(row, (row.lower().replace('-', '_'),))
+        assert spent == pytest.approx(sum(64 * PAPER[step] * rate[f'x{scale}/{step}'] for step in parts) / 3600), row
     assert {row['images'] for row in described['rows'] if row['row'] != 'ESRGAN (PSNR)'} == {7416192}
-    assert described['hours'] == pytest.approx(sum(row['images'] for row in described['trainings']) * 0.01 / 3600)
-    widths = {row['step']: row for row in described['trainings']}
-    assert widths['edsr']['hours'] == pytest.approx(7416192 * 0.01 / 3600)
+    assert described['hours'] == pytest.approx(sum(row['hours'] for row in described['trainings']))
     assert not (tmp_path / 'run').exists()
     assert 'x2/seed0/edsr' in CliRunner().invoke(app, arguments).stdout
+
+
+# ------------------------------------------------------------------------------------------- measured by stand-ins
+
+NARROW = {
+    'VDSR': {'num_feat': 4, 'num_block': 1}, 'Wavelet-SRNet': {'num_feat': 2, 'num_block': 1},
+    'EDSR': {'num_feat': 4, 'num_block': 1}, 'SRGAN': {'num_feat': 4, 'num_block': 1},
+    'DBPN': {'num_feat': 4, 'num_shallow_feat': 4, 'num_stage': 2},
+    'RDN': {'num_feat': 4, 'num_block': 1, 'num_layer': 1, 'num_grow_ch': 4},
+    'SICNN': {'num_feat': 4, 'num_grow_ch': 2, 'num_dense': 1},
+    'ESRGAN': {'num_feat': 4, 'num_block': 1, 'num_grow_ch': 2},
+    'SRFBN': {'num_feat': 4, 'num_step': 2, 'num_group': 2},
+    'C-Face-v1': {'num_feat': 4, 'num_block': 1}, 'C-Face-v2': {'num_feat': 4, 'num_block': 1}}
+
+SMALL_D = {'network_d': {'num_feat': 2, 'num_dense': 4}}
+
+
+def narrow_benchmark(**changes: Any) -> dict[str, Any]:
+    """Every system at x8 in batches of two, its losses those of the option files."""
+    stages = {'stage1': SMALL_D}
+    content = tiny_benchmark(batch=2, budget={'images': 200}, systems='all', widths=NARROW, shares={}, set={
+        'SRGAN': {'gan': SMALL_D}, 'ESRGAN': {'gan': {'network_d': {'num_feat': 2}}}, 'C-Face-v1': stages,
+        'C-Face-v2': stages | {'stage4': SMALL_D}})
+    content['steps']['recognizer']['set']['datasets']['train']['batch_size'] = 2
+    return content | changes
+
+
+@pytest.fixture
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No VGG19 on the machine, and the two images of a first look are all that is timed."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    monkeypatch.setattr(torch.hub, '_hub_dir', None)
+    monkeypatch.setattr(rates, 'LONG', 0.0)
+    return tmp_path
+
+
+def assert_all_measured(plan: Plan, steps: set[str]) -> None:
+    """A rate for each training: none is unknown, each is seconds of an image."""
+    found, unknown, _ = rates.find_rates(plan, None, Told())
+    assert unknown == {}
+    assert set(found) == steps
+    assert all(math.isfinite(value) and value > 0 for value in found.values()), found
+
+
+@pytest.mark.slow
+def test_every_system_is_measured_where_there_are_no_data_and_no_weights(no_weights: Path) -> None:
+    file = read_benchmark(write_benchmark(no_weights, narrow_benchmark()))
+    plan = make_plan(file, no_weights / 'run', 200)
+    perceptual = {step: next(value['layer'] for value in plan.runs[0].recipe.compose(step)['train'].values()
+                             if str(value).startswith("{'type': 'VGG"))
+                  for step in ('srgan_gan', 'esrgan_gan', 'c_face_v1_stage1', 'c_face_v2_stage1', 'c_face_v2_stage4')}
+    assert perceptual == {'srgan_gan': 'relu5_4', 'esrgan_gan': 'conv5_4', 'c_face_v1_stage1': 'relu3_1',
+                          'c_face_v2_stage1': 'relu3_1', 'c_face_v2_stage4': 'relu3_1'}
+    assert_all_measured(plan, {'recognizers/recognizer', *(f'x8/{step}' for step in PAPER)})
+    assert not list(no_weights.rglob('vgg19*'))  # nothing was downloaded
+
+
+@pytest.mark.slow
+def test_systems_that_learn_by_an_onnx_recognizer_are_measured(no_weights: Path) -> None:
+    write_onnx_recognizer(no_weights / 'r.onnx', feature_length=16)
+    path = str(no_weights / 'r.onnx')
+    content = narrow_benchmark(systems=['SICNN', 'C-Face-v2'], steps={}, recognizers={'loss': path})
+    content['common']['network_r'] = {'type': 'OnnxRecognizer', 'file': path}
+    plan = make_plan(read_benchmark(write_benchmark(no_weights, content)), no_weights / 'run', 200)
+    assert_all_measured(plan, {f'x8/{step}' for step in PAPER if step.startswith(('sicnn', 'c_face_v2'))})
