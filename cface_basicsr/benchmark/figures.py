@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from scipy.special import ndtri
 
+from cface_basicsr.benchmark.plan import step_name
 from cface_basicsr.benchmark.results import DataSet, Results, Run, load_scores
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.roc import RocCurve, equal_error_rate, mean_roc, roc_curve
@@ -60,7 +61,7 @@ def _losses_of(panel: Axes, runs: Sequence[Run]) -> None:
             label = name if not panel.lines or name not in {line.get_label() for line in panel.lines} else None
             if points:
                 panel.plot(*zip(*points, strict=True), color=colour, linewidth=1.1, alpha=0.8, label=label)
-    _mark_phases(panel, runs[0])
+    _mark_phases(panel, next(run for run in runs if run.curve))
     panel.set_yscale('log')
     panel.legend(fontsize=6.5, frameon=False, ncols=2 if len(names) > 4 else 1)
 
@@ -143,11 +144,18 @@ def _curves(runs: Iterable[Run], folder: Path, test: DataSet, recognizer: str) -
             continue
         if not path.is_file():
             raise UserError(f"the scores of {run.system} x{run.scale}, '{path}', are missing.\n"
-                            'Measure again: delete the row from the results and run the benchmark.')
+                            f"To measure again, delete '{_measurement(run)}' in the run folder and run the command "
+                            'again.')
         same, scores = load_scores(path)
         if recognizer in scores:
             found.append(roc_curve(scores[recognizer], same))
     return found
+
+
+def _measurement(run: Run) -> str:
+    """The file of the run folder that `gather` keeps a run's measurement in, and reads instead of measuring again."""
+    name = f'{run.system}.json' if run.seed is None else f'seed{run.seed}/measured/{step_name(run.system)}.json'
+    return f'x{run.scale}/{name}'
 
 
 def _draw_det(panel: Axes, far: Floats, tar: Floats, style: dict[str, object]) -> None:
