@@ -17,6 +17,7 @@ from cface_basicsr.benchmark.plan import Plan, make_plan
 from cface_basicsr.benchmark.run import describe_plan, images_in, plan_as_text, plan_benchmark
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
+from cface_basicsr.options import read_option_file
 from tests.benchmark.test_steps import Told
 from tests.onnx_file import write_onnx_recognizer
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
@@ -189,6 +190,22 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The options of each training that was really run."""
+    options: list[dict[str, Any]] = []
+    run = rates.run_training
+    monkeypatch.setattr(rates, 'run_training',
+                        lambda path, *others: (options.append(read_option_file(path)), run(path, *others)))
+    return options
+
+
+def perceptual(opt: dict[str, Any]) -> list[tuple[str, str]]:
+    """(layer, name of the weights file) of a training's VGG19 terms."""
+    return [(section['layer'], Path(section['weights']).name) for section in opt['train'].values()
+            if isinstance(section, dict) and str(section.get('type')).startswith('VGG')]
+
+
 def assert_all_measured(plan: Plan, steps: set[str]) -> None:
     """A rate for each training: none is unknown, each is seconds of an image."""
     found, unknown, _ = rates.find_rates(plan, None, Told())
@@ -198,16 +215,13 @@ def assert_all_measured(plan: Plan, steps: set[str]) -> None:
 
 
 @pytest.mark.slow
-def test_every_system_is_measured_where_there_are_no_data_and_no_weights(no_weights: Path) -> None:
-    file = read_benchmark(write_benchmark(no_weights, narrow_benchmark()))
-    plan = make_plan(file, no_weights / 'run', 200)
-    perceptual = {step: next(value['layer'] for value in plan.runs[0].recipe.compose(step)['train'].values()
-                             if str(value).startswith("{'type': 'VGG"))
-                  for step in ('srgan_gan', 'esrgan_gan', 'c_face_v1_stage1', 'c_face_v2_stage1', 'c_face_v2_stage4')}
-    assert perceptual == {'srgan_gan': 'relu5_4', 'esrgan_gan': 'conv5_4', 'c_face_v1_stage1': 'relu3_1',
-                          'c_face_v2_stage1': 'relu3_1', 'c_face_v2_stage4': 'relu3_1'}
+def test_every_system_is_measured_where_there_are_no_data_and_no_weights(
+        no_weights: Path, measured: list[dict[str, Any]]) -> None:
+    plan = make_plan(read_benchmark(write_benchmark(no_weights, narrow_benchmark())), no_weights / 'run', 200)
     assert_all_measured(plan, {'recognizers/recognizer', *(f'x8/{step}' for step in PAPER)})
-    assert not list(no_weights.rglob('vgg19*'))  # nothing was downloaded
+    losses = [loss for opt in measured for loss in perceptual(opt)]
+    assert losses == [(layer, 'vgg19.pth') for layer in ('relu5_4', 'conv5_4', 'relu3_1', 'relu3_1', 'relu3_1')]
+    assert all(opt['datasets']['train']['batch_size'] == 2 for opt in measured) and len(measured) == 1 + len(PAPER)
 
 
 @pytest.mark.slow
