@@ -119,6 +119,17 @@ def test_another_scale_is_refused_with_the_valid_ones(scale):
         SRResNet(scale=scale)
 
 
+def test_with_zero_init_residual_the_body_is_the_identity_at_first_and_learns() -> None:
+    x = torch.rand(2, 3, 8, 8)
+    for zero in (True, False):
+        network = SRResNet(scale=8, num_feat=4, num_block=2, zero_init_residual=zero)
+        features = network.head(x)
+        assert torch.equal(features + network.body(features), features) == zero
+        assert all(torch.equal(block(features), features) == zero for block in network.body[:2])
+        network(x).square().sum().backward()
+        assert network.body[-1].weight.grad.abs().sum() > 0  # so it leaves the identity
+
+
 def test_icnr_starts_with_nearest_neighbours() -> None:
     x = torch.rand(2, 4, 5, 6)
     for icnr in (True, False):
