@@ -92,6 +92,7 @@ def _as_large_as(face: Face, hr: Face) -> Face:
 
 def _read(path: Path) -> Face:
     if not path.is_file():
-        raise UserError(f"the face '{path}' of the results is missing. Measure again to make it.")
+        raise UserError(f"the face '{path}' of the results is missing.\nTo measure again, delete the row's file in the "
+                        "run folder (x8/HR.json, x8/seed0/measured/<row>.json) and run the command again.")
     with Image.open(path) as image:
         return np.asarray(image.convert('RGB'))
