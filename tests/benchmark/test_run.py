@@ -69,3 +69,19 @@ def test_two_scales_and_two_seeds_killed_while_measuring_are_measured_once_each(
     assert edsr.count('±') == 4 and 'Mean ± standard deviation over 2 seeds (0, 1)' in table
     weights = {run.weights_sha256 for run in finished.results.runs if run.system == 'EDSR'}
     assert len(weights) == 4
+
+
+@pytest.mark.slow
+def test_a_row_that_cannot_be_measured_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny_faces(tmp_path)
+    measure = gather.measure_costs
+
+    def without_memory(network: Any, *arguments: Any, **more: Any) -> Any:
+        if type(network).__name__ == 'EDSR':
+            raise RuntimeError('out of memory\nand where')
+        return measure(network, *arguments, **more)
+    monkeypatch.setattr(gather, 'measure_costs', without_memory)
+    finished = start(tmp_path, systems=['EDSR'], budget={'images': 2 * BATCH}, set={}, shares={}, curve_points=0)
+    assert finished.code == 1 and finished.failed == {'EDSR x8 seed 0': 'measuring: out of memory'}
+    done = [run.system for run in finished.results.runs if run.status == 'done']
+    assert done == ['HR', 'Bicubic'] and (tmp_path / 'run/report.md').is_file()

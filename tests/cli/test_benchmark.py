@@ -156,3 +156,15 @@ def test_a_budget_of_the_command_line_takes_the_files_place(tmp_path: Path) -> N
                                     str(tmp_path / 'r.json'), '--out', str(tmp_path / 'run')])
     assert done.exit_code == 0, done.output
     assert {row['images'] for row in json.loads(done.stdout)['rows']} == {80}
+
+
+def test_faces_that_were_drawn_with_other_numbers_are_refused(tmp_path: Path) -> None:
+    for part, identities in (('train', 180), ('test', 60)):
+        (tmp_path / 'data' / part).mkdir(parents=True)
+        (tmp_path / 'data' / part / 'manifest.json').write_text(
+            json.dumps({'identities': identities, 'images': 8 * identities}))
+    content = tiny_benchmark(data=str(tmp_path / 'data'), out=str(tmp_path / 'run'),
+                             generated={'identities': 240, 'images': 8, 'holdout': 40})
+    done = CliRunner().invoke(app, ['benchmark', str(write_benchmark(tmp_path, content))])
+    assert isinstance(done.exception, UserError)
+    assert "'holdout': 60" in str(done.exception) and "'holdout': 40" in str(done.exception)
