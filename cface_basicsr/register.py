@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from cface_basicsr import compat, options
-from cface_basicsr.memory import keep_freed_memory
+from cface_basicsr.runtime import keep_freed_memory
 
 NAME = 'cface_basicsr'
 """What the `plugin:` line of an option file evaluates to: a plain string, so that options can be copied."""

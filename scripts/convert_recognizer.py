@@ -11,9 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from cface_basicsr.checkpoints import save_atomically
 from cface_basicsr.compat.before_import import mend_functional_tensor
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.network_file import save_atomically
 
 
 def convert(source: Path, out: Path) -> str:
@@ -27,7 +27,7 @@ def convert(source: Path, out: Path) -> str:
     if not out.parent.is_dir():
         raise UserError(f"the folder '{out.parent}' is missing. Make it, or name a file elsewhere.")
     mend_functional_tensor()
-    from cface_basicsr.benchmark.recognizer_file import published_recognizer
+    from cface_basicsr.recognizers.load import published_recognizer
     published = published_recognizer(source)
     if published is None:
         raise UserError(f"'{source}' says already which network it holds; there is nothing to convert.")

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cface_basicsr.data.store import encode_png
+from cface_basicsr.files.face_store import encode_png
 
 
 def photo(seed: int, size: int = 128) -> np.ndarray:

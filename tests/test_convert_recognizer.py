@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
-from cface_basicsr.benchmark.recognizer_file import load_recognizer
-from cface_basicsr.checkpoints import build_network_from_file
+from cface_basicsr.files.network_file import build_network_from_file
+from cface_basicsr.recognizers.load import load_recognizer
 from tests.references.published_sphereface20 import made_up_weights
 from tests.tiny_stages import REPOSITORY
 

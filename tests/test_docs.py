@@ -137,9 +137,9 @@ def first_cells(text: str) -> set[str]:
 def known_options() -> set[str]:
     """Every key that the code takes: option models, constructors of networks and losses, the frame of a file."""
     import cface_basicsr.register  # noqa: F401
-    from cface_basicsr.benchmark import recipe
     from cface_basicsr.data import dataset_options
     from cface_basicsr.options import checks, sections
+    from cface_basicsr.training import recipe
     models = [value for module in (sections, dataset_options, recipe) for value in vars(module).values()
               if inspect.isclass(value) and issubclass(value, sections.Section)]
     from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
@@ -157,7 +157,7 @@ def test_each_option_that_a_page_explains_is_one(name: str) -> None:
 
 
 def test_each_key_of_a_recipe_is_explained() -> None:
-    from cface_basicsr.benchmark.recipe import RecipeFile, Report, Step
+    from cface_basicsr.training.recipe import RecipeFile, Report, Step
     explained = names_in_code(text_of(ROOT / 'docs' / 'recipes.md')) | {'name', 'scale', 'data', 'out'}
     assert {key for model in (RecipeFile, Step, Report) for key in model.model_fields} - explained == set()
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from cface_basicsr.benchmark import steps
-from cface_basicsr.benchmark.recipe import Recipe
-from cface_basicsr.benchmark.recognizer_file import load_recognizer
-from cface_basicsr.benchmark.steps import run_steps
 from cface_basicsr.options import merge, read_option_file
+from cface_basicsr.recognizers.load import load_recognizer
+from cface_basicsr.training import steps
+from cface_basicsr.training.recipe import Recipe
+from cface_basicsr.training.steps import run_steps
 from tests.onnx_file import write_onnx_recognizer
 from tests.small_data import write_small_data
 from tests.tiny_stages import REPOSITORY, train_one_step
@@ -85,8 +85,8 @@ def super_resolve_by_basicsr(casia: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def index_by(weights: Path, casia: Path) -> None:
-    from cface_basicsr.checkpoints import file_hash
     from cface_basicsr.data.compare_index import build_index
+    from cface_basicsr.files.network_file import file_hash
     build_index(casia / 'datasets/casia/train', load_recognizer(weights), file_hash(weights), k=5, device='cpu')
 
 

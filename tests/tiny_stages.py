@@ -9,8 +9,8 @@ import torch
 from torch.utils.data import default_collate
 
 from cface_basicsr import options
-from cface_basicsr.benchmark.recipe import only_existing
 from cface_basicsr.options import merge, read_option_file, write_option_file
+from cface_basicsr.training.recipe import only_existing
 from tests.small_data import write_small_data, write_small_index
 
 REPOSITORY = Path(__file__).parents[1]

@@ -10,11 +10,11 @@ import torch
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
-from cface_basicsr.archs.eats_file import read_eats
 from cface_basicsr.archs.frozen_statistics import keep_statistics
 from cface_basicsr.archs.input_size import refuse_wrong_size
-from cface_basicsr.archs.recognizer_files import external_weights
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.files.eats_file import read_eats
+from cface_basicsr.files.recognizer_file import external_weights
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
 DEFAULTS = {'channels': 'rgb', 'mean': 127.5, 'std': 128.0, 'template': 'arcface', 'output': None}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cface_basicsr.benchmark.results import Costs
+from cface_basicsr.measuring.results import Costs
 
 
 def measure_costs(network: nn.Module, scale: int, *, size: tuple[int, int] = (128, 128),

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 
 from cface_basicsr.benchmark.plan import Plan
-from cface_basicsr.benchmark.rates import Rates, images_of, trainings
-from cface_basicsr.benchmark.recipe import Recipe
-from cface_basicsr.benchmark.steps import Show
+from cface_basicsr.benchmark.throughput import Rates, images_of, trainings
+from cface_basicsr.training.recipe import Recipe
+from cface_basicsr.training.steps import Show
 
 
 class Eta:

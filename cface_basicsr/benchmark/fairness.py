@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cface_basicsr.archs.recognizer_files import recognizer_hash
 from cface_basicsr.benchmark.plan import Plan, first_phases
-from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
-from cface_basicsr.benchmark.results import Check, Run
-from cface_basicsr.data.audit import equal_pictures, people_of
-from cface_basicsr.data.identity_names import shared_people
-from cface_basicsr.data.picture_set import Distinct, fingerprints, manifest_crop, open_pictures, read_manifest
+from cface_basicsr.data.audit.audit import equal_pictures, people_of
+from cface_basicsr.data.audit.identity_names import shared_people
+from cface_basicsr.data.audit.picture_set import Distinct, fingerprints, manifest_crop, open_pictures, read_manifest
+from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.measuring.results import Check, Run
 from cface_basicsr.options import count_images
+from cface_basicsr.recognizers.load import crop_note, load_recognizer
 
 
 def check_fairness(plan: Plan, runs: list[Run], recognizers: Mapping[str, str]) -> list[Check]:

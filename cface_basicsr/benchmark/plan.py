@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cface_basicsr.benchmark.benchmark_file import BenchmarkFile, chosen_systems, loss_recognizer
-from cface_basicsr.benchmark.recipe import Recipe, RecipeFile, only_existing
-from cface_basicsr.benchmark.recipes import find_recipe
+from cface_basicsr.benchmark.file import BenchmarkFile, chosen_systems, loss_recognizer
 from cface_basicsr.benchmark.schedule import cut_to
 from cface_basicsr.benchmark.systems import HEAD, LOSS, Phase, System
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import merge, read_option_file
+from cface_basicsr.training.option_files import find_recipe
+from cface_basicsr.training.recipe import Recipe, RecipeFile, only_existing
 
 RECOGNIZERS = 'recognizers'
 """Folder of the run in which the recognizers are trained, once for all scales and seeds."""

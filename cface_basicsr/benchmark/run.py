@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cface_basicsr.benchmark.benchmark_file import BenchmarkFile
-from cface_basicsr.benchmark.benchmark_report import write_benchmark_report
+from cface_basicsr.benchmark.collect import folder_of_test, gather
 from cface_basicsr.benchmark.eta import Eta
-from cface_basicsr.benchmark.gather import folder_of_test, gather
-from cface_basicsr.benchmark.gauge import need_stores
-from cface_basicsr.benchmark.held_out_lists import read_lists
+from cface_basicsr.benchmark.file import BenchmarkFile
 from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
-from cface_basicsr.benchmark.rates import Rates, find_rates, images_of, kept_rates, seconds_of, trainings
-from cface_basicsr.benchmark.results import Results
-from cface_basicsr.benchmark.steps import Show, need_data, only_one, refuse_other_runs, run_steps
-from cface_basicsr.data.store import write_text_atomically
+from cface_basicsr.benchmark.throughput import Rates, find_rates, images_of, kept_rates, seconds_of, trainings
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import write_text_atomically
+from cface_basicsr.measuring.gauge import need_stores
+from cface_basicsr.measuring.held_out_lists import read_lists
+from cface_basicsr.measuring.results import Results
+from cface_basicsr.report.write import write_benchmark_report
+from cface_basicsr.training.steps import Show, need_data, only_one, refuse_other_runs, run_steps
 
 BUDGET = 'budget.json'
 _REFERENCE = 10_000_000

@@ -36,10 +36,10 @@ def command(
       cface ablate training --small
       cface ablate compare --data datasets/casia --plan
     """
-    from cface_basicsr.benchmark.benchmark_file import read_benchmark
-    from cface_basicsr.benchmark.recipes import find_recipe
+    from cface_basicsr.benchmark.file import read_benchmark
     from cface_basicsr.cli.benchmark import run_file
     from cface_basicsr.cli.train import read_values
+    from cface_basicsr.training.option_files import find_recipe
     if which not in ABLATIONS:
         raise UserError(f"ablation: expected one of {', '.join(ABLATIONS)}, got '{which}'; "
                         f'{nearest(which, ABLATIONS)}')

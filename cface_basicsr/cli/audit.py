@@ -10,9 +10,9 @@ import typer
 from cface_basicsr.errors import UserError
 
 if TYPE_CHECKING:
-    from cface_basicsr.data.audit import Audit, Match, Names, SideFacts
-    from cface_basicsr.data.identity_names import SharedPerson
-    from cface_basicsr.data.picture_set import PictureSet
+    from cface_basicsr.data.audit.audit import Audit, Match, Names, SideFacts
+    from cface_basicsr.data.audit.identity_names import SharedPerson
+    from cface_basicsr.data.audit.picture_set import PictureSet
 
 SHOWN = 20
 """Lines of one kind on the screen; --out has them all."""
@@ -54,7 +54,7 @@ def command(
         raise UserError(f"--out: the folder '{out.parent}' is missing.")
     result = _audit(train, test, near, names, test_names, names_only, within, workers)
     if out:
-        from cface_basicsr.data.store import write_text_atomically
+        from cface_basicsr.files.face_store import write_text_atomically
         write_text_atomically(out, _json(result, indent=1) + '\n')
     typer.echo(_json(result) if as_json else _printable(as_text(result)))
     raise typer.Exit(1 if result.overlaps else 0)
@@ -64,9 +64,9 @@ def _audit(train: Path, test: Path, near: int | None, names: Path | None, test_n
            within: bool, workers: int) -> 'Audit':
     from cface_basicsr.cli.cores import cores
     from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.data.audit import audit, audit_names
-    from cface_basicsr.data.near_duplicates import NEAR
-    from cface_basicsr.data.picture_set import open_alike, open_pictures
+    from cface_basicsr.data.audit.audit import audit, audit_names
+    from cface_basicsr.data.audit.near_duplicates import NEAR
+    from cface_basicsr.data.audit.picture_set import open_alike, open_pictures
     sides = (open_pictures(train), open_pictures(test)) if names_only else open_alike(train, test)
     named = _read_names(sides, names, test_names)
     if names_only:
@@ -77,8 +77,8 @@ def _audit(train: Path, test: Path, near: int | None, names: Path | None, test_n
 
 
 def _read_names(sides: 'tuple[PictureSet, PictureSet]', *files: Path | None) -> 'Names':
-    from cface_basicsr.data.audit import Names, people_of
-    from cface_basicsr.data.identity_names import read_names
+    from cface_basicsr.data.audit.audit import Names, people_of
+    from cface_basicsr.data.audit.identity_names import read_names
     return Names(*(read_names(path, people_of(side)) if path else {}
                    for side, path in zip(sides, files, strict=True)))
 

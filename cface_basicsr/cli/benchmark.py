@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from cface_basicsr.benchmark.benchmark_file import BenchmarkFile
+    from cface_basicsr.benchmark.file import BenchmarkFile
     from cface_basicsr.benchmark.plan import Plan
 
 
@@ -33,7 +33,7 @@ def command(
       cface benchmark options/benchmark/demo.yml
       cface benchmark options/benchmark/paper.yml --plan
     """
-    from cface_basicsr.benchmark.benchmark_file import read_benchmark
+    from cface_basicsr.benchmark.file import read_benchmark
     from cface_basicsr.cli.train import read_values
     changes: dict[str, Any] = {'data': str(data), 'generated': None} if data else {}
     if images:
@@ -58,8 +58,8 @@ def run_file(file: 'BenchmarkFile', out: Path | None, processes: int, plan_only:
 def _show_plan(plan: 'Plan', rates: Path | None, json_: bool) -> None:
     import json
 
-    from cface_basicsr.benchmark.rates import find_rates
     from cface_basicsr.benchmark.run import describe_plan, plan_as_text
+    from cface_basicsr.benchmark.throughput import find_rates
     from cface_basicsr.cli.show import ShowSteps
     with ShowSteps(1) as show:
         described = describe_plan(plan, *find_rates(plan, rates, show))
@@ -76,7 +76,7 @@ def _draw(file: 'BenchmarkFile') -> None:
 
 
 def _refuse_other_faces(file: 'BenchmarkFile') -> None:
-    from cface_basicsr.data.picture_set import read_manifest
+    from cface_basicsr.data.audit.picture_set import read_manifest
     from cface_basicsr.errors import UserError
     train, test = (read_manifest(Path(file.data) / part) for part in ('train', 'test'))
     wanted = file.generated

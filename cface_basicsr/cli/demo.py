@@ -28,9 +28,9 @@ def command(
       cface demo
       cface demo --data PHOTOS --out demo_photos --recognizer mobilefacenet_112.onnx --weights weights
     """
-    from cface_basicsr.benchmark.recipes import find_recipe
     from cface_basicsr.cli.train import train_recipe
     from cface_basicsr.errors import UserError
+    from cface_basicsr.training.option_files import find_recipe
     if recognizer and not data:
         raise UserError('--recognizer goes with --data: a recognizer of photographs knows no generated faces.')
     source = data or draw_faces(out / 'faces', identities, images)
@@ -43,7 +43,7 @@ def command(
 def draw_faces(folder: Path, identities: int, images: int) -> Path:
     """Draw faces into a folder, with progress; returns it."""
     from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.data.generated_tree import TreeSettings, write_generated_faces
+    from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
     with ShowSteps(1) as show:
         show.start('generated faces', identities * images)
         done = 0
@@ -62,7 +62,7 @@ def prepare_faces(source: Path, out: Path, holdout: int, align: bool, weights: P
                   scales: tuple[int, ...] = (8,)) -> None:
     """`cface prepare` with seed 0, with progress; `align` to the ArcFace template, else centre crops."""
     from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.data.prepare import PrepareSettings, prepare
+    from cface_basicsr.data.prepare.run import PrepareSettings, prepare
     settings = PrepareSettings(scales=scales, crop='align' if align else 'center',
                                template='arcface' if align else None, weights=weights if align else None,
                                holdout=holdout, seed=0)

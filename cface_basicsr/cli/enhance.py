@@ -11,7 +11,7 @@ from cface_basicsr.errors import UserError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cface_basicsr.data.face_images import FaceFile
+    from cface_basicsr.data.images.face_images import FaceFile
 
 Refused = list[dict[str, str]]
 
@@ -40,9 +40,9 @@ def command(
     Example:
       cface enhance face.png crops/ --weights net_g_latest.pth --out enhanced/
     """
-    from cface_basicsr.checkpoints import build_network_from_file
-    from cface_basicsr.data.face_images import find_faces
+    from cface_basicsr.data.images.face_images import find_faces
     from cface_basicsr.evaluation.super_resolution import scale_of
+    from cface_basicsr.files.network_file import build_network_from_file
     network = build_network_from_file(weights)
     scale = scale_of(network, f"weights file '{weights}'")
     faces = find_faces(paths, skip=out)
@@ -91,7 +91,7 @@ def _enhance(network: Any, size: int, targets: list[tuple['FaceFile', Path]], re
     import numpy as np
 
     from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.data.face_images import in_batches, write_face
+    from cface_basicsr.data.images.face_images import in_batches, write_face
     from cface_basicsr.evaluation.super_resolution import super_resolve
     written: list[str] = []
     with ShowSteps(1) as show:
@@ -107,7 +107,7 @@ def _enhance(network: Any, size: int, targets: list[tuple['FaceFile', Path]], re
 
 
 def _readable(targets: list[tuple['FaceFile', Path]], size: int, refused: Refused) -> 'Iterator[tuple[Path, NDArray]]':
-    from cface_basicsr.data.face_images import read_face, to_low_resolution
+    from cface_basicsr.data.images.face_images import read_face, to_low_resolution
     for face, target in targets:
         try:
             yield target, to_low_resolution(read_face(face.path), size)

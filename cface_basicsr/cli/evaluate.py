@@ -8,8 +8,8 @@ import typer
 from cface_basicsr.errors import UserError
 
 if TYPE_CHECKING:
-    from cface_basicsr.benchmark.evaluate_request import Request
-    from cface_basicsr.benchmark.table import Table
+    from cface_basicsr.measuring.request import Request
+    from cface_basicsr.measuring.table import Table
 
 _SYSTEMS, _SWITCHES, _PROTOCOL, _OUTPUT = 'Systems', 'Switches (printed with the result)', 'Protocol', 'Output'
 _RESERVED = ('HR', 'Bicubic', 'LR')
@@ -96,7 +96,7 @@ def command(
     """
     _refuse_existing(out, overwrite)
     if compare:
-        from cface_basicsr.benchmark.compare_results import compare as compare_results
+        from cface_basicsr.measuring.compare import compare as compare_results
         _print(compare_results(*compare), out, as_json)
         return
     if protocol is None or data is None:
@@ -104,7 +104,7 @@ def command(
                         '--compare A.json B.json.')
     if curves and not out:
         raise UserError('--curves writes files: it needs --out.')
-    from cface_basicsr.benchmark.evaluate_request import Request
+    from cface_basicsr.measuring.request import Request
     _run(Request(
         protocol=protocol, data=data, recognizers=_named(recognizer or []),
         weights=_named(weights or [], files=True), features=_named(features or [], files=True, reserved=()),
@@ -116,10 +116,10 @@ def command(
 def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool) -> None:
     from dataclasses import replace
 
-    from cface_basicsr.benchmark.evaluate_run import evaluate
-    from cface_basicsr.benchmark.saved_curves import save_curves
     from cface_basicsr.cli.enhance import _device
     from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.measuring.evaluate_run import evaluate
+    from cface_basicsr.report.saved_curves import save_curves
     request = replace(request, device=_device(device))
     systems = len(request.features) or 2 + len(request.weights)
     with ShowSteps(systems) as show:

@@ -18,11 +18,11 @@ def command(
     Example:
       cface generate datasets/casia/train --weights experiments/cface_x8/stage1/models/net_g_latest.pth
     """
-    from cface_basicsr.benchmark.steps import device
-    from cface_basicsr.checkpoints import build_network_from_file, file_hash, network_options
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.super_resolved_store import write_super_resolved_store
     from cface_basicsr.errors import UserError
+    from cface_basicsr.files.network_file import build_network_from_file, file_hash, network_options
+    from cface_basicsr.training.steps import device
     network = network_options(weights)
     scale = network.get('scale', network.get('upscale'))  # BasicSR's EDSR says upscale
     if scale is None:

@@ -33,12 +33,12 @@ def command(
     """
     import torch
 
-    from cface_basicsr.archs.recognizer_files import recognizer_hash
-    from cface_basicsr.benchmark.recognizer_file import crop_note, load_recognizer
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.compare_index import build_index, load_compare_index
     from cface_basicsr.data.compare_picture import draw_compare_faces
-    from cface_basicsr.data.store import FaceStore, read_identities
+    from cface_basicsr.files.face_store import FaceStore, read_identities
+    from cface_basicsr.files.recognizer_file import recognizer_hash
+    from cface_basicsr.recognizers.load import crop_note, load_recognizer
     where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     network = load_recognizer(recognizer).to(where)
     if not recognizer.is_file():

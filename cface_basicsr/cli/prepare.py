@@ -14,7 +14,7 @@ from cface_basicsr.cli.cores import cores
 from cface_basicsr.errors import UserError
 
 if TYPE_CHECKING:
-    from cface_basicsr.data.prepare import Report
+    from cface_basicsr.data.prepare.run import Report
 
 SHOWN = 20
 """Lines of one kind on the screen; manifest.json has them all."""
@@ -72,7 +72,7 @@ def command(
       cface prepare --layout recordio faces_emore --out datasets/ms1m --size 112
       cface prepare --layout bin faces_emore/lfw.bin --out datasets/lfw112 --crop none --size 112
     """
-    from cface_basicsr.data.prepare import PrepareSettings, prepare
+    from cface_basicsr.data.prepare.run import PrepareSettings, prepare
     folder, scales = split_scales(source, scale or [])
     if crop == 'align':
         template = template or 'arcface'
@@ -88,7 +88,7 @@ def command(
 
 def _weights(weights: Path | None, landmarks: Path | None, layout: str) -> Path | None:
     """The folder of the detector, which is fetched where it is needed; None where landmarks come from a file."""
-    from cface_basicsr.data.detector_weights import detector_folder, hub_folder
+    from cface_basicsr.data.images.detector_weights import detector_folder, hub_folder
     if weights is None and (landmarks or layout == 'celeba'):
         return None
     folder = detector_folder(weights)

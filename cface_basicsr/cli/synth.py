@@ -33,7 +33,7 @@ def command(
       cface synth --identities 80 --images 16 --out faces
       cface prepare --layout casia faces --out data --scale 8 --crop center
     """
-    from cface_basicsr.data.generated_tree import TreeSettings, write_generated_faces
+    from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
     settings = TreeSettings(identities=identities, images=images, size=size, seed=seed)
     total = identities * images
     with _progress() as bar:

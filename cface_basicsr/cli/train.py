@@ -47,7 +47,7 @@ def _train_one(options: Path, processes: int) -> None:
     """A stage option file alone: the same as `python -m cface_basicsr.train -opt FILE --auto_resume`."""
     import subprocess
 
-    from cface_basicsr.benchmark.training import training_command
+    from cface_basicsr.training.process import training_command
     command = training_command(options, processes)
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
@@ -57,11 +57,11 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     """Run a recipe's steps and its report, with progress."""
     from functools import cache
 
-    from cface_basicsr.benchmark.measuring import Measuring
-    from cface_basicsr.benchmark.recipe import Recipe
-    from cface_basicsr.benchmark.report import write_report
-    from cface_basicsr.benchmark.steps import run_steps
     from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.measuring.recipe_rows import Measuring
+    from cface_basicsr.report.recipe_report import write_report
+    from cface_basicsr.training.recipe import Recipe
+    from cface_basicsr.training.steps import run_steps
     recipe = Recipe.read(path, data, out, variables)
     report = recipe.file.report
     reports = 1 + len(report.also_after) if report else 0

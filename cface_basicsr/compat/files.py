@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from cface_basicsr.checkpoints import save_atomically
 from cface_basicsr.compat.row import Mending, Row, source, swapped
+from cface_basicsr.files.network_file import save_atomically
 
 
 def plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ def _shared(init: Callable) -> Callable:
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
         import lmdb
 
-        from cface_basicsr.data.store import open_environment
+        from cface_basicsr.files.face_store import open_environment
         opened = lmdb.open
 
         def open_once(path: str, readonly: bool = False, lock: bool = True, **options: Any) -> Any:
@@ -42,7 +42,7 @@ def _with_room(make: Callable) -> Callable:
 
     @functools.wraps(make)
     def wrapper(*args: Any, **kwargs: Any) -> None:
-        from cface_basicsr.data.store import MAP_SIZE
+        from cface_basicsr.files.face_store import MAP_SIZE
         given = signature.bind(*args, **kwargs)
         if given.arguments.get('map_size') is None:
             given.arguments['map_size'] = MAP_SIZE  # as BasicSR's own LmdbMaker; the file is sparse

@@ -11,9 +11,9 @@ from cface_basicsr.data.compare_index import load_compare_index
 from cface_basicsr.data.dataset_options import TripletOptions, labelled_keys, read_options, same_scale
 from cface_basicsr.data.epoch_index import draw
 from cface_basicsr.data.identity_rows import IdentityRows
-from cface_basicsr.data.image_tensor import image_tensor
-from cface_basicsr.data.store import FaceStore
+from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore
 
 _NO, _YES = torch.tensor(False), torch.tensor(True)
 

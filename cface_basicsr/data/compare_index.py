@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.checkpoints import file_hash
 from cface_basicsr.data.identity_rows import IdentityRows
-from cface_basicsr.data.image_tensor import image_tensor
-from cface_basicsr.data.store import FaceStore, lock_folder, read_identities, unfinished, write_text_atomically
+from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore, lock_folder, read_identities, unfinished, write_text_atomically
+from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
 INDEX_COMMAND = '`cface index DIR --recognizer FILE --k 5`'

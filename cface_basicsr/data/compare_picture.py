@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cface_basicsr.data.identity_rows import IdentityRows
-from cface_basicsr.data.store import FaceStore
+from cface_basicsr.files.face_store import FaceStore
 
 _GAP = 4
 _TITLE = 20

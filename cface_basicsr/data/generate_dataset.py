@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cface_basicsr.data.dataset_options import GenerateOptions, read_options
-from cface_basicsr.data.image_tensor import image_tensor
-from cface_basicsr.data.store import FaceStore
+from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.data.super_resolved_store import parameters_sha256, write_super_resolved_store
+from cface_basicsr.files.face_store import FaceStore
 
 
 @DATASET_REGISTRY.register()

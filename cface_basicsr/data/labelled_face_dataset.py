@@ -7,8 +7,8 @@ from torch.utils.data import Dataset
 
 from cface_basicsr.data.dataset_options import LabelledOptions, labelled_keys, read_options
 from cface_basicsr.data.epoch_index import draw
-from cface_basicsr.data.image_tensor import image_tensor
-from cface_basicsr.data.store import FaceStore
+from cface_basicsr.data.images.image_tensor import image_tensor
+from cface_basicsr.files.face_store import FaceStore
 
 
 @DATASET_REGISTRY.register()

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.data.image_tensor import image_tensor
-from cface_basicsr.data.store import FaceStore, StoreWriter, encode_png, write_text_atomically
+from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore, StoreWriter, encode_png, write_text_atomically
 
 COMMIT_EVERY = 16
 """Batches between two commits: what a kill costs at most."""

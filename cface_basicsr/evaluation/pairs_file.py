@@ -14,7 +14,7 @@ import numpy as np
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.verification import FoldedPairs
-from cface_basicsr.lfw_files import read_named_pairs
+from cface_basicsr.files.lfw_lists import read_named_pairs
 
 HEADER = ['left', 'right', 'same', 'fold']
 """First line of pairs.csv: two keys, 1 or 0, and the fold from 0."""

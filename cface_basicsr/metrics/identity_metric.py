@@ -16,8 +16,8 @@ from basicsr.utils.registry import METRIC_REGISTRY
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cface_basicsr.checkpoints import build_network_from_file, network_parameters
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.network_file import build_network_from_file, network_parameters
 from cface_basicsr.ops.identity_distance import identity_distance
 from cface_basicsr.ops.recognizer_input import recognizer_features
 

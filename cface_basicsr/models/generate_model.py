@@ -7,7 +7,7 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
-from cface_basicsr.checkpoints import read_network_file
+from cface_basicsr.files.network_file import read_network_file
 from cface_basicsr.models.stage import StageModel
 
 

@@ -17,8 +17,8 @@ from basicsr.models.base_model import BaseModel
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from cface_basicsr.checkpoints import read_network_file
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.network_file import read_network_file
 from cface_basicsr.options import Optimizer
 
 

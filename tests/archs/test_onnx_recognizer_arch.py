@@ -9,8 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
 
 from cface_basicsr.archs.onnx_recognizer_arch import OnnxRecognizer
-from cface_basicsr.checkpoints import build_network_from_file, save_atomically
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.network_file import build_network_from_file, save_atomically
 from cface_basicsr.ops.recognizer_input import RecognizerInput, recognizer_features
 
 MOBILEFACENET = Path(__file__).parents[3] / 'shared/weights/mobilefacenet_112.onnx'

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cface_basicsr.benchmark.benchmark_file import read_benchmark
-from cface_basicsr.benchmark.gauge import need_stores
+from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.cli.main import app
-from cface_basicsr.data.store import read_identities
 from cface_basicsr.evaluation.pairs_file import read_pairs
-from tests.data.test_celeba_layout import aligned_images, text_files
-from tests.data.test_lfw_layout import PAIRS, images
+from cface_basicsr.files.face_store import read_identities
+from cface_basicsr.measuring.gauge import need_stores
+from tests.data.layouts.test_celeba import aligned_images, text_files
+from tests.data.layouts.test_lfw import PAIRS, images
 from tests.noise_photos import write_photo
 from tests.tiny_stages import REPOSITORY
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from cface_basicsr.benchmark.benchmark_file import read_benchmark
+from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, make_plan, phase_iterations, step_name
-from cface_basicsr.benchmark.recipe import iterations
 from cface_basicsr.benchmark.systems import SYSTEMS, Phase
 from cface_basicsr.errors import UserError
+from cface_basicsr.training.recipe import iterations
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 from tests.tiny_stages import REPOSITORY
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from cface_basicsr.benchmark import gather, steps
-from cface_basicsr.benchmark.benchmark_file import read_benchmark
+from cface_basicsr.benchmark import collect as gather
+from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import make_plan
 from cface_basicsr.benchmark.run import Finished, run_benchmark
 from cface_basicsr.errors import UserError
-from tests.benchmark.test_steps import Told
+from cface_basicsr.training import steps
 from tests.tiny_benchmark import BATCH, tiny_benchmark, write_benchmark, write_tiny_faces
+from tests.training.test_steps import Told
 
 
 def start(folder: Path, show: Told | None = None, **changes: Any) -> Finished:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from cface_basicsr.benchmark.recipes import find_recipe
 from cface_basicsr.benchmark.systems import SYSTEMS, find_systems
 from cface_basicsr.errors import UserError
+from cface_basicsr.training.option_files import find_recipe
 
 
 def test_all_systems_of_the_paper_are_there_in_the_order_of_its_tables() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cface_basicsr.benchmark.benchmark_file import read_benchmark
+from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import make_plan
-from cface_basicsr.benchmark.rates import trainings
+from cface_basicsr.benchmark.throughput import trainings
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from tests.tiny_stages import REPOSITORY

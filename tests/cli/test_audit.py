@@ -8,7 +8,7 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from cface_basicsr.cli.main import app
-from cface_basicsr.data.near_duplicates import NEAR
+from cface_basicsr.data.audit.near_duplicates import NEAR
 from cface_basicsr.errors import UserError
 from tests.photos import photo, recompressed, write_tree
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cface_basicsr.benchmark.results import Results, load_results
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
+from cface_basicsr.measuring.results import Results, load_results
 from tests.compat.tiny_training import run
 from tests.tiny_benchmark import BATCH, tiny_benchmark, write_benchmark, write_tiny_faces
 from tests.tiny_stages import REPOSITORY

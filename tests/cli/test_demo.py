@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cface_basicsr.benchmark.recipes import find_recipe
 from cface_basicsr.cli import train
 from cface_basicsr.cli.main import app
-from cface_basicsr.data.store import FaceStore, read_identities
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore, read_identities
+from cface_basicsr.training.option_files import find_recipe
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cface_basicsr.archs.srresnet_arch import SRResNet
-from cface_basicsr.checkpoints import save_atomically
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import super_resolve
+from cface_basicsr.files.network_file import save_atomically
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from typer.testing import CliRunner
 
 from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.archs.srresnet_arch import SRResNet
-from cface_basicsr.checkpoints import build_network_from_file, file_hash, save_atomically
 from cface_basicsr.cli.main import app
-from cface_basicsr.data.store import FaceStore, read_identities
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import evaluate_images
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
@@ -18,6 +16,8 @@ from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs
+from cface_basicsr.files.face_store import FaceStore, read_identities
+from cface_basicsr.files.network_file import build_network_from_file, file_hash, save_atomically
 from tests.blufr_file import write_blufr_file
 from tests.references import slow_protocols
 from tests.small_data import write_small_data

@@ -8,10 +8,10 @@ from basicsr.archs import build_network
 from typer.testing import CliRunner
 
 import cface_basicsr.register  # noqa: F401
-from cface_basicsr.checkpoints import file_hash
 from cface_basicsr.cli.main import app
-from cface_basicsr.data.store import FaceStore
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.network_file import file_hash
 from tests.small_data import write_small_data
 from tests.tiny_stages import write_recognizer
 

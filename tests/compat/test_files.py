@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from cface_basicsr.checkpoints import build_network_from_file, network_options
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.network_file import build_network_from_file, network_options
 from tests.compat.tiny_training import holds_by_row, mended
 
 EDSR = OrderedDict(type='EDSR', num_in_ch=3, num_out_ch=3, num_feat=4, num_block=1, upscale=2,

@@ -6,7 +6,7 @@ import cv2
 import lmdb
 import numpy as np
 
-from cface_basicsr.data.store import close_environment
+from cface_basicsr.files.face_store import close_environment
 from tests.compat.tiny_training import holds_by_row, mended
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from cface_basicsr.data.generate_dataset import CFaceGenerateDataset
-from cface_basicsr.data.store import FaceStore
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore
 from tests.small_data import write_small_data
 
 

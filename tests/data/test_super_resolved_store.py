@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.data.store import FaceStore, StoreWriter, encode_png, store_sha256, unfinished
 from cface_basicsr.data.super_resolved_store import write_super_resolved_store
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore, StoreWriter, encode_png, store_sha256, unfinished
 
 
 class Enlarge(nn.Module):

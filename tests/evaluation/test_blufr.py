@@ -384,7 +384,7 @@ def test_images_are_joined_by_file_name_whatever_the_order_and_the_folder():
 
 
 def test_escaped_keys_are_joined_by_the_name_they_came_from():
-    from cface_basicsr.data.source_listing import escape
+    from cface_basicsr.data.layouts.source import escape
     names = ['Ann_O.K._0001.jpg', 'José_0001.jpg', 'a__b_.jpg', '100%.jpg', 'plain_0001.jpg']
     keys = [f'{escape("J. D.")}/{escape(name[:-4])}' for name in names]
     assert keys[0] == 'J%2E%20D%2E/Ann_O%2EK%2E_0001'

@@ -4,8 +4,8 @@ import torch
 from basicsr.metrics import calculate_metric
 
 from cface_basicsr.archs.sphereface20_arch import SphereFace20
-from cface_basicsr.checkpoints import save_atomically
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.network_file import save_atomically
 from cface_basicsr.metrics import identity_metric
 from cface_basicsr.metrics.identity_metric import calculate_identity_distance
 from cface_basicsr.ops.recognizer_input import recognizer_features

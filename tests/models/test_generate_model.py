@@ -10,9 +10,9 @@ import torch
 from basicsr.archs import build_network
 
 import cface_basicsr.register  # noqa: F401
-from cface_basicsr.checkpoints import build_network_from_file
-from cface_basicsr.data.store import FaceStore
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.options import merge, read_option_file, write_option_file
 from tests.tiny_stages import REPOSITORY
 

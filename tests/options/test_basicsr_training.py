@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import cface_basicsr.register
-from cface_basicsr.benchmark.benchmark_file import read_benchmark
+from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import make_plan
-from cface_basicsr.benchmark.rates import trainings
+from cface_basicsr.benchmark.throughput import trainings
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import checks, merge, prepare_test_options, prepare_training_options, read_option_file
 from cface_basicsr.options.basicsr_training import BASICSR_TRAINING

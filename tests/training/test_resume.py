@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from cface_basicsr.benchmark.training import _start_forked, run_training
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import write_option_file
+from cface_basicsr.training.process import _start_forked, run_training
 from tests.tiny_stages import same, stage_options
 
 CHANGES: dict[int, dict[str, Any]] = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cface_basicsr.benchmark.training import run_training
 from cface_basicsr.options import write_option_file
+from cface_basicsr.training.process import run_training
 from tests.compat.test_distributed import free_port
 from tests.compat.tiny_training import run
 from tests.tiny_stages import same, stage_options

@@ -1,0 +1,296 @@
+"""Measures the rows of a benchmark and gathers all that its report needs; what was measured once is read again."""
+
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from cface_basicsr import __version__
+from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
+from cface_basicsr.benchmark.costs import device_name, measure_costs
+from cface_basicsr.benchmark.fairness import check_fairness
+from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_phases, step_name
+from cface_basicsr.benchmark.systems import REFERENCES
+from cface_basicsr.data.audit.picture_set import manifest_hash
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import encode_png, read_identities, write_text_atomically
+from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.measuring.gauge import Gauge, Recognizer
+from cface_basicsr.measuring.results import CurvePoint, DataSet, Faces, Facts, Results, Run
+from cface_basicsr.options import read_option_file
+from cface_basicsr.recognizers.load import crop_note, load_recognizer
+from cface_basicsr.training.logs import losses_over_iterations, seconds_an_iteration, training_logs
+from cface_basicsr.training.recipe import Recipe, iterations
+from cface_basicsr.training.steps import Show, device
+
+NOT_CONVERGED = 'not converged'
+
+Failures = Mapping[tuple[int, int], Mapping[str, str]]
+"""(scale, seed) -> step -> why it failed."""
+
+_RUN = TypeAdapter(Run)
+
+
+def gather(plan: Plan, failures: Failures, show: Show) -> Results:
+    """Measure every row of a plan whose trainings have been run, and gather its results.
+
+    Args:
+        failures: of the trainings; a row that needs one of them says failed, with the reason.
+    """
+    recognizers = {name: Recognizer(load_recognizer(path), recognizer_hash(path, 64)) for name, path in
+                   ((name, Path(plan.recognizer_file(who))) for name, who in plan.file.recognizers.items())}
+    runs: list[Run] = []
+    faces: dict[str, Faces] = {}
+    sets: dict[str, DataSet] = {}
+    for scale in plan.file.scales:
+        gauges = [Gauge(name, options, folder_of_test(plan, options.data), scale, recognizers)
+                  for name, options in plan.file.tests.items()]
+        measuring = _Measuring(plan, scale, gauges, show)
+        runs += measuring.references()
+        for run in (run for run in plan.runs if run.scale == scale):
+            failed = failures.get((run.scale, run.seed), {})
+            runs += [measuring.row(run, row, failed) for row in run.rows]
+        mark_rows([run for run in runs if run.scale == scale and run.status == 'done'], plan, gauges[0].name)
+        for gauge in gauges:
+            sets[gauge.name] = gauge.data_set()
+            _add_faces(faces, gauge, plan.out)
+    titles = dict.fromkeys([*REFERENCES, *(row.title for run in plan.runs for row in run.rows)])
+    notes = [note for name, recognizer in recognizers.items() for options in plan.file.tests.values()
+             if (note := crop_note(folder_of_test(plan, options.data), name, recognizer.network))]
+    facts = _facts(plan, runs, [_training_set(plan), *sets.values()], recognizers, notes)
+    return Results(plan.file.title or plan.file.name, facts, list(titles), plan.file.scales, runs,
+                   [entry for entry in faces.values() if entry.keys], plan.file.published)
+
+
+def folder_of_test(plan: Plan, data: str | None) -> Path:
+    """The folder of a test set; without a name the held-out part of the benchmark's data."""
+    return Path(data) if data else plan.runs[0].recipe.test_folder
+
+
+def mark_rows(runs: list[Run], plan: Plan, test: str) -> None:
+    """Mark what a reader must know: a row of a first phase had a part of the budget; one that learns pixels alone and
+    has a PSNR below Bicubic's has not converged.
+
+    Args:
+        runs: finished ones of one scale, Bicubic among them.
+        test: the test set whose PSNR counts.
+    """
+    first = {row.title for planned in plan.runs for row in first_phases(planned)}
+    pixel = {row.title for planned in plan.runs for row in planned.rows if row.pixel}
+    bicubic = next(run for run in runs if run.system == 'Bicubic').measured[test].numbers['psnr']
+    for run in runs:
+        if run.system in first:
+            run.marks.append(f'a first phase alone: {run.images_g:,} of {plan.images:,} images')
+        if run.system in pixel and run.measured[test].numbers['psnr'] < bicubic:
+            run.marks.append(NOT_CONVERGED)
+
+
+def _add_faces(faces: dict[str, Faces], gauge: Gauge, root: Path) -> None:
+    rows = gauge.shown()
+    entry = faces.setdefault(gauge.name, Faces(gauge.name, [gauge.keys[row] for row in rows]))
+    folder = root / 'faces' / gauge.name / f'x{gauge.scale}' / 'LR'
+    folder.mkdir(parents=True, exist_ok=True)
+    entry.low[gauge.scale] = {}
+    for row in rows:
+        path = folder / f"{gauge.keys[row].replace('/', '__')}.png"
+        path.write_bytes(encode_png(gauge.lr[row]))
+        entry.low[gauge.scale][gauge.keys[row]] = str(path.relative_to(root))
+
+
+# --------------------------------------------------------------------------------------------------------------- a row
+
+class _Measuring:
+    """The rows of one scale; each is measured once and kept in the run folder."""
+
+    def __init__(self, plan: Plan, scale: int, gauges: list[Gauge], show: Show) -> None:
+        self.plan, self.scale, self.gauges, self.show = plan, scale, gauges, show
+        self.mark = [gauge.mark() for gauge in gauges]
+
+    def references(self) -> list[Run]:
+        """HR and Bicubic."""
+        folder = self.plan.out / f'x{self.scale}'
+        return [self._kept(folder / f'{system}.json', self.mark, lambda system=system: self._reference(system))
+                for system in REFERENCES]
+
+    def _reference(self, system: str) -> Run:
+        run = Run(system, self.scale)
+        self.show.start(f'measuring {system} x{self.scale}', len(self.gauges))
+        for number, gauge in enumerate(self.gauges, 1):
+            images = gauge.hr if system == 'HR' else gauge.super_resolved(None)
+            self._measure(run, gauge, images)
+            self.show.advance(number)
+        if system == 'Bicubic':
+            run.costs = measure_costs(BicubicUpsampler(scale=self.scale), self.scale, device=device())
+        self.show.end(f'measuring {system} x{self.scale}', _in_words(run, self.gauges[0]))
+        return run
+
+    def row(self, planned: PlannedRun, row: PlannedRow, failed: Mapping[str, str]) -> Run:
+        """A trained row; a failed one where a step that it needs failed, or its network cannot be measured."""
+        reason = next((failed[step] for step in row.steps if step in failed), None)
+        if reason is None:
+            try:
+                return self._trained(planned, row)
+            except (UserError, RuntimeError, MemoryError) as error:  # also of torch: out of memory costs its row alone
+                reason = f'measuring: {error}' if str(error) else f'measuring: {type(error).__name__}'
+        run = self._frame(planned, row)
+        run.status, run.reason = 'failed', reason.splitlines()[0]
+        return run
+
+    def _trained(self, planned: PlannedRun, row: PlannedRow) -> Run:
+        weights = planned.recipe.weights_of(row.step, 'g')
+        mark = [self.mark, file_hash(weights, 64), self.plan.file.curve_points]
+        path = planned.recipe.out / 'measured' / f'{step_name(row.title)}.json'  # two rows may share their last step
+        return self._kept(path, mark, lambda: self._measured(planned, row, weights))
+
+    def _kept(self, path: Path, mark: Any, make: Any) -> Run:
+        """A run as it was measured before from the same files and settings, else measured now."""
+        mark = [mark, {gauge.name: [gauge.keys[row] for row in gauge.shown()] for gauge in self.gauges}]
+        if path.is_file():
+            content = json.loads(path.read_text(encoding='utf-8'))
+            if content['mark'] == mark:
+                return _RUN.validate_json(json.dumps(content['run']))
+        run = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(path, json.dumps({'mark': mark, 'run': json.loads(_RUN.dump_json(run))}))
+        return run
+
+    def _frame(self, planned: PlannedRun, row: PlannedRow) -> Run:
+        """What is known of a row without measuring."""
+        recipe = planned.recipe
+        opt = recipe.compose(row.step)
+        return Run(row.title, planned.scale, planned.seed, network=opt['network_g'],
+                   width=width_in_words(recipe, row.step), images_g=recipe.images(row.step),
+                   images_r=recognizer_images(self.plan, recipe, row.step))
+
+    def _measured(self, planned: PlannedRun, row: PlannedRow, weights: Path) -> Run:
+        title = f'measuring {row.title} x{planned.scale} seed {planned.seed}'
+        run = self._frame(planned, row)
+        run.weights_sha256 = file_hash(weights, 64)
+        self.show.start(title, len(self.gauges) + 1)
+        for number, gauge in enumerate(self.gauges, 1):
+            self._measure(run, gauge, gauge.super_resolved(weights))
+            self.show.advance(number)
+        network = build_network_from_file(weights)
+        run.costs = measure_costs(network, self.scale, device=device())
+        run.costs.images_a_second = images_a_second(planned.recipe, row)
+        run.curve = training_curve(planned.recipe, row, self.gauges[0] if self.plan.file.curve_points else None)
+        self.show.end(title, _in_words(run, self.gauges[0]))
+        return run
+
+    def _measure(self, run: Run, gauge: Gauge, images: Any) -> None:
+        place = [f'x{run.scale}', step_name(run.system) + ('' if run.seed is None else f'_seed{run.seed}')]
+        name = '_'.join([*place, gauge.name])
+        scores = self.plan.out / 'scores' / f'{name}.npz'
+        run.measured[gauge.name] = gauge.measure(images, scores)
+        run.measured[gauge.name].scores = str(scores.relative_to(self.plan.out))
+        run.faces |= gauge.save_faces(images, self.plan.out / 'faces' / gauge.name / Path(*place), self.plan.out)
+
+
+def _in_words(run: Run, gauge: Gauge) -> str:
+    numbers = run.measured[gauge.name].numbers
+    psnr = '' if numbers['psnr'] is None else f"PSNR {numbers['psnr']:.2f} dB, "
+    return psnr + ', '.join(f"{name} {100 * numbers[f'{name}/accuracy']:.1f} %" for name in gauge.recognizers)
+
+
+def width_in_words(recipe: Recipe, step: str) -> str:
+    """How a row's generator differs from its option file, in words.
+
+    >>> # 'num_feat 16 instead of 64, num_block 4 instead of 16', or 'full'
+    """
+    now = recipe.compose(step)['network_g']
+    published = read_option_file(recipe.file.steps[step].options)['network_g']
+    changed = [f'{key} {value} instead of {published.get(key, "the default")}' for key, value in now.items()
+               if key not in ('type', 'scale', 'upscale') and value != published.get(key)]
+    return ', '.join(changed) or 'full'
+
+
+def recognizer_images(plan: Plan, recipe: Recipe, step: str) -> int:
+    """Images that trained the recognizers behind a row: in its own recipe, and the loss's recognizer before it."""
+    own = recipe.recognizer_images(step)
+    root = str(plan.recognizers.out.absolute()) if plan.recognizers else None
+    sources = {who for name in _chain(recipe, step) for network, who in recipe.file.steps[name].weights.items()
+               if network == 'network_r' and root and who.startswith(root)}
+    return own + sum(plan.recognizers.recognizer_images(Path(who).parents[1].name) for who in sources)
+
+
+def _chain(recipe: Recipe, step: str) -> list[str]:
+    """A step and those that it starts from."""
+    if step not in recipe.file.steps:
+        return []
+    content = recipe.file.steps[step]
+    before = [who for who in (*content.weights.values(), content.generate, content.d_sr) if who]
+    return list(dict.fromkeys([name for who in before for name in _chain(recipe, who)] + [step]))
+
+
+# -------------------------------------------------------------------------------------------------- curves and costs
+
+def generator_steps(recipe: Recipe, row: PlannedRow) -> list[str]:
+    """The trainings of a row's generator, first to last: those that hand it over to one another."""
+    steps, name = [], row.step
+    while name in recipe.file.steps:
+        steps.insert(0, name)
+        name = recipe.file.steps[name].weights.get('network_g', '')
+    return steps
+
+
+def images_a_second(recipe: Recipe, row: PlannedRow) -> float | None:
+    """Training speed of a row over all trainings of its generator, from their logs; None where a log is too short."""
+    images, seconds = 0, 0.0
+    for step in generator_steps(recipe, row):
+        opt = recipe.compose(step)
+        each = seconds_an_iteration(training_logs(recipe.out / step))
+        if each is None:
+            return None
+        images += iterations(opt) * opt['datasets']['train']['batch_size']
+        seconds += iterations(opt) * each
+    return images / seconds if seconds else None
+
+
+def training_curve(recipe: Recipe, row: PlannedRow, gauge: Gauge | None) -> list[CurvePoint]:
+    """Losses from the logs, and accuracy and PSNR from the networks saved along the way, in order of images."""
+    points: list[CurvePoint] = []
+    before = 0
+    for step in generator_steps(recipe, row):
+        opt = recipe.compose(step)
+        batch, total = opt['datasets']['train']['batch_size'], iterations(opt)
+        phase = row.phases.get(step, '')
+        points += [CurvePoint(before + iteration * batch, phase, losses) for iteration, losses in
+                   losses_over_iterations(training_logs(recipe.out / step))]
+        for iteration, path in checkpoints(recipe.out / step / 'models', total) if gauge else ():
+            points.append(CurvePoint(before + iteration * batch, phase, {}, gauge.along_the_way(path)))
+        before += total * batch
+    return sorted(points, key=lambda point: point.images)
+
+
+def checkpoints(folder: Path, total: int) -> list[tuple[int, Path]]:
+    """(iteration, file) of the generators saved along the way, the finished one at the end."""
+    saved = {int(number): path for path in folder.glob('net_g_*.pth')
+             if (number := path.stem.removeprefix('net_g_')).isdigit() and int(number) < total}
+    return [*sorted(saved.items()), (total, folder / 'net_g_latest.pth')]
+
+
+# --------------------------------------------------------------------------------------------------------------- facts
+
+def _training_set(plan: Plan) -> DataSet:
+    folder = plan.runs[0].recipe.train_folder
+    keys, labels = read_identities(folder)
+    return DataSet(Path(plan.file.data).name or 'train', 'train', manifest_hash(folder), len(set(labels.tolist())),
+                   len(keys))
+
+
+def _facts(plan: Plan, runs: list[Run], sets: list[DataSet], recognizers: Mapping[str, Recognizer],
+           notes: list[str]) -> Facts:
+    hashes = {name: recognizer.sha256 for name, recognizer in recognizers.items()}
+    versions = {'cface-basicsr': __version__, 'basicsr': version('basicsr'), 'torch': torch.__version__,
+                'python': platform.python_version()}
+    return Facts(
+        ' '.join(['cface', *sys.argv[1:]]), plan.file.seeds, sets, hashes, versions, device_name(device()),
+        f'{plan.images:,} images through each generator, all phases, in batches of {plan.file.batch}',
+        check_fairness(plan, runs, hashes), plan.file.model_dump(exclude_none=True), [*plan.file.notes, *notes])

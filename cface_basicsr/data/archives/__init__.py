@@ -1,0 +1,1 @@
+"""Foreign file formats, read by offset."""

@@ -1,0 +1,121 @@
+"""Writes generated faces as a source tree in CASIA-WebFace's layout: `<7-digit identity>/<3-digit image>.jpg`."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+
+from cface_basicsr.data.generated_faces.render import PHOTO, render_photo
+from cface_basicsr.errors import UserError
+
+SETTINGS = '.cface_synth.json'
+DRAWING = 3  # raised when the same numbers would draw other faces
+_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class TreeSettings:
+    """What a tree holds: counts, the side of a photo in pixels, the seed, and the version of the drawing."""
+
+    identities: int
+    images: int
+    size: int = PHOTO
+    seed: int = 0
+    drawing: int = DRAWING
+
+    def __post_init__(self) -> None:
+        for name, least, most in (('identities', 1, 10 ** 7), ('images', 1, 1000), ('size', 32, 2000),
+                                  ('seed', 0, 2 ** 32 - 1)):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise UserError(f'{name}: expected {least} to {most}, got {value}.')
+
+
+def write_generated_faces(out: str | Path, settings: TreeSettings, *, workers: int = 1,
+                          on_progress: Callable[[int], None] | None = None) -> int:
+    """Draw every photo that is not there yet; a killed run goes on where it stopped.
+
+    Args:
+        out: the tree's folder; made where it is missing. It must be empty or hold this very tree.
+        settings: what to draw. The pictures do not depend on `workers`.
+        workers: processes; 1 draws in this one.
+        on_progress: called with the number of photos done (drawn or found) since the last call.
+
+    Returns:
+        How many photos were drawn; the rest was there.
+
+    Raises:
+        UserError: the folder holds something else, or a number is out of range.
+    """
+    if workers < 1:
+        raise UserError(f'workers: expected 1 or more, got {workers}.')
+    folder = Path(out)
+    _claim(folder, settings)
+    drawn = 0
+    for new in _draw_all(folder, settings, workers):
+        drawn += new
+        if on_progress:
+            on_progress(settings.images)
+    return drawn
+
+
+def _claim(folder: Path, settings: TreeSettings) -> None:
+    """Mark an empty folder as this tree's, or check that it already is."""
+    marker = folder / SETTINGS
+    if marker.is_file():
+        found = _read_settings(marker)
+        if found != asdict(settings):
+            differing = [f'{k} {found.get(k)} instead of {v}' for k, v in asdict(settings).items() if found.get(k) != v]
+            raise UserError(f"'{folder}' holds other generated faces: {', '.join(differing)}.\n"
+                            'Give another --out, or delete that folder.')
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"'{folder}' is not an empty folder and holds no generated faces.\nGive another --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_aside(marker, json.dumps(asdict(settings)).encode())
+
+
+def _read_settings(marker: Path) -> dict[str, int]:
+    try:
+        found = json.loads(marker.read_text())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"'{marker}' cannot be read. Delete the folder '{marker.parent}' and draw it again.")
+    return found
+
+
+def _write_aside(path: Path, content: bytes) -> None:
+    """Write a hidden neighbour, then rename: a kill leaves the whole file or none."""
+    aside = path.with_name(f'.{path.name}.tmp')
+    aside.write_bytes(content)
+    os.replace(aside, path)
+
+
+def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Iterator[int]:
+    """Counts of newly drawn photos, one an identity, in the order in which they finish."""
+    if workers == 1:
+        yield from (_draw_person(folder, settings, person) for person in range(settings.identities))
+        return
+    # Spawned, not forked: the caller may hold threads (torch, lmdb) that a fork would copy in mid-step.
+    with ProcessPoolExecutor(min(workers, settings.identities), get_context('spawn'), cv2.setNumThreads, (1,)) as pool:
+        jobs = [pool.submit(_draw_person, folder, settings, person) for person in range(settings.identities)]
+        yield from (job.result() for job in as_completed(jobs))
+
+
+def _draw_person(folder: Path, settings: TreeSettings, person: int) -> int:
+    """Draw the missing photos of one identity; returns how many."""
+    home = folder / f'{person:07d}'
+    home.mkdir(exist_ok=True)
+    missing = [i for i in range(settings.images) if not (home / f'{i:03d}.jpg').is_file()]
+    for image in missing:
+        photo = render_photo(person, image, settings.size, settings.seed)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+                   cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        _write_aside(home / f'{image:03d}.jpg', cv2.imencode('.jpg', photo[..., ::-1], quality)[1].tobytes())
+    return len(missing)

@@ -1,0 +1,1 @@
+"""One picture: read, cropped, aligned, made small, made a tensor."""

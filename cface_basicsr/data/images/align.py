@@ -1,0 +1,200 @@
+"""Faces brought to a recognizer's template by five landmarks and a similarity transform, or cut out by a box.
+
+The landmarks come with the photograph, or from facexlib's RetinaFace.
+"""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from cface_basicsr.data.images.face_crop import Rejected, Size, both_sides
+from cface_basicsr.errors import UserError, nearest
+
+DETECTORS = {'detection_mobilenet0.25_Final.pth': 'retinaface_mobile0.25',
+             'detection_Resnet50_Final.pth': 'retinaface_resnet50'}
+"""Weights files that facexlib knows, the faster first."""
+
+# Eyes, nose tip, corners of the mouth as (x, y) in a 112x96 crop (height x width); SphereFace's preprocessing.
+_SPHEREFACE = np.array([[30.2946, 51.6963], [65.5318, 51.5014], [48.0252, 71.7366], [33.5493, 92.3655],
+                        [62.7299, 92.2041]])
+TEMPLATES = {'sphereface': (_SPHEREFACE, 96, 112), 'arcface': (_SPHEREFACE + [8, 0], 112, 112)}
+"""Points, width, height. ArcFace's 112x112 template is SphereFace's with 8 columns more on each side, so both give
+the same square HR face; a 112x96 recognizer is then fed its middle columns (`ops.recognizer_input`)."""
+
+
+def template_points(template: str, size: Size) -> np.ndarray:
+    """Where the five landmarks belong in a face: (5, 2) x, y; pixel centres are integers.
+
+    A face as high as the template is a template of its own width: 112x96 is SphereFace's, 112x112 ArcFace's, from
+    either name. Other heights scale it; other widths take or give columns on both sides.
+
+    Args:
+        size: side of the square face, or (height, width).
+
+    Raises:
+        UserError: no such template.
+    """
+    if template not in TEMPLATES:
+        raise UserError(f"template '{template}' is unknown; {nearest(template, TEMPLATES)}")
+    points, template_width, template_height = TEMPLATES[template]
+    height, width = both_sides(size)
+    scale = height / template_height
+    # Half a pixel: resizing the face to the recognizer's input puts the landmarks exactly where they were learnt.
+    return (points + 0.5) * scale - 0.5 + [(width - template_width * scale) / 2, 0]
+
+
+def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The rotation, uniform scale and shift that bring points nearest to others (Umeyama 1991, in the plane).
+
+    Args:
+        source, target: (N, 2) points.
+
+    Returns:
+        (2, 3) matrix M with [x', y'] = M [x, y, 1], the least-squares solution without mirroring.
+    """
+    a = (source - source.mean(0)) @ [1, 1j]  # points as complex numbers: rotation and scale are one factor
+    b = (target - target.mean(0)) @ [1, 1j]
+    factor = np.vdot(a, b) / np.vdot(a, a).real
+    linear = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
+    return np.column_stack([linear, target.mean(0) - linear @ source.mean(0)])
+
+
+def has_detector(folder: str | Path) -> bool:
+    """Whether a folder holds a detector's weights."""
+    return any(Path(folder, name).is_file() for name in DETECTORS)
+
+
+def find_detector(folder: str | Path) -> Path:
+    """The weights file of a detector in a folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not has_detector(folder):
+        raise UserError(f"weights folder '{folder}' has no face detector. Expected {' or '.join(DETECTORS)}\n"
+                        '(from the releases of facexlib, v0.1.0).')
+    return next(file for name in DETECTORS if (file := Path(folder, name)).is_file())
+
+
+@functools.cache
+def load_detector(file: Path) -> Any:
+    """facexlib's RetinaFace on the CPU, from a weights file."""
+    from facexlib.detection import init_detection_model
+    return init_detection_model(DETECTORS[file.name], device='cpu', model_rootpath=str(file.parent))
+
+
+@dataclass(frozen=True)
+class Aligner:
+    """Cuts the main face out of a photograph.
+
+    Attributes:
+        detector: weights file, see `find_detector`.
+        template: 'arcface' or 'sphereface'.
+        size: pixels of the face.
+    """
+
+    detector: Path
+    template: str
+    size: Size
+
+    def __call__(self, photo: np.ndarray) -> np.ndarray:
+        """uint8 (height, width, 3) RGB face of a uint8 (H, W, 3) RGB photograph.
+
+        Raises:
+            Rejected: no face was found.
+        """
+        landmarks = main_face(self.detect(photo), photo.shape[1], photo.shape[0])
+        return warp_face(photo, landmarks, template_points(self.template, self.size), self.size)
+
+    @torch.no_grad()
+    def detect(self, photo: np.ndarray) -> np.ndarray:
+        """(N, 15): box (x1, y1, x2, y2), score, five landmarks (x, y) of each face."""
+        bgr = np.ascontiguousarray(photo[:, :, ::-1])
+        return load_detector(self.detector).detect_faces(bgr, conf_threshold=0.8)
+
+
+def main_face(faces: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The landmarks (5, 2) of the face that a photograph is of: large and near the middle.
+
+    Raises:
+        Rejected: there is no face.
+    """
+    if not len(faces):
+        raise Rejected('no face found')
+    x1, y1, x2, y2 = faces[:, :4].T
+    away = ((x1 + x2 - width) / 2) ** 2 + ((y1 + y2 - height) / 2) ** 2
+    # A bystander's larger face at the edge must lose: twice the squared distance is about one face's area there.
+    return faces[np.argmax((x2 - x1) * (y2 - y1) - 2 * away), 5:15].reshape(5, 2)
+
+
+def warp_face(photo: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size: Size) -> np.ndarray:
+    """Move landmarks (N, 2) to target points (N, 2) and cut out the face; what lies outside is mirrored in."""
+    matrix = similarity_transform(landmarks, target)
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    if scale < 0.75:  # cubic interpolation alone would alias: average down first, then move
+        photo, landmarks = _shrink(photo, landmarks, scale)
+        matrix = similarity_transform(landmarks, target)
+    return cv2.warpAffine(photo, matrix, both_sides(size)[::-1], flags=cv2.INTER_CUBIC,
+                          borderMode=cv2.BORDER_REFLECT_101)
+
+
+def points_outside(points: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Those of (N, 2) points that lie outside of an image's pixels."""
+    inside = (points >= -0.5) & (points <= np.array([width, height]) - 0.5)
+    return points[~inside.all(1)]
+
+
+def check_landmarks(landmarks: np.ndarray, width: int, height: int) -> None:
+    """
+    Raises:
+        Rejected: landmarks (5, 2) lie outside of their image, or are no five points.
+    """
+    if len(outside := points_outside(landmarks, width, height)):
+        raise Rejected(f'landmark ({outside[0, 0]:g}, {outside[0, 1]:g}) lies outside of its {width}x{height} pixels')
+    if np.ptp(landmarks, axis=0).max() < 1:
+        raise Rejected('the five landmarks are one point')
+
+
+def check_box(corners: np.ndarray, width: int, height: int) -> None:
+    """
+    Raises:
+        Rejected: the centre of a box with these corners (4, 2) lies outside of its image.
+    """
+    if len(points_outside(corners.mean(0, keepdims=True), width, height)):
+        raise Rejected(f'the box lies outside of its {width}x{height} pixels')
+
+
+def box_corners(box: tuple[float, float, float, float], size: Size) -> np.ndarray:
+    """The smallest rectangle of a face's aspect ratio around a box, about the box's centre.
+
+    Args:
+        box: left, top, width, height; pixels left .. left + width - 1 belong to it.
+        size: of the face.
+
+    Returns:
+        (4, 2) x, y of its corners, as `frame_corners` of the face itself.
+    """
+    left, top, width, height = box
+    rows, columns = both_sides(size)
+    scale = max(width / columns, height / rows)
+    centre = np.array([left + width / 2, top + height / 2]) - 0.5
+    return centre + (frame_corners(size) - np.array([columns - 1, rows - 1]) / 2) * scale
+
+
+def frame_corners(size: Size) -> np.ndarray:
+    """(4, 2) x, y of the outer corners of a face's corner pixels."""
+    rows, columns = both_sides(size)
+    return np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]]) - 0.5
+
+
+def _shrink(photo: np.ndarray, landmarks: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    height, width = photo.shape[:2]
+    small = cv2.resize(photo, (max(round(width * scale), 1), max(round(height * scale), 1)),
+                       interpolation=cv2.INTER_AREA)
+    factor = np.array([small.shape[1] / width, small.shape[0] / height])
+    return small, (landmarks + 0.5) * factor - 0.5

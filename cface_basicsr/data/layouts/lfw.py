@@ -1,0 +1,126 @@
+"""Labeled Faces in the Wild, original, funneled or deep-funneled: <Name>/<Name>_0001.jpg, pairs.txt, people.txt.
+
+The folder that holds the people may be the source or up to two folders below it (the archives have one on top). Text
+files are looked for in it, in the folders between it and the source, and beside the source.
+"""
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+from cface_basicsr.data.layouts.source import (
+    OUTSIDE,
+    Listing,
+    Pair,
+    escape,
+    existing_folder,
+    find_below,
+    list_sources,
+    some_of,
+    sorted_entries,
+)
+from cface_basicsr.files.lfw_lists import read_named_pairs, read_people
+
+_DEEPEST = 2
+_DOCUMENTS = ('.txt', '.csv', '.html')
+"""What LFW's archives hold beside the people."""
+
+
+def list_lfw(source: str | Path, *, pairs: Path | None = None, people: Path | None = None) -> Listing:
+    """The images of LFW, with the pairs of its protocol.
+
+    Args:
+        source: the folder of people, one around it, or one around that.
+        pairs: pairs.txt; None: the one in or around the folder, if there is one.
+        people: people.txt, likewise; the folder is compared with it.
+
+    Raises:
+        UserError: no folder of people, several, or a text file that is missing or broken.
+    """
+    source = existing_folder(source, '<Name>/<Name>_0001.jpg files')
+    root = find_people(source)
+    listing = list_sources(root)
+    _reject_other_names(listing)
+    listing.rejected = [(path, reason) for path, reason in listing.rejected
+                        if not (reason == OUTSIDE and path.endswith(_DOCUMENTS))]
+    listing.facts['images_in'] = str(root.absolute())
+    listing.notes.append(f"{len(listing.sources)} images in '{root}'.")
+    around = [root, *(folder for folder in root.parents if folder.is_relative_to(source)), source.absolute().parent]
+    if people := people or _find('people.txt', around):
+        _compare_people(listing, people)
+    if pairs := pairs or _find('pairs.txt', around):
+        _take_pairs(listing, pairs)
+    else:
+        listing.notes.append('no pairs.txt beside or inside of the folder, so no pairs.csv is made; --pairs names one.')
+    return listing
+
+
+def find_people(source: Path) -> Path:
+    """The folder whose folders are people.
+
+    Raises:
+        UserError: there is none within two folders, or there are several.
+    """
+    return find_below(source, _holds_people, _DEEPEST, 'LFW', '<Name>/<Name>_0001.jpg, nor has a folder in it. '
+                      "Expected LFW's images; for other names take --layout folders.")
+
+
+def _holds_people(folder: Path) -> bool:
+    """Whether a folder in it has an image called after it."""
+    return any(entry.is_dir() and any(_is_image_of(entry.name, file.name) for file in sorted_entries(entry.path))
+               for entry in sorted_entries(folder))
+
+
+def _is_image_of(person: str, file: str) -> bool:
+    return re.fullmatch(re.escape(person) + r'_\d{4}', os.path.splitext(file)[0]) is not None
+
+
+def _reject_other_names(listing: Listing) -> None:
+    kept = []
+    for source in listing.sources:
+        person, file = source.path.split('/')
+        if _is_image_of(person, file):
+            kept.append(source)
+        else:
+            listing.rejected.append((source.path, f'is not called {person}_0001 or with another number'))
+    listing.sources = kept
+
+
+def _find(name: str, folders: list[Path]) -> Path | None:
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+def _compare_people(listing: Listing, path: Path) -> None:
+    """Note where the folder has other people or numbers of images than people.txt says."""
+    expected = read_people(path)
+    there = Counter(source.path.split('/')[0] for source in listing.sources)
+    differs = {name: (expected.get(name, 0), there[name]) for name in sorted(expected.keys() | there.keys())
+               if expected.get(name, 0) != there[name]}
+    listing.files['people'] = path
+    listing.facts['people'] = {'people': len(expected), 'images': sum(expected.values()),
+                               'differs': [[name, *counts] for name, counts in differs.items()]}
+    listing.notes.append(f"people: '{path}' names {len(expected)} people with {sum(expected.values())} images, the "
+                         f'folder has {len(there)} with {there.total()}.')
+    if differs:
+        shown = some_of(f'{name} (expected {wanted}, found {found})' for name, (wanted, found) in differs.items())
+        listing.notes.append(f'people: {len(differs)} people differ: {shown}. Unpack the archive again if it should be '
+                             'whole.')
+
+
+def _take_pairs(listing: Listing, path: Path) -> None:
+    named = read_named_pairs(path)
+    listing.pairs = [Pair(image_key(*pair.left), image_key(*pair.right), pair.same, pair.fold) for pair in named]
+    listing.files['pairs'] = path
+    folds = len({pair.fold for pair in named})
+    listing.facts['pairs'] = {'pairs': len(named), 'folds': folds}
+    listing.notes.append(f"pairs: {len(named)} in {folds} folds, from '{path}'.")
+
+
+def image_key(person: str, number: int) -> str:
+    """The key of image `number` (from 1) of a person.
+
+    >>> image_key('Abel_Pacheco', 4)
+    'Abel_Pacheco/Abel_Pacheco_0004'
+    """
+    return f'{escape(person)}/{escape(f"{person}_{number:04d}")}'

@@ -1,0 +1,124 @@
+"""Photographs -> PNG bytes of HR and LR faces, by several processes, in order, with bounded memory."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cface_basicsr.data.images.align import (
+    Aligner,
+    check_box,
+    check_landmarks,
+    frame_corners,
+    template_points,
+    warp_face,
+)
+from cface_basicsr.data.images.face_crop import Crop, Rejected, Size, center_crop, decode_photo, no_crop
+from cface_basicsr.data.images.low_resolution import low_resolution
+from cface_basicsr.data.layouts.source import Photos, Source
+from cface_basicsr.data.worker_pool import map_in_order
+from cface_basicsr.files.face_store import encode_png
+
+CHUNK = 32
+"""Photographs a process takes at a time; they are reduced as one batch."""
+
+
+class Packed(NamedTuple):
+    """What became of one photograph: PNG bytes of HR and of each LR, or a reason; `pixels`: hash of HR's pixels."""
+
+    pngs: tuple[bytes, ...]
+    pixels: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How photographs are packed; travels to the processes.
+
+    Attributes:
+        photos: gives the bytes of a source.
+        crop: 'center', 'align', 'box' or 'none'.
+        size: pixels of the HR face.
+        scales: of the LR stores.
+        template: for 'align'.
+        detector: weights file, for 'align' of sources without landmarks.
+    """
+
+    photos: Photos
+    crop: str
+    size: Size
+    scales: tuple[int, ...]
+    template: str = ''
+    detector: Path | None = None
+
+    def face(self, source: Source) -> np.ndarray:
+        """The HR face of a photograph, (height, width, 3) uint8 RGB.
+
+        Raises:
+            Rejected: with the reason.
+        """
+        photo = decode_photo(self.photos.read(source))
+        if source.points is None:
+            return self._crop(photo)
+        points = np.reshape(source.points, (-1, 2))
+        check = check_landmarks if self.crop == 'align' else check_box
+        check(points, photo.shape[1], photo.shape[0])
+        return warp_face(photo, points, self._target, self.size)
+
+    @cached_property
+    def _crop(self) -> Crop:
+        if self.crop == 'align':
+            return Aligner(self.detector, self.template, self.size)
+        return partial({'center': center_crop, 'none': no_crop}[self.crop], size=self.size)
+
+    @cached_property
+    def _target(self) -> np.ndarray:
+        """Where the points of a source belong in the face."""
+        return template_points(self.template, self.size) if self.crop == 'align' else frame_corners(self.size)
+
+
+def photo_to_face(packing: Packing, source: Source) -> np.ndarray | None:
+    """The HR face of one photograph, (height, width, 3) uint8; None where it gives none."""
+    try:
+        return packing.face(source)
+    except Rejected:
+        return None
+
+
+def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
+    """Pack some photographs; one result each, in order."""
+    faces, reasons = [], []
+    for source in sources:
+        try:
+            faces.append(packing.face(source))
+            reasons.append('')
+        except Rejected as rejected:
+            reasons.append(str(rejected))
+    packed = _encode(np.stack(faces), packing.scales) if faces else iter(())
+    return [Packed((), '', reason) if reason else next(packed) for reason in reasons]
+
+
+def _encode(hr: np.ndarray, scales: tuple[int, ...]) -> Iterator[Packed]:
+    """(B, height, width, 3) uint8 faces -> one `Packed` each."""
+    for images in zip(hr, *(low_resolution(hr, scale) for scale in scales), strict=True):
+        pixels = hashlib.sha256(images[0].tobytes()).hexdigest()[:16]
+        yield Packed(tuple(encode_png(image) for image in images), pixels, '')
+
+
+def pack_all(packing: Packing, sources: Sequence[Source], workers: int) -> Iterator[tuple[Source, Packed]]:
+    """Pack photographs in order.
+
+    Args:
+        workers: processes; 1 packs in this one. No more are started than there are chunks.
+
+    Raises:
+        UserError: a process was killed (out of memory, as a rule).
+    """
+    chunks = [sources[start:start + CHUNK] for start in range(0, len(sources), CHUNK)]
+    results = map_in_order(partial(pack_chunk, packing), chunks, min(workers, len(chunks)))
+    for chunk, packed in zip(chunks, results, strict=True):
+        yield from zip(chunk, packed, strict=True)

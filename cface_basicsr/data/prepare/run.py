@@ -1,0 +1,322 @@
+"""A folder of photographs -> the folder of stores that everything else reads (`cface prepare`).
+
+A run keeps its unfinished stores and a journal aside. Every few hundred photographs the stores are committed, then the
+journal; so a killed run finds in the journal how far it came, and puts the rest again. All products are published by
+renames when everything is packed; manifest.json comes last and marks a folder as finished.
+"""
+
+import itertools
+import json
+import random
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cface_basicsr import __version__
+from cface_basicsr.data.layouts.listing import list_layout
+from cface_basicsr.data.layouts.settings import PrepareSettings
+from cface_basicsr.data.layouts.source import Listing, Source, identity_name, some_of
+from cface_basicsr.data.prepare.journal import Journal
+from cface_basicsr.data.prepare.packing import Packed, Packing, pack_all, photo_to_face
+from cface_basicsr.data.prepare.tables import duplicates, identity_table, pairs_table
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import StoreWriter, store_sha256, write_text_atomically
+from cface_basicsr.files.network_file import file_hash
+
+__all__ = ['Part', 'PrepareSettings', 'Report', 'prepare']
+
+KERNEL = 'antialiased bicubic, a = -0.5, of 8-bit HR, rounded to 8 bit'
+COMMIT_EVERY = 512
+"""Photographs between two commits: what a kill costs at most."""
+
+Progress = Callable[[int, int], None]
+"""Called with (photographs done, photographs in all)."""
+
+
+@dataclass
+class Part:
+    """One finished folder: its images, and what a manifest says about them.
+
+    Attributes:
+        folder: where.
+        images, identities: counts.
+        files: name -> SHA-256 of its content (for a store: `store_sha256`).
+        duplicates: groups of keys whose HR faces are equal pixel by pixel; at least one of each is in this folder.
+    """
+
+    folder: Path
+    images: int = 0
+    identities: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    duplicates: list[list[str]] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What a run made.
+
+    Attributes:
+        parts: '' (one folder) or 'train' and 'test'.
+        rejected: (path below the source, reason).
+        renamed: sources whose key is not simply their name.
+        notes: sentences on what was read beside the photographs.
+        knows_people: the source says who is on the photographs.
+        already_finished: nothing was done, the folder is complete.
+    """
+
+    parts: dict[str, Part]
+    rejected: list[tuple[str, str]]
+    renamed: list[Source]
+    notes: list[str] = field(default_factory=list)
+    knows_people: bool = True
+    already_finished: bool = False
+
+
+def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, workers: int = 1,
+            progress: Progress = lambda done, total: None, commit_every: int = COMMIT_EVERY) -> Report:
+    """Pack photographs into stores; a killed run continues when it is called again with the same settings.
+
+    Args:
+        source: the photographs, in the layout of the settings.
+        out: the folder to make; with a holdout it holds train/ and test/.
+        workers: processes.
+        commit_every: photographs between two commits.
+
+    Raises:
+        UserError: settings that contradict one another or the folder's own, no photographs, no usable photograph.
+    """
+    settings.check()
+    listing = list_layout(source, settings)
+    if settings.holdout and listing.pairs is not None:
+        listing.pairs = None
+        listing.notes.append('--holdout divides the people: no pairs.csv is made.')
+    work = Work(Path(out), settings, listing)
+    if work.finished():
+        return work.report(already_finished=True)
+    packing = settings.packing(listing)
+    work.claim(packing)
+    work.pack(packing, workers, progress, commit_every)
+    work.publish(Path(source))
+    return work.report()
+
+
+class Work:
+    """One run over one output folder."""
+
+    def __init__(self, out: Path, settings: PrepareSettings, listing: Listing) -> None:
+        self.out, self.settings, self.listing = out, settings, listing
+        self.notes, self.facts = list(listing.notes), dict(listing.facts)
+        self.aside = out / '.prepare.unfinished'
+        self.signature = settings.signature(listing)
+        self.test_identities: set[str] = set()
+        names = ['train', 'test'] if settings.holdout else ['']
+        self.parts = {name: Part(out / name) for name in names}
+        self.stores = ['hr.lmdb'] + [f'lr_x{scale}.lmdb' for scale in settings.scales]
+
+    def part_of(self, key: str) -> str:
+        """The name of the part that a key belongs to."""
+        if not self.settings.holdout:
+            return ''
+        return 'test' if key.split('/')[0] in self.test_identities else 'train'
+
+    def finished(self) -> bool:
+        """Whether the folder is complete.
+
+        Raises:
+            UserError: it was made, or begun, with other settings.
+        """
+        begun = self.aside / 'settings.json'
+        manifests = [self.out / name / 'manifest.json' for name in ('', 'train', 'test')]
+        for path in [begun, *manifests]:
+            if path.is_file():
+                self._compare(json.loads(path.read_text(encoding='utf-8')).get('settings', {}))
+        return all((part.folder / 'manifest.json').is_file() for part in self.parts.values())
+
+    def _compare(self, theirs: dict[str, Any]) -> None:
+        odd = [key for key in self.signature if theirs.get(key) != self.signature[key]]
+        if odd:
+            raise UserError(f"'{self.out}' was made with {_show(theirs, odd)};\nnow asked for "
+                            f'{_show(self.signature, odd)}.\nName another folder, or delete that one.')
+
+    def claim(self, packing: Packing) -> None:
+        """Choose the held-out identities, or recall them, and remember the settings in the output folder."""
+        begun = self.aside / 'settings.json'
+        if begun.is_file():
+            chosen = json.loads(begun.read_text(encoding='utf-8'))['test_identities']
+        else:
+            chosen = choose_holdout(self.listing.sources, self.settings.holdout, self.settings.seed, packing)
+        self.test_identities = set(chosen)
+        self.aside.mkdir(parents=True, exist_ok=True)
+        for part in self.parts.values():
+            part.folder.mkdir(exist_ok=True)
+        write_text_atomically(begun, json.dumps({'settings': self.signature, 'test_identities': chosen}, indent=1))
+
+    def pack(self, packing: Packing, workers: int, progress: Progress, commit_every: int) -> None:
+        """Fill the unfinished stores with what the journal does not have yet."""
+        with Journal(self.aside / 'journal.jsonl') as journal:
+            total = len(self.listing.sources)
+            if len(journal) == total:
+                return
+            writers = {(part, name): StoreWriter(self.parts[part].folder / name)
+                       for part in self.parts for name in self.stores}
+            try:
+                left = self.listing.sources[len(journal):]
+                for source, packed in pack_all(packing, left, workers):
+                    self._put(writers, source, packed)
+                    journal.add(source, packed)
+                    if len(journal) % commit_every == 0 or len(journal) == total:
+                        for writer in writers.values():
+                            writer.commit()
+                        journal.commit()
+                    progress(len(journal), total)
+            finally:
+                for writer in writers.values():
+                    writer.close()
+
+    def _put(self, writers: dict[tuple[str, str], StoreWriter], source: Source, packed: Packed) -> None:
+        for name, png in zip(self.stores, packed.pngs, strict=False):  # a rejected photograph has no PNGs
+            writers[self.part_of(source.key), name].put(source.key, png)
+
+    def publish(self, source: Path) -> None:
+        """Rename everything to its place, write the tables, remove the journal.
+
+        Raises:
+            UserError: a part has no image at all.
+        """
+        accepted = self._accepted()
+        for name, packed in accepted.items():
+            if not packed:
+                path, reason = self.rejected()[0]
+                raise UserError(f"'{source}' gave no usable face{f' for {name}/' if name else ''}. "
+                                f'First of the rejected files: {path}: {reason}.')
+        equal = duplicates({key: pixels for packed in accepted.values() for key, (_, pixels) in packed.items()})
+        if self.listing.pairs is not None:
+            self._publish_pairs(self.parts[''], accepted[''])
+        for name, part in self.parts.items():
+            part.duplicates = [group for group in equal if any(key in accepted[name] for key in group)]
+            self._publish_part(part, accepted[name], source)
+        shutil.rmtree(self.aside)
+
+    def _publish_part(self, part: Part, accepted: dict[str, tuple[str, str]], source: Path) -> None:
+        for name in self.stores:
+            path = part.folder / name
+            part.files[name] = store_sha256(path) if path.exists() else StoreWriter(path).finish()
+        table, part.identities = identity_table(accepted)
+        write_text_atomically(part.folder / 'identities.csv', table)
+        part.files['identities.csv'] = file_hash(part.folder / 'identities.csv', 64)
+        part.images = len(accepted)
+        write_text_atomically(part.folder / 'manifest.json', json.dumps(self._manifest(part, source), indent=1))
+
+    def _publish_pairs(self, part: Part, accepted: dict[str, tuple[str, str]]) -> None:
+        """Write pairs.csv, all of it: a protocol with pairs left out would be another one."""
+        path = part.folder / 'pairs.csv'
+        write_text_atomically(path, pairs_table(self.listing.pairs))
+        part.files['pairs.csv'] = file_hash(path, 64)
+        reasons = {source.key: entry['reason'] for source, entry in self._packed() if entry['reason']}
+        named = {key for pair in self.listing.pairs for key in (pair.left, pair.right)}
+        missing = {key: reasons.get(key, 'not in the source') for key in sorted(named - accepted.keys())}
+        if missing:
+            lost = sum(pair.left in missing or pair.right in missing for pair in self.listing.pairs)
+            shown = some_of(f'{key} ({reason})' for key, reason in missing.items())
+            self.notes.append(
+                f'pairs.csv: {len(missing)} of its {len(named)} images, in {lost} of its {len(self.listing.pairs)} '
+                f'pairs, are not in the prepared folder: {shown}. Evaluation refuses such pairs: '
+                'put the images back, or, where no face was found, take --landmarks or --crop center.')
+            self.facts['pairs_missing'] = list(missing.items())
+
+    def _packed(self) -> Iterator[tuple[Source, dict[str, str]]]:
+        """Each source with its entry in the journal."""
+        return zip(self.listing.sources, Journal.read(self.aside / 'journal.jsonl'), strict=True)
+
+    def _accepted(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """Part -> key -> (path, hash of HR's pixels) of every packed photograph, from the journal."""
+        accepted: dict[str, dict[str, tuple[str, str]]] = {name: {} for name in self.parts}
+        for source, entry in self._packed():
+            if entry['pixels']:
+                accepted[self.part_of(source.key)][source.key] = (source.path, entry['pixels'])
+        return accepted
+
+    def rejected(self) -> list[tuple[str, str]]:
+        """(path, reason) of all that was not packed, identities that became empty included."""
+        rejected, files, lost = list(self.listing.rejected), Counter(), Counter()
+        for source, entry in self._packed():
+            identity = source.key.split('/')[0]
+            files[identity] += 1
+            if entry['reason']:
+                lost[identity] += 1
+                rejected.append((source.path, entry['reason']))
+        empty = [(f'{identity_name(name)}/', f'empty identity: none of {count} files gave a face')
+                 for name, count in files.items() if lost[name] == count and self.listing.knows_people]
+        return sorted(rejected + empty)
+
+    def _manifest(self, part: Part, source: Path) -> dict[str, Any]:
+        return {
+            'product': 'faces',
+            'settings': self.signature,
+            'source': str(source.absolute()),
+            'layout': {'name': self.settings.layout, 'notes': self.notes,
+                       'files': {part: str(path.absolute()) for part, path in self.listing.files.items()}} | self.facts,
+            'kernel': KERNEL,
+            'images': part.images,
+            'identities': part.identities,
+            'sha256': part.files,
+            'duplicates': part.duplicates,
+            'rejected': self.rejected(),
+            'renamed': [[source.key, source.path] for source in self.listing.renamed],
+            'versions': {'cface-basicsr': __version__} | {
+                name: version(name) for name in ('torch', 'numpy', 'pillow', 'lmdb')} | {'opencv': _opencv_version()},
+        }
+
+    def report(self, already_finished: bool = False) -> Report:
+        """What the manifests of the finished parts say."""
+        rejected: list[tuple[str, str]] = []
+        notes: list[str] = []
+        for part in self.parts.values():
+            manifest = json.loads((part.folder / 'manifest.json').read_text(encoding='utf-8'))
+            part.images, part.identities = manifest['images'], manifest['identities']
+            part.files, part.duplicates = manifest['sha256'], manifest['duplicates']
+            rejected = [(path, reason) for path, reason in manifest['rejected']]
+            notes = manifest.get('layout', {}).get('notes', [])
+        if self.aside.exists():  # killed between the last manifest and this line
+            shutil.rmtree(self.aside)
+        return Report(self.parts, rejected, self.listing.renamed, notes, self.listing.knows_people, already_finished)
+
+
+def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Packing) -> list[str]:
+    """The identities (first halves of keys) of the test part, sorted.
+
+    Drawn among identities with at least two files that give a face: verification needs pairs. Only the files of the
+    drawn ones are opened.
+
+    Raises:
+        UserError: too few identities.
+    """
+    files: dict[str, list[Source]] = defaultdict(list)
+    for source in sources if count else ():
+        files[source.key.split('/')[0]].append(source)
+    drawn = random.Random(seed).sample(sorted(files), len(files))
+    fit = (identity for identity in drawn if _gives_faces(packing, files[identity], 2))
+    chosen = list(itertools.islice(fit, count))
+    if len(chosen) < count or count and count >= len(files):
+        raise UserError(f'--holdout {count}: of {len(files)} identities in the source, {len(chosen)} have two or more '
+                        'usable photographs,\nand at least one identity must be left to train on.')
+    return sorted(chosen)
+
+
+def _gives_faces(packing: Packing, sources: Sequence[Source], wanted: int) -> bool:
+    """Whether so many of the photographs can be used."""
+    usable = (source for source in sources if photo_to_face(packing, source) is not None)
+    return len(list(itertools.islice(usable, wanted))) == wanted
+
+
+def _show(settings: dict[str, Any], keys: list[str]) -> str:
+    return ', '.join(f'{key}={settings.get(key)}' for key in keys)
+
+
+def _opencv_version() -> str:
+    import cv2
+    return cv2.__version__

@@ -1,0 +1,39 @@
+"""The tables of a prepared folder: identities.csv, pairs.csv, and which faces are equal."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterable
+
+from cface_basicsr.data.layouts.source import Pair
+from cface_basicsr.files.face_store import IDENTITIES_HEADER
+
+PAIRS_HEADER = ['left', 'right', 'same', 'fold']
+
+
+def identity_table(accepted: dict[str, tuple[str, str]]) -> tuple[str, int]:
+    """The text of identities.csv, and how many identities it has; labels are dense, in the order of sorted keys."""
+    labels: dict[str, int] = {}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(IDENTITIES_HEADER)
+    for key in sorted(accepted):
+        writer.writerow([key, labels.setdefault(key.split('/')[0], len(labels)), accepted[key][0]])
+    return text.getvalue(), len(labels)
+
+
+def duplicates(pixels: dict[str, str]) -> list[list[str]]:
+    """Groups of keys with equal faces, sorted."""
+    groups = defaultdict(list)
+    for key, digest in sorted(pixels.items()):
+        groups[digest].append(key)
+    return sorted(group for group in groups.values() if len(group) > 1)
+
+
+def pairs_table(pairs: Iterable[Pair]) -> str:
+    """The text of pairs.csv: two keys, 1 for one person or 0, the fold from 0; in the order of the protocol."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(PAIRS_HEADER)
+    writer.writerows([pair.left, pair.right, int(pair.same), pair.fold] for pair in pairs)
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""From a system to numbers: protocols, results, tables, comparison."""

@@ -1,0 +1,1 @@
+"""Anything that turns faces into features: files of many kinds, callables."""

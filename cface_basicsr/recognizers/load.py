@@ -1,0 +1,142 @@
+"""A recognizer from whatever names it, what identifies it, and whether it was made for the faces of a folder."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from cface_basicsr.archs import arcface_irse50_arch
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.eats_file import read_eats
+from cface_basicsr.files.network_file import build_network_from_file, file_hash, read_network_file
+from cface_basicsr.files.recognizer_file import recognizer_files
+from cface_basicsr.recognizers import caffe as caffe_file
+from cface_basicsr.recognizers import sphereface20 as sphereface20_weights
+from cface_basicsr.recognizers.from_callable import is_callable_name, recognizer_from_callable
+
+ACCEPTED = ('a .pth file of stage 0 or 3, published SphereFace-20 weights (.pth, .caffemodel), facexlib\'s ArcFace '
+            '(.pth), an .onnx file, or package.module:name')
+
+
+def load_recognizer(text: str | Path) -> nn.Module:
+    """A recognizer with `eats` and `feature_length`, in evaluation mode, on the CPU.
+
+    Args:
+        text: the path of a network file of ours (.pth), of weights that were published elsewhere (see
+            `published_recognizer`), of an ONNX file; or `package.module:name` (see `recognizer_from_callable`).
+
+    Raises:
+        UserError: no such file or name, or what is in it is no recognizer.
+    """
+    path = Path(text)
+    if is_callable_name(str(text)) and not path.is_file():
+        return recognizer_from_callable(str(text))
+    if not path.is_file():
+        raise UserError(f"recognizer '{text}' is missing. Expected {ACCEPTED}.")
+    if path.suffix == '.npy':
+        raise UserError(f"'{path}' holds features, not a recognizer: `cface evaluate` takes them by --features.")
+    if path.suffix == '.onnx':
+        from cface_basicsr.archs.onnx_recognizer_arch import OnnxRecognizer
+        return OnnxRecognizer(file=str(path)).eval()
+    if (published := published_recognizer(path)) is not None:
+        return _build(*published)
+    network = build_network_from_file(path)
+    if not hasattr(network, 'eats'):
+        raise UserError(f"'{path}' holds a {type(network).__name__}, which is no recognizer.\n"
+                        'Expected CNN_R: net_r_*.pth of stage 0 or 3.')
+    return network
+
+
+def published_recognizer(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """The network options and the state dict of weights that were published elsewhere, renamed into our network.
+
+    Known are SphereFace-20 of wy1iu (.caffemodel) and clcarwin (.pth), and facexlib's recognition_arcface_ir_se50.pth;
+    by the names of their layers, not by the file's name. `channels` and `template` may be said otherwise in a text
+    beside the file (`archs.eats_file`).
+
+    Returns:
+        ({'type': NAME, …}, state dict); None for a file that says by itself which network it holds.
+
+    Raises:
+        UserError: unreadable, or neither the one nor the other.
+    """
+    where = f"'{path}'"
+    if path.suffix == '.caffemodel':
+        state = sphereface20_weights.from_caffe(caffe_file.read_caffe_blobs(path))
+        options, state = sphereface20_weights.to_sphereface20(state, where)
+    else:
+        content = read_network_file(path)
+        if isinstance(content.get('network'), dict):
+            return None
+        state = _state_dict(content)
+        if sphereface20_weights.is_sphereface20(state):
+            options, state = sphereface20_weights.to_sphereface20(state, where)
+        elif arcface_irse50_arch.is_facexlib_arcface(state):
+            options, state = arcface_irse50_arch.from_facexlib(state, where)
+        else:
+            raise UserError(f'{where} does not say which network it holds, and its layers are none that are known '
+                            f"(first: '{next(iter(state), '')}').\nExpected {ACCEPTED}.")
+    return options | read_eats(path, ('channels', 'template')), state
+
+
+def recognizer_facts(text: str | Path, network: nn.Module) -> dict[str, Any]:
+    """What makes a number traceable to its recognizer: its files with their SHA-256, and what it was fed.
+
+    A `package.module:name` is identified by the file of its module.
+    """
+    facts: dict[str, Any] = {'recognizer': str(text), 'eats': asdict(network.eats),
+                             'feature_length': network.feature_length}
+    path = Path(text)
+    if path.is_file():
+        files = recognizer_files(path)
+    else:
+        module = sys.modules.get(str(text).partition(':')[0])
+        files = [Path(module.__file__)] if getattr(module, '__file__', None) else []
+    if files:
+        facts |= {'file': str(files[0]), 'sha256': file_hash(files[0], 64)}
+    if files[1:]:
+        facts['beside'] = {each.name: file_hash(each, 64) for each in files[1:]}
+    return facts
+
+
+def crop_note(folder: Path, name: str, network: nn.Module) -> str | None:
+    """One line when a folder's faces were cut in another way than the recognizer learnt them; features are poor then.
+
+    Args:
+        folder: what `cface prepare` made; without a manifest there is nothing to compare.
+        name: how the line calls the recognizer.
+    """
+    manifest = folder / 'manifest.json'
+    settings = json.loads(manifest.read_text(encoding='utf-8')).get('settings', {}) if manifest.is_file() else {}
+    crop, eats = settings.get('crop'), network.eats
+    # Both landmark templates give the same square (data/images/align.py), so only aligned or not matters there.
+    fits = {'align': eats.template != 'center', 'center': eats.template == 'center', 'box': False}
+    if not fits.get(crop, True):
+        return (f"the faces were cut with --crop {crop}, {name} learnt '{eats.template}' crops: its features will be "
+                'poor.')
+    size = settings.get('size')
+    if crop == 'align' and isinstance(size, list) and size[1] * eats.height < size[0] * eats.width:
+        return (f'the faces are {size[0]}x{size[1]}, {name} takes wider ones ({eats.height}x{eats.width}): it sees '
+                'only their middle, and its features will be poor.')
+    return None
+
+
+def _state_dict(content: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, out of its usual wrappings."""
+    for key in ('state_dict', 'params_ema', 'params', 'model'):
+        if isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    return {str(name).removeprefix('module.'): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _build(options: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+    from basicsr.archs import build_network
+
+    import cface_basicsr.register  # noqa: F401  registers the networks that the options name
+    network = build_network(dict(options))
+    network.load_state_dict(state)
+    return network.eval()

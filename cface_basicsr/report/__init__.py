@@ -1,0 +1,1 @@
+"""From a record to something to read: verdicts, tables, figures, page."""

@@ -1,0 +1,212 @@
+"""Curves of a benchmark: training losses, validation, ROC and DET. Each figure is one PNG.
+
+Figures are drawn without pyplot, so that nothing of them stays in the process.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter
+from scipy.special import ndtri
+
+from cface_basicsr.benchmark.plan import step_name
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.roc import RocCurve, equal_error_rate, mean_roc, roc_curve
+from cface_basicsr.evaluation.verification import Floats
+from cface_basicsr.measuring.results import DataSet, Results, Run, load_scores
+
+_COLOURS = ('#4477aa', '#66ccee', '#228833', '#ccbb44', '#ee8866', '#aa3377', '#997700', '#44bb99', '#8866cc',
+            '#bb5566', '#556677', '#99bb33')
+_FIXED = {'HR': ('black', '-', 1.8), 'Bicubic': ('#999999', '--', 1.8), 'C-Face-v1': ('#ff9933', '-', 1.8),
+          'C-Face-v2': ('#dd1111', '-', 2.2)}
+_DET_TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
+
+
+def styles(systems: Sequence[str]) -> dict[str, dict[str, object]]:
+    """Colour, line style and width of each system, the same in all figures."""
+    free = [system for system in systems if system not in _FIXED]
+    chosen = {system: (_COLOURS[place % len(_COLOURS)], ('-', '-.', ':')[place // len(_COLOURS) % 3], 1.3)
+              for place, system in enumerate(free)} | _FIXED
+    return {system: dict(zip(('color', 'linestyle', 'linewidth'), chosen[system], strict=True)) for system in systems}
+
+
+# ---------------------------------------------------------------------------------------------------------- training
+
+def loss_figure(results: Results, scale: int, path: Path) -> Path | None:
+    """One panel a system, one line a loss and seed, on a logarithmic axis; None where no curve was kept.
+
+    Losses of different systems are different quantities: only their course can be compared.
+    """
+    systems = [system for system in results.systems if any(run.curve for run in results.runs_of(system, scale))]
+    if not systems:
+        return None
+    figure, panels = _panels(len(systems), columns=4, width=3.2, height=2.5)
+    for panel, system in zip(panels, systems, strict=False):
+        _losses_of(panel, results.runs_of(system, scale))
+        panel.set_title(system, fontsize=10)
+    figure.suptitle(f'Training losses at x{scale}', fontsize=12)
+    figure.supxlabel('images through the generator', fontsize=9)
+    return _save(figure, path)
+
+
+def _losses_of(panel: Axes, runs: Sequence[Run]) -> None:
+    names = list(dict.fromkeys(name for run in runs for point in run.curve for name in point.losses))
+    colours = dict(zip(names, _COLOURS * (1 + len(names) // len(_COLOURS)), strict=False))
+    for run in runs:
+        for name, colour in colours.items():
+            points = [(point.images, abs(point.losses[name])) for point in run.curve if name in point.losses]
+            label = name if not panel.lines or name not in {line.get_label() for line in panel.lines} else None
+            if points:
+                panel.plot(*zip(*points, strict=True), color=colour, linewidth=1.1, alpha=0.8, label=label)
+    _mark_phases(panel, next(run for run in runs if run.curve))
+    panel.set_yscale('log')
+    panel.legend(fontsize=6.5, frameon=False, ncols=2 if len(names) > 4 else 1)
+
+
+def _mark_phases(panel: Axes, run: Run) -> None:
+    """A thin line where a phase begins, and its name."""
+    begins = {point.phase: point.images for point in reversed(run.curve) if point.phase}
+    if len(begins) > 1:
+        for phase, images in begins.items():
+            panel.axvline(images, color='#bbbbbb', linewidth=0.8, zorder=0)
+            panel.text(images, 0.02, f' {phase}', fontsize=6.5, color='#666666', transform=panel.get_xaxis_transform())
+
+
+def accuracy_figure(results: Results, scale: int, path: Path) -> Path | None:
+    """One panel a validated number (the same quantity for all), one line a system and seed; None where none was kept.
+    """
+    runs = [run for run in results.runs if run.scale == scale]
+    names = list(dict.fromkeys(name for run in runs for point in run.curve for name in point.accuracies))
+    if not names:
+        return None
+    figure, panels = _panels(len(names), columns=2, width=5.5, height=3.8)
+    style = styles(results.systems)
+    for panel, name in zip(panels, names, strict=False):
+        for run in runs:
+            points = [(point.images, point.accuracies[name]) for point in run.curve if name in point.accuracies]
+            if points:
+                panel.plot(*zip(*points, strict=True), label=run.system, marker='.', markersize=3, **style[run.system])
+        panel.set_title('PSNR in dB' if name == 'psnr' else f'accuracy by {name}', fontsize=10)
+    _legend_once(figure, panels)
+    figure.suptitle(f'Validation during training at x{scale}', fontsize=12)
+    figure.supxlabel('images through the generator', fontsize=9)
+    return _save(figure, path)
+
+
+# ------------------------------------------------------------------------------------------------------- verification
+
+def roc_and_det_figure(results: Results, folder: Path, test: DataSet, scale: int, recognizer: str,
+                       path: Path) -> Path | None:
+    """ROC (logarithmic FAR) and DET (normal deviates), one line a system; None where no scores were kept.
+
+    With several seeds a line is the mean at equal false accept rates, and the equal error rate in the legend the mean.
+
+    Args:
+        folder: where the paths of the scores begin.
+    """
+    curves = {system: _curves(results.runs_of(system, scale), folder, test, recognizer) for system in results.systems}
+    curves = {system: found for system, found in curves.items() if found}
+    if not curves:
+        return None
+    return draw_roc_and_det(curves, results.systems, f'{test.name}, x{scale}, by {recognizer}', path)
+
+
+def draw_roc_and_det(curves: Mapping[str, Sequence[RocCurve]], systems: Sequence[str], title: str, path: Path) -> Path:
+    """ROC and DET of each system from its curves, one a seed, as a PNG.
+
+    Args:
+        systems: all that have a style, so that it is the same in every figure.
+    """
+    figure = Figure(figsize=(13, 4.8), layout='constrained')
+    roc, det = figure.subplots(1, 2)
+    style = styles(systems)
+    for system, found in curves.items():
+        far, tar = mean_roc(found)
+        label = f'{system} ({100 * np.mean([equal_error_rate(curve) for curve in found]):.1f} %)'
+        roc.plot(far, tar, drawstyle='steps-post', label=label, **style[system])
+        _draw_det(det, far, tar, style[system])
+    smallest = min(curve.far[curve.far > 0][0] for found in curves.values() for curve in found)
+    _frame_roc(roc, smallest)
+    _frame_det(det, smallest)
+    figure.legend(loc='outside right center', fontsize=8, frameon=False, title='equal error rate', title_fontsize=8)
+    figure.suptitle(title, fontsize=12)
+    return _save(figure, path)
+
+
+def _curves(runs: Iterable[Run], folder: Path, test: DataSet, recognizer: str) -> list[RocCurve]:
+    found = []
+    for run in runs:
+        path = folder / run.measured[test.name].scores if test.name in run.measured else folder
+        if path == folder:
+            continue
+        if not path.is_file():
+            raise UserError(f"the scores of {run.system} x{run.scale}, '{path}', are missing.\n"
+                            f"To measure again, delete '{_measurement(run)}' in the run folder and run the command "
+                            'again.')
+        same, scores = load_scores(path)
+        if recognizer in scores:
+            found.append(roc_curve(scores[recognizer], same))
+    return found
+
+
+def _measurement(run: Run) -> str:
+    """The file of the run folder that `gather` keeps a run's measurement in, and reads instead of measuring again."""
+    name = f'{run.system}.json' if run.seed is None else f'seed{run.seed}/measured/{step_name(run.system)}.json'
+    return f'x{run.scale}/{name}'
+
+
+def _draw_det(panel: Axes, far: Floats, tar: Floats, style: dict[str, object]) -> None:
+    inside = (far > 0) & (far < 1) & (tar > 0) & (tar < 1)  # the ends lie at infinity
+    panel.plot(ndtri(far[inside]), ndtri(1 - tar[inside]), **style)
+
+
+def _frame_roc(panel: Axes, smallest: float) -> None:
+    panel.set(xscale='log', xlim=(smallest, 1), ylim=(0, 1.01), xlabel='false accept rate', ylabel='true accept rate',
+              title='ROC')
+    panel.grid(color='#e5e5e5')
+
+
+def _frame_det(panel: Axes, smallest: float) -> None:
+    ticks = [share for share in _DET_TICKS if share >= smallest]
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_locator(FixedLocator(ndtri(ticks)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f'{100 * _share(value):g} %'))
+    ends = ndtri((min(smallest, 0.1), 0.97))
+    panel.plot(ends, ends, color='#cccccc', linewidth=0.8, zorder=0)
+    panel.set(xlim=ends, ylim=ends, xlabel='false accept rate', ylabel='false reject rate', title='DET')
+    panel.grid(color='#e5e5e5')
+
+
+def _share(deviate: float) -> float:
+    """The tick's share, from its place on the axis."""
+    return min(_DET_TICKS, key=lambda share: abs(ndtri(share) - deviate))
+
+
+# -------------------------------------------------------------------------------------------------------------- paper
+
+def _legend_once(figure: Figure, panels: Iterable[Axes]) -> None:
+    """Beside the panels, one entry a system, however many seeds and panels it was drawn in."""
+    once = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(once.values()), list(once), loc='outside right center', fontsize=8, frameon=False)
+
+
+def _panels(count: int, *, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(max(5.0, columns * width), rows * height + 0.6), layout='constrained')
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for panel in panels[count:]:
+        panel.remove()
+    for panel in panels[:count]:
+        panel.tick_params(which='both', labelsize=7)
+        panel.grid(color='#eeeeee')
+    return figure, panels[:count]
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    return path

@@ -1,0 +1,60 @@
+"""A table for a paper: LaTeX with booktabs, names escaped."""
+
+import itertools
+import re
+from pathlib import Path
+
+from cface_basicsr.files.face_store import write_text_atomically
+from cface_basicsr.measuring.table import Column, Table
+
+_SIGNS = {'\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#', '_': r'\_', '{': r'\{', '}': r'\}',
+          '~': r'\textasciitilde{}', '^': r'\textasciicircum{}', '<': r'\textless{}', '>': r'\textgreater{}',
+          '±': r'$\pm$', '×': r'$\times$', '∞': r'$\infty$', '–': '--', '†': r'\dag{}', '‡': r'\ddag{}',
+          '§': r'\S{}', '¶': r'\P{}'}
+_WIDEST = 4
+_ANY_SIGN = re.compile('|'.join(map(re.escape, _SIGNS)))
+
+
+def latex_text(text: str) -> str:
+    r"""Text that LaTeX prints as it is.
+
+    >>> latex_text('N_SR & 5 %')
+    'N\\_SR \\& 5 \\%'
+    """
+    return _ANY_SIGN.sub(lambda found: _SIGNS[found[0]], text)
+
+
+def latex_table(table: Table, label: str = '') -> str:
+    r"""A table environment; needs `\usepackage{booktabs,graphicx}`.
+
+    The best of each column is bold, notes stand below, and a table of many columns is shrunk to the line.
+    """
+    head = [_group_line(table.columns)] if any(column.group for column in table.columns) else []
+    head.append(' & '.join(['system', *(latex_text(column.title) for column in table.columns)]) + r' \\')
+    body = [' & '.join(cells) + r' \\' for cells in table.cells(r'\textbf{{{}}}', latex_text)]
+    wide = len(table.columns) > _WIDEST
+    caption = rf'\caption{{{latex_text(table.title)}}}'
+    lines = ['% needs \\usepackage{booktabs,graphicx}', r'\begin{table}', r'\centering', caption]
+    lines += [rf'\label{{{label}}}'] if label else []
+    lines += [r'\resizebox{\linewidth}{!}{%'] * wide
+    lines += [r'\begin{tabular}{l' + 'r' * len(table.columns) + '}', r'\toprule', *head, r'\midrule', *body,
+              r'\bottomrule', r'\end{tabular}' + '}' * wide]
+    lines += [rf'\par\smallskip{{\footnotesize {latex_text(note)}\par}}' for note in table.notes]
+    return '\n'.join([*lines, r'\end{table}']) + '\n'
+
+
+def save_latex(table: Table, path: Path) -> Path:
+    """Write it aside, then rename it; the label is the file's name."""
+    write_text_atomically(path, latex_table(table, f'tab:{path.stem}'))
+    return path
+
+
+def _group_line(columns: list[Column]) -> str:
+    """The line of groups above the titles, and a rule under each."""
+    cells, rules, place = [], [], 2
+    for group, members in itertools.groupby(columns, key=lambda column: column.group):
+        width = len(list(members))
+        cells.append(rf'\multicolumn{{{width}}}{{c}}{{{latex_text(group)}}}')
+        rules.append(rf'\cmidrule(lr){{{place}-{place + width - 1}}}' if group else '')
+        place += width
+    return ' & '.join(['', *cells]) + r' \\' + '\n' + ''.join(rules)

@@ -1,0 +1,1 @@
+"""A chain of trainings by BasicSR: recipe, steps, processes, logs."""

@@ -1,0 +1,312 @@
+"""Recipes: a chain of steps in one file, on top of the stage option files.
+
+A recipe names stage option files and what differs from them; nothing of a stage is said twice. A step is one of
+
+    options: FILE     a training by BasicSR, with `set:` (changes to the file) and `weights:` (who hands over what)
+    index: WHO        the compare index of a recognizer
+    generate: STEP    stage 2: the training set super-resolved by that step's generator
+
+and refers to earlier steps by name, or to a weights file by its path.
+"""
+
+import inspect
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.options import Section, count_images, merge, open_section, read_option_file
+
+
+class Step(Section):
+    """One step of a recipe; exactly one of `options`, `index`, `generate` is given.
+
+    `d_sr` names the `generate` step whose D_SR a training reads, where there are several; without it the first.
+    """
+
+    options: str | None = None
+    index: str | None = None
+    generate: str | None = None
+    d_sr: str | None = None
+    k: int = 5
+    set: dict[str, Any] = Field(default_factory=dict)
+    weights: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator('weights', mode='before')
+    @classmethod
+    def _drop_null(cls, weights: dict[str, str | None]) -> dict[str, str]:
+        return {network: who for network, who in weights.items() if who is not None}
+
+    @property
+    def kind(self) -> str:
+        """'options', 'index' or 'generate'."""
+        return next(name for name in ('options', 'index', 'generate') if getattr(self, name) is not None)
+
+
+class Report(Section):
+    """What is measured when the steps are done.
+
+    Attributes:
+        rows: the table's title of a system -> the step that trained its generator.
+        recognizers: name -> step or weights file; `loss` is the one of the loss, the others never met it.
+        also_after: steps after which a first report is made of the rows that are there.
+        domains: title -> {generator: STEP, recognizer: STEP or file}, for the mean distances of section 3.4.
+        pairs_per_fold: pairs of each of the ten folds.
+        faces: how many faces the picture shows.
+    """
+
+    rows: dict[str, str] = Field(default_factory=dict)
+    recognizers: dict[str, str] = Field(default_factory=dict)
+    also_after: list[str] = Field(default_factory=list)
+    domains: dict[str, dict[str, str]] = Field(default_factory=dict)
+    pairs_per_fold: int = 300
+    faces: int = 6
+    notes: list[str] = Field(default_factory=list)
+
+
+class RecipeFile(Section):
+    """The recipe as it stands in its file."""
+
+    name: str
+    scale: int
+    data: str
+    out: str | None = None
+    common: dict[str, Any] = Field(default_factory=dict)
+    steps: dict[str, Step]
+    report: Report | None = None
+
+
+def fill_variables(value: Any, variables: Mapping[str, str]) -> Any:
+    """Replace strings `$name` by the value of a variable, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: fill_variables(item, variables) for key, item in value.items()}
+    if isinstance(value, list):
+        return [fill_variables(item, variables) for item in value]
+    if isinstance(value, str) and value.startswith('$'):
+        if value[1:] not in variables:
+            near = f'; {nearest(value[1:], variables)}' if variables else ''
+            raise UserError(f"the file needs a value for '{value}'{near}\nGive it: --value {value[1:]}=…")
+        return variables[value[1:]]
+    return value
+
+
+def _with_base(path: Path) -> dict[str, Any]:
+    """A recipe's file, laid over the one that its `base:` names. Nulls in a step stay: they remove keys of a stage."""
+    content = read_option_file(path)
+    content.pop('plugin', None)
+    base = content.pop('base', None)
+    for step in (content.get('steps') or {}).values():
+        if step and step.get('options'):
+            step['options'] = str(path.parent.absolute() / step['options'])  # each file names its own neighbours
+    if base is None:
+        return content
+    merged = merge(_with_base(path.parent / base), content, keep_null=True)
+    merged['steps'] = {name: step for name, step in merged['steps'].items() if step is not None}
+    return merged
+
+
+class Recipe:
+    """A recipe with its folders: composes the options of each training step."""
+
+    def __init__(self, file: RecipeFile, data: Path | None = None, out: Path | None = None) -> None:
+        """
+        Args:
+            file: the recipe.
+            data: the folder that `cface prepare` made, instead of the recipe's.
+            out: the run folder, instead of the recipe's.
+        """
+        self.file = file
+        self.data = Path(data or file.data)
+        self.out = Path(out or file.out or Path('experiments') / file.name)
+        self._check()
+
+    @classmethod
+    def read(cls, path: str | Path, data: Path | None = None, out: Path | None = None,
+             variables: Mapping[str, str] | None = None) -> 'Recipe':
+        """Read a recipe file.
+
+        Raises:
+            UserError: unknown keys, steps that do not exist, a variable without a value.
+        """
+        content = fill_variables(_with_base(Path(path)), variables or {})
+        return cls(open_section(RecipeFile, content, 'recipe'), data, out)
+
+    # ----------------------------------------------------------------------------------------------------- references
+
+    def _check(self) -> None:
+        seen: set[str] = set()
+        for name, step in self.file.steps.items():
+            given = [kind for kind in ('options', 'index', 'generate') if getattr(step, kind) is not None]
+            if len(given) != 1:
+                raise UserError(f"recipe step '{name}': expected one of options, index, generate; "
+                                f"got {', '.join(given) or 'none'}.")
+            for who in [*step.weights.values(), *filter(None, (step.index, step.generate, step.d_sr))]:
+                self._check_reference(who, seen, f"step '{name}'")
+            seen.add(name)
+        report = self.file.report or Report()
+        domains = [who for pair in report.domains.values() for who in pair.values()]
+        for who in [*report.also_after, *report.rows.values(), *report.recognizers.values(), *domains]:
+            self._check_reference(who, seen, 'report')
+
+    @staticmethod
+    def _check_reference(who: str, seen: set[str], where: str) -> None:
+        if who not in seen and not _is_file(who):
+            raise UserError(f"recipe, {where}: '{who}' is no earlier step; {nearest(who, seen)}")
+
+    def weights_of(self, who: str, label: str) -> Path:
+        """The file that a step (`net_<label>_latest.pth`) or a path names."""
+        return self.out / who / 'models' / f'net_{label}_latest.pth' if who in self.file.steps else Path(who)
+
+    @property
+    def train_folder(self) -> Path:
+        """The identities trained on: `train/` of a folder made with --holdout, or the folder itself."""
+        return self.data / 'train' if (self.data / 'train').is_dir() else self.data
+
+    @property
+    def test_folder(self) -> Path:
+        """The identities held out."""
+        return self.data / 'test'
+
+    def sources(self, name: str) -> list[str]:
+        """Steps and files that a step starts from: weights, the index that its data read, D_SR."""
+        step = self.file.steps[name]
+        given = [*step.weights.values(), *filter(None, (step.index, step.generate, step.d_sr))]
+        if step.kind == 'options' and self.compose(name)['datasets']['train'].get('compare_index'):
+            given += [index for index, _ in self._steps_of('index')]
+        return given
+
+    def _steps_of(self, kind: str) -> Iterator[tuple[str, Step]]:
+        return ((name, step) for name, step in self.file.steps.items() if step.kind == kind)
+
+    # -------------------------------------------------------------------------------------------- options of a training
+
+    def compose(self, name: str) -> dict[str, Any]:
+        """The full options of a training step, as BasicSR's own command would read them."""
+        step = self.file.steps[name]
+        base = read_option_file(step.options)
+        opt = merge(merge(base, only_existing(self.file.common, base)), step.set)
+        opt['name'] = name
+        opt['path'] = {'experiments_root': str(self.out.absolute())} | {
+            f'pretrain_{network}': str(self.weights_of(who, network[-1]).absolute())
+            for network, who in step.weights.items()}
+        self._set_scale(opt)
+        generator = self.file.steps[step.d_sr].generate if step.d_sr else None
+        opt['datasets'] = {phase: self._place(values, generator) for phase, values in opt['datasets'].items()}
+        return opt
+
+    def _set_scale(self, opt: dict[str, Any]) -> None:
+        if 'network_g' in opt:
+            opt['scale'] = self.file.scale
+            opt['network_g'] = opt['network_g'] | {scale_argument(opt['network_g']['type']): self.file.scale}
+            opt['train'] = {key: values | {'scale': self.file.scale}  # the depth of WaveletLoss follows it
+                            if isinstance(values, Mapping) and 'scale' in values else values
+                            for key, values in opt['train'].items()}
+
+    def _place(self, dataset: Mapping[str, Any], generator: str | None) -> dict[str, Any]:
+        """A data set section with its stores in this recipe's data folder, D_SR that of `generator`."""
+        keys = {key for key in ('dataroot_gt', 'dataroot_lq', 'compare_index') if dataset.get(key)}
+        return dict(dataset) | {key: self._place_path(dataset[key], generator) for key in keys}
+
+    def _place_path(self, path: str | list[str], generator: str | None) -> Any:
+        if isinstance(path, list):
+            return [self._place_path(item, generator) for item in path]
+        folder = self.test_folder if Path(path).parent.name == 'test' else self.train_folder
+        name = Path(path).name
+        if name.startswith('lr_x'):
+            return str((folder / f'lr_x{self.file.scale}.lmdb').absolute())
+        if name.startswith('sr_x'):
+            return str(self.generated_store(generator).absolute())
+        if name == 'index':
+            return str(self.index_folder().absolute())
+        return str((folder / name).absolute())
+
+    def generated_store(self, generator: str | None = None) -> Path:
+        """Where stage 2 writes D_SR: beside hr.lmdb, named after the generator's weights."""
+        from cface_basicsr.files.network_file import file_hash
+        step = generator or next((step.generate for _, step in self._steps_of('generate')), None)
+        if step is None:
+            raise UserError("the recipe has no 'generate' step, but a training step reads D_SR.")
+        weights = self.weights_of(step, 'g')
+        mark = file_hash(weights) if weights.is_file() else f'of_{step}'
+        return self.train_folder / f'sr_x{self.file.scale}_{mark}.lmdb'
+
+    def index_folder(self, recognizer: str | None = None) -> Path:
+        """Where the compare index of a recognizer lies."""
+        from cface_basicsr.files.recognizer_file import recognizer_hash
+        who = recognizer or next((step.index for _, step in self._steps_of('index')), None)
+        if who is None:
+            return self.train_folder / 'index'
+        weights = self.weights_of(who, 'r')
+        return self.train_folder / 'index' / (recognizer_hash(weights) if weights.is_file() else f'of_{who}')
+
+    # --------------------------------------------------------------------------------------------------------- budgets
+
+    def images(self, name: str) -> int:
+        """How many images have gone through a step's generator, with those of the steps it starts from."""
+        if name not in self.file.steps:
+            return 0
+        before = self.file.steps[name].weights.get('network_g')
+        opt = self.compose(name)
+        if 'network_g' not in opt:
+            return 0
+        return iterations(opt) * opt['datasets']['train']['batch_size'] + (self.images(before) if before else 0)
+
+    def recognizer_images(self, name: str) -> int:
+        """How many images have gone through a step's recognizer to train it, with those of the steps before."""
+        if name not in self.file.steps or self.file.steps[name].kind != 'options':
+            return 0
+        before = self.file.steps[name].weights.get('network_r')
+        opt = self.compose(name)
+        batch = opt['datasets']['train']['batch_size'] * (2 if 'network_g' in opt else 1)  # stage 4 sees SR and HR
+        own = iterations(opt) * batch if opt['train'].get('recognition_opt') else 0  # a frozen one is not trained
+        return own + (self.recognizer_images(before) if before else 0)
+
+
+def scale_argument(network: str) -> str:
+    """What a registered network calls its scale: BasicSR's EDSR says `upscale`.
+
+    Raises:
+        UserError: no network is registered by that name, or it knows no scale.
+    """
+    from basicsr.utils.registry import ARCH_REGISTRY
+
+    import cface_basicsr.register  # noqa: F401
+    known = {name for name, _ in ARCH_REGISTRY}
+    if network not in known:
+        raise UserError(f"option 'network_g.type': {network!r} is not registered; {nearest(network, known)}")
+    parameters = inspect.signature(ARCH_REGISTRY.get(network)).parameters
+    for name in ('scale', 'upscale'):
+        if name in parameters:
+            return name
+    raise UserError(f"option 'network_g.type': {network} takes neither 'scale' nor 'upscale', so no recipe can use it.")
+
+
+def only_existing(changes: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` without the sections that `base` does not have: a stage without network_d gets none.
+
+    >>> only_existing({'seed': 1, 'network_d': {'num_feat': 8}, 'train': {'lr': 2}}, {'train': {}})
+    {'seed': 1, 'train': {'lr': 2}}
+    """
+    kept = {}
+    for key, value in changes.items():
+        if not isinstance(value, Mapping):
+            kept[key] = value
+        elif isinstance(base.get(key), Mapping):
+            kept[key] = only_existing(value, base[key])
+    return kept
+
+
+def iterations(opt: Mapping[str, Any]) -> int:
+    """How many steps a training of composed options takes."""
+    train, data = opt['train'], opt['datasets']['train']
+    if 'total_iter' in train:
+        return train['total_iter']
+    images = (count_images(data) or 0) * data.get('dataset_enlarge_ratio', 1)
+    return train['total_epoch'] * math.floor(images / data['batch_size'])
+
+
+def _is_file(who: str) -> bool:
+    return Path(who).suffix in ('.pth', '.onnx')

@@ -1,0 +1,251 @@
+"""Run a recipe's steps in order: skip what is finished, continue what was killed, refuse what has changed."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from cface_basicsr import __version__
+from cface_basicsr.data.audit.picture_set import read_manifest
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import write_text_atomically
+from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.options import count_images, read_option_file, write_option_file
+from cface_basicsr.recognizers.load import load_recognizer
+from cface_basicsr.training.process import run_training
+from cface_basicsr.training.recipe import Recipe, iterations
+
+DATA = 'data.json'
+"""In a run folder: the training set that it was begun with."""
+
+
+class OtherOptions(UserError):
+    """A run folder was begun with other options."""
+
+
+class Show(Protocol):
+    """What the steps tell the person who waits."""
+
+    def start(self, name: str, total: int) -> None:
+        """A step begins; `total` iterations or images."""
+
+    def advance(self, done: int, text: str = '') -> None:
+        """So much of the step is done."""
+
+    def end(self, name: str, note: str) -> None:
+        """A step is done, or was already."""
+
+
+def run_steps(recipe: Recipe, show: Show, processes: int = 1, after: Callable[[str], None] | None = None,
+              failed: dict[str, str] | None = None) -> None:
+    """Run all steps of a recipe into its run folder; `after` is called with the name of each one done.
+
+    Args:
+        failed: where it is given, a step that fails is written down here with its reason, and only the steps that
+            need it are left out.
+
+    Raises:
+        UserError: data missing, a step that failed, or a run folder made by other options (`OtherOptions`).
+    """
+    need_data(recipe)
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    with only_one(recipe.out):
+        _keep_data(recipe)
+        for name in recipe.file.steps:
+            try:
+                _run_step(recipe, name, show, processes, failed or {})
+            except OtherOptions:
+                raise
+            except UserError as error:
+                if failed is None:
+                    raise
+                failed[name] = str(error)
+                show.end(name, f'failed: {error}')
+                continue
+            if after:
+                after(name)
+
+
+def _run_step(recipe: Recipe, name: str, show: Show, processes: int, failed: Mapping[str, str]) -> None:
+    step = recipe.file.steps[name]
+    for source in recipe.sources(name):
+        if source in failed:
+            raise UserError(f"it starts from '{source}', which failed: {failed[source]}")
+    run: dict[str, Callable[[Recipe, str, Show, int], None]] = {
+        'options': _train_step, 'index': _index_step, 'generate': _generate_step}
+    run[step.kind](recipe, name, show, processes)
+
+
+def refuse_other_runs(recipe: Recipe) -> None:
+    """Look at all trainings of a run folder before any work is done in it.
+
+    Raises:
+        OtherOptions: one was begun with other options, or all of them on other data; both are shown.
+    """
+    _refuse_other_data(recipe)
+    for name, step in recipe.file.steps.items():
+        path = recipe.out / 'options' / f'{name}.yml'
+        if step.kind == 'options' and path.is_file():
+            _keep_options(path, recipe.compose(name))
+
+
+def need_data(recipe: Recipe) -> None:
+    """What the trainings of a recipe read must be there.
+
+    Raises:
+        UserError: a store is missing; with the command that makes it.
+    """
+    for store in ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb'):
+        if not (recipe.train_folder / store).is_dir():
+            raise UserError(f"'{recipe.train_folder}' holds no {store}: expected a folder that `cface prepare` made.\n"
+                            f'Make it: cface prepare --layout casia SRC --out {recipe.data} --scale '
+                            f'{recipe.file.scale} --crop center --holdout N --seed 0')
+
+
+def _refuse_other_data(recipe: Recipe) -> None:
+    """A run folder belongs to one training set: another one at the same place may hold people who are tested now."""
+    path = recipe.out / DATA
+    if path.is_file():
+        _refuse_other(json.loads(path.read_text(encoding='utf-8')), _data(recipe), path, 'another training set')
+
+
+def _keep_data(recipe: Recipe) -> None:
+    _refuse_other_data(recipe)
+    write_text_atomically(recipe.out / DATA, json.dumps(_data(recipe)))
+
+
+def _data(recipe: Recipe) -> dict[str, str]:
+    stores = read_manifest(recipe.train_folder).get('sha256') or {}
+    names = ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb', 'identities.csv')
+    return {name: stores[name] for name in names if name in stores} or {
+        'identities.csv': file_hash(recipe.train_folder / 'identities.csv', 64)}
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; a second run in the same folder is refused."""
+    with open(folder / '.lock', 'w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another run is at work in '{folder}'. Wait for it, or choose another --out.") from None
+        os.set_inheritable(file.fileno(), True)
+        yield
+
+
+# -------------------------------------------------------------------------------------------------------- one training
+
+def _train_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
+    opt = recipe.compose(name)
+    source = _weights_hashes(recipe, name)
+    if _is_finished(recipe.out / name, opt, source):
+        return show.end(name, 'already finished')
+    options = recipe.out / 'options' / f'{name}.yml'
+    _keep_options(options, opt)
+    total = iterations(opt)
+    show.start(name, total)
+    began = time.time()
+    run_training(options, recipe.out / 'logs' / f'{name}.log', show.advance, processes)
+    _mark_finished(recipe.out / name, opt, source, seconds=round(time.time() - began, 1), iterations=total)
+    return show.end(name, f'{total} iterations, {time.time() - began:.0f} s')
+
+
+def _weights_hashes(recipe: Recipe, name: str) -> dict[str, str]:
+    """network_x -> hash of the file it starts from."""
+    hashes = {}
+    for network, who in recipe.file.steps[name].weights.items():
+        path = recipe.weights_of(who, network[-1])
+        if not path.is_file():
+            raise UserError(f"step '{name}': weights file '{path}' of '{who}' is missing. Run that step again.")
+        hashes[network] = file_hash(path)
+    return hashes
+
+
+def _keep_options(path: Path, opt: Mapping[str, Any]) -> None:
+    """Write a step's options, or refuse where the folder was begun with others."""
+    if path.is_file():
+        _refuse_other(read_option_file(path), {k: v for k, v in opt.items() if k != 'plugin'}, path)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_option_file(opt, path)
+
+
+def _refuse_other(before: Mapping[str, Any], now: Mapping[str, Any], path: Path, of: str = 'other options') -> None:
+    old, new = _flat({k: v for k, v in before.items() if k != 'plugin'}), _flat(now)
+    for key in {**old, **new}:
+        if old.get(key) != new.get(key):
+            raise OtherOptions(f"'{path}' was begun with {of}: {key} was {old.get(key)!r}, now "
+                               f'{new.get(key)!r}.\nChoose another --out, or remove that folder.')
+
+
+def _flat(section: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f'{prefix}{key}.')
+        else:
+            flat[f'{prefix}{key}'] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def _is_finished(folder: Path, opt: Mapping[str, Any], source: Mapping[str, str]) -> bool:
+    path = folder / 'finished.json'
+    if not path.is_file():
+        return False
+    record = json.loads(path.read_text())
+    now = json.loads(json.dumps({k: v for k, v in opt.items() if k != 'plugin'}))
+    _refuse_other(record['options'], now, path)
+    _refuse_other(record['weights'], source, path)
+    return True
+
+
+def _mark_finished(folder: Path, opt: Mapping[str, Any], source: Mapping[str, str], **facts: Any) -> None:
+    record = {'options': {k: v for k, v in opt.items() if k != 'plugin'}, 'weights': dict(source), **facts,
+              'version': __version__, 'torch': torch.__version__}
+    aside = folder / 'finished.json.tmp'
+    aside.write_text(json.dumps(record, indent=1))
+    os.replace(aside, folder / 'finished.json')
+
+
+# -------------------------------------------------------------------------------------------------- index and stage 2
+
+def device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+def _count_faces(recipe: Recipe) -> int:
+    return count_images({'dataroot_gt': str(recipe.train_folder / 'hr.lmdb')}) or 0
+
+
+def _index_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
+    from cface_basicsr.data.compare_index import build_index
+    step = recipe.file.steps[name]
+    path = recipe.weights_of(step.index, 'r')
+    folder = recipe.index_folder(step.index)
+    if (folder / f'compare_k{step.k}.npy').is_file():
+        return show.end(name, 'already finished')
+    show.start(name, _count_faces(recipe))
+    build_index(recipe.train_folder, load_recognizer(path).to(device()), folder.name, k=step.k, device=device(),
+                progress=lambda done, total: show.advance(done))
+    return show.end(name, str(folder))
+
+
+def _generate_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
+    from cface_basicsr.data.super_resolved_store import write_super_resolved_store
+    generator = recipe.file.steps[name].generate
+    weights, store = recipe.weights_of(generator, 'g'), recipe.generated_store(generator)
+    if (store / 'meta_info.txt').is_file():
+        return show.end(name, 'already finished')
+    show.start(name, _count_faces(recipe))
+    network = build_network_from_file(weights).to(device())
+    manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}
+    write_super_resolved_store(network, recipe.train_folder / f'lr_x{recipe.file.scale}.lmdb', store, batch_size=32,
+                               device=device(), manifest=manifest, progress=lambda done, total: show.advance(done))
+    return show.end(name, str(store))

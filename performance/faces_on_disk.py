@@ -1,0 +1,31 @@
+"""Generated photos and their prepared folder, made once for the benchmarks that need them."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+def photos(folder: Path, identities: int, images: int) -> Path:
+    """250x250 JPEG photos in CASIA-WebFace's layout."""
+    from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') and identities > 8 else 1
+    write_generated_faces(folder, TreeSettings(identities=identities, images=images), workers=workers)
+    return folder
+
+
+def prepared(source: Path, out: Path) -> Path:
+    """hr.lmdb, lr_x2, lr_x4, lr_x8 and a compare index of random features."""
+    from cface_basicsr.data.compare_index import build_compare_index, keys_sha256
+    from cface_basicsr.data.prepare.run import PrepareSettings, prepare
+    from cface_basicsr.files.face_store import read_identities
+    prepare(source, out, PrepareSettings(scales=(2, 4, 8)))
+    keys, labels = read_identities(out)
+    features = np.random.default_rng(0).normal(size=(len(keys), 8)).astype(np.float32)
+    index = out / 'index' / 'random'
+    index.mkdir(parents=True)
+    np.save(index / 'compare_k5.npy', build_compare_index(features, labels, 5))
+    (index / 'manifest.json').write_text(json.dumps(
+        {'images': len(keys), 'keys_sha256': keys_sha256(keys), 'k': 5, 'feature_length': 8}))
+    return out

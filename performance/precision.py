@@ -1,0 +1,153 @@
+"""A stage-1 step in other precisions and memory layouts: float32, TF32, bfloat16 autocast, channels last, compiled.
+
+Made for a GPU, with the paper's widths and batch; on a CPU it takes small ones. A variant that this machine cannot
+run is named with the reason. Nothing here changes what the product does: it shows what would be worth an option.
+"""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from performance.measure import Finding, Times, ratio, take_turns
+from performance.training_step import LAYER, a_batch, cface_model, srgan_model, stepper
+
+NETWORKS = ('net_g', 'net_d', 'net_r')
+LONGEST = 150.0
+"""Seconds that one variant may take until its first step is done (compilation); then it is left out."""
+
+Make = Callable[[Any], Callable[[], None]]
+"""Makes a step from a batch of faces."""
+
+
+def run(*, width: str | None = None, batch: int | None = None, rounds: int | None = None, layer: str = LAYER,
+        compiled: bool | None = None) -> list[Finding]:
+    """Measure the variants, taking turns.
+
+    Args:
+        width, batch, rounds: default: the paper's, 64 faces and 20 rounds on a GPU; small widths, 4 and 2 on a CPU.
+        layer: of VGG19.
+        compiled: torch.compile too, measured behind the others; default: on a GPU alone (on a CPU it takes minutes).
+    """
+    gpu = torch.cuda.is_available()
+    width, batch = width or ('paper' if gpu else 'small'), batch or (64 if gpu else 4)
+    rounds = rounds or (20 if gpu else 2)
+    faces = a_batch(batch, torch.device('cuda' if gpu else 'cpu'))
+    groups = [eager(gpu, width, layer), with_compiler(gpu, width, layer) if (gpu if compiled is None else compiled)
+              else {}]
+    return [line for group in groups for line in _measure(group, faces, rounds, width, batch)]
+
+
+def _measure(group: dict[str, Make], faces: Any, rounds: int, width: str, batch: int) -> list[Finding]:
+    jobs, refused = {}, []
+    for name, make in group.items():
+        job, reason = _first_step(make, faces)
+        if job:
+            jobs[name] = job
+        else:
+            refused.append(Finding(_key(name), f'step, {name}', f'cannot run here: {reason}', '–', None))
+    times = take_turns(jobs, rounds)
+    return [*(_finding(name, each, times['float32'], width, batch) for name, each in times.items()), *refused]
+
+
+def _key(name: str) -> str:
+    return 'precision_' + name.replace(',', '').replace(' ', '_')
+
+
+def _finding(name: str, times: Times, base: Times, width: str, batch: int) -> Finding:
+    target = 1 / 1.5 if name.startswith('SRGANModel') else None  # the step's target, seen from the other side
+    return Finding(_key(name), f'step, {name}; {width} widths, batch {batch}',
+                   f'{times.spread(1000)} ms, {batch / times.median:.4g} faces/s',
+                   f'float32: {base.spread(1000)} ms', ratio(times.seconds, base.seconds), target=target,
+                   at_most=False)
+
+
+def eager(gpu: bool, width: str, layer: str) -> dict[str, Make]:
+    """The variants without a compiler: name -> what makes the step from a batch of faces."""
+    half = autocast(gpu)
+    found: dict[str, Make] = {
+        'float32': lambda faces: ours(faces, width, layer),
+        'SRGANModel, float32, no recognizer': lambda faces: stepper(srgan_model(width, layer), faces),
+        'float32, channels last': lambda faces: ours(faces, width, layer, last=True),
+        'bfloat16 autocast': lambda faces: ours(faces, width, layer, half),
+        'bfloat16 autocast, channels last': lambda faces: ours(faces, width, layer, half, last=True)}
+    if gpu:
+        found['TF32'] = lambda faces: ours(faces, width, layer, tf32)
+    return found
+
+
+def with_compiler(gpu: bool, width: str, layer: str) -> dict[str, Make]:
+    """The variants with torch.compile, and float32 again to compare with."""
+    half = autocast(gpu)
+    return {'float32': lambda faces: ours(faces, width, layer),
+            'bfloat16 autocast, channels last, compiled':
+                lambda faces: ours(faces, width, layer, half, last=True, compiled=True)}
+
+
+def autocast(gpu: bool) -> Callable[[], Any]:
+    """bfloat16 where torch thinks it safe."""
+    return lambda: torch.autocast('cuda' if gpu else 'cpu', torch.bfloat16)
+
+
+def ours(faces: Any, width: str, layer: str, around: Callable[[], Any] = contextlib.nullcontext, *, last: bool = False,
+         compiled: bool = False) -> Callable[[], None]:
+    """A stage-1 step; `around` is entered for each one."""
+    model = cface_model(width, layer)
+    for name in NETWORKS:
+        network = getattr(model, name)
+        if last:
+            network.to(memory_format=torch.channels_last)
+        if compiled:
+            network.compile()
+    return _inside(stepper(model, channels_last(faces) if last else faces), around)
+
+
+def _inside(step: Callable[[], None], around: Callable) -> Callable[[], None]:
+    def run_inside() -> None:
+        with around():
+            step()
+    return run_inside
+
+
+def channels_last(faces: dict[str, Any]) -> dict[str, Any]:
+    """The images of a batch in the other memory layout."""
+    return {key: value.contiguous(memory_format=torch.channels_last) if getattr(value, 'ndim', 0) == 4 else value
+            for key, value in faces.items()}
+
+
+@contextlib.contextmanager
+def tf32() -> Iterator[None]:
+    """Tensor cores for float32, with 10 bits of mantissa."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+def _first_step(make: Make, faces: Any) -> tuple[Callable[[], None] | None, str]:
+    """The step, run once; or None and why it is left out."""
+    try:
+        with at_most(LONGEST):
+            job = make(faces)
+            job()
+    except Exception as error:  # no compiler, no memory, an operator without bfloat16: each is an answer here
+        return None, f'{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ""}'
+    return job, ''
+
+
+@contextlib.contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """Raise a TimeoutError inside the block when it takes longer; compilers run Python code, which hears signals."""
+    def stop(number: int, frame: object) -> None:
+        raise TimeoutError(f'took more than {seconds:.0f} s')
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

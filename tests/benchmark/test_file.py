@@ -1,0 +1,84 @@
+"""A benchmark file: what it takes, what it refuses, and files that lie over one another."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cface_basicsr.benchmark.file import chosen_systems, loss_recognizer, read_benchmark
+from cface_basicsr.errors import UserError
+from tests.tiny_benchmark import tiny_benchmark, write_benchmark
+from tests.tiny_stages import REPOSITORY
+
+
+def refused(folder: Path, **changes: Any) -> str:
+    with pytest.raises(UserError) as caught:
+        read_benchmark(write_benchmark(folder, tiny_benchmark(**changes)))
+    assert len(str(caught.value).splitlines()) <= 3
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    ({'systems': ['EDRS']}, "system 'EDRS' is unknown; did you mean 'EDSR'"),
+    ({'scales': [3]}, 'scale 3 is unknown; nearest: 2'),
+    ({'recognizers': {'loss': 'recogniser'}}, "'recogniser' is neither .* did you mean 'recognizer'"),
+    ({'recognizers': {}}, "'recognizers' is empty"),
+    ({'loss': 'nobody'}, "recognizer 'loss': 'nobody' is neither"),
+    ({'widths': {'EDRS': {}}}, "'widths': system 'EDRS' is unknown; did you mean 'EDSR'"),
+    ({'set': {'ESRGAN': {'pnsr': {}}}}, "system 'ESRGAN' has no phase 'pnsr'; did you mean 'psnr'"),
+    ({'shares': {'C-Face-v2': {'stage5': 1.0}}}, "has no phase 'stage5'; did you mean 'stage"),
+    ({'scales': []}, 'scales'),
+    ({'tests': {'held-out': None}}, 'tests'),
+    ({'variants': {'a': {'of': 'C-Face'}}}, "variant 'a': system 'C-Face' is unknown; did you mean 'C-Face-v"),
+    ({'budget': {}}, 'expected images or minutes'),
+    ({'budget': {'images': 5, 'minutes': 2}}, 'expected images or minutes'),
+    ({'seeds': [1, 1]}, "'seeds' names one twice"),
+    ({'tests': {'a/b': {}}}, "'a/b' becomes a part of file names"),
+    ({'tests': {'a': {'fars': 1}}}, "tests.a.fars' is unknown; did you mean 'far'"),
+    ({'systms': ['EDSR']}, "'benchmark.systms' is unknown; did you mean 'systems'"),
+    ({'systems': ['HR']}, "'systems' names none that is trained"),
+])
+def test_what_is_wrong_is_refused_with_the_nearest_name(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    import re
+    assert re.search(message, refused(tmp_path, **changes))
+
+
+def test_a_file_lies_over_its_bases_in_their_order(tmp_path: Path) -> None:
+    write_benchmark(tmp_path, tiny_benchmark()).rename(tmp_path / 'a.yml')
+    (tmp_path / 'b.yml').write_text(yaml.safe_dump({'batch': 8, 'seeds': [1], 'tests': {'held-out': None, 'x': {}}}))
+    (tmp_path / 'c.yml').write_text(yaml.safe_dump({'base': ['a.yml', 'b.yml'], 'seeds': [2]}))
+    file = read_benchmark(tmp_path / 'c.yml')
+    assert (file.batch, file.seeds, list(file.tests)) == (8, [2], ['x'])
+    assert file.systems == ['EDSR', 'C-Face-v2']
+
+
+def test_a_null_in_a_base_still_takes_a_section_of_the_option_file_away(tmp_path: Path) -> None:
+    write_benchmark(tmp_path, tiny_benchmark(set={'SRGAN': {'gan': {'train': {'perceptual_opt': None}}}})).rename(
+        tmp_path / 'a.yml')
+    (tmp_path / 'b.yml').write_text('base: a.yml\n')
+    assert read_benchmark(tmp_path / 'b.yml').set['SRGAN'] == {'gan': {'train': {'perceptual_opt': None}}}
+
+
+def test_variables_are_filled_and_missing_ones_named(tmp_path: Path) -> None:
+    path = write_benchmark(tmp_path, tiny_benchmark(recognizers={'loss': '$recognizer'}))
+    assert loss_recognizer(read_benchmark(path, {'recognizer': 'a.onnx'})) == 'a.onnx'
+    with pytest.raises(UserError, match=r"needs a value for '\$recognizer'"):
+        read_benchmark(path)
+
+
+def test_all_means_the_papers_systems_or_the_variants_where_there_are_some(tmp_path: Path) -> None:
+    file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(systems='all')))
+    assert len(chosen_systems(file)) == 11
+    file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(systems='all', variants={
+        'k=1': {'of': 'C-Face-v2'}, 'k=2': {'of': 'C-Face-v2'}})))
+    assert [system.rows for system in chosen_systems(file)] == [{'k=1': 'stage4'}, {'k=2': 'stage4'}]
+
+
+def test_each_key_of_the_file_is_explained() -> None:
+    from cface_basicsr.benchmark import file as benchmark_file
+    from tests.test_docs import names_in_code, text_of
+    explained = names_in_code(text_of(REPOSITORY / 'docs/benchmark.md'))
+    models = (benchmark_file.BenchmarkFile, benchmark_file.HeldOut, benchmark_file.Generated, benchmark_file.Variant,
+              benchmark_file.Budget)
+    assert {key for model in models for key in model.model_fields} - explained == set()

@@ -1,0 +1,234 @@
+"""Rates: read from a file or measured, and what follows from them for a plan."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cface_basicsr.benchmark import throughput as rates
+from cface_basicsr.benchmark.collect import width_in_words
+from cface_basicsr.benchmark.eta import Eta
+from cface_basicsr.benchmark.file import read_benchmark
+from cface_basicsr.benchmark.plan import Plan, make_plan
+from cface_basicsr.benchmark.run import describe_plan, images_in, plan_as_text, plan_benchmark
+from cface_basicsr.cli.main import app
+from cface_basicsr.errors import UserError
+from cface_basicsr.options import read_option_file
+from tests.onnx_file import write_onnx_recognizer
+from tests.tiny_benchmark import tiny_benchmark, write_benchmark
+from tests.tiny_stages import REPOSITORY
+from tests.training.test_steps import Told
+
+KEYS = ('recognizers/recognizer', 'x8/edsr', 'x8/c_face_v2_warmup', 'x8/c_face_v2_stage1', 'x8/c_face_v2_stage3',
+        'x8/c_face_v2_stage4')
+
+
+def plan_of(folder: Path, images: int = 800, **changes: Any) -> Plan:
+    file = read_benchmark(write_benchmark(folder, tiny_benchmark(**changes)))
+    return make_plan(file, folder / 'run', images)
+
+
+def rates_file(folder: Path, seconds: dict[str, float]) -> Path:
+    (folder / 'rates.json').write_text(json.dumps({'device': 'an abacus', 'seconds_an_image': seconds}))
+    return folder / 'rates.json'
+
+
+def test_hours_follow_from_images_and_rates(tmp_path: Path) -> None:
+    """800 images a row: EDSR 800; C-Face-v2 400 + 200 + 200, and 400 through stage 3; 4 steps of 8 for CNN_R."""
+    plan = plan_of(tmp_path)
+    given = rates_file(tmp_path, dict(zip(KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True)))
+    found = rates.find_rates(plan, given, Told())
+    assert found[1:] == ({}, 'an abacus')
+    described = describe_plan(plan, *found)
+    assert {row['step']: (row['images'], row['hours']) for row in described['trainings']} == {
+        'recognizer': (32, 32 / 3600), 'edsr': (800, 1600 / 3600), 'c_face_v2_warmup': (400, 1200 / 3600),
+        'c_face_v2_stage1': (200, 800 / 3600), 'c_face_v2_stage3': (400, 2000 / 3600),
+        'c_face_v2_stage4': (200, 1200 / 3600)}
+    assert [(row['row'], row['images'], row['hours']) for row in described['rows']] == [
+        ('EDSR', 800, 1600 / 3600), ('C-Face-v2', 800, 5200 / 3600)]
+    assert described['hours'] == pytest.approx(6832 / 3600)
+    text = plan_as_text(described)
+    assert 'x8/seed0/edsr' in text and '0.444' in text and '6 trainings, about 1.90 hours' in text
+
+
+def test_minutes_become_one_number_of_images_for_all(tmp_path: Path) -> None:
+    """A row's image costs 2 s in EDSR, and 0.5 3 + 0.25 4 + 0.5 5 + 0.25 6 s in C-Face-v2: 8.5 s together."""
+    plan = plan_of(tmp_path, images=8_000_000)
+    known = dict(zip(KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True))
+    assert images_in(100, plan, known, {}) == int(6000 / 8.5) // 4 * 4
+    with pytest.raises(UserError, match='less than one batch'):
+        images_in(0.1, plan, known, {})
+    del known['x8/edsr']
+    with pytest.raises(UserError, match="needs the rate of 'x8/edsr', which could not be measured: no VGG19"):
+        images_in(100, plan, known, {'x8/edsr': 'no VGG19'})
+
+
+def test_a_budget_in_minutes_stays_what_it_was_when_a_run_continues(tmp_path: Path) -> None:
+    file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(budget={'minutes': 100})))
+    given = rates_file(tmp_path, dict.fromkeys(KEYS, 1.0))
+    first = plan_benchmark(file, tmp_path / 'run', given, Told())
+    given = rates_file(tmp_path, dict.fromkeys(KEYS, 2.0))  # the machine is slower now
+    assert plan_benchmark(file, tmp_path / 'run', given, Told()).images == first.images
+    assert plan_benchmark(file, tmp_path / 'other', given, Told()).images < first.images
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{"x8/edsr": 1}', '{"seconds_an_image": {"x8/edsr": "fast"}}'])
+def test_a_file_that_holds_no_rates_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / 'r.json').write_text(text)
+    with pytest.raises(UserError, match='is no file of rates'):
+        rates.read_rates(tmp_path / 'r.json')
+
+
+@pytest.mark.slow
+def test_a_few_real_steps_give_a_rate_and_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(tmp_path, systems=['EDSR'])
+    given = rates_file(tmp_path, {'recognizers/recognizer': 1.0})
+    told = Told()
+    found, unknown, _ = rates.find_rates(plan, given, told)
+    assert unknown == {} and 0 < found['x8/edsr'] < 10 and found['recognizers/recognizer'] == 1.0
+    assert told.started == [('measuring rates', 1)]
+    monkeypatch.setattr(rates, '_measure', None)  # it would be called if anything were measured again
+    assert rates.find_rates(plan, given, Told())[0] == found
+
+
+def test_a_rate_belongs_to_networks_losses_and_batch_not_to_length_and_seed(tmp_path: Path) -> None:
+    def mark(**changes: Any) -> str:
+        return rates.options_hash(plan_of(tmp_path, **changes).runs[0].recipe.compose('edsr'))
+    assert mark() == mark(images=1600) == mark(seeds=[3])
+    assert len({mark(), mark(batch=8), mark(widths={'EDSR': {'num_feat': 8}})}) == 3
+
+
+def test_what_is_left_is_told_by_the_rates(tmp_path: Path) -> None:
+    """EDSR's 800 images at 2 s each took 80 s in truth, so the 5,200 s of C-Face-v2 and 32 s of CNN_R take 262 s."""
+    plan = plan_of(tmp_path)
+    known = dict(zip(KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True))
+    eta = Eta(plan, known, Told())
+    recipe = plan.runs[0].recipe
+    assert eta.ended(recipe, 'index', 5.0) == ''
+    assert eta.ended(recipe, 'edsr', 80.0) == '; about 4 min of training left'
+    assert eta.ended(recipe, 'c_face_v2_warmup', None) == ''  # finished before: it says nothing of the speed
+
+
+PAPER = {
+    'vdsr': 115878, 'wavelet_srnet': 115878, 'edsr': 115878, 'dbpn': 115878, 'rdn': 115878, 'srfbn': 115878,
+    'srgan_mse': 96565, 'srgan_gan': 19313,  # 10 and 2 of 12 parts
+    'sicnn_pre': 103003, 'sicnn_train': 12875,  # 8 and 1 of 9
+    'esrgan_psnr': 82770, 'esrgan_gan': 33108,  # 10 and 4 of 14
+    'c_face_v1_stage1': 115878,
+    'c_face_v2_stage1': 77252, 'c_face_v2_stage3': 154504, 'c_face_v2_stage4': 38626}  # 10, 5; 20 of D_HR and D_SR
+"""Steps of 64 in each training: floor(7,416,210 / 64) = 115,878 for a row, shared as the published schedules are."""
+
+ROWS = {'SRGAN': ('srgan_mse', 'srgan_gan'), 'SICNN': ('sicnn_pre', 'sicnn_train'), 'ESRGAN (PSNR)': ('esrgan_psnr',),
+        'ESRGAN': ('esrgan_psnr', 'esrgan_gan'), 'C-Face-v1': ('c_face_v1_stage1',),
+        'C-Face-v2': ('c_face_v2_stage1', 'c_face_v2_stage3', 'c_face_v2_stage4')}
+
+
+def test_the_papers_whole_setup_is_planned_without_data_or_training(tmp_path: Path) -> None:
+    file = read_benchmark(REPOSITORY / 'options/benchmark/paper.yml')
+    plan = make_plan(file, tmp_path, file.budget.images)
+    assert {width_in_words(run.recipe, row.step) for run in plan.runs for row in run.rows} == {'full'}
+    keys = ['recognizers/cnn_r', 'recognizers/witness', *(f'x{scale}/{step}' for scale in (2, 4, 8) for step in PAPER)]
+    rate = {key: 0.001 * number for number, key in enumerate(keys, 1)}  # each its own, so that a mix-up is seen
+    arguments = ['benchmark', str(REPOSITORY / 'options/benchmark/paper.yml'), '--plan', '--rates',
+                 str(rates_file(tmp_path, rate)), '--out', str(tmp_path / 'run')]
+    done = CliRunner().invoke(app, [*arguments, '--json'])
+    assert done.exit_code == 0, done.output
+    described = json.loads(done.stdout)
+    found = {f"{row['run'].split('/')[0]}/{row['step']}": row for row in described['trainings']}
+    images = dict.fromkeys(keys[:2], 28000 * 256) | {  # a recognizer's training is stage 0's own
+        f'x{scale}/{step}': 64 * count for scale in (2, 4, 8) for step, count in PAPER.items()}
+    assert len(described['trainings']) == len(keys)
+    assert {key: row['images'] for key, row in found.items()} == images
+    assert {key: row['hours'] for key, row in found.items()} == pytest.approx(
+        {key: images[key] * rate[key] / 3600 for key in keys})
+    hours = {(row['row'], row['scale']): row['hours'] for row in described['rows']}
+    assert len(hours) == 3 * 12
+    for (row, scale), spent in hours.items():
+        parts = ROWS.get(row, (row.lower().replace('-', '_'),))
+        assert spent == pytest.approx(sum(64 * PAPER[step] * rate[f'x{scale}/{step}'] for step in parts) / 3600), row
+    assert {row['images'] for row in described['rows'] if row['row'] != 'ESRGAN (PSNR)'} == {7416192}
+    assert described['hours'] == pytest.approx(sum(row['hours'] for row in described['trainings']))
+    assert not (tmp_path / 'run').exists()
+    assert 'x2/seed0/edsr' in CliRunner().invoke(app, arguments).stdout
+
+
+# ------------------------------------------------------------------------------------------- measured by stand-ins
+
+NARROW = {
+    'VDSR': {'num_feat': 4, 'num_block': 1}, 'Wavelet-SRNet': {'num_feat': 2, 'num_block': 1},
+    'EDSR': {'num_feat': 4, 'num_block': 1}, 'SRGAN': {'num_feat': 4, 'num_block': 1},
+    'DBPN': {'num_feat': 4, 'num_shallow_feat': 4, 'num_stage': 2},
+    'RDN': {'num_feat': 4, 'num_block': 1, 'num_layer': 1, 'num_grow_ch': 4},
+    'SICNN': {'num_feat': 4, 'num_grow_ch': 2, 'num_dense': 1},
+    'ESRGAN': {'num_feat': 4, 'num_block': 1, 'num_grow_ch': 2},
+    'SRFBN': {'num_feat': 4, 'num_step': 2, 'num_group': 2},
+    'C-Face-v1': {'num_feat': 4, 'num_block': 1}, 'C-Face-v2': {'num_feat': 4, 'num_block': 1}}
+
+SMALL_D = {'network_d': {'num_feat': 2, 'num_dense': 4}}
+
+
+def narrow_benchmark(**changes: Any) -> dict[str, Any]:
+    """Every system at x8 in batches of two, its losses those of the option files."""
+    stages = {'stage1': SMALL_D}
+    content = tiny_benchmark(batch=2, budget={'images': 200}, systems='all', widths=NARROW, shares={}, set={
+        'SRGAN': {'gan': SMALL_D}, 'ESRGAN': {'gan': {'network_d': {'num_feat': 2}}}, 'C-Face-v1': stages,
+        'C-Face-v2': stages | {'stage4': SMALL_D}})
+    content['steps']['recognizer']['set']['datasets']['train']['batch_size'] = 2
+    return content | changes
+
+
+@pytest.fixture
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No VGG19 on the machine, and the two images of a first look are all that is timed."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
+    monkeypatch.setattr(torch.hub, '_hub_dir', None)
+    monkeypatch.setattr(rates, 'LONG', 0.0)
+    return tmp_path
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The options of each training that was really run."""
+    options: list[dict[str, Any]] = []
+    run = rates.run_training
+    monkeypatch.setattr(rates, 'run_training',
+                        lambda path, *others: (options.append(read_option_file(path)), run(path, *others)))
+    return options
+
+
+def perceptual(opt: dict[str, Any]) -> list[tuple[str, str]]:
+    """(layer, name of the weights file) of a training's VGG19 terms."""
+    return [(section['layer'], Path(section['weights']).name) for section in opt['train'].values()
+            if isinstance(section, dict) and str(section.get('type')).startswith('VGG')]
+
+
+def assert_all_measured(plan: Plan, steps: set[str]) -> None:
+    """A rate for each training: none is unknown, each is seconds of an image."""
+    found, unknown, _ = rates.find_rates(plan, None, Told())
+    assert unknown == {}
+    assert set(found) == steps
+    assert all(math.isfinite(value) and value > 0 for value in found.values()), found
+
+
+@pytest.mark.slow
+def test_every_system_is_measured_where_there_are_no_data_and_no_weights(
+        no_weights: Path, measured: list[dict[str, Any]]) -> None:
+    plan = make_plan(read_benchmark(write_benchmark(no_weights, narrow_benchmark())), no_weights / 'run', 200)
+    assert_all_measured(plan, {'recognizers/recognizer', *(f'x8/{step}' for step in PAPER)})
+    losses = [loss for opt in measured for loss in perceptual(opt)]
+    assert losses == [(layer, 'vgg19.pth') for layer in ('relu5_4', 'conv5_4', 'relu3_1', 'relu3_1', 'relu3_1')]
+    assert all(opt['datasets']['train']['batch_size'] == 2 for opt in measured) and len(measured) == 1 + len(PAPER)
+
+
+@pytest.mark.slow
+def test_systems_that_learn_by_an_onnx_recognizer_are_measured(no_weights: Path) -> None:
+    write_onnx_recognizer(no_weights / 'r.onnx', feature_length=16)
+    path = str(no_weights / 'r.onnx')
+    content = narrow_benchmark(systems=['SICNN', 'C-Face-v2'], steps={}, recognizers={'loss': path})
+    content['common']['network_r'] = {'type': 'OnnxRecognizer', 'file': path}
+    plan = make_plan(read_benchmark(write_benchmark(no_weights, content)), no_weights / 'run', 200)
+    assert_all_measured(plan, {f'x8/{step}' for step in PAPER if step.startswith(('sicnn', 'c_face_v2'))})

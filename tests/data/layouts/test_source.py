@@ -1,0 +1,100 @@
+"""Which files are candidates, and the keys they get."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
+from cface_basicsr.data.layouts.source import LONGEST_PART, escape, list_sources
+from cface_basicsr.errors import UserError
+
+
+def tree(root: Path, *files: str) -> Path:
+    for name in files:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not name.endswith('/'):
+            path.write_text(name)
+        else:
+            path.mkdir(exist_ok=True)
+    return root
+
+
+def keys(root: Path) -> dict[str, str]:
+    return {source.path: source.key for source in list_sources(root).sources}
+
+
+def test_plain_names_stay_as_they_are_and_come_sorted(tmp_path: Path) -> None:
+    listing = list_sources(tree(tmp_path, 'b/2.jpg', 'a/010.jpg', 'a/002.jpg'))
+    assert [source.key for source in listing.sources] == ['a/002', 'a/010', 'b/2']
+    assert listing.renamed == listing.rejected == []
+
+
+def test_names_that_basicsrs_first_dot_rule_would_merge_stay_apart(tmp_path: Path) -> None:
+    tree(tmp_path, 'a/img.0.jpg', 'a/img.1.jpg')
+    assert keys(tmp_path) == {'a/img.0.jpg': 'a/img%2E0', 'a/img.1.jpg': 'a/img%2E1'}
+    assert len({key.split('.')[0] for key in keys(tmp_path).values()}) == 2
+    assert len(list_sources(tmp_path).renamed) == 2
+
+
+def test_one_stem_with_two_endings_gives_two_keys(tmp_path: Path) -> None:
+    tree(tmp_path, 'a/1.jpg', 'a/1.png', 'a/1', 'a/2.jpg')
+    assert keys(tmp_path) == {'a/1.jpg': 'a/1+jpg', 'a/1.png': 'a/1+png', 'a/1': 'a/1+', 'a/2.jpg': 'a/2'}
+
+
+def test_names_beyond_ascii_are_escaped(tmp_path: Path) -> None:
+    assert keys(tree(tmp_path, 'José/é 1.jpg')) == {'José/é 1.jpg': 'Jos%C3%A9/%C3%A9%201'}
+
+
+def test_names_that_are_no_utf8_are_taken(tmp_path: Path) -> None:
+    (tmp_path / 'a').mkdir()
+    with open(os.fsencode(tmp_path / 'a') + b'/\xff.jpg', 'w'):
+        assert list(keys(tmp_path).values()) == ['a/%FF']
+
+
+def test_over_long_names_are_cut_and_stay_apart() -> None:
+    one, two = escape('x' * 200 + 'a'), escape('x' * 200 + 'b')
+    assert one != two and len(one) == len(two) == LONGEST_PART
+
+
+@settings(max_examples=40)
+@given(st.lists(st.text(st.characters(exclude_characters='/\0', exclude_categories=['Cs']), min_size=1, max_size=60),
+                unique=True, min_size=2, max_size=6))
+def test_keys_are_ascii_without_dots_and_never_meet(names: list[str]) -> None:
+    escaped = [escape(name) for name in names]
+    assert len(set(escaped)) == len(names)
+    for key in escaped:
+        assert key.isascii() and not set(key) & set('./ \n') and 0 < len(key) <= LONGEST_PART
+
+
+def test_what_is_no_candidate_is_listed_with_its_reason(tmp_path: Path) -> None:
+    tree(tmp_path, 'loose.jpg', 'a/1.jpg', 'a/deep/2.jpg', 'empty/')
+    assert dict(list_sources(tmp_path).rejected) == {
+        'loose.jpg': 'lies outside of an identity folder', 'a/deep': 'lies deeper than <identity>/<image>',
+        'empty/': 'empty identity: no files'}
+
+
+def test_the_digest_changes_with_names_and_sizes_only(tmp_path: Path) -> None:
+    one, two = tree(tmp_path / 'one', 'a/1.jpg', 'a/2.jpg'), tree(tmp_path / 'two', 'a/2.jpg', 'a/1.jpg')
+    digest = list_sources(one).digest
+    assert list_sources(two).digest == digest
+    (two / 'a' / '1.jpg').write_text('longer than before')
+    assert list_sources(two).digest != digest
+
+
+def test_a_source_without_photographs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='is missing'):
+        list_sources(tmp_path / 'no')
+    with pytest.raises(UserError, match='<identity>/<image>'):
+        list_sources(tree(tmp_path, '1.jpg', '2.jpg'))
+
+
+def test_the_note_that_cface_synth_leaves_is_no_rejected_photograph(tmp_path):
+    write_generated_faces(tmp_path / 'faces', TreeSettings(identities=2, images=1, size=64))
+    (tmp_path / 'faces/notes.txt').write_text('mine')
+    listing = list_sources(tmp_path / 'faces')
+    assert len(listing.sources) == 2
+    assert [path for path, _ in listing.rejected] == ['notes.txt']

@@ -1,0 +1,261 @@
+"""The whole packing: nothing dropped in silence, killed runs continue, builds are equal."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cface_basicsr.data.images.align import Aligner, find_detector, main_face, template_points
+from cface_basicsr.data.images.low_resolution import low_resolution
+from cface_basicsr.data.prepare.packing import CHUNK
+from cface_basicsr.data.prepare.run import PrepareSettings, Report, prepare
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore, close_environment, read_identities, store_entries, store_sha256
+
+SHARED = Path(__file__).parents[4] / 'shared'
+SMALL = PrepareSettings(scales=(2, 4), size=32)
+
+
+def photo(path: Path, seed: int, size: int = 40) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (size, size, 3), np.uint8)
+    Image.fromarray(noise).save(path, quality=95)
+
+
+def photos(root: Path, identities: int, images: int) -> Path:
+    for person in range(identities):
+        for number in range(images):
+            photo(root / f'{person:03d}' / f'{number:02d}.png', person * 100 + number)
+    return root
+
+
+def data_of(folder: Path) -> dict[str, object]:
+    """Everything a build holds at data level."""
+    stores = sorted(path for path in folder.rglob('*.lmdb') if not path.name.startswith('.'))
+    tables = sorted([*folder.rglob('identities.csv'), *folder.rglob('meta_info.txt')])
+    content = {str(path.relative_to(folder)): list(store_entries(path)) for path in stores}
+    for path in stores:
+        close_environment(path)
+    return content | {str(path.relative_to(folder)): path.read_bytes() for path in tables}
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photos(tmp_path_factory.mktemp('source'), identities=6, images=8)
+
+
+@pytest.fixture(scope='module')
+def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp('built') / 'faces'
+    prepare(source, out, SMALL)
+    return out
+
+
+def test_stores_hold_the_crop_and_its_reductions(source: Path, built: Path) -> None:
+    hr = FaceStore(built / 'hr.lmdb')
+    assert len(hr) == 48
+    crop = np.asarray(Image.open(source / '002' / '05.png'))[4:36, 4:36]
+    assert np.array_equal(hr.image('002/05'), crop)
+    for scale in SMALL.scales:
+        lr = FaceStore(built / f'lr_x{scale}.lmdb')
+        assert lr.keys == hr.keys
+        assert np.array_equal(lr.image('002/05'), low_resolution(crop[None], scale)[0])
+
+
+def test_labels_are_dense_and_sorted_like_the_keys(built: Path) -> None:
+    keys, labels = read_identities(built)
+    assert keys == FaceStore(built / 'hr.lmdb').keys
+    assert labels.tolist() == [person for person in range(6) for _ in range(8)]
+    rows = list(csv.reader((built / 'identities.csv').open()))
+    assert rows[0] == ['key', 'label', 'original_name'] and rows[1] == ['000/00', '0', '000/00.png']
+
+
+def test_the_manifest_carries_the_hash_of_every_file(built: Path) -> None:
+    manifest = json.loads((built / 'manifest.json').read_text())
+    assert manifest['images'] == 48 and manifest['identities'] == 6 and manifest['settings']['crop'] == 'center'
+    assert set(manifest['sha256']) == {'hr.lmdb', 'lr_x2.lmdb', 'lr_x4.lmdb', 'identities.csv'}
+    for name in ('hr.lmdb', 'lr_x2.lmdb', 'lr_x4.lmdb'):
+        assert manifest['sha256'][name] == store_sha256(built / name)
+    assert sorted(path.name for path in built.iterdir()) == ['hr.lmdb', 'identities.csv', 'lr_x2.lmdb', 'lr_x4.lmdb',
+                                                            'manifest.json']
+
+
+def test_a_second_run_says_that_all_is_finished(source: Path, built: Path) -> None:
+    before = (built / 'manifest.json').stat().st_mtime_ns
+    report = prepare(source, built, SMALL)
+    assert report.already_finished and report.parts[''].images == 48
+    assert (built / 'manifest.json').stat().st_mtime_ns == before
+
+
+def test_other_settings_in_the_same_folder_are_refused_with_both(source: Path, built: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r'scales=\[2, 4\](.|\n)*scales=\[2, 8\]'):
+        prepare(source, built, PrepareSettings(scales=(2, 8), size=32))
+    with pytest.raises(UserError, match='source_sha256'):
+        prepare(photos(tmp_path / 'other', 2, 2), built, SMALL)
+
+
+CRASH = """
+import os, signal, sys
+from cface_basicsr.data.prepare.run import PrepareSettings, prepare
+
+def kill(done, total):
+    if done >= int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == '__main__':
+    settings = PrepareSettings(scales=(2, 4), size=32, holdout=int(sys.argv[3]))
+    prepare(sys.argv[1], sys.argv[2], settings, commit_every=10, progress=kill)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('holdout', [0, 2])
+def test_a_killed_run_continues_and_equals_the_unbroken_one(source: Path, tmp_path: Path, holdout: int) -> None:
+    script = tmp_path / 'crash.py'
+    script.write_text(CRASH)
+    settings = PrepareSettings(scales=(2, 4), size=32, holdout=holdout)
+    run = subprocess.run([sys.executable, script, source, tmp_path / 'killed', str(holdout), '25'], check=False)
+    assert run.returncode == -signal.SIGKILL
+    assert not list((tmp_path / 'killed').rglob('manifest.json'))
+    seen = []
+    prepare(source, tmp_path / 'killed', settings, progress=lambda done, total: seen.append(done))
+    assert seen[0] == 21  # 20 were committed
+    prepare(source, tmp_path / 'unbroken', settings)
+    assert data_of(tmp_path / 'killed') == data_of(tmp_path / 'unbroken')
+    assert not list((tmp_path / 'killed').rglob('.*'))
+
+
+def test_a_run_stopped_between_two_renames_continues(source: Path, built: Path, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    from cface_basicsr.data.prepare import run as module
+
+    def stop(accepted: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, 'identity_table', stop)
+        prepare(source, tmp_path / 'out', SMALL)
+    assert (tmp_path / 'out' / 'hr.lmdb').is_dir() and not (tmp_path / 'out' / 'manifest.json').exists()
+    prepare(source, tmp_path / 'out', SMALL)
+    assert data_of(tmp_path / 'out') == data_of(built)
+
+
+@pytest.mark.slow
+def test_several_processes_build_the_same(built: Path, source: Path, tmp_path: Path) -> None:
+    assert 48 > CHUNK  # else there is work for one process only
+    prepare(source, tmp_path / 'out', SMALL, workers=2)
+    assert data_of(tmp_path / 'out') == data_of(built)
+
+
+@pytest.fixture(scope='module')
+def mess(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """What becomes of a source with every kind of trouble."""
+    root = photos(tmp_path_factory.mktemp('mess'), identities=2, images=3)
+    photo(root / '000' / 'img.0.png', 1001)
+    photo(root / '000' / 'img.1.png', 1002)
+    photo(root / '001' / '00.jpg', 1003)
+    photo(root / 'Zoë' / '1.png', 1004)
+    (root / '001' / 'copy.png').write_bytes((root / '001' / '01.png').read_bytes())
+    (root / '001' / 'damaged.png').write_bytes((root / '001' / '01.png').read_bytes()[:900])
+    (root / '001' / 'notes.txt').write_text('no image')
+    photo(root / '001' / 'small.png', 1005, size=31)
+    (root / 'empty').mkdir()
+    (root / 'ruined').mkdir()
+    (root / 'ruined' / '1.jpg').write_bytes(b'')
+    return prepare(root, root.parent / 'mess_out', SMALL)
+
+
+def test_trouble_is_listed_with_its_reason(mess: Report) -> None:
+    rejected = dict(mess.rejected)
+    assert sorted(rejected) == ['001/damaged.png', '001/notes.txt', '001/small.png', 'empty/', 'ruined/',
+                                'ruined/1.jpg']
+    assert 'damaged' in rejected['001/damaged.png'] and rejected['001/notes.txt'] == 'no image'
+    assert rejected['001/small.png'] == '31x31 pixels, smaller than the 32x32 crop'
+    assert rejected['ruined/'] == 'empty identity: none of 1 files gave a face'
+    assert json.loads((mess.parts[''].folder / 'manifest.json').read_text())['rejected'] == [
+        list(line) for line in mess.rejected]
+
+
+def test_names_that_would_merge_are_kept_apart_and_listed(mess: Report) -> None:
+    keys = FaceStore(mess.parts[''].folder / 'hr.lmdb').keys
+    assert {'000/img%2E0', '000/img%2E1', '001/00+jpg', '001/00+png', 'Zo%C3%AB/1'} <= set(keys)
+    assert {source.path for source in mess.renamed} == {'000/img.0.png', '000/img.1.png', '001/00.jpg', '001/00.png',
+                                                        'Zoë/1.png'}
+
+
+def test_original_names_are_kept_and_labels_stay_dense(mess: Report) -> None:
+    rows = list(csv.DictReader((mess.parts[''].folder / 'identities.csv').open(encoding='utf-8')))
+    assert {row['key']: row['original_name'] for row in rows}['Zo%C3%AB/1'] == 'Zoë/1.png'
+    assert {int(row['label']) for row in rows} == {0, 1, 2} and len(rows) == mess.parts[''].images == 11
+
+
+def test_equal_pictures_are_kept_and_counted(mess: Report) -> None:
+    assert mess.parts[''].duplicates == [['001/01', '001/copy']]
+
+
+def test_held_out_identities_are_disjoint_and_chosen_by_the_seed(source: Path, tmp_path: Path) -> None:
+    chosen = {}
+    for seed in (0, 1, 2):
+        out = tmp_path / str(seed)
+        prepare(source, out, PrepareSettings(scales=(2,), size=32, holdout=2, seed=seed))
+        parts = {name: {key.split('/')[0] for key in FaceStore(out / name / 'hr.lmdb').keys}
+                 for name in ('train', 'test')}
+        assert len(parts['test']) == 2 and len(parts['train']) == 4 and not parts['test'] & parts['train']
+        assert sorted(set(read_identities(out / 'train')[1].tolist())) == [0, 1, 2, 3]
+        chosen[seed] = frozenset(parts['test'])
+    assert len(set(chosen.values())) > 1
+
+
+def test_an_identity_without_two_usable_photographs_is_never_held_out(tmp_path: Path) -> None:
+    root = photos(tmp_path / 'source', identities=3, images=2)
+    (root / '000' / '00.png').write_bytes(b'broken')
+    report = prepare(root, tmp_path / 'out', PrepareSettings(scales=(2,), size=32, holdout=2))
+    assert report.parts['test'].images == 4 and report.parts['train'].images == 1
+    with pytest.raises(UserError, match='--holdout 3: of 3 identities in the source, 2'):
+        prepare(root, tmp_path / 'more', PrepareSettings(scales=(2,), size=32, holdout=3))
+    assert not (tmp_path / 'more').exists()
+
+
+def test_a_source_without_a_usable_photograph_is_refused(tmp_path: Path) -> None:
+    (tmp_path / 'source' / 'a').mkdir(parents=True)
+    (tmp_path / 'source' / 'a' / '1.jpg').write_text('no image')
+    with pytest.raises(UserError, match='no usable face'):
+        prepare(tmp_path / 'source', tmp_path / 'out', SMALL)
+
+
+@pytest.mark.parametrize(('values', 'message'), [
+    ({'layout': 'lfv'}, '--layout'), ({'crop': 'middle'}, '--crop'), ({'scales': (3,)}, 'does not divide'),
+    ({'scales': ()}, 'at least one'), ({'crop': 'align'}, '--weights'), ({'template': 'arcface'}, 'belong to')])
+def test_settings_that_do_not_fit_are_refused_before_any_work(tmp_path: Path, values: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare(tmp_path, tmp_path / 'out', PrepareSettings(**({'scales': (2,)} | values)))
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / 'weights').is_dir(), reason='needs ../shared with the detector and photographs')
+def test_faces_of_real_photographs_are_found_and_a_landscape_is_listed(tmp_path: Path) -> None:
+    """Prepared with the detector, 112x96; found again in the result, the landmarks lie on SphereFace's template."""
+    for person in ('0000001', '0000002'):
+        (tmp_path / 'source' / person).mkdir(parents=True)
+        for image in ('001.jpg', '002.jpg'):
+            shutil.copy(SHARED / 'data' / 'casia_like' / person / image, tmp_path / 'source' / person)
+    Image.fromarray(np.full((250, 250, 3), 90, np.uint8)).save(tmp_path / 'source' / '0000002' / 'wall.png')
+    settings = PrepareSettings(scales=(2, 4, 8), size=(112, 96), crop='align', template='sphereface',
+                               weights=SHARED / 'weights')
+    report = prepare(tmp_path / 'source', tmp_path / 'out', settings)
+    assert report.parts[''].images == 4 and report.rejected == [('0000002/wall.png', 'no face found')]
+    store = FaceStore(tmp_path / 'out' / 'hr.lmdb')
+    aligner = Aligner(find_detector(SHARED / 'weights'), 'sphereface', (112, 96))
+    for key in store.keys:
+        again = main_face(aligner.detect(store.image(key)), 96, 112)
+        assert np.abs(again - template_points('sphereface', (112, 96))).mean() < 4
+    assert FaceStore(tmp_path / 'out' / 'lr_x8.lmdb').image(store.keys[0]).shape == (14, 12, 3)

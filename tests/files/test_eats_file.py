@@ -1,0 +1,17 @@
+"""The text beside a recognizer's file: where it stands, and what it may say."""
+
+from pathlib import Path
+
+import pytest
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.eats_file import eats_file, read_eats
+
+
+def test_it_stands_beside_the_file_under_its_name(tmp_path: Path) -> None:
+    assert eats_file('weights/resnet.v2.onnx') == Path('weights/resnet.v2.eats.yml')
+    assert read_eats(tmp_path / 'alone.onnx', ['channels']) == {}
+    (tmp_path / 'net.eats.yml').write_text('channels: bgr\nstd: 255\n')
+    assert read_eats(tmp_path / 'net.onnx', ['channels', 'std']) == {'channels': 'bgr', 'std': 255}
+    with pytest.raises(UserError, match="net.eats.yml.: unknown key 'std'; valid: channels"):
+        read_eats(tmp_path / 'net.onnx', ['channels'])

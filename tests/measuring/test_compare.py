@@ -1,0 +1,105 @@
+"""Differences of saved results: who is compared with whom, by which numbers, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.significance import paired_test
+from cface_basicsr.measuring.compare import compare, read_result
+
+BASE = [0.80, 0.82, 0.78, 0.81, 0.79, 0.83, 0.80, 0.77, 0.82, 0.80]
+GAIN = [0.02, 0.03, 0.01, 0.02, 0.03, 0.02, 0.01, 0.04, 0.02, 0.02]
+NOISE = [0.02, -0.03, 0.01, -0.02, 0.03, -0.02, 0.01, -0.04, 0.02, 0.03]
+
+
+def plus(a: list[float], b: list[float]) -> list[float]:
+    return [x + y for x, y in zip(a, b, strict=True)]
+
+
+def save(path: Path, systems: dict[str, list[float]], **facts: object) -> Path:
+    """A result as `cface evaluate` saves it, with the accuracy of each system in ten folds."""
+    known = {'protocol': 'pairs', 'compared_sha256': 'a' * 64, 'shared': 0.0, 'data': 'casia/test', 'pairs': 6000,
+             'seed': 0}
+    rows = [{'system': name, 'numbers': {}, 'per_fold': {'R/accuracy': folds}} for name, folds in systems.items()]
+    path.write_text(json.dumps({'title': '', 'facts': known | facts, 'rows': rows, 'notes': []}))
+    return path
+
+
+def test_systems_of_one_name_are_compared_by_a_paired_test(tmp_path: Path) -> None:
+    a = save(tmp_path / 'a.json', {'HR': BASE, 'X': BASE, 'Y': BASE})
+    b = save(tmp_path / 'b.json', {'HR': BASE, 'X': plus(BASE, GAIN), 'Y': plus(BASE, NOISE)})
+    table = compare(a, b)
+    rows = {row.name: row for row in table.rows}
+    assert list(rows) == ['HR: accuracy (R)', 'X: accuracy (R)', 'Y: accuracy (R)']
+    gain = rows['X: accuracy (R)'].numbers
+    assert gain['difference'] == pytest.approx(np.mean(GAIN)) and gain['error'] == pytest.approx(stats.sem(GAIN))
+    assert gain['p'] == pytest.approx(stats.ttest_1samp(GAIN, 0).pvalue) and gain['p_flips'] == 2 / 1024
+    assert (gain['a'], gain['b']) == (pytest.approx(np.mean(BASE)), pytest.approx(np.mean(BASE) + np.mean(GAIN)))
+    assert [row.instead['verdict'] for row in table.rows] == ['not clear', 'clearly better', 'not clear']
+    assert '2.20 ± 0.29' in table.markdown()
+
+
+def test_the_other_way_round_it_is_clearly_worse(tmp_path: Path) -> None:
+    a, b = save(tmp_path / 'a.json', {'X': plus(BASE, GAIN)}), save(tmp_path / 'b.json', {'X': BASE})
+    assert compare(a, b).rows[0].instead['verdict'] == 'clearly worse'
+
+
+def test_systems_of_different_names_are_compared_with_one_another(tmp_path: Path) -> None:
+    a = save(tmp_path / 'a.json', {'HR': BASE, 'SRGAN': BASE})
+    b = save(tmp_path / 'b.json', {'HR': BASE, 'C-Face': plus(BASE, GAIN), 'C-Face-v2': BASE})
+    assert [row.name for row in compare(a, b).rows] == [
+        'HR: accuracy (R)', 'SRGAN → C-Face: accuracy (R)', 'SRGAN → C-Face-v2: accuracy (R)']
+
+
+def test_a_file_twice_compares_its_systems_and_leaves_hr_out(tmp_path: Path) -> None:
+    a = save(tmp_path / 'a.json', {'HR': BASE, 'Bicubic': BASE, 'X': plus(BASE, GAIN), 'Y': BASE})
+    assert [row.name.split(':')[0] for row in compare(a, a).rows] == ['Bicubic → X', 'Bicubic → Y', 'X → Y']
+
+
+def test_overlapping_trials_have_the_larger_error_and_say_so(tmp_path: Path) -> None:
+    facts = {'protocol': 'blufr', 'shared': 0.74}
+    a = save(tmp_path / 'a.json', {'X': BASE}, **facts)
+    b = save(tmp_path / 'b.json', {'X': plus(BASE, GAIN)}, **facts)
+    table = compare(a, b)
+    wanted = paired_test(plus(BASE, GAIN), BASE, shared=0.74)
+    assert table.rows[0].numbers['error'] == wanted.error and table.rows[0].numbers['p_flips'] is None
+    assert 'share 74% of their test people' in table.notes[-1] and '5.4 times smaller' in table.notes[-1]
+    assert wanted.error / paired_test(plus(BASE, GAIN), BASE).error == pytest.approx(5.4, abs=0.05)
+
+
+def test_what_else_differs_is_said(tmp_path: Path) -> None:
+    a = save(tmp_path / 'a.json', {'X': BASE}, switches={'flip': False}, recognizers={'R': {'sha256': '1'}}, scale=4)
+    b = save(tmp_path / 'b.json', {'X': BASE}, switches={'flip': True}, recognizers={'R': {'sha256': '2'}}, scale=8)
+    note = compare(a, b).notes[2]
+    assert note.startswith("They also differ in flip (False and True), scale (4 and 8), recognizer 'R' (another file)")
+
+
+@pytest.mark.parametrize(('facts', 'message'), [
+    ({'protocol': 'lfw'}, "different protocols.*\n.*a.json': pairs; .*b.json': lfw"),
+    ({'compared_sha256': 'b' * 64, 'seed': 1}, 'different pairs.*\n.*seed 0, hash aaaaaaaa.*; .*seed 1, hash bbbbbbbb'),
+])
+def test_results_that_cannot_be_compared_are_refused(tmp_path: Path, facts: dict, message: str) -> None:
+    a, b = save(tmp_path / 'a.json', {'X': BASE}), save(tmp_path / 'b.json', {'X': BASE}, **facts)
+    with pytest.raises(UserError, match=message) as refused:
+        compare(a, b)
+    assert len(str(refused.value).splitlines()) <= 3
+
+
+def test_recognizers_of_different_names_share_no_number(tmp_path: Path) -> None:
+    a, b = save(tmp_path / 'a.json', {'X': BASE}), save(tmp_path / 'b.json', {'X': BASE})
+    b.write_text(b.read_text().replace('R/accuracy', 'S/accuracy'))
+    with pytest.raises(UserError, match='R/accuracy against S/accuracy'):
+        compare(a, b)
+
+
+@pytest.mark.parametrize('text', ['', '{}', '[]', '{"facts": {}, "rows": []}', '{"facts": [], "rows": {}}'])
+def test_other_files_are_no_results(tmp_path: Path, text: str) -> None:
+    (tmp_path / 'x.json').write_text(text)
+    with pytest.raises(UserError, match='is no result of'):
+        read_result(tmp_path / 'x.json')
+    with pytest.raises(UserError, match='is missing'):
+        read_result(tmp_path / 'y.json')

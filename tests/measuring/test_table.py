@@ -1,0 +1,103 @@
+import csv
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.measuring.table import Column, Row, Table, verification_columns
+
+
+@pytest.fixture
+def table():
+    rows = [Row('HR', {'acc': .99, 'std': .01, 'psnr': float('inf'), 'time': None}, reference=True),
+            Row('Bicubic', {'acc': .7004, 'std': .02, 'psnr': 24.5, 'time': 1}),
+            Row('A|B', {'acc': .7001, 'std': None, 'psnr': 26.123, 'time': 3}, mark='†')]
+    columns = [Column('acc', 'accuracy %', 1, factor=100, spread='std'), Column('psnr', 'PSNR dB'),
+               Column('time', 'seconds', 0, best='min')]
+    return Table('x8', columns, rows, ['† continued'], {'seed': 0})
+
+
+def test_markdown_shows_numbers_spreads_gaps_and_the_best(table):
+    assert table.markdown() == '''**x8**
+
+| system  |     accuracy % |   PSNR dB | seconds |
+| ------- | -------------: | --------: | ------: |
+| HR      |     99.0 ± 1.0 |         ∞ |       – |
+| Bicubic | **70.0 ± 2.0** |     24.50 |   **1** |
+| A\\|B †  |       **70.0** | **26.12** |       3 |
+
+† continued
+'''
+
+
+def test_csv_keeps_all_digits(table):
+    lines = list(csv.DictReader(io.StringIO(table.csv())))
+    assert lines[1] == {'system': 'Bicubic', 'acc': '0.7004', 'std': '0.02', 'psnr': '24.5', 'time': '1'}
+    assert lines[0]['time'] == '' and lines[0]['psnr'] == 'inf' and lines[2]['system'] == 'A|B'
+
+
+def test_json_is_strict_and_whole(table):
+    def refuse(constant):
+        raise AssertionError(constant)
+    content = json.loads(table.json(), parse_constant=refuse)
+    assert content['facts'] == {'seed': 0} and content['rows'][2]['mark'] == '†'
+    assert float(content['rows'][0]['numbers']['psnr']) == float('inf')
+    assert content['rows'][1]['numbers'] == {'acc': .7004, 'std': .02, 'psnr': 24.5, 'time': 1}
+
+
+def test_the_console_shows_every_row_and_note(table):
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(table.rich())
+    shown = console.export_text()
+    assert all(text in shown for text in ('70.0 ± 2.0', 'A|B †', '26.12', '† continued', 'seconds'))
+
+
+def test_saving_leaves_three_files_and_nothing_else(table, tmp_path):
+    paths = table.save(tmp_path / 'new' / 'result')
+    assert [path.name for path in paths] == ['result.md', 'result.csv', 'result.json']
+    assert sorted(path.name for path in (tmp_path / 'new').iterdir()) == ['result.csv', 'result.json', 'result.md']
+    assert paths[0].read_text(encoding='utf-8') == table.markdown()
+
+
+def test_nan_is_refused_and_the_old_file_stays(tmp_path):
+    (tmp_path / 'result.json').write_text('old')
+    with pytest.raises(UserError, match='NaN'):
+        Table('', [Column('a', 'a')], [Row('s', {'a': float('nan')})]).save(tmp_path / 'result')
+    assert [path.name for path in tmp_path.iterdir()] == ['result.json']
+    assert (tmp_path / 'result.json').read_text() == 'old'
+
+
+def test_columns_fit_the_numbers_of_an_evaluation():
+    columns = verification_columns(['seen', 'unseen'], far=.001)
+    assert [column.key for column in columns] == ['seen/accuracy', 'seen/vr', 'unseen/accuracy', 'unseen/vr', 'psnr',
+                                                  'ssim']
+    assert columns[1].title == 'VR % at FAR 0.1 % (seen)'
+    assert columns[0].text({'seen/accuracy': .8765, 'seen/accuracy_std': .0123}) == '87.65 ± 1.23'
+
+
+def test_a_group_stands_before_its_title_where_there_is_one_line_of_headings() -> None:
+    columns = [Column('a', 'PSNR (dB)', group='Scale=8'), Column('b', 'SSIM')]
+    table = Table('', columns, [Row('X', {'a': 1.0, 'b': 2.0})])
+    assert table.markdown().splitlines()[0].split(' | ')[1:] == ['Scale=8 PSNR (dB)', 'SSIM |']
+
+
+def test_a_cell_without_a_number_says_what_stands_there_instead() -> None:
+    row = Row('X', {'b': 2.0}, instead={'a': 'failed', 'b': 'failed'})
+    table = Table('', [Column('a', 'A'), Column('b', 'B')], [row])
+    assert table.cells('{}') == [['X', 'failed', '2.00']]
+    assert table.csv().splitlines()[1] == 'X,,2.0'
+
+
+def test_further_tables_stand_below_and_json_holds_folds_but_no_number_twice() -> None:
+    row = Row('X', {'a': 1.0, 'b': 2.0}, per_fold={'a': (0.5, 1.5)})
+    below = Table('Below', [Column('b', 'B')], [row], ['a note'])
+    table = Table('Main', [Column('a', 'A')], [row], ['first'], below=[below])
+    assert table.markdown().endswith('first\n\n' + below.markdown())
+    assert json.loads(table.json())['rows'] == [{'system': 'X', 'numbers': {'a': 1.0, 'b': 2.0},
+                                                 'per_fold': {'a': [0.5, 1.5]}}]
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(table.rich())
+    shown = console.export_text()
+    assert all(text in shown for text in ('Main', 'first', 'Below', 'a note')) and shown.count('X') == 2

@@ -1,0 +1,149 @@
+"""The whole report from made-up results: its files, and an HTML page that stands alone and can be sorted."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.measuring.results import Results, load_results
+from cface_basicsr.report.paper_tables import overview
+from cface_basicsr.report.write import write_benchmark_report
+from tests.report.made_up_results import made_up_results
+
+VOID = {'meta', 'img', 'input', 'br'}
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, texts, and whether each tag is closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results, list[Path]]:
+    out = tmp_path_factory.mktemp('report')
+    results = made_up_results(out, scales=(8,))
+    return out, results, write_benchmark_report(results, out)
+
+
+@pytest.fixture(scope='module')
+def page(written: tuple[Path, Results, list[Path]]) -> str:
+    return (written[0] / 'report.html').read_text(encoding='utf-8')
+
+
+def test_every_file_that_is_named_is_there(written: tuple[Path, Results, list[Path]]) -> None:
+    out, results, paths = written
+    assert all(path.is_file() and path.stat().st_size for path in paths)
+    names = {path.relative_to(out).as_posix() for path in paths}
+    assert {f'tables/table{n}.{kind}' for n in range(1, 6) for kind in ('csv', 'md', 'tex', 'json')} <= names
+    assert {f'tables/table{n}_beside_published.csv' for n in range(1, 6)} <= names
+    assert {'figures/fig7_x8a.png', 'figures/fig7_x8b.png', 'figures/fig8_x8a.png', 'figures/losses_x8.png',
+            'figures/validation_x8.png', 'figures/roc_held-out_sphereface_x8.png', 'report.md', 'report.html',
+            'tables/overview_x8.tex'} <= names
+    assert load_results(out) == results
+
+
+def test_the_page_asks_for_nothing_from_outside(page: str) -> None:
+    reader = Reader(page)
+    assert reader.open == []
+    sources = [value for _, attributes in reader.tags for name, value in attributes.items()
+               if name in ('src', 'href', 'srcset', 'data', 'action')]
+    assert sources and all(source.startswith(('data:image/png;base64,', '#')) for source in sources)
+    assert not {'link', 'iframe', 'object'} & {tag for tag, _ in reader.tags}
+    assert not re.search(r'https?://|url\(|@import|fetch\(|XMLHttpRequest', re.sub(r'base64,[A-Za-z0-9+/=]+', '', page))
+
+
+def test_faces_are_in_the_page_pixel_by_pixel(written: tuple[Path, Results, list[Path]], page: str) -> None:
+    out, results, _ = written
+    shown = {attributes['alt']: attributes['src'] for tag, attributes in Reader(page).tags
+             if tag == 'img' and attributes.get('src')}
+    for run in (run for run in results.runs if run.seed in (None, 0)):
+        for key, path in run.faces.items():
+            inside = shown[f'{run.system}, x8, {key}'].removeprefix('data:image/png;base64,')
+            with Image.open(io.BytesIO(base64.b64decode(inside))) as a, Image.open(out / path) as b:
+                assert (np.asarray(a) == np.asarray(b)).all()
+
+
+def test_every_column_can_be_sorted_by_its_numbers(written: tuple[Path, Results, list[Path]], page: str) -> None:
+    _, results, _ = written
+    table = overview(results, 8)
+    first = page.split('<h3>All systems at x8</h3>')[1].split('</table>')[0]
+    assert first.count('<th scope="col"') == first.count('<button type="button">') == 1 + len(table.columns)
+    for row in table.rows:
+        line = next(line for line in first.splitlines() if f'data-value="{row.name}"' in line)
+        shown = [re.search(r'data-value="([^"]*)"', cell) for cell in re.findall(r'<td[^>]*>', line)]
+        for column, found in zip(table.columns, shown, strict=True):
+            if row.numbers.get(column.key) is not None:
+                assert float(found[1]) == row.numbers[column.key]
+            elif column.key != 'width':
+                assert found is None
+    assert 'aria-sort' in page and 'addEventListener("click", () => sortBy(' in page
+
+
+def test_the_best_of_a_column_is_bold(page: str) -> None:
+    title = '<h3>PSNR and SSIM on held-out (layout of the paper&#x27;s Table 2)</h3>'
+    table = page.split(title)[1].split('</table>')[0]
+    line = next(line for line in table.splitlines() if 'data-value="C-Face-v2"' in line)
+    assert line.count('<b>') == 2
+    assert sum(line.count('<b>') for line in table.splitlines()) == 2
+
+
+def test_names_and_titles_are_escaped(page: str) -> None:
+    assert '<h1>C-Face &amp; others &lt;made up&gt;</h1>' in page
+    assert '<made up>' not in page
+
+
+def test_failures_checks_and_published_numbers_are_said(page: str) -> None:
+    assert '<li>EDSR x8, seed 1: <span class="failed">failed</span>, the loss is NaN at iteration 42</li>' in page
+    for outcome, evidence in (('holds', '200 and 41, none shared'), ('broken', '2 of 190: 0000003/001, 0000005/002'),
+                              ('unknown', 'the manifest does not name it')):
+        assert f'<td class="{outcome}">{outcome}</td><td>{evidence}</td>' in page
+    assert '<td class="published" data-value="0.7442">0.7442</td>' in page
+    assert 'published on other data: trained on CASIA-WebFace' in page
+
+
+def test_the_markdown_report_has_the_checks_the_tables_and_its_pictures(
+        written: tuple[Path, Results, list[Path]]) -> None:
+    out = written[0]
+    text = (out / 'report.md').read_text(encoding='utf-8')
+    assert '| no test image is a training image (by hash) | broken | 2 of 190: 0000003/001, 0000005/002 |' in text
+    assert (out / 'tables' / 'table1_beside_published.md').read_text(encoding='utf-8').strip() in text
+    pictures = re.findall(r'!\[.*?\]\((.*?)\)', text)
+    assert len(pictures) == 8 and all((out / picture).is_file() for picture in pictures)
+    assert '- EDSR x8, seed 1: **failed**, the loss is NaN at iteration 42' in text
+
+
+def test_without_published_numbers_there_are_none(tmp_path: Path) -> None:
+    results = made_up_results(tmp_path, scales=(8,), seeds=(0,), faces=1)
+    results.show_published = False
+    for run in results.runs:
+        run.curve = []
+    paths = write_benchmark_report(results, tmp_path)
+    assert not [path for path in paths if 'beside_published' in path.name or 'losses' in path.name]
+    page = (tmp_path / 'report.html').read_text(encoding='utf-8')
+    assert 'class="published"' not in page and 'id="published"' not in page
+
+
+def test_a_missing_picture_is_refused_by_its_name(tmp_path: Path) -> None:
+    results = made_up_results(tmp_path, scales=(8,), seeds=(0,), faces=1)
+    (tmp_path / results.runs[0].faces['0000000/000']).unlink()
+    with pytest.raises(UserError, match=r"HR_x8_None/0.png' of the results is missing"):
+        write_benchmark_report(results, tmp_path)

@@ -1,0 +1,96 @@
+"""Each benchmark runs at a tiny size and returns its keys. How long anything takes is never asked."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cface_basicsr.evaluation.verification import kfold_accuracy
+from performance.__main__ import BENCHMARKS, arguments, run_one, save, shown
+from performance.compare_rows import casia_sizes
+from performance.folds import grid_accuracy
+from performance.measure import Finding, Times, markdown, ratio, take_turns
+
+TINY = {
+    'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'}, {'step'}),
+    'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
+    'prepare': ({'identities': 2, 'images': 2, 'rounds': 1}, {'prepare', 'prepare_cpu', 'prepare_ratio'}),
+    'index': ({'rows': 800, 'length': 8, 'rounds': 1, 'against': 90},
+              {'index_ratio', 'index_cpu_ratio', 'index_memory', 'index_growth'}),
+    'lfw': ({'pairs': 60, 'thresholds': 11, 'rounds': 1}, {'lfw'}),
+    'restoration': ({'rows': 6, 'size': 16, 'rounds': 1}, {'restoration', 'restoration_psnr', 'restoration_ssim'}),
+    'blufr': ({'people': 60, 'images': 150, 'length': 8, 'rounds': 1},
+              {'blufr_ratio', 'blufr_cpu_ratio', 'blufr_memory'}),
+    'gpu': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1', 'compiled': False},
+            {'precision_float32', 'precision_SRGANModel_float32_no_recognizer', 'precision_float32_channels_last',
+             'precision_bfloat16_autocast', 'precision_bfloat16_autocast_channels_last'}),
+}
+
+
+@pytest.mark.parametrize('name', BENCHMARKS)
+def test_a_benchmark_runs_at_a_tiny_size_and_returns_its_keys(name: str) -> None:
+    settings, keys = TINY[name]
+    findings = run_one(name, **settings)
+    assert keys <= {each.key for each in findings}
+    assert all(each.value is not None and math.isfinite(each.value) for each in findings)
+
+
+def test_the_made_up_identities_have_the_sizes_of_casia_webface() -> None:
+    sizes = casia_sizes(494_414)
+    assert (len(sizes), sizes.sum(), sizes.min(), sizes.max()) == (10_575, 494_414, 2, 804)
+    assert (sizes * (sizes - 1) // 2).sum() == pytest.approx(53.8e6, rel=0.01)
+    assert casia_sizes(1000).sum() == 1000 and len(casia_sizes(1000)) == 21
+
+
+def test_the_grid_that_lfw_is_timed_against_finds_the_same_accuracy() -> None:
+    same = np.tile(np.repeat([True, False], 10), 10)
+    scores = np.random.default_rng(7).normal(0.3 * same, 0.07).round(2)
+    accuracy = kfold_accuracy(scores, same).mean
+    assert 0.9 < accuracy < 1
+    assert grid_accuracy(scores, same, 20_001) == pytest.approx(accuracy)
+
+
+def test_both_sides_of_a_comparison_take_turns_and_swap_places() -> None:
+    order: list[str] = []
+    times = take_turns({'a': lambda: order.append('a'), 'b': lambda: order.append('b')}, rounds=2, warm_up=1)
+    assert ''.join(order) == 'ba' + 'ab' + 'ba'
+    assert [len(each.seconds) for each in times.values()] == [2, 2]
+
+
+def test_the_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
+    assert ratio([10.0, 2.0, 3.0], [1.0, 1.0, 2.0]) == 2.0
+    assert Times(seconds=[3.0, 1.0, 2.0]).spread(1000) == '2e+03 (1e+03 to 3e+03)'
+
+
+@pytest.mark.parametrize(('value', 'at_most', 'word'), [(1.4, True, 'pass'), (1.6, True, '**fail**'),
+                                                        (1.6, False, 'pass'), (1.4, False, '**fail**')])
+def test_a_target_is_a_bound_from_above_or_from_below(value: float, at_most: bool, word: str) -> None:
+    assert Finding('key', 'what', '1 s', '1 s', value, target=1.5, at_most=at_most).cells()[-1] == word
+
+
+def test_the_table_says_its_command_and_that_the_machine_was_shared() -> None:
+    findings = [Finding('key', 'what', 'cannot run here: no compiler', '–', None)]
+    quiet, busy = (markdown(findings, 'python -m performance gpu', load) for load in (0.1, 6.0))
+    assert '`python -m performance gpu`' in quiet and 'Other programs' not in quiet
+    assert '6.0 processes' in busy
+    assert '| what | cannot run here: no compiler | – | – | – | – |' in quiet
+
+
+def test_saved_numbers_are_valid_json(tmp_path: Path) -> None:
+    save([Finding('key', 'what', '–', '–', None), Finding('two', 'what', '–', '–', 2.0, target=1.0)],
+         tmp_path / 'out.json', 'python -m performance', 0.0)
+    found = json.loads((tmp_path / 'out.json').read_text())['findings']
+    assert [(each['value'], each['passed']) for each in found] == [(None, None), (2.0, False)]
+
+
+def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        arguments(['stepp'])
+    assert stop.value.code == 2 and 'choose from step, loader, prepare, index, lfw' in capsys.readouterr().err
+
+
+def test_the_command_is_shown_without_the_file_it_was_saved_to() -> None:
+    assert shown(['step', '--out', 'a/b.md', '--batch', '4']) == 'python -m performance step --batch 4'
+    assert shown(['--out=b.md']) == 'python -m performance'

@@ -1,0 +1,166 @@
+"""Recipes: what they refuse, what a step's full options are, and how budgets are counted."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.training.recipe import Recipe, iterations, only_existing, scale_argument
+from tests.tiny_stages import REPOSITORY
+
+OPTIONS = REPOSITORY / 'options'
+
+SMALL: dict[str, Any] = {
+    'base': str(OPTIONS / 'demo/faces.yml'), 'out': 'run',
+    'common': {'datasets': {'train': {'batch_size': 4}}},
+    'steps': {'recognizer': {'set': {'datasets': {'train': {'batch_size': 8}}, 'train': {'total_iter': 6}}},
+              'warmup': {'set': {'train': {'total_iter': 5}}},
+              'srgan': {'set': {'train': {'total_iter': 7}}}, 'v1': {'set': {'train': {'total_iter': 7}}},
+              'l_si': {'set': {'train': {'total_iter': 7}}},
+              'stage3': {'set': {'datasets': {'train': {'batch_size': 16}}, 'train': {'total_iter': 3}}},
+              'v2': {'set': {'train': {'total_iter': 2}}}, 'v1_more': {'set': {'train': {'total_iter': 2}}}}}
+
+
+def recipe(folder: Path, content: dict[str, Any], **more: Any) -> Recipe:
+    (folder / 'r.yml').write_text(yaml.safe_dump(content, sort_keys=False))
+    return Recipe.read(folder / 'r.yml', **more)
+
+
+def plain(**changes: Any) -> dict[str, Any]:
+    """A recipe of its own with two steps."""
+    return {'name': 'r', 'scale': 4, 'data': 'data', 'steps': {
+        'first': {'options': str(OPTIONS / 'cface_stage0.yml')},
+        'second': {'options': str(OPTIONS / 'cface_stage1.yml'), 'weights': {'network_r': 'first'}}}} | changes
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'sclae': 8}, r"'recipe\.sclae' is unknown; did you mean 'scale'\?"),
+    ({'steps': {'a': {'option': 'x.yml'}}}, r"'recipe\.steps\.a\.option' is unknown; did you mean 'options'\?"),
+    ({'steps': {'a': {}}}, "step 'a': expected one of options, index, generate; got none"),
+    ({'steps': {'a': {'index': 'f.pth', 'generate': 'g.pth'}}}, "step 'a': expected one of .*; got index, generate"),
+    ({'steps': {'first': {'index': 'a.pth'}, 'b': {'generate': 'frist'}}},
+     r"step 'b': 'frist' is no earlier step; did you mean 'first'\?"),
+    ({'report': {'rows': {'A': 'secnd'}}}, r"report: 'secnd' is no earlier step; did you mean 'second'\?"),
+    ({'report': {'row': {}}}, r"'recipe\.report\.row' is unknown; did you mean 'rows'\?")])
+def test_what_does_not_fit_is_named_in_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        recipe(tmp_path, plain(**change))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_step_may_not_start_from_a_later_one(tmp_path: Path) -> None:
+    steps = plain()['steps']
+    with pytest.raises(UserError, match="step 'second': 'first' is no earlier step"):
+        recipe(tmp_path, plain(steps={'second': steps['second'], 'first': steps['first']}))
+
+
+def test_a_variable_needs_a_value(tmp_path: Path) -> None:
+    content = plain(steps={'index': {'index': '$recognizer'}})
+    with pytest.raises(UserError, match=r"needs a value for '\$recognizer'"):
+        recipe(tmp_path, content)
+    assert recipe(tmp_path, content, variables={'recognizer': 'a.onnx'}).file.steps['index'].index == 'a.onnx'
+
+
+# ---------------------------------------------------------------------------------------------------------- composition
+
+def test_the_scale_goes_where_the_network_wants_it(tmp_path: Path) -> None:
+    """BasicSR's EDSR says `upscale`; its files were written for x4, the recipe is for x8."""
+    steps = {name: {'options': str(OPTIONS / f'baselines/{name}_x4.yml')} for name in ('edsr', 'rdn', 'wavelet_srnet')}
+    all_three = recipe(tmp_path, plain(scale=8, steps=steps))
+    edsr, rdn, wavelet = (all_three.compose(name) for name in steps)
+    assert edsr['network_g']['upscale'] == 8 and 'scale' not in edsr['network_g']
+    assert rdn['network_g']['scale'] == 8 and 'upscale' not in rdn['network_g']
+    assert wavelet['train']['pixel_opt']['scale'] == 8  # the depth of its packet
+
+
+@pytest.mark.parametrize(('network', 'message'), [
+    ('SRResNt', r"'network_g\.type': 'SRResNt' is not registered; did you mean 'SRResNet'\?"),
+    ('SphereFace20', "SphereFace20 takes neither 'scale' nor 'upscale'")])
+def test_a_generator_that_takes_no_scale_is_refused(network: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        scale_argument(network)
+
+
+def test_a_step_is_its_stage_file_with_common_and_own_settings_laid_over(tmp_path: Path) -> None:
+    small = recipe(tmp_path, SMALL, data=tmp_path / 'data', out=tmp_path / 'run')
+    (tmp_path / 'data/train').mkdir(parents=True)
+    opt = small.compose('l_si')
+    assert opt['train']['cface_opt'] == {'type': 'CFaceLoss', 'gamma1': 0.05, 'gamma2': 0.0, 'margin': True,
+                                         'distance': 'normalized'}
+    assert opt['train']['total_iter'] == 7 and 'total_epoch' not in opt['train']
+    assert opt['train']['content_opt'] == {'type': 'L1Loss', 'loss_weight': 1.0}  # VGG19's keys went with its type
+    assert opt['datasets']['train']['batch_size'] == 4
+    assert (opt['name'], opt['scale'], opt['network_g']['scale']) == ('l_si', 8, 8)
+    assert opt['path'] == {
+        'experiments_root': str(tmp_path / 'run'),
+        'pretrain_network_g': str(tmp_path / 'run/warmup/models/net_g_latest.pth'),
+        'pretrain_network_r': str(tmp_path / 'run/recognizer/models/net_r_latest.pth')}
+    data = opt['datasets']
+    assert data['train']['dataroot_lq'] == str(tmp_path / 'data/train/lr_x8.lmdb')
+    assert data['val']['dataroot_gt'] == str(tmp_path / 'data/test/hr.lmdb')
+    assert data['train']['compare_index'] == str(tmp_path / 'data/train/index/of_recognizer')
+
+
+def test_a_null_takes_a_part_of_the_stage_away(tmp_path: Path) -> None:
+    small = recipe(tmp_path, SMALL, data=tmp_path, out=tmp_path / 'run')
+    warmup, srgan = small.compose('warmup'), small.compose('srgan')
+    assert [key for key in warmup if key.startswith('network_')] == ['network_g']
+    assert not {'gan_opt', 'cface_opt', 'optim_d'} & set(warmup['train'])
+    assert [key for key in srgan if key.startswith('network_')] == ['network_g', 'network_d']
+    assert srgan['datasets']['train']['compare_mode'] == 'none'
+
+
+def test_the_stores_of_stage_3_are_hr_and_what_stage_2_made(tmp_path: Path) -> None:
+    small = recipe(tmp_path, SMALL, data=tmp_path, out=tmp_path / 'run')
+    before = small.compose('stage3')['datasets']['train']['dataroot_gt']
+    assert before == [str(tmp_path / 'hr.lmdb'), str(tmp_path / 'sr_x8_of_v1.lmdb')]
+    weights = small.weights_of('v1', 'g')
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b'weights')
+    mark = hashlib.sha256(b'weights').hexdigest()[:12]
+    assert small.compose('stage3')['datasets']['train']['dataroot_gt'][1] == str(tmp_path / f'sr_x8_{mark}.lmdb')
+
+
+def test_a_recipe_on_another_may_drop_a_step(tmp_path: Path) -> None:
+    photos = Recipe.read(OPTIONS / 'demo/photos.yml', variables={'recognizer': 'a.onnx'})
+    assert 'recognizer' not in photos.file.steps
+    assert photos.file.steps['l_si'].weights == {'network_g': 'warmup'}
+    assert photos.compose('v1')['network_r'] == {'type': 'OnnxRecognizer', 'file': 'a.onnx', 'template': 'arcface'}
+    assert photos.compose('witness')['network_r']['type'] == 'SphereFace20'
+    faces = Recipe.read(OPTIONS / 'demo/faces.yml')
+    assert list(photos.file.steps) == [name for name in faces.file.steps if name != 'recognizer']
+
+
+def test_only_sections_that_a_stage_has_are_changed_by_common() -> None:
+    base = {'network_g': {'num_feat': 64}, 'train': {'lr': 1, 'gan_opt': {'w': 1}}}
+    changes = {'network_g': {'num_feat': 8}, 'network_d': {'num_feat': 8}, 'train': {'lr': 2, 'cface_opt': {'g': 1}}}
+    assert only_existing(changes, base) == {'network_g': {'num_feat': 8}, 'train': {'lr': 2}}
+
+
+# -------------------------------------------------------------------------------------------------------------- budgets
+
+def test_budgets_count_every_image_with_those_of_the_steps_before(tmp_path: Path) -> None:
+    small = recipe(tmp_path, SMALL, data=tmp_path, out=tmp_path / 'run')
+    assert small.images('warmup') == 5 * 8  # its steps are of eight, whatever is common
+    assert small.images('srgan') == small.images('v1') == 5 * 8 + 7 * 4
+    assert small.images('v2') == small.images('v1_more') == 5 * 8 + 7 * 4 + 2 * 4
+    assert small.images('recognizer') == small.images('stage3') == small.images('file.pth') == 0
+    assert small.recognizer_images('recognizer') == 6 * 8
+    assert small.recognizer_images('v1') == 6 * 8  # frozen: what it was trained with before
+    assert small.recognizer_images('stage3') == 6 * 8 + 3 * 16
+    assert small.recognizer_images('v2') == 6 * 8 + 3 * 16 + 2 * 4 * 2  # SR and HR
+    assert small.recognizer_images('srgan') == small.recognizer_images('file.onnx') == 0
+
+
+def test_epochs_are_counted_by_the_true_data_set(tmp_path: Path) -> None:
+    (tmp_path / 'hr.lmdb').mkdir()
+    (tmp_path / 'hr.lmdb/meta_info.txt').write_text('a.png (8,8,3) 1\n' * 11)
+    data = {'dataroot_gt': str(tmp_path / 'hr.lmdb'), 'batch_size': 4}
+    opt = {'train': {'total_epoch': 3}, 'datasets': {'train': data}}
+    assert iterations(opt) == 6
+    assert iterations(opt | {'train': {'total_iter': 9}}) == 9
