@@ -1,4 +1,4 @@
-"""Packages and the recipes that go with them; everything else stands in pyproject.toml.
+"""Packages and the files that go with them; everything else is in pyproject.toml.
 
 `options/` lies at the top of the repository, where users of BasicSR look for it, and is installed as
 `cface_basicsr/recipes`, so that `cface demo` finds its recipe without a clone. Each folder in it goes along.
@@ -15,5 +15,5 @@ WITH_FILES = [RECIPES, *(f'{RECIPES}.{name}' for name in FOLDERS)]
 setup(
     packages=[*find_packages(include=['cface_basicsr*']), *WITH_FILES],
     package_dir={RECIPES: OPTIONS},
-    package_data={package: ['*.yml'] for package in WITH_FILES},
+    package_data={'cface_basicsr.report': ['*.j2', '*.css', '*.js'], **{package: ['*.yml'] for package in WITH_FILES}},
 )

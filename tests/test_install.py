@@ -82,7 +82,11 @@ def test_basicsrs_way_to_read_its_version_works_in_its_build() -> None:
         __builtins__['exec'] = before
 
 
-def test_every_option_file_is_installed_with_the_package(tmp_path: Path) -> None:
+def others_than_python(package: Path) -> set[Path]:
+    return {path.relative_to(package) for path in package.rglob('*.*') if path.suffix not in ('.py', '.pyc', '.yml')}
+
+
+def test_every_option_file_and_what_the_html_page_is_made_of_are_installed_with_the_package(tmp_path: Path) -> None:
     """Where `cface demo` and `cface benchmark` look when there is no clone."""
     done = subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(tmp_path), 'build_py',
                            '--build-lib', str(tmp_path / 'lib')], cwd=ROOT, capture_output=True, text=True)
@@ -91,6 +95,8 @@ def test_every_option_file_is_installed_with_the_package(tmp_path: Path) -> None
     files = {path.relative_to(here) for path in here.rglob('*.yml')}
     assert Path('baselines/edsr_x8.yml') in files
     assert {path.relative_to(installed) for path in installed.rglob('*.yml')} == files
+    page = {Path('report', name) for name in ('page.html.j2', 'page.css', 'page.js')}
+    assert page <= others_than_python(installed.parent) == others_than_python(ROOT / 'cface_basicsr')
 
 
 def test_the_training_script_trains(pictures: Path, tmp_path: Path) -> None:

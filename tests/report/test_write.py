@@ -99,7 +99,7 @@ def test_every_column_can_be_sorted_by_its_numbers(written: tuple[Path, Results,
 
 
 def test_the_best_of_a_column_is_bold(page: str) -> None:
-    title = '<h3>PSNR and SSIM on held-out (layout of the paper&#x27;s Table 2)</h3>'
+    title = '<h3>PSNR and SSIM on held-out (layout of the paper&#39;s Table 2)</h3>'
     table = page.split(title)[1].split('</table>')[0]
     line = next(line for line in table.splitlines() if 'data-value="C-Face-v2"' in line)
     assert line.count('<b>') == 2
