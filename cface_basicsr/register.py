@@ -1,30 +1,30 @@
-"""Importing this module registers every class of the plugin with BasicSR and mends BasicSR at run time.
+"""Importing this module registers every class of the plugin with BasicSR and patches BasicSR at run time.
 
 An option file pulls it in by its first line, `plugin: !!python/name:cface_basicsr.register.NAME`: BasicSR reads
 options with PyYAML's unsafe loader, which imports the module that the tag names, before anything is built.
 """
 
-import importlib
-import pkgutil
 import sys
 from pathlib import Path
 
-from cface_basicsr import compat, options
+from basicsr.utils import registry
+
+from cface_basicsr import compat, options, registration
 from cface_basicsr.runtime import keep_freed_memory
 
 NAME = 'cface_basicsr'
 """What the `plugin:` line of an option file evaluates to: a plain string, so that options can be copied."""
 
-_ROOMS = {'archs': '_arch', 'data': '_dataset', 'losses': '_loss', 'models': '_model', 'metrics': '_metric'}
+_REGISTRIES = {'archs': registry.ARCH_REGISTRY, 'data': registry.DATASET_REGISTRY, 'losses': registry.LOSS_REGISTRY,
+               'models': registry.MODEL_REGISTRY, 'metrics': registry.METRIC_REGISTRY}
 
 
 def register() -> None:
-    """Import every module of a room that ends with the room's suffix. Safe to call again."""
-    for room, suffix in _ROOMS.items():
-        package = importlib.import_module(f'cface_basicsr.{room}')
-        for module in pkgutil.iter_modules(package.__path__):
-            if module.name.endswith(suffix):
-                importlib.import_module(f'{package.__name__}.{module.name}')
+    """Hand all that our rooms offer to BasicSR's registries. Safe to call again."""
+    for room, theirs in _REGISTRIES.items():
+        for name, kind in registration.offered(room).items():
+            if name not in theirs or theirs.get(name) is not kind:  # a clash with BasicSR is BasicSR's own error
+                theirs.register(kind)
 
 
 def check_named_file(arguments: list[str]) -> None:

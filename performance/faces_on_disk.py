@@ -19,7 +19,7 @@ def prepared(source: Path, out: Path) -> Path:
     """hr.lmdb, lr_x2, lr_x4, lr_x8 and a compare index of random features."""
     from cface_basicsr.data.compare_index import build_compare_index, keys_sha256
     from cface_basicsr.data.prepare.run import PrepareSettings, prepare
-    from cface_basicsr.files.face_store import read_identities
+    from cface_basicsr.files.identities import read_identities
     prepare(source, out, PrepareSettings(scales=(2, 4, 8)))
     keys, labels = read_identities(out)
     features = np.random.default_rng(0).normal(size=(len(keys), 8)).astype(np.float32)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cface_basicsr.files.face_store import StoreWriter, encode_png
+from cface_basicsr.files.face_store import encode_png
+from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.ops.resize import bicubic_resize
 
 SCALES = (2, 4, 8)
@@ -56,7 +57,7 @@ def write_small_index(folder: Path, k: int = 5) -> Path:
     import json
 
     from cface_basicsr.data.compare_index import build_compare_index, keys_sha256
-    from cface_basicsr.files.face_store import read_identities
+    from cface_basicsr.files.identities import read_identities
     keys, labels = read_identities(folder)
     features = np.random.default_rng(0).normal(size=(len(keys), 16)).astype(np.float32)
     index = folder / 'index' / 'testindex'

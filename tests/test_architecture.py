@@ -1,63 +1,120 @@
-"""The code keeps to its rooms: who may import whom, and how long a function may be."""
+"""The house as it is: which room may import which, no circles, small rooms, one home for each name, short functions."""
 
 import ast
 import statistics
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'cface_basicsr'
 MODULES = sorted(PACKAGE.rglob('*.py'))
-ROOMS = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
-SHARED = {'ops', 'errors', 'checkpoints', 'lfw_files', '__version__'}
-"""What every room may import."""
+LAYERS = (  # top to bottom: a room imports only from the layers below its own
+    {'__main__'},
+    {'cli'},
+    {'benchmark', 'serving'},
+    {'training'},
+    {'report'},
+    {'measuring', 'enhancing', 'exporting'},
+    {'train', 'test'},
+    {'register'},
+    {'models', 'metrics', 'compat'},
+    {'data', 'recognizers'},
+    {'archs', 'losses', 'evaluation', 'zoo'},
+    {'options'},
+    {'files'},
+    {'ops'},
+    {'runtime', 'registration'},
+    {'errors', 'version', '__init__'},
+)
+LAYER = {room: depth for depth, rooms in enumerate(reversed(LAYERS)) for room in rooms}
+MOVING = {('measuring', 'benchmark'), ('measuring', 'report'), ('measuring', 'training'), ('report', 'benchmark'),
+          ('report', 'training')}
+"""Imports upwards that are still there."""
 
-MAY_IMPORT: dict[str, set[str]] = {
-    'ops': set(), 'options': set(), 'archs': set(), 'losses': set(), 'metrics': set(),
-    'data': {'options'}, 'models': {'options'}, 'evaluation': {'options'},
-    'benchmark': ROOMS | {'options', 'register'}, 'cli': ROOMS | {'options', 'register'},
-    'compat': {'options', 'data'},  # its sampler hands each index its epoch
-}
+MOST_MODULES = 20
+"""In a folder, `__init__` not counted."""
 LONGEST, MIDDLE = 60, 12
 """Lines of the longest function, and of the median one."""
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0]
+def name_of(path: Path) -> str:
+    """'cface_basicsr.data.store' of a file; a package is called by its folder."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+NAMES = {name_of(path): path for path in MODULES}
+
+
+def room_of(name: str) -> str:
+    """The first part below the package: a folder, or a module of the root."""
+    return (name.split('.') + ['__init__'])[1]
 
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, what of the package is imported), wherever in the file it stands."""
+    """(line, module of the package) of each import, wherever in the file it is; the deepest module that exists."""
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-        names = []
+        found = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f'{path}:{node.lineno}: a relative import'
-            names = [f'{node.module}.{alias.name}' for alias in node.names]
-        for name in names:
-            parts = name.split('.')
-            if parts[0] == 'cface_basicsr' and len(parts) > 1:
-                yield node.lineno, parts[1]
+            found = [f'{node.module}.{alias.name}' for alias in node.names]
+        for name in found:
+            while name and name not in NAMES:
+                name = name.rpartition('.')[0]
+            if name and name != name_of(path):
+                yield node.lineno, name
 
 
-def test_every_room_is_listed_here_and_none_is_called_utils() -> None:
-    assert set(MAY_IMPORT) == ROOMS
+def test_every_room_has_a_layer_and_none_is_called_utils() -> None:
+    assert {room_of(name) for name in NAMES} <= set(LAYER)
     assert not [path for path in MODULES if 'util' in path.stem]
 
 
-@pytest.mark.parametrize('room', sorted(ROOMS))
-def test_a_room_imports_only_what_it_may(room: str) -> None:
-    allowed = MAY_IMPORT[room] | SHARED | {room}
-    wrong = [f'{path.relative_to(PACKAGE)}:{line} imports {what}' for path in MODULES if room_of(path) == room
-             for line, what in imports(path) if what not in allowed]
+def test_no_module_imports_from_its_own_floor_or_from_above() -> None:
+    wrong = [f'{name}:{line} imports {what}' for name, path in NAMES.items() for line, what in imports(path)
+             if room_of(what) != room_of(name) and (room_of(name), room_of(what)) not in MOVING and LAYER[room_of(what)] >= LAYER[room_of(name)]]
     assert wrong == []
 
 
-def test_importing_the_package_alone_does_nothing() -> None:
-    tree = ast.parse((PACKAGE / '__init__.py').read_text())
-    assert not [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom, ast.Call))]
+@pytest.mark.xfail(reason='compat is being rewritten', strict=True)
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    graph = {name: {what for _, what in imports(path)} for name, path in NAMES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f'a circle of imports: {" -> ".join(error.args[1])}')
+
+
+def test_no_folder_holds_more_modules_than_one_can_survey() -> None:
+    count = Counter(path.parent for path in MODULES if path.name != '__init__.py')
+    assert {str(folder): number for folder, number in count.items() if number > MOST_MODULES} == {}
+
+
+def public_names(path: Path) -> Iterator[str]:
+    """The public names that a module defines at its top level."""
+    for node in ast.parse(path.read_text(encoding='utf-8')).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names = [node.name]
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+        else:
+            continue
+        yield from (name for name in names if not name.startswith('_'))
+
+
+@pytest.mark.xfail(reason='names are being made unique', strict=True)
+def test_no_public_name_is_defined_in_two_modules() -> None:
+    homes = defaultdict(list)
+    for name, path in NAMES.items():
+        for public in set(public_names(path)) - {'command', 'main'}:
+            homes[public].append(name)
+    assert {public: where for public, where in homes.items() if len(where) > 1} == {}
 
 
 def functions() -> Iterator[tuple[str, int]]:

@@ -5,13 +5,13 @@ takes it over from the one before with its annealing where it was.
 """
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.errors import UserError
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class ASoftmaxHead(nn.Module):
     """The weight of equation (3).
 

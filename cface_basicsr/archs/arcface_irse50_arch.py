@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.frozen_statistics import keep_statistics
 from cface_basicsr.archs.input_size import refuse_wrong_size
 from cface_basicsr.errors import UserError
@@ -19,7 +19,7 @@ from cface_basicsr.ops.recognizer_input import RecognizerInput
 _SIDE = 112
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class ArcFaceIRSE50(nn.Module):
     """Faces to identity features, by facexlib's `Backbone(50, mode='ir_se')`.
 

@@ -1,13 +1,13 @@
 """Bicubic enlargement as a network without parameters: the row that every super-resolution table starts with."""
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class BicubicUpsampler(nn.Module):
     """Images enlarged by `ops.resize.bicubic_resize` (a = -0.5).
 

@@ -7,9 +7,9 @@ stride by scale, He initialization by torch's fan-in, range [0, 1] without a mea
 """
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.input_size import doublings
 from cface_basicsr.archs.projection import he_initialize, projection_size
 
@@ -43,7 +43,7 @@ class Projection(nn.Module):
         return projected + self.correct(self.back(projected) - x)
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class DBPN(nn.Module):
     """Low-resolution images to images `scale` times as large.
 

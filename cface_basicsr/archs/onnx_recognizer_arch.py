@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.frozen_statistics import keep_statistics
 from cface_basicsr.archs.input_size import refuse_wrong_size
 from cface_basicsr.errors import UserError, nearest
-from cface_basicsr.files.eats_file import read_eats
-from cface_basicsr.files.recognizer_file import external_weights
+from cface_basicsr.files.recognizer_file import external_weights, read_eats
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
 DEFAULTS = {'channels': 'rgb', 'mean': 127.5, 'std': 128.0, 'template': 'arcface', 'output': None}
@@ -23,7 +22,7 @@ _FREE_SIDE = 112
 """Height and width where the file leaves them free and nothing says them."""
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class OnnxRecognizer(nn.Module):
     """Faces to identity features, by the network of an ONNX file.
 
@@ -33,7 +32,7 @@ class OnnxRecognizer(nn.Module):
     batches is safe.
 
     What an ONNX file does not say about itself, and is not the default, is said by the arguments, or once for all
-    commands in a text beside it (`FILE.eats.yml`, see `archs.eats_file`); arguments come first.
+    commands in a text beside it (`FILE.eats.yml`, see `files.recognizer_file`); arguments come first.
 
     A network file (.pth) of a fine-tuned one holds all its weights, but not the graph: its 'network' entry names the
     ONNX file, which must still be there when the network is built, with its text.

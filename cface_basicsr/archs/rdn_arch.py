@@ -8,9 +8,9 @@ and 4 are the paper's; 8 is one more shuffle stage.
 from collections.abc import Sequence
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.dense_layers import dense_layers
 from cface_basicsr.archs.input_size import doublings
 from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, refuse_other_channels
@@ -28,7 +28,7 @@ class ResidualDenseBlock(nn.Module):
         return x + self.fusion(self.dense(x))
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class RDN(nn.Module):
     """Low-resolution images to images `scale` times as large.
 

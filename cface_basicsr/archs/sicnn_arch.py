@@ -5,9 +5,9 @@ thu-scc/ASC19-FaceSR-SICNN. Published at x8, with three stages; x4 has the first
 recognizer CNN_R is another network.
 """
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.dense_layers import dense_layers
 from cface_basicsr.archs.input_size import doublings
 from cface_basicsr.archs.pixel_range import PixelRange
@@ -16,7 +16,7 @@ from cface_basicsr.errors import UserError
 _ENLARGING_KERNELS = (3, 5, 5)
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class SICNN(nn.Module):
     """Low-resolution images to images `scale` times as large.
 

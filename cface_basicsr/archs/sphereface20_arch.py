@@ -9,9 +9,9 @@ the feature. The classifier is `ASoftmaxHead`. Biases everywhere, as in the PyTo
 import math
 from collections.abc import Sequence
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.input_size import height_and_width, refuse_wrong_size
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import RecognizerInput
@@ -29,7 +29,7 @@ class ResidualUnit(nn.Module):
         return x + self.body(x)
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class SphereFace20(nn.Module):
     """Faces to identity features.
 

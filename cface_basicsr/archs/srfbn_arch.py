@@ -8,10 +8,10 @@ inside, PReLUs share one slope that starts at 0.2, weights start by He, biases a
 from collections.abc import Sequence
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cface_basicsr import registration
 from cface_basicsr.archs.input_size import doublings
 from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, refuse_other_channels
 from cface_basicsr.archs.projection import he_initialize, projection_size
@@ -42,7 +42,7 @@ class FeedbackBlock(nn.Module):
         return self.compress_out(torch.cat(low[1:], 1))
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class SRFBN(nn.Module):
     """Low-resolution images to images `scale` times as large.
 

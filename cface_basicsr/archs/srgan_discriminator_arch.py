@@ -4,14 +4,14 @@ Eight 3x3 convolutions, every second one with stride 2, and two dense layers. Th
 belongs to the loss (BasicSR's `GANLoss`, type vanilla).
 """
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.input_size import refuse_wrong_size
 from cface_basicsr.errors import UserError
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class SRGANDiscriminator(nn.Module):
     """How real images look, as logits.
 

@@ -6,9 +6,9 @@ differ: one PReLU slope a layer, convolutions before a normalization without bia
 """
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.input_size import doublings
 
 
@@ -25,7 +25,7 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class SRResNet(nn.Module):
     """Low-resolution images to images `scale` times as large.
 

@@ -7,15 +7,15 @@ needs colour), biases as in the paper and the Caffe port (twtygqyy's port has no
 image).
 """
 
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.input_size import doublings
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class VDSR(nn.Module):
     """Low-resolution images to images `scale` times as large: the bicubic enlargement and a learned residual.
 

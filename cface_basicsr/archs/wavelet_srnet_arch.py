@@ -10,9 +10,9 @@ concerned, which it builds but never mentions.
 import math
 
 import torch
-from basicsr.utils.registry import ARCH_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.archs.input_size import doublings
 from cface_basicsr.ops.haar import inverse_haar_packet
 
@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
         return self.join(self.body(x) + self.skip(x))
 
 
-@ARCH_REGISTRY.register()
+@registration.arch
 class WaveletSRNet(nn.Module):
     """Low-resolution images to images `scale` times as large.
 

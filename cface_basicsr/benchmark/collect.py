@@ -11,24 +11,26 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from cface_basicsr import __version__
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
-from cface_basicsr.benchmark.costs import device_name, measure_costs
+from cface_basicsr.benchmark.costs import measure_costs
 from cface_basicsr.benchmark.fairness import check_fairness
 from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_phases, step_name
 from cface_basicsr.benchmark.systems import REFERENCES
-from cface_basicsr.data.audit.picture_set import manifest_hash
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import encode_png, read_identities, write_text_atomically
+from cface_basicsr.files.atomic import write_json
+from cface_basicsr.files.face_store import encode_png
+from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.measuring.gauge import Gauge, Recognizer
 from cface_basicsr.measuring.results import CurvePoint, DataSet, Faces, Facts, Results, Run
 from cface_basicsr.options import read_option_file
 from cface_basicsr.recognizers.load import crop_note, load_recognizer
+from cface_basicsr.runtime import Progress, describe_device, pick_device
 from cface_basicsr.training.logs import losses_over_iterations, seconds_an_iteration, training_logs
 from cface_basicsr.training.recipe import Recipe, iterations
-from cface_basicsr.training.steps import Show, device
+from cface_basicsr.version import __version__
 
 NOT_CONVERGED = 'not converged'
 
@@ -38,7 +40,7 @@ Failures = Mapping[tuple[int, int], Mapping[str, str]]
 _RUN = TypeAdapter(Run)
 
 
-def gather(plan: Plan, failures: Failures, show: Show) -> Results:
+def gather(plan: Plan, failures: Failures, show: Progress) -> Results:
     """Measure every row of a plan whose trainings have been run, and gather its results.
 
     Args:
@@ -109,7 +111,7 @@ def _add_faces(faces: dict[str, Faces], gauge: Gauge, root: Path) -> None:
 class _Measuring:
     """The rows of one scale; each is measured once and kept in the run folder."""
 
-    def __init__(self, plan: Plan, scale: int, gauges: list[Gauge], show: Show) -> None:
+    def __init__(self, plan: Plan, scale: int, gauges: list[Gauge], show: Progress) -> None:
         self.plan, self.scale, self.gauges, self.show = plan, scale, gauges, show
         self.mark = [gauge.mark() for gauge in gauges]
 
@@ -127,7 +129,7 @@ class _Measuring:
             self._measure(run, gauge, images)
             self.show.advance(number)
         if system == 'Bicubic':
-            run.costs = measure_costs(BicubicUpsampler(scale=self.scale), self.scale, device=device())
+            run.costs = measure_costs(BicubicUpsampler(scale=self.scale), self.scale, device=pick_device())
         self.show.end(f'measuring {system} x{self.scale}', _in_words(run, self.gauges[0]))
         return run
 
@@ -158,7 +160,7 @@ class _Measuring:
                 return _RUN.validate_json(json.dumps(content['run']))
         run = make()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(path, json.dumps({'mark': mark, 'run': json.loads(_RUN.dump_json(run))}))
+        write_json(path, {'mark': mark, 'run': json.loads(_RUN.dump_json(run))})
         return run
 
     def _frame(self, planned: PlannedRun, row: PlannedRow) -> Run:
@@ -178,7 +180,7 @@ class _Measuring:
             self._measure(run, gauge, gauge.super_resolved(weights))
             self.show.advance(number)
         network = build_network_from_file(weights)
-        run.costs = measure_costs(network, self.scale, device=device())
+        run.costs = measure_costs(network, self.scale, device=pick_device())
         run.costs.images_a_second = images_a_second(planned.recipe, row)
         run.curve = training_curve(planned.recipe, row, self.gauges[0] if self.plan.file.curve_points else None)
         self.show.end(title, _in_words(run, self.gauges[0]))
@@ -291,6 +293,6 @@ def _facts(plan: Plan, runs: list[Run], sets: list[DataSet], recognizers: Mappin
     versions = {'cface-basicsr': __version__, 'basicsr': version('basicsr'), 'torch': torch.__version__,
                 'python': platform.python_version()}
     return Facts(
-        ' '.join(['cface', *sys.argv[1:]]), plan.file.seeds, sets, hashes, versions, device_name(device()),
+        ' '.join(['cface', *sys.argv[1:]]), plan.file.seeds, sets, hashes, versions, describe_device(),
         f'{plan.images:,} images through each generator, all phases, in batches of {plan.file.batch}',
         check_fairness(plan, runs, hashes), plan.file.model_dump(exclude_none=True), [*plan.file.notes, *notes])

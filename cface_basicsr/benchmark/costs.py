@@ -2,14 +2,13 @@
 
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cface_basicsr.measuring.results import Costs
+from cface_basicsr.runtime import describe_device, eval_mode
 
 
 def measure_costs(network: nn.Module, scale: int, *, size: tuple[int, int] = (128, 128),
@@ -28,10 +27,10 @@ def measure_costs(network: nn.Module, scale: int, *, size: tuple[int, int] = (12
     """
     device = torch.device(device)
     low = torch.rand(1, 3, size[0] // scale, size[1] // scale, generator=torch.Generator().manual_seed(0)).to(device)
-    with _evaluating(network.to(device)):
+    with eval_mode(network.to(device)):
         macs = count_macs(network, low)
         times = [_milliseconds(network, low) for _ in range(warm_up + repeats)]
-    return Costs(count_parameters(network), macs, statistics.median(times[warm_up:]), None, device_name(device))
+    return Costs(count_parameters(network), macs, statistics.median(times[warm_up:]), None, describe_device(device))
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -48,21 +47,6 @@ def count_macs(network: nn.Module, images: Tensor) -> int:
     with torch.no_grad(), counter:
         network(images)
     return counter.get_total_flops() // 2
-
-
-def device_name(device: torch.device) -> str:
-    """The device in words, for a table."""
-    return torch.cuda.get_device_name(device) if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(training)
 
 
 def _milliseconds(network: nn.Module, images: Tensor) -> float:

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 from cface_basicsr.benchmark.plan import Plan
 from cface_basicsr.benchmark.throughput import Rates, images_of, trainings
+from cface_basicsr.runtime import Progress
 from cface_basicsr.training.recipe import Recipe
-from cface_basicsr.training.steps import Show
 
 
 class Eta:
     """Follows the trainings of a plan; each one that ends says how long the rest will take."""
 
-    def __init__(self, plan: Plan, rates: Rates, show: Show) -> None:
+    def __init__(self, plan: Plan, rates: Rates, show: Progress) -> None:
         """
         Args:
             rates: what is known of them; where one is missing, every image counts as much as another.
@@ -24,7 +24,7 @@ class Eta:
         self.show, self.spent, self.done = show, 0.0, 0.0
 
     def of(self, recipe: Recipe) -> '_Followed':
-        """A `Show` for the steps of one recipe."""
+        """A `Progress` for the steps of one recipe."""
         return _Followed(self, recipe)
 
     def ended(self, recipe: Recipe, step: str, seconds: float | None) -> str:

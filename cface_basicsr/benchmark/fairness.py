@@ -7,7 +7,8 @@ from typing import Any
 from cface_basicsr.benchmark.plan import Plan, first_phases
 from cface_basicsr.data.audit.audit import equal_pictures, people_of
 from cface_basicsr.data.audit.identity_names import shared_people
-from cface_basicsr.data.audit.picture_set import Distinct, fingerprints, manifest_crop, open_pictures, read_manifest
+from cface_basicsr.data.audit.picture_set import Distinct, fingerprints, open_pictures
+from cface_basicsr.files.manifest import manifest_crop, read_manifest
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.measuring.results import Check, Run
 from cface_basicsr.options import count_images

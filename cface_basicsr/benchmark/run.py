@@ -16,12 +16,13 @@ from cface_basicsr.benchmark.file import BenchmarkFile
 from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
 from cface_basicsr.benchmark.throughput import Rates, find_rates, images_of, kept_rates, seconds_of, trainings
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import write_text_atomically
+from cface_basicsr.files.atomic import write_json
 from cface_basicsr.measuring.gauge import need_stores
 from cface_basicsr.measuring.held_out_lists import read_lists
 from cface_basicsr.measuring.results import Results
 from cface_basicsr.report.write import write_benchmark_report
-from cface_basicsr.training.steps import Show, need_data, only_one, refuse_other_runs, run_steps
+from cface_basicsr.runtime import Progress
+from cface_basicsr.training.steps import exclusive_run, need_data, refuse_other_runs, run_steps
 
 BUDGET = 'budget.json'
 _REFERENCE = 10_000_000
@@ -49,7 +50,7 @@ class Finished:
         return int(bool(self.failed or self.broken))
 
 
-def plan_benchmark(file: BenchmarkFile, out: Path | None, rates: Path | None, show: Show) -> Plan:
+def plan_benchmark(file: BenchmarkFile, out: Path | None, rates: Path | None, show: Progress) -> Plan:
     """The plan of a file; a budget in minutes becomes images by measured rates, once for a run folder.
 
     Raises:
@@ -67,7 +68,7 @@ def plan_benchmark(file: BenchmarkFile, out: Path | None, rates: Path | None, sh
     found, unknown, _ = find_rates(reference, rates, show)
     images = images_in(wanted, reference, found, unknown)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(kept, json.dumps({'minutes': wanted, 'images': images}))
+    write_json(kept, {'minutes': wanted, 'images': images})
     return make_plan(file, out, images)
 
 
@@ -90,7 +91,7 @@ def images_in(minutes: float, reference: Plan, rates: Rates, unknown: Mapping[st
     return images
 
 
-def run_benchmark(plan: Plan, show: Show, processes: int = 1) -> Finished:
+def run_benchmark(plan: Plan, show: Progress, processes: int = 1) -> Finished:
     """Train what is not trained, measure what is not measured, write the report.
 
     Raises:
@@ -98,7 +99,7 @@ def run_benchmark(plan: Plan, show: Show, processes: int = 1) -> Finished:
             pairs or lists of a test set do not fit it.
     """
     plan.out.mkdir(parents=True, exist_ok=True)
-    with only_one(plan.out):
+    with exclusive_run(plan.out):
         look_first(plan)
         eta = Eta(plan, kept_rates(plan), show)
         if plan.recognizers:

@@ -84,6 +84,7 @@ WARMUP = Phase('warmup', 'cface_stage1.yml', share=0.0, set={
               'pixel_opt': {'type': 'L1Loss', 'loss_weight': 1.0}}})
 """Pixels only. The paper has no such phase; a budget too small for a GAN from scratch may give it a share."""
 
+
 def _stage1(share: float = 1.0) -> Phase:
     return Phase('stage1', 'cface_stage1.yml', share, weights={'network_g': 'warmup', 'network_r': LOSS})
 

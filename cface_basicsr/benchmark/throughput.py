@@ -13,16 +13,15 @@ from typing import Any
 
 import torch
 
-from cface_basicsr.benchmark.costs import device_name
 from cface_basicsr.benchmark.plan import Plan
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import write_text_atomically
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.atomic import write_json
+from cface_basicsr.files.network_file import build_network, file_hash
 from cface_basicsr.options import merge, write_option_file
+from cface_basicsr.runtime import Progress, describe_device
 from cface_basicsr.training.logs import seconds_an_iteration
 from cface_basicsr.training.process import run_training
 from cface_basicsr.training.recipe import Recipe, iterations
-from cface_basicsr.training.steps import Show, device
 
 RATES = 'rates.json'
 QUICK_BATCH, QUICK_STEPS, STEPS = 2, 2, 4
@@ -58,7 +57,7 @@ def read_rates(path: Path) -> dict[str, Any]:
                         ) from error
 
 
-def find_rates(plan: Plan, given: Path | None, show: Show) -> tuple[Rates, dict[str, str], str]:
+def find_rates(plan: Plan, given: Path | None, show: Progress) -> tuple[Rates, dict[str, str], str]:
     """The rate of every training of a plan.
 
     Args:
@@ -74,7 +73,7 @@ def find_rates(plan: Plan, given: Path | None, show: Show) -> tuple[Rates, dict[
     wanted = {key: (recipe, step) for key, recipe, step in trainings(plan)}
     rates = {key: read['seconds_an_image'][key] for key in wanted if key in read['seconds_an_image']}
     hashes = {key: options_hash(recipe.compose(step)) for key, (recipe, step) in wanted.items() if key not in rates}
-    here = device_name(device())
+    here = describe_device()
     if kept.get('device') == here:
         rates |= {key: kept['seconds_an_image'][key] for key, mark in hashes.items()
                   if kept.get('options', {}).get(key) == mark}
@@ -94,9 +93,8 @@ def kept_rates(plan: Plan) -> Rates:
 def _keep(path: Path, here: str, kept: Mapping[str, Any], measured: Rates, hashes: Mapping[str, str]) -> None:
     old = kept if kept.get('device') == here else {}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomically(path, json.dumps({
-        'device': here, 'seconds_an_image': old.get('seconds_an_image', {}) | measured,
-        'options': old.get('options', {}) | {key: hashes[key] for key in measured}}, indent=1))
+    write_json(path, {'device': here, 'seconds_an_image': old.get('seconds_an_image', {}) | measured,
+                      'options': old.get('options', {}) | {key: hashes[key] for key in measured}})
 
 
 def options_hash(opt: Mapping[str, Any]) -> str:
@@ -109,7 +107,7 @@ def options_hash(opt: Mapping[str, Any]) -> str:
 
 # ------------------------------------------------------------------------------------------------------------ measuring
 
-def _measure(missing: Mapping[str, tuple[Recipe, str]], show: Show) -> tuple[Rates, dict[str, str]]:
+def _measure(missing: Mapping[str, tuple[Recipe, str]], show: Progress) -> tuple[Rates, dict[str, str]]:
     rates: Rates = {}
     unknown: dict[str, str] = {}
     show.start('measuring rates', len(missing))
@@ -164,20 +162,17 @@ class _StandIns:
 
     def _index(self) -> str:
         from cface_basicsr.data.compare_index import build_index
-        path = self.network({'type': 'SphereFace20', 'input_size': [128, 128], 'num_feat': 2, 'feature_length': 8})
         from cface_basicsr.recognizers.load import load_recognizer
+        path = self.network({'type': 'SphereFace20', 'input_size': [128, 128], 'num_feat': 2, 'feature_length': 8})
         build_index(self.data, load_recognizer(path), file_hash(path), k=3, device='cpu')
         return str(self.data / 'index' / file_hash(path))
 
     def network(self, section: Mapping[str, Any]) -> Path:
         """A network file with random weights."""
-        from basicsr.archs import build_network
-
-        import cface_basicsr.register  # noqa: F401  registers the classes
         mark = hashlib.sha256(json.dumps(section, sort_keys=True, default=str).encode()).hexdigest()[:8]
         path = self.folder / f'{mark}.pth'
         if not path.is_file():
-            torch.save({'params': build_network(dict(section)).state_dict(), 'network': dict(section)}, path)
+            torch.save({'params': build_network(section).state_dict(), 'network': dict(section)}, path)
         return path
 
     def options(self, opt: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import write_text
 
 if TYPE_CHECKING:
     from cface_basicsr.data.audit.audit import Audit, Match, Names, SideFacts
@@ -54,19 +55,18 @@ def command(
         raise UserError(f"--out: the folder '{out.parent}' is missing.")
     result = _audit(train, test, near, names, test_names, names_only, within, workers)
     if out:
-        from cface_basicsr.files.face_store import write_text_atomically
-        write_text_atomically(out, _json(result, indent=1) + '\n')
+        write_text(out, _json(result, indent=1) + '\n')
     typer.echo(_json(result) if as_json else _printable(as_text(result)))
     raise typer.Exit(1 if result.overlaps else 0)
 
 
 def _audit(train: Path, test: Path, near: int | None, names: Path | None, test_names: Path | None, names_only: bool,
            within: bool, workers: int) -> 'Audit':
-    from cface_basicsr.cli.cores import cores
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.audit.audit import audit, audit_names
     from cface_basicsr.data.audit.near_duplicates import NEAR
     from cface_basicsr.data.audit.picture_set import open_alike, open_pictures
+    from cface_basicsr.runtime import cores
     sides = (open_pictures(train), open_pictures(test)) if names_only else open_alike(train, test)
     named = _read_names(sides, names, test_names)
     if names_only:
@@ -84,7 +84,7 @@ def _read_names(sides: 'tuple[PictureSet, PictureSet]', *files: Path | None) -> 
 
 
 def _json(result: 'Audit', indent: int | None = None) -> str:
-    from cface_basicsr import __version__
+    from cface_basicsr.version import __version__
     facts: dict[str, Any] = {'command': ' '.join(['cface', *sys.argv[1:]]), 'cface_basicsr': __version__}
     return json.dumps(facts | result.as_plain(), indent=indent)
 

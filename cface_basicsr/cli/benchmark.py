@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cface_basicsr.runtime import keep_freed_memory
+
 if TYPE_CHECKING:
     from cface_basicsr.benchmark.file import BenchmarkFile
     from cface_basicsr.benchmark.plan import Plan
@@ -46,6 +48,7 @@ def run_file(file: 'BenchmarkFile', out: Path | None, processes: int, plan_only:
     """Plan or run a benchmark file; exits with code 1 where a row failed or a fairness check does not hold."""
     from cface_basicsr.benchmark.run import plan_benchmark
     from cface_basicsr.cli.show import ShowSteps
+    keep_freed_memory()
     with ShowSteps(1) as show:
         plan = plan_benchmark(file, out, rates, show)
     if plan_only:
@@ -76,8 +79,8 @@ def _draw(file: 'BenchmarkFile') -> None:
 
 
 def _refuse_other_faces(file: 'BenchmarkFile') -> None:
-    from cface_basicsr.data.audit.picture_set import read_manifest
     from cface_basicsr.errors import UserError
+    from cface_basicsr.files.manifest import read_manifest
     train, test = (read_manifest(Path(file.data) / part) for part in ('train', 'test'))
     wanted = file.generated
     there = {'identities': train['identities'] + test['identities'], 'holdout': test['identities'],

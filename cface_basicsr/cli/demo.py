@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cface_basicsr.cli.cores import cores
+from cface_basicsr.runtime import cores
 
 
 def command(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.runtime import keep_freed_memory, pick_device
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from cface_basicsr.data.images.face_images import FaceFile
@@ -43,25 +45,14 @@ def command(
     from cface_basicsr.data.images.face_images import find_faces
     from cface_basicsr.evaluation.super_resolution import scale_of
     from cface_basicsr.files.network_file import build_network_from_file
+    keep_freed_memory()
     network = build_network_from_file(weights)
     scale = scale_of(network, f"weights file '{weights}'")
     faces = find_faces(paths, skip=out)
     targets, refused = _targets(faces, out, overwrite)
-    written = _enhance(network, 128 // scale, targets, refused, batch_size, _device(device))
+    written = _enhance(network, 128 // scale, targets, refused, batch_size, pick_device(device))
     _report(written, refused, out, weights, scale, as_json)
     raise typer.Exit(1 if refused else 0)
-
-
-def _device(wanted: str | None) -> str:
-    import torch
-    if wanted is None:
-        return 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        torch.zeros(1, device=wanted)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device '{wanted}' cannot be used here: {str(error).splitlines()[0][:100]}. "
-                        'Try --device cpu.') from error
-    return wanted
 
 
 def _targets(faces: list['FaceFile'], out: Path, overwrite: bool) -> tuple[list[tuple['FaceFile', Path]], Refused]:
@@ -86,7 +77,7 @@ def _targets(faces: list['FaceFile'], out: Path, overwrite: bool) -> tuple[list[
 
 
 def _enhance(network: Any, size: int, targets: list[tuple['FaceFile', Path]], refused: Refused, batch_size: int,
-             device: str) -> list[str]:
+             device: 'torch.device') -> list[str]:
     """Writes the results; appends to `refused`; returns the files written."""
     import numpy as np
 

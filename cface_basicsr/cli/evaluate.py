@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.runtime import keep_freed_memory, pick_device
 
 if TYPE_CHECKING:
     from cface_basicsr.measuring.request import Request
@@ -116,11 +117,11 @@ def command(
 def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool) -> None:
     from dataclasses import replace
 
-    from cface_basicsr.cli.enhance import _device
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.measuring.evaluate_run import evaluate
     from cface_basicsr.report.saved_curves import save_curves
-    request = replace(request, device=_device(device))
+    keep_freed_memory()
+    request = replace(request, device=pick_device(device))
     systems = len(request.features) or 2 + len(request.weights)
     with ShowSteps(systems) as show:
         found = evaluate(request, show)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cface_basicsr.runtime import keep_freed_memory, pick_device
+
 
 def command(
     data: Annotated[Path, typer.Argument(help='Folder made by `cface prepare`, with its lr_x<scale>.lmdb.')],
@@ -22,8 +24,8 @@ def command(
     from cface_basicsr.data.super_resolved_store import write_super_resolved_store
     from cface_basicsr.errors import UserError
     from cface_basicsr.files.network_file import build_network_from_file, file_hash, network_options
-    from cface_basicsr.training.steps import device
-    network = network_options(weights)
+    keep_freed_memory()
+    network, device = network_options(weights), pick_device()
     scale = network.get('scale', network.get('upscale'))  # BasicSR's EDSR says upscale
     if scale is None:
         raise UserError(f"weights file '{weights}' holds a {network['type']}, which enlarges nothing: expected a "
@@ -33,7 +35,7 @@ def command(
     with ShowSteps(1) as show:
         show.start('generate', 0)
         write_super_resolved_store(
-            build_network_from_file(weights).to(device()), data / f'lr_x{scale}.lmdb', store, batch_size=batch_size,
-            device=device(), manifest=manifest, progress=lambda done, total: show.advance(done))
+            build_network_from_file(weights).to(device), data / f'lr_x{scale}.lmdb', store, batch_size=batch_size,
+            device=device, manifest=manifest, progress=lambda done, total: show.advance(done))
         show.end('generate', str(store))
     typer.echo(store)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.runtime import keep_freed_memory, pick_device
 
 
 def command(
@@ -31,15 +32,15 @@ def command(
     Example:
       cface index datasets/casia/train --recognizer experiments/cface_stage0/models/net_r_latest.pth --k 5
     """
-    import torch
-
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.compare_index import build_index, load_compare_index
     from cface_basicsr.data.compare_picture import draw_compare_faces
-    from cface_basicsr.files.face_store import FaceStore, read_identities
+    from cface_basicsr.files.face_store import FaceStore
+    from cface_basicsr.files.identities import read_identities
     from cface_basicsr.files.recognizer_file import recognizer_hash
     from cface_basicsr.recognizers.load import crop_note, load_recognizer
-    where = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    keep_freed_memory()
+    where = pick_device(device)
     network = load_recognizer(recognizer).to(where)
     if not recognizer.is_file():
         raise UserError(f"recognizer '{recognizer}' is no file, and an index is named after the content of one.\n"

@@ -9,9 +9,9 @@ import sys
 
 import typer
 
-from cface_basicsr import __version__
 from cface_basicsr.compat.before_import import mend_functional_tensor
 from cface_basicsr.errors import UserError
+from cface_basicsr.version import __version__
 
 COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'audit', 'index', 'train', 'generate', 'evaluate', 'benchmark',
             'ablate', 'enhance')

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.cores import cores
 from cface_basicsr.errors import UserError
+from cface_basicsr.runtime import cores
 
 if TYPE_CHECKING:
     from cface_basicsr.data.prepare.run import Report
@@ -138,7 +138,6 @@ def split_scales(words: list[str], values: list[str]) -> tuple[str, tuple[int, .
     if bad := [number for number in numbers if not number.isdigit()]:
         raise UserError(f"--scale: expected whole numbers such as 2 4 8, got '{bad[0]}'.")
     return folders[0], tuple(sorted({int(number) for number in numbers}))
-
 
 
 class _Bar:

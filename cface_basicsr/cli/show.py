@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class ShowSteps:
-    """The steps of a recipe, one bar each; implements `benchmark.steps.Show`."""
+    """The steps of a recipe, one bar each; implements `runtime.Progress`."""
 
     def __init__(self, total: int, console: Console | None = None, every: float = 15.0) -> None:
         """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cface_basicsr.cli.cores import cores
+from cface_basicsr.runtime import cores
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -45,7 +45,6 @@ def command(
                           'drawn': drawn, 'found': total - drawn}))
     else:
         print(f'{total} photos of {identities} people in {out} ({drawn} drawn now).')
-
 
 
 def _progress() -> 'Progress':

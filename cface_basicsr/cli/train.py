@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cface_basicsr.runtime import keep_freed_memory
+
 
 def command(
     recipe: Annotated[Path, typer.Argument(help='A recipe (options/cface_x8.yml), or one stage option file.')],
@@ -62,6 +64,7 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     from cface_basicsr.report.recipe_report import write_report
     from cface_basicsr.training.recipe import Recipe
     from cface_basicsr.training.steps import run_steps
+    keep_freed_memory()
     recipe = Recipe.read(path, data, out, variables)
     report = recipe.file.report
     reports = 1 + len(report.also_after) if report else 0

@@ -1,13 +1,13 @@
 """The BasicSR on this machine, looked at and mended as files: it is never imported here, as its import may fail."""
 
 import importlib.machinery
-import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import replacing
 
 BACKUP = '.before-cface'
 """What the copy of a mended file is called: `degradations.py.before-cface`, beside it."""
@@ -145,14 +145,10 @@ def _backup(package: Path, repair: Repair) -> Path:
 
 def _write(path: Path, content: bytes, like: Path) -> None:
     """Write aside, then rename; with the access rights of `like`."""
-    aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
-        aside.write_bytes(content)
-        aside.chmod(like.stat().st_mode & 0o7777)
-        os.replace(aside, path)
+        with replacing(path) as aside:
+            aside.write_bytes(content)
+            aside.chmod(like.stat().st_mode & 0o7777)
     except PermissionError as error:
         raise UserError(f"'{path.parent}' cannot be written: run the command as the user who installed BasicSR, or "
                         'use an environment of your own.') from error
-    finally:
-        if aside.exists():
-            aside.unlink()

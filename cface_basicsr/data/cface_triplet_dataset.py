@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import Dataset
 
+from cface_basicsr import registration
 from cface_basicsr.data.compare_index import load_compare_index
 from cface_basicsr.data.dataset_options import TripletOptions, labelled_keys, read_options, same_scale
 from cface_basicsr.data.epoch_index import draw
@@ -18,7 +18,7 @@ from cface_basicsr.files.face_store import FaceStore
 _NO, _YES = torch.tensor(False), torch.tensor(True)
 
 
-@DATASET_REGISTRY.register()
+@registration.dataset
 class CFaceTripletDataset(Dataset):
     """LR face, HR face and compare face.
 

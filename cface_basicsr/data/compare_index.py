@@ -24,7 +24,10 @@ from torch import Tensor, nn
 from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, lock_folder, read_identities, unfinished, write_text_atomically
+from cface_basicsr.files.atomic import lock, replacing, unfinished, write_text
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.manifest import write_manifest
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
@@ -182,14 +185,11 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
     if not (out / 'manifest.json').is_file():
         aside = unfinished(out)
         aside.mkdir(parents=True, exist_ok=True)
-        lock = lock_folder(aside)
-        try:
+        with lock(aside):
             _write_features(aside, FaceStore(Path(folder, 'hr.lmdb')), keys, recognizer, batch_size, device, progress)
             _write_neighbours(aside, keys, labels, k, manifest)
             (aside / 'rows_done').unlink()
             os.replace(aside, out)
-        finally:
-            os.close(lock)
     elif read_index_manifest(out)['k'] != k:
         _write_neighbours(out, keys, labels, k, manifest)
     load_compare_index(out, keys, labels)
@@ -214,9 +214,9 @@ def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recogniz
         progress(start + len(batch), len(keys))
         if (start + batch_size) // _COMMIT_EVERY > start // _COMMIT_EVERY and len(batch) == batch_size:
             features.flush()
-            write_text_atomically(counter, f'{claim} {start + batch_size}')
+            write_text(counter, f'{claim} {start + batch_size}')
     features.flush()
-    write_text_atomically(counter, f'{claim} {len(keys)}')
+    write_text(counter, f'{claim} {len(keys)}')
 
 
 @torch.no_grad()
@@ -237,13 +237,12 @@ def _write_neighbours(folder: Path, keys: Sequence[str], labels: np.ndarray, k: 
     """compare_k<k>.npy, then the manifest that names it."""
     features = _load(folder / 'features.npy', (len(keys), 2, manifest['feature_length']), np.float16)
     path = folder / f'compare_k{k}.npy'
-    aside = path.with_name(f'.{path.name}')  # keeps the ending, which numpy.save would add otherwise
-    np.save(aside, build_compare_index(features[:, 0], labels, k))
-    os.replace(aside, path)
+    with replacing(path) as aside, open(aside, 'wb') as file:  # numpy.save would add an ending to a name
+        np.save(file, build_compare_index(features[:, 0], labels, k))
     files = {name: file_hash(folder / name, 64) for name in ('features.npy', path.name)}
     content = manifest | {'k': k, 'sha256': files,
                           'versions': {name: version(name) for name in ('cface-basicsr', 'torch', 'numpy')}}
-    write_text_atomically(folder / 'manifest.json', json.dumps(content, indent=1))
+    write_manifest(folder, content)
 
 
 def keys_sha256(keys: Sequence[str]) -> str:

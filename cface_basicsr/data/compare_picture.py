@@ -1,12 +1,12 @@
 """A picture of compare faces: rows of people, columns of the k nearest and random images (the paper's Fig. 5 and 6)."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cface_basicsr.data.identity_rows import IdentityRows
+from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.face_store import FaceStore
 
 _GAP = 4
@@ -29,9 +29,8 @@ def draw_compare_faces(store: FaceStore, labels: np.ndarray, index: np.ndarray, 
     cells = [[row, *index[row], *(_other(people, row, generator) for _ in range(_RANDOM))]
              for row in _choose(people, index, rows, generator)]
     titles = ['image', *(f'k = {place + 1}' for place in range(index.shape[1])), *['random'] * _RANDOM]
-    aside = Path(path).with_name(f'.{Path(path).name}')
-    _grid(store, cells, titles).save(aside, format='PNG')
-    os.replace(aside, path)
+    with replacing(path) as aside:
+        _grid(store, cells, titles).save(aside, format='PNG')
 
 
 def _choose(people: IdentityRows, index: np.ndarray, count: int, generator: np.random.Generator) -> list[int]:

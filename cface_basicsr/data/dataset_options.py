@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, read_identities
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
 from cface_basicsr.options import Section, open_section
 
 

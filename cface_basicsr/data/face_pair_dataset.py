@@ -3,16 +3,16 @@
 from typing import Any
 
 import numpy as np
-from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import Dataset
 
+from cface_basicsr import registration
 from cface_basicsr.data.dataset_options import PairOptions, labelled_keys, read_options, same_scale
 from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
 
 
-@DATASET_REGISTRY.register()
+@registration.dataset
 class FacePairDataset(Dataset):
     """LR and HR faces with labels.
 

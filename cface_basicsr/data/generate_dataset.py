@@ -4,17 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from basicsr.utils.registry import DATASET_REGISTRY
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from cface_basicsr import registration
 from cface_basicsr.data.dataset_options import GenerateOptions, read_options
 from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.data.super_resolved_store import parameters_sha256, write_super_resolved_store
 from cface_basicsr.files.face_store import FaceStore
 
 
-@DATASET_REGISTRY.register()
+@registration.dataset
 class CFaceGenerateDataset(Dataset):
     """LR faces, and where their super-resolved pictures go.
 

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from basicsr.utils.registry import DATASET_REGISTRY
 from torch.utils.data import Dataset
 
+from cface_basicsr import registration
 from cface_basicsr.data.dataset_options import LabelledOptions, labelled_keys, read_options
 from cface_basicsr.data.epoch_index import draw
 from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.files.face_store import FaceStore
 
 
-@DATASET_REGISTRY.register()
+@registration.dataset
 class LabelledFaceDataset(Dataset):
     """Faces with labels; several stores with the same keys follow one another.
 

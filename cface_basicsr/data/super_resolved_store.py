@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,10 @@ from torch import Tensor, nn
 
 from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, StoreWriter, encode_png, write_text_atomically
+from cface_basicsr.files.face_store import FaceStore, encode_png
+from cface_basicsr.files.manifest import read_manifest, write_manifest
+from cface_basicsr.files.store_writer import StoreWriter
+from cface_basicsr.runtime import eval_mode
 
 COMMIT_EVERY = 16
 """Batches between two commits: what a kill costs at most."""
@@ -49,7 +51,7 @@ def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_pat
         _claim(writer.aside, facts)
         # The same batches as in an unbroken run: sums in a convolution may depend on what else is in its batch.
         start = len(writer) // batch_size * batch_size
-        with evaluating(network):
+        with eval_mode(network):
             for number, first in enumerate(range(start, len(lr), batch_size)):
                 keys = lr.keys[first:first + batch_size]
                 for key, image in zip(keys, super_resolve(network, lr, keys, device), strict=True):
@@ -77,19 +79,6 @@ def super_resolve(network: Callable[[Tensor], Tensor], lr: FaceStore, keys: list
     return sr.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-@contextmanager
-def evaluating(network: Callable[..., Any]) -> Iterator[None]:
-    """Eval mode for a module, and back to what it was."""
-    was_training = getattr(network, 'training', False)
-    if isinstance(network, nn.Module):
-        network.eval()
-    try:
-        yield
-    finally:
-        if was_training:
-            network.train()
-
-
 def parameters_sha256(network: nn.Module) -> str:
     """SHA-256 of a network's parameters and buffers with their names."""
     digest = hashlib.sha256()
@@ -101,16 +90,14 @@ def parameters_sha256(network: nn.Module) -> str:
 def _is_finished(out: Path, facts: dict[str, Any]) -> bool:
     if not out.exists():
         return False
-    manifest = out / 'manifest.json'
-    _compare(out, json.loads(manifest.read_text(encoding='utf-8')) if manifest.is_file() else {}, facts)
+    _compare(out, read_manifest(out), facts)
     return True
 
 
 def _claim(aside: Path, facts: dict[str, Any]) -> None:
-    begun = aside / 'manifest.json'
-    if begun.is_file():
-        _compare(aside, json.loads(begun.read_text(encoding='utf-8')), facts)
-    write_text_atomically(begun, json.dumps(facts, indent=1))
+    if begun := read_manifest(aside):
+        _compare(aside, begun, facts)
+    write_manifest(aside, facts)
 
 
 def _compare(path: Path, theirs: dict[str, Any], facts: dict[str, Any]) -> None:

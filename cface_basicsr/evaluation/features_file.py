@@ -6,7 +6,6 @@
 Rows are joined to the images of a folder by name, never by position.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.unit_features import broken_rows
+from cface_basicsr.files.atomic import replacing
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '.ppm')
 """What is taken off a line before it is compared with a key."""
@@ -76,16 +76,11 @@ def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -
     if len(set(keys)) != len(keys) or any('\n' in key or not key.strip() for key in keys):
         raise UserError('features to write: expected keys that all differ, none empty, each of one line.')
     _refuse_broken(features, keys, path)
-    matrix, names = (path.with_name(f'.{path.stem}.{os.getpid()}{suffix}') for suffix in ('.npy', '.keys.txt'))
-    try:
-        np.save(matrix, features)
+    with replacing(path) as matrix, replacing(keys_file(path)) as names:  # the names are renamed first
+        with open(matrix, 'wb') as file:
+            np.save(file, features)
         names.write_text(''.join(f'{key}\n' for key in keys), encoding='utf-8')
-        path.unlink(missing_ok=True)  # never the old matrix beside the new names
-        os.replace(names, keys_file(path))
-        os.replace(matrix, path)
-    finally:
-        for aside in (matrix, names):
-            aside.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # never the old matrix with the new names
     return path
 
 

@@ -1,17 +1,12 @@
 """Image stores: LMDB folders in BasicSR's own layout (data.mdb, lock.mdb, meta_info.txt), PNG inside.
 
-A store is written aside, committed in batches, continued after a kill, and renamed to its place when whole; so
-whoever finds a store at its place finds all of it. Stock BasicSR datasets read it too.
+Whoever finds a store at its place finds all of it (`files.store_writer`). Stock BasicSR datasets read it too.
 """
 
-import csv
-import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -19,6 +14,7 @@ import lmdb
 import numpy as np
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.identities import PREPARE_COMMAND
 
 MAP_SIZE = 1 << 40
 """Bytes of address space, not of disk: the file is sparse and grows with its content."""
@@ -28,8 +24,6 @@ PNG_LEVEL = 1
 _PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL]
 if hasattr(cv2, 'IMWRITE_PNG_FILTER_UP'):
     _PNG_SETTINGS += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-IDENTITIES_HEADER = ['key', 'label', 'original_name']
-PREPARE_COMMAND = '`cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center`'
 
 _environments: dict[str, tuple[int, lmdb.Environment]] = {}
 
@@ -167,90 +161,8 @@ class FaceStore:
         return self._opened[1]
 
 
-class StoreWriter:
-    """Writes one store aside, in any number of sittings, and publishes it by a rename.
-
-    Put the images in the order of their keys; a writer opened again over an unfinished store continues it, and
-    putting a key that is there already is free of cost and effect.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        """
-        Args:
-            path: the folder of the finished store, ending in '.lmdb'. The unfinished one stands beside it.
-
-        Raises:
-            UserError: a finished store is there already, or the name does not end in '.lmdb' (BasicSR insists).
-        """
-        self.path = Path(path)
-        if self.path.suffix != '.lmdb':
-            raise UserError(f"store '{path}': BasicSR wants a name that ends with '.lmdb'.")
-        if self.path.exists():
-            raise UserError(f"store '{path}' exists already. Delete it to make it again.")
-        self.aside = unfinished(self.path)
-        self.aside.mkdir(parents=True, exist_ok=True)
-        self._lock = lock_folder(self.aside)
-        self._environment = lmdb.open(str(self.aside), map_size=MAP_SIZE)
-        self._transaction = self._environment.begin(write=True)
-
-    def __enter__(self) -> 'StoreWriter':
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
-        self.close()
-
-    def __contains__(self, key: str) -> bool:
-        return self._transaction.get(key.encode('ascii')) is not None
-
-    def __len__(self) -> int:
-        return self._transaction.stat(self._environment.open_db(txn=self._transaction))['entries']
-
-    def put(self, key: str, png: bytes) -> None:
-        """Add the PNG bytes of an image under an ASCII key."""
-        self._transaction.put(key.encode('ascii'), png, overwrite=False)
-
-    def commit(self) -> None:
-        """Make everything put so far outlive a kill."""
-        self._transaction.commit()
-        self._transaction = self._environment.begin(write=True)
-
-    def close(self) -> None:
-        """Leave the store unfinished, without what was not committed. Safe to call again."""
-        if self._environment is not None:
-            self._transaction.abort()
-            self._environment.close()
-            self._environment = None
-            os.close(self._lock)
-
-    def finish(self, manifest: dict[str, Any] | None = None) -> str:
-        """Write meta_info.txt, publish the store; returns `store_sha256` of its content.
-
-        Args:
-            manifest: facts for a manifest.json inside, completed by the number of images and that hash.
-        """
-        self.commit()
-        digest, images = self._write_meta_info(), len(self)
-        if manifest is not None:
-            facts = manifest | {'images': images, 'sha256': digest}
-            write_text_atomically(self.aside / 'manifest.json', json.dumps(facts, indent=1))
-        self.close()
-        os.replace(self.aside, self.path)
-        return digest
-
-    def _write_meta_info(self) -> str:
-        digest = hashlib.sha256()
-        with open(self.aside / 'meta_info.txt', 'w', encoding='ascii', newline='\n') as meta_info:
-            for key, png in self._transaction.cursor():
-                width, height = np.frombuffer(png[16:24], '>u4')  # the first PNG chunk holds width and height
-                meta_info.write(f'{key.decode("ascii")}.png ({height},{width},3) {PNG_LEVEL}\n')
-                _add_entry(digest, key, png)
-            meta_info.flush()
-            os.fsync(meta_info.fileno())
-        return digest.hexdigest()
-
-
-def _add_entry(digest: Any, key: bytes, value: bytes) -> None:
+def add_entry(digest: Any, key: bytes, value: bytes) -> None:
+    """Feed a key and its value, with their lengths, to a hash: what `store_sha256` is made of."""
     digest.update(len(key).to_bytes(8, 'little') + key + len(value).to_bytes(8, 'little'))
     digest.update(value)
 
@@ -268,65 +180,5 @@ def store_sha256(path: str | Path) -> str:
     """
     digest = hashlib.sha256()
     for key, value in store_entries(path):
-        _add_entry(digest, key, value)
+        add_entry(digest, key, value)
     return digest.hexdigest()
-
-
-def lock_folder(path: Path) -> int:
-    """Claim an unfinished product for this process, until `os.close` of the returned descriptor or a kill.
-
-    Raises:
-        UserError: another process is at work on it.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise UserError(f"another process is writing '{path}'. Wait for it, or end it, then start again.") from error
-    return descriptor
-
-
-def unfinished(path: Path) -> Path:
-    """Where a product is built before it is renamed to `path`."""
-    return path.with_name(f'.{path.name}.unfinished')
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file aside, then rename it."""
-    aside = unfinished(path)
-    with open(aside, 'w', encoding='utf-8', errors='surrogateescape', newline='') as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-
-
-def identities_file(path: str | Path) -> Path:
-    """The identities.csv of a prepared folder, or the file itself."""
-    path = Path(path)
-    return path / 'identities.csv' if path.is_dir() else path
-
-
-def read_identities(folder_or_csv: str | Path) -> tuple[list[str], np.ndarray]:
-    """Keys and labels of identities.csv (columns key, label, original_name), sorted by key.
-
-    Returns:
-        (keys, labels): N strings and an int64 array (N,) with values 0 .. C-1.
-
-    Raises:
-        UserError: the file is missing, or a line is not of the form.
-    """
-    path = identities_file(folder_or_csv)
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing. Expected a table with the columns {', '.join(IDENTITIES_HEADER)}.\n"
-                        f'Make it with {PREPARE_COMMAND}.')
-    with open(path, encoding='utf-8', errors='surrogateescape', newline='') as file:
-        rows = csv.reader(file)
-        if next(rows, [])[:2] != IDENTITIES_HEADER[:2]:
-            raise UserError(f"'{path}': expected the first line '{','.join(IDENTITIES_HEADER)}'.")
-        try:
-            pairs = sorted((row[0], int(row[1])) for row in rows)
-        except (IndexError, ValueError) as error:
-            raise UserError(f"'{path}', line {rows.line_num}: expected 'key,label,original name'.") from error
-    return [key for key, _ in pairs], np.array([label for _, label in pairs], np.int64)

@@ -6,7 +6,7 @@ tensors and plain values only, so it loads under `weights_only=True`.
 """
 
 import hashlib
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import replacing
+from cface_basicsr.registration import find_arch
 
 
 def save_atomically(content: Any, path: str | Path) -> None:
     """`torch.save` into a temporary file beside `path`, then rename: a kill leaves the old file or the new one."""
-    path = Path(path)
-    aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with replacing(path) as aside:
         torch.save(content, aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_network_file(path: str | Path) -> dict[str, Any]:
@@ -69,11 +66,18 @@ def network_parameters(path: str | Path) -> dict[str, Tensor]:
     raise UserError(f"weights file '{path}' has no 'params' entry; found: {', '.join(map(str, content))[:80]}.")
 
 
+def build_network(options: Mapping[str, Any]) -> nn.Module:
+    """The network that options {'type': NAME, …} describe: one of ours, or BasicSR's.
+
+    Raises:
+        UserError: nobody has a network of that name.
+    """
+    arguments = dict(options)
+    return find_arch(arguments.pop('type'))(**arguments)
+
+
 def build_network_from_file(path: str | Path) -> nn.Module:
     """The network of a file with its weights, in eval mode, on the CPU."""
-    from basicsr.archs import build_network
-
-    import cface_basicsr.register  # noqa: F401  registers the networks that the file may name
     network = build_network(network_options(path))
     network.load_state_dict(network_parameters(path))
     return network.eval()

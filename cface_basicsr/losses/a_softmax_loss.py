@@ -4,16 +4,16 @@ The formula prints cos(theta_{y_j}) below the fraction; theta_j is meant. Anneal
 class's logit is ||x|| (lambda cos + psi) / (1 + lambda), lambda falling from 1000 to 5 (`ops.angular_margin`).
 """
 
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cface_basicsr import registration
 from cface_basicsr.ops.angular_margin import a_softmax_logits, annealed_lambda
 
 __all__ = ['ASoftmaxLoss', 'a_softmax_logits', 'annealed_lambda']
 
 
-@LOSS_REGISTRY.register()
+@registration.loss
 class ASoftmaxLoss(nn.Module):
     """L_FR: holds settings only; the class directions and the step live in the network `ASoftmaxHead`.
 

@@ -9,9 +9,9 @@ hinge is taken for each face alone, and the mean over the batch comes last.
 """
 
 import torch
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.ops.identity_distance import check_distance, identity_distance
 
 
@@ -57,7 +57,7 @@ def cface_terms(sr: Tensor, hr: Tensor, compare: Tensor, *, gamma1: float, gamma
     return gamma1 * own.mean(), gamma2 * other.mean()  # eq (5); with margin, eq (6)
 
 
-@LOSS_REGISTRY.register()
+@registration.loss
 class CFaceLoss(nn.Module):
     """L_CF on identity features; arguments as in `cface_terms`.
 

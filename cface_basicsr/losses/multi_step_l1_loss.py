@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cface_basicsr import registration
 from cface_basicsr.errors import UserError
 
 
@@ -20,7 +20,7 @@ def multi_step_l1(outputs: Sequence[Tensor], target: Tensor) -> Tensor:
     return sum(functional.l1_loss(output, target) for output in outputs) / len(outputs)
 
 
-@LOSS_REGISTRY.register()
+@registration.loss
 class MultiStepL1Loss(nn.Module):
     """`multi_step_l1` times a weight.
 

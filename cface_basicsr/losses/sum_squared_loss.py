@@ -1,7 +1,8 @@
 """Half the squared error, summed over an image: the Euclidean loss of Caffe, in which VDSR and SICNN were trained."""
 
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
+
+from cface_basicsr import registration
 
 
 def sum_squared(prediction: Tensor, target: Tensor) -> Tensor:
@@ -14,7 +15,7 @@ def sum_squared(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction - target.detach()).square().sum() / (2 * len(prediction))
 
 
-@LOSS_REGISTRY.register()
+@registration.loss
 class SumSquaredLoss(nn.Module):
     """`sum_squared` of images, times a weight: at 3 x 128 x 128 values, 24,576 times BasicSR's MSELoss.
 

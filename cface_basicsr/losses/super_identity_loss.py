@@ -3,9 +3,9 @@
 The paper gives it for one face; here it is the mean over the batch.
 """
 
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.ops.identity_distance import check_distance, identity_distance
 
 
@@ -19,7 +19,7 @@ def super_identity_loss(sr: Tensor, hr: Tensor, *, distance: str = 'normalized')
     return identity_distance(sr, hr.detach(), distance).mean()  # eq (4), mean over the batch
 
 
-@LOSS_REGISTRY.register()
+@registration.loss
 class SuperIdentityLoss(nn.Module):
     """L_SI on identity features.
 

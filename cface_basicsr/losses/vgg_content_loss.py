@@ -11,9 +11,9 @@ Weights are those of torchvision's VGG19 (ImageNet); there is no content loss wi
 from pathlib import Path
 
 import torch
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.errors import UserError, nearest
 
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (channels, convolutions) between poolings
@@ -41,7 +41,7 @@ def content_distance(sr: Tensor, hr: Tensor, reduction: str = 'mean') -> Tensor:
     return squared.mean() if reduction == 'mean' else squared.sum(1).mean()  # eq (2)
 
 
-@LOSS_REGISTRY.register()
+@registration.loss
 class VGGContentLoss(nn.Module):
     """L_P between images, by a frozen VGG19 cut off behind one layer.
 

@@ -5,17 +5,17 @@ BasicSR's own PerceptualLoss downloads VGG19 or looks for it at one place below 
 """
 
 import torch
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor
 from torch.nn import functional
 
+from cface_basicsr import registration
 from cface_basicsr.errors import UserError
 from cface_basicsr.losses.vgg_content_loss import VGGContentLoss
 
 _CRITERIA = {'l1': functional.l1_loss, 'l2': functional.mse_loss}
 
 
-@LOSS_REGISTRY.register()
+@registration.loss
 class VGGPerceptualLoss(VGGContentLoss):
     """Mean distance of VGG19 features, as the pair (perceptual, style) that BasicSR's models unpack; style is None.
 

@@ -9,9 +9,9 @@ shrink.
 
 import math
 
-from basicsr.utils.registry import LOSS_REGISTRY
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.errors import UserError
 from cface_basicsr.losses.sum_squared_loss import sum_squared
 from cface_basicsr.ops.haar import haar_packet
@@ -52,7 +52,7 @@ def wavelet_terms(prediction: Tensor, target: Tensor, depth: int, texture_factor
     }
 
 
-@LOSS_REGISTRY.register()
+@registration.loss
 class WaveletLoss(nn.Module):
     """The weighted sum of `wavelet_terms`; the packet of the prediction is WaveletSRNet's own output, as it is exact.
 

@@ -10,14 +10,13 @@ from typing import Any
 
 from torch import nn
 
-from cface_basicsr import __version__
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import Seen, look_at
 from cface_basicsr.evaluation.features_file import read_features
 from cface_basicsr.evaluation.roc import RocCurve
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
-from cface_basicsr.files.face_store import identities_file, read_identities
+from cface_basicsr.files.identities import identities_file, read_identities
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
 from cface_basicsr.measuring.evaluated_faces import EvaluatedFaces, keys_of_features, read_faces
 from cface_basicsr.measuring.make_protocol import file_facts, make_protocol
@@ -25,7 +24,8 @@ from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.request import SIDES, Request, check
 from cface_basicsr.measuring.table import Column, Number, Row, Table
 from cface_basicsr.recognizers.load import crop_note, load_recognizer, recognizer_facts
-from cface_basicsr.training.steps import Show
+from cface_basicsr.runtime import Progress
+from cface_basicsr.version import __version__
 
 PRECOMPUTED = 'features'
 """What the recognizer is called where features come from files."""
@@ -55,7 +55,7 @@ class _Measured:
         return Row(name, numbers | self.restoration, reference=name == 'HR', per_fold=per_fold)
 
 
-def evaluate(request: Request, show: Show) -> Evaluated:
+def evaluate(request: Request, show: Progress) -> Evaluated:
     """Measure what is asked for.
 
     Raises:
@@ -67,7 +67,7 @@ def evaluate(request: Request, show: Show) -> Evaluated:
 
 # --------------------------------------------------------------------------------------------------------- from images
 
-def _evaluate_images(request: Request, show: Show) -> Evaluated:
+def _evaluate_images(request: Request, show: Progress) -> Evaluated:
     networks = {name: build_network_from_file(path) for name, path in request.weights.items()}
     scale = _scale(request, networks)
     recognizers = {name: load_recognizer(file) for name, file in request.recognizers.items()}
@@ -90,7 +90,7 @@ def _evaluate_images(request: Request, show: Show) -> Evaluated:
 
 
 def _measure_systems(request: Request, networks: Mapping[str, nn.Module], recognizers: Mapping[str, nn.Module],
-                     faces: EvaluatedFaces, protocol: Protocol, show: Show) -> dict[str, _Measured]:
+                     faces: EvaluatedFaces, protocol: Protocol, show: Progress) -> dict[str, _Measured]:
     """Every system by every recognizer; the features of HR are kept where they stand on one side of each pair."""
     systems: dict[str, str | nn.Module] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
         'HR': 'HR', 'Bicubic': 'Bicubic', **networks}
@@ -136,7 +136,7 @@ def _switches(request: Request, faces: EvaluatedFaces) -> str:
 
 # ------------------------------------------------------------------------------------------------------- from features
 
-def _evaluate_features(request: Request, show: Show) -> Evaluated:
+def _evaluate_features(request: Request, show: Progress) -> Evaluated:
     keys, labels = _keys_and_labels(request)
     protocol = make_protocol(request, keys, labels)
     measured = {}

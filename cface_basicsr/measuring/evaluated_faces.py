@@ -1,6 +1,5 @@
 """The faces that `cface evaluate` measures: a prepared folder, read chunk by chunk; or the keys of features alone."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,11 +13,13 @@ from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features_file import IMAGE_SUFFIXES, keys_file
 from cface_basicsr.evaluation.super_resolution import super_resolve
-from cface_basicsr.files.face_store import FaceStore, read_identities
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.manifest import manifest_settings
 
 Images = NDArray[np.uint8]
 Chunks = Iterator[tuple[Images, Images | None]]
-Progress = Callable[[int], None]
+_Progress = Callable[[int], None]
 
 
 @dataclass
@@ -37,7 +38,7 @@ class EvaluatedFaces:
     hr: FaceStore
     lr: FaceStore
 
-    def chunks(self, system: str | nn.Module, *, batch_size: int, device: str, progress: Progress) -> Chunks:
+    def chunks(self, system: str | nn.Module, *, batch_size: int, device: str, progress: _Progress) -> Chunks:
         """(images, originals) of a system in the order of the keys; the LR images have no originals of their size.
 
         Args:
@@ -61,8 +62,7 @@ class EvaluatedFaces:
 
     def settings(self) -> dict[str, Any]:
         """How the folder was prepared, as its manifest says; empty without one."""
-        manifest = self.folder / 'manifest.json'
-        return json.loads(manifest.read_text(encoding='utf-8')).get('settings', {}) if manifest.is_file() else {}
+        return manifest_settings(self.folder)
 
 
 def read_faces(folder: Path, scale: int) -> EvaluatedFaces:

@@ -12,7 +12,6 @@ from torch import nn
 
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.benchmark.file import HeldOut
-from cface_basicsr.data.audit.picture_set import manifest_hash
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
@@ -20,11 +19,12 @@ from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.evaluation.verification import FoldedPairs
 from cface_basicsr.files.face_store import encode_png
+from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.measuring.held_out_lists import read_lists
 from cface_basicsr.measuring.recipe_rows import Images, all_images
 from cface_basicsr.measuring.results import DataSet, Measured, save_scores
-from cface_basicsr.training.steps import device
+from cface_basicsr.runtime import pick_device
 
 CHUNK = 256
 CURVE_IMAGES = 300
@@ -84,14 +84,14 @@ class Gauge:
     def super_resolved(self, weights: Path | None, rows: NDArray[np.int64] | None = None) -> Images:
         """(N, H, W, 3): the faces (of some rows) through a generator's file; None: bicubic."""
         network = build_network_from_file(weights) if weights else BicubicUpsampler(scale=self.scale)
-        return super_resolve(network, self.lr if rows is None else self.lr[rows], device=device())
+        return super_resolve(network, self.lr if rows is None else self.lr[rows], device=pick_device())
 
     def measure(self, images: Images, scores: Path) -> Measured:
         """All numbers of a system's images (N, H, W, 3); its scores are kept in an .npz."""
         measured = Measured(self._restoration(images, self.hr))
         kept = {}
         for name, recognizer in self.recognizers.items():
-            features = extract_features(recognizer.network, images, device=device())
+            features = extract_features(recognizer.network, images, device=pick_device())
             kept[name] = cosine_scores(features, self.pairs.pairs)
             numbers, measured.per_fold[name] = verification_numbers(name, kept[name], self.pairs.same, self.pairs.fold,
                                                                     self.options.far)
@@ -114,7 +114,7 @@ class Gauge:
         images = self.super_resolved(weights, rows)
         numbers = {'psnr': self._restoration(images, self.hr[rows])['psnr']}
         for name, recognizer in self.recognizers.items():
-            scores = cosine_scores(extract_features(recognizer.network, images, device=device()),
+            scores = cosine_scores(extract_features(recognizer.network, images, device=pick_device()),
                                    places.reshape(pairs.pairs.shape))
             measured, _ = verification_numbers(name, scores, pairs.same, pairs.fold, self.options.far)
             numbers[name] = measured[f'{name}/accuracy']

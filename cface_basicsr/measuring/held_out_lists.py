@@ -14,7 +14,7 @@ from cface_basicsr.evaluation.open_set import GalleryAndProbe, draw_galleries, o
 from cface_basicsr.evaluation.pairs_file import pairs_sha256, read_pairs
 from cface_basicsr.evaluation.unit_features import unit_features
 from cface_basicsr.evaluation.verification import FoldedPairs, Ints, allowed_at_far, make_pairs
-from cface_basicsr.files.face_store import read_identities
+from cface_basicsr.files.identities import read_identities
 from cface_basicsr.measuring.set_protocols import lists_sha256
 
 RANK = 1

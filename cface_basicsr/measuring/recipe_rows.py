@@ -4,7 +4,6 @@ Both sides of each pair are super-resolved; HR and Bicubic are always there. A r
 stage 1, at its end, and for the domain distances); images and features are made once each.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,13 +19,15 @@ from cface_basicsr.evaluation.features import cosine_scores, extract_features
 from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.evaluation.verification import FoldedPairs, make_pairs
-from cface_basicsr.files.face_store import FaceStore, read_identities
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.manifest import read_manifest
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
 from cface_basicsr.recognizers.load import crop_note, load_recognizer
 from cface_basicsr.report.face_grid import face_grid
+from cface_basicsr.runtime import pick_device
 from cface_basicsr.training.recipe import Recipe
 from cface_basicsr.training.recipe import Report as ReportOptions
-from cface_basicsr.training.steps import device
 
 Images = NDArray[np.uint8]
 
@@ -83,8 +84,7 @@ def equal_pictures_note(folder: Path, keys: list[str]) -> str | None:
         folder: the held-out part; its manifest lists groups of equal faces, those of the other part too.
         keys: of the held-out faces.
     """
-    manifest = folder / 'manifest.json'
-    groups = json.loads(manifest.read_text(encoding='utf-8')).get('duplicates', []) if manifest.is_file() else []
+    groups = read_manifest(folder).get('duplicates', [])
     held_out = set(keys)
     mixed = [group for group in groups if len({key.split('/')[0] for key in group}) > 1 and held_out & set(group)]
     trained = sum(len(held_out & set(group)) for group in mixed if not held_out.issuperset(group))
@@ -130,7 +130,7 @@ class Measuring:
         if system not in self._images:
             network = BicubicUpsampler(scale=self.recipe.file.scale) if system == 'Bicubic' else \
                 build_network_from_file(self.recipe.weights_of(system, 'g'))
-            self._images[system] = super_resolve(network, self.faces.lr, device=device())
+            self._images[system] = super_resolve(network, self.faces.lr, device=pick_device())
         return self._images[system]
 
     def recognizer(self, who: str) -> nn.Module:
@@ -142,7 +142,8 @@ class Measuring:
     def features(self, who: str, system: str) -> NDArray[np.float32]:
         """(N, D) unit features of a system's images by a recognizer."""
         if (who, system) not in self._features:
-            self._features[who, system] = extract_features(self.recognizer(who), self.images(system), device=device())
+            self._features[who, system] = extract_features(self.recognizer(who), self.images(system),
+                                                           device=pick_device())
         return self._features[who, system]
 
     def row(self, title: str, system: str, recognizers: dict[str, str]) -> Row:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import write_text_atomically
+from cface_basicsr.files.atomic import write_text
 
 RESULTS = 'results.json'
 REFERENCES = ('HR', 'Bicubic')
@@ -253,7 +253,7 @@ class Results:
         path = _file(path)
         _check(self)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(path, _JSON.dump_json(self, indent=1).decode() + '\n')
+        write_text(path, _JSON.dump_json(self, indent=1).decode() + '\n')
         return path
 
 

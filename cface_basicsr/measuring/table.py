@@ -4,13 +4,13 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import write_text
 
 if TYPE_CHECKING:
     from rich.console import Group as RichGroup
@@ -158,7 +158,9 @@ class Table:
         stem = Path(stem)
         stem.parent.mkdir(parents=True, exist_ok=True)
         files = {f'{stem}.md': self.markdown(), f'{stem}.csv': self.csv(), f'{stem}.json': self.json()}
-        return [_write(Path(path), text) for path, text in files.items()]
+        for path, text in files.items():
+            write_text(path, text)
+        return [Path(path) for path in files]
 
     def _keys(self) -> list[str]:
         """Keys of the columns and their spreads first, then what else the rows hold."""
@@ -198,16 +200,6 @@ def _strict(value: Number) -> float | int | str | None:
     if isinstance(value, float) and math.isnan(value):
         raise UserError('a table holds NaN. A number that was not measured is None.')
     return ('Infinity' if value > 0 else '-Infinity') if isinstance(value, float) and math.isinf(value) else value
-
-
-def _write(path: Path, text: str) -> Path:
-    aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        aside.write_text(text, encoding='utf-8', newline='')
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-    return path
 
 
 def verification_columns(recognizers: Sequence[str], far: float = 0.01) -> list[Column]:

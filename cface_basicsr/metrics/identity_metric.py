@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from basicsr.utils.registry import METRIC_REGISTRY
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cface_basicsr import registration
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.network_file import build_network_from_file, network_parameters
+from cface_basicsr.files.network_file import build_network, build_network_from_file, network_parameters
 from cface_basicsr.ops.identity_distance import identity_distance
 from cface_basicsr.ops.recognizer_input import recognizer_features
 
 
-@METRIC_REGISTRY.register()
+@registration.metric
 def calculate_identity_distance(img: NDArray[np.uint8], img2: NDArray[np.uint8], *, network_r: str | Mapping[str, Any],
                                 weights: str | None = None, distance: str = 'normalized', device: str | None = None,
                                 better: str = 'lower') -> float:
@@ -76,7 +76,6 @@ def _build(network_r: str | dict[str, Any], weights: str | None) -> nn.Module:
     if weights is None and 'file' not in network_r:
         raise UserError('identity distance: expected `weights`, the file of the recognizer. Random weights measure '
                         'nothing.')
-    from basicsr.archs import build_network
     recognizer = build_network(network_r)
     if weights is not None:
         recognizer.load_state_dict(network_parameters(weights))

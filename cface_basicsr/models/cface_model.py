@@ -5,17 +5,17 @@ from typing import Any
 import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
-from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from cface_basicsr import registration
 from cface_basicsr.models.recognition import held_still, recognition_step, refuse_collapse, refuse_other_length
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.options import CFaceTraining, open_section
 
 
-@MODEL_REGISTRY.register()
+@registration.model
 class CFaceModel(StageModel, SRModel):
     """The C-Face network: SRGAN with the C-Face loss.
 

@@ -4,14 +4,14 @@ from typing import Any
 
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
-from basicsr.utils.registry import MODEL_REGISTRY
 from torch import nn
 
+from cface_basicsr import registration
 from cface_basicsr.files.network_file import read_network_file
 from cface_basicsr.models.stage import StageModel
 
 
-@MODEL_REGISTRY.register()
+@registration.model
 class GenerateModel(StageModel, SRModel):
     """Hands its generator to the data set (CFaceGenerateDataset), which writes the store; it measures nothing."""
 

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from basicsr.utils.registry import MODEL_REGISTRY
-
+from cface_basicsr import registration
 from cface_basicsr.models.recognition import recognition_step, refuse_collapse, refuse_other_length
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.options import RecognitionTraining, open_section
 
 
-@MODEL_REGISTRY.register()
+@registration.model
 class RecognitionModel(StageModel):
     """Trains `network_r` and its classifier `network_c` on the labelled images of a data set.
 

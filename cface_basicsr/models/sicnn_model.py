@@ -1,15 +1,15 @@
 """SICNN (Zhang et al., ECCV 2018): CNN_R and CNN_H learn in turns, so that both domains share one identity space."""
 
-from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor
 
+from cface_basicsr import registration
 from cface_basicsr.models.cface_model import CFaceModel
 from cface_basicsr.models.recognition import held_still, refuse_other_length
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.options import SICNNTraining, open_section
 
 
-@MODEL_REGISTRY.register()
+@registration.model
 class SICNNModel(CFaceModel):
     """Domain-integrated training: each batch gives one update of CNN_R and then one of CNN_H.
 

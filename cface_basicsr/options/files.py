@@ -1,6 +1,5 @@
 """Option files: read without running code, written so that BasicSR's own command reads them, laid over one another."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import yaml
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import write_text
 
 
 class _OptionLoader(yaml.SafeLoader):
@@ -41,9 +41,7 @@ def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
     """Write options so that BasicSR's own command reads them: the first line loads the plugin."""
     body = {key: value for key, value in options.items() if key != 'plugin'}
     text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
-    aside = Path(f'{path}.tmp')
-    aside.write_text(f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}', encoding='utf-8')
-    os.replace(aside, path)
+    write_text(path, f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}')
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A recognizer from whatever names it, what identifies it, and whether it was made for the faces of a folder."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,9 +9,9 @@ from torch import Tensor, nn
 
 from cface_basicsr.archs import arcface_irse50_arch
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.eats_file import read_eats
-from cface_basicsr.files.network_file import build_network_from_file, file_hash, read_network_file
-from cface_basicsr.files.recognizer_file import recognizer_files
+from cface_basicsr.files.manifest import manifest_settings
+from cface_basicsr.files.network_file import build_network, build_network_from_file, file_hash, read_network_file
+from cface_basicsr.files.recognizer_file import read_eats, recognizer_files
 from cface_basicsr.recognizers import caffe as caffe_file
 from cface_basicsr.recognizers import sphereface20 as sphereface20_weights
 from cface_basicsr.recognizers.from_callable import is_callable_name, recognizer_from_callable
@@ -55,7 +54,7 @@ def published_recognizer(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]
 
     Known are SphereFace-20 of wy1iu (.caffemodel) and clcarwin (.pth), and facexlib's recognition_arcface_ir_se50.pth;
     by the names of their layers, not by the file's name. `channels` and `template` may be said otherwise in a text
-    beside the file (`archs.eats_file`).
+    beside the file (`files.recognizer_file`).
 
     Returns:
         ({'type': NAME, …}, state dict); None for a file that says by itself which network it holds.
@@ -109,8 +108,7 @@ def crop_note(folder: Path, name: str, network: nn.Module) -> str | None:
         folder: what `cface prepare` made; without a manifest there is nothing to compare.
         name: how the line calls the recognizer.
     """
-    manifest = folder / 'manifest.json'
-    settings = json.loads(manifest.read_text(encoding='utf-8')).get('settings', {}) if manifest.is_file() else {}
+    settings = manifest_settings(folder)
     crop, eats = settings.get('crop'), network.eats
     # Both landmark templates give the same square (data/images/align.py), so only aligned or not matters there.
     fits = {'align': eats.template != 'center', 'center': eats.template == 'center', 'box': False}
@@ -134,9 +132,6 @@ def _state_dict(content: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def _build(options: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
-    from basicsr.archs import build_network
-
-    import cface_basicsr.register  # noqa: F401  registers the networks that the options name
-    network = build_network(dict(options))
+    network = build_network(options)
     network.load_state_dict(state)
     return network.eval()

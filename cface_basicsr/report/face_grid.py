@@ -1,6 +1,5 @@
 """A picture of many systems: rows of faces, columns of systems, with readable labels."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import replacing
 
 Face = NDArray[np.uint8]
 _GAP, _MARGIN = 4, 8
@@ -96,10 +96,6 @@ def _fit(face: Face, cell: int) -> Image.Image:
 
 def _save(canvas: Image.Image, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with replacing(path) as aside:
         canvas.save(aside, format='PNG')
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
     return path

@@ -4,7 +4,7 @@ import itertools
 import re
 from pathlib import Path
 
-from cface_basicsr.files.face_store import write_text_atomically
+from cface_basicsr.files.atomic import write_text
 from cface_basicsr.measuring.table import Column, Table
 
 _SIGNS = {'\\': r'\textbackslash{}', '&': r'\&', '%': r'\%', '$': r'\$', '#': r'\#', '_': r'\_', '{': r'\{', '}': r'\}',
@@ -45,7 +45,7 @@ def latex_table(table: Table, label: str = '') -> str:
 
 def save_latex(table: Table, path: Path) -> Path:
     """Write it aside, then rename it; the label is the file's name."""
-    write_text_atomically(path, latex_table(table, f'tab:{path.stem}'))
+    write_text(path, latex_table(table, f'tab:{path.stem}'))
     return path
 
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import torch
 
-from cface_basicsr import __version__
 from cface_basicsr.evaluation.significance import paired_test
-from cface_basicsr.files.face_store import write_text_atomically
+from cface_basicsr.files.atomic import write_text
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.measuring.recipe_rows import FAR, Faces, Measuring, Row
 from cface_basicsr.measuring.table import Column, Table, verification_columns
 from cface_basicsr.measuring.table import Row as TableRow
+from cface_basicsr.runtime import Progress, describe_device
 from cface_basicsr.training.recipe import Recipe
 from cface_basicsr.training.recipe import Report as ReportOptions
-from cface_basicsr.training.steps import Show
+from cface_basicsr.version import __version__
 
 COLLAPSED = 1e-3
 """A mean distance between photos of different faces below this: the recognizer gives every face one feature."""
@@ -98,9 +98,9 @@ class Result:
 
     def write(self) -> None:
         """report.md, report.json and table.csv in the folder."""
-        write_text_atomically(self.folder / 'report.md', self.as_markdown())
-        write_text_atomically(self.folder / 'report.json', self.as_json())
-        write_text_atomically(self.folder / 'table.csv', self.table().csv())
+        write_text(self.folder / 'report.md', self.as_markdown())
+        write_text(self.folder / 'report.json', self.as_json())
+        write_text(self.folder / 'table.csv', self.table().csv())
 
 
 def _trace(recipe: Recipe, faces: Faces) -> dict[str, Any]:
@@ -112,11 +112,10 @@ def _trace(recipe: Recipe, faces: Faces) -> dict[str, Any]:
             'recognizers': {name: file_hash(recipe.weights_of(who, 'r'), 64)
                             for name, who in recipe.file.report.recognizers.items()},
             'version': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
-            'device': torch.cuda.get_device_name() if torch.cuda.is_available() else f'CPU, {torch.get_num_threads()} '
-                                                                                     'threads'}
+            'device': describe_device()}
 
 
-def write_report(measuring: Measuring, show: Show, after: str | None = None) -> Result:
+def write_report(measuring: Measuring, show: Progress, after: str | None = None) -> Result:
     """Measure the rows of a recipe; write report.md, report.json, table.csv and faces.png.
 
     Args:
@@ -139,7 +138,7 @@ def write_report(measuring: Measuring, show: Show, after: str | None = None) -> 
     return result
 
 
-def _measure_rows(measuring: Measuring, options: ReportOptions, show: Show) -> list[Row]:
+def _measure_rows(measuring: Measuring, options: ReportOptions, show: Progress) -> list[Row]:
     rows = []
     for title, system in {'HR': 'HR', 'Bicubic': 'Bicubic', **options.rows}.items():
         rows.append(measuring.row(title, system, options.recognizers))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cface_basicsr.files.face_store import write_text_atomically
+from cface_basicsr.files.atomic import write_text
 from cface_basicsr.measuring.results import Faces, Results
 from cface_basicsr.measuring.table import Table
 from cface_basicsr.report.figures import accuracy_figure, loss_figure, roc_and_det_figure
@@ -45,8 +45,8 @@ def write_benchmark_report(results: Results, out: str | Path) -> list[Path]:
     (whole, zoomed), curves = _grids(results, out), _curves(results, out)
     shown = list((tables | beside).values())
     page = Page(results, out, reading(results), list(overviews.values()), shown, curves, zoomed)
-    write_text_atomically(out / 'report.html', html_report(page))
-    write_text_atomically(out / 'report.md', _markdown(page, [*whole, *zoomed, *curves]))
+    write_text(out / 'report.html', html_report(page))
+    write_text(out / 'report.md', _markdown(page, [*whole, *zoomed, *curves]))
     return [*written, *(path for _, path in [*curves, *whole, *zoomed]), out / 'report.html', out / 'report.md']
 
 

@@ -20,11 +20,11 @@ from cface_basicsr.errors import UserError
 
 _PROGRESS = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+),.*?\)\] (?:\[eta:.*?\] )?(.*)')
 
-Progress = Callable[[int, str], None]
+_Progress = Callable[[int, str], None]
 """Called with the iteration reached and the losses as text."""
 
 
-def run_training(options: Path, log: Path, progress: Progress, processes: int = 1) -> None:
+def run_training(options: Path, log: Path, progress: _Progress, processes: int = 1) -> None:
     """Run `python -m cface_basicsr.train -opt OPTIONS --auto_resume` to its end.
 
     Args:
@@ -139,7 +139,7 @@ def _end_with_the_parent() -> None:
     os._exit(1)
 
 
-def _watch(process: _Forked | _Launched, log: Path, progress: Progress, pause: float = 0.2) -> None:
+def _watch(process: _Forked | _Launched, log: Path, progress: _Progress, pause: float = 0.2) -> None:
     with open(log, errors='replace') as file:
         while True:
             alive = process.running()

@@ -19,6 +19,7 @@ from pydantic import Field, field_validator
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options import Section, count_images, merge, open_section, read_option_file
+from cface_basicsr.registration import find_arch
 
 
 class Step(Section):
@@ -269,15 +270,12 @@ def scale_argument(network: str) -> str:
     """What a registered network calls its scale: BasicSR's EDSR says `upscale`.
 
     Raises:
-        UserError: no network is registered by that name, or it knows no scale.
+        UserError: no network has that name, or it knows no scale.
     """
-    from basicsr.utils.registry import ARCH_REGISTRY
-
-    import cface_basicsr.register  # noqa: F401
-    known = {name for name, _ in ARCH_REGISTRY}
-    if network not in known:
-        raise UserError(f"option 'network_g.type': {network!r} is not registered; {nearest(network, known)}")
-    parameters = inspect.signature(ARCH_REGISTRY.get(network)).parameters
+    try:
+        parameters = inspect.signature(find_arch(network)).parameters
+    except UserError as error:
+        raise UserError(f"option 'network_g.type': {error}") from error
     for name in ('scale', 'upscale'):
         if name in parameters:
             return name

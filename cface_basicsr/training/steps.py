@@ -1,25 +1,24 @@
 """Run a recipe's steps in order: skip what is finished, continue what was killed, refuse what has changed."""
 
-import fcntl
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from cface_basicsr import __version__
-from cface_basicsr.data.audit.picture_set import read_manifest
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import write_text_atomically
+from cface_basicsr.files.atomic import lock, write_json
+from cface_basicsr.files.manifest import read_manifest
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
 from cface_basicsr.options import count_images, read_option_file, write_option_file
 from cface_basicsr.recognizers.load import load_recognizer
+from cface_basicsr.runtime import Progress, pick_device
 from cface_basicsr.training.process import run_training
 from cface_basicsr.training.recipe import Recipe, iterations
+from cface_basicsr.version import __version__
 
 DATA = 'data.json'
 """In a run folder: the training set that it was begun with."""
@@ -29,20 +28,7 @@ class OtherOptions(UserError):
     """A run folder was begun with other options."""
 
 
-class Show(Protocol):
-    """What the steps tell the person who waits."""
-
-    def start(self, name: str, total: int) -> None:
-        """A step begins; `total` iterations or images."""
-
-    def advance(self, done: int, text: str = '') -> None:
-        """So much of the step is done."""
-
-    def end(self, name: str, note: str) -> None:
-        """A step is done, or was already."""
-
-
-def run_steps(recipe: Recipe, show: Show, processes: int = 1, after: Callable[[str], None] | None = None,
+def run_steps(recipe: Recipe, show: Progress, processes: int = 1, after: Callable[[str], None] | None = None,
               failed: dict[str, str] | None = None) -> None:
     """Run all steps of a recipe into its run folder; `after` is called with the name of each one done.
 
@@ -55,7 +41,7 @@ def run_steps(recipe: Recipe, show: Show, processes: int = 1, after: Callable[[s
     """
     need_data(recipe)
     recipe.out.mkdir(parents=True, exist_ok=True)
-    with only_one(recipe.out):
+    with exclusive_run(recipe.out):
         _keep_data(recipe)
         for name in recipe.file.steps:
             try:
@@ -72,12 +58,12 @@ def run_steps(recipe: Recipe, show: Show, processes: int = 1, after: Callable[[s
                 after(name)
 
 
-def _run_step(recipe: Recipe, name: str, show: Show, processes: int, failed: Mapping[str, str]) -> None:
+def _run_step(recipe: Recipe, name: str, show: Progress, processes: int, failed: Mapping[str, str]) -> None:
     step = recipe.file.steps[name]
     for source in recipe.sources(name):
         if source in failed:
             raise UserError(f"it starts from '{source}', which failed: {failed[source]}")
-    run: dict[str, Callable[[Recipe, str, Show, int], None]] = {
+    run: dict[str, Callable[[Recipe, str, Progress, int], None]] = {
         'options': _train_step, 'index': _index_step, 'generate': _generate_step}
     run[step.kind](recipe, name, show, processes)
 
@@ -117,7 +103,7 @@ def _refuse_other_data(recipe: Recipe) -> None:
 
 def _keep_data(recipe: Recipe) -> None:
     _refuse_other_data(recipe)
-    write_text_atomically(recipe.out / DATA, json.dumps(_data(recipe)))
+    write_json(recipe.out / DATA, _data(recipe))
 
 
 def _data(recipe: Recipe) -> dict[str, str]:
@@ -127,21 +113,14 @@ def _data(recipe: Recipe) -> dict[str, str]:
         'identities.csv': file_hash(recipe.train_folder / 'identities.csv', 64)}
 
 
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; a second run in the same folder is refused."""
-    with open(folder / '.lock', 'w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another run is at work in '{folder}'. Wait for it, or choose another --out.") from None
-        os.set_inheritable(file.fileno(), True)
-        yield
+def exclusive_run(folder: Path) -> AbstractContextManager[None]:
+    """Hold a run folder's lock; a second run in the same folder is refused."""
+    return lock(folder, "another run is at work in '{}'. Wait for it, or choose another --out.", inherited=True)
 
 
 # -------------------------------------------------------------------------------------------------------- one training
 
-def _train_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
+def _train_step(recipe: Recipe, name: str, show: Progress, processes: int) -> None:
     opt = recipe.compose(name)
     source = _weights_hashes(recipe, name)
     if _is_finished(recipe.out / name, opt, source):
@@ -208,23 +187,16 @@ def _is_finished(folder: Path, opt: Mapping[str, Any], source: Mapping[str, str]
 def _mark_finished(folder: Path, opt: Mapping[str, Any], source: Mapping[str, str], **facts: Any) -> None:
     record = {'options': {k: v for k, v in opt.items() if k != 'plugin'}, 'weights': dict(source), **facts,
               'version': __version__, 'torch': torch.__version__}
-    aside = folder / 'finished.json.tmp'
-    aside.write_text(json.dumps(record, indent=1))
-    os.replace(aside, folder / 'finished.json')
+    write_json(folder / 'finished.json', record)
 
 
 # -------------------------------------------------------------------------------------------------- index and stage 2
-
-def device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-
 
 def _count_faces(recipe: Recipe) -> int:
     return count_images({'dataroot_gt': str(recipe.train_folder / 'hr.lmdb')}) or 0
 
 
-def _index_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
+def _index_step(recipe: Recipe, name: str, show: Progress, processes: int) -> None:
     from cface_basicsr.data.compare_index import build_index
     step = recipe.file.steps[name]
     path = recipe.weights_of(step.index, 'r')
@@ -232,20 +204,21 @@ def _index_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
     if (folder / f'compare_k{step.k}.npy').is_file():
         return show.end(name, 'already finished')
     show.start(name, _count_faces(recipe))
-    build_index(recipe.train_folder, load_recognizer(path).to(device()), folder.name, k=step.k, device=device(),
+    device = pick_device()
+    build_index(recipe.train_folder, load_recognizer(path).to(device), folder.name, k=step.k, device=device,
                 progress=lambda done, total: show.advance(done))
     return show.end(name, str(folder))
 
 
-def _generate_step(recipe: Recipe, name: str, show: Show, processes: int) -> None:
+def _generate_step(recipe: Recipe, name: str, show: Progress, processes: int) -> None:
     from cface_basicsr.data.super_resolved_store import write_super_resolved_store
     generator = recipe.file.steps[name].generate
     weights, store = recipe.weights_of(generator, 'g'), recipe.generated_store(generator)
     if (store / 'meta_info.txt').is_file():
         return show.end(name, 'already finished')
     show.start(name, _count_faces(recipe))
-    network = build_network_from_file(weights).to(device())
+    network = build_network_from_file(weights).to(pick_device())
     manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}
     write_super_resolved_store(network, recipe.train_folder / f'lr_x{recipe.file.scale}.lmdb', store, batch_size=32,
-                               device=device(), manifest=manifest, progress=lambda done, total: show.advance(done))
+                               device=pick_device(), manifest=manifest, progress=lambda done, total: show.advance(done))
     return show.end(name, str(store))

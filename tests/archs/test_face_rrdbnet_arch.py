@@ -25,6 +25,15 @@ def test_images_come_out_scale_times_as_large_and_every_parameter_gets_a_gradien
     assert all(p.grad.abs().sum() > 0 for p in network.parameters())
 
 
+def test_at_x4_one_seed_starts_it_with_the_weights_of_basicsrs_network():
+    torch.manual_seed(0)
+    theirs = RRDBNet(num_in_ch=3, num_out_ch=3, scale=4, **SMALL).state_dict()
+    torch.manual_seed(0)
+    ours = FaceRRDBNet(scale=4, **SMALL).state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_at_x4_it_is_basicsrs_network_and_takes_its_weights():
     theirs, ours = RRDBNet(num_in_ch=3, num_out_ch=3, scale=4, **SMALL), FaceRRDBNet(scale=4, **SMALL)
     ours.load_state_dict(theirs.state_dict())

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from cface_basicsr.benchmark import fairness
-from cface_basicsr.files.face_store import FaceStore, StoreWriter, encode_png
+from cface_basicsr.files.face_store import FaceStore, encode_png
 from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.measuring.results import Check, Measured, Run
 from tests.small_data import write_small_data
 from tests.tiny_stages import write_recognizer

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.cli.main import app
 from cface_basicsr.evaluation.pairs_file import read_pairs
-from cface_basicsr.files.face_store import read_identities
+from cface_basicsr.files.identities import read_identities
 from cface_basicsr.measuring.gauge import need_stores
 from tests.data.layouts.test_celeba import aligned_images, text_files
 from tests.data.layouts.test_lfw import PAIRS, images

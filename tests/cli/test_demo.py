@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from cface_basicsr.cli import train
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, read_identities
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
 from cface_basicsr.training.option_files import find_recipe
 
 

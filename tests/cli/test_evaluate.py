@@ -16,7 +16,8 @@ from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs
-from cface_basicsr.files.face_store import FaceStore, read_identities
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.network_file import build_network_from_file, file_hash, save_atomically
 from tests.blufr_file import write_blufr_file
 from tests.references import slow_protocols

@@ -13,7 +13,8 @@ from cface_basicsr.data.cface_triplet_dataset import CFaceTripletDataset
 from cface_basicsr.data.compare_index import load_compare_index
 from cface_basicsr.data.epoch_index import EpochIndex
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, StoreWriter, encode_png
+from cface_basicsr.files.face_store import FaceStore, encode_png
+from cface_basicsr.files.store_writer import StoreWriter
 from tests.small_data import smooth_images, write_small_data, write_small_index
 
 

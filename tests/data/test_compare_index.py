@@ -18,7 +18,9 @@ from cface_basicsr.data.compare_index import (
     load_features,
 )
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, read_identities, unfinished
+from cface_basicsr.files.atomic import unfinished
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 from tests.small_data import write_small_data
 

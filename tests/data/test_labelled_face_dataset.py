@@ -9,7 +9,8 @@ import torch
 from cface_basicsr.data.epoch_index import EpochIndex
 from cface_basicsr.data.labelled_face_dataset import LabelledFaceDataset
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, StoreWriter, encode_png
+from cface_basicsr.files.face_store import FaceStore, encode_png
+from cface_basicsr.files.store_writer import StoreWriter
 from tests.small_data import smooth_images, write_small_data
 
 

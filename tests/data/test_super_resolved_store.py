@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from cface_basicsr.data.super_resolved_store import write_super_resolved_store
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, StoreWriter, encode_png, store_sha256, unfinished
+from cface_basicsr.files.atomic import unfinished
+from cface_basicsr.files.face_store import FaceStore, encode_png, store_sha256
+from cface_basicsr.files.store_writer import StoreWriter
 
 
 class Enlarge(nn.Module):

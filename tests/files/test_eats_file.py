@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.eats_file import eats_file, read_eats
+from cface_basicsr.files.recognizer_file import eats_file, read_eats
 
 
 def test_it_stands_beside_the_file_under_its_name(tmp_path: Path) -> None:

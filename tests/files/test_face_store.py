@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import unfinished
 from cface_basicsr.files.face_store import (
     FaceStore,
-    StoreWriter,
     close_environment,
     decode_image,
     encode_png,
     open_environment,
-    read_identities,
     store_sha256,
-    unfinished,
 )
+from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.store_writer import StoreWriter
 
 
 def noise(seed: int, height: int = 8, width: int = 6) -> np.ndarray:

@@ -8,7 +8,8 @@ import pytest
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import super_resolve
-from cface_basicsr.files.face_store import FaceStore, read_identities
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
 from cface_basicsr.measuring.evaluated_faces import keys_of_features, read_faces
 from tests.small_data import write_small_data
 

@@ -152,7 +152,7 @@ def test_missing_data_is_named_with_the_command_that_makes_it(
 
 def test_two_runs_in_one_folder_are_refused(content: dict[str, Any], trainings: Trainings, tmp_path: Path) -> None:
     (tmp_path / 'run').mkdir()
-    with steps.only_one(tmp_path / 'run'), pytest.raises(UserError, match='another run is at work'):
+    with steps.exclusive_run(tmp_path / 'run'), pytest.raises(UserError, match='another run is at work'):
         run(content, tmp_path)
     run(content, tmp_path)
 

@@ -19,7 +19,7 @@ from cface_basicsr.data.archives.record_file import LARGEST_NUMBER, RecordFile, 
 from cface_basicsr.data.archives.record_list import original_names, read_idx, read_property
 from cface_basicsr.errors import UserError
 
-Progress = Callable[[int, int], None]
+_Progress = Callable[[int, int], None]
 """Called with (records or bytes looked at, in all)."""
 _EVERY = 10000
 
@@ -40,7 +40,7 @@ class RecordIOSource:
         notes: what was missing and what was done instead, a sentence each.
     """
 
-    def __init__(self, path: str | Path, *, progress: Progress = lambda done, total: None) -> None:
+    def __init__(self, path: str | Path, *, progress: _Progress = lambda done, total: None) -> None:
         """
         Args:
             path: the folder, or its .rec file.
@@ -76,7 +76,7 @@ class RecordIOSource:
         path = self.file.path.with_suffix('.lst')
         return original_names(path, self.numbers, self.labels) if path.is_file() else None
 
-    def _records(self, progress: Progress) -> '_Records':
+    def _records(self, progress: _Progress) -> '_Records':
         path = self.file.path.with_suffix('.idx')
         if path.is_file():
             records = _Records(*read_idx(path))
@@ -146,7 +146,7 @@ def _check_ends(file: RecordFile, idx: Path, records: _Records) -> None:
                         'and the .rec is read from record to record.')
 
 
-def _scan(file: RecordFile, progress: Progress) -> _Records:
+def _scan(file: RecordFile, progress: _Progress) -> _Records:
     """The records of a .rec without .idx.
 
     A set with a header record numbers its records by their ids (they are written in any order); in one without, the
@@ -172,7 +172,7 @@ def _scan(file: RecordFile, progress: Progress) -> _Records:
     return records
 
 
-def _images(file: RecordFile, records: _Records, progress: Progress) -> _Images:
+def _images(file: RecordFile, records: _Records, progress: _Progress) -> _Images:
     """The records that are images, with the label of each."""
     header = file.header(int(records.offsets[0])) if records.numbers[0] == 0 else None
     if header is None or header.has_image:
@@ -218,7 +218,7 @@ def _labels_by_person(file: RecordFile, images: _Records, people: _Records) -> N
     return np.repeat(_own_labels(file, firsts), ends - begins)
 
 
-def _own_labels(file: RecordFile, records: _Records, progress: Progress = lambda done, total: None
+def _own_labels(file: RecordFile, records: _Records, progress: _Progress = lambda done, total: None
                 ) -> NDArray[np.int64]:
     """(R,) the first label of each record."""
     labels = np.empty(len(records.numbers), np.int64)
@@ -227,7 +227,7 @@ def _own_labels(file: RecordFile, records: _Records, progress: Progress = lambda
     return labels
 
 
-def _images_by_look(file: RecordFile, records: _Records, progress: Progress) -> _Images:
+def _images_by_look(file: RecordFile, records: _Records, progress: _Progress) -> _Images:
     """The images of a set too large for the float32 numbers of its identity records: every record that has one."""
     rows, labels = array('q'), array('q')
     for row, (number, header) in enumerate(_headers(file, records, progress)):
@@ -241,7 +241,7 @@ def _images_by_look(file: RecordFile, records: _Records, progress: Progress) -> 
         'the label of each image.',))
 
 
-def _headers(file: RecordFile, records: _Records, progress: Progress = lambda done, total: None
+def _headers(file: RecordFile, records: _Records, progress: _Progress = lambda done, total: None
              ) -> Iterator[tuple[int, RecordHeader]]:
     """(number, header) of each record."""
     total = len(records.numbers)

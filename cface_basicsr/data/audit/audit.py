@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from cface_basicsr.data.audit.identity_names import SharedPerson, plain_name, shared_people
-from cface_basicsr.data.audit.near_duplicates import ALIKE, NEAR, NearPair, Show, near_duplicates
+from cface_basicsr.data.audit.near_duplicates import ALIKE, NEAR, NearPair, near_duplicates
 from cface_basicsr.data.audit.picture_set import Distinct, Fingerprints, PictureSet, fingerprints
 from cface_basicsr.data.layouts.source import identity_name
+from cface_basicsr.runtime import Progress
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def audit_names(train: PictureSet, test: PictureSet, names: Names | None = None)
     return result
 
 
-def audit(train: PictureSet, test: PictureSet, *, show: Show, names: Names | None = None, near: int = NEAR,
+def audit(train: PictureSet, test: PictureSet, *, show: Progress, names: Names | None = None, near: int = NEAR,
           within: bool = False, workers: int = 1) -> Audit:
     """Compare people and pictures.
 
@@ -140,7 +141,7 @@ def audit(train: PictureSet, test: PictureSet, *, show: Show, names: Names | Non
     return result
 
 
-def _read(title: str, pictures: PictureSet, workers: int, show: Show) -> Fingerprints:
+def _read(title: str, pictures: PictureSet, workers: int, show: Progress) -> Fingerprints:
     show.start(title, len(pictures.sources))
     prints = fingerprints(pictures, workers=workers, progress=show.advance)
     show.end(title, f'{len(prints.sources)} read' + (f', {len(prints.rejected)} not' if prints.rejected else ''))
@@ -172,14 +173,14 @@ def equal_within(side: Distinct) -> Iterator[Match]:
             yield _match('equal', side, first, side, [key for key in keys if key not in first])
 
 
-def near_pictures(train: Distinct, test: Distinct, radius: int, workers: int, show: Show) -> list[Match]:
+def near_pictures(train: Distinct, test: Distinct, radius: int, workers: int, show: Progress) -> list[Match]:
     """Pictures of both sets that are near one another, mirrored or not; the equal ones are left out."""
     twin = np.array([test.number.get(mark, -1) for mark in train.marks], np.int64)
     pairs = near_duplicates(train, test, radius, lambda rows, others: twin[rows] != others, workers=workers, show=show)
     return _matches(train, test, pairs)
 
 
-def near_within(name: str, side: Distinct, radius: int, workers: int, show: Show) -> list[Match]:
+def near_within(name: str, side: Distinct, radius: int, workers: int, show: Progress) -> list[Match]:
     """Pictures of one set that are near one another, under two identities."""
     numbers: dict[str, int] = {}
     person = np.array([numbers.setdefault(plain_name(side.called(side.source(number).key)), len(numbers))

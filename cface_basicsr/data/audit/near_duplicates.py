@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.data.layouts.source import Source
 from cface_basicsr.data.worker_pool import map_in_order
 from cface_basicsr.errors import UserError
+from cface_basicsr.runtime import Progress
 
 NEAR = 22
 """Bits of 120 by which the hashes of near-duplicates differ at most; docs/audit.md says why."""
@@ -29,19 +30,6 @@ _VIEW_PAIRS = [(0, 0), *((0, view) for view in range(1, len(VIEWS))), *((view, 0
 
 Keep = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(P,) left and right numbers of pictures -> (P,) bool: which pairs are wanted."""
-
-
-class Show(Protocol):
-    """Where the work shows itself; `cli.show.ShowSteps` is one."""
-
-    def start(self, name: str, total: int) -> None:
-        """A step of so many things begins."""
-
-    def advance(self, done: int) -> None:
-        """So many of them are done."""
-
-    def end(self, name: str, note: str) -> None:
-        """The step is done."""
 
 
 class NearPair(NamedTuple):
@@ -76,7 +64,7 @@ def _found(part: np.ndarray, whole: np.ndarray) -> float:
 
 
 def near_duplicates(left: Distinct, right: Distinct, radius: int, keep: Keep, *, later: bool = False, workers: int = 1,
-                    show: Show, title: str = 'near-duplicates') -> list[NearPair]:
+                    show: Progress, title: str = 'near-duplicates') -> list[NearPair]:
     """Pairs of pictures that are one picture, mirrored or not.
 
     Args:
@@ -111,7 +99,7 @@ def _best(pairs: Iterable[NearPair]) -> list[NearPair]:
     return sorted(best.values())
 
 
-def _candidates(left: Distinct, right: Distinct, radius: int, keep: Keep, later: bool, workers: int, show: Show,
+def _candidates(left: Distinct, right: Distinct, radius: int, keep: Keep, later: bool, workers: int, show: Progress,
                 title: str) -> list[NearPair]:
     """Pairs with near hashes in some view, mirrored or not; not looked at yet."""
     nearest: dict[tuple[int, int, bool], int] = {}

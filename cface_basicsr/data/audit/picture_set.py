@@ -1,7 +1,6 @@
 """The pictures of one side of an audit, from a prepared folder or a tree of photographs, and their fingerprints."""
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +16,12 @@ from cface_basicsr.data.layouts.source import Photos, Source, identity_name, lis
 from cface_basicsr.data.worker_pool import map_in_order
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, decode_image, open_environment
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import manifest_crop, manifest_settings
 
 CHUNK = 64
 """Pictures that a process takes at a time."""
 
-Progress = Callable[[int], None]
+_Progress = Callable[[int], None]
 """Called with the number of things done."""
 
 
@@ -114,24 +113,6 @@ def _sides(size: Any) -> str:
     return f'{width}x{height}'
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest.json of a prepared folder; empty where there is none."""
-    manifest = folder / 'manifest.json'
-    return json.loads(manifest.read_text(encoding='utf-8')) if manifest.is_file() else {}
-
-
-def manifest_hash(folder: Path) -> str:
-    """SHA-256 of a prepared folder's manifest, or of its labels where it has none."""
-    manifest = folder / 'manifest.json'
-    return file_hash(manifest if manifest.is_file() else folder / 'identities.csv', 64)
-
-
-def manifest_crop(folder: Path) -> dict[str, Any] | None:
-    """'crop', 'size' and 'template' of a prepared folder; None where no manifest has them."""
-    settings = read_manifest(folder).get('settings')
-    return {key: settings.get(key) for key in ('crop', 'size', 'template')} if settings else None
-
-
 def open_pictures(folder: str | Path) -> PictureSet:
     """A prepared folder (it has hr.lmdb), or a tree <identity>/<image> of photographs.
 
@@ -141,7 +122,7 @@ def open_pictures(folder: str | Path) -> PictureSet:
     folder = Path(folder)
     if (folder / 'hr.lmdb').is_dir():
         keys = FaceStore(folder / 'hr.lmdb').keys
-        layout = (read_manifest(folder).get('settings') or {}).get('layout')
+        layout = manifest_settings(folder).get('layout')
         return PictureSet(folder, StoreReader(folder / 'hr.lmdb'), [Source(key, key) for key in keys],
                           manifest_crop(folder), prepared=True, knows_people=layout != 'bin')
     parts = [name for name in ('train', 'test') if (folder / name / 'hr.lmdb').is_dir()]
@@ -202,7 +183,7 @@ def pixels_mark(picture: np.ndarray) -> bytes:
 
 
 def fingerprints(pictures: PictureSet, *, hashed: bool = True, workers: int = 1,
-                 progress: Progress = lambda done: None) -> Fingerprints:
+                 progress: _Progress = lambda done: None) -> Fingerprints:
     """Read every picture once.
 
     Args:

@@ -1,7 +1,6 @@
 """Writes generated faces as a source tree in CASIA-WebFace's layout: `<7-digit identity>/<3-digit image>.jpg`."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ import cv2
 
 from cface_basicsr.data.generated_faces.render import PHOTO, render_photo
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import replacing, write_json
 
 SETTINGS = '.cface_synth.json'
 DRAWING = 3  # raised when the same numbers would draw other faces
@@ -77,7 +77,7 @@ def _claim(folder: Path, settings: TreeSettings) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"'{folder}' is not an empty folder and holds no generated faces.\nGive another --out.")
     folder.mkdir(parents=True, exist_ok=True)
-    _write_aside(marker, json.dumps(asdict(settings)).encode())
+    write_json(marker, asdict(settings))
 
 
 def _read_settings(marker: Path) -> dict[str, int]:
@@ -88,13 +88,6 @@ def _read_settings(marker: Path) -> dict[str, int]:
     if not isinstance(found, dict):
         raise UserError(f"'{marker}' cannot be read. Delete the folder '{marker.parent}' and draw it again.")
     return found
-
-
-def _write_aside(path: Path, content: bytes) -> None:
-    """Write a hidden neighbour, then rename: a kill leaves the whole file or none."""
-    aside = path.with_name(f'.{path.name}.tmp')
-    aside.write_bytes(content)
-    os.replace(aside, path)
 
 
 def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Iterator[int]:
@@ -117,5 +110,6 @@ def _draw_person(folder: Path, settings: TreeSettings, person: int) -> int:
         photo = render_photo(person, image, settings.size, settings.seed)
         quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
                    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        _write_aside(home / f'{image:03d}.jpg', cv2.imencode('.jpg', photo[..., ::-1], quality)[1].tobytes())
+        with replacing(home / f'{image:03d}.jpg') as aside:
+            aside.write_bytes(cv2.imencode('.jpg', photo[..., ::-1], quality)[1].tobytes())
     return len(missing)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import replacing
 from cface_basicsr.ops.resize import bicubic_resize
 
 Face = NDArray[np.uint8]
@@ -183,12 +184,8 @@ def write_face(path: str | Path, face: Face, *, overwrite: bool = False) -> None
     if path.exists() and not overwrite:
         raise UserError(f"'{path}' exists; --overwrite replaces it.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with replacing(path) as aside:
         Image.fromarray(face).save(aside, format='PNG')
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def in_batches(items: Iterable, size: int) -> Iterator[list]:

@@ -16,16 +16,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cface_basicsr import __version__
 from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Listing, Source, identity_name, some_of
 from cface_basicsr.data.prepare.journal import Journal
 from cface_basicsr.data.prepare.packing import Packed, Packing, pack_all, photo_to_face
-from cface_basicsr.data.prepare.tables import duplicates, identity_table, pairs_table
+from cface_basicsr.data.prepare.tables import duplicates, pairs_table
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import StoreWriter, store_sha256, write_text_atomically
+from cface_basicsr.files.atomic import write_json, write_text
+from cface_basicsr.files.face_store import store_sha256
+from cface_basicsr.files.identities import identity_table
+from cface_basicsr.files.manifest import read_manifest, write_manifest
 from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.store_writer import StoreWriter
+from cface_basicsr.version import __version__
 
 __all__ = ['Part', 'PrepareSettings', 'Report', 'prepare']
 
@@ -33,7 +37,7 @@ KERNEL = 'antialiased bicubic, a = -0.5, of 8-bit HR, rounded to 8 bit'
 COMMIT_EVERY = 512
 """Photographs between two commits: what a kill costs at most."""
 
-Progress = Callable[[int, int], None]
+_Progress = Callable[[int, int], None]
 """Called with (photographs done, photographs in all)."""
 
 
@@ -77,7 +81,7 @@ class Report:
 
 
 def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, workers: int = 1,
-            progress: Progress = lambda done, total: None, commit_every: int = COMMIT_EVERY) -> Report:
+            progress: _Progress = lambda done, total: None, commit_every: int = COMMIT_EVERY) -> Report:
     """Pack photographs into stores; a killed run continues when it is called again with the same settings.
 
     Args:
@@ -153,9 +157,9 @@ class Work:
         self.aside.mkdir(parents=True, exist_ok=True)
         for part in self.parts.values():
             part.folder.mkdir(exist_ok=True)
-        write_text_atomically(begun, json.dumps({'settings': self.signature, 'test_identities': chosen}, indent=1))
+        write_json(begun, {'settings': self.signature, 'test_identities': chosen})
 
-    def pack(self, packing: Packing, workers: int, progress: Progress, commit_every: int) -> None:
+    def pack(self, packing: Packing, workers: int, progress: _Progress, commit_every: int) -> None:
         """Fill the unfinished stores with what the journal does not have yet."""
         with Journal(self.aside / 'journal.jsonl') as journal:
             total = len(self.listing.sources)
@@ -206,15 +210,15 @@ class Work:
             path = part.folder / name
             part.files[name] = store_sha256(path) if path.exists() else StoreWriter(path).finish()
         table, part.identities = identity_table(accepted)
-        write_text_atomically(part.folder / 'identities.csv', table)
+        write_text(part.folder / 'identities.csv', table)
         part.files['identities.csv'] = file_hash(part.folder / 'identities.csv', 64)
         part.images = len(accepted)
-        write_text_atomically(part.folder / 'manifest.json', json.dumps(self._manifest(part, source), indent=1))
+        write_manifest(part.folder, self._manifest(part, source))
 
     def _publish_pairs(self, part: Part, accepted: dict[str, tuple[str, str]]) -> None:
         """Write pairs.csv, all of it: a protocol with pairs left out would be another one."""
         path = part.folder / 'pairs.csv'
-        write_text_atomically(path, pairs_table(self.listing.pairs))
+        write_text(path, pairs_table(self.listing.pairs))
         part.files['pairs.csv'] = file_hash(path, 64)
         reasons = {source.key: entry['reason'] for source, entry in self._packed() if entry['reason']}
         named = {key for pair in self.listing.pairs for key in (pair.left, pair.right)}
@@ -276,7 +280,7 @@ class Work:
         rejected: list[tuple[str, str]] = []
         notes: list[str] = []
         for part in self.parts.values():
-            manifest = json.loads((part.folder / 'manifest.json').read_text(encoding='utf-8'))
+            manifest = read_manifest(part.folder)
             part.images, part.identities = manifest['images'], manifest['identities']
             part.files, part.duplicates = manifest['sha256'], manifest['duplicates']
             rejected = [(path, reason) for path, reason in manifest['rejected']]

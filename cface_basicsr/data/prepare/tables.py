@@ -1,4 +1,4 @@
-"""The tables of a prepared folder: identities.csv, pairs.csv, and which faces are equal."""
+"""The tables of a prepared folder besides identities.csv: pairs.csv, and which faces are equal."""
 
 import csv
 import io
@@ -6,20 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from cface_basicsr.data.layouts.source import Pair
-from cface_basicsr.files.face_store import IDENTITIES_HEADER
 
 PAIRS_HEADER = ['left', 'right', 'same', 'fold']
-
-
-def identity_table(accepted: dict[str, tuple[str, str]]) -> tuple[str, int]:
-    """The text of identities.csv, and how many identities it has; labels are dense, in the order of sorted keys."""
-    labels: dict[str, int] = {}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(IDENTITIES_HEADER)
-    for key in sorted(accepted):
-        writer.writerow([key, labels.setdefault(key.split('/')[0], len(labels)), accepted[key][0]])
-    return text.getvalue(), len(labels)
 
 
 def duplicates(pixels: dict[str, str]) -> list[list[str]]:

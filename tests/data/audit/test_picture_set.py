@@ -12,7 +12,8 @@ from cface_basicsr.data.audit import picture_set
 from cface_basicsr.data.audit.picture_set import Distinct, fingerprints, open_alike, open_pictures, pixels_mark
 from cface_basicsr.data.layouts.source import Source
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import StoreWriter, encode_png
+from cface_basicsr.files.face_store import encode_png
+from cface_basicsr.files.store_writer import StoreWriter
 from tests.photos import photo, write_tree
 
 

@@ -10,7 +10,8 @@ import pytest
 from cface_basicsr.data.layouts.insightface_bin import list_bin
 from cface_basicsr.data.prepare.run import PrepareSettings, prepare
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, encode_png, read_identities
+from cface_basicsr.files.face_store import FaceStore, encode_png
+from cface_basicsr.files.identities import read_identities
 
 SETTINGS = PrepareSettings(scales=(2,), size=28, crop='none', layout='bin')
 FACES = [np.random.default_rng(seed).integers(0, 256, (28, 28, 3), np.uint8) for seed in range(8)]

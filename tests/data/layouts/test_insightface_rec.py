@@ -9,7 +9,8 @@ import pytest
 from cface_basicsr.data.layouts.insightface_rec import list_recordio
 from cface_basicsr.data.prepare.run import PrepareSettings, prepare
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, encode_png, read_identities
+from cface_basicsr.files.face_store import FaceStore, encode_png
+from cface_basicsr.files.identities import read_identities
 from tests.data.archives.record_writer import write_set
 
 SETTINGS = PrepareSettings(scales=(2,), size=(28, 24), layout='recordio')

@@ -18,7 +18,8 @@ from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.data.prepare.packing import CHUNK
 from cface_basicsr.data.prepare.run import PrepareSettings, Report, prepare
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, close_environment, read_identities, store_entries, store_sha256
+from cface_basicsr.files.face_store import FaceStore, close_environment, store_entries, store_sha256
+from cface_basicsr.files.identities import read_identities
 
 SHARED = Path(__file__).parents[4] / 'shared'
 SMALL = PrepareSettings(scales=(2, 4), size=32)

@@ -1,8 +1,0 @@
-"""How many processes a command starts when it is not told."""
-
-import os
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

@@ -1,0 +1,74 @@
+"""Files and folders that are whole or not there: written aside, then renamed; and locks on what is being made."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cface_basicsr.errors import UserError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """The name of a hidden neighbour to write to; it becomes `path` when the block ends, and is removed if it fails.
+
+    >>> with replacing('faces.png') as aside:                 # doctest: +SKIP
+    ...     image.save(aside, format='PNG')
+    """
+    path = Path(path)
+    aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    try:
+        yield aside
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file aside, flush it to the disk, then rename it."""
+    with replacing(path) as aside, open(aside, 'w', encoding='utf-8', errors='surrogateescape', newline='') as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write a value as JSON, as `write_text` does.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    write_text(path, json.dumps(content, indent=1, allow_nan=False))
+
+
+def unfinished(path: Path) -> Path:
+    """Where a product that takes several sittings is built before it is renamed to `path`."""
+    return path.with_name(f'.{path.name}.unfinished')
+
+
+@contextmanager
+def lock(folder: str | Path, busy: str = "another process is writing '{}'. Wait for it, or end it, then start again.",
+         *, inherited: bool = False) -> Iterator[None]:
+    """Claim a folder for this process until the end of the block, or a kill.
+
+    Args:
+        folder: must be there.
+        busy: the message when another process has it; {} becomes the folder.
+        inherited: programs that are started inside the block hold the lock too, so that it outlives a killed parent.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(busy.format(folder)) from error
+        os.set_inheritable(descriptor, inherited)
+        yield
+    finally:
+        os.close(descriptor)

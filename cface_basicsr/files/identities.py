@@ -1,0 +1,53 @@
+"""identities.csv of a prepared folder: which image shows whom, joined to everything else by key."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from cface_basicsr.errors import UserError
+
+IDENTITIES_HEADER = ['key', 'label', 'original_name']
+PREPARE_COMMAND = '`cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center`'
+
+
+def identity_table(accepted: dict[str, tuple[str, str]]) -> tuple[str, int]:
+    """The text of identities.csv, and how many identities it has; labels are dense, in the order of sorted keys."""
+    labels: dict[str, int] = {}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
+    writer.writerow(IDENTITIES_HEADER)
+    for key in sorted(accepted):
+        writer.writerow([key, labels.setdefault(key.split('/')[0], len(labels)), accepted[key][0]])
+    return text.getvalue(), len(labels)
+
+
+def identities_file(path: str | Path) -> Path:
+    """The identities.csv of a prepared folder, or the file itself."""
+    path = Path(path)
+    return path / 'identities.csv' if path.is_dir() else path
+
+
+def read_identities(folder_or_csv: str | Path) -> tuple[list[str], np.ndarray]:
+    """Keys and labels of identities.csv (columns key, label, original_name), sorted by key.
+
+    Returns:
+        (keys, labels): N strings and an int64 array (N,) with values 0 .. C-1.
+
+    Raises:
+        UserError: the file is missing, or a line is not of the form.
+    """
+    path = identities_file(folder_or_csv)
+    if not path.is_file():
+        raise UserError(f"'{path}' is missing. Expected a table with the columns {', '.join(IDENTITIES_HEADER)}.\n"
+                        f'Make it with {PREPARE_COMMAND}.')
+    with open(path, encoding='utf-8', errors='surrogateescape', newline='') as file:
+        rows = csv.reader(file)
+        if next(rows, [])[:2] != IDENTITIES_HEADER[:2]:
+            raise UserError(f"'{path}': expected the first line '{','.join(IDENTITIES_HEADER)}'.")
+        try:
+            pairs = sorted((row[0], int(row[1])) for row in rows)
+        except (IndexError, ValueError) as error:
+            raise UserError(f"'{path}', line {rows.line_num}: expected 'key,label,original name'.") from error
+    return [key for key, _ in pairs], np.array([label for _, label in pairs], np.int64)

@@ -1,0 +1,38 @@
+"""manifest.json of a product: where it comes from, how it was made, and the hashes of its files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from cface_basicsr.files.atomic import write_json
+from cface_basicsr.files.network_file import file_hash
+
+MANIFEST = 'manifest.json'
+
+
+def read_manifest(folder: str | Path) -> dict[str, Any]:
+    """The manifest of a product's folder; empty where there is none."""
+    path = Path(folder, MANIFEST)
+    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+
+
+def write_manifest(folder: str | Path, facts: dict[str, Any]) -> None:
+    """Write the manifest of a product; it comes last, so that a product with a manifest is whole."""
+    write_json(Path(folder, MANIFEST), facts)
+
+
+def manifest_hash(folder: Path) -> str:
+    """SHA-256 of a prepared folder's manifest, or of its labels where it has none."""
+    path = folder / MANIFEST
+    return file_hash(path if path.is_file() else folder / 'identities.csv', 64)
+
+
+def manifest_settings(folder: Path) -> dict[str, Any]:
+    """How a folder was prepared, as its manifest says; empty without one."""
+    return read_manifest(folder).get('settings') or {}
+
+
+def manifest_crop(folder: Path) -> dict[str, Any] | None:
+    """'crop', 'size' and 'template' of a prepared folder; None where no manifest has them."""
+    settings = manifest_settings(folder)
+    return {key: settings.get(key) for key in ('crop', 'size', 'template')} if settings else None

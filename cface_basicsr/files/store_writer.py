@@ -1,0 +1,99 @@
+"""Writing an image store: aside, committed in batches, continued after a kill, renamed to its place when whole."""
+
+import hashlib
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import lmdb
+import numpy as np
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import lock, unfinished
+from cface_basicsr.files.face_store import MAP_SIZE, PNG_LEVEL, add_entry
+from cface_basicsr.files.manifest import write_manifest
+
+
+class StoreWriter:
+    """Writes one store aside, in any number of sittings, and publishes it by a rename.
+
+    Put the images in the order of their keys; a writer opened again over an unfinished store continues it, and
+    putting a key that is there already is free of cost and effect.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """
+        Args:
+            path: the folder of the finished store, ending in '.lmdb'. The unfinished one stands beside it.
+
+        Raises:
+            UserError: a finished store is there already, or the name does not end in '.lmdb' (BasicSR insists).
+        """
+        self.path = Path(path)
+        if self.path.suffix != '.lmdb':
+            raise UserError(f"store '{path}': BasicSR wants a name that ends with '.lmdb'.")
+        if self.path.exists():
+            raise UserError(f"store '{path}' exists already. Delete it to make it again.")
+        self.aside = unfinished(self.path)
+        self.aside.mkdir(parents=True, exist_ok=True)
+        self._lock = ExitStack()
+        self._lock.enter_context(lock(self.aside))
+        self._environment = lmdb.open(str(self.aside), map_size=MAP_SIZE)
+        self._transaction = self._environment.begin(write=True)
+
+    def __enter__(self) -> 'StoreWriter':
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+    def __contains__(self, key: str) -> bool:
+        return self._transaction.get(key.encode('ascii')) is not None
+
+    def __len__(self) -> int:
+        return self._transaction.stat(self._environment.open_db(txn=self._transaction))['entries']
+
+    def put(self, key: str, png: bytes) -> None:
+        """Add the PNG bytes of an image under an ASCII key."""
+        self._transaction.put(key.encode('ascii'), png, overwrite=False)
+
+    def commit(self) -> None:
+        """Make everything put so far outlive a kill."""
+        self._transaction.commit()
+        self._transaction = self._environment.begin(write=True)
+
+    def close(self) -> None:
+        """Leave the store unfinished, without what was not committed. Safe to call again."""
+        if self._environment is not None:
+            self._transaction.abort()
+            self._environment.close()
+            self._environment = None
+            self._lock.close()
+
+    def finish(self, manifest: dict[str, Any] | None = None) -> str:
+        """Write meta_info.txt, publish the store; returns `store_sha256` of its content.
+
+        Args:
+            manifest: facts for a manifest.json inside, completed by the number of images and that hash.
+        """
+        self.commit()
+        digest, images = self._write_meta_info(), len(self)
+        if manifest is not None:
+            write_manifest(self.aside, manifest | {'images': images, 'sha256': digest})
+        self.close()
+        os.replace(self.aside, self.path)
+        return digest
+
+    def _write_meta_info(self) -> str:
+        digest = hashlib.sha256()
+        with open(self.aside / 'meta_info.txt', 'w', encoding='ascii', newline='\n') as meta_info:
+            for key, png in self._transaction.cursor():
+                width, height = np.frombuffer(png[16:24], '>u4')  # the first PNG chunk holds width and height
+                meta_info.write(f'{key.decode("ascii")}.png ({height},{width},3) {PNG_LEVEL}\n')
+                add_entry(digest, key, png)
+            meta_info.flush()
+            os.fsync(meta_info.fileno())
+        return digest.hexdigest()

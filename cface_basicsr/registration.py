@@ -1,0 +1,64 @@
+"""Which classes the plugin offers, by room and name: a class says so by a decorator, and is found by its name.
+
+Nothing here needs BasicSR. `register.register` hands the same classes to BasicSR's registries.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from cface_basicsr.errors import UserError, nearest
+
+ROOMS = {'archs': '_arch', 'data': '_dataset', 'losses': '_loss', 'models': '_model', 'metrics': '_metric'}
+"""Room -> ending of the modules whose classes have names in option files."""
+
+_Kind = TypeVar('_Kind', bound=Callable[..., Any])
+_found: dict[str, dict[str, Callable[..., Any]]] = {room: {} for room in ROOMS}
+
+
+def _decorator(room: str) -> Callable[[_Kind], _Kind]:
+    def offer(kind: _Kind) -> _Kind:
+        _found[room][kind.__name__] = kind
+        return kind
+    return offer
+
+
+arch, dataset, loss, model, metric = map(_decorator, ROOMS)
+
+
+def import_rooms(rooms: Iterable[str] = tuple(ROOMS)) -> None:
+    """Import the modules of these rooms that offer classes. Safe to call again."""
+    for room in rooms:
+        package = importlib.import_module(f'{__package__}.{room}')
+        for module in pkgutil.iter_modules(package.__path__):
+            if module.name.endswith(ROOMS[room]):
+                importlib.import_module(f'{package.__name__}.{module.name}')
+
+
+def offered(room: str) -> Mapping[str, Callable[..., Any]]:
+    """Name -> class (or function, of a metric) of all that a room offers."""
+    import_rooms([room])
+    return MappingProxyType(_found[room])
+
+
+def find_arch(name: str) -> Callable[..., Any]:
+    """The network of this name: ours, or else BasicSR's, which is only then imported.
+
+    Raises:
+        UserError: neither has it, or BasicSR cannot be imported.
+    """
+    ours = offered('archs')
+    if name in ours:
+        return ours[name]
+    try:
+        import basicsr.archs  # noqa: F401  fills the registry
+        from basicsr.utils.registry import ARCH_REGISTRY
+    except ImportError as error:
+        raise UserError(f"network '{name}' is not one of the plugin's, and BasicSR, which may have it, cannot be "
+                        f'imported ({error}).\nRepair it: cface doctor --repair') from error
+    theirs = {known: kind for known, kind in ARCH_REGISTRY}  # dict() would fail on it
+    if name not in theirs:
+        raise UserError(f"network '{name}' is unknown; {nearest(str(name), {*ours, *theirs})}")
+    return theirs[name]

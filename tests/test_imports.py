@@ -1,0 +1,102 @@
+"""What an import costs and brings: the library works with torch and without BasicSR; each case in a fresh process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cface_basicsr.files.network_file import build_network, save_atomically
+from tests.small_data import smooth_images, write_small_data
+
+HEAVY = ('basicsr', 'torch._dynamo', 'scipy.stats')
+ROOMS = ('ops', 'losses', 'archs', 'evaluation', 'recognizers', 'files', 'metrics', 'data')
+GENERATOR = {'type': 'SRResNet', 'scale': 8, 'num_feat': 4, 'num_block': 1}
+RECOGNIZER = {'type': 'SphereFace20', 'input_size': [128, 128], 'num_feat': 2, 'feature_length': 8,
+              'blocks': [1, 1, 1, 1]}
+
+
+def imported_by(code: str) -> set[str]:
+    """Which of the heavy modules are there after a piece of code has run in a new process."""
+    code += f"\nimport sys; print('seen:', *[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def imported_by_command(*arguments: object) -> set[str]:
+    return imported_by(f"""
+import sys
+sys.argv = ['cface', *{[str(argument) for argument in arguments]!r}]
+from cface_basicsr.cli.main import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+""")
+
+
+def test_importing_the_package_imports_not_even_torch() -> None:
+    assert subprocess.run([sys.executable, '-c', "import cface_basicsr, sys; sys.exit('torch' in sys.modules)"],
+                          check=False).returncode == 0
+
+
+@pytest.mark.parametrize('room', ROOMS)
+def test_no_module_of_a_room_of_the_library_needs_basicsr(room: str) -> None:
+    assert imported_by(f"""
+import importlib, pkgutil
+package = importlib.import_module('cface_basicsr.{room}')
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):
+    importlib.import_module(module.name)
+""") == set()
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared folder of small data, a generator, a recognizer and one low-resolution face."""
+    folder = write_small_data(tmp_path_factory.mktemp('data'), identities=4, images=3)
+    for name, options in (('net_g', GENERATOR), ('net_r', RECOGNIZER)):
+        save_atomically({'params': build_network(options).state_dict(), 'network': options}, folder / f'{name}.pth')
+    Image.fromarray(smooth_images(1, seed=5, size=16)[0]).save(folder / 'face.png')
+    return folder
+
+
+def test_no_command_that_uses_a_trained_network_needs_basicsr(folder: Path, tmp_path: Path) -> None:
+    weights, recognizer = ('--weights', folder / 'net_g.pth'), ('--recognizer', folder / 'net_r.pth')
+    assert imported_by_command('enhance', folder / 'face.png', *weights, '--out', tmp_path / 'out') == set()
+    assert imported_by_command('index', folder, *recognizer, '--k', 2) == set()
+    assert imported_by_command('generate', folder, *weights) == set()
+    assert imported_by_command('evaluate', 'pairs', folder, *recognizer, *weights, '--folds', 2, '--pairs-per-fold',
+                               4) == set()
+
+
+def test_a_network_that_is_basicsrs_own_brings_basicsr(folder: Path, tmp_path: Path) -> None:
+    """The counterpart of the test above: it would see BasicSR if it were there."""
+    options = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4, 'num_block': 1, 'upscale': 8}
+    save_atomically({'params': build_network(options).state_dict(), 'network': options}, tmp_path / 'edsr.pth')
+    assert 'basicsr' in imported_by_command('enhance', folder / 'face.png', '--weights', tmp_path / 'edsr.pth',
+                                            '--out', tmp_path / 'out')
+
+
+def test_reading_a_network_file_changes_nothing_in_the_process(folder: Path) -> None:
+    code = f"""
+import ctypes, sys
+from cface_basicsr import runtime
+runtime.keep_freed_memory = lambda: sys.exit('the allocator was changed')
+sys.argv = ['anything', '-opt', 'missing.yml']
+from cface_basicsr.files.network_file import build_network_from_file
+build_network_from_file({str(folder / 'net_g.pth')!r})
+assert 'cface_basicsr.compat' not in sys.modules and 'cface_basicsr.register' not in sys.modules
+"""
+    assert imported_by(code) == set()
+
+
+def test_the_public_names_are_there_and_no_others() -> None:
+    import cface_basicsr
+    from cface_basicsr.losses.cface_loss import CFaceLoss
+    assert cface_basicsr.CFaceLoss is CFaceLoss
+    assert all(getattr(cface_basicsr, name) is not None for name in cface_basicsr.__all__)
+    assert set(cface_basicsr.__all__) <= set(dir(cface_basicsr))
+    with pytest.raises(AttributeError, match="'cface_basicsr' has no attribute 'CFaceLos'"):
+        cface_basicsr.CFaceLos  # noqa: B018
