@@ -13,7 +13,7 @@ test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(VENV)/installed
-	$(VENV)/bin/ruff check cface_basicsr tests
+	$(VENV)/bin/ruff check cface_basicsr tests performance
 
 $(VENV)/installed: pyproject.toml constraints.txt scripts/install.sh
 	scripts/install.sh $(PYTHON) $(VENV)

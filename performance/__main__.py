@@ -1,4 +1,4 @@
-"""`python -m performance [NAME …] [--out FILE]`: run the benchmarks and print one Markdown table."""
+"""`python -m performance [NAME …] [--out FILE]`: run the measurements and print one Markdown table."""
 
 import argparse
 import importlib
@@ -28,7 +28,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     """The parsed command line."""
     parser = argparse.ArgumentParser(
         prog='python -m performance', formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
-        epilog='benchmarks:\n' + '\n'.join(f'  {name:<12} {text}' for name, (_, text) in BENCHMARKS.items()))
+        epilog='measurements:\n' + '\n'.join(f'  {name:<12} {text}' for name, (_, text) in BENCHMARKS.items()))
     parser.add_argument('names', nargs='*', metavar='NAME', help=f"which ones; default: {' '.join(DEFAULT)}")
     parser.add_argument('--width', choices=['small', 'paper'], help='of the networks (step, gpu)')
     parser.add_argument('--batch', type=int, help='faces a step (step, gpu)')
@@ -46,7 +46,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 def run_one(name: str, **settings: int | str | Path | None) -> list[Finding]:
     """One benchmark; of the settings, those that it knows and that are not None."""
-    run = importlib.import_module(f'benchmarks.{BENCHMARKS[name][0]}').run
+    run = importlib.import_module(f'performance.{BENCHMARKS[name][0]}').run
     known = inspect.signature(run).parameters
     return run(**{key: value for key, value in settings.items() if key in known and value is not None})
 

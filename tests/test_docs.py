@@ -55,7 +55,7 @@ def test_each_make_target_in_a_page_is_in_the_makefile(page: Path) -> None:
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_each_file_of_the_repository_named_in_a_page_is_there(page: Path) -> None:
-    named = re.findall(r'(?<![\w/.])((?:options|scripts|tests|benchmarks|cface_basicsr)/[\w./-]+\.(?:yml|sh|py))',
+    named = re.findall(r'(?<![\w/.])((?:options|scripts|tests|performance|cface_basicsr)/[\w./-]+\.(?:yml|sh|py))',
                        text_of(page))
     examples = {'tests/losses/test_angle_loss.py', 'cface_basicsr/losses/angle_loss.py',
                 'cface_basicsr/archs/my_net_arch.py', 'cface_basicsr/data/my_dataset.py'}
