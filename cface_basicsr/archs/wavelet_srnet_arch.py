@@ -17,7 +17,7 @@ from cface_basicsr.archs.input_size import doublings
 from cface_basicsr.ops.haar import inverse_haar_packet
 
 
-class ResidualBlock(nn.Module):
+class WaveletBlock(nn.Module):
     """ReLU(BN(skip + conv(ReLU(BN(conv(x)))))), all 3x3: normalization and activation stand after the addition.
 
     The skip is a 1x1 convolution where the widths differ; `groups` are those of the two 3x3 convolutions.
@@ -74,14 +74,14 @@ class WaveletSRNet(nn.Module):
         return inverse_haar_packet(self.coefficients(x), self.depth)
 
 
-def _stage(before: int, after: int, num_block: int) -> list[ResidualBlock]:
-    return [ResidualBlock(before if number == 0 else after, after) for number in range(num_block)]
+def _stage(before: int, after: int, num_block: int) -> list[WaveletBlock]:
+    return [WaveletBlock(before if number == 0 else after, after) for number in range(num_block)]
 
 
 def _branch(before: int, num_feat: int, bands: int, num_out_ch: int) -> nn.Sequential:
     """Features to the coefficients of some sub-bands; only the first convolution and the 1x1 skips mix these."""
     half, whole = bands * (num_feat // 2), bands * num_feat
-    return nn.Sequential(ResidualBlock(before, half, (1, bands)), ResidualBlock(half, whole, (bands, bands)),
+    return nn.Sequential(WaveletBlock(before, half, (1, bands)), WaveletBlock(half, whole, (bands, bands)),
                          nn.Conv2d(whole, bands * num_out_ch, 3, padding=1, groups=bands))
 
 

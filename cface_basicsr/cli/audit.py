@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cface_basicsr.cli.arguments import Json, Overwrite, Workers
+from cface_basicsr.cli.show import listed, printable
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
 
@@ -14,10 +16,6 @@ if TYPE_CHECKING:
     from cface_basicsr.data.audit.audit import Audit, Match, Names, SideFacts
     from cface_basicsr.data.audit.identity_names import SharedPerson
     from cface_basicsr.data.audit.picture_set import PictureSet
-
-SHOWN = 20
-"""Lines of one kind on the screen; --out has them all."""
-
 
 def command(
     train: Annotated[Path, typer.Argument(metavar='TRAIN', show_default=False, help=(
@@ -33,9 +31,7 @@ def command(
         'Also look for near-duplicates inside each set, under two identities.'))] = False,
     out: Annotated[Path | None, typer.Option(metavar='FILE.json', show_default=False, help=(
         'Save everything that was found.'))] = None,
-    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace the saved file.')] = False,
-    workers: Annotated[int, typer.Option(min=0, help='Processes; 0: one a CPU core. The result is the same.')] = 0,
-    as_json: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+    overwrite: Overwrite = False, workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Say which people and which pictures of a test set are in the training set too.
 
@@ -56,7 +52,7 @@ def command(
     result = _audit(train, test, near, names, test_names, names_only, within, workers)
     if out:
         write_text(out, _json(result, indent=1) + '\n')
-    typer.echo(_json(result) if as_json else _printable(as_text(result)))
+    typer.echo(_json(result) if as_json else printable(_as_text(result)))
     raise typer.Exit(1 if result.overlaps else 0)
 
 
@@ -89,7 +85,7 @@ def _json(result: 'Audit', indent: int | None = None) -> str:
     return json.dumps(facts | result.as_plain(), indent=indent)
 
 
-def as_text(result: 'Audit') -> str:
+def _as_text(result: 'Audit') -> str:
     """The result for the screen: every kind of overlap with its first cases."""
     lines = [*_side('TRAIN', result.train), *_side('TEST', result.test),
              *_list('names in both', [_person(person) for person in result.people])]
@@ -122,11 +118,4 @@ def _match(match: 'Match') -> str:
 
 
 def _list(title: str, items: list[str]) -> list[str]:
-    rest = [f'  … and {len(items) - SHOWN} more; --out FILE.json has all'] if len(items) > SHOWN else []
-    return [f'{title}: {len(items):,}', *(f'  {item}' for item in items[:SHOWN]), *rest]
-
-
-def _printable(text: str) -> str:
-    # Names that are no UTF-8 come as lone surrogates, which no terminal takes.
-    encoding = sys.stdout.encoding or 'utf-8'
-    return text.encode(encoding, 'backslashreplace').decode(encoding)
+    return listed(title, items, 'more; --out FILE.json has all')

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cface_basicsr.cli.arguments import Budget, Data, Json, PlanOnly, Processes, RunFolder, Throughput, Values
 from cface_basicsr.runtime import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -14,16 +15,8 @@ if TYPE_CHECKING:
 
 def command(
     file: Annotated[Path, typer.Argument(help='A benchmark file, such as options/benchmark/demo.yml.')],
-    data: Annotated[Path | None, typer.Option(help='Folder made by `cface prepare --holdout`, instead of the '
-                                                   'file\'s.')] = None,
-    out: Annotated[Path | None, typer.Option(help='Run folder, instead of the file\'s.')] = None,
-    images: Annotated[int | None, typer.Option(min=1, help='Budget of every row, instead of the file\'s.')] = None,
-    processes: Annotated[int, typer.Option('--nproc', help='Training processes (one a GPU), under torchrun.')] = 1,
-    values: Annotated[list[str] | None, typer.Option('--value', help='NAME=VALUE for a `$NAME` of the file.')] = None,
-    plan_only: Annotated[bool, typer.Option('--plan', help='Print every run, its images and its expected hours; '
-                                                           'train nothing.')] = False,
-    rates: Annotated[Path | None, typer.Option(help='JSON file of rates, instead of measuring them.')] = None,
-    json_: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+    data: Data = None, out: RunFolder = None, images: Budget = None, processes: Processes = 1, values: Values = None,
+    plan_only: PlanOnly = False, rates: Throughput = None, as_json: Json = False,
 ) -> None:
     """Train every system with the same budget of images, measure all, write tables, curves, grids and a report.
 
@@ -36,29 +29,24 @@ def command(
       cface benchmark options/benchmark/paper.yml --plan
     """
     from cface_basicsr.benchmark.file import read_benchmark
+    from cface_basicsr.benchmark.run import plan_benchmark
+    from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.cli.train import read_values
     changes: dict[str, Any] = {'data': str(data), 'generated': None} if data else {}
     if images:
         changes['budget'] = {'images': images, 'minutes': None}
-    run_file(read_benchmark(file, read_values(values), changes), out, processes, plan_only, rates, json_)
-
-
-def run_file(file: 'BenchmarkFile', out: Path | None, processes: int, plan_only: bool, rates: Path | None,
-             json_: bool) -> None:
-    """Plan or run a benchmark file; exits with code 1 where a row failed or a fairness check does not hold."""
-    from cface_basicsr.benchmark.run import plan_benchmark
-    from cface_basicsr.cli.show import ShowSteps
     keep_freed_memory()
+    content = read_benchmark(file, read_values(values), changes)
     with ShowSteps(1) as show:
-        plan = plan_benchmark(file, out, rates, show)
+        plan = plan_benchmark(content, out, rates, show)
     if plan_only:
-        return _show_plan(plan, rates, json_)
-    if file.generated:
-        _draw(file)
-    raise typer.Exit(_run(plan, processes, json_))
+        return _show_plan(plan, rates, as_json)
+    if content.generated:
+        _draw(content)
+    raise typer.Exit(_run(plan, processes, as_json))
 
 
-def _show_plan(plan: 'Plan', rates: Path | None, json_: bool) -> None:
+def _show_plan(plan: 'Plan', rates: Path | None, as_json: bool) -> None:
     import json
 
     from cface_basicsr.benchmark.run import describe_plan, plan_as_text
@@ -66,7 +54,7 @@ def _show_plan(plan: 'Plan', rates: Path | None, json_: bool) -> None:
     from cface_basicsr.cli.show import ShowSteps
     with ShowSteps(1) as show:
         described = describe_plan(plan, *find_rates(plan, rates, show))
-    typer.echo(json.dumps(described, indent=1) if json_ else plan_as_text(described))
+    typer.echo(json.dumps(described, indent=1) if as_json else plan_as_text(described))
 
 
 def _draw(file: 'BenchmarkFile') -> None:
@@ -90,7 +78,7 @@ def _refuse_other_faces(file: 'BenchmarkFile') -> None:
                         'Name another --data, or remove that folder.')
 
 
-def _run(plan: 'Plan', processes: int, json_: bool) -> int:
+def _run(plan: 'Plan', processes: int, as_json: bool) -> int:
     from cface_basicsr.benchmark.run import run_benchmark
     from cface_basicsr.cli.show import ShowSteps
     recipes = [run.recipe for run in plan.runs] + ([plan.recognizers] if plan.recognizers else [])
@@ -98,7 +86,7 @@ def _run(plan: 'Plan', processes: int, json_: bool) -> int:
                    + sum(len(run.rows) for run in plan.runs)) as show:
         finished = run_benchmark(plan, show, processes)
     report = next((path for path in finished.files if path.name == 'report.md'), None)
-    if json_:
+    if as_json:
         typer.echo((plan.out / 'results.json').read_text(encoding='utf-8'), nl=False)
     elif report:
         typer.echo(report.read_text(encoding='utf-8'))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cface_basicsr.cli.arguments import Json
 from cface_basicsr.runtime import cores
 
 
@@ -17,7 +18,7 @@ def command(
     identities: Annotated[int, typer.Option(help='Generated identities, without --data.')] = 240,
     images: Annotated[int, typer.Option(help='Generated images of each.')] = 8,
     recipe: Annotated[Path | None, typer.Option(help='Another recipe than options/demo/*.yml.')] = None,
-    json_: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+    as_json: Json = False,
 ) -> None:
     """Make faces, prepare them, train all stages, and print the table; a killed demo continues.
 
@@ -37,7 +38,7 @@ def command(
     prepare_faces(source, out / 'data', holdout or (41 if data else 60), recognizer is not None, weights)
     name = 'faces.yml' if not data else 'photos.yml' if recognizer else 'photos_trained.yml'
     variables = {'recognizer': str(recognizer.absolute())} if recognizer else {}
-    train_recipe(recipe or find_recipe(f'demo/{name}'), out / 'data', out / 'run', variables, 1, json_)
+    train_recipe(recipe or find_recipe(f'demo/{name}'), out / 'data', out / 'run', variables, 1, as_json)
 
 
 def draw_faces(folder: Path, identities: int, images: int) -> Path:
@@ -45,15 +46,8 @@ def draw_faces(folder: Path, identities: int, images: int) -> Path:
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
     with ShowSteps(1) as show:
-        show.start('generated faces', identities * images)
-        done = 0
-
-        def advance(more: int) -> None:
-            nonlocal done
-            done += more
-            show.advance(done)
         write_generated_faces(folder, TreeSettings(identities=identities, images=images), workers=cores(),
-                              on_progress=advance)
+                              progress=show.follow('generated faces'))
         show.end('generated faces', f'{identities} people, {images} images each, in {folder}')
     return folder
 
@@ -67,8 +61,7 @@ def prepare_faces(source: Path, out: Path, holdout: int, align: bool, weights: P
                                template='arcface' if align else None, weights=weights if align else None,
                                holdout=holdout, seed=0)
     with ShowSteps(1) as show:
-        show.start('prepare', sum(1 for path in source.glob('*/*') if path.is_file()))
-        report = prepare(source, out, settings, workers=cores(), progress=lambda done, total: show.advance(done))
+        report = prepare(source, out, settings, workers=cores(), progress=show.follow('prepare'))
         counts = ', '.join(f'{name}: {part.images} images of {part.identities} people'
                            for name, part in report.parts.items())
         show.end('prepare', f'{counts}; {len(report.rejected)} rejected')

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cface_basicsr.cli.arguments import Device, Generator, Json, Overwrite
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import keep_freed_memory, pick_device
 
@@ -21,13 +22,12 @@ Refused = list[dict[str, str]]
 def command(
     paths: Annotated[list[Path], typer.Argument(help='Face crops, and folders of them (searched with subfolders).',
                                                 metavar='PATH…', show_default=False)],
-    weights: Annotated[Path, typer.Option(help='Network file; it says by itself which network and scale it is.',
-                                          show_default=False)],
+    weights: Generator,
     out: Annotated[Path, typer.Option(help='Folder of the results: <name>.png, subfolders kept.', show_default=False)],
-    overwrite: Annotated[bool, typer.Option('--overwrite', help='Replace results that exist.')] = False,
+    overwrite: Overwrite = False,
     batch_size: Annotated[int, typer.Option(min=1, help='Faces at a time.')] = 32,
-    device: Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU where there is one.')] = None,
-    as_json: Annotated[bool, typer.Option('--json', help='Print what was written and refused as JSON.')] = False,
+    device: Device = None,
+    as_json: Json = False,
 ) -> None:
     """Super-resolve face crops to 128x128 PNG files.
 

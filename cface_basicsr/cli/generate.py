@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from cface_basicsr.cli.arguments import Generator
 from cface_basicsr.runtime import keep_freed_memory, pick_device
 
 
 def command(
     data: Annotated[Path, typer.Argument(help='Folder made by `cface prepare`, with its lr_x<scale>.lmdb.')],
-    weights: Annotated[Path, typer.Option(help='Generator file; it says by itself which network and scale it is.')],
+    weights: Generator,
     out: Annotated[Path | None, typer.Option(help='The store; default: DATA/sr_x<scale>_<hash>.lmdb.')] = None,
     batch_size: Annotated[int, typer.Option(help='Images at a time.')] = 64,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cface_basicsr.cli.arguments import Device, Json
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import keep_freed_memory, pick_device
 
@@ -20,8 +21,7 @@ def command(
     k: Annotated[int, typer.Option(min=1, help='Most similar images to keep for each image.')] = 5,
     batch_size: Annotated[int | None, typer.Option(min=1, show_default='64 on a GPU, 8 on a CPU',
                                                    help='Images at a time.')] = None,
-    device: Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU where there is one.')] = None,
-    as_json: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+    device: Device = None, as_json: Json = False,
 ) -> None:
     """Find the most similar images of the same person for each image, by a recognizer's features.
 

@@ -4,7 +4,7 @@ Heavy imports (torch, basicsr) stand inside the functions, so that `cface --help
 """
 
 import importlib
-import importlib.util
+import inspect
 import sys
 
 import typer
@@ -33,9 +33,15 @@ def _root(version: bool = typer.Option(False, '--version', callback=_show_versio
     pass
 
 
+def help_of(docstring: str) -> str:
+    """A docstring as help that wraps at any width: each paragraph in one line, but those marked by \\b as they are."""
+    paragraphs = inspect.cleandoc(docstring).split('\n\n')
+    return '\n\n'.join(text if text.startswith('\b') else ' '.join(text.split('\n')) for text in paragraphs)
+
+
 for _name in COMMANDS:
-    if importlib.util.find_spec(f'cface_basicsr.cli.{_name}'):
-        app.command(_name)(importlib.import_module(f'cface_basicsr.cli.{_name}').command)
+    _command = importlib.import_module(f'cface_basicsr.cli.{_name}').command
+    app.command(_name, help=help_of(_command.__doc__))(_command)
 
 
 def main() -> None:

@@ -3,22 +3,19 @@
 import json
 import re
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cface_basicsr.cli.arguments import Json, Workers
+from cface_basicsr.cli.show import listed, printable
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import cores
 
 if TYPE_CHECKING:
-    from cface_basicsr.data.prepare.run import Report
-
-SHOWN = 20
-"""Lines of one kind on the screen; manifest.json has them all."""
-
+    from cface_basicsr.data.prepare.run import PrepareReport
 
 def command(
     source: Annotated[list[str], typer.Argument(metavar='SRC', show_default=False,
@@ -53,8 +50,7 @@ def command(
         'For --layout celeba: folder with identity_CelebA.txt and the others.'))] = None,
     holdout: Annotated[int, typer.Option(min=0, help='So many identities go to test/, the others to train/.')] = 0,
     seed: Annotated[int, typer.Option(help='Chooses the held-out identities.')] = 0,
-    workers: Annotated[int, typer.Option(min=0, help='Processes; 0: one a CPU core. The result is the same.')] = 0,
-    as_json: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+    workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Pack photographs into LMDB stores of HR and LR faces, with labels and a manifest.
 
@@ -72,6 +68,7 @@ def command(
       cface prepare --layout recordio faces_emore --out datasets/ms1m --size 112
       cface prepare --layout bin faces_emore/lfw.bin --out datasets/lfw112 --crop none --size 112
     """
+    from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.prepare.run import PrepareSettings, prepare
     folder, scales = split_scales(source, scale or [])
     if crop == 'align':
@@ -81,9 +78,9 @@ def command(
         scales=scales or (2, 4, 8), crop=crop, size=parse_size(size), layout=layout, template=template,
         weights=weights, landmarks=landmarks, holdout=holdout, seed=seed, identity=identity, pairs=pairs,
         people=people, partition=partition, annotations=annotations)
-    with _Bar() as bar:
-        report = prepare(folder, out, settings, workers=workers or cores(), progress=bar)
-    print(json.dumps(as_plain(report)) if as_json else as_text(report))
+    with ShowSteps(1) as show:
+        report = prepare(folder, out, settings, workers=workers or cores(), progress=show.follow('packing'))
+    print(json.dumps(_as_plain(report)) if as_json else _as_text(report))
 
 
 def _weights(weights: Path | None, landmarks: Path | None, layout: str) -> Path | None:
@@ -140,31 +137,7 @@ def split_scales(words: list[str], values: list[str]) -> tuple[str, tuple[int, .
     return folders[0], tuple(sorted({int(number) for number in numbers}))
 
 
-class _Bar:
-    """A bar with photographs a second and the time left, on stderr."""
-
-    def __enter__(self) -> '_Bar':
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-        self._bar = Progress('packing', BarColumn(), MofNCompleteColumn(), TextColumn('{task.fields[rate]} photos/s'),
-                             'left', TimeRemainingColumn(), console=Console(stderr=True))
-        self._task: Any = None
-        self._began = time.monotonic()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._task is None:
-            self._bar.start()
-            self._task = self._bar.add_task('', total=total, completed=done, rate='-')
-            self._first = done
-        seconds = time.monotonic() - self._began
-        self._bar.update(self._task, completed=done, rate=f'{(done - self._first) / seconds:.0f}')
-
-
-def as_plain(report: 'Report') -> dict[str, Any]:
+def _as_plain(report: 'PrepareReport') -> dict[str, Any]:
     """The result as plain values, for --json."""
     return {
         'already_finished': report.already_finished,
@@ -177,7 +150,7 @@ def as_plain(report: 'Report') -> dict[str, Any]:
     }
 
 
-def as_text(report: 'Report') -> str:
+def _as_text(report: 'PrepareReport') -> str:
     """The result for the screen: what was made, and everything that was not taken as it is."""
     done = 'finished already, nothing to do' if report.already_finished else 'made'
     lines = [f'{part.folder}: {done}: {part.images} images of {part.identities} identities'
@@ -190,12 +163,10 @@ def as_text(report: 'Report') -> str:
     lines += _list('equal pictures (kept)', [' = '.join(group) for group in groups])
     if report.knows_people and any(len({key.split('/')[0] for key in group}) > 1 for group in groups):
         lines.append('Some equal pictures carry different identities: see duplicates in manifest.json.')
-    # Names that are no UTF-8 come as lone surrogates, which no terminal takes.
-    return '\n'.join(lines).encode(sys.stdout.encoding or 'utf-8', 'backslashreplace').decode(
-        sys.stdout.encoding or 'utf-8')
+    return printable('\n'.join(lines))
 
 
-def _reasons(report: 'Report') -> str:
+def _reasons(report: 'PrepareReport') -> str:
     """The reasons that came more than once, most frequent first."""
     often = [(reason, count) for reason, count in Counter(reason for _, reason in report.rejected).most_common(5)
              if count > 1]
@@ -203,7 +174,4 @@ def _reasons(report: 'Report') -> str:
 
 
 def _list(title: str, items: list[str]) -> list[str]:
-    if not items:
-        return []
-    rest = [f'  … and {len(items) - SHOWN} more in manifest.json'] if len(items) > SHOWN else []
-    return [f'{title}: {len(items)}', *(f'  {item}' for item in items[:SHOWN]), *rest]
+    return listed(title, items, 'more in manifest.json') if items else []

@@ -1,9 +1,14 @@
-"""How long work shows itself: a bar with ETA on a terminal, a line now and then elsewhere."""
+"""What commands print: how far long work is, and lists that are too long for a screen."""
 
+import sys
 import time
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_SHOWN = 20
+"""Lines of one kind on the screen."""
 
 
 class ShowSteps:
@@ -49,6 +54,19 @@ class ShowSteps:
             eta = f', about {left:.0f} s left' if self.count else ''
             self.console.print(f'    {self.name}: {done} of {self.count or "?"}{eta}', highlight=False)
 
+    def follow(self, name: str) -> Callable[[int, int], None]:
+        """A step for work that tells (things done, things in all) and nothing else; it begins with the first call."""
+        first = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal first
+            if self.task is None:
+                self.start(name, total)
+                first = done
+            seconds = time.time() - self.began
+            self.advance(done, f'{(done - first) / seconds:.0f} per second' if seconds > 1 else '')
+        return progress
+
     def end(self, name: str, note: str) -> None:
         """A step is done."""
         if self.task is None:
@@ -57,3 +75,15 @@ class ShowSteps:
             self.progress.remove_task(self.task)
             self.task = None
         self.console.print(f'{self._title(name)}: {note}', highlight=False, markup=False, soft_wrap=True)
+
+
+def listed(title: str, items: Sequence[str], rest: str) -> list[str]:
+    """The lines of a list below its title; `rest` ends the line about those that are too many for the screen."""
+    more = [f'  … and {len(items) - _SHOWN} {rest}'] if len(items) > _SHOWN else []
+    return [f'{title}: {len(items):,}', *(f'  {item}' for item in items[:_SHOWN]), *more]
+
+
+def printable(text: str) -> str:
+    """Text for stdout: names that are not UTF-8 come as lone surrogates, which no terminal takes."""
+    encoding = sys.stdout.encoding or 'utf-8'
+    return text.encode(encoding, 'backslashreplace').decode(encoding)

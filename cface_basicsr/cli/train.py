@@ -5,16 +5,13 @@ from typing import Annotated
 
 import typer
 
+from cface_basicsr.cli.arguments import Data, Json, Processes, RunFolder, Values
 from cface_basicsr.runtime import keep_freed_memory
 
 
 def command(
     recipe: Annotated[Path, typer.Argument(help='A recipe (options/cface_x8.yml), or one stage option file.')],
-    data: Annotated[Path | None, typer.Option(help='Folder made by `cface prepare`, instead of the recipe\'s.')] = None,
-    out: Annotated[Path | None, typer.Option(help='Run folder, instead of the recipe\'s.')] = None,
-    processes: Annotated[int, typer.Option('--nproc', help='Training processes (one a GPU), under torchrun.')] = 1,
-    values: Annotated[list[str] | None, typer.Option('--value', help='NAME=VALUE for a `$NAME` of the recipe.')] = None,
-    json_: Annotated[bool, typer.Option('--json', help='Print the result as JSON.')] = False,
+    data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None, as_json: Json = False,
 ) -> None:
     """Train all stages of a recipe, hand weights over, measure at the end.
 
@@ -29,7 +26,7 @@ def command(
     variables = read_values(values)
     if 'steps' not in read_option_file(recipe):
         return _train_one(recipe, processes)
-    return train_recipe(recipe, data, out, variables, processes, json_)
+    return train_recipe(recipe, data, out, variables, processes, as_json)
 
 
 def read_values(values: list[str] | None) -> dict[str, str]:
@@ -55,7 +52,7 @@ def _train_one(options: Path, processes: int) -> None:
 
 
 def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dict[str, str], processes: int,
-                 json_: bool) -> None:
+                 as_json: bool) -> None:
     """Run a recipe's steps and its report, with progress."""
     from functools import cache
 
@@ -77,5 +74,5 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
         run_steps(recipe, show, processes, after)
         result = write_report(measuring(), show) if report else None
     if result:
-        typer.echo(result.as_json() if json_ else result.as_text())
+        typer.echo(result.as_json() if as_json else result.as_text())
     typer.echo(f'Trained networks: {recipe.out}/<step>/models/net_*_latest.pth', err=True)

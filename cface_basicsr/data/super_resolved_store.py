@@ -18,7 +18,7 @@ from cface_basicsr.files.manifest import read_manifest, write_manifest
 from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.runtime import eval_mode
 
-COMMIT_EVERY = 16
+_COMMIT_EVERY = 16
 """Batches between two commits: what a kill costs at most."""
 
 
@@ -56,7 +56,7 @@ def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_pat
                 keys = lr.keys[first:first + batch_size]
                 for key, image in zip(keys, super_resolve(network, lr, keys, device), strict=True):
                     writer.put(key, encode_png(image))
-                if number % COMMIT_EVERY == COMMIT_EVERY - 1:
+                if number % _COMMIT_EVERY == _COMMIT_EVERY - 1:
                     writer.commit()
                 progress(first + len(keys), len(lr))
         writer.finish(facts | {'versions': {name: version(name) for name in ('torch', 'cface-basicsr')}})

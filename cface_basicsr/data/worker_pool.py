@@ -17,11 +17,11 @@ import torch
 
 from cface_basicsr.errors import UserError
 
-Work = TypeVar('Work')
-Result = TypeVar('Result')
+_Work = TypeVar('_Work')
+_Result = TypeVar('_Result')
 
 
-def map_in_order(function: Callable[[Work], Result], chunks: Iterable[Work], workers: int) -> Iterator[Result]:
+def map_in_order(function: Callable[[_Work], _Result], chunks: Iterable[_Work], workers: int) -> Iterator[_Result]:
     """`map` by processes that end with this one.
 
     At most four chunks a process are under way, so memory stays small however slowly the results are taken.

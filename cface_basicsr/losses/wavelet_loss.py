@@ -16,7 +16,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.losses.sum_squared_loss import sum_squared
 from cface_basicsr.ops.haar import haar_packet
 
-COLORS = 3
+_COLORS = 3
 
 
 def texture_loss(prediction: Tensor, target: Tensor, factor: float = 1.2) -> Tensor:
@@ -30,7 +30,7 @@ def texture_loss(prediction: Tensor, target: Tensor, factor: float = 1.2) -> Ten
     >>> texture_loss(torch.ones(1, 3, 1, 1), torch.ones(1, 3, 1, 1))
     tensor(0.6000)
     """
-    mine, wanted = (packet.unflatten(1, (-1, COLORS)).square().sum(2) for packet in (prediction, target.detach()))
+    mine, wanted = (packet.unflatten(1, (-1, _COLORS)).square().sum(2) for packet in (prediction, target.detach()))
     return (factor * wanted - mine).clamp_min(0).mean()  # (N, K, h, w), mean over sub-bands and places
 
 
@@ -45,10 +45,10 @@ def wavelet_terms(prediction: Tensor, target: Tensor, depth: int, texture_factor
     target = target.detach()
     mine, wanted = haar_packet(prediction, depth), haar_packet(target, depth)  # (N, 3 * 4^depth, h, w)
     return {
-        'detail': sum_squared(mine[:, COLORS:], wanted[:, COLORS:]),
-        'lowpass': sum_squared(mine[:, :COLORS], wanted[:, :COLORS]),
+        'detail': sum_squared(mine[:, _COLORS:], wanted[:, _COLORS:]),
+        'lowpass': sum_squared(mine[:, :_COLORS], wanted[:, :_COLORS]),
         'image': sum_squared(prediction, target),
-        'texture': texture_loss(mine[:, COLORS:], wanted[:, COLORS:], texture_factor),
+        'texture': texture_loss(mine[:, _COLORS:], wanted[:, _COLORS:], texture_factor),
     }
 
 

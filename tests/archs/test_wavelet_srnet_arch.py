@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cface_basicsr.archs.wavelet_srnet_arch import ResidualBlock, WaveletSRNet
+from cface_basicsr.archs.wavelet_srnet_arch import WaveletBlock, WaveletSRNet
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.haar import haar_packet
 
@@ -43,7 +43,7 @@ def test_channels_in_and_out_can_differ():
 
 @pytest.mark.parametrize(('before', 'after'), [(4, 4), (4, 8)])
 def test_a_block_normalizes_and_activates_after_the_addition(before, after):
-    block = ResidualBlock(before, after, (2, 4)).eval()
+    block = WaveletBlock(before, after, (2, 4)).eval()
     first, norm, _, second = block.body
     last = block.join[0]
     for each in (norm, last):

@@ -58,7 +58,7 @@ def test_the_store_says_where_it_comes_from(lr: Path, tmp_path: Path) -> None:
 def test_a_stopped_run_continues_with_the_same_batches(lr: Path, tmp_path: Path,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     from cface_basicsr.data import super_resolved_store
-    monkeypatch.setattr(super_resolved_store, 'COMMIT_EVERY', 1)
+    monkeypatch.setattr(super_resolved_store, '_COMMIT_EVERY', 1)
 
     def stop(done: int, total: int) -> None:
         if done == 4:

@@ -18,7 +18,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, decode_image, open_environment
 from cface_basicsr.files.manifest import manifest_crop, manifest_settings
 
-CHUNK = 64
+_CHUNK = 64
 """Pictures that a process takes at a time."""
 
 _Progress = Callable[[int], None]
@@ -190,7 +190,7 @@ def fingerprints(pictures: PictureSet, *, hashed: bool = True, workers: int = 1,
         hashed: False: marks alone, in a fourth of the time; `hashes` then has no rows.
         workers: processes; no more are started than there is work for.
     """
-    chunks = [pictures.sources[start:start + CHUNK] for start in range(0, len(pictures.sources), CHUNK)]
+    chunks = [pictures.sources[start:start + _CHUNK] for start in range(0, len(pictures.sources), _CHUNK)]
     look = partial(_fingerprint_chunk, pictures.reader, hashed)
     found, hashes, done = Fingerprints([], [], _no_hashes(), []), [_no_hashes()], 0
     for chunk, part in zip(chunks, map_in_order(look, chunks, min(workers, len(chunks))), strict=True):

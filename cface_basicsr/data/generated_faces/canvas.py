@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Plane = NDArray[np.float32]
 SIZE = 256
 SPAN = 1.5
 EDGE = 0.02
@@ -20,7 +20,7 @@ U, V = AXIS[None, :], AXIS[:, None]
 DARK = np.array([0.012, 0.008, 0.006], np.float32)
 
 
-def planes(colour: tuple[float, ...] | Array) -> Array:
+def planes(colour: tuple[float, ...] | Plane) -> Plane:
     """A colour (3,) as (3, 1, 1), ready to meet (3, m, n) planes."""
     return np.asarray(colour, np.float32).reshape(3, 1, 1)
 
@@ -31,15 +31,15 @@ class Window:
 
     rows: slice
     columns: slice
-    u: Array
-    v: Array
+    u: Plane
+    v: Plane
 
-    def blend(self, albedo: Array, mask: Array, colour: tuple[float, ...] | Array) -> None:
+    def blend(self, albedo: Plane, mask: Plane, colour: tuple[float, ...] | Plane) -> None:
         """Cover the albedo by a colour where the (m, n) mask is 1."""
         part = albedo[:, self.rows, self.columns]
         part += mask * (planes(colour) - part)
 
-    def darken(self, albedo: Array, mask: Array) -> None:
+    def darken(self, albedo: Plane, mask: Plane) -> None:
         """Multiply the albedo by 1 - mask; red a little less than green and blue, as in skin."""
         albedo[:, self.rows, self.columns] *= 1 - mask * planes((0.9, 1.0, 1.0))
 
@@ -53,28 +53,28 @@ def window(u: float, v: float, half_width: float, half_height: float, side: int 
     return Window(rows, columns, side * (U[:, columns] - np.float32(u)), V[rows] - np.float32(v))
 
 
-def soft(distance: Array, edge: float = EDGE) -> Array:
+def soft(distance: Plane, edge: float = EDGE) -> Plane:
     """A mask in [0, 1] from a signed distance in face units: 1 inside, 0 outside, a ramp of width `edge`."""
     return np.clip(distance / np.float32(edge) + np.float32(0.5), 0, 1).astype(np.float32, copy=False)
 
 
-def bump(x: Array, width: float) -> Array:
+def bump(x: Plane, width: float) -> Plane:
     """A Gaussian of a coordinate; products of two of them make hills."""
     return np.exp(-np.square(x / np.float32(width)))
 
 
-def crease(x: Array, width: float) -> Array:
+def crease(x: Plane, width: float) -> Plane:
     """The shade across a crease: dark in the middle, light on both banks; four fifths of the mean shade cancel out."""
     return bump(x, width) - np.float32(0.32) * bump(x, 2.5 * width)
 
 
-def ease(x: Array) -> Array:
+def ease(x: Plane) -> Plane:
     """A coordinate held to [0, 1]."""
     return np.clip(x, 0, 1)
 
 
 @lru_cache(maxsize=1)
-def noise_tiles() -> tuple[Array, Array, Array]:
+def noise_tiles() -> tuple[Plane, Plane, Plane]:
     """Three fixed tiles (2S, 2S), zero mean, unit variance: fine grain, strands that run down, and waves."""
     white = np.random.default_rng(20240229).standard_normal((2 * SIZE, 2 * SIZE)).astype(np.float32)
     grain = cv2.GaussianBlur(white, (0, 0), 0.9)
@@ -84,7 +84,7 @@ def noise_tiles() -> tuple[Array, Array, Array]:
     return grain / grain.std(), strands / strands.std(), waves / waves.std()
 
 
-def tile(tile: Array, number: int) -> Array:
+def tile(tile: Plane, number: int) -> Plane:
     """A window (S, S) of a noise tile that belongs to one identity."""
     row, column = number * 37 % SIZE, number * 91 % SIZE
     return tile[row:row + SIZE, column:column + SIZE]

@@ -13,7 +13,7 @@ from cface_basicsr.data.generated_faces.canvas import (
     DARK,
     EDGE,
     SIZE,
-    Array,
+    Plane,
     U,
     V,
     bump,
@@ -34,36 +34,36 @@ class Head:
     """A head, flat on: albedo (3, S, S) linear RGB, height (S, S) face units towards the camera, alpha (S, S),
     gloss (S, S) in [0, 1]."""
 
-    albedo: Array
-    height: Array
-    alpha: Array
-    gloss: Array
+    albedo: Plane
+    height: Plane
+    alpha: Plane
+    gloss: Plane
 
 
 @dataclass(frozen=True)
 class _Base:
     """What no expression changes: the bare head, its outline, and the layers that go over mouth and eyes."""
 
-    albedo: Array
-    height: Array
-    outline: Array
-    alpha: Array
-    beard: Array
-    stubble: Array
-    glasses: Array
+    albedo: Plane
+    height: Plane
+    outline: Plane
+    alpha: Plane
+    beard: Plane
+    stubble: Plane
+    glasses: Plane
 
 
 @dataclass(frozen=True)
 class _Hair:
     """Hair: coverage, shadow on the skin below, bulge (S, S) and colour (3, S, S)."""
 
-    mask: Array
-    shadow: Array
-    bulge: Array
-    colour: Array
+    mask: Plane
+    shadow: Plane
+    bulge: Plane
+    colour: Plane
 
 
-def _reach(person: Identity, widen: float = 0.0) -> Array:
+def _reach(person: Identity, widen: float = 0.0) -> Plane:
     """(S, S) radius of the head's outline: below 1 inside, 1 on it."""
     width = person.head_width + widen + person.cheekbone * bump(V - 0.12, 0.22)
     across = np.abs(U) / width
@@ -72,7 +72,7 @@ def _reach(person: Identity, widen: float = 0.0) -> Array:
     return np.sqrt(across ** 2.2 + down ** power).astype(np.float32)
 
 
-def _height(person: Identity) -> Array:
+def _height(person: Identity) -> Plane:
     """(S, S) height of the bare head: a dome, with nose, brow ridge, sockets, cheeks, lips and chin."""
     dome = 0.55 * (1 - 0.85 * (U / person.head_width) ** 2 - 0.45 * (V / 1.05) ** 2)
     height = np.log1p(np.exp((dome + 0.12) * 9)) / 9 - 0.12
@@ -94,7 +94,7 @@ def _height(person: Identity) -> Array:
     return height.astype(np.float32)
 
 
-def _hair_mask(person: Identity, style: Hairstyle, outline: Array) -> Array:
+def _hair_mask(person: Identity, style: Hairstyle, outline: Plane) -> Plane:
     """(S, S) coverage by hair on top of the head, at the sides and down to its length."""
     locks = tile(noise_tiles()[1], style.number + 8)[:1]
     wave = 0.04 * person.curl * tile(noise_tiles()[2], style.number + 5)
@@ -112,7 +112,7 @@ def _hair_mask(person: Identity, style: Hairstyle, outline: Array) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _strands(style: Hairstyle, curl: float) -> Array:
+def _strands(style: Hairstyle, curl: float) -> Plane:
     """(3, S, S) light and shade of the strands, around 1; they lean away from the parting."""
     lean = (U * (0.5 + style.fringe_slope) * 60 * ease(V + 1.2)).astype(np.float32)
     columns = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[None], (SIZE, SIZE)) + 0 * lean
@@ -123,7 +123,7 @@ def _strands(style: Hairstyle, curl: float) -> Array:
     return np.exp(0.38 * strands)
 
 
-def _beard_mask(person: Identity, outline: Array) -> Array:
+def _beard_mask(person: Identity, outline: Plane) -> Plane:
     """(S, S) coverage by beard, stubble, moustache and sideburns, with the grain of hairs."""
     tip = person.eye_height + person.nose_length
     mouth = tip + person.mouth_gap
@@ -144,7 +144,7 @@ def _beard_mask(person: Identity, outline: Array) -> Array:
     return np.clip(np.maximum(mask * (1 - lips), person.moustache * moustache) * grain, 0, 1).astype(np.float32)
 
 
-def _stubble_mask(person: Identity, outline: Array) -> Array:
+def _stubble_mask(person: Identity, outline: Plane) -> Plane:
     """(S, S) share of the skin where stubble grows: a soft shade around the mouth that an image may have or not."""
     mouth = person.eye_height + person.nose_length + person.mouth_gap
     grows = soft(V - (mouth - 0.1 - 0.1 * np.abs(U)), 0.15) * soft((1.02 - outline) * 0.6, 0.08)
@@ -152,13 +152,13 @@ def _stubble_mask(person: Identity, outline: Array) -> Array:
     return (person.stubble * grows * grain).astype(np.float32)
 
 
-def _paler_around(dark: Array) -> Array:
+def _paler_around(dark: Plane) -> Plane:
     """(S, S) gain of the skin near a beard or a frame, which is shaven or lit through glass: the mean shade of a patch
     as wide as a pixel of 16x16 stays what it was, so that beard and glasses show by their edges."""
     return 1 + np.minimum(0.7 * _blurred(dark, 8), 0.4)
 
 
-def _glasses_mask(person: Identity) -> Array:
+def _glasses_mask(person: Identity) -> Plane:
     """(S, S) coverage by the frame of glasses: two rims, the bridge, the temples."""
     if not person.glasses:
         return np.zeros((SIZE, SIZE), np.float32)
@@ -174,7 +174,7 @@ def _glasses_mask(person: Identity) -> Array:
     return soft(np.maximum.reduce([rim, bridge, temple]), EDGE)
 
 
-def _nose(person: Identity, albedo: Array) -> None:
+def _nose(person: Identity, albedo: Plane) -> None:
     """Nostrils, wings and the shade under the tip."""
     tip = person.eye_height + person.nose_length
     w = window(0.0, tip, 0.3, 0.16)
@@ -186,7 +186,7 @@ def _nose(person: Identity, albedo: Array) -> None:
     w.darken(albedo, 0.42 * bump(wing, 0.013) * soft(u - wide * 0.68, 0.03) * soft(0.05 - np.abs(v + 0.02), 0.05))
 
 
-def _ears_and_neck(person: Identity, albedo: Array, outline: Array) -> Array:
+def _ears_and_neck(person: Identity, albedo: Plane, outline: Plane) -> Plane:
     """Paint ears and neck under the head; returns their coverage (S, S)."""
     ear = soft((1 - np.hypot((np.abs(U) - person.head_width - 0.01) / (0.065 * person.ear), (V + 0.02) / 0.17)) * 0.08)
     sides = 0.37 - np.abs(U) + 0.3 * np.maximum(V - 0.95, 0)
@@ -222,13 +222,13 @@ def _hair(person: Identity, seed: int, style: int, dyed: bool) -> _Hair:
     return _Hair(mask, 1 - 0.5 * _blurred(mask, 9), 0.1 * _blurred(mask, 5), colour)
 
 
-def _blurred(mask: Array, sigma: float) -> Array:
+def _blurred(mask: Plane, sigma: float) -> Plane:
     """A Gaussian blur of 5 pixels or more, made on a quarter of the rows and columns."""
     small = cv2.resize(mask, (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
     return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
 
 
-def _eye(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
+def _eye(person: Identity, shot: Shot, side: int, albedo: Plane) -> None:
     """One eye: crease, bag, white, iris, pupil, glint and lashes. u runs from the nose outwards."""
     w = window(side * person.eye_spacing, person.eye_height, 0.24, 0.2, side)
     v = w.v + person.eye_slant * w.u
@@ -258,7 +258,7 @@ def _eye(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
     w.darken(albedo, (0.3 + person.lower_lash) * 0.75 * bump(v - lower, 0.012) * soft(person.eye_width - np.abs(w.u)))
 
 
-def _brow(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
+def _brow(person: Identity, shot: Shot, side: int, albedo: Plane) -> None:
     """One brow: an arched band that tapers outwards, with hairs."""
     centre = person.eye_height - person.brow_gap - shot.brow_raise
     w = window(side * person.eye_spacing, centre, 0.36, 0.2, side)
@@ -274,7 +274,7 @@ def _brow(person: Identity, shot: Shot, side: int, albedo: Array) -> None:
     w.blend(albedo, mask, 0.5 * np.asarray(person.hair, np.float32) + 0.006)
 
 
-def _mouth(person: Identity, shot: Shot, albedo: Array) -> None:
+def _mouth(person: Identity, shot: Shot, albedo: Plane) -> None:
     """Lips around a line that a smile bends and widens; an open mouth shows teeth."""
     smile, gap = min(shot.smile, 1.2), 0.055 * min(shot.mouth_open, 1.2)
     centre = person.eye_height + person.nose_length + person.mouth_gap
@@ -305,7 +305,7 @@ def _mouth(person: Identity, shot: Shot, albedo: Array) -> None:
     w.darken(albedo, (0.25 + 0.2 * smile) * corners)
 
 
-def _blush(shot: Shot, albedo: Array) -> None:
+def _blush(shot: Shot, albedo: Plane) -> None:
     """Cheeks redder or paler than usual."""
     for side in (-1, 1):
         w = window(side * 0.34, 0.14, 0.3, 0.25)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cface_basicsr.data.generated_faces.canvas import Array, U, V, bump, crease, noise_tiles, planes, soft, tile, window
+from cface_basicsr.data.generated_faces.canvas import Plane, U, V, bump, crease, noise_tiles, planes, soft, tile, window
 from cface_basicsr.data.generated_faces.traits import Identity, generator
 
 # Where moles and scars may sit, (|u|, v) and a scar's direction: few places, so that a recognizer which has learned
@@ -11,7 +11,7 @@ MOLES = ((0.36, 0.02), (0.25, 0.20), (0.40, 0.30), (0.27, 0.47), (0.13, 0.61), (
 SCARS = ((0.33, 0.13, 0.5), (0.34, 0.40, -0.7), (0.24, -0.42, 1.3), (0.09, 0.60, 1.0))
 
 
-def paint_complexion(person: Identity, albedo: Array) -> None:
+def paint_complexion(person: Identity, albedo: Plane) -> None:
     """Skin is never even: red cheeks and nose, dark sockets, grain."""
     tip = person.eye_height + person.nose_length
     red = 0.10 * bump(np.abs(U) - 0.33, 0.13) * bump(V - 0.14, 0.13) + 0.10 * bump(U, 0.09) * bump(V - tip, 0.07)
@@ -20,13 +20,13 @@ def paint_complexion(person: Identity, albedo: Array) -> None:
     albedo *= 1 - (dark + 0.05 * tile(noise_tiles()[0], person.number + 11)) * planes((0.85, 1.0, 1.0))
 
 
-def paint_lines(person: Identity, albedo: Array) -> None:
+def paint_lines(person: Identity, albedo: Plane) -> None:
     """Lines of the forehead, between and beside the eyes, across the nose, beside and below the mouth."""
     dark = _lines_above(person) + _lines_below(person)
     albedo *= 1 - np.minimum(dark, 0.85) * planes((0.85, 1.0, 1.0))
 
 
-def _lines_above(person: Identity) -> Array:
+def _lines_above(person: Identity) -> Plane:
     dark = np.zeros_like(U * V)
     for row in person.forehead_lines:
         dark += 0.85 * crease(V - row - 0.2 * U ** 2, 0.014) * bump(U, 0.24)
@@ -39,7 +39,7 @@ def _lines_above(person: Identity) -> Array:
     return dark + person.nose_lines * across * bump(U, 0.055)
 
 
-def _lines_below(person: Identity) -> Array:
+def _lines_below(person: Identity) -> Plane:
     tip = person.eye_height + person.nose_length
     mouth = tip + person.mouth_gap
     dark = person.cheek_dimples * crease(np.abs(U) - person.mouth_width - 0.09, 0.016) * bump(V - mouth + 0.02, 0.05)
@@ -50,7 +50,7 @@ def _lines_below(person: Identity) -> Array:
     return dark + person.dimple * crease(U, 0.017) * bump(V - person.chin + 0.08, 0.05)
 
 
-def paint_spots(person: Identity, seed: int, albedo: Array) -> None:
+def paint_spots(person: Identity, seed: int, albedo: Plane) -> None:
     """Freckles on nose and cheeks, moles and scars at some of their places: the same in every image."""
     rng = generator(seed, person.number, 2 ** 31)
     for _ in range(person.freckles):

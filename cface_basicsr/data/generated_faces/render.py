@@ -11,7 +11,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from cface_basicsr.data.generated_faces.canvas import SIZE, SPAN, Array, soft
+from cface_basicsr.data.generated_faces.canvas import SIZE, SPAN, Plane, soft
 from cface_basicsr.data.generated_faces.head import Head, paint_head
 from cface_basicsr.data.generated_faces.traits import Shot, draw_identity, draw_shot, generator
 from cface_basicsr.errors import UserError
@@ -61,7 +61,7 @@ def render_photo(identity: int, image: int, size: int = PHOTO, seed: int = 0) ->
     return _develop(photo, shot, rng, _brightness(lit))
 
 
-def _rotation(shot: Shot) -> Array:
+def _rotation(shot: Shot) -> Plane:
     """The 3x3 matrix that turns head coordinates (right, down, to the camera) into the camera's."""
     (cy, sy), (cp, sp), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (shot.yaw, shot.pitch, shot.roll))
     yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -70,13 +70,13 @@ def _rotation(shot: Shot) -> Array:
     return (roll @ pitch @ yaw).astype(np.float32)
 
 
-def _dapple(rng: np.random.Generator, shot: Shot) -> Array:
+def _dapple(rng: np.random.Generator, shot: Shot) -> Plane:
     """(S, S) share of the lamp that arrives: soft patches as wide as a pixel of 16x16, as of light through leaves."""
     cells = np.exp(rng.normal(0, shot.dapple, (24, 24))).astype(np.float32)
     return cv2.resize(cells, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
 
 
-def _light_head(head: Head, shot: Shot, rotation: Array, dapple: Array) -> Array:
+def _light_head(head: Head, shot: Shot, rotation: Plane, dapple: Plane) -> Plane:
     """(3, S, S) linear light that leaves the head: Lambert from one lamp, a soft fill, a little gloss."""
     slope_u = cv2.Sobel(head.height, cv2.CV_32F, 1, 0, ksize=3, scale=SIZE / (16 * SPAN))
     slope_v = cv2.Sobel(head.height, cv2.CV_32F, 0, 1, ksize=3, scale=SIZE / (16 * SPAN))
@@ -95,7 +95,7 @@ def _light_head(head: Head, shot: Shot, rotation: Array, dapple: Array) -> Array
     return head.albedo * (diffuse * lamp_colour + fill * fill_colour) + gloss * lamp_colour
 
 
-def _where_from(head: Head, shot: Shot, rotation: Array, size: int) -> tuple[Array, Array]:
+def _where_from(head: Head, shot: Shot, rotation: Plane, size: int) -> tuple[Plane, Plane]:
     """For each photo pixel, the canvas column and row that it shows: two (size, size) maps.
 
     The surface point (u, v, h(u, v)) is seen at rotation @ (u, v, h); solved for (u, v) by fixed-point steps on a grid
@@ -118,13 +118,13 @@ def _where_from(head: Head, shot: Shot, rotation: Array, size: int) -> tuple[Arr
     return tuple(cv2.resize(m, (size, size), interpolation=cv2.INTER_LINEAR) for m in (columns, rows))
 
 
-def _to_canvas(u: Array, v: Array, size: int) -> tuple[Array, Array]:
+def _to_canvas(u: Plane, v: Plane, size: int) -> tuple[Plane, Plane]:
     scale = np.float32(size / (2 * SPAN))
     return ((u + np.float32(SPAN)) * scale - np.float32(0.5)).astype(np.float32), \
         ((v + np.float32(SPAN)) * scale - np.float32(0.5)).astype(np.float32)
 
 
-def _background(rng: np.random.Generator, size: int) -> Array:
+def _background(rng: np.random.Generator, size: int) -> Plane:
     """(size, size, 3) linear light: blurred blobs of any colour, and clothes below."""
     base = rng.uniform(0.02, 0.7) * rng.uniform(0.5, 1.0, 3)
     cells = int(rng.integers(2, 9))
@@ -142,12 +142,12 @@ def _background(rng: np.random.Generator, size: int) -> Array:
 
 
 @lru_cache(maxsize=1)
-def _sensor_noise() -> Array:
+def _sensor_noise() -> Plane:
     """(600, 600, 3) unit normal numbers; photos take windows of it, turned at random."""
     return np.random.default_rng(7).standard_normal((600, 600, 3), dtype=np.float32)
 
 
-def _noise(rng: np.random.Generator, size: int) -> Array:
+def _noise(rng: np.random.Generator, size: int) -> Plane:
     """(size, size, 3) noise of a photo: a random window of the fixed field, or fresh where that is too small."""
     if size > 400:
         return rng.standard_normal((size, size, 3), dtype=np.float32)
@@ -155,13 +155,13 @@ def _noise(rng: np.random.Generator, size: int) -> Array:
     return np.rot90(_sensor_noise()[row:row + size, column:column + size], int(rng.integers(4)))
 
 
-def _brightness(lit: Array) -> float:
+def _brightness(lit: Plane) -> float:
     """Mean light of the middle of the face: what an automatic exposure measures."""
     middle = slice(SIZE * 3 // 10, SIZE * 7 // 10)
     return float(lit[:, middle, middle].mean())
 
 
-def _develop(photo: Array, shot: Shot, rng: np.random.Generator, measured: float) -> np.ndarray:
+def _develop(photo: Plane, shot: Shot, rng: np.random.Generator, measured: float) -> np.ndarray:
     """Linear light to an 8-bit picture: exposure, white balance, saturation, tone curve, blur, noise."""
     gains = np.asarray(shot.white_balance, np.float32) * np.float32(0.24 * shot.exposure / max(measured, 1e-4))
     keep = np.float32(shot.saturation)

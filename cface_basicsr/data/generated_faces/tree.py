@@ -37,14 +37,14 @@ class TreeSettings:
 
 
 def write_generated_faces(out: str | Path, settings: TreeSettings, *, workers: int = 1,
-                          on_progress: Callable[[int], None] | None = None) -> int:
+                          progress: Callable[[int, int], None] = lambda done, total: None) -> int:
     """Draw every photo that is not there yet; a killed run goes on where it stopped.
 
     Args:
         out: the tree's folder; made where it is missing. It must be empty or hold this very tree.
         settings: what to draw. The pictures do not depend on `workers`.
         workers: processes; 1 draws in this one.
-        on_progress: called with the number of photos done (drawn or found) since the last call.
+        progress: called with (photos drawn or found, photos in all).
 
     Returns:
         How many photos were drawn; the rest was there.
@@ -57,10 +57,9 @@ def write_generated_faces(out: str | Path, settings: TreeSettings, *, workers: i
     folder = Path(out)
     _claim(folder, settings)
     drawn = 0
-    for new in _draw_all(folder, settings, workers):
+    for number, new in enumerate(_draw_all(folder, settings, workers), start=1):
         drawn += new
-        if on_progress:
-            on_progress(settings.images)
+        progress(number * settings.images, settings.identities * settings.images)
     return drawn
 
 

@@ -22,7 +22,7 @@ DETECTORS = {'detection_mobilenet0.25_Final.pth': 'retinaface_mobile0.25',
 # Eyes, nose tip, corners of the mouth as (x, y) in a 112x96 crop (height x width); SphereFace's preprocessing.
 _SPHEREFACE = np.array([[30.2946, 51.6963], [65.5318, 51.5014], [48.0252, 71.7366], [33.5493, 92.3655],
                         [62.7299, 92.2041]])
-TEMPLATES = {'sphereface': (_SPHEREFACE, 96, 112), 'arcface': (_SPHEREFACE + [8, 0], 112, 112)}
+ALIGNMENTS = {'sphereface': (_SPHEREFACE, 96, 112), 'arcface': (_SPHEREFACE + [8, 0], 112, 112)}
 """Points, width, height. ArcFace's 112x112 template is SphereFace's with 8 columns more on each side, so both give
 the same square HR face; a 112x96 recognizer is then fed its middle columns (`ops.recognizer_input`)."""
 
@@ -39,9 +39,9 @@ def template_points(template: str, size: Size) -> np.ndarray:
     Raises:
         UserError: no such template.
     """
-    if template not in TEMPLATES:
-        raise UserError(f"template '{template}' is unknown; {nearest(template, TEMPLATES)}")
-    points, template_width, template_height = TEMPLATES[template]
+    if template not in ALIGNMENTS:
+        raise UserError(f"template '{template}' is unknown; {nearest(template, ALIGNMENTS)}")
+    points, template_width, template_height = ALIGNMENTS[template]
     height, width = both_sides(size)
     scale = height / template_height
     # Half a pixel: resizing the face to the recognizer's input puts the landmarks exactly where they were learnt.

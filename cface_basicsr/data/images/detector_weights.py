@@ -12,8 +12,8 @@ from cface_basicsr.data.images.align import find_detector, has_detector
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.network_file import file_hash
 
-NAME = 'detection_mobilenet0.25_Final.pth'
-URL = f'https://github.com/xinntao/facexlib/releases/download/v0.1.0/{NAME}'
+WEIGHTS_FILE = 'detection_mobilenet0.25_Final.pth'
+URL = f'https://github.com/xinntao/facexlib/releases/download/v0.1.0/{WEIGHTS_FILE}'
 """The address that facexlib itself has."""
 SHA256 = '38ec7bb3c9cbfe2f40edabc05fab970a6d648747cbc534092be85d5eb9b37ed0'
 
@@ -36,13 +36,13 @@ def detector_folder(folder: Path | None, *, url: str = URL, sha256: str = SHA256
             left there.
     """
     if folder is not None and not folder.is_dir():
-        raise UserError(f"--weights: folder '{folder}' is missing. Name one that holds {NAME},\n"
+        raise UserError(f"--weights: folder '{folder}' is missing. Name one that holds {WEIGHTS_FILE},\n"
                         'or make an empty one for it to be fetched into.')
     place = folder or hub_folder()
     if has_detector(place):
         _check_known(find_detector(place), sha256)
     else:
-        _fetch(place / NAME, url, sha256)
+        _fetch(place / WEIGHTS_FILE, url, sha256)
     return place
 
 
@@ -53,11 +53,11 @@ def _fetch(file: Path, url: str, sha256: str) -> None:
     except Exception as error:  # no network, a wrong hash, a full disk
         reason = f'{type(error).__name__}: {str(error)[:150]}'
         raise UserError(f'the face detector cannot be fetched from {url}\n({reason}).\n'
-                        f"Put {NAME} (SHA-256 {sha256}) into '{file.parent}'.") from error
+                        f"Put {WEIGHTS_FILE} (SHA-256 {sha256}) into '{file.parent}'.") from error
 
 
 def _check_known(file: Path, sha256: str) -> None:
     """A cut or exchanged file is refused here, not deep in torch; other detectors' hashes are not known."""
-    if file.name == NAME and (came := file_hash(file, 64)) != sha256:
+    if file.name == WEIGHTS_FILE and (came := file_hash(file, 64)) != sha256:
         raise UserError(f"'{file}' is damaged or another file: expected SHA-256 {sha256},\ncame {came}.\n"
                         'Delete it; it is fetched anew.')

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from cface_basicsr.errors import UserError
 
-Table = dict[str, tuple[float, ...]]
+Annotations = dict[str, tuple[float, ...]]
 """Name of an image -> its numbers."""
 
 
-def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Table:
+def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotations:
     """A table in the order of the file.
 
     Args:
@@ -34,7 +34,7 @@ def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Table:
     announced = int(lines.pop(0)[1]) if lines and lines[0][1].isdecimal() else None
     if lines and _numbers(lines[0][1], len(columns)) is None and not any(map(_is_number, _words(lines[0][1]))):
         lines.pop(0)  # names of the columns
-    table: Table = {}
+    table: Annotations = {}
     for number, line in lines:
         name, values = _numbers(line, len(columns)) or ('', ())
         if not name:

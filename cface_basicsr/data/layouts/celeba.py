@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cface_basicsr.data.images.align import box_corners
 from cface_basicsr.data.images.face_crop import Size
-from cface_basicsr.data.layouts.annotation_table import Table, read_annotation_table
+from cface_basicsr.data.layouts.annotation_table import Annotations, read_annotation_table
 from cface_basicsr.data.layouts.landmarks import image_size, read_landmarks, take_landmarks
 from cface_basicsr.data.layouts.source import (
     FolderPhotos,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ALIGNED = (178, 218)
 """(width, height) of the aligned images."""
-PARTITIONS = ('train', 'val', 'test')
+_PARTITIONS = ('train', 'val', 'test')
 """By their numbers in list_eval_partition."""
 _FILES = {'identity': 'identity_CelebA', 'partition': 'list_eval_partition', 'boxes': 'list_bbox_celeba'}
 _LANDMARKS = {True: 'list_landmarks_align_celeba', False: 'list_landmarks_celeba'}
@@ -94,7 +94,7 @@ class _Files:
         raise UserError(f"CelebA's {stem}.txt is missing: looked in '{self.named}', around it, in Anno and Eval.\n"
                         'Put it there, or name its folder by --annotations.')
 
-    def table(self, listing: Listing, part: str, columns: tuple[str, ...]) -> Table:
+    def table(self, listing: Listing, part: str, columns: tuple[str, ...]) -> Annotations:
         """One of the files as a table by names without ending."""
         listing.files[part] = self.find(_FILES[part])
         return _without_endings(read_annotation_table(listing.files[part], columns))
@@ -121,7 +121,7 @@ def _of_partition(listing: Listing, images: list[str], partition: str | None, fi
     if partition in (None, 'all'):
         return images
     numbers = files.table(listing, 'partition', ('partition',))
-    wanted = PARTITIONS.index(partition)
+    wanted = _PARTITIONS.index(partition)
     path = listing.files['partition']
     if odd := {value for (value,) in numbers.values()} - {0, 1, 2}:
         raise UserError(f"'{path}': expected 0 (train), 1 (val) or 2 (test), came {min(odd):g}.")
@@ -217,5 +217,5 @@ def _stem(name: str) -> str:
     return os.path.splitext(name)[0]
 
 
-def _without_endings(table: Table) -> Table:
+def _without_endings(table: Annotations) -> Annotations:
     return {_stem(name): values for name, values in table.items()}

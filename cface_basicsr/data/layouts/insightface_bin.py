@@ -17,7 +17,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.network_file import file_hash
 
 FOLDS = 10
-SIDES = ('left', 'right')
+_SIDES = ('left', 'right')
 
 
 @dataclass(frozen=True)
@@ -59,4 +59,4 @@ def _key(row: int) -> str:
     >>> _key(25)
     '00012-right/0'
     """
-    return f'{row // 2:05d}-{SIDES[row % 2]}/0'
+    return f'{row // 2:05d}-{_SIDES[row % 2]}/0'

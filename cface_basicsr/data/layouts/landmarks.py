@@ -15,7 +15,7 @@ from PIL import Image
 
 from cface_basicsr.data.images.align import points_outside
 from cface_basicsr.data.images.face_crop import Rejected
-from cface_basicsr.data.layouts.annotation_table import Table, read_annotation_table
+from cface_basicsr.data.layouts.annotation_table import Annotations, read_annotation_table
 from cface_basicsr.data.layouts.source import Listing, Photos, Source, some_of
 from cface_basicsr.errors import UserError
 
@@ -26,7 +26,7 @@ _FEW = 0.05
 """A share of images with a landmark outside that is put down to single faces at a border."""
 
 
-def read_landmarks(path: str | Path) -> Table:
+def read_landmarks(path: str | Path) -> Annotations:
     """The landmarks of a file.
 
     Raises:
@@ -40,7 +40,7 @@ def read_landmarks(path: str | Path) -> Table:
     return table
 
 
-def take_landmarks(listing: Listing, table: Table, path: Path) -> None:
+def take_landmarks(listing: Listing, table: Annotations, path: Path) -> None:
     """Give each source its landmarks; those without are rejected.
 
     Raises:
@@ -64,7 +64,7 @@ def take_landmarks(listing: Listing, table: Table, path: Path) -> None:
                          + (f' {len(table) - len(found)} lines name no image.' if len(table) > len(found) else ''))
 
 
-def _name(source: Source, table: Table) -> str | None:
+def _name(source: Source, table: Annotations) -> str | None:
     """How the table calls a source; None: not at all."""
     return next((name for name in (source.path, source.path.rsplit('/', 1)[-1]) if name in table), None)
 

@@ -31,7 +31,7 @@ from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.version import __version__
 
-__all__ = ['Part', 'PrepareSettings', 'Report', 'prepare']
+__all__ = ['Part', 'PrepareSettings', 'PrepareReport', 'prepare']
 
 KERNEL = 'antialiased bicubic, a = -0.5, of 8-bit HR, rounded to 8 bit'
 COMMIT_EVERY = 512
@@ -60,7 +60,7 @@ class Part:
 
 
 @dataclass
-class Report:
+class PrepareReport:
     """What a run made.
 
     Attributes:
@@ -81,7 +81,7 @@ class Report:
 
 
 def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, workers: int = 1,
-            progress: _Progress = lambda done, total: None, commit_every: int = COMMIT_EVERY) -> Report:
+            progress: _Progress = lambda done, total: None, commit_every: int = COMMIT_EVERY) -> PrepareReport:
     """Pack photographs into stores; a killed run continues when it is called again with the same settings.
 
     Args:
@@ -275,7 +275,7 @@ class Work:
                 name: version(name) for name in ('torch', 'numpy', 'pillow', 'lmdb')} | {'opencv': _opencv_version()},
         }
 
-    def report(self, already_finished: bool = False) -> Report:
+    def report(self, already_finished: bool = False) -> PrepareReport:
         """What the manifests of the finished parts say."""
         rejected: list[tuple[str, str]] = []
         notes: list[str] = []
@@ -287,7 +287,8 @@ class Work:
             notes = manifest.get('layout', {}).get('notes', [])
         if self.aside.exists():  # killed between the last manifest and this line
             shutil.rmtree(self.aside)
-        return Report(self.parts, rejected, self.listing.renamed, notes, self.listing.knows_people, already_finished)
+        return PrepareReport(self.parts, rejected, self.listing.renamed, notes, self.listing.knows_people,
+                             already_finished)
 
 
 def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Packing) -> list[str]:

@@ -53,7 +53,7 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_compared(tmp_path: Path) 
 
 
 def test_processes_give_the_same_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_set, 'CHUNK', 2)
+    monkeypatch.setattr(picture_set, '_CHUNK', 2)
     opened = open_pictures(prepared(tmp_path / 'data', {f'a/{number}': photo(number, 32) for number in range(7)}))
     done: list[int] = []
     one, two = fingerprints(opened), fingerprints(opened, workers=2, progress=done.append)

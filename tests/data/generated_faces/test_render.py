@@ -87,8 +87,8 @@ def test_a_stopped_run_goes_on_and_draws_only_what_is_missing(tmp_path):
     (tmp_path / '0000001' / '002.jpg').unlink()
     (tmp_path / '0000001' / '.001.jpg.tmp').write_bytes(b'cut off')
     (tmp_path / '0000001' / '001.jpg').unlink()
-    assert write_generated_faces(tmp_path, settings, on_progress=steps.append) == 2
-    assert photos_of(tmp_path) == whole and sum(steps) == 6
+    assert write_generated_faces(tmp_path, settings, progress=lambda done, total: steps.append(done)) == 2
+    assert photos_of(tmp_path) == whole and steps == [3, 6]
 
 
 def test_a_folder_with_anything_else_is_refused(tmp_path):

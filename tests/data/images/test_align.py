@@ -8,7 +8,7 @@ import pytest
 from skimage.transform import SimilarityTransform
 
 from cface_basicsr.data.images.align import (
-    TEMPLATES,
+    ALIGNMENTS,
     Aligner,
     box_corners,
     find_detector,
@@ -48,7 +48,7 @@ def test_the_template_is_the_published_one_at_its_own_size() -> None:
 def test_resizing_the_face_to_the_recognizers_input_keeps_the_landmarks_on_the_template() -> None:
     for size in (128, 112, 224):
         back = (template_points('arcface', size) + 0.5) * 112 / size - 0.5
-        assert np.allclose(back, TEMPLATES['arcface'][0])
+        assert np.allclose(back, ALIGNMENTS['arcface'][0])
 
 
 def test_both_templates_give_the_same_square() -> None:

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from cface_basicsr.data.images.detector_weights import NAME, SHA256, URL, detector_folder
+from cface_basicsr.data.images.detector_weights import SHA256, URL, WEIGHTS_FILE, detector_folder
 from cface_basicsr.errors import UserError
 
 CONTENT = b'weights of a detector' * 1000
 HASH = hashlib.sha256(CONTENT).hexdigest()
-SHARED = Path(__file__).parents[4] / 'shared' / 'weights' / NAME
+SHARED = Path(__file__).parents[4] / 'shared' / 'weights' / WEIGHTS_FILE
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     """A server on this machine that has the file."""
     (tmp_path / 'server').mkdir()
-    (tmp_path / 'server' / NAME).write_bytes(CONTENT)
+    (tmp_path / 'server' / WEIGHTS_FILE).write_bytes(CONTENT)
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments: object) -> None:
@@ -32,7 +32,7 @@ def url(tmp_path: Path) -> Iterator[str]:
 
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f'http://127.0.0.1:{server.server_port}/{NAME}'
+        yield f'http://127.0.0.1:{server.server_port}/{WEIGHTS_FILE}'
         server.shutdown()
 
 
@@ -40,7 +40,7 @@ def test_the_file_is_fetched_into_the_folder_that_was_named_and_not_again(url: s
     folder = tmp_path / 'mine'
     folder.mkdir()
     assert detector_folder(folder, url=url, sha256=HASH) == folder
-    assert (folder / NAME).read_bytes() == CONTENT and len(list(folder.iterdir())) == 1
+    assert (folder / WEIGHTS_FILE).read_bytes() == CONTENT and len(list(folder.iterdir())) == 1
     assert detector_folder(folder, url='http://127.0.0.1:1/no', sha256=HASH) == folder
 
 
@@ -48,20 +48,20 @@ def test_without_a_folder_it_is_torch_hubs(url: str, tmp_path: Path, monkeypatch
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
     monkeypatch.setattr(torch.hub, '_hub_dir', None)
     assert detector_folder(None, url=url, sha256=HASH) == tmp_path / 'torch' / 'hub' / 'checkpoints'
-    assert (tmp_path / 'torch' / 'hub' / 'checkpoints' / NAME).read_bytes() == CONTENT
+    assert (tmp_path / 'torch' / 'hub' / 'checkpoints' / WEIGHTS_FILE).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize('there', [True, False])
 def test_a_wrong_hash_or_no_server_leaves_nothing_and_says_what_to_do(url: str, tmp_path: Path, there: bool) -> None:
     (tmp_path / 'mine').mkdir()
-    with pytest.raises(UserError, match=rf"cannot be fetched from http(.|\n)*Put {NAME} \(SHA-256 {SHA256}\) into "
-                                        f"'{tmp_path}/mine'"):
+    advice = rf"Put {WEIGHTS_FILE} \(SHA-256 {SHA256}\) into '{tmp_path}/mine'"
+    with pytest.raises(UserError, match=rf'cannot be fetched from http(.|\n)*{advice}'):
         detector_folder(tmp_path / 'mine', url=url if there else 'http://127.0.0.1:1/no')
     assert not list((tmp_path / 'mine').iterdir())
 
 
 def test_a_damaged_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_bytes(CONTENT[:-1])
+    (tmp_path / WEIGHTS_FILE).write_bytes(CONTENT[:-1])
     with pytest.raises(UserError, match='is damaged or another file'):
         detector_folder(tmp_path, sha256=HASH)
     with pytest.raises(UserError, match='is missing. Name one that holds'):

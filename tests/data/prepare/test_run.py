@@ -16,7 +16,7 @@ from PIL import Image
 from cface_basicsr.data.images.align import Aligner, find_detector, main_face, template_points
 from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.data.prepare.packing import CHUNK
-from cface_basicsr.data.prepare.run import PrepareSettings, Report, prepare
+from cface_basicsr.data.prepare.run import PrepareReport, PrepareSettings, prepare
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, close_environment, store_entries, store_sha256
 from cface_basicsr.files.identities import read_identities
@@ -157,7 +157,7 @@ def test_several_processes_build_the_same(built: Path, source: Path, tmp_path: P
 
 
 @pytest.fixture(scope='module')
-def mess(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def mess(tmp_path_factory: pytest.TempPathFactory) -> PrepareReport:
     """What becomes of a source with every kind of trouble."""
     root = photos(tmp_path_factory.mktemp('mess'), identities=2, images=3)
     photo(root / '000' / 'img.0.png', 1001)
@@ -174,7 +174,7 @@ def mess(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return prepare(root, root.parent / 'mess_out', SMALL)
 
 
-def test_trouble_is_listed_with_its_reason(mess: Report) -> None:
+def test_trouble_is_listed_with_its_reason(mess: PrepareReport) -> None:
     rejected = dict(mess.rejected)
     assert sorted(rejected) == ['001/damaged.png', '001/notes.txt', '001/small.png', 'empty/', 'ruined/',
                                 'ruined/1.jpg']
@@ -185,20 +185,20 @@ def test_trouble_is_listed_with_its_reason(mess: Report) -> None:
         list(line) for line in mess.rejected]
 
 
-def test_names_that_would_merge_are_kept_apart_and_listed(mess: Report) -> None:
+def test_names_that_would_merge_are_kept_apart_and_listed(mess: PrepareReport) -> None:
     keys = FaceStore(mess.parts[''].folder / 'hr.lmdb').keys
     assert {'000/img%2E0', '000/img%2E1', '001/00+jpg', '001/00+png', 'Zo%C3%AB/1'} <= set(keys)
     assert {source.path for source in mess.renamed} == {'000/img.0.png', '000/img.1.png', '001/00.jpg', '001/00.png',
                                                         'Zoë/1.png'}
 
 
-def test_original_names_are_kept_and_labels_stay_dense(mess: Report) -> None:
+def test_original_names_are_kept_and_labels_stay_dense(mess: PrepareReport) -> None:
     rows = list(csv.DictReader((mess.parts[''].folder / 'identities.csv').open(encoding='utf-8')))
     assert {row['key']: row['original_name'] for row in rows}['Zo%C3%AB/1'] == 'Zoë/1.png'
     assert {int(row['label']) for row in rows} == {0, 1, 2} and len(rows) == mess.parts[''].images == 11
 
 
-def test_equal_pictures_are_kept_and_counted(mess: Report) -> None:
+def test_equal_pictures_are_kept_and_counted(mess: PrepareReport) -> None:
     assert mess.parts[''].duplicates == [['001/01', '001/copy']]
 
 
