@@ -96,6 +96,15 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
     ('val.metrics.psnr.type', 'calculate_pnsr', "did you mean 'calculate_psnr'?"),
     ('train.optim_g.type', 'Adaam', "option 'train.optim_g.type': input should be 'Adam'"),
     ('train.optim_g.lr', 'fast', "option 'train.optim_g.lr': input should be a valid number.*got 'fast'"),
+    ('network_g.num_feat', '64', "option 'network_g.num_feat': input should be a valid integer, got '64'"),
+    ('train.cface_opt.gamma1', '5e-2', "option 'train.cface_opt.gamma1': input should be a valid number, got '5e-2'"),
+    ('datasets.train.k', 0, "option 'datasets.train.k': input should be greater than or equal to 1, got 0"),
+    ('datasets.train.dataroot_gt', 5, "option 'datasets.train.dataroot_gt': input should be a valid string, got 5"),
+    ('path.ignore_resume_networks', 5, "'path.ignore_resume_networks': input should be a valid string or input should "
+                                       'be a valid list, got 5'),
+    ('path', None, "option 'path': input should be a valid dictionary or .*, got None"),
+    ('network_r', 'net_r.pth', "option 'network_r': input should be a valid dictionary, got 'net_r.pth'"),
+    ('train.optim_r.schedule', {'gamma': 1}, "option 'train.optim_r.schedule': a constant rate has no 'gamma'"),
     ('train.ema_decay', 1.0, "option 'train.ema_decay': input should be less than 1, got 1.0"),
     ('train.total_iter', 0, "option 'train.total_iter': input should be greater than or equal to 1, got 0")])
 def test_a_wrong_value_is_named(opt: dict[str, Any], place: str, value: Any, message: str) -> None:
@@ -110,7 +119,9 @@ def test_a_wrong_value_is_named(opt: dict[str, Any], place: str, value: Any, mes
 
 @pytest.mark.parametrize('place', ['logger.print_freq', 'train.optim_g.lr', 'val.save_img', 'datasets.train.batch_size',
                                    'datasets.train.num_worker_per_gpu', 'network_c.feature_length', 'train.optim_g',
-                                   'val.metrics.psnr.crop_border'])
+                                   'val.metrics.psnr.crop_border', 'network_g', 'network_d.type',
+                                   'train.cface_opt.type', 'datasets.val.type', 'val.val_freq', 'logger', 'train',
+                                   'datasets.train'])
 def test_a_missing_option_is_named(opt: dict[str, Any], place: str) -> None:
     *sections, key = place.split('.')
     section = opt
@@ -147,7 +158,7 @@ def test_a_training_with_a_misspelt_section_ends_in_one_line_and_writes_nothing(
     ({'train': {'optim_d': None}}, "'train.gan_opt' needs 'optim_d'"),
     ({'network_r': None}, "'train.cface_opt' needs 'network_r'"),
     ({'train': {'optim_r': None}}, "'train.recognition_opt' needs 'optim_r'"),
-    ({'path': {'pretrain_network_r': None}}, "'path.pretrain_network_r' is missing: L_CF needs a trained recognizer")])
+    ({'path': {'pretrain_network_r': None}}, "'path.pretrain_network_r' is missing: 'train.cface_opt' needs a ")])
 def test_a_loss_without_its_network_is_refused(opt: dict[str, Any], change: dict[str, Any], message: str) -> None:
     assert message in refusal(merge(opt, change))
 

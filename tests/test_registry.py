@@ -47,7 +47,7 @@ def test_a_registered_name_is_documented_and_swallows_nothing(kind: str, name: s
     elif kind in ('MODEL', 'DATASET'):
         assert [p.name for p in parameters] == ['opt']
     if kind == 'DATASET':
-        assert entry.OPTIONS >= {'name', 'type', 'phase', 'scale'}
+        assert set(entry.OPTIONS.model_fields) >= {'name', 'type', 'phase', 'scale'}
     if kind != 'METRIC':  # BasicSR calls metrics with the keys of all of them
         assert not [p for p in parameters if p.kind is p.VAR_KEYWORD]
 

@@ -226,9 +226,8 @@ def _chain(recipe: Recipe, step: str) -> list[str]:
     """A step and those that it starts from."""
     if step not in recipe.file.steps:
         return []
-    content = recipe.file.steps[step]
-    before = [who for who in (*content.weights.values(), content.generate, content.d_sr) if who]
-    return list(dict.fromkeys([name for who in before for name in _chain(recipe, who)] + [step]))
+    before = [name for who in recipe.file.steps[step].sources for name in _chain(recipe, who)]
+    return list(dict.fromkeys([*before, step]))
 
 
 # -------------------------------------------------------------------------------------------------- curves and costs

@@ -116,8 +116,8 @@ def same_training_set(plan: Plan) -> Check:
     """Every training of a generator reads the same HR images, and only LR images beside them."""
     found = {}
     for run in plan.runs:
-        for name, step in run.recipe.file.steps.items():
-            opt = run.recipe.compose(name) if step.kind == 'options' else {}
+        for name in run.recipe.trainings:
+            opt = run.recipe.compose(name)
             if 'network_g' in opt:
                 found[opt['datasets']['train']['dataroot_gt']] = count_images(opt['datasets']['train'])
     return _check('all generators were trained on the same training set', len(found) == 1,

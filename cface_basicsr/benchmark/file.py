@@ -9,22 +9,19 @@ from pydantic import Field, model_validator
 
 from cface_basicsr.benchmark.systems import SYSTEMS, System, find_systems
 from cface_basicsr.errors import UserError, nearest
-from cface_basicsr.options import Section, merge, open_section, read_option_file
-from cface_basicsr.training.recipe import Step, fill_variables
+from cface_basicsr.options import Section, merge, open_section
+from cface_basicsr.training.recipe import TrainStep, fill_variables, read_with_base, without_nulls
 
 SCALES = (2, 4, 8)
 
 
 class Budget(Section):
-    """The same for every row; one of the two.
-
-    Attributes:
-        images: through a row's generator, all its phases together.
-        minutes: of all trainings of systems together; measured rates turn it into one number of images for all.
-    """
+    """The same for every row; one of the two."""
 
     images: int | None = Field(default=None, ge=1)
+    """Through a row's generator, all its phases together."""
     minutes: float | None = Field(default=None, gt=0)
+    """Of all trainings of systems together; by measured rates it becomes one number of images for all rows."""
 
     @model_validator(mode='after')
     def _one_of_two(self) -> 'Budget':
@@ -34,82 +31,104 @@ class Budget(Section):
 
 
 class HeldOut(Section):
-    """Faces that are measured on, and how.
-
-    Attributes:
-        data: folder of `cface prepare`; left out: the held-out part of the benchmark's data.
-        like: the paper's set whose tables it fills.
-        pairs: a file in the layout of LFW's pairs.txt; left out: pairs are drawn, with seed 0.
-        folds, pairs_per_fold: of drawn pairs; the file has its own.
-        far: false accept rate of the verification rate.
-        blufr: BLUFR's `blufr_lfw_config.mat`, or its folder of lists, for a set that holds all of its images: VR and
-            DIR are then BLUFR's. Left out: VR is that of the pairs, DIR of drawn galleries.
-        far_identification: false alarms allowed in DIR, a share.
-        faces: so many people stand in the grid of faces; 0: none.
-    """
+    """Faces that are measured on, and how."""
 
     data: str | None = None
+    """Folder of `cface prepare`; by default the held-out part of the benchmark's data."""
     like: Literal['lfw', 'celeba'] | None = None
+    """The paper's set whose tables it fills."""
     pairs: str | None = None
+    """A file in the layout of LFW's pairs.txt; by default pairs are drawn, with seed 0."""
     folds: int = Field(default=10, ge=2)
+    """Folds of drawn pairs; a file has its own."""
     pairs_per_fold: int = Field(default=300, ge=2)
+    """Genuine pairs, and impostor pairs, of each drawn fold."""
     far: float = Field(default=0.01, gt=0, lt=1)
+    """False accept rate, a share, of the verification rate VR."""
     blufr: str | None = None
+    """BLUFR's `blufr_lfw_config.mat`, or its folder of lists, for a set that holds all of LFW's images: VR and DIR are
+    then BLUFR's. By default VR is that of the pairs, and DIR that of drawn galleries."""
     far_identification: float = Field(default=0.01, gt=0, lt=1)
+    """False alarms allowed in DIR, a share."""
     faces: int = Field(default=6, ge=0)
+    """How many identities the grid of faces shows; 0: no grid."""
 
 
 class Generated(Section):
-    """Drawn faces, for a benchmark without photographs; made where the data folder is not there yet."""
+    """Synthetic faces, for a benchmark without photographs; made where the data folder is not there yet."""
 
     identities: int = Field(default=240, ge=2)
+    """How many identities."""
     images: int = Field(default=8, ge=2)
+    """Images of each."""
     holdout: int = Field(default=60, ge=1)
+    """Identities that are held out, to measure on."""
 
 
 class Variant(Section):
-    """A row of an ablation: a system with other options.
-
-    Attributes:
-        of: the system that it is, but for what follows.
-        set: phase -> changes of its options, over those that the file sets for the system.
-        shares: phase -> share of the budget.
-        weights: phase -> network -> phase; ~ hands nothing over.
-    """
+    """A row of an ablation: a system with other options."""
 
     of: str
+    """The system that it is, but for what follows."""
     set: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Phase -> changes of its options, over those that the file sets for the system."""
     shares: dict[str, float] = Field(default_factory=dict)
+    """Phase -> share of the budget."""
     weights: dict[str, dict[str, str | None]] = Field(default_factory=dict)
+    """Phase -> network -> phase that it starts from; `~`: from none."""
 
 
 class BenchmarkFile(Section):
-    """The file's content; docs/benchmark.md explains each key."""
+    """A benchmark as its file says it; `base:` names a file, or a list of files, over which it is laid."""
 
     name: str
+    """Of the run folder."""
     title: str = ''
+    """Of the report."""
     systems: list[str] | str = 'all'
+    """Names of systems, or `all`: those of the paper, or the variants where there are some."""
     variants: dict[str, Variant] = Field(default_factory=dict)
+    """Name -> row of an ablation."""
     scales: list[int] = Field(min_length=1)
+    """Of 2, 4 and 8; each with each seed is a recipe of its own, `<out>/x8/seed0`."""
     data: str
+    """The folder that `cface prepare` made, with `--holdout`; `--data` names another."""
     generated: Generated | None = None
+    """Synthetic faces, where the data folder is not there."""
     out: str | None = None
+    """The run folder, by default `experiments/<name>`; `--out` names another."""
     budget: Budget
+    """What every row is trained with."""
     batch: int = Field(ge=1)
+    """Images in a batch of every training of a system."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
-    steps: dict[str, Step] = Field(default_factory=dict)
+    """Of weights, order and draws."""
+    steps: dict[str, TrainStep] = Field(default_factory=dict)
+    """Name -> training of a recognizer, as in a recipe; done once for all scales and seeds."""
     recognizers: dict[str, str]
+    """Name in the tables -> one of `steps`, or a `.pth` or `.onnx` file."""
     loss: str | None = None
+    """The step or file whose recognizer leads the losses of SICNN and C-Face; by default the first of `recognizers`."""
     tests: dict[str, HeldOut] = Field(default_factory=lambda: {'held-out': HeldOut()}, min_length=1)
+    """Name -> faces that are measured on; by default the held-out ones."""
     common: dict[str, Any] = Field(default_factory=dict)
+    """Laid over every option file, where that has such a section."""
     widths: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """System -> changes of its generator in all phases; the tables name them."""
     set: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
+    """System -> phase -> changes of its options."""
     shares: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """System -> phase -> share of the budget; by default in the proportions of the published schedules."""
     ema_decay: float = Field(default=0, ge=0, lt=1)
+    """Above 0: an averaged generator for every row, which is then the one that is measured."""
     share_equal_phases: bool = False
+    """Train phases that are equal in two rows once."""
     curve_points: int = Field(default=4, ge=0)
+    """Networks saved along each phase, from which the curves of accuracy and PSNR are measured; 0: none."""
     published: bool = True
+    """Show the paper's numbers beside ours."""
     notes: list[str] = Field(default_factory=list)
+    """Lines of the report."""
 
 
 def read_benchmark(path: str | Path, variables: Mapping[str, str] | None = None,
@@ -123,29 +142,11 @@ def read_benchmark(path: str | Path, variables: Mapping[str, str] | None = None,
     Raises:
         UserError: an unknown key, system, scale, phase or recognizer; with the nearest name.
     """
-    content = merge(_with_base(Path(path)), changes or {})
-    content |= {key: _without_nulls(content[key]) for key in ('steps', 'tests', 'variants') if key in content}
+    content = merge(read_with_base(Path(path)), changes or {})
+    content |= {key: without_nulls(content[key]) for key in ('steps', 'tests', 'variants') if key in content}
     file = open_section(BenchmarkFile, fill_variables(content, variables or {}), 'benchmark')
     _check(file)
     return file
-
-
-def _with_base(path: Path) -> dict[str, Any]:
-    content = read_option_file(path)
-    content.pop('plugin', None)
-    for step in (content.get('steps') or {}).values():
-        if step and step.get('options'):
-            step['options'] = str(path.parent.absolute() / step['options'])  # each file names its own neighbours
-    base = content.pop('base', None)
-    laid: dict[str, Any] = {}
-    for name in base if isinstance(base, list) else [base] if base else []:
-        laid = merge(laid, _with_base(path.parent / name), keep_null=True)
-    return merge(laid, content, keep_null=True)
-
-
-def _without_nulls(names: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A null takes a step or a test set away; deeper ones take keys of an option file away, later."""
-    return {name: value for name, value in (names or {}).items() if value is not None}
 
 
 def known_systems(file: BenchmarkFile) -> dict[str, System]:

@@ -56,7 +56,7 @@ class PlannedRun:
 
 def first_phases(run: PlannedRun) -> list[PlannedRow]:
     """Rows of a phase that another one follows (ESRGAN's first): they have seen a part of the budget."""
-    followed = {step.weights.get('network_g') for step in run.recipe.file.steps.values()}
+    followed = {step.weights.get('network_g') for step in run.recipe.trainings.values()}
     return [row for row in run.rows if row.step in followed]
 
 

@@ -36,10 +36,9 @@ def trainings(plan: Plan) -> Iterator[tuple[str, Recipe, str]]:
     """(key of its rate, recipe, step) of every training of a plan; a rate is that of all seeds."""
     if plan.recognizers:
         yield from ((f'{plan.recognizers.file.name}/{name}', plan.recognizers, name)
-                    for name, step in plan.recognizers.file.steps.items() if step.kind == 'options')
+                    for name in plan.recognizers.trainings)
     for run in plan.runs:
-        yield from ((f'x{run.scale}/{name}', run.recipe, name)
-                    for name, step in run.recipe.file.steps.items() if step.kind == 'options')
+        yield from ((f'x{run.scale}/{name}', run.recipe, name) for name in run.recipe.trainings)
 
 
 def read_rates(path: Path) -> dict[str, Any]:

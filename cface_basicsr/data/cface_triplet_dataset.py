@@ -33,8 +33,8 @@ class CFaceTripletDataset(Dataset):
         lq_path, gt_path, compare_path: keys.
     """
 
-    OPTIONS = frozenset(TripletOptions.model_fields)
-    """Keys of the option section."""
+    OPTIONS = TripletOptions
+    """The kind of the option section."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
         """

@@ -10,28 +10,41 @@ from pydantic import Field
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.options import Section, open_section
+from cface_basicsr.options import FilledIn, Section, open_section
 
 
 class LoaderOptions(Section):
     """Keys that BasicSR itself reads or writes in the section of a data set."""
 
     name: str = ''
+    """Of the data set, for the log."""
     type: str = ''
-    phase: str = 'train'
-    scale: int | None = None
+    """The class of the data set."""
+    phase: FilledIn[str] = 'train'
+    scale: FilledIn[int] = None
     io_backend: dict[str, Any] = Field(default_factory=lambda: {'type': 'lmdb'})
+    """`{type: lmdb}`, nothing else; pictures in folders are packed by `cface prepare`."""
     filename_tmpl: str = '{}'
+    """BasicSR's, for folders of pictures; of no use here."""
     batch_size: int | None = Field(default=None, ge=1)
+    """Images in a batch, of all devices together; a training needs it, or BasicSR's `batch_size_per_gpu`."""
     batch_size_per_gpu: int | None = Field(default=None, ge=1)
+    """Images in a batch of one device, instead of `batch_size`."""
     num_worker_per_gpu: int | None = Field(default=None, ge=0)
+    """Processes that load images, for each device; 0 loads within the training itself. A training needs it."""
     dataset_enlarge_ratio: int = Field(default=1, ge=1)
+    """How often each image is seen in an epoch."""
     prefetch_mode: str | None = None
+    """BasicSR's: `cuda` or `cpu` loads a batch ahead."""
     num_prefetch_queue: int = 1
+    """BasicSR's: batches ahead, with `prefetch_mode: cpu`."""
     pin_memory: bool = False
+    """Load into memory from which a GPU copies faster."""
     persistent_workers: bool = False
-    manual_seed: int | None = None
+    """Let the loading processes live on from epoch to epoch."""
+    manual_seed: FilledIn[int] = None
     seed: int | None = None
+    """Of the draws; by default the file's `manual_seed`."""
 
     def draw_seed(self) -> int:
         """The seed of all random choices: `seed`, else `manual_seed`, else 0."""
@@ -39,23 +52,33 @@ class LoaderOptions(Section):
 
 
 class TripletOptions(LoaderOptions):
-    """Options of CFaceTripletDataset."""
+    """The section of CFaceTripletDataset: faces in LR and HR, and a compare image."""
 
     dataroot_gt: str
+    """HR store, `hr.lmdb`."""
     dataroot_lq: str
+    """LR store, `lr_x<scale>.lmdb`."""
     identities: str | None = None
+    """The labels: a table or its folder; by default `identities.csv` next to the HR store."""
     compare_index: str | None = None
+    """One compare index, or the folder `index/` where it holds only one; by default that next to the HR store."""
     compare_mode: Literal['nearest', 'random', 'none'] = 'nearest'
+    """The compare image: one of the k most similar of the identity, any other of it, or none."""
     k: int = Field(default=3, ge=1)
+    """How many of the most similar the compare image is drawn from; at most those of the index."""
     use_hflip: bool = False
+    """Mirror half of the draws, all images of an item together."""
 
 
 class LabelledOptions(LoaderOptions):
-    """Options of LabelledFaceDataset."""
+    """The section of LabelledFaceDataset: faces and their identities."""
 
     dataroot_gt: str | list[str]
+    """One store of faces or a list of them, such as D_HR and D_SR."""
     identities: str | None = None
+    """The labels: a table or its folder; by default `identities.csv` next to the first store."""
     use_hflip: bool = False
+    """Mirror half of the draws."""
 
     def roots(self) -> list[str]:
         """The stores, one or several."""
@@ -65,19 +88,25 @@ class LabelledOptions(LoaderOptions):
 
 
 class PairOptions(LoaderOptions):
-    """Options of FacePairDataset."""
+    """The section of FacePairDataset: faces in LR and HR, for validation."""
 
     dataroot_gt: str
+    """HR store, `hr.lmdb`."""
     dataroot_lq: str
+    """LR store, `lr_x<scale>.lmdb`."""
     identities: str | None = None
+    """The labels: a table or its folder; by default `identities.csv` next to the HR store."""
     num_images: int | None = Field(default=None, ge=1)
+    """Only so many images, spread evenly over the store."""
 
 
 class GenerateOptions(LoaderOptions):
-    """Options of CFaceGenerateDataset. `batch_size` is how many images go through the network at once."""
+    """The section of CFaceGenerateDataset, for stage 2; `batch_size` images go through the network at once."""
 
     dataroot_lq: str
+    """LR store, `lr_x<scale>.lmdb`."""
     out: str
+    """The store to write, D_SR."""
 
 
 def read_options(model: type[LoaderOptions], opt: dict[str, Any]) -> Any:

@@ -20,8 +20,8 @@ class FacePairDataset(Dataset):
     gt_path: key; lq_path: '<identity>__<image>', because BasicSR names validation pictures by the last part alone.
     """
 
-    OPTIONS = frozenset(PairOptions.model_fields)
-    """Keys of the option section."""
+    OPTIONS = PairOptions
+    """The kind of the option section."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
         """

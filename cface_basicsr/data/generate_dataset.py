@@ -21,8 +21,8 @@ class CFaceGenerateDataset(Dataset):
     An item is a dictionary: lq: float32 RGB (3, h, w) in [0, 1]; lq_path: key.
     """
 
-    OPTIONS = frozenset(GenerateOptions.model_fields)
-    """Keys of the option section."""
+    OPTIONS = GenerateOptions
+    """The kind of the option section."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
         """

@@ -19,8 +19,8 @@ class LabelledFaceDataset(Dataset):
     index: row in identities.csv; flip: whether it is mirrored; gt_path: key.
     """
 
-    OPTIONS = frozenset(LabelledOptions.model_fields)
-    """Keys of the option section."""
+    OPTIONS = LabelledOptions
+    """The kind of the option section."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
         """

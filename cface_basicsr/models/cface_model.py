@@ -12,7 +12,7 @@ from cface_basicsr import registration
 from cface_basicsr.models.recognition import held_still, recognition_step, refuse_collapse, refuse_other_length
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.recognizer_input import recognizer_features
-from cface_basicsr.options import CFaceTraining, open_section
+from cface_basicsr.options import CFaceTraining
 
 
 @registration.model
@@ -24,26 +24,22 @@ class CFaceModel(StageModel, SRModel):
     alone it is a plain warm-up, without `cface_opt` it is SRGAN.
     """
 
+    train_section = CFaceTraining
+
     def init_training_settings(self) -> None:
-        """Build what the losses need; called by SRModel when net_g stands."""
-        self.stage = open_section(CFaceTraining, self.opt['train'], 'train')
+        """Build what the losses need; called by SRModel when it has built net_g."""
+        needed = self.open_stage()
         self.net_g.train()
-        self.net_d = self.make_network('d') if self.stage.gan_opt else None
-        learns = bool(self.stage.recognition_opt)
-        self.net_r = self.make_network('r', trained=learns) if self._needs_recognizer else None
+        learns = 'network_c' in needed
+        self.net_d = self.make_network('d') if 'network_d' in needed else None
+        self.net_r = self.make_network('r', trained=learns) if 'network_r' in needed else None
         self.net_c = self.make_network('c') if learns else None
         if learns:
             refuse_other_length(self)
         self._init_average()
-        for loss in ('pixel', 'content', 'gan', 'cface'):
-            setattr(self, f'cri_{loss}', self.make_loss(getattr(self.stage, f'{loss}_opt')))
-        self.cri_fr = self.make_loss(self.stage.recognition_opt)
+        self.make_losses()
         self.set_layout(self.net_g, self.net_d, self.net_r)
         self._init_optimizers()
-
-    @property
-    def _needs_recognizer(self) -> bool:
-        return bool(self.stage.cface_opt or self.stage.recognition_opt)
 
     def _init_average(self) -> None:
         """An averaged copy of net_g (EMA), for tests and files."""
@@ -103,28 +99,30 @@ class CFaceModel(StageModel, SRModel):
             losses['l_g_content'] = self.cri_content(sr, self.gt)  # beta L_P, eq. (2)
         if self.cri_gan:
             losses['l_g_gan'] = self._generator_gan_loss(sr)  # alpha L_GAN, eq. (1)
-        if self.cri_cface:
-            losses['l_cf_self'], losses['l_cf_compare'] = self._cface_terms(sr)  # L_CF, eq. (5) or (6)
+        if self.stage.compared_by_features():
+            phi_sr, phi_hr, phi_c = self._identity_features(sr)
+        if self.cri_cface:  # L_CF, eq. (5) or (6)
+            losses['l_cf_self'], losses['l_cf_compare'] = self.cri_cface.terms(phi_sr, phi_hr, phi_c,
+                                                                               has_compare=self.has_compare)
         return losses
 
     def _generator_gan_loss(self, sr: Tensor) -> Tensor:
         with held_still(self.get_bare_model(self.net_d)) as discriminator:
             return self.cri_gan(discriminator(sr), True, is_disc=False)
 
-    def _cface_terms(self, sr: Tensor) -> tuple[Tensor, Tensor]:
-        """The two terms of L_CF. The bare CNN_R is frozen here, also in stage 4: the gradient reaches SR alone."""
-        with held_still(self.get_bare_model(self.net_r)) as recognizer:
-            hr, compare = self._reference_features(recognizer)
-            return self.cri_cface.terms(recognizer_features(recognizer, sr), hr, compare,
-                                        has_compare=self.has_compare)
+    def _identity_features(self, sr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """phi(SR), phi(HR), phi(C), (B, D) each, of which phi(SR) has a gradient.
 
-    @torch.no_grad()
-    def _reference_features(self, recognizer: torch.nn.Module) -> tuple[Tensor, Tensor]:
-        """phi(HR) and phi(C), (B, D) each; without a second term (gamma2 = 0, SICNN's L_SI) C costs nothing."""
-        if self.cri_cface.gamma2 == 0:
-            hr = recognizer_features(recognizer, self.gt)
-            return hr, hr
-        return recognizer_features(recognizer, torch.cat((self.gt, self.compare))).chunk(2)
+        The bare CNN_R is frozen here, also in stage 4: the gradient reaches only SR. Without a second term of L_CF
+        (gamma2 = 0, SICNN's L_SI) phi(C) is phi(HR) and costs nothing.
+        """
+        with held_still(self.get_bare_model(self.net_r)) as recognizer:
+            with torch.no_grad():
+                if self.cri_cface and self.cri_cface.gamma2 != 0:
+                    hr, compare = recognizer_features(recognizer, torch.cat((self.gt, self.compare))).chunk(2)
+                else:
+                    hr = compare = recognizer_features(recognizer, self.gt)
+            return recognizer_features(recognizer, sr), hr, compare
 
     def update_discriminator(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
         """Descend the discriminator's side of equation (1) by N_D. `sr`: (B, 3, H, W), detached."""

@@ -45,7 +45,7 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
     """Update `net_r` and `net_c` of a model on a labelled batch.
 
     Args:
-        model: a StageModel with net_r, net_c, cri_fr, optimizer_r.
+        model: a StageModel with net_r, net_c, cri_recognition, optimizer_r.
         images: (B, 3, H, W) RGB in [0, 1]; labels: (B,).
         current_iter: for the message about a NaN.
         head_only: leave the recognizer as it is and train its classifier alone.
@@ -59,7 +59,7 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
         features = recognizer_features(model.net_r, images, bare=model.get_bare_model(model.net_r))
     head.step += 1  # the annealing of lambda counts from 1
     weight = model.net_c()  # (D, C); called through DDP, so that its gradient is averaged over the ranks
-    losses = {'l_fr': model.cri_fr(features, weight, labels, head.step)}  # L_FR, eq. (3)
+    losses = {'l_fr': model.cri_recognition(features, weight, labels, head.step)}  # L_FR, eq. (3)
     model.refuse_infinite(losses, current_iter)
     losses['l_fr'].backward()
     model.optimizer_r.step()

@@ -5,7 +5,7 @@ from typing import Any
 from cface_basicsr import registration
 from cface_basicsr.models.recognition import recognition_step, refuse_collapse, refuse_other_length
 from cface_basicsr.models.stage import StageModel
-from cface_basicsr.options import RecognitionTraining, open_section
+from cface_basicsr.options import RecognitionTraining
 
 
 @registration.model
@@ -16,15 +16,17 @@ class RecognitionModel(StageModel):
     classifier on a trained recognizer learns alone for so many iterations).
     """
 
+    train_section = RecognitionTraining
+
     def __init__(self, opt: dict[str, Any]) -> None:
         super().__init__(opt)
-        self.stage = open_section(RecognitionTraining, opt['train'], 'train')
+        self.open_stage()
         self.net_r = self.make_network('r')
         self.net_c = self.make_network('c')
         refuse_other_length(self)
         self.set_layout(self.net_r)
         self.print_network(self.net_r)
-        self.cri_fr = self.make_loss(self.stage.recognition_opt)
+        self.make_losses()
         self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))
 
     def feed_data(self, data: dict[str, Any]) -> None:

@@ -4,9 +4,9 @@ from torch import Tensor
 
 from cface_basicsr import registration
 from cface_basicsr.models.cface_model import CFaceModel
-from cface_basicsr.models.recognition import held_still, refuse_other_length
+from cface_basicsr.models.recognition import held_still
 from cface_basicsr.ops.recognizer_input import recognizer_features
-from cface_basicsr.options import SICNNTraining, open_section
+from cface_basicsr.options import SICNNTraining
 
 
 @registration.model
@@ -18,18 +18,7 @@ class SICNNModel(CFaceModel):
     The authors' solver counts each of the two turns as an iteration, here both are one.
     """
 
-    def init_training_settings(self) -> None:
-        """Build what the two turns need; called by SRModel when net_g stands."""
-        self.stage = open_section(SICNNTraining, self.opt['train'], 'train')
-        self.net_g.train()
-        self.net_d, self.net_r, self.net_c = None, self.make_network('r'), self.make_network('c')
-        refuse_other_length(self)
-        self._init_average()
-        self.cri_pixel = self.make_loss(self.stage.pixel_opt)
-        self.cri_identity = self.make_loss(self.stage.identity_opt)
-        self.cri_fr = self.make_loss(self.stage.recognition_opt)
-        self.set_layout(self.net_g, self.net_r)
-        self._init_optimizers()
+    train_section = SICNNTraining
 
     def optimize_parameters(self, current_iter: int) -> None:
         """Both turns on one batch: CNN_R, then CNN_H."""

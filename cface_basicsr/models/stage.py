@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from basicsr.archs import build_network
@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.network_file import read_network_file
-from cface_basicsr.options import Optimizer
+from cface_basicsr.options import Optimizer, Training, open_section
 
 
 def clip_before_each_step(optimizer: torch.optim.Optimizer, clip_norm: float | None = None,
@@ -36,12 +36,23 @@ def clip_before_each_step(optimizer: torch.optim.Optimizer, clip_norm: float | N
 
 
 class StageModel(BaseModel):
-    """Base of CFaceModel and RecognitionModel. `self.stage` is the checked view of the `train:` section."""
+    """Base of CFaceModel and RecognitionModel.
 
+    Attributes:
+        train_section: the kind of the `train:` section.
+        stage: the checked view of it.
+    """
+
+    train_section: ClassVar[type[Training]]
     stage: Any
     spread_at_start: float | None = None  # of CNN_R's features at its first step; see models.recognition
 
-    # ------------------------------------------------------------------------------------------------------ networks
+    def open_stage(self) -> set[str]:
+        """Check the `train:` section; returns the networks and optimizers that its losses need, by their keys."""
+        self.stage = open_section(self.train_section, self.opt['train'], 'train')
+        return self.stage.needed()
+
+    # ------------------------------------------------------------------------------------------- networks and losses
 
     def make_network(self, label: str, trained: bool = True) -> nn.Module:
         """Build `network_<label>`, load its weights where a file is named, move it to the device.
@@ -81,9 +92,11 @@ class StageModel(BaseModel):
         for network in filter(None, networks if self.stage.channels_last else ()):
             network.to(memory_format=torch.channels_last)
 
-    def make_loss(self, section: Mapping[str, Any] | None) -> nn.Module | None:
-        """The loss of an option section, on the device; None where the section is left out."""
-        return build_loss(dict(section)).to(self.device) if section else None
+    def make_losses(self) -> None:
+        """Build the loss of each section `<name>_opt` as `cri_<name>`; None where the file has none."""
+        for key, section in self.stage.losses().items():
+            loss = build_loss(dict(section)).to(self.device) if section else None
+            setattr(self, f"cri_{key.removesuffix('_opt')}", loss)
 
     # -------------------------------------------------------------------------------------- optimizers and schedules
 

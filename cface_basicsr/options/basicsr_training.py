@@ -4,44 +4,59 @@ The compared systems are trained by SRModel, SRGANModel and ESRGANModel. The key
 and schedulers are left to it, since it hands their keys on to classes that refuse unknown ones themselves.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from cface_basicsr.options.sections import Section
+from cface_basicsr.options.signatures import Loss
+from cface_basicsr.options.training import Needs, Training
 
 
-class SRTraining(Section):
-    """The `train:` section of SRModel: pixels, perceptual term or both.
+class SRTraining(Training):
+    """The `train:` section of SRModel: pixels, perceptual term or both."""
 
-    Attributes:
-        networks: the sections of networks that the model builds.
-    """
-
-    networks: ClassVar[frozenset[str]] = frozenset({'network_g'})
-
-    total_iter: int | None = Field(default=None, ge=1)
-    total_epoch: int | None = Field(default=None, ge=1)  # ours: it becomes iterations before BasicSR reads them
-    iterations_an_epoch: int | None = None  # filled in, never written in a file
-    warmup_iter: int = -1
     ema_decay: float = Field(default=0, ge=0, lt=1)
+    """Above 0: an averaged copy of `network_g` is kept, and used for validation and files."""
     optim_g: dict[str, Any]
+    """Optimizer of the generator: `type`, and what the class of torch takes."""
     scheduler: dict[str, Any]
-    pixel_opt: dict[str, Any] | None = None
-    perceptual_opt: dict[str, Any] | None = None
+    """One schedule for all optimizers: `type`, a class of BasicSR or torch, and its arguments."""
+    pixel_opt: Loss | None = None
+    """A loss of images."""
+    perceptual_opt: Loss | None = None
+    """A loss of images by their VGG19 features; it gives a perceptual and a style term."""
 
 
 class SRGANTraining(SRTraining):
     """The `train:` section of SRGANModel and ESRGANModel."""
 
-    networks: ClassVar[frozenset[str]] = frozenset({'network_g', 'network_d'})
+    networks: ClassVar[tuple[str, ...]] = ('network_g', 'network_d')
 
-    optim_d: dict[str, Any]
-    gan_opt: dict[str, Any] | None = None
-    ldl_opt: dict[str, Any] | None = None
+    optim_d: Annotated[dict[str, Any], Needs('network_d')]
+    """Optimizer of the discriminator."""
+    gan_opt: Loss | None = None
+    """The adversarial loss."""
+    ldl_opt: Loss | None = None
+    """BasicSR's loss of local artifacts."""
     net_d_iters: int = Field(default=1, ge=1)
+    """Updates of the discriminator for each one of the generator."""
     net_d_init_iters: int = Field(default=0, ge=0)
+    """First iterations in which only the discriminator learns."""
+
+
+class OtherTraining(Training):
+    """The `train:` section of any other model: only the losses whose usual names are here are looked at."""
+
+    model_config = ConfigDict(extra='allow')
+
+    pixel_opt: Loss | None = None
+    """A loss of images."""
+    perceptual_opt: Loss | None = None
+    """A loss of images by their VGG19 features."""
+    gan_opt: Loss | None = None
+    """The adversarial loss."""
 
 
 BASICSR_TRAINING: dict[str, type[SRTraining]] = {'SRModel': SRTraining, 'SRGANModel': SRGANTraining,
                                                  'ESRGANModel': SRGANTraining}
+"""Model -> its `train:` section."""

@@ -11,30 +11,30 @@ and refers to earlier steps by name, or to a weights file by its path.
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, WrapValidator, field_validator
 
 from cface_basicsr.errors import UserError, nearest
-from cface_basicsr.options import Section, count_images, merge, open_section, read_option_file
+from cface_basicsr.options import Section, count_images, merge, open_section, problem, read_option_file
 from cface_basicsr.registration import find_arch
 
+_Kind = TypeVar('_Kind')
 
-class Step(Section):
-    """One step of a recipe; exactly one of `options`, `index`, `generate` is given.
 
-    `d_sr` names the `generate` step whose D_SR a training reads, where there are several; without it the first.
-    """
+class TrainStep(Section):
+    """A training by BasicSR: a stage option file, and what differs from it."""
 
-    options: str | None = None
-    index: str | None = None
-    generate: str | None = None
-    d_sr: str | None = None
-    k: int = 5
+    options: str
+    """A stage option file, relative to the recipe."""
     set: dict[str, Any] = Field(default_factory=dict)
+    """What differs from that file; `~` takes a section away."""
     weights: dict[str, str] = Field(default_factory=dict)
+    """Network -> an earlier step, or a file (`.pth`, `.onnx`), that it starts from."""
+    d_sr: str | None = None
+    """Of a training that reads D_SR: the `generate` step that wrote it; by default the first one."""
 
     @field_validator('weights', mode='before')
     @classmethod
@@ -42,9 +42,55 @@ class Step(Section):
         return {network: who for network, who in weights.items() if who is not None}
 
     @property
-    def kind(self) -> str:
-        """'options', 'index' or 'generate'."""
-        return next(name for name in ('options', 'index', 'generate') if getattr(self, name) is not None)
+    def sources(self) -> list[str]:
+        """The steps and files that it starts from."""
+        return [*self.weights.values(), *([self.d_sr] if self.d_sr else [])]
+
+
+class IndexStep(Section):
+    """The compare index of the training set."""
+
+    index: str
+    """The step or file (`.pth`, `.onnx`) whose recognizer finds the neighbours."""
+    k: int = Field(default=5, ge=1)
+    """How many neighbours of each image."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The recognizer."""
+        return [self.index]
+
+
+class GenerateStep(Section):
+    """Stage 2: the training set super-resolved."""
+
+    generate: str
+    """The step or file (`.pth`) whose generator does it."""
+
+    @property
+    def sources(self) -> list[str]:
+        """The generator."""
+        return [self.generate]
+
+
+_STEPS: dict[str, type[Section]] = {'options': TrainStep, 'index': IndexStep, 'generate': GenerateStep}
+"""The key that a step must have -> what the step then is."""
+
+
+def _one_kind(values: Any, handler: Callable[[Any], Any]) -> Any:
+    """A step as what its key says it is; one that has none of them, or two, is refused."""
+    given = [key for key in _STEPS if isinstance(values, Mapping) and key in values]
+    if len(given) == 1:
+        return _STEPS[given[0]].model_validate(values)
+    keys = {key for kind in _STEPS.values() for key in kind.model_fields}
+    for key in values if isinstance(values, Mapping) and not given else ():
+        if key not in keys:
+            raise problem('unknown', nearest(key, keys), key)
+    raise problem('wrong', f"expected one of {', '.join(_STEPS)}; got {', '.join(given) or 'none'}.")
+
+
+Step = Annotated[TrainStep | IndexStep | GenerateStep, WrapValidator(_one_kind)]
+"""One step of a recipe."""
 
 
 class Report(Section):
@@ -69,15 +115,22 @@ class Report(Section):
 
 
 class RecipeFile(Section):
-    """The recipe as it stands in its file."""
+    """A recipe as its file says it; `base:` names another one, over which it is laid."""
 
     name: str
+    """Of the run."""
     scale: int
+    """Of all steps, whatever the stage files say: 2, 4 or 8."""
     data: str
+    """The folder that `cface prepare` made, with `--holdout`; `--data` names another."""
     out: str | None = None
+    """The run folder, by default `experiments/<name>`; `--out` names another."""
     common: dict[str, Any] = Field(default_factory=dict)
+    """Laid over every stage file, where that has such a section."""
     steps: dict[str, Step]
+    """Name -> step, in order; each is a training, an index or stage 2. `~` leaves a step of the base out."""
     report: Report | None = None
+    """What is measured when the steps are done."""
 
 
 def fill_variables(value: Any, variables: Mapping[str, str]) -> Any:
@@ -94,19 +147,30 @@ def fill_variables(value: Any, variables: Mapping[str, str]) -> Any:
     return value
 
 
-def _with_base(path: Path) -> dict[str, Any]:
-    """A recipe's file, laid over the one that its `base:` names. Nulls in a step stay: they remove keys of a stage."""
+def read_with_base(path: Path) -> dict[str, Any]:
+    """A file laid over the one that its `base:` names, or over several in their order. Nulls stay.
+
+    Raises:
+        UserError: a file is missing or broken.
+    """
     content = read_option_file(path)
     content.pop('plugin', None)
-    base = content.pop('base', None)
-    for step in (content.get('steps') or {}).values():
-        if step and step.get('options'):
+    steps = content.get('steps')
+    for step in steps.values() if isinstance(steps, Mapping) else ():
+        if isinstance(step, dict) and isinstance(step.get('options'), str):
             step['options'] = str(path.parent.absolute() / step['options'])  # each file names its own neighbours
-    if base is None:
-        return content
-    merged = merge(_with_base(path.parent / base), content, keep_null=True)
-    merged['steps'] = {name: step for name, step in merged['steps'].items() if step is not None}
-    return merged
+    bases = content.pop('base', None) or []
+    laid: dict[str, Any] = {}
+    for name in [bases] if isinstance(bases, str) else bases:
+        laid = merge(laid, read_with_base(path.parent / name), keep_null=True)
+    return merge(laid, content, keep_null=True)
+
+
+def without_nulls(names: Any) -> Any:
+    """A null takes a name away, of a step for example; deeper ones take keys of an option file away, later."""
+    if not isinstance(names, Mapping):
+        return names
+    return {name: value for name, value in names.items() if value is not None}
 
 
 class Recipe:
@@ -132,7 +196,9 @@ class Recipe:
         Raises:
             UserError: unknown keys, steps that do not exist, a variable without a value.
         """
-        content = fill_variables(_with_base(Path(path)), variables or {})
+        content = fill_variables(read_with_base(Path(path)), variables or {})
+        if 'steps' in content:
+            content['steps'] = without_nulls(content['steps'])
         return cls(open_section(RecipeFile, content, 'recipe'), data, out)
 
     # ----------------------------------------------------------------------------------------------------- references
@@ -140,11 +206,7 @@ class Recipe:
     def _check(self) -> None:
         seen: set[str] = set()
         for name, step in self.file.steps.items():
-            given = [kind for kind in ('options', 'index', 'generate') if getattr(step, kind) is not None]
-            if len(given) != 1:
-                raise UserError(f"recipe step '{name}': expected one of options, index, generate; "
-                                f"got {', '.join(given) or 'none'}.")
-            for who in [*step.weights.values(), *filter(None, (step.index, step.generate, step.d_sr))]:
+            for who in step.sources:
                 self._check_reference(who, seen, f"step '{name}'")
             seen.add(name)
         report = self.file.report or Report()
@@ -174,13 +236,16 @@ class Recipe:
     def sources(self, name: str) -> list[str]:
         """Steps and files that a step starts from: weights, the index that its data read, D_SR."""
         step = self.file.steps[name]
-        given = [*step.weights.values(), *filter(None, (step.index, step.generate, step.d_sr))]
-        if step.kind == 'options' and self.compose(name)['datasets']['train'].get('compare_index'):
-            given += [index for index, _ in self._steps_of('index')]
-        return given
+        reads_index = isinstance(step, TrainStep) and self.compose(name)['datasets']['train'].get('compare_index')
+        return [*step.sources, *(self._steps_of(IndexStep) if reads_index else ())]
 
-    def _steps_of(self, kind: str) -> Iterator[tuple[str, Step]]:
-        return ((name, step) for name, step in self.file.steps.items() if step.kind == kind)
+    @property
+    def trainings(self) -> dict[str, TrainStep]:
+        """The steps that are trainings, in order."""
+        return self._steps_of(TrainStep)
+
+    def _steps_of(self, kind: type[_Kind]) -> dict[str, _Kind]:
+        return {name: step for name, step in self.file.steps.items() if isinstance(step, kind)}
 
     # -------------------------------------------------------------------------------------------- options of a training
 
@@ -227,7 +292,7 @@ class Recipe:
     def generated_store(self, generator: str | None = None) -> Path:
         """Where stage 2 writes D_SR: beside hr.lmdb, named after the generator's weights."""
         from cface_basicsr.files.network_file import file_hash
-        step = generator or next((step.generate for _, step in self._steps_of('generate')), None)
+        step = generator or next((step.generate for step in self._steps_of(GenerateStep).values()), None)
         if step is None:
             raise UserError("the recipe has no 'generate' step, but a training step reads D_SR.")
         weights = self.weights_of(step, 'g')
@@ -237,7 +302,7 @@ class Recipe:
     def index_folder(self, recognizer: str | None = None) -> Path:
         """Where the compare index of a recognizer lies."""
         from cface_basicsr.files.recognizer_file import recognizer_hash
-        who = recognizer or next((step.index for _, step in self._steps_of('index')), None)
+        who = recognizer or next((step.index for step in self._steps_of(IndexStep).values()), None)
         if who is None:
             return self.train_folder / 'index'
         weights = self.weights_of(who, 'r')
@@ -247,7 +312,7 @@ class Recipe:
 
     def images(self, name: str) -> int:
         """How many images have gone through a step's generator, with those of the steps it starts from."""
-        if name not in self.file.steps:
+        if name not in self.trainings:
             return 0
         before = self.file.steps[name].weights.get('network_g')
         opt = self.compose(name)
@@ -257,7 +322,7 @@ class Recipe:
 
     def recognizer_images(self, name: str) -> int:
         """How many images have gone through a step's recognizer to train it, with those of the steps before."""
-        if name not in self.file.steps or self.file.steps[name].kind != 'options':
+        if name not in self.trainings:
             return 0
         before = self.file.steps[name].weights.get('network_r')
         opt = self.compose(name)

@@ -17,7 +17,7 @@ from cface_basicsr.options import count_images, read_option_file, write_option_f
 from cface_basicsr.recognizers.load import load_recognizer
 from cface_basicsr.runtime import Progress, pick_device
 from cface_basicsr.training.process import run_training
-from cface_basicsr.training.recipe import Recipe, iterations
+from cface_basicsr.training.recipe import GenerateStep, IndexStep, Recipe, TrainStep, iterations
 from cface_basicsr.version import __version__
 
 DATA = 'data.json'
@@ -63,9 +63,9 @@ def _run_step(recipe: Recipe, name: str, show: Progress, processes: int, failed:
     for source in recipe.sources(name):
         if source in failed:
             raise UserError(f"it starts from '{source}', which failed: {failed[source]}")
-    run: dict[str, Callable[[Recipe, str, Progress, int], None]] = {
-        'options': _train_step, 'index': _index_step, 'generate': _generate_step}
-    run[step.kind](recipe, name, show, processes)
+    run: dict[type, Callable[[Recipe, str, Progress, int], None]] = {
+        TrainStep: _train_step, IndexStep: _index_step, GenerateStep: _generate_step}
+    run[type(step)](recipe, name, show, processes)
 
 
 def refuse_other_runs(recipe: Recipe) -> None:
@@ -75,9 +75,9 @@ def refuse_other_runs(recipe: Recipe) -> None:
         OtherOptions: one was begun with other options, or all of them on other data; both are shown.
     """
     _refuse_other_data(recipe)
-    for name, step in recipe.file.steps.items():
+    for name in recipe.trainings:
         path = recipe.out / 'options' / f'{name}.yml'
-        if step.kind == 'options' and path.is_file():
+        if path.is_file():
             _keep_options(path, recipe.compose(name))
 
 

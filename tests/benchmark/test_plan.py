@@ -31,7 +31,7 @@ def options_without(run: PlannedRun, row: PlannedRow, keys: Iterable[str]) -> di
     """
     phases = dict(row.phases) or {row.step: 'only'}
     text = json.dumps({phases[step]: run.recipe.compose(step) for step in row.steps
-                       if run.recipe.file.steps[step].kind == 'options'})
+                       if step in run.recipe.trainings})
     for step, phase in phases.items():
         text = text.replace(step, phase)
     composed = json.loads(text)
@@ -104,8 +104,7 @@ def test_milestones_batch_seed_and_width_are_the_benchmarks(tmp_path: Path) -> N
 
 def test_averaging_is_alike_for_all_generators(tmp_path: Path) -> None:
     recipe = plan_of(tmp_path, ema_decay=0.9).runs[0].recipe
-    decays = {name: recipe.compose(name)['train'].get('ema_decay') for name, step in recipe.file.steps.items()
-              if step.kind == 'options'}
+    decays = {name: recipe.compose(name)['train'].get('ema_decay') for name in recipe.trainings}
     assert decays == {'edsr': 0.9, 'c_face_v2_warmup': 0.9, 'c_face_v2_stage1': 0.9, 'c_face_v2_stage3': None,
                       'c_face_v2_stage4': 0.9}
 

@@ -98,10 +98,15 @@ def test_each_loss_reaches_every_parameter_of_the_generator_and_of_no_other_netw
         assert others == [None] * len(others), name
 
 
+def cface_terms(model: Any, sr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    losses = model.generator_losses(sr)
+    return losses['l_cf_self'], losses['l_cf_compare']
+
+
 def test_the_margin_of_equation_6_lets_a_face_alone_that_is_near_enough(make: Make) -> None:
     model = make(1)
     sr = model.gt.clone().requires_grad_(True)  # as near to the compare face as HR itself
-    terms = model._cface_terms(sr)
+    terms = cface_terms(model, sr)
     assert terms[0].item() == pytest.approx(0, abs=1e-8)
     assert terms[1].item() == pytest.approx(0, abs=1e-7)
 
@@ -152,11 +157,11 @@ def test_without_the_second_term_the_compare_faces_are_never_looked_at(make: Mak
 def test_faces_without_a_compare_image_add_nothing_and_count_in_the_mean(make: Make) -> None:
     model = make(1, {'train': {'cface_opt': {'margin': False}}})
     sr = model.net_g(model.lq).detach()
-    whole = model._cface_terms(sr)[1]
+    whole = cface_terms(model, sr)[1]
     model.has_compare = torch.tensor([True, False, False, False])
-    alone = model._cface_terms(sr)[1]
+    alone = cface_terms(model, sr)[1]
     model.has_compare = torch.tensor([False, True, True, True])
-    torch.testing.assert_close(alone + model._cface_terms(sr)[1], whole)
+    torch.testing.assert_close(alone + cface_terms(model, sr)[1], whole)
 
 
 def test_a_warm_up_needs_neither_discriminator_nor_recognizer(make: Make) -> None:
@@ -252,7 +257,7 @@ def test_an_infinite_loss_of_the_discriminator_or_the_recognizer_leaves_its_netw
     model.cri_gan = lambda logits, real, is_disc: logits.mean() * (float('inf') if is_disc and not real else 1)
     with pytest.raises(UserError, match='^l_d_fake became NaN or Inf at iteration 2;'):
         model.update_discriminator(model.gt, 2)
-    model.cri_fr = lambda *args: torch.tensor(float('nan'))
+    model.cri_recognition = lambda *args: torch.tensor(float('nan'))
     with pytest.raises(UserError, match='^l_fr became NaN or Inf at iteration 3;'):
         model.update_recognizer(model.gt, 3)
     after = {label: parameters(model, label) for label in 'drc'}

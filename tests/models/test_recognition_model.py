@@ -52,8 +52,8 @@ def test_the_accuracy_counts_the_faces_whose_own_class_is_nearest(make: Make) ->
 def test_the_annealing_counts_from_1_and_travels_with_the_classifiers_file(make: Make, tmp_path: Path) -> None:
     model = make(0)
     steps: list[int] = []
-    forward = model.cri_fr.forward
-    model.cri_fr.forward = lambda f, w, labels, step: (steps.append(int(step)), forward(f, w, labels, step))[1]
+    forward = model.cri_recognition.forward
+    model.cri_recognition.forward = lambda f, w, labels, step: (steps.append(int(step)), forward(f, w, labels, step))[1]
     model.optimize_parameters(1)
     model.optimize_parameters(2)
     assert steps == [1, 2]

@@ -94,8 +94,9 @@ def test_both_terms_reach_every_parameter_of_the_generator_and_none_of_the_recog
 
 def test_the_recognizer_learns_sr_and_hr_under_the_same_labels_at_a_constant_lambda_of_12(make: Make) -> None:
     model = make()
-    assert [model.cri_fr.lambda_at(step) for step in (1, 10, 100000)] == [12, 12, 12]
-    model.cri_fr.lambda_base = model.cri_fr.lambda_min = 5.0  # the floor that the literal loss has after annealing
+    assert [model.cri_recognition.lambda_at(step) for step in (1, 10, 100000)] == [12, 12, 12]
+    loss = model.cri_recognition
+    loss.lambda_base = loss.lambda_min = 5.0  # the floor that the literal loss has after annealing
     model.net_c.step.fill_(5000)
     sr = model.net_g(model.lq).detach()
     both, labels = torch.cat((sr, model.gt)), torch.cat((model.label, model.label))
@@ -129,7 +130,7 @@ def test_all_three_networks_are_saved(make: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('changes', 'message'), [
-    ({'path': {'pretrain_network_r': None}}, "'path.pretrain_network_r' is missing: L_SI needs a trained recognizer"),
+    ({'path': {'pretrain_network_r': None}}, "'path.pretrain_network_r' is missing: 'train.identity_opt' needs a "),
     ({'train': {'identity_opt': None}}, "'train.identity_opt' is missing"),
     ({'train': {'gan_opt': {'type': 'GANLoss', 'gan_type': 'vanilla'}}}, "'train.gan_opt' is unknown"),
     ({'network_c': None}, "'train.recognition_opt' needs 'network_c', which is missing")])

@@ -14,8 +14,9 @@ from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import make_plan
 from cface_basicsr.benchmark.throughput import trainings
 from cface_basicsr.errors import UserError
-from cface_basicsr.options import checks, merge, prepare_test_options, prepare_training_options, read_option_file
+from cface_basicsr.options import merge, prepare_test_options, prepare_training_options, read_option_file
 from cface_basicsr.options.basicsr_training import BASICSR_TRAINING
+from cface_basicsr.options.option_file import LoggerSection, PathSection, ValSection, file_of
 from tests.small_data import write_small_data
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 from tests.tiny_stages import REPOSITORY, parsed
@@ -109,7 +110,8 @@ def test_a_key_of_another_model_is_refused(opt: dict[str, Any], key: str) -> Non
                                               ('SRGANModel', 'network_r')], indirect=['opt'])
 def test_a_network_that_the_model_does_not_build_is_refused(opt: dict[str, Any], network: str) -> None:
     section = {'type': 'SphereFace20', 'input_size': [128, 128]}
-    assert refusal(put(opt, network, section)).startswith(f"option '{network}': {opt['model_type']} builds network_")
+    message = refusal(put(opt, network, section))
+    assert message.startswith(f"option '{network}' is unknown; {opt['model_type']} builds only network_")
 
 
 @pytest.mark.parametrize('opt', ['CFaceModel'], indirect=True)
@@ -143,17 +145,20 @@ def test_the_keys_of_train_are_those_that_basicsrs_source_reads(model: str, modu
     found = read_by('train_opt', *files) | read_by(r"opt\['train'\]", *files, 'train', 'utils.logger')
     ours = {'total_epoch', 'iterations_an_epoch'}
     assert set(BASICSR_TRAINING[model].model_fields) - ours == found
-    assert BASICSR_TRAINING[model].networks == {key for key in read_by(r'\bopt', *files) if key.startswith('network_')}
+    networks = {key for key in read_by(r'\bopt', *files) if key.startswith('network_')}
+    assert set(BASICSR_TRAINING[model].networks) == networks
 
 
 def test_every_section_that_basicsrs_source_reads_is_known() -> None:
     models = [f'models.{name}' for name in ('base_model', 'sr_model', 'srgan_model', 'esrgan_model')]
     found = read_by(r'\bopt', 'train', 'test', 'utils.options', 'utils.misc', 'utils.logger', 'models',
                     'data.prefetch_dataloader', *models)
-    assert {'dist_params', 'find_unused_parameters', 'root_path', 'manual_seed'} <= found <= checks._TOP
-    assert read_by(r"opt\['path'\]", 'train', 'test', 'utils.options', 'utils.misc', *models) <= checks._PATH
-    assert read_by(r"opt\['val'\]", 'train', 'test', 'utils.options', *models) <= checks._VAL
-    assert read_by(r"opt\['logger'\]", 'train', 'utils.options', 'utils.logger') <= checks._LOGGER
+    assert {'dist_params', 'find_unused_parameters', 'root_path', 'manual_seed'} <= found
+    assert found <= set(file_of('SRGANModel').model_fields)
+    assert read_by(r"opt\['path'\]", 'train', 'test', 'utils.options', 'utils.misc', *models) <= set(
+        PathSection.model_fields)
+    assert read_by(r"opt\['val'\]", 'train', 'test', 'utils.options', *models) <= set(ValSection.model_fields)
+    assert read_by(r"opt\['logger'\]", 'train', 'utils.options', 'utils.logger') <= set(LoggerSection.model_fields)
 
 
 @pytest.mark.parametrize('opt', BASICSR_TRAINING, indirect=True)

@@ -1,0 +1,245 @@
+"""The frame of an option file: its top level, data sets, paths, validation and log, and a file of each model."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, get_args
+
+from pydantic import ConfigDict, Field, create_model
+
+from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.options.basicsr_training import BASICSR_TRAINING, OtherTraining
+from cface_basicsr.options.sections import FilledIn, Section, open_section
+from cface_basicsr.options.signatures import DataSet, Metric, Network, registered
+from cface_basicsr.options.training import OUR_TRAINING, Training
+
+_NETWORKS = {'g': 'N_SR', 'd': 'N_D', 'r': 'CNN_R', 'c': "CNN_R's classifier"}
+
+
+class _Folders(Section):
+    """The `path:` section: files to start from, folders to write to."""
+
+    experiments_root: str | None = None
+    """Where a training writes, instead of `experiments/<name>`."""
+    results_root: str | None = None
+    """Where a test writes, instead of `results/<name>`."""
+    resume_state: str | None = None
+    """A `.state` file to go on from; `--auto_resume` on the command line finds the newest."""
+    ignore_resume_networks: str | list[str] | None = None
+    """Networks that a resumed training reads from their own files; for a frozen CNN_R this is filled in."""
+    models: FilledIn[str] = None
+    training_states: FilledIn[str] = None
+    log: FilledIn[str] = None
+    visualization: FilledIn[str] = None
+
+
+def _for_each_network(key: str, kind: Any, default: Any, text: str) -> dict[str, Any]:
+    return {f'{key}_{label}': (kind, Field(default, description=text.format(name)))
+            for label, name in _NETWORKS.items()}
+
+
+PathSection = create_model(
+    'PathSection', __base__=_Folders, __doc__=_Folders.__doc__, __module__=__name__,
+    **_for_each_network('pretrain_network', str | None, None, 'File that {} starts from.'),
+    **_for_each_network('param_key', str, 'params', 'Entry of that file: `params`, or `params_ema`, the average.'),
+    **_for_each_network('strict_load', bool, True, '`false`: take the weights that fit, and leave the others.'))
+
+
+class ValSection(Section):
+    """The `val:` section."""
+
+    val_freq: int | None = None
+    """Iterations between two validations."""
+    save_img: bool
+    """Keep the pictures of each validation."""
+    suffix: str | None = None
+    """Put behind the names of the pictures of a test; by default the name of the run."""
+    metrics: dict[str, Metric] | None = None
+    """Name in the log -> a metric of an image pair."""
+    pbar: bool = True
+    """Show a progress bar."""
+    num_tb_images: int = Field(default=8, ge=0)
+    """Faces in TensorBoard's strip of LR, SR and HR; of our own models."""
+
+
+class TrainingValSection(ValSection):
+    """The `val:` section of a training."""
+
+    val_freq: int
+    """Iterations between two validations."""
+
+
+class LoggerSection(Section):
+    """The `logger:` section."""
+
+    print_freq: int
+    """Iterations between two lines of the log."""
+    save_checkpoint_freq: int
+    """Iterations between two checkpoints."""
+    use_tb_logger: bool
+    """TensorBoard: every loss, the learning rates, CNN_R's accuracy on the batch and the spread of its features (0:
+    collapsed), faces."""
+    wandb: dict[str, Any] | None = None
+    """BasicSR's: `project` and `resume_id` of Weights & Biases."""
+
+
+class Datasets(Section):
+    """The `datasets:` section. Several of a kind are called `val_1`, `val_2`, …"""
+
+    model_config = ConfigDict(extra='allow')
+    __pydantic_extra__: dict[str, DataSet]
+
+    train: DataSet | None = None
+    """What is trained on."""
+    val: DataSet | None = None
+    """What the validations of a training look at."""
+    test: DataSet | None = None
+    """What a test goes through."""
+
+    @classmethod
+    def knows(cls, key: str) -> bool:
+        """Whether it is `train`, `val` or `test`, with a number or without."""
+        return key.split('_')[0] in cls.model_fields
+
+
+class TrainingDatasets(Section):
+    """The `datasets:` section of a training. Several for validation are called `val_1`, `val_2`, …"""
+
+    model_config = ConfigDict(extra='allow')
+    __pydantic_extra__: dict[str, DataSet]
+
+    train: DataSet
+    """What is trained on."""
+    val: DataSet | None = None
+    """What the validations look at."""
+
+    @classmethod
+    def knows(cls, key: str) -> bool:
+        """Whether it is `train` or `val`, with a number or without."""
+        return key.split('_')[0] in cls.model_fields
+
+
+class Frame(Section):
+    """What BasicSR's parser reads before it asks anybody: without one of these keys it ends in a KeyError."""
+
+    name: str
+    """Of the run: its folder is `experiments/<name>`."""
+    model_type: str
+    """What trains, or goes through a test."""
+    num_gpu: Literal['auto'] | int
+    """Devices: 0 is the CPU, `auto` all GPUs."""
+    datasets: dict[str, Any]
+    """The data sets."""
+    path: dict[str, Any]
+    """Files to start from, and folders to write to; `{}` where there is nothing to say."""
+
+
+class OptionFile(Frame):
+    """The top level of an option file."""
+
+    plugin: str
+    """The line that loads the plugin; leave it as it is."""
+    scale: int | None = None
+    """2, 4 or 8; must fit the LR store and `network_g`."""
+    manual_seed: int | None = None
+    """Of weights, order and draws; without it BasicSR takes a random one."""
+    datasets: Datasets
+    """The data sets."""
+    path: PathSection
+    """Files to start from, and folders to write to; `{}` where there is nothing to say."""
+    val: ValSection | None = None
+    """Validation."""
+    logger: LoggerSection | None = None
+    """The log."""
+    dist_params: dict[str, Any] | None = None
+    """BasicSR's, for several processes: `backend` and `port`."""
+    find_unused_parameters: bool = False
+    """BasicSR's, for several processes: torch's option of that name."""
+    rank: FilledIn[int] = None
+    world_size: FilledIn[int] = None
+    dist: FilledIn[bool] = None
+    auto_resume: FilledIn[bool] = None
+    is_train: FilledIn[bool] = None
+    root_path: FilledIn[str] = None
+
+    @classmethod
+    def hint(cls, key: str) -> str:
+        """As of any section; of a network that the model does not build, those that it does."""
+        if key.removeprefix('network_') in _NETWORKS:
+            built = [name for name in cls.model_fields if name.startswith('network_')]
+            return f"{get_args(cls.model_fields['model_type'].annotation)[0]} builds only {', '.join(built)}."
+        return super().hint(key)
+
+
+class TrainingFile(OptionFile):
+    """The top level of an option file that trains."""
+
+    datasets: TrainingDatasets
+    """The data sets."""
+    val: TrainingValSection | None = None
+    """Validation."""
+    logger: LoggerSection
+    """The log."""
+
+
+class _GeneratePath(PathSection):
+    """The `path:` section of stage 2."""
+
+    pretrain_network_g: str
+    """File that N_SR starts from."""
+
+
+class GenerateFile(OptionFile):
+    """The top level of an option file for stage 2, a test of GenerateModel."""
+
+    model_type: Literal['GenerateModel']
+    """What goes through a test."""
+    network_g: Network
+    """N_SR, whose weights stay."""
+    path: _GeneratePath
+    """The file of N_SR, and folders to write to."""
+
+
+class OtherFile(Section):
+    """An option file of a model that is neither ours nor one of the compared systems': BasicSR reads the rest of it."""
+
+    model_config = ConfigDict(extra='allow')
+
+    datasets: dict[str, DataSet]
+    """The data sets."""
+    network_g: Network | None = None
+    """The generator."""
+    network_d: Network | None = None
+    """The discriminator."""
+    train: OtherTraining | None = None
+    """How it is trained."""
+
+
+TRAINING: dict[str, type[Training]] = {**OUR_TRAINING, **BASICSR_TRAINING}
+"""Model -> its `train:` section."""
+
+
+@cache
+def file_of(model_type: str, training: bool = True) -> type[Section]:
+    """What an option file of a model may say, in a training or a test."""
+    section = TRAINING.get(model_type)
+    if section is None:
+        return GenerateFile if model_type == 'GenerateModel' else OtherFile
+    networks = {f'network_{label}': (Network if label == 'g' else Network | None,
+                                     Field(... if label == 'g' else None, description=f'{name}.'))
+                for label, name in _NETWORKS.items() if f'network_{label}' in section.networks}
+    train = (section, Field(description='How it is trained.')) if training else (section | None, None)
+    return create_model(
+        f'{model_type}File', __base__=TrainingFile if training else OptionFile, __doc__=OptionFile.__doc__,
+        model_type=(Literal[model_type], Field(description='What trains.')), train=train, **networks)
+
+
+def open_file(opt: Mapping[str, Any], training: bool = True) -> Any:
+    """An option file as BasicSR's parser hands it over, as its typed view.
+
+    Raises:
+        UserError: one line that names the option, what was expected and what came.
+    """
+    model, known = opt.get('model_type'), registered('models')
+    if model not in known:
+        raise UserError(f"option 'model_type': {model!r} is not registered; {nearest(str(model), known)}")
+    return open_section(file_of(model, training), opt)

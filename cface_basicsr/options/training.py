@@ -1,0 +1,203 @@
+"""The `train:` sections of our own models: how long, by which optimizers, on which losses, and what a loss needs."""
+
+import math
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from cface_basicsr.options.sections import FilledIn, Section
+from cface_basicsr.options.signatures import Loss
+
+
+class Needs:
+    """What a loss cannot do without, as an annotation of its section: networks and optimizers, by their keys."""
+
+    def __init__(self, *parts: str) -> None:
+        self.parts = parts
+
+
+class Schedule(Section):
+    """How a learning rate falls.
+
+    `epoch`: times gamma each epoch, which needs LMDB stores, since their size is known; `steps`: times gamma at each
+    milestone; `cosine`: along half a cosine, from the whole rate to gamma times it, within `period` iterations.
+    """
+
+    type: Literal['epoch', 'steps', 'cosine', 'constant'] = 'constant'
+    """The shape of the fall."""
+    gamma: float | None = None
+    """Factor of each fall of `epoch` and `steps`; for `cosine` the share of the rate that is left, 0 by default."""
+    milestones: list[int] = Field(default_factory=list)
+    """Iterations at which `steps` lowers the rate."""
+    period: int | None = Field(default=None, ge=1)
+    """Iterations that `cosine` takes; afterwards the rate stays."""
+
+    @model_validator(mode='after')
+    def _needs_a_period(self) -> 'Schedule':
+        if (self.type == 'cosine') != (self.period is not None):
+            raise ValueError("'period' (iterations) goes with the schedule 'cosine'")
+        return self
+
+    @model_validator(mode='after')
+    def _leaves_nothing_unused(self) -> 'Schedule':
+        if self.type == 'constant' and self.gamma is not None:
+            raise ValueError("a constant rate has no 'gamma'; 'type' is one of epoch, steps, cosine")
+        if (self.type == 'steps') != bool(self.milestones):
+            raise ValueError("'milestones' (iterations) go with the schedule 'steps'")
+        if self.type in ('epoch', 'steps') and self.gamma is None:
+            raise ValueError(f"the schedule '{self.type}' needs 'gamma', by which the rate is multiplied")
+        return self
+
+    def factor(self, iteration: int, iterations_an_epoch: int) -> float:
+        """What the first learning rate is multiplied by at an iteration (counted from 0).
+
+        >>> Schedule(type='epoch', gamma=0.5).factor(iteration=20, iterations_an_epoch=10)
+        0.25
+        >>> Schedule(type='cosine', period=100, gamma=0.2).factor(iteration=50, iterations_an_epoch=10)
+        0.6
+        """
+        if self.type == 'cosine':
+            least = self.gamma or 0.0
+            return least + (1 - least) * (1 + math.cos(math.pi * min(iteration / self.period, 1))) / 2
+        if self.type == 'epoch':
+            return self.gamma ** (iteration // iterations_an_epoch)
+        if self.type == 'steps':
+            return self.gamma ** sum(iteration >= milestone for milestone in self.milestones)
+        return 1.0
+
+
+class Optimizer(Section):
+    """An optimizer with its own schedule, and gradients clipped before each of its steps where that is asked for."""
+
+    type: Literal['Adam', 'AdamW', 'SGD', 'RMSprop'] = 'Adam'
+    """The class of `torch.optim`."""
+    lr: float
+    """The first learning rate."""
+    betas: tuple[float, float] | None = None
+    """Of Adam and AdamW: decay of the averages of the gradient and of its square; torch's default: 0.9 and 0.999."""
+    momentum: float | None = None
+    """Of SGD and RMSprop; torch's default: 0."""
+    weight_decay: float | None = None
+    """Factor of the weights that is added to the gradient (AdamW: taken from the weights); torch's default."""
+    eps: float | None = None
+    """Added to a denominator, so that nothing is divided by 0; torch's default: 1e-8."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """All gradients together are scaled down to this Euclidean norm before a step."""
+    clip_step: float | None = Field(default=None, gt=0)
+    """Each gradient is kept within ± clip_step / lr, so that no weight moves by more (momentum aside), as in VDSR."""
+    schedule: Schedule = Field(default_factory=Schedule)
+    """How the rate falls; by default it stays."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for the torch class: what the file sets, without schedule and clipping."""
+        return self.model_dump(exclude={'type', 'schedule', 'lr', 'clip_norm', 'clip_step'}, exclude_none=True)
+
+
+class Training(Section):
+    """What the `train:` sections of all models have. A file gives `total_iter` or `total_epoch`.
+
+    Attributes:
+        networks: the sections of networks that the model builds.
+    """
+
+    networks: ClassVar[tuple[str, ...]] = ('network_g',)
+
+    total_iter: int | None = Field(default=None, ge=1)
+    """How many iterations."""
+    total_epoch: int | None = Field(default=None, ge=1)
+    """How many epochs: they become iterations by the true size of the data set, which must be in LMDB stores."""
+    iterations_an_epoch: FilledIn[int] = None
+    """Full batches of one epoch, for each rank."""
+    warmup_iter: int = -1
+    """BasicSR's: iterations in which the rate rises from 0; -1: none."""
+
+    @classmethod
+    def needs(cls) -> dict[str, tuple[str, ...]]:
+        """Section of a loss -> what it cannot do without: sections of networks and optimizers."""
+        return {name: each.parts for name, field in cls.model_fields.items() for each in field.metadata
+                if isinstance(each, Needs)}
+
+    def losses(self) -> dict[str, dict[str, Any] | None]:
+        """Section of a loss -> its content; None where the file has none."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name.endswith('_opt')}
+
+    def needed(self) -> set[str]:
+        """The networks and optimizers that the losses of this file need."""
+        return {part for name, parts in self.needs().items() if getattr(self, name) for part in parts}
+
+    def compared_by_features(self) -> list[str]:
+        """The losses of this file that look through CNN_R without training it, so it has to be trained already."""
+        return [name for name, parts in self.needs().items()
+                if getattr(self, name) and 'network_r' in parts and 'optim_r' not in parts]
+
+
+class _StageTraining(Training):
+    """What our own models have besides."""
+
+    channels_last: bool = False
+    """Another memory layout of networks and images: faster for narrow networks on a CPU; on a GPU, measure it."""
+
+
+class _Averaged(_StageTraining):
+    """What models with a generator have."""
+
+    ema_decay: float = Field(default=0, ge=0, lt=1)
+    """Above 0: an averaged copy of `network_g` is kept, and used for validation and files."""
+
+
+class CFaceTraining(_Averaged):
+    """The `train:` section of CFaceModel (stages 1 and 4): the terms of equation (7). A loss left out is not there."""
+
+    networks: ClassVar[tuple[str, ...]] = ('network_g', 'network_d', 'network_r', 'network_c')
+
+    optim_g: Optimizer
+    """Of N_SR."""
+    optim_d: Optimizer | None = None
+    """Of N_D."""
+    optim_r: Optimizer | None = None
+    """Of CNN_R and its classifier."""
+    pixel_opt: Loss | None = None
+    """A loss of images, such as L1Loss."""
+    content_opt: Loss | None = None
+    """β L_P, equation (2): a loss of images by their VGG19 features."""
+    gan_opt: Annotated[Loss | None, Needs('network_d', 'optim_d')] = None
+    """α L_GAN, equation (1); with it N_D is built and trained."""
+    cface_opt: Annotated[Loss | None, Needs('network_r')] = None
+    """L_CF, equation (5) or (6), by a trained CNN_R; without it this is SRGAN."""
+    recognition_opt: Annotated[Loss | None, Needs('network_r', 'network_c', 'optim_r')] = None
+    """L_FR, equation (3), by which CNN_R learns along: it makes stage 1 into stage 4."""
+
+
+class SICNNTraining(_Averaged):
+    """The `train:` section of SICNNModel."""
+
+    networks: ClassVar[tuple[str, ...]] = ('network_g', 'network_r', 'network_c')
+
+    optim_g: Optimizer
+    """Of CNN_H, the generator."""
+    optim_r: Optimizer
+    """Of CNN_R and its classifier."""
+    pixel_opt: Loss
+    """L_SR, a loss of images."""
+    identity_opt: Annotated[Loss, Needs('network_r')]
+    """L_SI, equation (4), a loss of features."""
+    recognition_opt: Annotated[Loss, Needs('network_r', 'network_c', 'optim_r')]
+    """L_FR, by which CNN_R learns in its turn."""
+
+
+class RecognitionTraining(_StageTraining):
+    """The `train:` section of RecognitionModel (stages 0 and 3)."""
+
+    networks: ClassVar[tuple[str, ...]] = ('network_r', 'network_c')
+
+    optim_r: Optimizer
+    """Of CNN_R and its classifier."""
+    recognition_opt: Annotated[Loss, Needs('network_r', 'network_c', 'optim_r')]
+    """L_FR, equation (3)."""
+    head_only_iter: int = Field(default=0, ge=0)
+    """First iterations in which only the classifier learns: for a new one on a trained CNN_R."""
+
+
+OUR_TRAINING: dict[str, type[Training]] = {'CFaceModel': CFaceTraining, 'RecognitionModel': RecognitionTraining,
+                                           'SICNNModel': SICNNTraining}
+"""Model -> its `train:` section."""
