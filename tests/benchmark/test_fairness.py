@@ -89,15 +89,14 @@ def test_a_generator_trained_on_other_images_is_seen(tmp_path: Path, roots: list
         (tmp_path / root / 'meta_info.txt').write_text('a.png (128,128,3) 1\n')
         train = {'dataroot_gt': str(tmp_path / root), 'io_backend': {'type': 'lmdb'}}
         options[f'step{place}'] = {'network_g': {}, 'datasets': {'train': train}}
-    recipe = SimpleNamespace(compose=options.get, file=SimpleNamespace(
-        steps=dict.fromkeys(options, SimpleNamespace(kind='options'))))
+    recipe = SimpleNamespace(compose=options.get, trainings=options)
     assert fairness.same_training_set(SimpleNamespace(runs=[SimpleNamespace(recipe=recipe)])).outcome == outcome
 
 
 def plan_of(folder: Path, weights: dict[str, dict[str, str]], rows: dict[str, str]) -> Any:
     """As much of a plan as the checks look at."""
     steps = {name: SimpleNamespace(weights=handed) for name, handed in weights.items()}
-    run = SimpleNamespace(recipe=SimpleNamespace(file=SimpleNamespace(steps=steps)),
+    run = SimpleNamespace(recipe=SimpleNamespace(trainings=steps),
                           rows=[SimpleNamespace(title=title, step=step) for title, step in rows.items()])
     file = SimpleNamespace(recognizers={'r': 'who'}, seeds=[0, 1], scales=[8])
     return SimpleNamespace(runs=[run], file=file, recognizer_file=lambda who: folder / 'r.pth')

@@ -84,7 +84,7 @@ def test_the_scale_goes_where_the_network_wants_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('network', 'message'), [
-    ('SRResNt', r"'network_g\.type': 'SRResNt' is not registered; did you mean 'SRResNet'\?"),
+    ('SRResNt', r"'network_g\.type': network 'SRResNt' is unknown; did you mean 'SRResNet'\?"),
     ('SphereFace20', "SphereFace20 takes neither 'scale' nor 'upscale'")])
 def test_a_generator_that_takes_no_scale_is_refused(network: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
