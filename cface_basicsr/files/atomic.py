@@ -15,11 +15,13 @@ from cface_basicsr.errors import UserError
 def replacing(path: str | Path) -> Iterator[Path]:
     """The name of a hidden neighbour to write to; it becomes `path` when the block ends, and is removed if it fails.
 
+    The neighbour's name is always the same, so that the next run replaces what a kill has left of it.
+
     >>> with replacing('faces.png') as aside:                 # doctest: +SKIP
     ...     image.save(aside, format='PNG')
     """
     path = Path(path)
-    aside = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    aside = path.with_name(f'.{path.name}.tmp')
     try:
         yield aside
         os.replace(aside, path)

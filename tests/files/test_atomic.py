@@ -1,0 +1,64 @@
+"""A file is the old one or the new one, whatever happens; a folder belongs to one process at a time."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import lock, replacing, write_json, write_text
+
+
+def test_a_file_is_replaced_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with replacing(path) as aside:
+        aside.write_text('new')
+        assert path.read_text() == 'old'
+    assert path.read_text() == 'new' and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with pytest.raises(RuntimeError), replacing(path) as aside:
+        aside.write_text('half')
+        raise RuntimeError
+    assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_kill_left_is_replaced_by_the_next_run(tmp_path: Path) -> None:
+    path = tmp_path / 'a.txt'
+    code = f"""
+import os
+from cface_basicsr.files.atomic import replacing
+with replacing({str(path)!r}) as aside:
+    aside.write_text('half')
+    os._exit(9)
+"""
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 9
+    assert not path.exists() and len(list(tmp_path.iterdir())) == 1
+    write_text(path, 'whole')
+    assert path.read_text() == 'whole' and list(tmp_path.iterdir()) == [path]
+
+
+def test_names_that_are_not_utf8_and_line_ends_come_back_as_they_were(tmp_path: Path) -> None:
+    write_text(tmp_path / 'a', 'caf\udce9\r\n')
+    assert (tmp_path / 'a').read_bytes() == b'caf\xe9\r\n'
+
+
+def test_json_holds_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='not JSON compliant'):
+        write_json(tmp_path / 'a.json', {'a': float('nan')})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_process_is_refused_until_the_first_is_done(tmp_path: Path) -> None:
+    code = f'from cface_basicsr.files.atomic import lock\nwith lock({str(tmp_path)!r}): pass'
+    with lock(tmp_path):
+        done = subprocess.run([sys.executable, '-c', code], check=False, capture_output=True, text=True)
+        assert f"another process is writing '{tmp_path}'" in done.stderr
+        with pytest.raises(UserError, match='^busy: .*Wait'), lock(tmp_path, 'busy: {}. Wait.'):
+            pass
+    assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
