@@ -1,47 +1,26 @@
-"""The option files of the compared systems: written from one place, at the published widths, and each trains a step."""
+"""The option files of the compared systems: each trains at every scale, and hands its weights to the next phase."""
 
-import importlib.util
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from cface_basicsr.cli.main import app
 from cface_basicsr.options import merge, read_option_file
+from cface_basicsr.training.scale import SCALES, at_scale
+from tests.archs.test_networks import table
 from tests.compat.tiny_training import train_here
+from tests.narrow import narrow_networks
 from tests.small_data import write_small_data
 from tests.tiny_stages import REPOSITORY, train_one_step
 from tests.vgg_file import write_seeded_vgg19
 
 BASELINES = REPOSITORY / 'options' / 'baselines'
-SCALES = (2, 4, 8)
-
-NARROW: dict[str, dict[str, int]] = {
-    'VDSR': {'num_feat': 4, 'num_block': 1}, 'WaveletSRNet': {'num_feat': 2, 'num_block': 1},
-    'EDSR': {'num_feat': 4, 'num_block': 1}, 'SRResNet': {'num_feat': 4, 'num_block': 1},
-    'DBPN': {'num_feat': 4, 'num_shallow_feat': 4, 'num_stage': 2},
-    'RDN': {'num_feat': 4, 'num_block': 1, 'num_layer': 1, 'num_grow_ch': 4},
-    'SICNN': {'num_feat': 4, 'num_grow_ch': 2, 'num_dense': 1},
-    'FaceRRDBNet': {'num_feat': 4, 'num_block': 1, 'num_grow_ch': 2},
-    'SRFBN': {'num_feat': 4, 'num_step': 2, 'num_group': 2},
-    'SRGANDiscriminator': {'num_feat': 2, 'num_dense': 4}, 'VGGStyleDiscriminator': {'num_feat': 2},
-    'SphereFace20': {'num_feat': 2, 'feature_length': 8}, 'ASoftmaxHead': {'feature_length': 8}}
-
-CHAIN: dict[str, set[str]] = {
-    'vdsr': {'l_g_pix'}, 'wavelet_srnet': {'l_pix'}, 'edsr': {'l_pix'}, 'srresnet': {'l_pix'},
-    'srgan': {'l_g_percep', 'l_g_gan', 'l_d_real', 'l_d_fake'}, 'dbpn': {'l_pix'}, 'rdn': {'l_pix'},
-    'sicnn_pre': {'l_pix'}, 'sicnn': {'l_g_pix', 'l_g_identity', 'l_fr'}, 'esrgan_psnr': {'l_pix'},
-    'esrgan': {'l_g_pix', 'l_g_percep', 'l_g_gan', 'l_d_real', 'l_d_fake'}, 'srfbn': {'l_pix'}}
-"""Every training, an earlier phase before a later one, with the losses of its log."""
-
-PARAMETERS: dict[str, tuple[int, int, int]] = {
-    'vdsr': (668_227, 668_227, 668_227), 'wavelet_srnet': (46_327_372, 51_353_968, 74_999_296),
-    'edsr': (40_729_603, 43_089_923, 45_450_243), 'srresnet': (1_399_637, 1_547_350, 1_695_063),
-    'dbpn': (5_953_526, 10_426_358, 23_205_878), 'rdn': (22_123_395, 22_271_107, 22_418_819),
-    'sicnn': (913_731, 2_818_371, 4_723_011), 'esrgan': (16_661_059, 16_697_987, 16_734_915),
-    'srfbn': (2_140_510, 3_631_454, 7_891_294)}
-"""Trained weights of the published networks at x2, x4, x8; phases of a system share one."""
+FILES = sorted(BASELINES.iterdir())
 
 
 @pytest.fixture(scope='module')
@@ -53,79 +32,92 @@ def casia(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_seeded_vgg19(folder / 'vgg19.pth')
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        train_one_step(small(REPOSITORY / 'options/cface_stage0.yml', folder), folder)
+        train_one_step(small(read_option_file(REPOSITORY / 'options/cface_stage0.yml'), folder), folder)
     return folder
 
 
-def small(path: Path, casia: Path) -> dict[str, Any]:
-    """An option file with narrow networks and batches of two, on the CPU, and with the seeded VGG19."""
-    opt = read_option_file(path)
-    changes: dict[str, Any] = {key: NARROW[values['type']] for key, values in opt.items() if key.startswith('network_')}
-    if 'perceptual_opt' in opt['train']:
-        assert opt['train']['perceptual_opt']['weights'] is None
-        changes['train'] = {'perceptual_opt': {'weights': str(casia / 'vgg19.pth')}}
+def small(opt: dict[str, Any], casia: Path) -> dict[str, Any]:
+    """Options with narrow networks and batches of two, on the CPU, and with the seeded VGG19."""
+    changes: dict[str, Any] = narrow_networks(opt)
+    losses = [key for key, loss in opt['train'].items() if isinstance(loss, dict) and 'weights' in loss]
+    assert all(opt['train'][key]['weights'] is None for key in losses)
+    changes['train'] = {key: {'weights': str(casia / 'vgg19.pth')} for key in losses}
     train = {'batch_size': 2, 'num_worker_per_gpu': 0, 'persistent_workers': False}
     return merge(opt, {**changes, 'num_gpu': 0, 'datasets': {'train': train}})
 
 
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location('baseline_options', REPOSITORY / 'scripts/baseline_options.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def printed(path: Path, scale: int, folder: Path) -> Path:
+    """What `cface options show` prints of a file at a scale, as a file."""
+    done = CliRunner().invoke(app, ['options', 'show', str(path), '--scale', str(scale)])
+    assert done.exit_code == 0, done.output
+    (folder / 'printed.yml').write_text(done.stdout)
+    return folder / 'printed.yml'
 
 
-def test_the_files_are_what_the_script_writes() -> None:
-    written = dict(script().files())
-    assert {path.name: path.read_text() for path in BASELINES.iterdir()} == written, \
-        'run: python scripts/baseline_options.py'
-    assert set(written) == {f'{system}_x{scale}.yml' for system in CHAIN for scale in SCALES}
+@cache
+def depth(path: Path) -> int:
+    """How many files of the folder must be trained before this one."""
+    starts = {Path(weights).parts[1] for weights in read_option_file(path)['path'].values()}
+    return max((1 + depth(BASELINES / f'{name}.yml') for name in starts if (BASELINES / f'{name}.yml').is_file()),
+               default=0)
 
 
-def test_the_scales_of_a_system_differ_in_their_scale_alone() -> None:
-    for system in CHAIN:
-        options = {scale: str(read_option_file(BASELINES / f'{system}_x{scale}.yml')) for scale in SCALES}
-        plain = {text.replace(f'x{scale}', 'xN').replace(f"scale': {scale},", "scale': N,")
-                 for scale, text in options.items()}
-        assert len(plain) == 1, system
+def logged_names(opt: dict[str, Any]) -> Iterator[str]:
+    """The losses that a training's log must name: one for each of its sections, and the discriminator's own two."""
+    for key in opt['train']:
+        if key == 'recognition_opt':
+            yield 'fr'
+        elif key.endswith('_opt'):
+            yield key.removesuffix('_opt').replace('pixel', 'pix').replace('perceptual', 'percep')
+    yield from ('d_real', 'd_fake') if 'network_d' in opt else ()
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_a_file_is_of_x8_is_called_as_its_training_and_says_how_it_is_run(path: Path) -> None:
+    opt = read_option_file(path)
+    assert path.suffix == '.yml' and path.stem.endswith('_x8')
+    assert (opt['name'], opt['scale']) == (path.stem, 8)
+    assert f'python basicsr/train.py -opt options/baselines/{path.name}\n' in path.read_text()
 
 
 @pytest.mark.parametrize('scale', SCALES)
 def test_every_training_does_a_step_and_hands_its_weights_to_the_next_phase(
-        casia: Path, scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(casia)  # the files' own paths are taken as they stand
-    for system, losses in CHAIN.items():
-        opt = small(BASELINES / f'{system}_x{scale}.yml', casia)
-        assert all(Path(path).is_file() for path in opt['path'].values()), system
+        casia: Path, scale: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(casia)  # the files' own paths are taken as they are
+    for path in sorted(FILES, key=depth):
+        opt = small(read_option_file(printed(path, scale, tmp_path)), casia)
+        assert all(Path(weights).is_file() for weights in opt['path'].values()), path.stem
         model = train_one_step(opt, casia)
         logged = {key: value for key, value in model.get_current_log().items() if key.startswith('l_')}
-        assert set(logged) == losses, system
-        assert all(0 < value < 1e6 for value in logged.values()), (system, logged)
+        assert {key.removeprefix('l_').removeprefix('g_') for key in logged} == set(logged_names(opt)), path.stem
+        assert all(0 < value < 1e6 for value in logged.values()), (path.stem, logged)
         assert isinstance(model.optimizers[0], getattr(torch.optim, opt['train']['optim_g']['type']))
         model.test()
-        assert model.output.shape == model.gt.shape, system
+        assert model.output.shape == model.gt.shape, path.stem
 
 
-@pytest.mark.parametrize('system', PARAMETERS)
-def test_each_network_has_the_published_number_of_weights(system: str) -> None:
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_each_network_has_the_number_of_weights_that_the_page_of_networks_gives(path: Path) -> None:
+    """The page's numbers are the published ones; a network that it does not name has none."""
     from basicsr.archs import build_network
 
     import cface_basicsr.register  # noqa: F401
-    counts = []
-    for scale in SCALES:
-        section = read_option_file(BASELINES / f'{system}_x{scale}.yml')['network_g']
-        with torch.device('meta'):
-            counts.append(sum(p.numel() for p in build_network(section).parameters() if p.requires_grad))
-    assert tuple(counts) == PARAMETERS[system]
+    for number, scale in enumerate(SCALES):
+        section = at_scale(read_option_file(path), scale)['network_g']
+        if section['type'] in table():
+            with torch.device('meta'):
+                network = build_network(section)
+            parameters, _ = table()[section['type']]
+            assert sum(p.numel() for p in network.parameters() if p.requires_grad) == parameters[number]
 
 
-@pytest.mark.parametrize('system', ['srfbn', 'vdsr'])
-def test_basicsrs_own_training_runs_from_the_file_with_validation(
-        casia: Path, system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(('name', 'scale'), [('srfbn', 8), ('vdsr', 4), ('edsr', 2)])
+def test_basicsrs_own_training_runs_from_what_is_printed_with_validation(
+        casia: Path, name: str, scale: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SRFBN gives several images in training and one in validation; VDSR is trained by a model of ours."""
     monkeypatch.chdir(casia)
     short = {'name': 'tiny', 'train': {'total_iter': 3}, 'logger': {'print_freq': 1, 'use_tb_logger': False}}
-    options = merge(small(BASELINES / f'{system}_x8.yml', casia), short)
+    options = merge(small(read_option_file(printed(BASELINES / f'{name}_x8.yml', scale, tmp_path)), casia), short)
     options.pop('plugin')
     train_here(options, tmp_path)
     (log,) = (tmp_path / 'experiments/tiny').glob('train_tiny_*.log')

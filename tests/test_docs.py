@@ -30,13 +30,22 @@ def command_lines() -> Iterator[tuple[Path, str]]:
                 yield page, line
 
 
+def options_of(words: list[str]) -> set[str]:
+    """The options of the command that a line calls; a word after a group of commands is a command of it."""
+    command = root_command()
+    for word in words:
+        if not hasattr(command, 'commands'):
+            break
+        command = command.commands[word]
+    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {'--help'}
+
+
 @cache
-def options_of(command: str) -> set[str]:
+def root_command() -> Any:
     from typer.main import get_command
 
     from cface_basicsr.cli.main import app
-    return {name for parameter in get_command(app).commands[command].params
-            for name in (*parameter.opts, *parameter.secondary_opts)} | {'--help'}
+    return get_command(app)
 
 
 @pytest.mark.parametrize('line', sorted({line for _, line in command_lines()}))
@@ -44,7 +53,7 @@ def test_each_cface_command_and_each_option_in_it_exists(line: str) -> None:
     from cface_basicsr.cli.main import COMMANDS
     words = line.split()
     assert words[1] in COMMANDS
-    assert {word for word in words if word.startswith('--')} <= options_of(words[1])
+    assert {word for word in words if word.startswith('--')} <= options_of(words[1:])
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

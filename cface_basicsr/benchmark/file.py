@@ -11,8 +11,7 @@ from cface_basicsr.benchmark.systems import SYSTEMS, System, find_systems
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options import Section, merge, open_section
 from cface_basicsr.training.recipe import TrainStep, fill_variables, read_with_base, without_nulls
-
-SCALES = (2, 4, 8)
+from cface_basicsr.training.scale import check_scale
 
 
 class Budget(Section):
@@ -176,9 +175,7 @@ def _check(file: BenchmarkFile) -> None:
     if not systems:
         raise UserError("benchmark: 'systems' names none that is trained; HR and Bicubic are always there.")
     for scale in file.scales:
-        if scale not in SCALES:
-            raise UserError(f'benchmark: scale {scale} is unknown; nearest: '
-                            f'{min(SCALES, key=lambda known: abs(known - scale))} (valid: 2, 4, 8).')
+        check_scale(scale)
     _check_recognizers(file)
     _check_names(file)
     for name in (*file.tests, *file.recognizers):

@@ -122,7 +122,7 @@ def _recognizer_path(out: Path, file: BenchmarkFile, who: str, label: str) -> Pa
 # ------------------------------------------------------------------------------------------------- one scale, one seed
 
 def _plan_run(file: BenchmarkFile, out: Path, images: int, scale: int, seed: int) -> PlannedRun:
-    composer = _Composer(file, out, images, scale, seed)
+    composer = _Composer(file, out, images, seed)
     rows = [row for system in chosen_systems(file) for row in composer.add(system)]
     content = {'name': f'x{scale}_seed{seed}', 'scale': scale, 'steps': composer.steps}
     return PlannedRun(scale, seed, _recipe(file, content, out / f'x{scale}' / f'seed{seed}'), rows)
@@ -131,8 +131,8 @@ def _plan_run(file: BenchmarkFile, out: Path, images: int, scale: int, seed: int
 class _Composer:
     """Collects the steps of one recipe, system by system."""
 
-    def __init__(self, file: BenchmarkFile, out: Path, images: int, scale: int, seed: int) -> None:
-        self.file, self.out, self.images, self.scale, self.seed = file, out, images, scale, seed
+    def __init__(self, file: BenchmarkFile, out: Path, images: int, seed: int) -> None:
+        self.file, self.out, self.images, self.seed = file, out, images, seed
         self.steps: dict[str, dict[str, Any]] = {}
         self._equal: dict[str, str] = {}
 
@@ -169,7 +169,7 @@ class _Composer:
         return name
 
     def _training(self, system: System, phase: Phase, iterations: int, named: Mapping[str, str]) -> dict[str, Any]:
-        options = find_recipe(phase.options.format(scale=self.scale))
+        options = find_recipe(phase.options)
         base = read_option_file(options)
         changes = self._changes(system, phase)
         changed = merge(merge(base, only_existing(self.file.common, base)), changes)

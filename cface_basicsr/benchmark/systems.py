@@ -23,7 +23,7 @@ class Phase:
 
     Attributes:
         name: within its system.
-        options: file below options/, with {scale}; '' for stage 2.
+        options: file below options/, of any scale: a recipe sets its own; '' for stage 2.
         share: of the system's budget of images; 0 leaves the phase out unless the benchmark file gives it a share.
         learner: 'g': the share is of images through the generator, and all such shares together are the budget;
             'r': a recognizer alone is trained, by `share` times the budget, listed apart.
@@ -75,7 +75,7 @@ class System:
 
 def _one(name: str, file: str) -> System:
     """A system of one training by pixels alone."""
-    return System(name, (Phase('train', f'baselines/{file}_x{{scale}}.yml'),), {name: 'train'}, (name,))
+    return System(name, (Phase('train', f'baselines/{file}_x8.yml'),), {name: 'train'}, (name,))
 
 
 WARMUP = Phase('warmup', 'cface_stage1.yml', share=0.0, set={
@@ -102,17 +102,17 @@ _ALL = (
     _one('VDSR', 'vdsr'),
     _one('Wavelet-SRNet', 'wavelet_srnet'),
     _one('EDSR', 'edsr'),
-    System('SRGAN', (Phase('mse', 'baselines/srresnet_x{scale}.yml', share=10 / 12),
-                     Phase('gan', 'baselines/srgan_x{scale}.yml', share=2 / 12, weights={'network_g': 'mse'})),
+    System('SRGAN', (Phase('mse', 'baselines/srresnet_x8.yml', share=10 / 12),
+                     Phase('gan', 'baselines/srgan_x8.yml', share=2 / 12, weights={'network_g': 'mse'})),
            {'SRGAN': 'gan'}, published='1,000,000 and 200,000 iterations of 16'),
     _one('DBPN', 'dbpn'),
     _one('RDN', 'rdn'),
-    System('SICNN', (Phase('pre', 'baselines/sicnn_pre_x{scale}.yml', share=8 / 9),
-                     Phase('train', 'baselines/sicnn_x{scale}.yml', share=1 / 9, weights={
+    System('SICNN', (Phase('pre', 'baselines/sicnn_pre_x8.yml', share=8 / 9),
+                     Phase('train', 'baselines/sicnn_x8.yml', share=1 / 9, weights={
                          'network_g': 'pre', 'network_r': LOSS, 'network_c': HEAD})),
            {'SICNN': 'train'}, published='200,000 iterations of 48, 30,000 of 40'),
-    System('ESRGAN', (Phase('psnr', 'baselines/esrgan_psnr_x{scale}.yml', share=10 / 14),
-                      Phase('gan', 'baselines/esrgan_x{scale}.yml', share=4 / 14, weights={'network_g': 'psnr'})),
+    System('ESRGAN', (Phase('psnr', 'baselines/esrgan_psnr_x8.yml', share=10 / 14),
+                      Phase('gan', 'baselines/esrgan_x8.yml', share=4 / 14, weights={'network_g': 'psnr'})),
            {'ESRGAN (PSNR)': 'psnr', 'ESRGAN': 'gan'}, ('ESRGAN (PSNR)',),
            published='1,000,000 and 400,000 iterations of 16'),
     _one('SRFBN', 'srfbn'),

@@ -1,4 +1,4 @@
-"""The command `cface`. Every command is a module of this folder with a function `command`.
+"""The command `cface`. Every command is a module of this folder with a `command`: a function, or a Typer with several.
 
 Heavy imports (torch, basicsr) stand inside the functions, so that `cface --help` answers at once.
 """
@@ -14,7 +14,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.version import __version__
 
 COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'audit', 'index', 'train', 'generate', 'evaluate', 'benchmark',
-            'ablate', 'enhance')
+            'ablate', 'enhance', 'options', 'convert')
 
 app = typer.Typer(name='cface', no_args_is_help=True, add_completion=False, rich_markup_mode='rich',
                   pretty_exceptions_enable=False, context_settings={'help_option_names': ['-h', '--help']},
@@ -41,7 +41,12 @@ def help_of(docstring: str) -> str:
 
 for _name in COMMANDS:
     _command = importlib.import_module(f'cface_basicsr.cli.{_name}').command
-    app.command(_name, help=help_of(_command.__doc__))(_command)
+    if isinstance(_command, typer.Typer):
+        for _info in _command.registered_commands:
+            _info.help = help_of(_info.callback.__doc__)
+        app.add_typer(_command, name=_name)
+    else:
+        app.command(_name, help=help_of(_command.__doc__))(_command)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ option file is opened once by a model that knows its keys; an unknown key is ref
 """
 
 from cface_basicsr.options.checks import prepare_test_options, prepare_training_options, refuse_broken_frame
-from cface_basicsr.options.files import merge, read_option_file, write_option_file
+from cface_basicsr.options.files import merge, option_text, read_option_file, write_option_file
 from cface_basicsr.options.sections import FilledIn, Section, open_section, problem
 from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
 from cface_basicsr.options.training import (
@@ -19,5 +19,5 @@ from cface_basicsr.options.training import (
 
 __all__ = ['CFaceTraining', 'FilledIn', 'Optimizer', 'RecognitionTraining', 'SICNNTraining', 'Schedule', 'Section',
            'Training', 'count_identities', 'count_images', 'iterations_an_epoch', 'merge', 'open_section',
-           'prepare_test_options', 'prepare_training_options', 'problem', 'read_option_file', 'refuse_broken_frame',
-           'write_option_file']
+           'option_text', 'prepare_test_options', 'prepare_training_options', 'problem', 'read_option_file',
+           'refuse_broken_frame', 'write_option_file']

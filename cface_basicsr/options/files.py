@@ -37,11 +37,24 @@ def read_option_file(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
-    """Write options so that BasicSR's own command reads them: the first line loads the plugin."""
+class _OptionDumper(yaml.SafeDumper):
+    """PyYAML's safe dumper without anchors: a list that two sections share is written in both."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def option_text(options: Mapping[str, Any]) -> str:
+    """Options as an option file that BasicSR's own command reads: the first line loads the plugin."""
     body = {key: value for key, value in options.items() if key != 'plugin'}
-    text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
-    write_text(path, f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}')
+    text = yaml.dump(body, Dumper=_OptionDumper, sort_keys=False, allow_unicode=True, default_flow_style=None,
+                     width=120)
+    return f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}'
+
+
+def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
+    """Write options as `option_text` puts them; the file is whole or not there."""
+    write_text(path, option_text(options))
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:

@@ -9,7 +9,6 @@ A recipe names stage option files and what differs from them; nothing of a stage
 and refers to earlier steps by name, or to a weights file by its path.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from pydantic import Field, WrapValidator, field_validator
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options import Section, count_images, merge, open_section, problem, read_option_file
-from cface_basicsr.registration import find_arch
+from cface_basicsr.training.scale import set_scale, store_in, train_folder, with_stores
 
 _Kind = TypeVar('_Kind')
 
@@ -225,8 +224,8 @@ class Recipe:
 
     @property
     def train_folder(self) -> Path:
-        """The identities trained on: `train/` of a folder made with --holdout, or the folder itself."""
-        return self.data / 'train' if (self.data / 'train').is_dir() else self.data
+        """The identities trained on."""
+        return train_folder(self.data)
 
     @property
     def test_folder(self) -> Path:
@@ -258,36 +257,17 @@ class Recipe:
         opt['path'] = {'experiments_root': str(self.out.absolute())} | {
             f'pretrain_{network}': str(self.weights_of(who, network[-1]).absolute())
             for network, who in step.weights.items()}
-        self._set_scale(opt)
         generator = self.file.steps[step.d_sr].generate if step.d_sr else None
-        opt['datasets'] = {phase: self._place(values, generator) for phase, values in opt['datasets'].items()}
-        return opt
+        return with_stores(set_scale(opt, self.file.scale), lambda path: self._place(path, generator))
 
-    def _set_scale(self, opt: dict[str, Any]) -> None:
-        if 'network_g' in opt:
-            opt['scale'] = self.file.scale
-            opt['network_g'] = opt['network_g'] | {scale_argument(opt['network_g']['type']): self.file.scale}
-            opt['train'] = {key: values | {'scale': self.file.scale}  # the depth of WaveletLoss follows it
-                            if isinstance(values, Mapping) and 'scale' in values else values
-                            for key, values in opt['train'].items()}
-
-    def _place(self, dataset: Mapping[str, Any], generator: str | None) -> dict[str, Any]:
-        """A data set section with its stores in this recipe's data folder, D_SR that of `generator`."""
-        keys = {key for key in ('dataroot_gt', 'dataroot_lq', 'compare_index') if dataset.get(key)}
-        return dict(dataset) | {key: self._place_path(dataset[key], generator) for key in keys}
-
-    def _place_path(self, path: str | list[str], generator: str | None) -> Any:
-        if isinstance(path, list):
-            return [self._place_path(item, generator) for item in path]
-        folder = self.test_folder if Path(path).parent.name == 'test' else self.train_folder
+    def _place(self, path: str, generator: str | None) -> Path:
+        """Where a store or index of a stage file is in this recipe's data folder; D_SR is that of `generator`."""
         name = Path(path).name
-        if name.startswith('lr_x'):
-            return str((folder / f'lr_x{self.file.scale}.lmdb').absolute())
         if name.startswith('sr_x'):
-            return str(self.generated_store(generator).absolute())
+            return self.generated_store(generator).absolute()
         if name == 'index':
-            return str(self.index_folder().absolute())
-        return str((folder / name).absolute())
+            return self.index_folder().absolute()
+        return store_in(self.data, path, self.file.scale).absolute()
 
     def generated_store(self, generator: str | None = None) -> Path:
         """Where stage 2 writes D_SR: beside hr.lmdb, named after the generator's weights."""
@@ -329,22 +309,6 @@ class Recipe:
         batch = opt['datasets']['train']['batch_size'] * (2 if 'network_g' in opt else 1)  # stage 4 sees SR and HR
         own = iterations(opt) * batch if opt['train'].get('recognition_opt') else 0  # a frozen one is not trained
         return own + (self.recognizer_images(before) if before else 0)
-
-
-def scale_argument(network: str) -> str:
-    """What a registered network calls its scale: BasicSR's EDSR says `upscale`.
-
-    Raises:
-        UserError: no network has that name, or it knows no scale.
-    """
-    try:
-        parameters = inspect.signature(find_arch(network)).parameters
-    except UserError as error:
-        raise UserError(f"option 'network_g.type': {error}") from error
-    for name in ('scale', 'upscale'):
-        if name in parameters:
-            return name
-    raise UserError(f"option 'network_g.type': {network} takes neither 'scale' nor 'upscale', so no recipe can use it.")
 
 
 def only_existing(changes: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """EDSR is BasicSR's own network; the option files make it the paper's (Lim et al., CVPRW 2017)."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cface_basicsr.options import read_option_file
+from cface_basicsr.training.scale import at_scale
+from tests.tiny_stages import REPOSITORY
 
-BASELINES = Path(__file__).parents[2] / 'options' / 'baselines'
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Of the DIV2K training images, RGB: as published."""
 DOUBLINGS = {2: 1, 4: 2, 8: 3}
@@ -19,7 +19,7 @@ BLOCKS = 2
 
 
 def section(scale: int) -> dict[str, Any]:
-    return read_option_file(BASELINES / f'edsr_x{scale}.yml')['network_g']
+    return at_scale(read_option_file(REPOSITORY / 'options/baselines/edsr_x8.yml'), scale)['network_g']
 
 
 def narrow(scale: int, num_feat: int = 4) -> nn.Module:
@@ -44,10 +44,16 @@ def literal(weights: dict[str, Tensor], x: Tensor, scale: int) -> Tensor:
 
 
 @pytest.mark.parametrize('scale', DOUBLINGS)
-def test_the_option_files_ask_for_the_papers_full_network(scale: int) -> None:
+def test_the_option_file_asks_for_the_papers_full_network(scale: int) -> None:
     assert section(scale) == {
         'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'upscale': scale,
         'num_block': 32, 'num_feat': 256, 'res_scale': 0.1, 'img_range': 255, 'rgb_mean': list(DIV2K_MEAN)}
+
+
+@pytest.mark.parametrize(('scale', 'weights'), [(2, 40_729_603), (4, 43_089_923), (8, 45_450_243)])
+def test_it_has_the_published_number_of_weights(scale: int, weights: int) -> None:
+    with torch.device('meta'):
+        assert sum(p.numel() for p in build_network(section(scale)).parameters()) == weights
 
 
 @pytest.mark.parametrize('scale', DOUBLINGS)

@@ -10,6 +10,10 @@ from torch import nn
 
 import cface_basicsr.register  # noqa: F401
 from cface_basicsr.benchmark.costs import count_macs, count_parameters
+from cface_basicsr.benchmark.systems import SYSTEMS
+from cface_basicsr.options import read_option_file
+from cface_basicsr.report.published import published
+from cface_basicsr.training.option_files import find_recipe
 
 PAGE, _, RECOGNIZERS = (Path(__file__).parents[2] / 'docs' / 'networks.md').read_text(encoding='utf-8').partition(
     '## Recognizers')
@@ -41,11 +45,13 @@ def test_the_table_of_the_networks_holds(name, scale):
         assert round(count_macs(network, low) / 1e9, 1) == macs
 
 
-def test_every_network_that_enlarges_is_in_the_table_and_has_a_section():
-    enlarging = {name for name, kind in ARCH_REGISTRY if kind.__module__.startswith('cface_basicsr.')
-                 and 'scale' in (kind.__init__.__kwdefaults__ or {})}
-    assert set(table()) == enlarging | {'EDSR'}
-    assert set(re.findall(r'^## (\w+)', PAGE, re.M)) >= set(table())
+def test_every_network_of_a_system_of_the_papers_tables_is_in_the_table_and_has_a_section():
+    compared = [system for name, system in SYSTEMS.items() if published(1).of(name)]
+    files = {find_recipe(phase.options) for system in compared for phase in system.phases if phase.learner == 'g'
+             and phase.options}
+    networks = {read_option_file(path)['network_g']['type'] for path in files}
+    assert len(networks) >= 9
+    assert networks <= set(table()) <= set(re.findall(r'^## (\w+)', PAGE, re.M))
 
 
 @pytest.mark.parametrize(('row', 'name', 'settings'), [

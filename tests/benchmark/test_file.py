@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from cface_basicsr.benchmark.file import chosen_systems, loss_recognizer, read_benchmark
+from cface_basicsr.benchmark.systems import SYSTEMS
 from cface_basicsr.errors import UserError
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 from tests.tiny_stages import REPOSITORY
@@ -69,7 +70,7 @@ def test_variables_are_filled_and_missing_ones_named(tmp_path: Path) -> None:
 
 def test_all_means_the_papers_systems_or_the_variants_where_there_are_some(tmp_path: Path) -> None:
     file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(systems='all')))
-    assert len(chosen_systems(file)) == 11
+    assert chosen_systems(file) == list(SYSTEMS.values())
     file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(systems='all', variants={
         'k=1': {'of': 'C-Face-v2'}, 'k=2': {'of': 'C-Face-v2'}})))
     assert [system.rows for system in chosen_systems(file)] == [{'k=1': 'stage4'}, {'k=2': 'stage4'}]

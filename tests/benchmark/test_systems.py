@@ -2,21 +2,31 @@
 
 import pytest
 
-from cface_basicsr.benchmark.systems import SYSTEMS, find_systems
+from cface_basicsr.benchmark.systems import REFERENCES, SYSTEMS, find_systems
 from cface_basicsr.errors import UserError
+from cface_basicsr.options import read_option_file
+from cface_basicsr.report.published import OURS, published
 from cface_basicsr.training.option_files import find_recipe
+from tests.tiny_stages import REPOSITORY
 
 
 def test_all_systems_of_the_paper_are_there_in_the_order_of_its_tables() -> None:
-    assert list(SYSTEMS) == ['VDSR', 'Wavelet-SRNet', 'EDSR', 'SRGAN', 'DBPN', 'RDN', 'SICNN', 'ESRGAN', 'SRFBN',
-                             'C-Face-v1', 'C-Face-v2']
+    ours = {OURS: 'C-Face-v2'}
+    papers = [ours.get(name, name) for name in published(1).rows if name not in REFERENCES]
+    assert [name for name in SYSTEMS if name in papers] == papers
 
 
 @pytest.mark.parametrize('name', SYSTEMS)
-def test_every_option_file_exists_at_every_scale(name: str) -> None:
+def test_every_phase_names_an_option_file_of_a_training_or_is_stage_2(name: str) -> None:
     for phase in SYSTEMS[name].phases:
-        for scale in (2, 4, 8) if phase.options else ():
-            assert find_recipe(phase.options.format(scale=scale)).is_file()
+        opt = read_option_file(find_recipe(phase.options)) if phase.options else {}
+        assert bool(phase.options) == ('train' in opt)
+        assert ('network_g' in opt) == bool(phase.options and phase.learner == 'g')
+
+
+def test_every_option_file_of_the_baselines_is_a_phase_of_a_system() -> None:
+    named = {phase.options for system in SYSTEMS.values() for phase in system.phases}
+    assert {f'baselines/{path.name}' for path in (REPOSITORY / 'options/baselines').iterdir()} <= named
 
 
 @pytest.mark.parametrize('name', SYSTEMS)

@@ -15,9 +15,12 @@ from cface_basicsr.benchmark.eta import Eta
 from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import Plan, make_plan
 from cface_basicsr.benchmark.run import describe_plan, images_in, plan_as_text, plan_benchmark
+from cface_basicsr.benchmark.systems import SYSTEMS
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import read_option_file
+from cface_basicsr.training.option_files import find_recipe
+from tests.narrow import narrow_networks
 from tests.onnx_file import write_onnx_recognizer
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 from tests.tiny_stages import REPOSITORY
@@ -113,25 +116,21 @@ def test_what_is_left_is_told_by_the_rates(tmp_path: Path) -> None:
     assert eta.ended(recipe, 'c_face_v2_warmup', None) == ''  # finished before: it says nothing of the speed
 
 
-PAPER = {
-    'vdsr': 115878, 'wavelet_srnet': 115878, 'edsr': 115878, 'dbpn': 115878, 'rdn': 115878, 'srfbn': 115878,
+PUBLISHED = {
+    'edsr': 115878,
     'srgan_mse': 96565, 'srgan_gan': 19313,  # 10 and 2 of 12 parts
     'sicnn_pre': 103003, 'sicnn_train': 12875,  # 8 and 1 of 9
     'esrgan_psnr': 82770, 'esrgan_gan': 33108,  # 10 and 4 of 14
     'c_face_v1_stage1': 115878,
     'c_face_v2_stage1': 77252, 'c_face_v2_stage3': 154504, 'c_face_v2_stage4': 38626}  # 10, 5; 20 of D_HR and D_SR
-"""Steps of 64 in each training: floor(7,416,210 / 64) = 115,878 for a row, shared as the published schedules are."""
-
-ROWS = {'SRGAN': ('srgan_mse', 'srgan_gan'), 'SICNN': ('sicnn_pre', 'sicnn_train'), 'ESRGAN (PSNR)': ('esrgan_psnr',),
-        'ESRGAN': ('esrgan_psnr', 'esrgan_gan'), 'C-Face-v1': ('c_face_v1_stage1',),
-        'C-Face-v2': ('c_face_v2_stage1', 'c_face_v2_stage3', 'c_face_v2_stage4')}
+"""Steps of 64 in some trainings: floor(7,416,210 / 64) = 115,878 for a row, shared as the published schedules are."""
 
 
 def test_the_papers_whole_setup_is_planned_without_data_or_training(tmp_path: Path) -> None:
     file = read_benchmark(REPOSITORY / 'options/benchmark/paper.yml')
-    plan = make_plan(file, tmp_path, file.budget.images)
+    plan = make_plan(file, tmp_path / 'run', file.budget.images)
     assert {width_in_words(run.recipe, row.step) for run in plan.runs for row in run.rows} == {'full'}
-    keys = ['recognizers/cnn_r', 'recognizers/witness', *(f'x{scale}/{step}' for scale in (2, 4, 8) for step in PAPER)]
+    keys = [key for key, _, _ in rates.trainings(plan)]
     rate = {key: 0.001 * number for number, key in enumerate(keys, 1)}  # each its own, so that a mix-up is seen
     arguments = ['benchmark', str(REPOSITORY / 'options/benchmark/paper.yml'), '--plan', '--rates',
                  str(rates_file(tmp_path, rate)), '--out', str(tmp_path / 'run')]
@@ -139,17 +138,19 @@ def test_the_papers_whole_setup_is_planned_without_data_or_training(tmp_path: Pa
     assert done.exit_code == 0, done.output
     described = json.loads(done.stdout)
     found = {f"{row['run'].split('/')[0]}/{row['step']}": row for row in described['trainings']}
-    images = dict.fromkeys(keys[:2], 28000 * 256) | {  # a recognizer's training is stage 0's own
-        f'x{scale}/{step}': 64 * count for scale in (2, 4, 8) for step, count in PAPER.items()}
-    assert len(described['trainings']) == len(keys)
-    assert {key: row['images'] for key, row in found.items()} == images
-    assert {key: row['hours'] for key, row in found.items()} == pytest.approx(
-        {key: images[key] * rate[key] / 3600 for key in keys})
+    images = dict.fromkeys(['recognizers/cnn_r', 'recognizers/witness'], 28000 * 256) | {  # stage 0's own
+        f'x{scale}/{step}': 64 * count for scale in (2, 4, 8) for step, count in PUBLISHED.items()}
+    assert list(found) == keys
+    assert {key: found[key]['images'] for key in images} == images
+    assert all(row['hours'] == pytest.approx(row['images'] * rate[key] / 3600) for key, row in found.items())
     hours = {(row['row'], row['scale']): row['hours'] for row in described['rows']}
-    assert len(hours) == 3 * 12
-    for (row, scale), spent in hours.items():
-        parts = ROWS.get(row, (row.lower().replace('-', '_'),))
-        assert spent == pytest.approx(sum(64 * PAPER[step] * rate[f'x{scale}/{step}'] for step in parts) / 3600), row
+    assert {scale for _, scale in hours} == {2, 4, 8}
+    assert list(hours) == [(row.title, run.scale) for run in plan.runs for row in run.rows]
+    for run, row in [(each, row) for each in plan.runs for row in each.rows]:
+        steps = {step: found[f'x{run.scale}/{step}'] for step in row.steps if f'x{run.scale}/{step}' in found}
+        assert hours[row.title, run.scale] == pytest.approx(sum(step['hours'] for step in steps.values())), row.title
+        of_generator = [step['images'] for name, step in steps.items() if 'network_g' in run.recipe.compose(name)]
+        assert row.title == 'ESRGAN (PSNR)' or sum(of_generator) == 7416192
     assert {row['images'] for row in described['rows'] if row['row'] != 'ESRGAN (PSNR)'} == {7416192}
     assert described['hours'] == pytest.approx(sum(row['hours'] for row in described['trainings']))
     assert not (tmp_path / 'run').exists()
@@ -158,25 +159,17 @@ def test_the_papers_whole_setup_is_planned_without_data_or_training(tmp_path: Pa
 
 # ------------------------------------------------------------------------------------------- measured by stand-ins
 
-NARROW = {
-    'VDSR': {'num_feat': 4, 'num_block': 1}, 'Wavelet-SRNet': {'num_feat': 2, 'num_block': 1},
-    'EDSR': {'num_feat': 4, 'num_block': 1}, 'SRGAN': {'num_feat': 4, 'num_block': 1},
-    'DBPN': {'num_feat': 4, 'num_shallow_feat': 4, 'num_stage': 2},
-    'RDN': {'num_feat': 4, 'num_block': 1, 'num_layer': 1, 'num_grow_ch': 4},
-    'SICNN': {'num_feat': 4, 'num_grow_ch': 2, 'num_dense': 1},
-    'ESRGAN': {'num_feat': 4, 'num_block': 1, 'num_grow_ch': 2},
-    'SRFBN': {'num_feat': 4, 'num_step': 2, 'num_group': 2},
-    'C-Face-v1': {'num_feat': 4, 'num_block': 1}, 'C-Face-v2': {'num_feat': 4, 'num_block': 1}}
-
-SMALL_D = {'network_d': {'num_feat': 2, 'num_dense': 4}}
-
-
 def narrow_benchmark(**changes: Any) -> dict[str, Any]:
     """Every system at x8 in batches of two, its losses those of the option files."""
-    stages = {'stage1': SMALL_D}
-    content = tiny_benchmark(batch=2, budget={'images': 200}, systems='all', widths=NARROW, shares={}, set={
-        'SRGAN': {'gan': SMALL_D}, 'ESRGAN': {'gan': {'network_d': {'num_feat': 2}}}, 'C-Face-v1': stages,
-        'C-Face-v2': stages | {'stage4': SMALL_D}})
+    widths: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    for system in SYSTEMS.values():
+        for phase in (phase for phase in system.phases if phase.options):
+            networks = narrow_networks(read_option_file(find_recipe(phase.options)))
+            widths |= {system.name: networks['network_g']} if 'network_g' in networks else {}
+            settings.setdefault(system.name, {})[phase.name] = {
+                key: value for key, value in networks.items() if key == 'network_d' and key not in phase.set}
+    content = tiny_benchmark(batch=2, budget={'images': 200}, systems='all', widths=widths, shares={}, set=settings)
     content['steps']['recognizer']['set']['datasets']['train']['batch_size'] = 2
     return content | changes
 
@@ -202,15 +195,20 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def perceptual(opt: dict[str, Any]) -> list[tuple[str, str]]:
     """(layer, name of the weights file) of a training's VGG19 terms."""
-    return [(section['layer'], Path(section['weights']).name) for section in opt['train'].values()
+    return [(section['layer'], Path(section.get('weights') or '').name) for section in opt['train'].values()
             if isinstance(section, dict) and str(section.get('type')).startswith('VGG')]
 
 
-def assert_all_measured(plan: Plan, steps: set[str]) -> None:
+def composed(plan: Plan) -> list[dict[str, Any]]:
+    """The options of each training of a plan."""
+    return [recipe.compose(step) for _, recipe, step in rates.trainings(plan)]
+
+
+def assert_all_measured(plan: Plan) -> None:
     """A rate for each training: none is unknown, each is seconds of an image."""
     found, unknown, _ = rates.find_rates(plan, None, Told())
     assert unknown == {}
-    assert set(found) == steps
+    assert set(found) == {key for key, _, _ in rates.trainings(plan)}
     assert all(math.isfinite(value) and value > 0 for value in found.values()), found
 
 
@@ -218,10 +216,13 @@ def assert_all_measured(plan: Plan, steps: set[str]) -> None:
 def test_every_system_is_measured_where_there_are_no_data_and_no_weights(
         no_weights: Path, measured: list[dict[str, Any]]) -> None:
     plan = make_plan(read_benchmark(write_benchmark(no_weights, narrow_benchmark())), no_weights / 'run', 200)
-    assert_all_measured(plan, {'recognizers/recognizer', *(f'x8/{step}' for step in PAPER)})
-    losses = [loss for opt in measured for loss in perceptual(opt)]
-    assert losses == [(layer, 'vgg19.pth') for layer in ('relu5_4', 'conv5_4', 'relu3_1', 'relu3_1', 'relu3_1')]
-    assert all(opt['datasets']['train']['batch_size'] == 2 for opt in measured) and len(measured) == 1 + len(PAPER)
+    assert {row.system for row in plan.runs[0].rows} == set(SYSTEMS)
+    assert_all_measured(plan)
+    wanted = [(layer, 'vgg19.pth') for opt in composed(plan) for layer, _ in perceptual(opt)]
+    assert {layer for layer, _ in wanted} >= {'relu5_4', 'conv5_4', 'relu3_1'}
+    assert [loss for opt in measured for loss in perceptual(opt)] == wanted
+    assert all(opt['datasets']['train']['batch_size'] == 2 for opt in measured)
+    assert len(measured) == len(composed(plan))
 
 
 @pytest.mark.slow
@@ -231,4 +232,5 @@ def test_systems_that_learn_by_an_onnx_recognizer_are_measured(no_weights: Path)
     content = narrow_benchmark(systems=['SICNN', 'C-Face-v2'], steps={}, recognizers={'loss': path})
     content['common']['network_r'] = {'type': 'OnnxRecognizer', 'file': path}
     plan = make_plan(read_benchmark(write_benchmark(no_weights, content)), no_weights / 'run', 200)
-    assert_all_measured(plan, {f'x8/{step}' for step in PAPER if step.startswith(('sicnn', 'c_face_v2'))})
+    assert any(opt['network_r']['type'] == 'OnnxRecognizer' for opt in composed(plan) if 'network_r' in opt)
+    assert_all_measured(plan)

@@ -39,8 +39,8 @@ def opt(request: pytest.FixtureRequest, data: Path) -> dict[str, Any]:
 
 
 def options_of(model: str, data: Path) -> dict[str, Any]:
-    opt = read_option_file(BASELINES / f'{FILES[model]}_x4.yml')
-    train = {'dataroot_gt': str(data / 'hr.lmdb'), 'dataroot_lq': str(data / 'lr_x4.lmdb'), 'batch_size': 2}
+    opt = read_option_file(BASELINES / f'{FILES[model]}_x8.yml')
+    train = {'dataroot_gt': str(data / 'hr.lmdb'), 'dataroot_lq': str(data / 'lr_x8.lmdb'), 'batch_size': 2}
     filled = {'dist': False, 'rank': 0, 'world_size': 1, 'auto_resume': False, 'is_train': True, 'num_gpu': 0,
               'root_path': '.', 'plugin': cface_basicsr.register.NAME}
     return merge(opt, {'datasets': {'train': train}}) | filled

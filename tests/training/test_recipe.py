@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.training.recipe import Recipe, iterations, only_existing, scale_argument
+from cface_basicsr.training.recipe import Recipe, iterations, only_existing
 from tests.tiny_stages import REPOSITORY
 
 OPTIONS = REPOSITORY / 'options'
@@ -73,22 +73,15 @@ def test_a_variable_needs_a_value(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------------------------------------------- composition
 
-def test_the_scale_goes_where_the_network_wants_it(tmp_path: Path) -> None:
-    """BasicSR's EDSR says `upscale`; its files were written for x4, the recipe is for x8."""
-    steps = {name: {'options': str(OPTIONS / f'baselines/{name}_x4.yml')} for name in ('edsr', 'rdn', 'wavelet_srnet')}
-    all_three = recipe(tmp_path, plain(scale=8, steps=steps))
-    edsr, rdn, wavelet = (all_three.compose(name) for name in steps)
-    assert edsr['network_g']['upscale'] == 8 and 'scale' not in edsr['network_g']
-    assert rdn['network_g']['scale'] == 8 and 'upscale' not in rdn['network_g']
-    assert wavelet['train']['pixel_opt']['scale'] == 8  # the depth of its packet
-
-
-@pytest.mark.parametrize(('network', 'message'), [
-    ('SRResNt', r"'network_g\.type': network 'SRResNt' is unknown; did you mean 'SRResNet'\?"),
-    ('SphereFace20', "SphereFace20 takes neither 'scale' nor 'upscale'")])
-def test_a_generator_that_takes_no_scale_is_refused(network: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        scale_argument(network)
+def test_a_file_of_another_scale_is_trained_at_the_recipes(tmp_path: Path) -> None:
+    """BasicSR's EDSR says `upscale`; the files are written for x8, the recipe is for x4."""
+    steps = {name: {'options': str(OPTIONS / f'baselines/{name}_x8.yml')} for name in ('edsr', 'wavelet_srnet')}
+    both = recipe(tmp_path, plain(scale=4, steps=steps))
+    edsr, wavelet = (both.compose(name) for name in steps)
+    assert edsr['scale'] == edsr['network_g']['upscale'] == 4 and 'scale' not in edsr['network_g']
+    assert wavelet['train']['pixel_opt']['scale'] == wavelet['network_g']['scale'] == 4
+    assert edsr['datasets']['train']['dataroot_lq'] == str(Path('data/lr_x4.lmdb').absolute())
+    assert (edsr['name'], list(edsr['path'])) == ('edsr', ['experiments_root'])
 
 
 def test_a_step_is_its_stage_file_with_common_and_own_settings_laid_over(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""`cface options show`: an option file in full, as BasicSR's own command reads it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cface_basicsr.cli.main import app
+from cface_basicsr.cli.options import read_changes
+from cface_basicsr.errors import UserError
+from cface_basicsr.options import read_option_file
+from tests.tiny_stages import REPOSITORY
+
+EDSR = REPOSITORY / 'options/baselines/edsr_x8.yml'
+
+
+def shown(*words: str | Path) -> str:
+    done = CliRunner().invoke(app, ['options', 'show', *map(str, words)])
+    if isinstance(done.exception, UserError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def options_in(text: str, folder: Path) -> dict[str, Any]:
+    (folder / 'shown.yml').write_text(text)
+    return read_option_file(folder / 'shown.yml')
+
+
+def test_without_a_scale_the_file_is_printed_as_it_is(tmp_path: Path) -> None:
+    assert options_in(shown(EDSR), tmp_path) == read_option_file(EDSR)
+
+
+def test_it_loads_the_plugin_first_under_basicsrs_own_parser_too() -> None:
+    text = shown(EDSR, '--scale', '4')
+    assert text.startswith('plugin: !!python/name:cface_basicsr.register.NAME\nname: edsr_x4\n')
+    assert yaml.unsafe_load(text)['network_g']['upscale'] == 4
+
+
+def test_the_comment_with_the_schema_stays_on_top(tmp_path: Path) -> None:
+    schema = '# yaml-language-server: $schema=options.schema.json\n'
+    (tmp_path / 'a.yml').write_text(schema + EDSR.read_text().removeprefix(schema))
+    assert shown(tmp_path / 'a.yml', '--scale', '2').startswith(schema + 'plugin: ')
+
+
+def test_settings_and_data_take_the_place_of_the_files(tmp_path: Path) -> None:
+    changes = ['train.optim_g.lr=2e-4', 'network_g.num_feat=64', 'train.scheduler.milestones=[5, 6]', 'val=null']
+    words = [word for change in changes for word in ('--set', change)]
+    opt = options_in(shown(EDSR, '--scale', '4', '--data', tmp_path, *words), tmp_path)
+    assert opt['train']['optim_g'] == {'type': 'Adam', 'lr': 0.0002, 'betas': [0.9, 0.999]}
+    assert opt['network_g']['num_feat'] == 64 and opt['train']['scheduler']['milestones'] == [5, 6]
+    assert 'val' not in opt
+    assert opt['datasets']['train']['dataroot_lq'] == str(tmp_path / 'lr_x4.lmdb')
+
+
+def test_a_network_of_another_type_gets_the_scale_as_well(tmp_path: Path) -> None:
+    vdsr = EDSR.with_name('vdsr_x8.yml')
+    opt = options_in(shown(vdsr, '--scale', '2', '--set', 'network_g.type=EDSR'), tmp_path)
+    assert opt['network_g'] == {'type': 'EDSR', 'upscale': 2}
+
+
+def test_changes_of_one_section_come_together() -> None:
+    assert read_changes(['a.b=1', 'a.c=x', 'a.b=1e3', 'd=~']) == {'a': {'b': 1000.0, 'c': 'x'}, 'd': None}
+
+
+@pytest.mark.parametrize(('words', 'message'), [
+    ([EDSR, '--scale', '3'], 'edsr_x8.yml.: scale 3 is unknown; nearest: 2'),
+    (['nowhere.yml'], "option file 'nowhere.yml' is missing"),
+    ([REPOSITORY / 'options/cface_x8.yml'], "cface_x8.yml': no 'network_g' and 'scale': expected the options of"),
+    ([REPOSITORY / 'options/cface_stage0.yml', '--scale', '2'], "cface_stage0.yml': no 'network_g' and 'scale'"),
+    ([EDSR, '--data', 'nowhere'], "--data: the folder 'nowhere' is missing"),
+    ([EDSR, '--set', 'train.total_iter'], 'expected KEY=VALUE'),
+    ([EDSR, '--set', 'val=['], 'the value is not valid YAML')])
+def test_what_cannot_be_printed_is_said_in_one_line(words: list[str | Path], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        shown(*words)
+    assert len(str(caught.value).splitlines()) == 1
