@@ -52,8 +52,7 @@ def network_options(path: str | Path) -> dict[str, Any]:
     content = read_network_file(path)
     if not isinstance(content.get('network'), dict):
         raise UserError(f"weights file '{path}' does not say which network it holds (no 'network' entry). "
-                        'Files that the plugin saves have one; scripts/convert_recognizer.py gives one to published '
-                        'recognizers.')
+                        'Files that the plugin saves have one; `cface convert` gives one to published recognizers.')
     return dict(content['network'])
 
 

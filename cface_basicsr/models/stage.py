@@ -79,7 +79,7 @@ class StageModel(BaseModel):
         if param_key not in content:
             raise UserError(f"weights file '{load_path}' has no entry '{param_key}'; "
                             f"found: {', '.join(map(str, content))[:80]}."
-                            + ('\nscripts/convert_recognizer.py makes network files of published recognizers.'
+                            + ('\n`cface convert` makes network files of published recognizers.'
                                if hasattr(network, 'eats') else ''))
         try:
             network.load_state_dict(content[param_key], strict=strict)

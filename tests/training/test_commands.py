@@ -8,7 +8,7 @@ import torch
 
 from cface_basicsr.options import write_option_file
 from tests.compat.tiny_training import run
-from tests.tiny_stages import REPOSITORY, same, stage_options
+from tests.tiny_stages import same, stage_options
 
 PYTHON = sys.executable
 
@@ -22,19 +22,18 @@ def networks(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
 @pytest.mark.slow
 def test_three_commands_train_stage_1_to_the_same_weights(clone: Path, data: Path, tmp_path: Path) -> None:
     opt = stage_options(1, data, {'train': {'total_iter': 3}, 'val': {'val_freq': 100}, 'logger': {'print_freq': 1}})
-    script, module, shell = (tmp_path / name for name in ('checkout', 'module', 'shell'))
+    script, module, ours = (tmp_path / name for name in ('checkout', 'module', 'ours'))
     (script / 'basicsr').parent.mkdir()
     (script / 'basicsr').symlink_to(clone / 'basicsr')
     module.mkdir()
-    shell.mkdir()
+    ours.mkdir()
     write_option_file(opt, tmp_path / 'stage1.yml')
     commands = {script: [PYTHON, 'basicsr/train.py'], module: [PYTHON, '-m', 'basicsr.train'],
-                shell: [str(REPOSITORY / 'scripts/train.sh')]}
+                ours: [PYTHON, '-m', 'cface_basicsr.train']}
     results = []
     for folder, command in commands.items():
-        arguments = ['../stage1.yml'] if folder == shell else ['-opt', '../stage1.yml']
         path = {'PYTHONPATH': str(script)} if folder == script else {}
-        done = run([*command, *arguments], folder, PYTHON=PYTHON, **path)
+        done = run([*command, '-opt', '../stage1.yml'], folder, **path)
         assert done.returncode == 0, done.stderr[-3000:]
         home = clone if folder == script and not (folder / 'experiments').exists() else folder
         results.append(networks(home))

@@ -1,0 +1,37 @@
+"""`cface convert`: published weights of a recognizer as a network file that says which network it holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cface_basicsr.errors import UserError
+
+
+def command(
+    source: Annotated[Path, typer.Argument(help='The published file.')],
+    out: Annotated[Path, typer.Argument(help='The .pth file to write.')],
+) -> None:
+    """Save published weights of a recognizer as a .pth file that says by itself which network it holds.
+
+    Known are SphereFace-20 of wy1iu (.caffemodel) and of clcarwin (.pth), and facexlib's
+    recognition_arcface_ir_se50.pth. The result is a CNN_R for option files (path.pretrain_network_r; the network_r
+    section is printed) and for every --recognizer.
+
+    \b
+    Example:
+      cface convert sphere20a_20171020.pth sphereface20.pth
+    """
+    from cface_basicsr.files.network_file import save_atomically
+    from cface_basicsr.recognizers.load import published_recognizer
+    if out.exists():
+        raise UserError(f"'{out}' exists. Give another name, or remove it.")
+    if not out.parent.is_dir():
+        raise UserError(f"the folder '{out.parent}' is missing. Make it, or name a file elsewhere.")
+    published = published_recognizer(source)
+    if published is None:
+        raise UserError(f"'{source}' says already which network it holds; there is nothing to convert.")
+    options, state = published
+    save_atomically({'params': state, 'network': options}, out)
+    section = ', '.join(f'{name}: {value}' for name, value in options.items())
+    typer.echo(f'{out}\nnetwork_r: {{{section}}}')
