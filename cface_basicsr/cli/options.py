@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cface_basicsr.cli import arguments
+from cface_basicsr.cli.arguments import Data
 from cface_basicsr.errors import UserError
 
 command = typer.Typer(no_args_is_help=True, help='Print an option file at another scale.')
@@ -16,7 +16,7 @@ command = typer.Typer(no_args_is_help=True, help='Print an option file at anothe
 def show(
     file: Annotated[Path, typer.Argument(help='The option file of one training: options/baselines/edsr_x8.yml.')],
     scale: Annotated[int | None, typer.Option(help='2, 4 or 8; default: that of the file.')] = None,
-    data: arguments.Data = None,
+    data: Data = None,
     changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE', help=(
         "A setting instead of the file's, train.total_iter=1000; null takes a key away. May be repeated."))] = None,
 ) -> None:
