@@ -1,5 +1,6 @@
 """The option files of the compared systems: each trains at every scale, and hands its weights to the next phase."""
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -73,11 +74,11 @@ def logged_names(opt: dict[str, Any]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_a_file_is_of_x8_is_called_as_its_training_and_says_how_it_is_run(path: Path) -> None:
+def test_a_file_is_of_x8_and_called_as_its_training_and_a_command_in_it_is_its_own(path: Path) -> None:
     opt = read_option_file(path)
     assert path.suffix == '.yml' and path.stem.endswith('_x8')
     assert (opt['name'], opt['scale']) == (path.stem, 8)
-    assert f'python basicsr/train.py -opt options/baselines/{path.name}\n' in path.read_text()
+    assert set(re.findall(r'-opt (\S+)', path.read_text())) <= {f'options/baselines/{path.name}'}
 
 
 @pytest.mark.parametrize('scale', SCALES)

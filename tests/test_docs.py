@@ -67,7 +67,9 @@ def test_each_file_of_the_repository_named_in_a_page_is_there(page: Path) -> Non
     named = re.findall(r'(?<![\w/.])((?:options|scripts|tests|performance|cface_basicsr)/[\w./-]+\.(?:yml|sh|py))',
                        text_of(page))
     examples = {'tests/losses/test_angle_loss.py', 'cface_basicsr/losses/angle_loss.py',
-                'cface_basicsr/archs/my_net_arch.py', 'cface_basicsr/data/my_dataset.py'}
+                'cface_basicsr/archs/my_net_arch.py', 'cface_basicsr/data/my_dataset.py',
+                'cface_basicsr/archs/edge_net_arch.py', 'options/baselines/edge_net_x8.yml',
+                'tests/archs/test_edge_net_arch.py'}
     assert [name for name in named if name not in examples and not (ROOT / name).exists()] == []
 
 

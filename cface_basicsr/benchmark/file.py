@@ -163,7 +163,7 @@ def known_systems(file: BenchmarkFile) -> dict[str, System]:
 
 
 def chosen_systems(file: BenchmarkFile) -> list[System]:
-    """The systems of a file in order; 'all' is the paper's, or the variants where there are some."""
+    """The systems of a file in order; 'all' is every known one, or the variants where there are some."""
     known = known_systems(file)
     if file.systems == 'all':
         return [known[name] for name in file.variants or SYSTEMS]

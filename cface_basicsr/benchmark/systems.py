@@ -122,7 +122,7 @@ _ALL = (
 )
 
 SYSTEMS: dict[str, System] = {system.name: system for system in _ALL}
-"""All systems of the paper that are trained, in the order of its tables."""
+"""All systems that are trained; those of the paper in the order of its tables."""
 
 
 def find_systems(names: Iterable[str] | str, known: Mapping[str, System]) -> list[System]:

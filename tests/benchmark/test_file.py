@@ -68,7 +68,7 @@ def test_variables_are_filled_and_missing_ones_named(tmp_path: Path) -> None:
         read_benchmark(path)
 
 
-def test_all_means_the_papers_systems_or_the_variants_where_there_are_some(tmp_path: Path) -> None:
+def test_all_means_every_system_or_the_variants_where_there_are_some(tmp_path: Path) -> None:
     file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(systems='all')))
     assert chosen_systems(file) == list(SYSTEMS.values())
     file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(systems='all', variants={
