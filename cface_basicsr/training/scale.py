@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.options import refuse_broken_frame
 from cface_basicsr.registration import find_arch
 
 SCALES = (2, 4, 8)
@@ -17,9 +18,10 @@ _STORES = ('dataroot_gt', 'dataroot_lq', 'compare_index', 'out')
 
 
 def check_scale(scale: int) -> None:
-    """
+    """Refuse a scale that is not 2, 4 or 8.
+
     Raises:
-        UserError: it is not 2, 4 or 8; with the nearest of them.
+        UserError: it is another; with the nearest of them.
     """
     if scale not in SCALES:
         raise UserError(f'scale {scale} is unknown; nearest: {min(SCALES, key=lambda known: abs(known - scale))} '
@@ -38,15 +40,15 @@ def at_scale(opt: Mapping[str, Any], scale: int, data: Path | None = None) -> di
         data: a folder that `cface prepare` made, in place of the file's.
 
     Raises:
-        UserError: another scale, or options without a generator.
+        UserError: another scale, options without a generator, or broken ones.
     """
-    check_scale(scale)
-    if 'network_g' not in opt or not isinstance(opt.get('scale'), int):
+    if not isinstance(opt.get('network_g'), Mapping) or not isinstance(opt.get('scale'), int):
         raise UserError("no 'network_g' and 'scale': expected the options of a training that has a generator, such as "
                         'options/baselines/edsr_x8.yml.')
+    check_scale(scale)
+    refuse_broken_frame(opt)
     scaled = set_scale(opt, scale)
-    for key in ('name', 'datasets', 'path'):
-        scaled |= {key: _renamed(scaled[key], opt['scale'], scale)} if key in scaled else {}
+    scaled |= {key: _renamed(scaled[key], opt['scale'], scale) for key in ('name', 'datasets', 'path')}
     return with_stores(scaled, lambda path: store_in(data, path, scale)) if data else scaled
 
 

@@ -77,3 +77,9 @@ def test_what_cannot_be_printed_is_said_in_one_line(words: list[str | Path], mes
     with pytest.raises(UserError, match=message) as caught:
         shown(*words)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_that_basicsr_could_not_parse_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / 'a.yml').write_text(EDSR.read_text().replace('\npath: ', '\npaht: '))
+    with pytest.raises(UserError, match=r"a\.yml': option 'paht' is unknown; did you mean 'path'\?"):
+        shown(tmp_path / 'a.yml', '--scale', '4')
