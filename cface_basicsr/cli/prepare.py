@@ -161,7 +161,7 @@ def _as_text(report: 'PrepareReport') -> str:
                    [f'{source.path} -> {source.key}' for source in report.renamed])
     groups = sorted({tuple(group) for part in report.parts.values() for group in part.duplicates})
     lines += _list('equal pictures (kept)', [' = '.join(group) for group in groups])
-    if report.knows_people and any(len({key.split('/')[0] for key in group}) > 1 for group in groups):
+    if report.has_identities and any(len({key.split('/')[0] for key in group}) > 1 for group in groups):
         lines.append('Some equal pictures carry different identities: see duplicates in manifest.json.')
     return printable('\n'.join(lines))
 

@@ -35,14 +35,14 @@ def test_the_command_of_the_readme_makes_all_scales(source: Path, tmp_path: Path
     assert result.exit_code == 0, result.output
     assert stores(out) == ['hr.lmdb', 'lr_x2.lmdb', 'lr_x4.lmdb', 'lr_x8.lmdb']
     assert '3 images of 2 identities' in result.stdout
-    assert 'b/2.jpg: no image' in result.stdout and 'a/2.2.png -> a/2%2E2' in result.stdout
+    assert 'b/2.jpg: not an image' in result.stdout and 'a/2.2.png -> a/2%2E2' in result.stdout
 
 
 def test_json_says_the_same_for_programs(source: Path, tmp_path: Path) -> None:
     words = ['prepare', str(source), '--out', str(tmp_path / 'out'), '--scale', '8', '--holdout', '1', '--json']
     result = json.loads(CliRunner().invoke(app, words).stdout)
     assert set(result['parts']) == {'train', 'test'} and result['parts']['test']['identities'] == 1
-    assert result['rejected'] == [['b/2.jpg', 'no image']] and result['renamed'] == [['a/2%2E2', 'a/2.2.png']]
+    assert result['rejected'] == [['b/2.jpg', 'not an image']] and result['renamed'] == [['a/2%2E2', 'a/2.2.png']]
     assert json.loads(CliRunner().invoke(app, words).stdout)['already_finished']
 
 

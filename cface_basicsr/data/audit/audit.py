@@ -100,7 +100,7 @@ def audit_names(train: PictureSet, test: PictureSet, names: Names | None = None)
     names = names or Names()
     result = Audit(*(SideFacts(str(side.folder), side.crop_in_words(), len(side.sources), len(people_of(side)),
                                side.rejected) for side in (train, test)))
-    nameless = [f"'{side.folder}'" for side in (train, test) if not side.knows_people]
+    nameless = [f"'{side.folder}'" for side in (train, test) if not side.has_identities]
     if nameless:
         result.notes.append(f'{" and ".join(nameless)}: nothing says who is on the pictures; names were not compared.')
         return result

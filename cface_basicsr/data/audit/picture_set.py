@@ -80,7 +80,7 @@ class PictureSet:
         sources: sorted by key.
         crop: what the manifest says of the crop ('crop', 'size', 'template'); None: a tree, or no manifest.
         prepared: whether it is a prepared folder.
-        knows_people: photographs of one person share an identity; False: identities mean nothing.
+        has_identities: photographs of one person share an identity; False: identities mean nothing.
         rejected: (path, reason) of what gives no picture.
     """
 
@@ -89,7 +89,7 @@ class PictureSet:
     sources: list[Source]
     crop: dict[str, Any] | None = None
     prepared: bool = False
-    knows_people: bool = True
+    has_identities: bool = True
     rejected: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -124,7 +124,7 @@ def open_pictures(folder: str | Path) -> PictureSet:
         keys = FaceStore(folder / 'hr.lmdb').keys
         layout = manifest_settings(folder).get('layout')
         return PictureSet(folder, StoreReader(folder / 'hr.lmdb'), [Source(key, key) for key in keys],
-                          manifest_crop(folder), prepared=True, knows_people=layout != 'bin')
+                          manifest_crop(folder), prepared=True, has_identities=layout != 'bin')
     parts = [name for name in ('train', 'test') if (folder / name / 'hr.lmdb').is_dir()]
     if parts:
         raise UserError(f"'{folder}' holds the prepared folders {' and '.join(parts)}; name one of them.")

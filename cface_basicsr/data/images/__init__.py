@@ -1,1 +1,1 @@
-"""One picture: read, cropped, aligned, made small, made a tensor."""
+"""Single images: reading, cropping, aligning, downscaling, and conversion to tensors."""

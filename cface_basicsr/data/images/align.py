@@ -1,6 +1,6 @@
-"""Faces brought to a recognizer's template by five landmarks and a similarity transform, or cut out by a box.
+"""Faces aligned to a recognizer's template by five landmarks and a similarity transform, or cropped to a box.
 
-The landmarks come with the photograph, or from facexlib's RetinaFace.
+The landmarks come with the photograph or from facexlib's RetinaFace.
 """
 
 import functools
@@ -17,45 +17,49 @@ from cface_basicsr.errors import UserError, nearest
 
 DETECTORS = {'detection_mobilenet0.25_Final.pth': 'retinaface_mobile0.25',
              'detection_Resnet50_Final.pth': 'retinaface_resnet50'}
-"""Weights files that facexlib knows, the faster first."""
+"""Weights files that facexlib knows, the faster one first, and its names for them."""
 
 # Eyes, nose tip, corners of the mouth as (x, y) in a 112x96 crop (height x width); SphereFace's preprocessing.
 _SPHEREFACE = np.array([[30.2946, 51.6963], [65.5318, 51.5014], [48.0252, 71.7366], [33.5493, 92.3655],
                         [62.7299, 92.2041]])
 ALIGNMENTS = {'sphereface': (_SPHEREFACE, 96, 112), 'arcface': (_SPHEREFACE + [8, 0], 112, 112)}
-"""Points, width, height. ArcFace's 112x112 template is SphereFace's with 8 columns more on each side, so both give
+"""Points, width, height. ArcFace's 112x112 template is SphereFace's with 8 more columns on each side, so both give
 the same square HR face; a 112x96 recognizer is then fed its middle columns (`ops.recognizer_input`)."""
 
 
 def template_points(template: str, size: Size) -> np.ndarray:
-    """Where the five landmarks belong in a face: (5, 2) x, y; pixel centres are integers.
+    """Where the five landmarks belong in a face.
 
-    A face as high as the template is a template of its own width: 112x96 is SphereFace's, 112x112 ArcFace's, from
-    either name. Other heights scale it; other widths take or give columns on both sides.
+    The template is scaled to the height of the face; its width only adds or removes columns on both sides. So 112x96
+    gives SphereFace's template and 112x112 ArcFace's, under either name.
 
     Args:
-        size: side of the square face, or (height, width).
+        template: a key of `ALIGNMENTS`.
+        size: side of the square face, or (height, width), in pixels.
+
+    Returns:
+        (5, 2) x, y in pixels; pixel centres are integers.
 
     Raises:
-        UserError: no such template.
+        UserError: there is no such template.
     """
     if template not in ALIGNMENTS:
         raise UserError(f"template '{template}' is unknown; {nearest(template, ALIGNMENTS)}")
     points, template_width, template_height = ALIGNMENTS[template]
     height, width = both_sides(size)
     scale = height / template_height
-    # Half a pixel: resizing the face to the recognizer's input puts the landmarks exactly where they were learnt.
+    # With the half pixel, resizing the face to the recognizer's input puts the landmarks exactly on its template.
     return (points + 0.5) * scale - 0.5 + [(width - template_width * scale) / 2, 0]
 
 
 def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The rotation, uniform scale and shift that bring points nearest to others (Umeyama 1991, in the plane).
+    """The rotation, uniform scale and translation that map one set of points to another (Umeyama 1991, in the plane).
 
     Args:
-        source, target: (N, 2) points.
+        source, target: (N, 2) points x, y.
 
     Returns:
-        (2, 3) matrix M with [x', y'] = M [x, y, 1], the least-squares solution without mirroring.
+        (2, 3) matrix M with [x', y'] = M [x, y, 1], the least-squares solution without reflection.
     """
     a = (source - source.mean(0)) @ [1, 1j]  # points as complex numbers: rotation and scale are one factor
     b = (target - target.mean(0)) @ [1, 1j]
@@ -65,12 +69,12 @@ def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def has_detector(folder: str | Path) -> bool:
-    """Whether a folder holds a detector's weights."""
+    """Whether a folder holds the weights of a face detector."""
     return any(Path(folder, name).is_file() for name in DETECTORS)
 
 
 def find_detector(folder: str | Path) -> Path:
-    """The weights file of a detector in a folder.
+    """The weights file of the face detector in a folder.
 
     Raises:
         UserError: there is none.
@@ -83,19 +87,19 @@ def find_detector(folder: str | Path) -> Path:
 
 @functools.cache
 def load_detector(file: Path) -> Any:
-    """facexlib's RetinaFace on the CPU, from a weights file."""
+    """facexlib's RetinaFace on the CPU, from one of the weights files `DETECTORS`."""
     from facexlib.detection import init_detection_model
     return init_detection_model(DETECTORS[file.name], device='cpu', model_rootpath=str(file.parent))
 
 
 @dataclass(frozen=True)
 class Aligner:
-    """Cuts the main face out of a photograph.
+    """Crops the main face of a photograph, aligned to a template.
 
     Attributes:
         detector: weights file, see `find_detector`.
         template: 'arcface' or 'sphereface'.
-        size: pixels of the face.
+        size: of the face in pixels.
     """
 
     detector: Path
@@ -113,13 +117,17 @@ class Aligner:
 
     @torch.no_grad()
     def detect(self, photo: np.ndarray) -> np.ndarray:
-        """(N, 15): box (x1, y1, x2, y2), score, five landmarks (x, y) of each face."""
+        """The faces of a uint8 (H, W, 3) RGB photograph: (N, 15) box (x1, y1, x2, y2), score, five landmarks (x, y)."""
         bgr = np.ascontiguousarray(photo[:, :, ::-1])
         return load_detector(self.detector).detect_faces(bgr, conf_threshold=0.8)
 
 
 def main_face(faces: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The landmarks (5, 2) of the face that a photograph is of: large and near the middle.
+    """The landmarks (5, 2) of the face that the photograph is meant to show: large and near the middle.
+
+    Args:
+        faces: (N, 15) as from `Aligner.detect`.
+        width, height: of the photograph in pixels.
 
     Raises:
         Rejected: there is no face.
@@ -128,15 +136,24 @@ def main_face(faces: np.ndarray, width: int, height: int) -> np.ndarray:
         raise Rejected('no face found')
     x1, y1, x2, y2 = faces[:, :4].T
     away = ((x1 + x2 - width) / 2) ** 2 + ((y1 + y2 - height) / 2) ** 2
-    # A bystander's larger face at the edge must lose: twice the squared distance is about one face's area there.
+    # A larger face of a bystander at the edge must lose: there, twice the squared distance is about a face's area.
     return faces[np.argmax((x2 - x1) * (y2 - y1) - 2 * away), 5:15].reshape(5, 2)
 
 
 def warp_face(photo: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size: Size) -> np.ndarray:
-    """Move landmarks (N, 2) to target points (N, 2) and cut out the face; what lies outside is mirrored in."""
+    """Crop a face so that its landmarks come to lie on the target points.
+
+    Args:
+        photo: uint8 (H, W, 3); beyond its borders it is reflected.
+        landmarks, target: (N, 2) x, y in pixels of the photograph and of the face.
+        size: of the face in pixels.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
     matrix = similarity_transform(landmarks, target)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if scale < 0.75:  # cubic interpolation alone would alias: average down first, then move
+    if scale < 0.75:  # cubic interpolation alone would alias, so shrink by averaging first
         photo, landmarks = _shrink(photo, landmarks, scale)
         matrix = similarity_transform(landmarks, target)
     return cv2.warpAffine(photo, matrix, both_sides(size)[::-1], flags=cv2.INTER_CUBIC,
@@ -144,40 +161,42 @@ def warp_face(photo: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size
 
 
 def points_outside(points: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Those of (N, 2) points that lie outside of an image's pixels."""
+    """The points among (N, 2) that lie outside an image of width x height pixels."""
     inside = (points >= -0.5) & (points <= np.array([width, height]) - 0.5)
     return points[~inside.all(1)]
 
 
 def check_landmarks(landmarks: np.ndarray, width: int, height: int) -> None:
-    """
+    """Check five landmarks (5, 2) against the size of their image in pixels.
+
     Raises:
-        Rejected: landmarks (5, 2) lie outside of their image, or are no five points.
+        Rejected: a landmark lies outside the image, or all five are in one place.
     """
     if len(outside := points_outside(landmarks, width, height)):
-        raise Rejected(f'landmark ({outside[0, 0]:g}, {outside[0, 1]:g}) lies outside of its {width}x{height} pixels')
+        raise Rejected(f'landmark ({outside[0, 0]:g}, {outside[0, 1]:g}) lies outside the {width}x{height} pixels')
     if np.ptp(landmarks, axis=0).max() < 1:
-        raise Rejected('the five landmarks are one point')
+        raise Rejected('the five landmarks are all in one place')
 
 
 def check_box(corners: np.ndarray, width: int, height: int) -> None:
-    """
+    """Check the corners (4, 2) of a box against the size of its image in pixels.
+
     Raises:
-        Rejected: the centre of a box with these corners (4, 2) lies outside of its image.
+        Rejected: the centre of the box lies outside the image.
     """
     if len(points_outside(corners.mean(0, keepdims=True), width, height)):
-        raise Rejected(f'the box lies outside of its {width}x{height} pixels')
+        raise Rejected(f'the box lies outside the {width}x{height} pixels')
 
 
 def box_corners(box: tuple[float, float, float, float], size: Size) -> np.ndarray:
-    """The smallest rectangle of a face's aspect ratio around a box, about the box's centre.
+    """The smallest rectangle with the aspect ratio of a face that encloses a box and has the same centre.
 
     Args:
         box: left, top, width, height; pixels left .. left + width - 1 belong to it.
-        size: of the face.
+        size: of the face in pixels.
 
     Returns:
-        (4, 2) x, y of its corners, as `frame_corners` of the face itself.
+        (4, 2) x, y of its corners, in the order of `frame_corners`.
     """
     left, top, width, height = box
     rows, columns = both_sides(size)
@@ -187,7 +206,7 @@ def box_corners(box: tuple[float, float, float, float], size: Size) -> np.ndarra
 
 
 def frame_corners(size: Size) -> np.ndarray:
-    """(4, 2) x, y of the outer corners of a face's corner pixels."""
+    """(4, 2) x, y of the corners of a face, half a pixel outside the centres of its corner pixels."""
     rows, columns = both_sides(size)
     return np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]]) - 0.5
 

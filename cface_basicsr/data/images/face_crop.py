@@ -1,7 +1,7 @@
-"""From the bytes of a photograph to an HR face of one size.
+"""From the bytes of a photograph to an HR face of a given size.
 
-`center`: the middle size x size pixels, whatever the size of the photograph; nothing is resized. CASIA-WebFace and
-LFW are 250x250 with the face in the middle, and 128 pixels there hold the face (architectures of C-Face, SICNN).
+`center`: the middle size x size pixels, whatever the size of the photograph; nothing is resized. Photographs of
+CASIA-WebFace and LFW are 250x250, and their middle 128 pixels hold the face (HR size of C-Face and SICNN).
 `none`: the image must have that size already. `align`, `box`: see `align.py`.
 """
 
@@ -13,17 +13,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 class Rejected(Exception):
-    """A photograph that gives no HR face; the message is the reason."""
+    """A photograph gives no HR face; the message says why."""
 
 
 Crop = Callable[[np.ndarray], np.ndarray]
 """uint8 (H, W, 3) RGB photograph -> uint8 (height, width, 3) RGB face; raises `Rejected`."""
 Size = int | tuple[int, int]
-"""Pixels of a face: the side of a square, or (height, width)."""
+"""The size of a face in pixels: the side of a square, or (height, width)."""
 
 
 def both_sides(size: Size) -> tuple[int, int]:
-    """(height, width).
+    """A size as (height, width).
 
     >>> both_sides(128), both_sides((112, 96))
     ((128, 128), (112, 96))
@@ -32,12 +32,12 @@ def both_sides(size: Size) -> tuple[int, int]:
 
 
 def decode_photo(content: bytes) -> np.ndarray:
-    """uint8 (H, W, 3) RGB of the bytes of a photograph, upright as its EXIF says.
+    """Decode an image file to uint8 (H, W, 3) RGB, upright according to its EXIF orientation.
 
-    Grey becomes three equal channels, 16 bit becomes 8, transparency is laid on white.
+    Grey becomes three equal channels, 16 bits become 8, and transparent pixels are blended with white.
 
     Raises:
-        Rejected: no image, damaged, or cut off.
+        Rejected: the file is empty, not an image, damaged or truncated.
     """
     if not content:
         raise Rejected('empty file')
@@ -46,8 +46,8 @@ def decode_photo(content: bytes) -> np.ndarray:
             photo.load()
             return np.asarray(_rgb(ImageOps.exif_transpose(photo)))
     except UnidentifiedImageError as error:
-        raise Rejected('no image') from error
-    except Exception as error:  # Pillow raises a dozen kinds on damaged files; none may end a run of hours
+        raise Rejected('not an image') from error
+    except Exception as error:  # Pillow raises a dozen kinds of errors on damaged files; none may end a run of hours
         raise Rejected(f'damaged image ({type(error).__name__}: {str(error)[:80]})') from error
 
 
@@ -57,7 +57,12 @@ def _rgb(photo: Image.Image) -> Image.Image:
     if photo.mode.startswith('I;16'):
         return Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8)).convert('RGB')
     if photo.mode in ('I', 'F'):
-        raise ValueError(f'pixels of kind {photo.mode} have no fixed range')
+        raise ValueError(f'pixels of mode {photo.mode} have no fixed range')
+    return blend_with_white(photo)
+
+
+def blend_with_white(photo: Image.Image) -> Image.Image:
+    """An 8-bit image of any mode as RGB, with white behind transparent pixels."""
     if photo.has_transparency_data:
         photo = photo.convert('RGBA')
         photo = Image.alpha_composite(Image.new('RGBA', photo.size, 'white'), photo)
@@ -65,10 +70,12 @@ def _rgb(photo: Image.Image) -> Image.Image:
 
 
 def center_crop(photo: np.ndarray, size: Size) -> np.ndarray:
-    """The middle pixels; an odd remainder leaves the extra row below and the extra column to the right.
+    """The middle pixels (height, width, 3) of a photograph (H, W, 3).
+
+    Where the margins cannot be equal, the one below or to the right is one pixel wider.
 
     Raises:
-        Rejected: the photograph is smaller.
+        Rejected: the photograph is smaller than `size`.
     """
     (height, width), (rows, columns) = photo.shape[:2], both_sides(size)
     if height < rows or width < columns:
@@ -78,10 +85,10 @@ def center_crop(photo: np.ndarray, size: Size) -> np.ndarray:
 
 
 def no_crop(photo: np.ndarray, size: Size) -> np.ndarray:
-    """The image itself.
+    """The photograph (height, width, 3) as it is.
 
     Raises:
-        Rejected: it has another size.
+        Rejected: its size is not `size`.
     """
     rows, columns = both_sides(size)
     if photo.shape[:2] != (rows, columns):

@@ -1,4 +1,4 @@
-"""Low-resolution faces: antialiased bicubic (a = -0.5, MATLAB's and Pillow's kind) of 8-bit HR, rounded to 8 bit."""
+"""Low-resolution faces: antialiased bicubic (a = -0.5, as in MATLAB and Pillow) of 8-bit HR, rounded to 8 bits."""
 
 import numpy as np
 import torch
@@ -8,16 +8,16 @@ from cface_basicsr.ops.resize import bicubic_resize
 
 @torch.no_grad()
 def low_resolution(hr: np.ndarray, scale: int) -> np.ndarray:
-    """Reduce a batch of images.
+    """Downscale a batch of images.
 
     The arithmetic is float32 on 0..255, where the weights of x2 are exact, so that ties round to even as in Pillow.
 
     Args:
-        hr: (B, H, W, 3) uint8.
-        scale: divides H and W.
+        hr: uint8 (B, H, W, 3).
+        scale: a divisor of H and W.
 
     Returns:
-        (B, H / scale, W / scale, 3) uint8.
+        uint8 (B, H / scale, W / scale, 3).
     """
     height, width = hr.shape[1:3]
     images = torch.from_numpy(np.ascontiguousarray(hr.transpose(0, 3, 1, 2))).float()

@@ -1,1 +1,1 @@
-"""What people have on disk, turned into one list of photographs."""
+"""Every layout in which a data set may come, turned into one list of photographs."""

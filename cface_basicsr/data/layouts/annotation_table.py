@@ -1,8 +1,8 @@
-"""Tables of numbers about images: CelebA's text files, their CSV versions, and plain files of one's own.
+"""Tables of numbers about images: CelebA's text files, their CSV versions, and plain files that users write.
 
-A line is an image's name and its numbers, divided by blanks (any number of them) or by commas. Before the first such
-line there may be the number of lines (CelebA's files have it), then the names of the columns. Empty lines and lines
-that begin with # are passed over.
+A line holds the name of an image and its numbers, separated by blanks (any number of them) or by commas. Above the
+first such line there may be the number of lines (as in CelebA's files), then the names of the columns. Empty lines and
+lines that start with # are skipped.
 """
 
 import math
@@ -12,24 +12,25 @@ from pathlib import Path
 from cface_basicsr.errors import UserError
 
 Annotations = dict[str, tuple[float, ...]]
-"""Name of an image -> its numbers."""
+"""The numbers of each image, by its name."""
 
 
 def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotations:
-    """A table in the order of the file.
+    """Read a table, in the order of the file.
 
     Args:
         path: the file.
-        columns: what the numbers of a line are, for the errors; their count is checked.
+        columns: names of the numbers in a line, for the error messages; their count is checked.
 
     Raises:
-        UserError: no such file, a line of another form, a name that comes twice, or another number of lines than the
-            first line announces.
+        UserError: the file is missing, a line has another form, a name occurs twice, or the number of lines is not
+            the one given at the top.
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"'{path}' is missing: expected a table of {', '.join(columns)} an image.")
-    lines = [(number, line.strip()) for number, line in enumerate(_text(path).splitlines(), 1)
+        raise UserError(f"'{path}' is missing: expected a table of {', '.join(columns)} for each image.")
+    text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)
              if line.strip() and not line.startswith('#')]
     announced = int(lines.pop(0)[1]) if lines and lines[0][1].isdecimal() else None
     if lines and _numbers(lines[0][1], len(columns)) is None and not any(map(_is_number, _words(lines[0][1]))):
@@ -39,20 +40,17 @@ def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotatio
         name, values = _numbers(line, len(columns)) or ('', ())
         if not name:
             raise UserError(f"'{path}', line {number}: expected a name and {len(columns)} numbers "
-                            f"({' '.join(columns)}), came '{line[:60]}'.")
+                            f"({' '.join(columns)}), got '{line[:60]}'.")
         if name in table:
-            raise UserError(f"'{path}', line {number}: '{name}' stands there twice.")
+            raise UserError(f"'{path}', line {number}: '{name}' occurs for the second time.")
         table[name] = values
     if announced is not None and announced != len(table):
-        raise UserError(f"'{path}' announces {announced} lines and holds {len(table)}: it is cut off or was edited. "
+        raise UserError(f"'{path}' announces {announced} lines but holds {len(table)}: it is truncated or was edited. "
                         'Copy it again.')
     if not table:
         raise UserError(f"'{path}' has no line with a name and {len(columns)} numbers ({' '.join(columns)}).")
     return table
 
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding='utf-8-sig', errors='surrogateescape')
 
 
 def _words(line: str) -> list[str]:
@@ -60,7 +58,7 @@ def _words(line: str) -> list[str]:
 
 
 def _numbers(line: str, count: int) -> tuple[str, tuple[float, ...]] | None:
-    """A line's name, which may have blanks in it, and its numbers; None where it is of another form."""
+    """The name in a line, which may contain blanks, and its numbers; None if the line has another form."""
     words = line.rsplit(',', count) if ',' in line else line.rsplit(None, count)
     if len(words) != count + 1 or not all(map(_is_number, words[1:])) or (',' in line and ',' in words[0]):
         return None

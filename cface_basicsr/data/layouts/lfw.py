@@ -1,7 +1,7 @@
 """Labeled Faces in the Wild, original, funneled or deep-funneled: <Name>/<Name>_0001.jpg, pairs.txt, people.txt.
 
-The folder that holds the people may be the source or up to two folders below it (the archives have one on top). Text
-files are looked for in it, in the folders between it and the source, and beside the source.
+The folder of people may be the source or up to two levels below it (the archives have one folder at the top). The text
+files are looked for in that folder, in the folders between it and the source, and next to the source.
 """
 
 import os
@@ -24,22 +24,22 @@ from cface_basicsr.files.lfw_lists import read_named_pairs, read_people
 
 _DEEPEST = 2
 _DOCUMENTS = ('.txt', '.csv', '.html')
-"""What LFW's archives hold beside the people."""
+"""Endings of the other files in LFW's archives."""
 
 
 def list_lfw(source: str | Path, *, pairs: Path | None = None, people: Path | None = None) -> Listing:
     """The images of LFW, with the pairs of its protocol.
 
     Args:
-        source: the folder of people, one around it, or one around that.
+        source: the folder of people, or a folder up to two levels above it.
         pairs: pairs.txt; None: the one in or around the folder, if there is one.
         people: people.txt, likewise; the folder is compared with it.
 
     Raises:
-        UserError: no folder of people, several, or a text file that is missing or broken.
+        UserError: there is no folder of people, or several; or a text file is missing or malformed.
     """
     source = existing_folder(source, '<Name>/<Name>_0001.jpg files')
-    root = find_people(source)
+    root = find_lfw_images(source)
     listing = list_sources(root)
     _reject_other_names(listing)
     listing.rejected = [(path, reason) for path, reason in listing.rejected
@@ -52,22 +52,22 @@ def list_lfw(source: str | Path, *, pairs: Path | None = None, people: Path | No
     if pairs := pairs or _find('pairs.txt', around):
         _take_pairs(listing, pairs)
     else:
-        listing.notes.append('no pairs.txt beside or inside of the folder, so no pairs.csv is made; --pairs names one.')
+        listing.notes.append('no pairs.txt next to or inside the folder, so no pairs.csv is made; --pairs names one.')
     return listing
 
 
-def find_people(source: Path) -> Path:
-    """The folder whose folders are people.
+def find_lfw_images(source: Path) -> Path:
+    """The folder with one folder per person: `source` or one up to two levels below it.
 
     Raises:
-        UserError: there is none within two folders, or there are several.
+        UserError: there is no such folder, or there are several.
     """
-    return find_below(source, _holds_people, _DEEPEST, 'LFW', '<Name>/<Name>_0001.jpg, nor has a folder in it. '
-                      "Expected LFW's images; for other names take --layout folders.")
+    return find_below(source, _holds_identities, _DEEPEST, 'LFW', '<Name>/<Name>_0001.jpg, nor do the folders in it. '
+                      "Expected LFW's images; for other names use --layout folders.")
 
 
-def _holds_people(folder: Path) -> bool:
-    """Whether a folder in it has an image called after it."""
+def _holds_identities(folder: Path) -> bool:
+    """Whether one of its folders holds an image that is named after that folder."""
     return any(entry.is_dir() and any(_is_image_of(entry.name, file.name) for file in sorted_entries(entry.path))
                for entry in sorted_entries(folder))
 
@@ -83,7 +83,7 @@ def _reject_other_names(listing: Listing) -> None:
         if _is_image_of(person, file):
             kept.append(source)
         else:
-            listing.rejected.append((source.path, f'is not called {person}_0001 or with another number'))
+            listing.rejected.append((source.path, f'is not called {person}_ and four digits'))
     listing.sources = kept
 
 
@@ -92,7 +92,7 @@ def _find(name: str, folders: list[Path]) -> Path | None:
 
 
 def _compare_people(listing: Listing, path: Path) -> None:
-    """Note where the folder has other people or numbers of images than people.txt says."""
+    """Note how the folder's people and their numbers of images differ from people.txt."""
     expected = read_people(path)
     there = Counter(source.path.split('/')[0] for source in listing.sources)
     differs = {name: (expected.get(name, 0), there[name]) for name in sorted(expected.keys() | there.keys())
@@ -100,12 +100,12 @@ def _compare_people(listing: Listing, path: Path) -> None:
     listing.files['people'] = path
     listing.facts['people'] = {'people': len(expected), 'images': sum(expected.values()),
                                'differs': [[name, *counts] for name, counts in differs.items()]}
-    listing.notes.append(f"people: '{path}' names {len(expected)} people with {sum(expected.values())} images, the "
+    listing.notes.append(f"people: '{path}' names {len(expected)} people with {sum(expected.values())} images; the "
                          f'folder has {len(there)} with {there.total()}.')
     if differs:
         shown = some_of(f'{name} (expected {wanted}, found {found})' for name, (wanted, found) in differs.items())
-        listing.notes.append(f'people: {len(differs)} people differ: {shown}. Unpack the archive again if it should be '
-                             'whole.')
+        listing.notes.append(f'people: {len(differs)} people differ: {shown}. Unpack the archive again if the set '
+                             'should be complete.')
 
 
 def _take_pairs(listing: Listing, path: Path) -> None:

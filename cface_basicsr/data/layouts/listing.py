@@ -1,4 +1,4 @@
-"""The layouts in which people have photographs, by name: source -> `Listing`."""
+"""The layouts of photographs by name, each with the function that makes a `Listing` of a source."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ from cface_basicsr.data.layouts.celeba import list_celeba
 from cface_basicsr.data.layouts.folders import list_folders
 from cface_basicsr.data.layouts.insightface_bin import list_bin
 from cface_basicsr.data.layouts.insightface_rec import list_recordio
-from cface_basicsr.data.layouts.landmarks import read_landmarks, take_landmarks
+from cface_basicsr.data.layouts.landmarks import assign_landmarks, read_landmarks
 from cface_basicsr.data.layouts.lfw import list_lfw
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Listing, list_sources
@@ -23,16 +23,17 @@ _LISTERS: dict[str, Callable[[Path, PrepareSettings], Listing]] = {
 
 
 def list_layout(source: str | Path, settings: PrepareSettings) -> Listing:
-    """What a source holds, read in the layout of the settings; with the landmarks of a file, where one was named.
+    """List a source in the layout of the settings, with the landmarks if the settings name a file of them.
 
     Args:
         source: a folder, or the file of an archive.
-        settings: checked ones.
+        settings: checked (`PrepareSettings.check`).
 
     Raises:
-        UserError: the source has not that layout, or a file beside it is missing, damaged or made for other images.
+        UserError: the source does not have that layout, or one of the text files is missing, damaged or made for other
+            images.
     """
     listing = _LISTERS[settings.layout](Path(source), settings)
     if settings.landmarks:
-        take_landmarks(listing, read_landmarks(settings.landmarks), settings.landmarks)
+        assign_landmarks(listing, read_landmarks(settings.landmarks), settings.landmarks)
     return listing

@@ -1,8 +1,8 @@
-"""Source photographs, the keys they get, and CASIA-WebFace's layout; the other layouts: see `layouts.py`.
+"""Source photographs, the keys they get, and CASIA-WebFace's layout; `listing.py` has all layouts.
 
 BasicSR cuts a key at its first dot, encodes it as ASCII, and names validation pictures after it. So a key is
-'<identity>/<image>' with every other character than A-Z a-z 0-9 _ - escaped as %XX (its UTF-8 bytes). The rule never
-gives two files one key; original names are kept in identities.csv.
+'<identity>/<image>', where every character other than A-Z a-z 0-9 _ - is escaped as %XX (its UTF-8 bytes). Two files
+never get the same key; original names are kept in identities.csv.
 """
 
 import hashlib
@@ -20,35 +20,35 @@ from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.errors import UserError
 
 LONGEST_PART = 100
-"""Characters of each half of a key: BasicSR makes file names of at most 255 bytes from '<identity>__<image>'."""
+"""Limit of each half of a key, in characters: '<identity>__<image>' becomes a file name, of at most 255 bytes."""
 _LONGEST_ENDING = 30
 
 
 class Source(NamedTuple):
-    """One thing that may be a photograph.
+    """A photograph, or a file that may be one.
 
     Attributes:
         key: '<identity>/<image>'.
-        path: its name for people: the path below the source folder, or the place in an archive.
-        place: where an archive has it; for its `Photos` alone.
-        points: x1, y1, x2, y2 … in its pixels, for a crop that is told where the face is: the five landmarks of
-            `align`, the four corners of `box`.
+        path: its name in messages: its path relative to the source folder, or the place in an archive.
+        place: where it is in an archive, as the arguments of `ArchivePhotos.image`.
+        points: x1, y1, x2, y2 … in pixels, for a crop that is told where the face is: the five landmarks for `align`,
+            the four corners for `box`.
     """
 
     key: str
     path: str
-    place: Any = None
+    place: tuple[int, ...] = ()
     points: tuple[float, ...] | None = None
 
 
 class Photos(Protocol):
-    """Where the bytes of photographs come from. Cheap to pickle: it travels to the packing processes."""
+    """Where the bytes of photographs come from. Cheap to pickle, because it is sent to the packing processes."""
 
     def read(self, source: Source) -> bytes:
         """The encoded photograph.
 
         Raises:
-            Rejected: it cannot be read; with the reason.
+            Rejected: it cannot be read.
         """
 
 
@@ -66,8 +66,26 @@ class FolderPhotos:
             raise Rejected(f'cannot be read ({error.strerror})') from error
 
 
+@dataclass(frozen=True)
+class ArchivePhotos:
+    """Photographs in an archive.
+
+    Attributes:
+        image: gives the encoded image at the `place` of a source.
+    """
+
+    image: Callable[..., bytes]
+
+    def read(self, source: Source) -> bytes:
+        """The encoded image, as it was stored."""
+        try:
+            return self.image(*source.place)
+        except UserError as error:
+            raise Rejected(str(error).replace('\n', ' ')) from error
+
+
 class Pair(NamedTuple):
-    """Two keys to verify, whether they are one person, and the fold (from 0)."""
+    """Two keys to compare, whether they show the same person, and the fold (from 0)."""
 
     left: str
     right: str
@@ -82,14 +100,14 @@ class Listing:
     Attributes:
         photos: gives the bytes of the sources.
         sources: sorted by key.
-        rejected: (path, reason) of everything that is no candidate.
-        renamed: sources whose key is not simply their name, where names are meant to become keys.
-        digest: SHA-256 of the paths and sizes (an archive's: see its layout): the same listing, the same digest.
-        files: what was read beside the photographs, by the part it plays ('pairs', 'landmarks' …).
-        notes: sentences on what was read, and on what does not fit.
+        rejected: (path, reason) of everything that cannot be a photograph.
+        renamed: sources whose key differs from their name, where names are meant to become keys.
+        digest: SHA-256 of the paths and sizes (for archives see their layouts); equal for equal listings.
+        files: the files that were read besides the photographs, by their role ('pairs', 'landmarks' …).
+        notes: sentences about what was read, and what does not fit.
         facts: the same as values, for the manifest.
-        pairs: what pairs.csv is to hold; None: none is made.
-        knows_people: photographs of one person share an identity; False: each stands alone.
+        pairs: the content of pairs.csv; None: no such file is made.
+        has_identities: photographs of the same person share an identity; False: each is an identity of its own.
     """
 
     photos: Photos
@@ -101,7 +119,7 @@ class Listing:
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     pairs: list[Pair] | None = None
-    knows_people: bool = True
+    has_identities: bool = True
 
 
 def escape(name: str, longest: int = LONGEST_PART) -> str:
@@ -111,7 +129,7 @@ def escape(name: str, longest: int = LONGEST_PART) -> str:
     ('img%2E0', 'a%5F%5Fb%5F')
     """
     escaped = quote(os.fsencode(name), safe='').replace('.', '%2E').replace('~', '%7E')
-    # '/' of a key becomes '__' in the name of a picture; a half with '__' of its own would make that ambiguous.
+    # The '/' of a key becomes '__' in the name of a picture; another '__' in either half would make that ambiguous.
     escaped = re.sub('__+|_$', lambda match: '%5F' * len(match[0]), escaped)
     if len(escaped) > longest:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
@@ -120,14 +138,14 @@ def escape(name: str, longest: int = LONGEST_PART) -> str:
 
 
 def identity_name(key: str) -> str:
-    """The identity of a key as it was called; over-long names stay cut."""
+    """The original name of a key's identity; names that were too long stay shortened."""
     return unquote(key.split('/')[0], errors='surrogateescape')
 
 
 def list_sources(root: str | Path) -> Listing:
     """All files of a folder in the layout <identity>/<image file>.
 
-    Files that share a stem ('1.jpg', '1.png') get their ending into the key ('1+jpg'); '+' occurs in no other key.
+    If files share a stem ('1.jpg', '1.png'), their keys include the ending ('1+jpg'); no other key contains '+'.
 
     Raises:
         UserError: the folder is missing or has no identity folders.
@@ -138,25 +156,27 @@ def list_sources(root: str | Path) -> Listing:
     for identity in sorted_entries(root):
         if identity.is_dir():
             _list_identity(identity, listing, sizes)
-        elif identity.name != SETTINGS:  # `cface synth`'s own note of what it drew
+        elif identity.name != SETTINGS:  # the file in which `cface synth` records its settings
             listing.rejected.append((identity.name, OUTSIDE))
     if not listing.sources:
-        raise UserError(f"source folder '{root}' has no <identity>/<image> files. Expected one folder a person, as "
+        raise UserError(f"source folder '{root}' has no <identity>/<image> files. Expected one folder per person, as "
                         'in CASIA-WebFace.')
     listing.sources.sort()
     listing.digest = digest_of_sizes(sizes)
     return listing
 
 
-OUTSIDE = 'lies outside of an identity folder'
-"""Why a loose file is rejected."""
+OUTSIDE = 'is not in an identity folder'
+NOT_A_FILE = 'is not a regular file'
+"""Reasons for rejecting what cannot be a photograph."""
 
 
 def existing_folder(root: str | Path, expected: str = '<identity>/<image> files') -> Path:
-    """A source folder.
+    """The path of a source folder that exists.
 
     Args:
-        expected: what it should hold, for the error.
+        root: the folder.
+        expected: what it should hold, for the error message.
 
     Raises:
         UserError: it is missing.
@@ -167,7 +187,7 @@ def existing_folder(root: str | Path, expected: str = '<identity>/<image> files'
 
 
 def sorted_entries(folder: str | Path) -> Iterator[os.DirEntry]:
-    """What lies in a folder, by name."""
+    """The entries of a folder, sorted by name."""
     with os.scandir(folder) as entries:
         yield from sorted(entries, key=lambda entry: entry.name)
 
@@ -180,17 +200,20 @@ def _list_identity(identity: os.DirEntry, listing: Listing, sizes: dict[str, int
             names.append(entry.name)
             sizes[path] = entry.stat().st_size
         else:
-            listing.rejected.append((path, 'lies deeper than <identity>/<image>' if entry.is_dir() else
-                                     'is no regular file'))
+            listing.rejected.append((path, 'is deeper than <identity>/<image>' if entry.is_dir() else NOT_A_FILE))
     if not names:
         listing.rejected.append((f'{identity.name}/', 'empty identity: no files'))
     add_identity(listing, identity.name, [(name, f'{identity.name}/{name}') for name in names])
 
 
 def add_identity(listing: Listing, identity: str, images: Iterable[tuple[str, str]]) -> None:
-    """Add the photographs of one person, as (name with ending, path below the source folder).
+    """Add the photographs of one identity to a listing.
 
-    A name may hold '/' where images lie in further folders; it becomes %2F, and is not counted as renamed by that.
+    Args:
+        listing: is changed.
+        identity: its name.
+        images: (name with ending, path relative to the source folder). If images are in subfolders, their names hold
+            '/', which becomes %2F in the key; this alone does not count as renamed.
     """
     images = list(images)
     stems = Counter(os.path.splitext(name)[0] for name, _ in images)
@@ -203,13 +226,13 @@ def add_identity(listing: Listing, identity: str, images: Iterable[tuple[str, st
 
 
 def _key(identity: str, stem: str, ending: str, shared: bool) -> str:
-    """'<identity>/<image>'; a stem that several files share takes the ending with it."""
+    """'<identity>/<image>'; a stem that several files share is followed by the ending."""
     suffix = f'+{escape(ending[1:], _LONGEST_ENDING)}' if shared else ''
     return f'{escape(identity)}/{escape(stem)}{suffix}'
 
 
 def digest_of_sizes(sizes: dict[str, int]) -> str:
-    """SHA-256 of paths and sizes."""
+    """SHA-256, as hexadecimal digits, of paths and sizes in bytes."""
     digest = hashlib.sha256()
     for path, size in sorted(sizes.items()):
         digest.update(os.fsencode(path) + b'\0%d\n' % size)
@@ -217,12 +240,13 @@ def digest_of_sizes(sizes: dict[str, int]) -> str:
 
 
 def find_below(source: Path, holds: Callable[[Path], bool], deepest: int, what: str, expected: str) -> Path:
-    """The folder that holds a data set: `source` or one below it, the nearest level first.
+    """The folder that holds a data set: `source` or a folder below it, on the highest level that has one.
 
     Args:
-        holds: whether a folder is it.
-        deepest: levels to look below `source`.
-        what, expected: for the messages: the data set's name, and what such a folder has.
+        source: where to start.
+        holds: whether a folder holds the data set.
+        deepest: how many levels below `source` to search.
+        what, expected: for the messages: the data set's name, and what such a folder holds.
 
     Raises:
         UserError: there is none, or there are several on one level.
@@ -241,7 +265,7 @@ def find_below(source: Path, holds: Callable[[Path], bool], deepest: int, what: 
 
 
 def some_of(names: Iterable[str], most: int = 3) -> str:
-    """The first few of some names, for a sentence.
+    """The first few names in sorted order, for a sentence.
 
     >>> some_of(['b', 'a', 'c', 'd'])
     'a, b, c …'

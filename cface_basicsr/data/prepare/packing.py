@@ -13,13 +13,15 @@ from cface_basicsr.data.images.align import (
     Aligner,
     check_box,
     check_landmarks,
+    find_detector,
     frame_corners,
     template_points,
     warp_face,
 )
 from cface_basicsr.data.images.face_crop import Crop, Rejected, Size, center_crop, decode_photo, no_crop
 from cface_basicsr.data.images.low_resolution import low_resolution
-from cface_basicsr.data.layouts.source import Photos, Source
+from cface_basicsr.data.layouts.settings import PrepareSettings
+from cface_basicsr.data.layouts.source import Listing, Photos, Source
 from cface_basicsr.data.worker_pool import map_in_order
 from cface_basicsr.files.face_store import encode_png
 
@@ -79,6 +81,16 @@ class Packing:
     def _target(self) -> np.ndarray:
         """Where the points of a source belong in the face."""
         return template_points(self.template, self.size) if self.crop == 'align' else frame_corners(self.size)
+
+
+def packing_of(settings: PrepareSettings, listing: Listing) -> Packing:
+    """The settings and the listing as far as the packing processes need them.
+
+    Raises:
+        UserError: the settings name a folder without a face detector.
+    """
+    detector = find_detector(settings.weights) if settings.weights else None
+    return Packing(listing.photos, settings.crop, settings.size, settings.scales, settings.template or '', detector)
 
 
 def photo_to_face(packing: Packing, source: Source) -> np.ndarray | None:

@@ -20,7 +20,7 @@ from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Listing, Source, identity_name, some_of
 from cface_basicsr.data.prepare.journal import Journal
-from cface_basicsr.data.prepare.packing import Packed, Packing, pack_all, photo_to_face
+from cface_basicsr.data.prepare.packing import Packed, Packing, pack_all, packing_of, photo_to_face
 from cface_basicsr.data.prepare.tables import duplicates, pairs_table
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json, write_text
@@ -68,7 +68,7 @@ class PrepareReport:
         rejected: (path below the source, reason).
         renamed: sources whose key is not simply their name.
         notes: sentences on what was read beside the photographs.
-        knows_people: the source says who is on the photographs.
+        has_identities: the source says who is on the photographs.
         already_finished: nothing was done, the folder is complete.
     """
 
@@ -76,7 +76,7 @@ class PrepareReport:
     rejected: list[tuple[str, str]]
     renamed: list[Source]
     notes: list[str] = field(default_factory=list)
-    knows_people: bool = True
+    has_identities: bool = True
     already_finished: bool = False
 
 
@@ -101,7 +101,7 @@ def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, w
     work = Work(Path(out), settings, listing)
     if work.finished():
         return work.report(already_finished=True)
-    packing = settings.packing(listing)
+    packing = packing_of(settings, listing)
     work.claim(packing)
     work.pack(packing, workers, progress, commit_every)
     work.publish(Path(source))
@@ -254,7 +254,7 @@ class Work:
                 lost[identity] += 1
                 rejected.append((source.path, entry['reason']))
         empty = [(f'{identity_name(name)}/', f'empty identity: none of {count} files gave a face')
-                 for name, count in files.items() if lost[name] == count and self.listing.knows_people]
+                 for name, count in files.items() if lost[name] == count and self.listing.has_identities]
         return sorted(rejected + empty)
 
     def _manifest(self, part: Part, source: Path) -> dict[str, Any]:
@@ -287,7 +287,7 @@ class Work:
             notes = manifest.get('layout', {}).get('notes', [])
         if self.aside.exists():  # killed between the last manifest and this line
             shutil.rmtree(self.aside)
-        return PrepareReport(self.parts, rejected, self.listing.renamed, notes, self.listing.knows_people,
+        return PrepareReport(self.parts, rejected, self.listing.renamed, notes, self.listing.has_identities,
                              already_finished)
 
 

@@ -87,7 +87,7 @@ def test_two_numbers_of_one_name_are_no_label_noise(tmp_path: Path) -> None:
 
 def test_pictures_without_people_are_not_compared_by_name(tmp_path: Path) -> None:
     sides = [open_pictures(write_tree(tmp_path / name, {'0000000/1': photo(0)})) for name in ('train', 'test')]
-    sides[1].knows_people = False
+    sides[1].has_identities = False
     result = audit_names(*sides)
     assert result.people == [] and 'nothing says who is on the pictures' in result.notes[0]
 

@@ -49,7 +49,7 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_compared(tmp_path: Path) 
     (tree / 'a' / '0.jpg').write_bytes(b'no image')
     found = fingerprints(open_pictures(tree))
     assert [source.key for source in found.sources] == ['a/1', 'a/2'] and found.hashes.shape == (2, 3, 2)
-    assert found.rejected == [('a/0.jpg', 'no image')]
+    assert found.rejected == [('a/0.jpg', 'not an image')]
 
 
 def test_processes_give_the_same_in_the_same_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,8 +100,8 @@ def test_a_folder_without_manifest_is_compared_as_it_is(tmp_path: Path) -> None:
 
 
 def test_pictures_without_people_are_told_by_the_layout(tmp_path: Path) -> None:
-    assert not open_pictures(prepared(tmp_path / 'bin', {'0/0': photo(0)}, layout='bin')).knows_people
-    assert open_pictures(prepared(tmp_path / 'casia', {'0/0': photo(0)}, layout='casia')).knows_people
+    assert not open_pictures(prepared(tmp_path / 'bin', {'0/0': photo(0)}, layout='bin')).has_identities
+    assert open_pictures(prepared(tmp_path / 'casia', {'0/0': photo(0)}, layout='casia')).has_identities
 
 
 def test_the_folder_above_train_and_test_is_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Landmarks to the template: against scikit-image, by hand, and on real photographs."""
+"""Alignment to the template: against scikit-image, by hand, and on real photographs."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_the_transform_equals_scikit_images() -> None:
         assert np.allclose(similarity_transform(source, target), expected)
 
 
-def test_a_known_rotation_scale_and_shift_are_found() -> None:
+def test_a_known_rotation_scale_and_translation_are_found() -> None:
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     turned = np.array([[5, 7], [5, 9], [3, 9], [3, 7]])  # a quarter turn, twice as large, moved by (5, 7)
     assert np.allclose(similarity_transform(square, turned), [[0, -2, 5], [2, 0, 7]])
@@ -58,13 +58,13 @@ def test_both_templates_give_the_same_square() -> None:
 def test_a_face_of_112x96_is_the_published_template_of_sphereface() -> None:
     published = [[30.2946, 51.6963], [65.5318, 51.5014], [48.0252, 71.7366], [33.5493, 92.3655], [62.7299, 92.2041]]
     assert np.allclose(template_points('sphereface', (112, 96)), published)
-    assert np.allclose(template_points('arcface', (112, 96)), published)  # eight columns less on either side
+    assert np.allclose(template_points('arcface', (112, 96)), published)  # eight fewer columns on either side
     assert np.allclose(template_points('sphereface', (112, 112)), template_points('arcface', 112))
     assert np.allclose((template_points('sphereface', (224, 192)) + 0.5) / 2 - 0.5, published)
 
 
-def test_a_box_is_widened_to_the_faces_aspect_about_its_centre() -> None:
-    """A box of 60x40 pixels at (10, 20): its centre is the edge between columns 39 and 40, rows 39 and 40."""
+def test_a_box_is_widened_about_its_centre_to_the_aspect_ratio_of_the_face() -> None:
+    """A box of 60x40 pixels at (10, 20): its centre lies between columns 39 and 40 and between rows 39 and 40."""
     assert box_corners((10, 20, 60, 40), 128).tolist() == [[9.5, 9.5], [69.5, 9.5], [69.5, 69.5], [9.5, 69.5]]
     assert box_corners((10, 20, 60, 40), (40, 20))[0].tolist() == [9.5, -20.5]  # 60 wide, so 120 high
     assert np.array_equal(box_corners((0, 0, 96, 112), (112, 96)), frame_corners((112, 96)))
@@ -77,7 +77,7 @@ def test_an_unknown_template_is_refused() -> None:
 
 @pytest.mark.parametrize('scale', [0.3, 0.6, 1.0, 2.0])
 def test_five_dots_land_on_the_template(scale: float) -> None:
-    """Dots drawn at landmarks of a turned face are found where the template wants them."""
+    """Dots drawn at the landmarks of a rotated face are found where the template has them."""
     target = template_points('arcface', 128)
     turn = np.array([[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]) / scale
     landmarks = (target - 64) @ turn.T + 64 / scale + 40
@@ -112,7 +112,7 @@ def test_a_folder_without_a_detector_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / 'weights').is_dir(), reason='needs ../shared with the detector and photographs')
 def test_real_photos_are_aligned_and_a_blank_one_is_rejected() -> None:
-    """Detecting again in the aligned face finds its landmarks on the template."""
+    """A second detection, in the aligned face, finds the landmarks on the template."""
     aligner = Aligner(find_detector(SHARED / 'weights'), 'arcface', 128)
     for path in sorted((SHARED / 'data' / 'casia_like').glob('*/001.jpg'))[:3]:
         aligned = aligner(decode_photo(path.read_bytes()))

@@ -1,4 +1,4 @@
-"""The detector's weights: found, fetched into the folder that was named, checked by their hash."""
+"""The detector's weights: found, downloaded into the folder that was named, checked by their hash."""
 
 import hashlib
 import http.server
@@ -19,7 +19,7 @@ SHARED = Path(__file__).parents[4] / 'shared' / 'weights' / WEIGHTS_FILE
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """A server on this machine that has the file."""
+    """A local server that has the file."""
     (tmp_path / 'server').mkdir()
     (tmp_path / 'server' / WEIGHTS_FILE).write_bytes(CONTENT)
 
@@ -36,7 +36,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def test_the_file_is_fetched_into_the_folder_that_was_named_and_not_again(url: str, tmp_path: Path) -> None:
+def test_the_file_is_downloaded_once_into_the_folder_that_was_named(url: str, tmp_path: Path) -> None:
     folder = tmp_path / 'mine'
     folder.mkdir()
     assert detector_folder(folder, url=url, sha256=HASH) == folder
@@ -44,7 +44,7 @@ def test_the_file_is_fetched_into_the_folder_that_was_named_and_not_again(url: s
     assert detector_folder(folder, url='http://127.0.0.1:1/no', sha256=HASH) == folder
 
 
-def test_without_a_folder_it_is_torch_hubs(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_folder_is_torch_hubs(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'torch'))
     monkeypatch.setattr(torch.hub, '_hub_dir', None)
     assert detector_folder(None, url=url, sha256=HASH) == tmp_path / 'torch' / 'hub' / 'checkpoints'
@@ -52,10 +52,10 @@ def test_without_a_folder_it_is_torch_hubs(url: str, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize('there', [True, False])
-def test_a_wrong_hash_or_no_server_leaves_nothing_and_says_what_to_do(url: str, tmp_path: Path, there: bool) -> None:
+def test_a_wrong_hash_or_a_missing_server_leaves_nothing_behind(url: str, tmp_path: Path, there: bool) -> None:
     (tmp_path / 'mine').mkdir()
     advice = rf"Put {WEIGHTS_FILE} \(SHA-256 {SHA256}\) into '{tmp_path}/mine'"
-    with pytest.raises(UserError, match=rf'cannot be fetched from http(.|\n)*{advice}'):
+    with pytest.raises(UserError, match=rf'cannot be downloaded from http(.|\n)*{advice}'):
         detector_folder(tmp_path / 'mine', url=url if there else 'http://127.0.0.1:1/no')
     assert not list((tmp_path / 'mine').iterdir())
 

@@ -25,13 +25,13 @@ def test_the_centre_crop_of_a_casia_photo_starts_at_61() -> None:
     assert np.array_equal(center_crop(photo, 128), photo[61:189, 61:189])
 
 
-def test_other_sizes_give_their_middle_pixels_unscaled() -> None:
+def test_photos_of_other_sizes_give_their_middle_pixels_unscaled() -> None:
     photo = ramp(218, 178)
     assert np.array_equal(center_crop(photo, 128), photo[45:173, 25:153])
     assert np.array_equal(center_crop(ramp(129, 128), 128), ramp(129, 128)[:128])
 
 
-def test_a_crop_may_be_higher_than_wide() -> None:
+def test_a_crop_may_be_taller_than_wide() -> None:
     photo = ramp(250, 250)
     assert np.array_equal(center_crop(photo, (112, 96)), photo[69:181, 77:173])
     assert no_crop(ramp(112, 96), (112, 96)).shape == (112, 96, 3)
@@ -56,7 +56,7 @@ def test_grey_16_bit_and_transparent_photos_become_rgb() -> None:
     assert decode_photo(encoded(Image.new('RGB', (2, 2), (9, 8, 7)).convert('P'))).shape == (2, 2, 3)
 
 
-def test_a_photo_stands_upright_as_its_exif_says() -> None:
+def test_a_photo_is_turned_upright_as_its_exif_says() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rows are columns
     photo = Image.fromarray(ramp(2, 3))
@@ -64,7 +64,7 @@ def test_a_photo_stands_upright_as_its_exif_says() -> None:
 
 
 @pytest.mark.parametrize(('content', 'reason'), [
-    (b'', 'empty file'), (b'hello', 'no image'), (encoded(Image.fromarray(ramp(64, 64)), 'JPEG')[:700], 'damaged'),
+    (b'', 'empty file'), (b'hello', 'not an image'), (encoded(Image.fromarray(ramp(64, 64)), 'JPEG')[:700], 'damaged'),
     (encoded(Image.fromarray(ramp(64, 64)))[:400], 'damaged'),
     (encoded(Image.new('F', (2, 2)), 'TIFF'), 'no fixed range')])
 def test_what_cannot_be_used_is_rejected_with_a_reason(content: bytes, reason: str) -> None:

@@ -39,14 +39,14 @@ def test_sixteen_bit_grey_is_scaled(name, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['a.png', 'a.tiff', 'a.ppm'])
-def test_sixteen_bit_colour_is_scaled_and_not_cut(name, tmp_path):
+def test_sixteen_bit_colour_is_scaled_not_truncated(name, tmp_path):
     values = np.random.default_rng(0).integers(0, 65536, (6, 5, 3)).astype(np.uint16)
     cv2.imwrite(str(tmp_path / name), values[..., ::-1])
     np.testing.assert_array_equal(read_face(tmp_path / name), np.round(values / 65535 * 255))
 
 
 @pytest.mark.parametrize('full', [255, 65535])
-def test_transparent_pixels_are_laid_over_white(full, tmp_path):
+def test_transparent_pixels_are_blended_with_white(full, tmp_path):
     values = np.zeros((2, 2, 4), dtype=np.uint8 if full == 255 else np.uint16)
     values[..., 0] = full  # blue in OpenCV's order
     values[0, :, 3] = full, 0
@@ -56,7 +56,7 @@ def test_transparent_pixels_are_laid_over_white(full, tmp_path):
                                   [[[0, 0, 255], [255, 255, 255]], [[204, 204, 255], [0, 0, 255]]])
 
 
-def test_palettes_are_looked_up_also_with_transparency(tmp_path):
+def test_palettes_are_looked_up_even_with_transparency(tmp_path):
     image = Image.fromarray(np.array([[0, 1], [2, 2]], dtype=np.uint8), mode='P')
     image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     image.save(tmp_path / 'a.png')
@@ -82,7 +82,7 @@ def test_exif_orientation_is_applied(orientation, tmp_path):
         np.testing.assert_array_equal(read_face(tmp_path / name), upright, err_msg=name)
 
 
-def test_a_sixteen_bit_colour_png_is_turned_too(tmp_path):
+def test_the_orientation_of_a_sixteen_bit_colour_png_is_applied_too(tmp_path):
     upright = np.random.default_rng(0).integers(0, 65536, (6, 4, 3)).astype(np.uint16)
     content = cv2.imencode('.png', np.rot90(upright, 1)[..., ::-1])[1].tobytes()
     exif = Image.Exif()
@@ -91,7 +91,7 @@ def test_a_sixteen_bit_colour_png_is_turned_too(tmp_path):
     donor = (tmp_path / 'donor.png').read_bytes()
     at = donor.index(b'eXIf') - 4
     chunk = donor[at:at + 12 + int.from_bytes(donor[at:at + 4], 'big')]
-    (tmp_path / 'a.png').write_bytes(content[:33] + chunk + content[33:])  # behind the IHDR chunk
+    (tmp_path / 'a.png').write_bytes(content[:33] + chunk + content[33:])  # after the IHDR chunk
     np.testing.assert_array_equal(read_face(tmp_path / 'a.png'), np.round(upright / 257))
 
 
@@ -134,12 +134,12 @@ def test_folders_are_searched_and_names_kept(colour, tmp_path):
 def test_missing_paths_and_folders_without_images_are_refused(tmp_path):
     with pytest.raises(UserError, match='is missing'):
         find_faces([tmp_path / 'none'])
-    with pytest.raises(UserError, match='holds no image'):
+    with pytest.raises(UserError, match='holds no images'):
         find_faces([tmp_path])
 
 
 @given(st.integers(1, 200))
-def test_each_size_belongs_to_one_network_at_most(side):
+def test_each_size_belongs_to_at_most_one_network(side):
     face = np.zeros((side, side, 3), np.uint8)
     fitting = []
     for size in (16, 32, 64):
@@ -164,11 +164,11 @@ def test_a_crop_that_does_not_fit_says_what_would():
         to_low_resolution(np.zeros((28, 30, 3), np.uint8), 16)
     with pytest.raises(UserError, match='resize or crop it first'):
         to_low_resolution(np.zeros((300, 300, 3), np.uint8), 64)
-    with pytest.raises(UserError, match='60x16 pixels is no face crop'):
+    with pytest.raises(UserError, match='60x16 pixels is not a face crop'):
         to_low_resolution(np.zeros((16, 60, 3), np.uint8), 16)
 
 
-def test_writing_never_overwrites_unasked(colour, tmp_path):
+def test_writing_overwrites_only_when_asked(colour, tmp_path):
     path = tmp_path / 'new' / 'a.png'
     write_face(path, colour)
     np.testing.assert_array_equal(read_face(path), colour)

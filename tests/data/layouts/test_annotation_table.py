@@ -1,4 +1,4 @@
-"""Tables of numbers about images, in CelebA's forms and in one's own."""
+"""Tables of numbers about images, in CelebA's forms and in users' own."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_celebas_text_form_is_read_with_its_two_heading_lines(tmp_path: Path) ->
     assert read_annotation_table(path, BOX) == {'000001.jpg': (95, 71, 226, 313), '000002.jpg': (72, 94, 221, 306)}
 
 
-def test_its_csv_form_gives_the_same(tmp_path: Path) -> None:
+def test_celebas_csv_form_gives_the_same(tmp_path: Path) -> None:
     path = file(tmp_path, 'image_id,x_1,y_1,width,height\n000001.jpg,95,71,226,313\n000002.jpg, 72, 94, 221, 306\n')
     assert read_annotation_table(path, BOX) == {'000001.jpg': (95, 71, 226, 313), '000002.jpg': (72, 94, 221, 306)}
 
@@ -32,19 +32,19 @@ def test_a_table_without_any_heading_is_read_from_its_first_line(tmp_path: Path)
         '000001.jpg': (2880,), '000002.jpg': (2937,)}
 
 
-def test_names_may_have_blanks_and_lines_may_be_notes(tmp_path: Path) -> None:
+def test_names_may_contain_blanks_and_lines_may_be_comments(tmp_path: Path) -> None:
     assert read_annotation_table(file(tmp_path, '# mine\n\nJosé 1/a b.jpg 1.5 -2\n'), ('x', 'y')) == {
         'José 1/a b.jpg': (1.5, -2)}
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    ('3\na b c d e\n1.jpg 1 2 3 4\n', 'announces 3 lines and holds 1: it is cut off'),
+    ('3\na b c d e\n1.jpg 1 2 3 4\n', 'announces 3 lines but holds 1: it is truncated'),
     ('1.jpg 1 2 3 4\n2.jpg 1 2 3\n',
-     "line 2: expected a name and 4 numbers .x_1 y_1 width height., came '2.jpg 1 2 3'"),
+     "line 2: expected a name and 4 numbers .x_1 y_1 width height., got '2.jpg 1 2 3'"),
     ('1.jpg 1 2 3 4\n2.jpg 1 2 3 nan\n', 'line 2: expected'), ('1.jpg,1,2,3,4,5\n', 'line 1: expected'),
-    ('1.jpg 1 2 3 4\n1.jpg 1 2 3 4\n', "line 2: '1.jpg' stands there twice"), ('', 'has no line'),
-    ('2\nimage_id x_1 y_1 width height\n', 'announces 2 lines and holds 0')])
-def test_what_is_no_such_table_is_refused_with_the_line(tmp_path: Path, text: str, message: str) -> None:
+    ('1.jpg 1 2 3 4\n1.jpg 1 2 3 4\n', "line 2: '1.jpg' occurs for the second time"),
+    ('', 'has no line'), ('2\nimage_id x_1 y_1 width height\n', 'announces 2 lines but holds 0')])
+def test_a_malformed_table_is_refused_with_the_number_of_the_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_annotation_table(file(tmp_path, text), BOX)
 

@@ -31,7 +31,7 @@ PARTS = {'000001': 0, '000002': 1, '000003': 2, '000004': 2}
 
 
 def rows(table: dict[str, tuple[int, ...]], *head: str) -> str:
-    """In the official form: right-justified numbers, several blanks between them."""
+    """In the official form: right-aligned numbers, separated by several blanks."""
     lines = [f'{name}.jpg {" ".join(f"{value:4d}" for value in values)} ' for name, values in table.items()]
     return '\n'.join([*head, *lines]) + '\n'
 
@@ -69,7 +69,7 @@ def celeba(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def wild(tmp_path: Path) -> Path:
-    """The same with the images in the wild, all text files in one folder above them."""
+    """The same with the images in the wild, and all text files in the folder above them."""
     text_files(tmp_path / 'wild', tmp_path / 'wild')
     wild_images(tmp_path / 'wild' / 'img_celeba')
     return tmp_path / 'wild'
@@ -83,7 +83,7 @@ def keys(listing: Listing) -> list[str]:
     return [source.key for source in listing.sources]
 
 
-def test_images_are_sorted_by_person_and_the_centre_is_cropped(celeba: Path, tmp_path: Path) -> None:
+def test_images_are_sorted_by_identity_and_the_centre_is_cropped(celeba: Path, tmp_path: Path) -> None:
     report = prepare(celeba, tmp_path / 'out', settings(scales=(2, 8)))
     store = FaceStore(tmp_path / 'out' / 'hr.lmdb')
     assert store.keys == ['02880/000001', '02880/000004', '02937/000002', '08692/000003']
@@ -108,7 +108,7 @@ def test_text_files_elsewhere_must_be_named(celeba: Path, tmp_path: Path) -> Non
     assert len(list_celeba(celeba, settings(annotations=tmp_path / 'elsewhere')).sources) == 4
 
 
-def test_the_png_version_and_csv_files_are_taken_too(tmp_path: Path) -> None:
+def test_the_png_version_and_csv_files_are_accepted_too(tmp_path: Path) -> None:
     aligned_images(tmp_path / 'archive' / 'img_align_celeba' / 'img_align_celeba', 'png')
     (tmp_path / 'archive' / 'identity_CelebA.csv').write_text('000001.jpg,2880\n000002.jpg,2937\n')
     listing = list_celeba(tmp_path / 'archive', settings())
@@ -116,22 +116,22 @@ def test_the_png_version_and_csv_files_are_taken_too(tmp_path: Path) -> None:
     assert listing.rejected == [(f'{name}.png', 'not in identity_CelebA.csv') for name in ('000003', '000004')]
 
 
-def test_the_test_partition_alone_is_taken(celeba: Path) -> None:
+def test_only_the_test_partition_is_listed_when_asked_for(celeba: Path) -> None:
     listing = list_celeba(celeba, settings(partition='test'))
     assert keys(listing) == ['02880/000004', '08692/000003'] and listing.rejected == []
     assert listing.notes == [f"2 images in '{celeba}/Img/img_align_celeba' (aligned, 178x218), partition test."]
     assert set(listing.files) == {'identity', 'partition'}
 
 
-def test_images_that_the_text_files_name_and_the_folder_lacks_are_listed(celeba: Path) -> None:
+def test_images_that_the_text_files_name_but_the_folder_lacks_are_noted(celeba: Path) -> None:
     (celeba / 'Img' / 'img_align_celeba' / '000003.jpg').unlink()
     for partition in ('test', 'all'):
         listing = list_celeba(celeba, settings(partition=partition))
         assert listing.facts['images_lacking'] == ['000003']
-        assert '1 images of ' in listing.notes[1] and 'are not in the folder: 000003.' in listing.notes[1]
+        assert '1 images in ' in listing.notes[1] and 'are not in the folder: 000003.' in listing.notes[1]
 
 
-def test_aligned_landmarks_belong_to_their_images(celeba: Path, tmp_path: Path) -> None:
+def test_faces_are_aligned_by_the_landmarks_of_the_aligned_images(celeba: Path, tmp_path: Path) -> None:
     prepare(celeba, tmp_path / 'out', settings(scales=(2, 4, 8), crop='align', template='sphereface', size=(112, 96)))
     store = FaceStore(tmp_path / 'out' / 'hr.lmdb')
     for key in ('02880/000001', '08692/000003'):
@@ -143,60 +143,60 @@ def test_aligned_landmarks_belong_to_their_images(celeba: Path, tmp_path: Path) 
     assert FaceStore(tmp_path / 'out' / 'lr_x8.lmdb').image('02880/000001').shape == (14, 12, 3)
 
 
-def test_landmarks_in_the_wild_belong_to_theirs(wild: Path, tmp_path: Path) -> None:
+def test_faces_in_the_wild_are_aligned_by_the_landmarks_in_the_wild(wild: Path, tmp_path: Path) -> None:
     prepare(wild, tmp_path / 'out', settings(crop='align', template='arcface', size=112))
     photo = pixels(wild / 'img_celeba' / '000002.jpg')
     expected = warp_face(photo, np.reshape(WILD['000002'], (5, 2)), template_points('arcface', 112), 112)
     assert np.array_equal(FaceStore(tmp_path / 'out' / 'hr.lmdb').image('02937/000002'), expected)
 
 
-def test_a_box_of_the_faces_size_cuts_out_its_very_pixels(wild: Path, tmp_path: Path) -> None:
+def test_a_box_of_the_faces_size_gives_exactly_its_pixels(wild: Path, tmp_path: Path) -> None:
     boxes = BOXES | {'000001': (95, 71, 128, 128), '000002': (200, 94, 100, 128), '000003': (1, 2, 0, 0)}
     (wild / 'list_bbox_celeba.txt').write_text(rows(boxes, '4', 'image_id x_1 y_1 width height'))
     report = prepare(wild, tmp_path / 'out', settings(crop='box'))
     store = FaceStore(tmp_path / 'out' / 'hr.lmdb')
     photo = pixels(wild / 'img_celeba' / '000001.jpg')
     assert np.array_equal(store.image('02880/000001'), photo[71:199, 95:223])
-    photo = pixels(wild / 'img_celeba' / '000002.jpg')  # 14 columns more on either side make it square
+    photo = pixels(wild / 'img_celeba' / '000002.jpg')  # 14 more columns on either side make it square
     assert np.array_equal(store.image('02937/000002'), photo[94:222, 186:314])
-    assert report.rejected[0] == ('000003.jpg', 'an empty box (0x0) in list_bbox_celeba.txt')
+    assert report.rejected[0] == ('000003.jpg', 'empty box (0x0) in list_bbox_celeba.txt')
 
 
-def test_landmarks_in_the_wild_on_aligned_images_are_refused_by_name_and_by_place(celeba: Path, tmp_path: Path) -> None:
+def test_landmarks_in_the_wild_on_aligned_images_are_refused_by_name_and_position(celeba: Path, tmp_path: Path) -> None:
     align = {'crop': 'align', 'template': 'arcface'}
     path = celeba / 'Anno' / 'list_landmarks_celeba.txt'
-    with pytest.raises(UserError, match=r'is for images of another size: these are aligned, and have '
-                                        'list_landmarks_align_celeba.txt'):
+    with pytest.raises(UserError, match=r'is for images of another size: these are aligned, and '
+                                        'list_landmarks_align_celeba.txt belongs'):
         prepare(celeba, tmp_path / 'out', settings(landmarks=path, **align))
     path.rename(tmp_path / 'mine.txt')
-    with pytest.raises(UserError, match=r"landmark \(244, 176\) of '000001.jpg' lies outside of its 178x218 pixels"):
+    with pytest.raises(UserError, match=r"landmark \(244, 176\) of '000001.jpg' lies outside the 178x218 pixels"):
         prepare(celeba, tmp_path / 'out', settings(landmarks=tmp_path / 'mine.txt', **align))
     assert not (tmp_path / 'out').exists()
 
 
 def test_aligned_landmarks_on_images_in_the_wild_are_refused(wild: Path) -> None:
-    with pytest.raises(UserError, match='these are in the wild, and have list_landmarks_celeba.txt'):
+    with pytest.raises(UserError, match='these are in the wild, and list_landmarks_celeba.txt belongs'):
         list_celeba(wild, settings(crop='align', template='arcface',
                                    landmarks=wild / 'list_landmarks_align_celeba.txt'))
 
 
-@pytest.mark.parametrize(('crop', 'message'), [('center', 'need not hold the face'),
+@pytest.mark.parametrize(('crop', 'message'), [('center', 'need not be in the middle'),
                                                ('box', 'for the images in the wild')])
-def test_crops_that_the_images_do_not_allow_are_refused(celeba: Path, wild: Path, crop: str, message: str) -> None:
+def test_crops_that_do_not_suit_the_images_are_refused(celeba: Path, wild: Path, crop: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         list_celeba(wild if crop == 'center' else celeba, settings(crop=crop))
 
 
-def test_a_text_file_cut_in_the_middle_is_refused(celeba: Path) -> None:
+def test_a_truncated_text_file_is_refused(celeba: Path) -> None:
     path = celeba / 'Anno' / 'list_landmarks_align_celeba.txt'
     path.write_text(''.join(path.read_text().splitlines(True)[:-1]))
-    with pytest.raises(UserError, match='announces 4 lines and holds 3: it is cut off'):
+    with pytest.raises(UserError, match='announces 4 lines but holds 3: it is truncated'):
         list_celeba(celeba, settings(crop='align', template='arcface'))
 
 
-def test_changed_images_under_the_aligned_ones_name_are_refused(celeba: Path) -> None:
+def test_changed_images_in_the_folder_of_the_aligned_ones_are_refused(celeba: Path) -> None:
     write_photo(celeba / 'Img' / 'img_align_celeba' / '000002.jpg', 128, 128)
-    with pytest.raises(UserError, match=r"000002.jpg' has 128x128 pixels, CelebA's aligned images have 178x218"):
+    with pytest.raises(UserError, match=r"000002.jpg' has 128x128 pixels, but CelebA's aligned images have 178x218"):
         list_celeba(celeba, settings())
 
 

@@ -1,4 +1,4 @@
-"""Trees of folders: who the person is, and what the keys are."""
+"""Trees of folders: which folder is the identity, and what the keys are."""
 
 from pathlib import Path
 
@@ -16,28 +16,28 @@ def tree(root: Path, *files: str) -> Path:
     return root
 
 
-def test_a_flat_tree_is_listed_as_casia_is(tmp_path: Path) -> None:
+def test_a_flat_tree_is_listed_like_casia(tmp_path: Path) -> None:
     root = tree(tmp_path, 'b/2.jpg', 'a/1.JPG', 'a/1.png', 'a/x.y.webp', 'loose.txt')
-    ours, casias = list_folders(root), list_sources(root)
-    assert ours.sources == casias.sources and ours.digest == casias.digest and ours.renamed == casias.renamed
-    assert ours.rejected == casias.rejected == [('loose.txt', 'lies outside of an identity folder')]
+    folders, casia = list_folders(root), list_sources(root)
+    assert folders.sources == casia.sources and folders.digest == casia.digest and folders.renamed == casia.renamed
+    assert folders.rejected == casia.rejected == [('loose.txt', 'is not in an identity folder')]
 
 
-def test_in_a_deeper_tree_the_person_must_be_named(tmp_path: Path) -> None:
+def test_in_a_deeper_tree_the_identity_must_be_chosen(tmp_path: Path) -> None:
     root = tree(tmp_path, 'train/n01/1.jpg', 'test/n02/1.jpg')
     with pytest.raises(UserError, match=r"deeper than <identity>/<image>, for example in 'test/n02'.\n.*--identity "
                                         r"first \('test'\) or --identity last \('n02'\)"):
         list_folders(root)
 
 
-def test_the_last_folder_may_be_the_person_wherever_it_lies(tmp_path: Path) -> None:
+def test_the_last_folder_may_be_the_identity_wherever_it_is(tmp_path: Path) -> None:
     listing = list_folders(tree(tmp_path, 'train/n01/1.jpg', 'test/n01/1.jpg', 'test/n02/1.jpg'), identity='last')
     assert {source.path: source.key for source in listing.sources} == {
         'test/n01/1.jpg': 'n01/test%2F1', 'train/n01/1.jpg': 'n01/train%2F1', 'test/n02/1.jpg': 'n02/test%2F1'}
     assert listing.renamed == []
 
 
-def test_the_first_folder_may_be_the_person_with_all_that_is_below(tmp_path: Path) -> None:
+def test_the_first_folder_may_be_the_identity_with_all_that_is_below(tmp_path: Path) -> None:
     listing = list_folders(tree(tmp_path, 'Ann/0/0.1.jpg', 'Ann/1/0.1.jpg', 'Ann/2.jpg', 'Bob/0/7.jpg'),
                            identity='first')
     assert {source.path: source.key for source in listing.sources} == {
@@ -46,7 +46,7 @@ def test_the_first_folder_may_be_the_person_with_all_that_is_below(tmp_path: Pat
     assert {source.path for source in listing.renamed} == {'Ann/0/0.1.jpg', 'Ann/1/0.1.jpg'}  # for their dots
 
 
-def test_an_empty_folder_is_listed_and_a_source_without_images_refused(tmp_path: Path) -> None:
+def test_an_empty_folder_is_rejected_and_a_source_without_images_refused(tmp_path: Path) -> None:
     root = tree(tmp_path / 'a', 'x/1.jpg')
     (root / 'empty').mkdir()
     assert list_folders(root).rejected == [('empty/', 'empty identity: no files')]

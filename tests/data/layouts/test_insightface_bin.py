@@ -1,4 +1,4 @@
-"""A verification set through the whole packing."""
+"""A verification set, prepared from beginning to end."""
 
 import csv
 import pickle
@@ -32,8 +32,8 @@ def test_images_keep_their_pixels_and_pairs_their_order(tmp_path: Path) -> None:
         ['left', 'right', 'same', 'fold'], ['00000-left/0', '00000-right/0', '1', '0'],
         ['00001-left/0', '00001-right/0', '0', '1'], ['00002-left/0', '00002-right/0', '1', '2'],
         ['00003-left/0', '00003-right/0', '0', '3']]
-    assert report.notes == [f"8 images in '{tmp_path}/lfw.bin', 4 pairs, 2 of them of one person, in 4 folds. "
-                            'Who is on them is unknown: each image is an identity of its own.']
+    assert report.notes == [f"8 images in '{tmp_path}/lfw.bin': 4 pairs, 2 of them of the same person, in 4 folds. "
+                            'Who is on them is unknown, so each image is an identity of its own.']
 
 
 def test_pairs_are_divided_among_ten_folds_as_insightface_does(tmp_path: Path) -> None:
@@ -44,13 +44,13 @@ def test_pairs_are_divided_among_ten_folds_as_insightface_does(tmp_path: Path) -
         assert [row for row, pair in enumerate(pairs) if pair.fold == fold] == test.tolist()
 
 
-def test_equal_images_are_kept_and_a_damaged_one_is_missed_by_its_pair(tmp_path: Path) -> None:
+def test_equal_images_are_kept_and_the_pair_of_a_damaged_one_is_noted(tmp_path: Path) -> None:
     path = tmp_path / 'lfw.bin'
     images = [encode_png(FACES[0]), encode_png(FACES[0]), encode_png(FACES[1]), b'no image']
     path.write_bytes(pickle.dumps((images, [True, False])))
     report = prepare(path, tmp_path / 'out', SETTINGS)
-    assert report.parts[''].duplicates == [['00000-left/0', '00000-right/0']] and not report.knows_people
-    assert report.rejected == [('lfw.bin#3', 'no image')]
+    assert report.parts[''].duplicates == [['00000-left/0', '00000-right/0']] and not report.has_identities
+    assert report.rejected == [('lfw.bin#3', 'not an image')]
     assert 'pairs.csv: 1 of its 4 images, in 1 of its 2 pairs' in report.notes[-1]
 
 

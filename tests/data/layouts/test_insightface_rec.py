@@ -1,4 +1,4 @@
-"""A RecordIO set through the whole packing."""
+"""A RecordIO set, prepared from beginning to end."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ FACES = [np.random.default_rng(seed).integers(0, 256, (30, 30, 3), np.uint8) for
 
 
 def faces(folder: Path) -> Path:
-    """Person 1 has the images 1 to 3, person 0 the images 4 and 5."""
+    """Label 1 has the images 1 to 3, label 0 the images 4 and 5."""
     return write_set(folder / 'set', [(1, [encode_png(face) for face in FACES[:3]]),
                                       (0, [encode_png(face) for face in FACES[3:]])])
 
@@ -49,7 +49,7 @@ def test_a_damaged_image_is_rejected_and_named_by_its_record(tmp_path: Path) -> 
     report = prepare(source, tmp_path / 'out', SETTINGS)
     assert report.parts[''].images == 1
     assert [(path, reason.split(' (')[0]) for path, reason in report.rejected] == [
-        ('train.rec#2', 'no image'), ('train.rec#3', 'damaged image')]
+        ('train.rec#2', 'not an image'), ('train.rec#3', 'damaged image')]
 
 
 def test_the_digest_follows_the_index_and_the_size(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_the_digest_follows_the_index_and_the_size(tmp_path: Path) -> None:
     assert list_recordio(source).digest != digest
 
 
-def test_a_cut_set_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_a_truncated_set_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     rec = faces(tmp_path) / 'train.rec'
     rec.write_bytes(rec.read_bytes()[:-40])
     with pytest.raises(UserError):

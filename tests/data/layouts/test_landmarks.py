@@ -1,4 +1,4 @@
-"""Landmarks from a file: whose they are, and whether they fit."""
+"""Landmarks from a file: which images they belong to, and whether they fit."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cface_basicsr.data.images.align import template_points
-from cface_basicsr.data.layouts.landmarks import read_landmarks, take_landmarks
+from cface_basicsr.data.layouts.landmarks import assign_landmarks, read_landmarks
 from cface_basicsr.data.layouts.source import Listing, list_sources
 from cface_basicsr.data.prepare.packing import Packing
 from cface_basicsr.errors import UserError
@@ -28,12 +28,12 @@ def listed(folder: Path, *names: str, size: int = 40) -> Listing:
 def taken(listing: Listing, folder: Path, text: str) -> Listing:
     path = folder / 'landmarks.txt'
     path.write_text(text)
-    take_landmarks(listing, read_landmarks(path), path)
+    assign_landmarks(listing, read_landmarks(path), path)
     return listing
 
 
 @pytest.mark.parametrize(('size', 'template'), [((112, 96), 'sphereface'), (112, 'arcface')])
-def test_landmarks_that_are_the_template_moved_cut_out_those_very_pixels(tmp_path: Path, size: int | tuple[int, int],
+def test_landmarks_that_are_the_shifted_template_give_exactly_those_pixels(tmp_path: Path, size: int | tuple[int, int],
                                                                          template: str) -> None:
     points = template_points(template, size) + [31, 17]
     listing = taken(listed(tmp_path / 'src', 'a/1.png', size=160), tmp_path, line('a/1.png', points))
@@ -42,12 +42,12 @@ def test_landmarks_that_are_the_template_moved_cut_out_those_very_pixels(tmp_pat
     assert np.array_equal(face, pixels(tmp_path / 'src/a/1.png')[17:17 + height, 31:31 + width])
 
 
-def test_a_name_is_a_path_or_a_file_name_that_no_other_has(tmp_path: Path) -> None:
+def test_a_name_is_a_path_or_a_unique_file_name(tmp_path: Path) -> None:
     listing = listed(tmp_path / 'src', 'a/1.png', 'a/2.png', 'b/1.png')
     taken(listing, tmp_path, f'b/1.png {FACE}\n2.png {FACE.replace("28", "29")}\nc/9.png {FACE}\n')
     assert {source.path: source.points[8] for source in listing.sources} == {'a/2.png': 29, 'b/1.png': 28}
     assert listing.rejected == [('a/1.png', 'no landmarks in landmarks.txt')]
-    assert listing.notes == [f"landmarks: of 2 images, from '{tmp_path}/landmarks.txt'. 1 images have none. "
+    assert listing.notes == [f"landmarks for 2 images from '{tmp_path}/landmarks.txt'. 1 images have none. "
                              '1 lines name no image.']
     assert listing.files['landmarks'] == tmp_path / 'landmarks.txt'
 
@@ -63,13 +63,13 @@ def test_a_file_about_other_images_is_refused(tmp_path: Path) -> None:
 
 
 def test_landmarks_of_larger_images_are_refused_with_both_sizes(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"landmark \(50, 10\) of 'a/1.png' lies outside of its 40x40 pixels\n"
-                                        r'\(so in 1 of 2 images looked at\)'):
+    with pytest.raises(UserError, match=r"landmark \(50, 10\) of 'a/1.png' lies outside the 40x40 pixels\n"
+                                        r'\(and so in 1 of 2 images examined\)'):
         taken(listed(tmp_path / 'src', 'a/1.png', 'a/2.png'), tmp_path,
               f'a/1.png {FACE.replace("30 10", "50 10")}\na/2.png {FACE}\n')
 
 
-def test_one_face_at_the_border_among_many_is_rejected_alone(tmp_path: Path) -> None:
+def test_of_many_faces_only_the_one_beyond_the_border_is_rejected(tmp_path: Path) -> None:
     names = [f'a/{number}.png' for number in range(30)]
     listing = listed(tmp_path / 'src', *names)
     taken(listing, tmp_path, ''.join(f'{name} {FACE if name != "a/7.png" else FACE.replace("30 10", "40 10")}\n'
@@ -77,17 +77,17 @@ def test_one_face_at_the_border_among_many_is_rejected_alone(tmp_path: Path) -> 
     from cface_basicsr.data.prepare.packing import pack_chunk
     packed = pack_chunk(Packing(listing.photos, 'align', 32, (2,), 'arcface'), listing.sources)
     assert {source.path: each.reason for source, each in zip(listing.sources, packed, strict=True) if each.reason} == {
-        'a/7.png': 'landmark (40, 10) lies outside of its 40x40 pixels'}
+        'a/7.png': 'landmark (40, 10) lies outside the 40x40 pixels'}
 
 
-def test_five_times_one_point_is_rejected(tmp_path: Path) -> None:
+def test_five_landmarks_in_one_place_are_rejected(tmp_path: Path) -> None:
     from cface_basicsr.data.prepare.packing import pack_chunk
     listing = taken(listed(tmp_path / 'src', 'a/1.png'), tmp_path, f'a/1.png {"7 7 " * 5}\n')
     assert pack_chunk(Packing(listing.photos, 'align', 32, (2,), 'arcface'), listing.sources)[0].reason == (
-        'the five landmarks are one point')
+        'the five landmarks are all in one place')
 
 
-def test_eyes_in_the_other_order_are_refused(tmp_path: Path) -> None:
+def test_eyes_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
     (tmp_path / 'landmarks.txt').write_text('1.png 30 10 10 10 20 20 28 30 12 30\n')
     with pytest.raises(UserError, match='x1 is right of x2'):
         read_landmarks(tmp_path / 'landmarks.txt')

@@ -1,4 +1,4 @@
-"""LFW's folders, and the pairs that come out."""
+"""LFW's folders, and the pairs of its protocol."""
 
 import csv
 import json
@@ -25,18 +25,18 @@ def images(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize('below', ['', 'lfw-deepfunneled', 'archive/lfw_funneled'])
-def test_the_archives_folder_on_top_is_found(tmp_path: Path, below: str) -> None:
+def test_the_folder_of_people_is_found_below_the_archives_top_folder(tmp_path: Path, below: str) -> None:
     images(tmp_path / 'lfw' / below)
     listing = list_lfw(tmp_path / 'lfw')
     assert [source.key for source in listing.sources] == [
         '%C3%81lvaro_B/%C3%81lvaro_B_0001', '%C3%81lvaro_B/%C3%81lvaro_B_0002', 'AJ_Cook/AJ_Cook_0001',
         'AJ_Cook/AJ_Cook_0002']
     assert listing.facts['images_in'] == str(tmp_path / 'lfw' / below)
-    assert listing.pairs is None and 'no pairs.txt beside or inside' in listing.notes[-1]
+    assert listing.pairs is None and 'no pairs.txt next to or inside' in listing.notes[-1]
 
 
 @pytest.mark.parametrize('place', ['pairs.txt', 'lfw/pairs.txt', 'lfw/lfw_funneled/pairs.txt'])
-def test_pairs_beside_or_inside_are_found(tmp_path: Path, place: str) -> None:
+def test_pairs_next_to_or_inside_the_folder_are_found(tmp_path: Path, place: str) -> None:
     images(tmp_path / 'lfw' / 'lfw_funneled')
     (tmp_path / place).write_text(PAIRS, encoding='utf-8')
     listing = list_lfw(tmp_path / 'lfw')
@@ -44,7 +44,7 @@ def test_pairs_beside_or_inside_are_found(tmp_path: Path, place: str) -> None:
     assert listing.pairs[1] == ('AJ_Cook/AJ_Cook_0001', '%C3%81lvaro_B/%C3%81lvaro_B_0001', False, 0)
 
 
-def test_other_places_are_named(tmp_path: Path) -> None:
+def test_pairs_in_other_places_can_be_named(tmp_path: Path) -> None:
     (tmp_path / 'mine.txt').write_text(PAIRS, encoding='utf-8')
     assert len(list_lfw(images(tmp_path / 'lfw'), pairs=tmp_path / 'mine.txt').pairs) == 4
     with pytest.raises(UserError, match=r"no.txt' is missing"):
@@ -62,10 +62,10 @@ def test_people_are_compared_with_the_folder(tmp_path: Path) -> None:
 def test_files_with_other_names_are_rejected(tmp_path: Path) -> None:
     write_photo(images(tmp_path / 'lfw') / 'AJ_Cook' / 'AJ_Cook_2.png')
     assert list_lfw(tmp_path / 'lfw').rejected == [
-        ('AJ_Cook/AJ_Cook_2.png', 'is not called AJ_Cook_0001 or with another number')]
+        ('AJ_Cook/AJ_Cook_2.png', 'is not called AJ_Cook_ and four digits')]
 
 
-def test_no_lfw_or_two_are_refused(tmp_path: Path) -> None:
+def test_folders_without_lfw_or_with_two_of_it_are_refused(tmp_path: Path) -> None:
     write_photo(tmp_path / 'other' / 'Ann' / '1.png')
     with pytest.raises(UserError, match='<Name>_0001.jpg.*--layout folders'):
         list_lfw(tmp_path / 'other')
@@ -75,7 +75,7 @@ def test_no_lfw_or_two_are_refused(tmp_path: Path) -> None:
         list_lfw(tmp_path / 'both')
 
 
-def test_the_prepared_folder_has_the_pairs_and_says_which_images_lack(tmp_path: Path) -> None:
+def test_the_prepared_folder_has_the_pairs_and_says_which_images_are_missing(tmp_path: Path) -> None:
     (tmp_path / 'pairs.txt').write_text(PAIRS, encoding='utf-8')
     source = images(tmp_path / 'lfw')
     write_photo(source / 'AJ_Cook' / 'AJ_Cook_0002.png', 31, 40)

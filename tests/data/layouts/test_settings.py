@@ -1,4 +1,4 @@
-"""Settings that go together, and those that do not."""
+"""Which settings go together, and which do not."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from cface_basicsr.data.layouts.source import FolderPhotos, Listing
 from cface_basicsr.errors import UserError
 
 
-def test_each_layout_of_the_options_has_its_reader() -> None:
+def test_each_layout_has_its_function() -> None:
     assert set(_LISTERS) == set(LAYOUTS)
 
 
@@ -23,10 +23,10 @@ def test_each_layout_of_the_options_has_its_reader() -> None:
     ({'identity': 'last'}, '--identity belongs to --layout folders'),
     ({'crop': 'box'}, '--crop box needs the boxes of --layout celeba'),
     ({'layout': 'lfw', 'pairs': Path('p'), 'holdout': 3}, '--holdout divides'),
-    ({'size': (112, 96), 'scales': (5,)}, '5 does not divide the HR size 112x96'),
+    ({'size': (112, 96), 'scales': (5,)}, 'that divide the HR size 112x96, got 5'),
     ({'size': (112, 8)}, '--size: expected 16'),
     ({'crop': 'align', 'template': 'arcface'}, '--weights DIR .* or --landmarks FILE'),
-    ({'crop': 'align', 'template': 'arcface', 'weights': Path('w'), 'landmarks': Path('l')}, 'name one of the two'),
+    ({'crop': 'align', 'template': 'arcface', 'weights': Path('w'), 'landmarks': Path('l')}, 'name only one of'),
     ({'landmarks': Path('l'), 'template': 'arcface'}, '--template, --landmarks belong to --crop align'),
     ({'crop': 'align', 'template': 'arcfase', 'landmarks': Path('l')}, "did you mean 'arcface'")])
 def test_contradictions_are_refused(values: dict[str, Any], message: str) -> None:
@@ -38,12 +38,12 @@ def test_contradictions_are_refused(values: dict[str, Any], message: str) -> Non
     {'size': (112, 96), 'scales': (2, 4, 8)}, {'layout': 'celeba', 'crop': 'align', 'template': 'sphereface'},
     {'layout': 'celeba', 'crop': 'box', 'partition': 'all'}, {'crop': 'align', 'template': 'arcface',
                                                               'landmarks': Path('l')}])
-def test_what_goes_together_is_taken(values: dict[str, Any]) -> None:
+def test_settings_that_go_together_are_accepted(values: dict[str, Any]) -> None:
     PrepareSettings(**({'scales': (2,)} | values)).check()
 
 
-def test_a_folder_made_before_there_were_layouts_is_still_this_one() -> None:
-    """Its manifest has none of the newer settings; they must all be None where they are not used."""
+def test_a_folder_made_before_there_were_layouts_still_matches() -> None:
+    """Its manifest lacks the newer settings, so their values must all be None when they are not used."""
     older = {'scales', 'crop', 'size', 'layout', 'template', 'holdout', 'seed', 'source_sha256', 'detector_sha256'}
     signature = PrepareSettings(scales=(2,)).signature(Listing(FolderPhotos(Path('.')), digest='d'))
     assert older <= signature.keys() and signature['scales'] == [2] and signature['size'] == 128

@@ -27,13 +27,13 @@ def keys(root: Path) -> dict[str, str]:
     return {source.path: source.key for source in list_sources(root).sources}
 
 
-def test_plain_names_stay_as_they_are_and_come_sorted(tmp_path: Path) -> None:
+def test_plain_names_stay_as_they_are_and_are_sorted(tmp_path: Path) -> None:
     listing = list_sources(tree(tmp_path, 'b/2.jpg', 'a/010.jpg', 'a/002.jpg'))
     assert [source.key for source in listing.sources] == ['a/002', 'a/010', 'b/2']
     assert listing.renamed == listing.rejected == []
 
 
-def test_names_that_basicsrs_first_dot_rule_would_merge_stay_apart(tmp_path: Path) -> None:
+def test_names_that_basicsr_would_merge_at_their_first_dot_stay_distinct(tmp_path: Path) -> None:
     tree(tmp_path, 'a/img.0.jpg', 'a/img.1.jpg')
     assert keys(tmp_path) == {'a/img.0.jpg': 'a/img%2E0', 'a/img.1.jpg': 'a/img%2E1'}
     assert len({key.split('.')[0] for key in keys(tmp_path).values()}) == 2
@@ -49,13 +49,13 @@ def test_names_beyond_ascii_are_escaped(tmp_path: Path) -> None:
     assert keys(tree(tmp_path, 'José/é 1.jpg')) == {'José/é 1.jpg': 'Jos%C3%A9/%C3%A9%201'}
 
 
-def test_names_that_are_no_utf8_are_taken(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_accepted(tmp_path: Path) -> None:
     (tmp_path / 'a').mkdir()
     with open(os.fsencode(tmp_path / 'a') + b'/\xff.jpg', 'w'):
         assert list(keys(tmp_path).values()) == ['a/%FF']
 
 
-def test_over_long_names_are_cut_and_stay_apart() -> None:
+def test_names_that_are_too_long_are_shortened_and_stay_distinct() -> None:
     one, two = escape('x' * 200 + 'a'), escape('x' * 200 + 'b')
     assert one != two and len(one) == len(two) == LONGEST_PART
 
@@ -63,17 +63,17 @@ def test_over_long_names_are_cut_and_stay_apart() -> None:
 @settings(max_examples=40)
 @given(st.lists(st.text(st.characters(exclude_characters='/\0', exclude_categories=['Cs']), min_size=1, max_size=60),
                 unique=True, min_size=2, max_size=6))
-def test_keys_are_ascii_without_dots_and_never_meet(names: list[str]) -> None:
+def test_keys_are_ascii_without_dots_and_never_collide(names: list[str]) -> None:
     escaped = [escape(name) for name in names]
     assert len(set(escaped)) == len(names)
     for key in escaped:
         assert key.isascii() and not set(key) & set('./ \n') and 0 < len(key) <= LONGEST_PART
 
 
-def test_what_is_no_candidate_is_listed_with_its_reason(tmp_path: Path) -> None:
+def test_what_cannot_be_a_photograph_is_rejected_with_a_reason(tmp_path: Path) -> None:
     tree(tmp_path, 'loose.jpg', 'a/1.jpg', 'a/deep/2.jpg', 'empty/')
     assert dict(list_sources(tmp_path).rejected) == {
-        'loose.jpg': 'lies outside of an identity folder', 'a/deep': 'lies deeper than <identity>/<image>',
+        'loose.jpg': 'is not in an identity folder', 'a/deep': 'is deeper than <identity>/<image>',
         'empty/': 'empty identity: no files'}
 
 
@@ -92,7 +92,7 @@ def test_a_source_without_photographs_is_refused(tmp_path: Path) -> None:
         list_sources(tree(tmp_path, '1.jpg', '2.jpg'))
 
 
-def test_the_note_that_cface_synth_leaves_is_no_rejected_photograph(tmp_path):
+def test_the_settings_file_that_cface_synth_leaves_is_not_rejected(tmp_path):
     write_generated_faces(tmp_path / 'faces', TreeSettings(identities=2, images=1, size=64))
     (tmp_path / 'faces/notes.txt').write_text('mine')
     listing = list_sources(tmp_path / 'faces')

@@ -178,7 +178,7 @@ def test_trouble_is_listed_with_its_reason(mess: PrepareReport) -> None:
     rejected = dict(mess.rejected)
     assert sorted(rejected) == ['001/damaged.png', '001/notes.txt', '001/small.png', 'empty/', 'ruined/',
                                 'ruined/1.jpg']
-    assert 'damaged' in rejected['001/damaged.png'] and rejected['001/notes.txt'] == 'no image'
+    assert 'damaged' in rejected['001/damaged.png'] and rejected['001/notes.txt'] == 'not an image'
     assert rejected['001/small.png'] == '31x31 pixels, smaller than the 32x32 crop'
     assert rejected['ruined/'] == 'empty identity: none of 1 files gave a face'
     assert json.loads((mess.parts[''].folder / 'manifest.json').read_text())['rejected'] == [
@@ -233,7 +233,7 @@ def test_a_source_without_a_usable_photograph_is_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(('values', 'message'), [
-    ({'layout': 'lfv'}, '--layout'), ({'crop': 'middle'}, '--crop'), ({'scales': (3,)}, 'does not divide'),
+    ({'layout': 'lfv'}, '--layout'), ({'crop': 'middle'}, '--crop'), ({'scales': (3,)}, 'that divide the HR size'),
     ({'scales': ()}, 'at least one'), ({'crop': 'align'}, '--weights'), ({'template': 'arcface'}, 'belong to')])
 def test_settings_that_do_not_fit_are_refused_before_any_work(tmp_path: Path, values: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
