@@ -75,7 +75,7 @@ def test_landmarks_in_a_file_need_no_detector(source: Path, tmp_path: Path) -> N
                                       '--crop', 'align', '--landmarks', str(tmp_path / 'points.csv'), '--template',
                                       'sphereface', '--size', '112x96'])
     assert result.exit_code == 0, result.output
-    assert 'landmarks: of 1 images, from' in result.stdout
+    assert 'landmarks for 1 images from' in result.stdout
     assert 'rejected (no landmarks in points.csv: 3): 3' in result.stdout
     settings = json.loads((tmp_path / 'out' / 'manifest.json').read_text())['settings']
     assert (settings['size'], settings['template']) == ([112, 96], 'sphereface')
