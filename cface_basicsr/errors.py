@@ -9,7 +9,7 @@ class UserError(ValueError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A half sentence that names the nearest valid name to a misspelt one, or all of them where none is near.
+    """Half a sentence that names the valid name nearest to a misspelt one, or all of them if none is near.
 
     >>> nearest('gama1', ['gamma1', 'distance'])
     "did you mean 'gamma1'?"

@@ -20,7 +20,7 @@ _REGISTRIES = {'archs': registry.ARCH_REGISTRY, 'data': registry.DATASET_REGISTR
 
 
 def register() -> None:
-    """Hand all that our rooms offer to BasicSR's registries. Safe to call again."""
+    """Hand everything that our rooms offer to BasicSR's registries. Safe to call again."""
     for room, theirs in _REGISTRIES.items():
         for name, kind in registration.offered(room).items():
             if name not in theirs or theirs.get(name) is not kind:  # a clash with BasicSR is BasicSR's own error
@@ -28,7 +28,7 @@ def register() -> None:
 
 
 def check_named_file(arguments: list[str]) -> None:
-    """Look at the file behind `-opt`: BasicSR's parser would end in a KeyError where a section of it is misspelt."""
+    """Check the file given with `-opt`: BasicSR's own parser raises a KeyError if a section of it is misspelt."""
     if '-opt' in arguments[:-1]:
         path = Path(arguments[arguments.index('-opt') + 1])
         if path.is_file():

@@ -1,4 +1,4 @@
-"""Which classes the plugin offers, by room and name: a class says so by a decorator, and is found by its name.
+"""The classes that the plugin offers, by room and name: a decorator registers a class under its own name.
 
 Nothing here needs BasicSR. `register.register` hands the same classes to BasicSR's registries.
 """
@@ -38,13 +38,13 @@ def import_rooms(rooms: Iterable[str] = tuple(ROOMS)) -> None:
 
 
 def offered(room: str) -> Mapping[str, Callable[..., Any]]:
-    """Name -> class (or function, of a metric) of all that a room offers."""
+    """Name -> class (for metrics: function) of everything that a room offers."""
     import_rooms([room])
     return MappingProxyType(_found[room])
 
 
 def find_arch(name: str) -> Callable[..., Any]:
-    """The network of this name: ours, or else BasicSR's, which is only then imported.
+    """The network of this name: ours, or else BasicSR's, which is imported only then.
 
     Raises:
         UserError: neither has it, or BasicSR cannot be imported.

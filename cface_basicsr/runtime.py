@@ -1,6 +1,6 @@
-"""The process and the machine it runs on: memory, cores, devices, a network's mode, and who is told of progress.
+"""The process and the machine it runs on: memory, cores, devices, a network's mode, and reports of progress.
 
-Torch is imported only by the functions that need it, so that a command can ask for cores without it.
+Torch is imported only by the functions that need it, so that a command can count cores without it.
 """
 
 import ctypes
@@ -20,15 +20,15 @@ _LARGEST_INT, _PAD = 2 ** 31 - 1, 2 ** 26
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's malloc to map no blocks and to keep up to 2 GB of freed memory at the heap's end.
+    """Tell glibc's malloc never to map blocks and to keep up to 2 GB of freed memory at the end of the heap.
 
-    glibc maps every block above 32 MB afresh and unmaps it when it is freed, so that work on large tensors on a CPU has
-    its pages cleared by the kernel over and over.
+    glibc maps every block above 32 MB afresh and unmaps it when it is freed, so for work on large tensors on a CPU the
+    kernel clears the same pages over and over.
 
-    Holds for this process and those forked from it. Numbers do not change; the process stays at its peak size.
+    This holds for the process and those forked from it. No number changes; the process stays at its peak size.
 
     Returns:
-        False where the C library is another one; nothing is changed then.
+        False if the C library is not glibc; then nothing is changed.
     """
     if platform.libc_ver()[0] != 'glibc':
         return False
@@ -38,12 +38,12 @@ def keep_freed_memory() -> bool:
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """The number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def pick_device(wanted: str | None = None) -> 'torch.device':
-    """The device of this name; None: the GPU where there is one, else the CPU.
+    """The device of this name; None: the GPU if there is one, else the CPU.
 
     Raises:
         UserError: it cannot be used here.
@@ -59,7 +59,7 @@ def pick_device(wanted: str | None = None) -> 'torch.device':
 
 
 def describe_device(device: 'torch.device | None' = None) -> str:
-    """A device in words, for a table; None: the one that `pick_device` picks."""
+    """A device in words, for tables; None: the one that `pick_device` picks."""
     import torch
     device = device or pick_device()
     return torch.cuda.get_device_name(device) if device.type == 'cuda' else f'CPU, {torch.get_num_threads()} threads'
@@ -67,7 +67,7 @@ def describe_device(device: 'torch.device | None' = None) -> str:
 
 @contextmanager
 def eval_mode(network: Any) -> Iterator[None]:
-    """Evaluation mode for a module, and back to what it was; another callable is left as it is."""
+    """Eval mode for a module during the block, then its former mode again; other callables are left as they are."""
     was_training = getattr(network, 'training', False)
     if was_training:
         network.eval()
@@ -79,13 +79,13 @@ def eval_mode(network: Any) -> Iterator[None]:
 
 
 class Progress(Protocol):
-    """Who is told how far long work is; `cli.show.ShowSteps` draws it."""
+    """What long work reports its progress to; `cli.show.ShowSteps` draws it."""
 
     def start(self, name: str, total: int) -> None:
-        """A step begins; `total` iterations or images."""
+        """A step of `total` iterations or images begins."""
 
     def advance(self, done: int, text: str = '') -> None:
-        """This much of the step is done."""
+        """`done` iterations or images of the step are finished."""
 
     def end(self, name: str, note: str) -> None:
-        """A step is done, or was already."""
+        """A step is finished, now or by an earlier run."""

@@ -1,4 +1,4 @@
-"""`python -m cface_basicsr.test -opt options/x.yml`: BasicSR's test, also where `import basicsr` fails today."""
+"""`python -m cface_basicsr.test -opt options/x.yml`: BasicSR's test, even if `import basicsr` fails by itself."""
 
 import os
 
@@ -9,5 +9,5 @@ prepare_import()  # before the first import of BasicSR
 if __name__ == '__main__':
     import basicsr.test
 
-    import cface_basicsr.register  # noqa: F401  registers the classes, mends BasicSR
+    import cface_basicsr.register  # noqa: F401  registers the classes, patches BasicSR
     basicsr.test.test_pipeline(os.getcwd())

@@ -1,4 +1,4 @@
-"""`python -m cface_basicsr.train -opt options/x.yml`: BasicSR's training, also where `import basicsr` fails today.
+"""`python -m cface_basicsr.train -opt options/x.yml`: BasicSR's training, even if `import basicsr` fails by itself.
 
 Takes BasicSR's own arguments (also under torchrun and torch.distributed.launch) and writes below the working
 directory.
@@ -13,5 +13,5 @@ prepare_import()  # before the first import of BasicSR; spawned workers run this
 if __name__ == '__main__':
     import basicsr.train
 
-    import cface_basicsr.register  # noqa: F401  registers the classes, mends BasicSR
+    import cface_basicsr.register  # noqa: F401  registers the classes, patches BasicSR
     basicsr.train.train_pipeline(os.getcwd())

@@ -36,8 +36,8 @@ def read_network_file(path: str | Path) -> dict[str, Any]:
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        raise UserError(f"weights file '{path}' cannot be read ({type(error).__name__}): it is cut off or no PyTorch "
-                        'file. Copy it again, or train that stage again.') from error
+        raise UserError(f"weights file '{path}' cannot be read ({type(error).__name__}): it is cut off or not a "
+                        'PyTorch file. Copy, download or train it again.') from error
     if not isinstance(content, dict):
         raise UserError(f"weights file '{path}' holds a {type(content).__name__}, expected a dictionary.")
     return content

@@ -1,1 +1,1 @@
-"""Tensors to a scalar: in each `*_loss.py` a formula function and its registered class."""
+"""Tensors to a scalar: each `*_loss.py` holds a formula as a function and its registered class."""

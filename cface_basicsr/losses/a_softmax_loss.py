@@ -1,7 +1,7 @@
 """The A-Softmax loss of SphereFace (Liu et al., CVPR 2017), L_FR, equation (3) of C-Face.
 
-The formula prints cos(theta_{y_j}) below the fraction; theta_j is meant. Annealing as in the Caffe original: the true
-class's logit is ||x|| (lambda cos + psi) / (1 + lambda), lambda falling from 1000 to 5 (`ops.angular_margin`).
+The paper prints cos(theta_{y_j}) in the denominator; theta_j is meant. Annealing as in the Caffe original: the logit of
+the true class is ||x|| (lambda cos + psi) / (1 + lambda), and lambda falls from 1000 to 5 (`ops.angular_margin`).
 """
 
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ __all__ = ['ASoftmaxLoss', 'a_softmax_logits', 'annealed_lambda']
 
 @registration.loss
 class ASoftmaxLoss(nn.Module):
-    """L_FR: holds settings only; the class directions and the step live in the network `ASoftmaxHead`.
+    """L_FR. It holds settings only; the class directions and the step are in the network `ASoftmaxHead`.
 
     Args:
         margin: m.
@@ -33,7 +33,7 @@ class ASoftmaxLoss(nn.Module):
         self.lambda_power, self.lambda_min = lambda_power, lambda_min
 
     def lambda_at(self, step: int | Tensor) -> float | Tensor:
-        """The annealing weight at a step."""
+        """The annealing weight at a step (a number or a 0-d tensor, from 1 at the first update)."""
         return annealed_lambda(step, base=self.lambda_base, gamma=self.lambda_gamma, power=self.lambda_power,
                                minimum=self.lambda_min)
 

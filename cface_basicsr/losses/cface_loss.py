@@ -4,8 +4,8 @@
     (6)  g1 L_SI(SR, HR) + g2 max(L_SI(SR, C) - L_SI(HR, C), 0)
 
 SR is the super-resolved face, HR the original one, C (compare) another photo of the same person, L_SI the identity
-distance (4). (6) asks of SR no more than HR itself achieves. The paper does not say how a batch is treated: here the
-hinge is taken for each face alone, and the mean over the batch comes last.
+distance (4). (6) asks no more of SR than HR itself achieves. The paper does not say how a batch is treated: here each
+face has its own hinge, and the mean over the batch comes last.
 """
 
 import torch
@@ -17,7 +17,7 @@ from cface_basicsr.ops.identity_distance import check_distance, identity_distanc
 
 def cface_loss(sr: Tensor, hr: Tensor, compare: Tensor, *, gamma1: float, gamma2: float, margin: bool = True,
                distance: str = 'normalized', has_compare: Tensor | None = None) -> Tensor:
-    """L_CF of a batch of identity features: the sum of `cface_terms`.
+    """L_CF of a batch of identity features (B, D), a scalar: the sum of `cface_terms`, which explains the arguments.
 
     >>> sr, hr, c = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, -1.0]])
     >>> cface_loss(sr, hr, c, gamma1=0.5, gamma2=1.0), cface_loss(sr, hr, c, gamma1=0.5, gamma2=1.0, margin=False)
@@ -35,14 +35,18 @@ def cface_terms(sr: Tensor, hr: Tensor, compare: Tensor, *, gamma1: float, gamma
     Args:
         sr: (B, D) features of the super-resolved faces; the only ones that get a gradient.
         hr: (B, D) features of their originals.
-        compare: (B, D) features of the compare faces; rows without one may hold any finite features.
+        compare: (B, D) features of the compare faces; a row without a compare face may hold any finite feature.
         gamma1, gamma2: the weights; the paper takes 0.05 and 0.1 in stage 1, 0.05 and 0.05 in stage 4.
         margin: True for (6), False for (5).
         distance: 'normalized' (4), 'l2' or 'cosine'; see `ops.identity_distance`.
-        has_compare: (B,) bool; False rows add 0 to the second term. None: all have one.
+        has_compare: (B,) bool; rows that are False add 0 to the second term. None: every row has a compare face.
 
     Returns:
-        Two scalars, each the sum over the batch divided by B (masked rows count too).
+        Two scalars, each the sum over the batch divided by B (rows without a compare face count too).
+
+    Raises:
+        UserError: there is no distance of that name.
+        ValueError: shapes differ.
     """
     hr, compare = hr.detach(), compare.detach()
     own = identity_distance(sr, hr, distance)  # (B,)
@@ -67,7 +71,7 @@ class CFaceLoss(nn.Module):
         margin: True for equation (6), False for (5).
         distance: 'normalized', 'l2' or 'cosine'.
 
-    Shape: three (B, D) features to a scalar; `terms` gives its two summands apart.
+    Shape: three (B, D) features to a scalar; `terms` returns its two summands separately.
     """
 
     def __init__(self, *, gamma1: float, gamma2: float, margin: bool = True, distance: str = 'normalized') -> None:
@@ -77,7 +81,7 @@ class CFaceLoss(nn.Module):
 
     def terms(self, sr: Tensor, hr: Tensor, compare: Tensor,
               has_compare: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(gamma1 term, gamma2 term), scalars."""
+        """The gamma1 term and the gamma2 term of (B, D) features, two scalars."""
         return cface_terms(sr, hr, compare, gamma1=self.gamma1, gamma2=self.gamma2, margin=self.margin,
                            distance=self.distance, has_compare=has_compare)
 

@@ -1,4 +1,4 @@
-"""The L1 loss of a feedback network that gives an image at each of its steps: SRFBN (Li et al., CVPR 2019)."""
+"""The L1 loss of a feedback network that returns an image at each of its steps: SRFBN (Li et al., CVPR 2019)."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from cface_basicsr.errors import UserError
 
 
 def multi_step_l1(outputs: Sequence[Tensor], target: Tensor) -> Tensor:
-    """Mean over the T images of their mean absolute error: SRFBN's loss, every W_t being 1. A scalar.
+    """The mean absolute error of T images (N, C, H, W), averaged over them: SRFBN's loss with every W_t = 1. A scalar.
 
     >>> import torch
     >>> multi_step_l1([torch.zeros(1, 3, 2, 2), torch.full((1, 3, 2, 2), 0.5)], torch.ones(1, 3, 2, 2))
@@ -27,10 +27,10 @@ class MultiStepL1Loss(nn.Module):
     Args:
         loss_weight: factor.
 
-    Shape: a tuple of T (N, C, H, W) images, as SRFBN gives in training, and the original to a scalar.
+    Shape: a tuple of T (N, C, H, W) images, as SRFBN returns in training, and the original to a scalar.
 
     Raises:
-        UserError: one image came instead of those of all steps.
+        UserError: it gets one image instead of one per step.
     """
 
     def __init__(self, *, loss_weight: float = 1.0) -> None:
@@ -39,6 +39,6 @@ class MultiStepL1Loss(nn.Module):
 
     def forward(self, outputs: Sequence[Tensor], target: Tensor) -> Tensor:
         if isinstance(outputs, Tensor):
-            raise UserError('MultiStepL1Loss: expected the images of all steps (a tuple, as SRFBN gives in training), '
-                            'got one image.\nFor other networks take L1Loss.')
+            raise UserError('MultiStepL1Loss: expected the images of all steps (the tuple that SRFBN returns in '
+                            'training), got one image.\nFor other networks use L1Loss.')
         return self.loss_weight * multi_step_l1(outputs, target)

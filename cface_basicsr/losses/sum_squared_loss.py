@@ -1,4 +1,4 @@
-"""Half the squared error, summed over an image: the Euclidean loss of Caffe, in which VDSR and SICNN were trained."""
+"""Half the squared error, summed over an image: Caffe's Euclidean loss, by which VDSR and SICNN were trained."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from cface_basicsr import registration
 
 
 def sum_squared(prediction: Tensor, target: Tensor) -> Tensor:
-    """1 / (2 N) of all squared differences of two (N, …) tensors; `target` gets no gradient. A scalar.
+    """The sum of all squared differences of two (N, …) tensors over 2 N, a scalar; `target` gets no gradient.
 
     >>> import torch
     >>> sum_squared(torch.zeros(2, 3, 1, 1), torch.ones(2, 3, 1, 1))
@@ -17,7 +17,7 @@ def sum_squared(prediction: Tensor, target: Tensor) -> Tensor:
 
 @registration.loss
 class SumSquaredLoss(nn.Module):
-    """`sum_squared` of images, times a weight: at 3 x 128 x 128 values, 24,576 times BasicSR's MSELoss.
+    """`sum_squared` of images, times a weight: for 3 x 128 x 128 values, 24,576 times BasicSR's MSELoss.
 
     Args:
         loss_weight: factor.

@@ -1,6 +1,6 @@
 """The super-identity loss of SICNN (Zhang et al., ECCV 2018), equation (4) of C-Face.
 
-The paper gives it for one face; here it is the mean over the batch.
+The paper defines it for one face; here it is the mean over the batch.
 """
 
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from cface_basicsr.ops.identity_distance import check_distance, identity_distanc
 
 
 def super_identity_loss(sr: Tensor, hr: Tensor, *, distance: str = 'normalized') -> Tensor:
-    """Mean identity distance of (B, D) features to those of their originals, which get no gradient; a scalar.
+    """Mean identity distance of (B, D) features from those of their originals, which get no gradient; a scalar.
 
     >>> import torch
     >>> super_identity_loss(torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 2.0]]))

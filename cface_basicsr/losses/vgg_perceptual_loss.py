@@ -1,7 +1,7 @@
 """The perceptual term of SRGAN and ESRGAN, for BasicSR's SRGANModel and ESRGANModel.
 
-BasicSR's own PerceptualLoss downloads VGG19 or looks for it at one place below the working directory, and in 1.4.2 its
-'l2' names a class that torch does not have. This one answers the same call with the file reading of VGGContentLoss.
+BasicSR's own PerceptualLoss downloads VGG19 or looks for it in one place below the working directory, and in 1.4.2 its
+'l2' names a class that torch does not have. This one is called in the same way, and reads files as VGGContentLoss does.
 """
 
 import torch
@@ -29,7 +29,7 @@ class VGGPerceptualLoss(VGGContentLoss):
         first gets a gradient.
 
     Raises:
-        UserError: no such layer or criterion; the weights cannot be had.
+        UserError: unknown layer or criterion; the weights are missing, unreadable or of another network.
     """
 
     def __init__(self, *, layer: str = 'conv5_4', criterion: str = 'l1', perceptual_weight: float = 1.0,

@@ -2,9 +2,9 @@
 
     0.99 L_detail + 0.01 L_lowpass + 0.1 L_image + 1.0 L_texture
 
-The first three are squared errors summed and divided by 2 N. L_texture is a mean, and so smaller by orders of
-magnitude; it asks the detail coefficients to be hardly smaller than the original's, which squared errors alone let
-shrink.
+The first three are squared errors, summed and divided by 2 N. L_texture is a mean, and so smaller by orders of
+magnitude; it keeps the detail coefficients nearly as large as the original's, whereas squared errors by themselves let
+them shrink.
 """
 
 import math
@@ -23,24 +23,27 @@ def texture_loss(prediction: Tensor, target: Tensor, factor: float = 1.2) -> Ten
     """How far detail coefficients fall short of the original's, in squared length over the colours; a scalar.
 
     Args:
-        prediction, target: (N, 3 K, h, w) coefficients of K sub-bands, the three colours of a sub-band side by side;
-            `target` gets no gradient.
+        prediction, target: (N, 3 K, h, w) coefficients of K sub-bands, the three colours of a sub-band next to each
+            other; `target` gets no gradient.
         factor: the original's squared length is multiplied by it.
 
     >>> texture_loss(torch.ones(1, 3, 1, 1), torch.ones(1, 3, 1, 1))
     tensor(0.6000)
     """
     mine, wanted = (packet.unflatten(1, (-1, _COLORS)).square().sum(2) for packet in (prediction, target.detach()))
-    return (factor * wanted - mine).clamp_min(0).mean()  # (N, K, h, w), mean over sub-bands and places
+    return (factor * wanted - mine).clamp_min(0).mean()  # (N, K, h, w), mean over sub-bands and positions
 
 
 def wavelet_terms(prediction: Tensor, target: Tensor, depth: int, texture_factor: float = 1.2) -> dict[str, Tensor]:
-    """The four terms, unweighted: 'detail', 'lowpass', 'image', 'texture'.
+    """The four terms, unweighted: 'detail', 'lowpass', 'image', 'texture'; scalars.
 
     Args:
         prediction, target: (N, 3, H, W) images; H and W are multiples of 2^depth. `target` gets no gradient.
-        depth: how often the image is decomposed: 3 for x8.
+        depth: how many times the image is decomposed: 3 for x8.
         texture_factor: see `texture_loss`.
+
+    Raises:
+        UserError: H or W is not a multiple of 2^depth.
     """
     target = target.detach()
     mine, wanted = haar_packet(prediction, depth), haar_packet(target, depth)  # (N, 3 * 4^depth, h, w)
@@ -54,17 +57,17 @@ def wavelet_terms(prediction: Tensor, target: Tensor, depth: int, texture_factor
 
 @registration.loss
 class WaveletLoss(nn.Module):
-    """The weighted sum of `wavelet_terms`; the packet of the prediction is WaveletSRNet's own output, as it is exact.
+    """The weighted sum of `wavelet_terms`; the predicted packet equals WaveletSRNet's own output, as packets are exact.
 
     Args:
         scale: of the super-resolution, a power of two; the packet has depth log2(scale).
-        detail_weight, lowpass_weight, image_weight, texture_weight: of the four terms.
+        detail_weight, lowpass_weight, image_weight, texture_weight: factors of the four terms.
         texture_factor: see `texture_loss`.
 
     Shape: two (N, 3, H, W) images, predicted and original, to a scalar.
 
     Raises:
-        UserError: no such scale.
+        UserError: the scale is not a power of two.
     """
 
     def __init__(self, *, scale: int, detail_weight: float = 0.99, lowpass_weight: float = 0.01,

@@ -24,7 +24,7 @@ def a_softmax_logits(features: Tensor, weight: Tensor, labels: Tensor, *, margin
 
     Args:
         features: (B, D), not normalized: their length is the scale of the logits.
-        weight: (D, C), one column a class; used at unit length, without a bias.
+        weight: (D, C), one column per class; used at unit length, without a bias.
         labels: (B,) int64 in 0 .. C-1.
         margin: m, a whole number from 1 up; 1 leaves softmax on ||x|| cos(theta).
         lambda_: annealing weight from 0 up (a number or a 0-d tensor); the larger, the nearer to plain softmax.
@@ -33,7 +33,7 @@ def a_softmax_logits(features: Tensor, weight: Tensor, labels: Tensor, *, margin
         (B, C) logits.
 
     Raises:
-        UserError: margin is no whole number from 1 up, or lambda_ is negative.
+        UserError: margin is not a whole number from 1 up, or lambda_ is negative.
     """
     if isinstance(lambda_, (int, float)) and lambda_ < 0:
         raise UserError(f'lambda: expected a number from 0 up, got {lambda_}.')
@@ -55,6 +55,9 @@ def angular_psi(cos: Tensor, margin: int = 4) -> Tensor:
     Returns:
         Values of the same shape, from 1 (theta = 0) down to 1 - 2 m (theta = pi).
 
+    Raises:
+        UserError: margin is not a whole number from 1 up.
+
     >>> angular_psi(torch.tensor([1.0, 0.0, -1.0]))
     tensor([ 1., -3., -7.])
     """
@@ -68,7 +71,11 @@ def angular_psi(cos: Tensor, margin: int = 4) -> Tensor:
 
 
 def chebyshev(x: Tensor, order: int) -> Tensor:
-    """T_n(x) = cos(n arccos(x)), by T_n = 2 x T_(n-1) - T_(n-2). `order` from 0 up.
+    """T_n(x) = cos(n arccos(x)), by T_n = 2 x T_(n-1) - T_(n-2).
+
+    Args:
+        x: any shape, in [-1, 1]; the values have the same shape and range.
+        order: n, from 0 up.
 
     >>> chebyshev(torch.tensor(0.5), 4)
     tensor(-0.5000)
@@ -86,12 +93,12 @@ def annealed_lambda(step: int | Tensor, *, base: float = 1000.0, gamma: float = 
     """lambda = max(minimum, base * (1 + gamma * step) ^ -power), the schedule of SphereFace's Caffe original.
 
     Args:
-        step: iterations done, counted from 1 at the first one; a number, or a 0-d tensor (which then stays on its
-            device: no wait for a GPU).
+        step: iterations done, 1 at the first one; a number, or a 0-d tensor (which stays on its device, so that
+            nothing waits for a GPU).
         base, gamma, power, minimum: the schedule; the defaults reach the floor at iteration 1,659.
 
     Returns:
-        A number, or a 0-d tensor where `step` is one.
+        A number, or a 0-d tensor if `step` is one.
 
     >>> annealed_lambda(0), annealed_lambda(1659)
     (1000.0, 5.0)

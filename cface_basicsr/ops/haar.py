@@ -5,13 +5,14 @@ One step turns each 2x2 block [[a, b], [c, d]] into four sub-bands at half the s
     0  (a + b + c + d) / 2    twice the block's mean        2  (a + b - c - d) / 2    difference of the rows
     1  (a - b + c - d) / 2    difference of the columns     3  (a - b - c + d) / 2    diagonal difference
 
-A packet of depth d repeats it on every sub-band, not on the first alone. Sub-band k, written in base 4 with d digits,
-names the steps: the first digit the first step (the finest detail), the last digit the last one (the coarsest). So 0
-is 2^d times the block mean; at depth 3, 1..3 hold the coarsest, 4..15 the middle and 16..63 the finest detail. Channels
-of the result: sub-band major, colour minor. This is the layout of Wavelet-SRNet (Huang et al., ICCV 2017) as released.
+A packet of depth d repeats it on every sub-band, not only on the first. The number k of a sub-band, written in base 4
+with d digits, names the steps: its first digit is the first step (the finest detail), its last digit the last step (the
+coarsest). So 0 is 2^d times the block mean; at depth 3, 1..3 hold the coarsest, 4..15 the middle and 16..63 the finest
+detail. Channels of the result: sub-band major, colour minor. This is the layout of Wavelet-SRNet (Huang et al., ICCV
+2017) as released.
 
-Written as sums and differences, not as the equal strided convolution: exact to the last bits in every precision mode of
-a GPU.
+Written as sums and differences rather than as the equivalent strided convolution: exact to the last bits in every
+precision mode of a GPU.
 """
 
 import torch
@@ -22,11 +23,11 @@ from cface_basicsr.errors import UserError
 
 
 def haar_packet(x: Tensor, depth: int) -> Tensor:
-    """Images to the coefficients of their sub-bands; orthonormal, differentiable.
+    """Turn images into the coefficients of their sub-bands; orthonormal, differentiable.
 
     Args:
         x: (B, C, H, W) float, H and W multiples of 2^depth.
-        depth: steps, from 0 (the image itself) up.
+        depth: number of steps, from 0 (the image itself) up.
 
     Returns:
         (B, C 4^depth, H / 2^depth, W / 2^depth).
@@ -39,7 +40,7 @@ def haar_packet(x: Tensor, depth: int) -> Tensor:
     if height % block or width % block:
         raise UserError(f'haar_packet: depth {depth} expects a height and width that are multiples of {block}, '
                         f'got {height}x{width}. Crop the images.')
-    for _ in range(depth):  # sub-bands so far ride in the batch, the first step's number slowest
+    for _ in range(depth):  # the sub-bands so far are part of the batch, the first step's number slowest
         x = _split(x).flatten(0, 1)
     return x.reshape(batch, block ** 2 * channels, height // block, width // block)
 
@@ -49,7 +50,7 @@ def inverse_haar_packet(coefficients: Tensor, depth: int) -> Tensor:
 
     Args:
         coefficients: (B, C 4^depth, h, w).
-        depth: steps.
+        depth: number of steps.
 
     Returns:
         (B, C, 2^depth h, 2^depth w).

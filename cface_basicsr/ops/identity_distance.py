@@ -1,7 +1,7 @@
-"""How far two identity features are apart, one number a pair. Equation (4) of C-Face (Han et al., JAIR 2022).
+"""How far apart two identity features are, one number per pair. Equation (4) of C-Face (Han et al., JAIR 2022).
 
 `normalized` is the super-identity distance of SICNN (Zhang et al., ECCV 2018), which C-Face builds on; `l2` and
-`cosine` are the two that its section 3.2 found to be worse. Of unit features, normalized = 2 * cosine.
+`cosine` are the two that its section 3.2 found to be worse. For unit features, normalized = 2 * cosine.
 """
 
 from torch import Tensor
@@ -18,13 +18,13 @@ def identity_distance(a: Tensor, b: Tensor, distance: str = 'normalized') -> Ten
     Args:
         a, b: (B, D) features, any length.
         distance: 'normalized': squared Euclidean distance of the unit features, summed over D, in [0, 4];
-            'l2': the same of the raw features, from 0 up; 'cosine': 1 - cos, in [0, 2].
+            'l2': the same for the raw features, from 0 up; 'cosine': 1 - cos, in [0, 2].
 
     Returns:
         (B,) distances; gradients reach both arguments.
 
     Raises:
-        UserError: no such distance.
+        UserError: there is no distance of that name.
         ValueError: the shapes differ or are not (B, D).
     """
     check_distance(distance)
@@ -39,10 +39,10 @@ def identity_distance(a: Tensor, b: Tensor, distance: str = 'normalized') -> Ten
 
 
 def check_distance(distance: str) -> None:
-    """Refuse a name that is no distance.
+    """Check the name of a distance.
 
     Raises:
-        UserError: with the nearest valid name.
+        UserError: it is none of `DISTANCES`; the message gives the nearest one.
     """
     if distance not in DISTANCES:
         raise UserError(f"distance: expected one of {', '.join(DISTANCES)}, got '{distance}'; "

@@ -1,6 +1,6 @@
-"""What a recognizer eats, as a frozen record, and the one function that feeds images to it by that record.
+"""The input that a recognizer expects, as a frozen record, and the one function that brings images into that form.
 
-Losses, metrics and evaluation never know a recognizer's size, colour order or range: the network carries
+Losses, metrics and evaluation never need a recognizer's size, colour order or range: the network carries
 `eats: RecognizerInput` and `feature_length: int`, and `recognizer_features` does the rest.
 """
 
@@ -26,11 +26,11 @@ class RecognizerInput:
         height, width: pixels.
         channels: 'rgb' or 'bgr'.
         mean, std: an 8-bit value v in [0, 255] is fed as (v - mean) / std.
-        template: which crop the recognizer was made for: 'center' (square centre crop), 'arcface' (five landmarks
-            of the 112x112 template) or 'sphereface' (of the 112x96 one). Compared with the data's manifest.
+        template: the crop that the recognizer was made for: 'center' (square centre crop), 'arcface' (five landmarks
+            of the 112x112 template) or 'sphereface' (of the 112x96 one). It is compared with the data's manifest.
 
     Raises:
-        UserError: an unknown channels or template, or a std that is not above 0.
+        UserError: unknown channels or an unknown template, or a std that is not above 0.
     """
 
     height: int
@@ -51,7 +51,7 @@ class RecognizerInput:
 def centre_crop_to_aspect(images: Tensor, height: int, width: int) -> Tensor:
     """The largest centred rectangle of (B, C, H, W) images with the aspect ratio height : width.
 
-    128x128 images for a 112x96 recognizer give their 110 middle columns.
+    Of 128x128 images, a 112x96 recognizer gets the 110 middle columns.
     """
     h, w = images.shape[-2:]
     crop_h = min(h, round(w * height / width))
@@ -83,9 +83,9 @@ def recognizer_features(network: nn.Module, images: Tensor, bare: nn.Module | No
     """phi(I): identity features (B, D) of RGB images (B, 3, H, W) in [0, 1], not normalized.
 
     Args:
-        network: the recognizer, maybe wrapped by DDP.
+        network: the recognizer, possibly wrapped by DDP.
         images: see `to_recognizer`.
-        bare: the unwrapped recognizer that carries the record, when `network` is wrapped.
+        bare: the unwrapped recognizer, which carries the record, if `network` is wrapped.
     """
     eats = cast(RecognizerInput, (network if bare is None else bare).eats)
     return network(to_recognizer(images, eats))
@@ -97,8 +97,9 @@ def unit(features: Tensor) -> Tensor:
 
 
 def feature_batch(device: str | torch.device) -> int:
-    """How many faces to feed at a time without a gradient: 64 on a GPU, 8 on a CPU.
+    """The number of faces to embed at a time without a gradient: 64 on a GPU, 8 on a CPU.
 
-    On a CPU large batches cost more in fresh memory pages than they save: 85 against 31 ms a face with MobileFaceNet.
+    On a CPU, large batches cost more in fresh memory pages than they save: MobileFaceNet takes 85 ms per face with them
+    and 31 ms without.
     """
     return 8 if torch.device(device).type == 'cpu' else 64

@@ -1,12 +1,12 @@
 """Bicubic resize with antialiasing: the kernel of MATLAB's imresize and of Pillow's BICUBIC.
 
 Keys' cubic kernel with a = -0.5 (Keys 1981, "Cubic convolution interpolation for digital image processing"), widened
-by the scale factor on reduction. OpenCV's INTER_CUBIC is another kernel (a = -0.75, no antialiasing) and gives other
-low-resolution images.
+by the scale factor for reduction. OpenCV's INTER_CUBIC is a different kernel (a = -0.75, no antialiasing) and gives
+different low-resolution images.
 
 Written as two matrix products, rows then columns, with weights computed in float64: the same numbers on every device,
-the same gradient in every run (`interpolate`'s CUDA gradient adds in no fixed order), and on a CPU core 1.7 to 7 times
-as fast as `interpolate`, there and back, at the sizes of a face.
+the same gradient in every run (`interpolate`'s CUDA gradient adds in no fixed order), and on one CPU core 1.7 to 7
+times as fast as `interpolate`, forward and backward, at the sizes of face images.
 """
 
 from functools import lru_cache
@@ -26,13 +26,16 @@ def bicubic_resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
 
     Returns:
         (B, C, height, width), not clamped: a cubic kernel overshoots at edges.
+
+    Raises:
+        ValueError: x has another shape or is not of floats.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if x.ndim != 4 or not x.is_floating_point():
         raise ValueError(f'expected (B, C, H, W) float images, got {tuple(x.shape)} {x.dtype}.')
     if x.shape[-2:] == (height, width):
         return x
-    device = 'cpu' if x.is_meta else x.device.type  # autocast knows no meta device, where costs are counted
+    device = 'cpu' if x.is_meta else x.device.type  # autocast does not know 'meta', where costs are counted
     with torch.autocast(device, enabled=False):  # half precision would lose an 8-bit image's last bits
         rows = _device_weights(x.shape[-2], height, x.dtype, x.device)
         columns = _device_weights(x.shape[-1], width, x.dtype, x.device)
@@ -40,7 +43,7 @@ def bicubic_resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
 
 
 def bicubic_weights(length: int, new_length: int) -> Tensor:
-    """The (new_length, length) float64 matrix that resizes one axis; every row sums to 1.
+    """The (new_length, length) float64 matrix that resizes one axis, lengths in pixels; every row sums to 1.
 
     >>> bicubic_weights(2, 1)
     tensor([[0.5000, 0.5000]], dtype=torch.float64)
@@ -52,7 +55,7 @@ def bicubic_weights(length: int, new_length: int) -> Tensor:
     pixels = torch.arange(length, dtype=torch.float64) + 0.5
     distance = (pixels - centres[:, None]) / max(scale, 1.0)  # widened on reduction: antialiasing
     weights = _keys_kernel(distance.abs())
-    return weights / weights.sum(1, keepdim=True)  # the part of the kernel beyond the border is left out
+    return weights / weights.sum(1, keepdim=True)  # what the kernel reaches beyond the border is left out
 
 
 def _keys_kernel(t: Tensor) -> Tensor:

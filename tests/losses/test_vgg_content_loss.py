@@ -120,7 +120,7 @@ def test_without_a_file_the_one_in_torch_hubs_folder_is_taken(weights, tmp_path,
 def test_without_the_cached_file_it_is_downloaded_with_its_hash(weights, tmp_path, monkeypatch):
     asked = []
 
-    def download(url: str, dst: str, hash_prefix: str) -> None:
+    def download(url: str, dst: str, hash_prefix: str, **_: object) -> None:
         asked.append((url.rsplit('/', 1)[1], hash_prefix))
         Path(dst).write_bytes(weights.read_bytes())
 

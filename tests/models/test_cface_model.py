@@ -286,7 +286,7 @@ def test_a_discriminator_for_faces_of_another_size_is_refused_with_both_sizes(ma
 @pytest.mark.parametrize(('spoil', 'message'), [
     (lambda path: path.unlink(), 'is missing'),
     (lambda path: path.write_bytes(path.read_bytes()[:-5000]), 'cut off'),
-    (lambda path: path.write_text('not a network'), 'cut off or no PyTorch'),
+    (lambda path: path.write_text('not a network'), 'cut off or not a PyTorch'),
     (lambda path: torch.save({'other': 1}, path), "has no entry 'params'; found: other.\nscripts/convert_recogn"),
     (lambda path: write_recognizer(path, num_feat=3), 'does not fit SphereFace20'),
     (lambda path: write_recognizer(path, input_size=[112, 96]), 'does not fit SphereFace20: size mismatch for fc5'),
