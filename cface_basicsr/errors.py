@@ -8,6 +8,11 @@ class UserError(ValueError):
     """Bad input. The message says what was expected, what came, and what to do; the commands exit with code 2."""
 
 
+def describe_error(error: Exception) -> str:
+    """An error of another library in one line: its type, and the first 160 characters of its message."""
+    return f'{type(error).__name__}: {" ".join(str(error).split())[:160]}'
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Half a sentence that names the valid name nearest to a misspelt one, or all of them if none is near.
 

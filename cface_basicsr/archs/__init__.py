@@ -1,1 +1,1 @@
-"""Networks. Each `*_arch.py` registers its classes in BasicSR's ARCH_REGISTRY."""
+"""Networks. Each `*_arch.py` registers its classes by `registration.arch`."""

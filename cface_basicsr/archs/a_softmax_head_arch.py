@@ -1,7 +1,7 @@
-"""The classifier of A-Softmax: one direction a class, and the step of its annealing. It goes with `ASoftmaxLoss`.
+"""The classifier of A-Softmax: one direction per class, and the step of its annealing. It goes with `ASoftmaxLoss`.
 
-A network of its own, so that BasicSR wraps, saves and loads it like any other (`network_c`, net_c_*.pth) and a stage
-takes it over from the one before with its annealing where it was.
+It is a network by itself, so that BasicSR wraps, saves and loads it like any other (`network_c`, net_c_*.pth) and each
+stage takes it over from the stage before, with its annealing where it was.
 """
 
 import torch
@@ -21,9 +21,12 @@ class ASoftmaxHead(nn.Module):
 
     Attributes:
         weight: (D, C) parameter; the loss uses its columns at unit length, so only their directions matter.
-        step: 0-d int64 buffer, the training steps done under annealing; the model counts it up.
+        step: 0-d int64 buffer, the training steps done under annealing; the model increments it.
 
     Shape: forward() takes nothing and returns the weight, (D, C).
+
+    Raises:
+        UserError: a number is not a whole number from 1 up.
     """
 
     weight: nn.Parameter

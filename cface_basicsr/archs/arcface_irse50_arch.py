@@ -1,7 +1,7 @@
 """ArcFace's IR-SE-50 (Deng et al., CVPR 2019), the recognizer of facexlib: recognition_arcface_ir_se50.pth.
 
-The network is facexlib's own class. What it is fed comes from where its weights were trained (TreB1eN's
-InsightFace_Pytorch: data/data_pipe.py writes what OpenCV decodes as if it were RGB, so the network learnt blue first).
+The network is facexlib's own class. Its input is that of the code that trained its weights (TreB1eN's
+InsightFace_Pytorch: data/data_pipe.py writes what OpenCV decodes as if it were RGB, so the network learned blue first).
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.frozen_statistics import keep_statistics
-from cface_basicsr.archs.input_size import refuse_wrong_size
+from cface_basicsr.archs.frozen_batchnorm import freeze_batchnorm
+from cface_basicsr.archs.input_size import check_size
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
@@ -23,23 +23,23 @@ _SIDE = 112
 class ArcFaceIRSE50(nn.Module):
     """Faces to identity features, by facexlib's `Backbone(50, mode='ir_se')`.
 
-    facexlib scales the feature to unit length at the end; here it keeps its length, as every recognizer's does, so
-    that equation (3) can fine-tune it. Batch normalization always works with the statistics of the file.
+    facexlib scales the feature to unit length at the end; here it keeps its length, as with every recognizer, so that
+    equation (3) can fine-tune it. Batch normalization always uses the statistics of the file.
 
     Args:
-        channels: colour order of the input; the released weights want 'bgr'.
-        template: the crop the network was trained on.
+        channels: colour order of the input; the released weights need 'bgr'.
+        template: the crop that the network was trained on.
         drop_ratio: dropout before the feature, in training mode.
 
     Attributes:
-        eats: its `RecognizerInput`: 112x112, values of 0 .. 255 go in as (v - 127.5) / 127.5.
+        eats: its `RecognizerInput`: 112x112, a value v in 0 .. 255 goes in as (v - 127.5) / 127.5.
         feature_length: 512.
 
     Shape: (B, 3, 112, 112) in the recognizer's own range (see `ops.recognizer_input.to_recognizer`) to (B, 512), not
         normalized.
 
     Raises:
-        UserError: unknown channels or template, or faces of another size.
+        UserError: unknown channels, an unknown template, or faces of another size.
     """
 
     def __init__(self, *, channels: str = 'bgr', template: str = 'arcface', drop_ratio: float = 0.6) -> None:
@@ -51,13 +51,13 @@ class ArcFaceIRSE50(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'ArcFaceIRSE50':
-        """Training or evaluation mode, for all but batch normalization."""
+        """Training or evaluation mode, for everything but batch normalization."""
         super().train(mode)
-        keep_statistics(self)
+        freeze_batchnorm(self)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        refuse_wrong_size(x, _SIDE, _SIDE, 'ArcFaceIRSE50')
+        check_size(x, _SIDE, _SIDE, 'ArcFaceIRSE50')
         layers = self.backbone
         return layers.output_layer(layers.body(layers.input_layer(x)))
 
@@ -68,23 +68,23 @@ def is_facexlib_arcface(names: Iterable[str]) -> bool:
 
 
 def from_facexlib(state: Mapping[str, Tensor], where: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The options and the state dict of the `ArcFaceIRSE50` with the weights of facexlib's file.
+    """The options and the state dict of an `ArcFaceIRSE50` with the weights of facexlib's file.
 
     Args:
         state: of facexlib's `Backbone`.
-        where: how an error calls its file.
+        where: what a message calls the file.
 
     Raises:
-        UserError: a layer is missing, has another shape, or is none of the network's.
+        UserError: a layer is missing, has another shape, or does not belong to the network.
     """
     with torch.device('meta'):
         wanted = ArcFaceIRSE50().state_dict()
-    # Files from before torch 0.4.1 do not count batches; the counts play no part in the result.
+    # Files from before torch 0.4.1 do not count batches; the counts do not affect the result.
     renamed = {name: torch.zeros((), dtype=torch.long) for name in wanted if name.endswith('num_batches_tracked')}
     renamed |= {f'backbone.{name}': value for name, value in state.items()}
     wrong = sorted(name for name in wanted.keys() | renamed.keys()
                    if name not in wanted or name not in renamed or wanted[name].shape != renamed[name].shape)
     if wrong:
-        raise UserError(f"{where} is no IR-SE-50 as facexlib's: {len(wrong)} entries are missing, foreign or of "
+        raise UserError(f"{where} is not an IR-SE-50 like facexlib's: {len(wrong)} entries are missing, unknown or of "
                         f"another shape, for example '{wrong[0].removeprefix('backbone.')}'.")
     return {'type': 'ArcFaceIRSE50', 'channels': 'bgr', 'template': 'arcface'}, renamed

@@ -1,4 +1,4 @@
-"""Bicubic enlargement as a network without parameters: the row that every super-resolution table starts with."""
+"""Bicubic enlargement as a network without parameters: the first row of every super-resolution table."""
 
 from torch import Tensor, nn
 
@@ -17,7 +17,7 @@ class BicubicUpsampler(nn.Module):
     Shape: (B, C, h, w), any range, to (B, C, scale h, scale w), not clamped.
 
     Raises:
-        UserError: another scale.
+        UserError: the scale is not a whole number from 1 up.
     """
 
     def __init__(self, *, scale: int = 4) -> None:

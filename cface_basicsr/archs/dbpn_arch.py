@@ -1,9 +1,9 @@
-"""D-DBPN (Haris et al., CVPR 2018): features go up and down again and again, each time correcting the error made.
+"""D-DBPN (Haris et al., CVPR 2018): features go up and down repeatedly, each time correcting the error made.
 
-Up-projections and down-projections alternate; each sees all earlier features of its resolution, the newest first, and
-the image is read from those of all up-projections. Of the authors' variants this is the one of the paper (T = 7,
-256 and 64 channels), without a global skip. Facts from their code (alterzero): PReLU with one slope a layer, kernel and
-stride by scale, He initialization by torch's fan-in, range [0, 1] without a mean shift.
+Up-projections and down-projections alternate; each one sees all earlier features of its resolution, newest first, and
+the image is computed from those of all up-projections. Of the authors' variants this is the one of the paper (T = 7,
+256 and 64 channels), without a global skip. Facts from their code (alterzero): PReLU with one slope per layer, kernel
+and stride by scale, He initialization by torch's fan-in, range [0, 1] without a mean shift.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cface_basicsr import registration
 from cface_basicsr.archs.input_size import doublings
-from cface_basicsr.archs.projection import he_initialize, projection_size
+from cface_basicsr.archs.layers import he_initialize, projection_size
 
 
 class Projection(nn.Module):
@@ -23,9 +23,9 @@ class Projection(nn.Module):
         num_feat: width.
         scale: ratio of the two sizes.
         up: True from the small to the large size, False the other way.
-        num_inputs: how many earlier features come in; more than one are first reduced by a 1x1 convolution.
+        num_inputs: number of earlier features; if more than one, a 1x1 convolution reduces them first.
 
-    Shape: (B, num_inputs num_feat, h, w) to (B, num_feat, scale h, scale w), or divided where `up` is False.
+    Shape: (B, num_inputs num_feat, h, w) to (B, num_feat, scale h, scale w), or (…, h / scale, w / scale) unless `up`.
     """
 
     def __init__(self, num_feat: int, scale: int, up: bool, num_inputs: int) -> None:
@@ -52,12 +52,12 @@ class DBPN(nn.Module):
         num_in_ch, num_out_ch: channels in and out.
         num_feat: width of the projection units (n_R).
         num_shallow_feat: width of the first convolution (n_0).
-        num_stage: up-projection units (T); there is one down-projection less.
+        num_stage: number of up-projection units (T); there is one down-projection fewer.
 
     Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
 
     Raises:
-        UserError: another scale.
+        UserError: the scale is not 2, 4 or 8.
     """
 
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
@@ -66,7 +66,7 @@ class DBPN(nn.Module):
         doublings(scale, 'DBPN')
         self.head = nn.Sequential(_activated(nn.Conv2d(num_in_ch, num_shallow_feat, 3, padding=1)),
                                   _activated(nn.Conv2d(num_shallow_feat, num_feat, 1)))
-        # the head's features join no concatenation: the first two up-projections have one input each
+        # the head's features are in no concatenation: the first two up-projections have one input each
         self.up = nn.ModuleList(Projection(num_feat, scale, True, max(1, stage)) for stage in range(num_stage))
         self.down = nn.ModuleList(Projection(num_feat, scale, False, stage + 1) for stage in range(num_stage - 1))
         self.tail = nn.Conv2d(num_stage * num_feat, num_out_ch, 3, padding=1)
@@ -77,7 +77,7 @@ class DBPN(nn.Module):
         small: list[Tensor] = []
         for down, up in zip(self.down, self.up[1:], strict=True):
             small = [down(large), *small]
-            large = torch.cat([up(torch.cat(small, 1)), large], 1)  # the newest first
+            large = torch.cat([up(torch.cat(small, 1)), large], 1)  # newest first
         return self.tail(large)
 
 

@@ -1,9 +1,9 @@
 """ESRGAN's generator (Wang et al., ECCVW 2018) at every scale of the comparison.
 
-Residual-in-residual dense blocks at low resolution, then for each factor of two nearest-neighbour enlargement and a
-convolution. BasicSR's own RRDBNet is this network at x4 alone: at x2 it folds pixels into channels first, which is
-another network with other costs, and it accepts x8 but still gives x4. The blocks equal BasicSR's, initialization
-(He, times 0.1) and parameters' names included: released x4 weights load as they are.
+Residual-in-residual dense blocks at low resolution, then for each factor of two a nearest-neighbour enlargement and a
+convolution. BasicSR's own RRDBNet is this network only at x4: at x2 it folds pixels into channels first, which is a
+different network with different costs, and it accepts x8 but still returns x4. The blocks equal BasicSR's, including
+initialization (He, times 0.1) and parameter names: released x4 weights load as they are.
 """
 
 import torch
@@ -66,7 +66,7 @@ class FaceRRDBNet(nn.Module):
     Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
 
     Raises:
-        UserError: another scale.
+        UserError: the scale is not 2, 4 or 8.
     """
 
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,

@@ -1,4 +1,4 @@
-"""Checks of sizes that the networks share: one wording for every refusal."""
+"""Checks of sizes that the networks share, so that each message is worded once."""
 
 from collections.abc import Sequence
 
@@ -7,8 +7,8 @@ from torch import Tensor
 from cface_basicsr.errors import UserError
 
 
-def refuse_wrong_size(x: Tensor, height: int, width: int, who: str) -> None:
-    """Refuse images that a network was not built for.
+def check_size(x: Tensor, height: int, width: int, who: str) -> None:
+    """Check that images have the size that a network was built for.
 
     Raises:
         UserError: x is not (B, C, height, width); names both sizes as height x width.
@@ -32,7 +32,7 @@ def height_and_width(input_size: Sequence[int], who: str) -> tuple[int, int]:
 
 
 def doublings(scale: int, who: str) -> int:
-    """How many times a network of this scale doubles its images: 1, 2 or 3.
+    """The number of times that a network of this scale doubles its images: 1, 2 or 3.
 
     >>> doublings(8, 'VDSR')
     3

@@ -1,4 +1,4 @@
-"""Any face recognizer that comes as an ONNX file, turned into a torch network by the library onnx2torch.
+"""Any face recognizer in an ONNX file, turned into a torch network by the library onnx2torch.
 
 It can then be CNN_R: gradients flow through it to the image, and its parameters can be fine-tuned.
 """
@@ -10,53 +10,54 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.frozen_statistics import keep_statistics
-from cface_basicsr.archs.input_size import refuse_wrong_size
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.archs.frozen_batchnorm import freeze_batchnorm
+from cface_basicsr.archs.input_size import check_size
+from cface_basicsr.errors import UserError, describe_error, nearest
 from cface_basicsr.files.recognizer_file import external_weights, read_eats
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
 DEFAULTS = {'channels': 'rgb', 'mean': 127.5, 'std': 128.0, 'template': 'arcface', 'output': None}
-"""What is assumed where neither the options nor the text beside the file say anything."""
+"""What is assumed if neither the options nor the settings file say anything."""
 _FREE_SIDE = 112
-"""Height and width where the file leaves them free and nothing says them."""
+"""Height and width if the file leaves them free and nothing sets them."""
 
 
 @registration.arch
 class OnnxRecognizer(nn.Module):
     """Faces to identity features, by the network of an ONNX file.
 
-    The parameters are trainable: all that onnx2torch makes torch layers of (convolutions, Gemm, normalizations); loose
-    constants, such as the matrix of a bare MatMul, stay as they are. Batch normalization always works with the
-    statistics of the file, in training mode too (most exporters fold it away anyhow). So fine-tuning with small
+    Trainable are the parameters of all that onnx2torch turns into torch layers (convolutions, Gemm, normalizations);
+    loose constants, such as the matrix of a bare MatMul, stay as they are. Batch normalization always uses the
+    statistics of the file, in training mode too (most exporters fold it away anyhow), so fine-tuning with small
     batches is safe.
 
-    What an ONNX file does not say about itself, and is not the default, is said by the arguments, or once for all
-    commands in a text beside it (`FILE.eats.yml`, see `files.recognizer_file`); arguments come first.
+    What an ONNX file does not say about itself and differs from the defaults is given by the arguments, or once for
+    all commands in a settings file next to it (`FILE.eats.yml`, see `files.recognizer_file`); arguments take
+    precedence.
 
-    A network file (.pth) of a fine-tuned one holds all its weights, but not the graph: its 'network' entry names the
-    ONNX file, which must still be there when the network is built, with its text.
+    A network file (.pth) of a fine-tuned recognizer holds all its weights, but not the graph: its 'network' entry names
+    the ONNX file, which must still be there when the network is built, with its settings file.
 
     Args:
         file: path of the ONNX file: one float32 image input (B, 3, height, width), and an output (B, D) or
-            (B, D, 1, 1). Any B; a file that only works with one face at a time is run face by face.
-        height, width: of the faces. None: those of the file, or 112 where it leaves them free.
-        channels: 'rgb' or 'bgr', the colour order the network was trained with. None: 'rgb'.
-        mean, std: values v of 0 .. 255 go in as (v - mean) / std. None: 127.5 and 128.
-        template: the crop the network was trained on: 'center', 'arcface' or 'sphereface'. None: 'arcface'.
-        output: name of the output that is the feature, where the file has several.
+            (B, D, 1, 1). Any B; a file that works only with one face at a time is run face by face.
+        height, width: of the faces, in pixels. None: those of the file, or 112 if it leaves them free.
+        channels: 'rgb' or 'bgr', the colour order that the network was trained with. None: 'rgb'.
+        mean, std: a value v in 0 .. 255 goes in as (v - mean) / std. None: 127.5 and 128.
+        template: the crop that the network was trained on: 'center', 'arcface' or 'sphereface'. None: 'arcface'.
+        output: name of the output that is the feature, if the file has several.
 
     Attributes:
         eats: its `RecognizerInput`.
         feature_length: D, found by a forward pass.
-        face_by_face: whether the file only works with one face at a time.
+        face_by_face: whether the file works only with one face at a time.
 
     Shape: (B, 3, height, width) in the recognizer's own range (see `ops.recognizer_input.to_recognizer`) to (B, D),
         not normalized.
 
     Raises:
-        UserError: the file is missing, unreadable, uses an operator that onnx2torch lacks, takes other images, or has
-            several outputs and none is named.
+        UserError: the file is missing or unreadable, uses an operator that onnx2torch lacks, takes other images, or
+            has several outputs and none is named.
     """
 
     def __init__(self, *, file: str, height: int | None = None, width: int | None = None, channels: str | None = None,
@@ -65,10 +66,10 @@ class OnnxRecognizer(nn.Module):
         super().__init__()
         given = {'height': height, 'width': width, 'channels': channels, 'mean': mean, 'std': std,
                  'template': template, 'output': output}
-        beside = read_eats(file, given)
-        settings = DEFAULTS | beside | {name: value for name, value in given.items() if value is not None}
+        settings = DEFAULTS | read_eats(file, given) | {name: value for name, value in given.items()
+                                                        if value is not None}
         for name in ('height', 'width', 'mean', 'std'):
-            _refuse_no_number(name, settings.get(name))
+            _check_number(name, settings.get(name))
         proto = _read_onnx(Path(file))
         sides = _sides(proto, settings.pop('height', None), settings.pop('width', None), file)
         _keep_one_output(proto, settings.pop('output'), file)
@@ -78,50 +79,49 @@ class OnnxRecognizer(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> 'OnnxRecognizer':
-        """Training or evaluation mode, for all but batch normalization, which keeps the file's statistics."""
+        """Training or evaluation mode, for everything but batch normalization."""
         super().train(mode)
-        keep_statistics(self)
+        freeze_batchnorm(self)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        refuse_wrong_size(x, self.eats.height, self.eats.width, 'OnnxRecognizer')
+        check_size(x, self.eats.height, self.eats.width, 'OnnxRecognizer')
         if self.face_by_face:
             return torch.cat([self._features(face) for face in x.split(1)])
         return self._features(x)
 
     def _features(self, x: Tensor) -> Tensor:
-        """(B, D): sides of one pixel behind it are dropped."""
+        """(B, D), from that or from (B, D, 1, 1)."""
         features = self.body(x)
         of_one_pixel = isinstance(features, Tensor) and features.ndim > 2 and set(features.shape[2:]) == {1}
         return features.flatten(1) if of_one_pixel else features
 
     @torch.no_grad()
     def _measure(self, file: str) -> tuple[int, bool]:
-        """D, and whether two faces together give something else than each alone, as in files fixed to one."""
+        """D, and whether the file works only with one face at a time: two together give other features, or none."""
         self.body.eval()
         faces = 2 * torch.rand(2, 3, self.eats.height, self.eats.width, generator=torch.Generator().manual_seed(0)) - 1
         expected = f"'{file}': expected an output (B, D) for (B, 3, {self.eats.height}, {self.eats.width}) faces"
         try:
-            alone = [self._features(face) for face in faces.split(1)]
+            singly = [self._features(face) for face in faces.split(1)]
         except Exception as error:
-            raise UserError(f'{expected}; one face fails ({_in_short(error)}).\n'
-                            'Give the height and width it was made for, or export it with a batch axis that is '
-                            'free.') from error
-        if not all(isinstance(each, Tensor) and each.ndim == 2 and len(each) == 1 for each in alone):
-            shape = tuple(alone[0].shape) if isinstance(alone[0], Tensor) else type(alone[0]).__name__
+            raise UserError(f'{expected}; one face fails ({describe_error(error)}).\n'
+                            'Give the height and width it was made for, or export it with a free batch axis.') from error
+        if not all(isinstance(each, Tensor) and each.ndim == 2 and len(each) == 1 for each in singly):
+            shape = tuple(singly[0].shape) if isinstance(singly[0], Tensor) else type(singly[0]).__name__
             raise UserError(f'{expected}; one face gives {shape}.')
-        return alone[0].shape[1], not self._together(faces, torch.cat(alone))
+        return singly[0].shape[1], not self._same_together(faces, torch.cat(singly))
 
-    def _together(self, faces: Tensor, alone: Tensor) -> bool:
+    def _same_together(self, faces: Tensor, singly: Tensor) -> bool:
         try:
             features = self._features(faces)
         except Exception:  # whatever a fixed reshape runs into; one face was fine
             return False
-        slack = 1e-3 * alone.std().item()
-        return features.shape == alone.shape and torch.allclose(features, alone, rtol=1e-3, atol=slack)
+        tolerance = 1e-3 * singly.std().item()
+        return features.shape == singly.shape and torch.allclose(features, singly, rtol=1e-3, atol=tolerance)
 
 
-def _refuse_no_number(name: str, value: Any) -> None:
+def _check_number(name: str, value: Any) -> None:
     if name in ('height', 'width') and value is not None and (type(value) is not int or value < 1):
         raise UserError(f'OnnxRecognizer: {name}: expected a whole number from 1 up, got {value!r}.')
     if name in ('mean', 'std') and type(value) not in (int, float):
@@ -145,20 +145,20 @@ def _read_onnx(path: Path) -> Any:
     except UserError:
         raise
     except Exception as error:  # protobuf, checker and file errors share no base class
-        raise UserError(f"'{path}' cannot be read as an ONNX network ({type(error).__name__}): it is cut off or no "
-                        'ONNX file. Copy it again.') from error
+        raise UserError(f"'{path}' cannot be read as an ONNX network ({type(error).__name__}): it is cut off or not "
+                        'an ONNX file. Copy it again.') from error
     return proto
 
 
 def _sides(proto: Any, height: int | None, width: int | None, file: str) -> tuple[int, int]:
-    """(height, width) by the options and the file, which must agree."""
+    """(height, width) from the options and the file, which must agree."""
     weights = {weight.name for weight in proto.graph.initializer}  # old files list them among the inputs
     inputs = [value for value in proto.graph.input if value.name not in weights]
     if len(inputs) != 1:
         raise UserError(f"'{file}' has {len(inputs)} inputs; a recognizer has one, the faces.")
     kind = inputs[0].type.tensor_type
-    sides = [dim.dim_value for dim in kind.shape.dim]  # 0 stands for any
-    _refuse_other_images(kind.elem_type, sides, file)
+    sides = [dim.dim_value for dim in kind.shape.dim]  # 0 means any
+    _check_images(kind.elem_type, sides, file)
     for name, side, wanted in (('height', sides[2], height), ('width', sides[3], width)):
         if side and wanted and side != wanted:
             raise UserError(f"'{file}' takes images of shape {sides} (batch, channels, height, width; 0 = any), "
@@ -166,22 +166,22 @@ def _sides(proto: Any, height: int | None, width: int | None, file: str) -> tupl
     return height or sides[2] or _FREE_SIDE, width or sides[3] or _FREE_SIDE
 
 
-def _refuse_other_images(kind: int, sides: list[int], file: str) -> None:
+def _check_images(kind: int, sides: list[int], file: str) -> None:
     from onnx import TensorProto
     came = f"'{file}' takes {TensorProto.DataType.Name(kind).lower()} images of shape {sides} (0 = any)"
     if len(sides) == 4 and sides[1] != 3 and sides[3] == 3:
-        raise UserError(f'{came}: channels last. Expected (batch, 3, height, width).\nExport it again with channels '
-                        'first (tf2onnx: --inputs-as-nchw).')
+        raise UserError(f'{came}: channels last. Expected (batch, 3, height, width).\nExport it again with the '
+                        'channels first (tf2onnx: --inputs-as-nchw).')
     if len(sides) != 4 or sides[1] not in (0, 3) or kind != TensorProto.FLOAT:
         raise UserError(f'{came}. Expected float images (batch, 3, height, width).')
 
 
 def _keep_one_output(proto: Any, wanted: str | None, file: str) -> None:
-    """Leave the feature alone among the outputs of the graph."""
+    """Remove all outputs of the graph but the feature."""
     outputs = {value.name: value for value in proto.graph.output}
     if wanted is None and len(outputs) > 1:
         raise UserError(f"'{file}' has {len(outputs)} outputs: {', '.join(outputs)}. Say which is the feature, by "
-                        "`output: NAME` in the options or in the text beside the file (FILE.eats.yml).")
+                        '`output: NAME` in the options or in the settings file next to it (FILE.eats.yml).')
     if wanted is not None and wanted not in outputs:
         raise UserError(f"'{file}' has no output '{wanted}'; {nearest(str(wanted), outputs)}")
     if wanted is not None:
@@ -197,12 +197,9 @@ def _convert(proto: Any, file: str) -> nn.Module:
     try:
         body = convert(proto)
     except Exception as error:
-        raise UserError(f"'{file}' cannot be turned into a torch network ({_in_short(error)}).") from error
-    body.graph.eliminate_dead_code()  # what other outputs than the feature need
+        raise UserError(f"'{file}' cannot be turned into a torch network ({describe_error(error)}).") from error
+    body.graph.eliminate_dead_code()  # what only the other outputs need
     body.delete_all_unused_submodules()
     body.recompile()
     return body
 
-
-def _in_short(error: Exception) -> str:
-    return f'{type(error).__name__}: {" ".join(str(error).split())[:160]}'

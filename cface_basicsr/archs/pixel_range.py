@@ -1,4 +1,4 @@
-"""The range that a network works in. Outside every network, images are RGB in [0, 1]."""
+"""The range that a network works in. Outside of the networks, images are RGB in [0, 1]."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,17 @@ from torch import Tensor, nn
 from cface_basicsr.errors import UserError
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
-"""Mean RGB of the DIV2K training images, which EDSR's torch code subtracts, and RDN's and SRFBN's after it."""
+"""Mean RGB of the DIV2K training images, which the code of EDSR subtracts, and after it that of RDN and SRFBN."""
 
 
 class PixelRange(nn.Module):
-    """Values v outside are img_range (v - mean) inside. Nothing here is learned or saved.
+    """A value v outside is img_range (v - mean) inside. Nothing here is learned or saved.
 
     Args:
-        img_range: what one is inside.
-        mean: one value for all channels, or one a channel, in [0, 1].
+        img_range: the value inside of 1 outside.
+        mean: one value for all channels, or one per channel, in [0, 1].
+
+    Shape: (B, C, h, w) to the same, either way.
     """
 
     def __init__(self, img_range: float, mean: Sequence[float]) -> None:
@@ -31,12 +33,12 @@ class PixelRange(nn.Module):
         return x / self.img_range + self.mean
 
 
-def refuse_other_channels(rgb_mean: Sequence[float], num_in_ch: int, num_out_ch: int, who: str) -> None:
-    """Refuse a mean that cannot be taken from the input and given back to the output.
+def check_rgb_mean(rgb_mean: Sequence[float], num_in_ch: int, num_out_ch: int, who: str) -> None:
+    """Check that a mean can be subtracted from the input and added to the output.
 
     Raises:
-        UserError: rgb_mean has not one value for each channel in, and for each channel out.
+        UserError: rgb_mean does not have one value for each channel in, and for each channel out.
     """
     if not len(rgb_mean) == num_in_ch == num_out_ch:
-        raise UserError(f'{who}: rgb_mean: expected one value a channel in and out (num_in_ch {num_in_ch}, num_out_ch '
-                        f'{num_out_ch}), got {len(rgb_mean)}. Give as many values as channels.')
+        raise UserError(f'{who}: rgb_mean: expected one value per channel in and out (num_in_ch {num_in_ch}, '
+                        f'num_out_ch {num_out_ch}), got {len(rgb_mean)}. Give as many values as channels.')

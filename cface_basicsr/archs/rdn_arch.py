@@ -1,8 +1,8 @@
 """RDN, the residual dense network (Zhang et al., CVPR 2018), one of the compared systems.
 
 As in the authors' Torch code: DIV2K's mean is subtracted and pixels are in 0..255 inside, convolutions have biases and
-start as Torch's default does (uniform within 1 / sqrt(fan in)), nothing is normalized, no residual is scaled. Scales 2
-and 4 are the paper's; 8 is one more shuffle stage.
+Torch's default initialization (uniform within 1 / sqrt(fan in)), nothing is normalized, no residual is scaled. Scales 2
+and 4 are the paper's; 8 has one more shuffle stage.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.dense_layers import dense_layers
 from cface_basicsr.archs.input_size import doublings
-from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, refuse_other_channels
+from cface_basicsr.archs.layers import dense_layers
+from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, check_rgb_mean
 
 
 class ResidualDenseBlock(nn.Module):
@@ -36,16 +36,16 @@ class RDN(nn.Module):
         scale: 2, 4 or 8.
         num_in_ch, num_out_ch: channels in and out.
         num_feat: width between blocks (G0).
-        num_block: residual dense blocks (D).
-        num_layer: convolutions in a block (C).
+        num_block: number of residual dense blocks (D).
+        num_layer: convolutions per block (C).
         num_grow_ch: channels that each of them adds (G).
-        img_range: what one is inside the network.
-        rgb_mean: what is subtracted from each channel, and added again in the end, in [0, 1].
+        img_range: the value inside the network of 1 outside.
+        rgb_mean: what is subtracted from each channel, and added again at the end, in [0, 1].
 
     Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
 
     Raises:
-        UserError: another scale; not one mean a channel.
+        UserError: the scale is not 2, 4 or 8; the mean does not have one value per channel.
     """
 
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
@@ -53,7 +53,7 @@ class RDN(nn.Module):
                  rgb_mean: Sequence[float] = DIV2K_MEAN) -> None:
         super().__init__()
         stages = doublings(scale, 'RDN')
-        refuse_other_channels(rgb_mean, num_in_ch, num_out_ch, 'RDN')
+        check_rgb_mean(rgb_mean, num_in_ch, num_out_ch, 'RDN')
         self.range = PixelRange(img_range, rgb_mean)
         self.shallow = nn.ModuleList([nn.Conv2d(num_in_ch, num_feat, 3, padding=1),
                                       nn.Conv2d(num_feat, num_feat, 3, padding=1)])

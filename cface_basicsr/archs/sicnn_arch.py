@@ -1,15 +1,15 @@
 """SICNN's hallucination network CNN_H (Zhang et al., "Super-Identity Convolutional Neural Network", ECCV 2018).
 
-Layers, range and initialization are those of two Caffe files, by all signs the authors' own, in branch baseline2 of
-thu-scc/ASC19-FaceSR-SICNN. Published at x8, with three stages; x4 has the first two of them, x2 the first. The
-recognizer CNN_R is another network.
+Layers, range and initialization are those of two Caffe files, apparently the authors' own, in branch baseline2 of
+thu-scc/ASC19-FaceSR-SICNN. It was published for x8, with three stages; x4 has the first two of them, x2 the first. The
+recognizer CNN_R is a separate network.
 """
 
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.dense_layers import dense_layers
 from cface_basicsr.archs.input_size import doublings
+from cface_basicsr.archs.layers import dense_layers
 from cface_basicsr.archs.pixel_range import PixelRange
 from cface_basicsr.errors import UserError
 
@@ -23,18 +23,18 @@ class SICNN(nn.Module):
     Args:
         scale: 2, 4 or 8.
         num_in_ch, num_out_ch: channels in and out.
-        num_feat: channels that a stage's dense layers start from.
+        num_feat: channels that the dense layers of a stage start from.
         num_grow_ch: channels that each dense layer adds.
-        num_dense: dense layers in a stage.
-        num_tail_dense: dense layers behind the last stage.
-        mapping_kernel: side of the convolution that leads from a stage to the next, 1 or 3: 1 in the file with
-            both networks, 3 in the one with CNN_H alone.
+        num_dense: dense layers per stage.
+        num_tail_dense: dense layers after the last stage.
+        mapping_kernel: side of the convolution that leads from one stage to the next, 1 or 3: 1 in the file with
+            both networks, 3 in the one with only CNN_H.
 
     Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped;
         the final tanh keeps it within -0.5 / 255 and 255.5 / 255.
 
     Raises:
-        UserError: another scale or mapping kernel.
+        UserError: the scale is not 2, 4 or 8, or the mapping kernel not 1 or 3.
     """
 
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
@@ -59,7 +59,7 @@ class SICNN(nn.Module):
 
 
 def _dense_features(num_in_ch: int, kernel: int, num_feat: int, num_grow_ch: int, num_dense: int) -> nn.Sequential:
-    """(B, num_in_ch, h, w) to (B, num_feat + num_dense num_grow_ch, h, w); one PReLU slope a channel."""
+    """(B, num_in_ch, h, w) to (B, num_feat + num_dense num_grow_ch, h, w); one PReLU slope per channel."""
     return nn.Sequential(nn.Conv2d(num_in_ch, num_feat, kernel, padding=kernel // 2), nn.PReLU(num_feat),
                          dense_layers(num_feat, num_grow_ch, num_dense, lambda: nn.PReLU(num_grow_ch)))
 

@@ -1,9 +1,9 @@
 """SphereFace-20 (Liu et al., CVPR 2017), the recognizer CNN_R of C-Face: a face to its identity feature.
 
-Four stages, each a strided convolution and residual units x + PReLU(conv(PReLU(conv(x)))) (the activation stands
-before the addition), PReLU with one slope a channel, no normalization; then one dense layer, `fc5`, whose output is
+Four stages, each a strided convolution and residual units x + PReLU(conv(PReLU(conv(x)))) (the activation comes
+before the addition), PReLU with one slope per channel, no normalization; then one dense layer, `fc5`, whose output is
 the feature. The classifier is `ASoftmaxHead`. Biases everywhere, as in the PyTorch port (clcarwin); the Caffe original
-(wy1iu) holds those of the units at zero, where ours start.
+(wy1iu) keeps those of the units at zero, where ours start.
 """
 
 import math
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import height_and_width, refuse_wrong_size
+from cface_basicsr.archs.input_size import check_size, height_and_width
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
@@ -34,17 +34,17 @@ class SphereFace20(nn.Module):
     """Faces to identity features.
 
     Args:
-        input_size: (height, width) of the faces. (112, 96) is the original, for aligned faces; (128, 128) takes
-            C-Face's centre crops whole.
+        input_size: (height, width) of the faces. (112, 96) is the original, for aligned faces; (128, 128) takes all of
+            C-Face's centre crops.
         num_feat: width of the first stage; it doubles three times.
         feature_length: D.
         blocks: residual units of each of the four stages.
         channels: colour order of the input. 'rgb' for the networks trained here; the released weights of wy1iu and
-            clcarwin want 'bgr'.
-        template: the crop the network is trained on: 'center', 'arcface' or 'sphereface'.
+            clcarwin need 'bgr'.
+        template: the crop that the network is trained on: 'center', 'arcface' or 'sphereface'.
 
     Attributes:
-        eats: its `RecognizerInput`; values of 0 .. 255 go in as (v - 127.5) / 128.
+        eats: its `RecognizerInput`; a value v in 0 .. 255 goes in as (v - 127.5) / 128.
         feature_length: D.
 
     Shape: (B, 3, height, width) in the recognizer's own range (see `ops.recognizer_input.to_recognizer`) to
@@ -59,7 +59,7 @@ class SphereFace20(nn.Module):
         super().__init__()
         height, width = height_and_width(input_size, 'SphereFace20')
         if len(blocks) != 4:
-            raise UserError(f'SphereFace20: blocks: expected four numbers, one a stage, got {list(blocks)}.')
+            raise UserError(f'SphereFace20: blocks: expected four numbers, one per stage, got {list(blocks)}.')
         self.eats = RecognizerInput(height, width, channels, 127.5, 128.0, template)
         self.feature_length = feature_length
         widths = [3, *(num_feat * 2 ** stage for stage in range(4))]
@@ -88,7 +88,7 @@ class SphereFace20(nn.Module):
                 caffe_xavier_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        refuse_wrong_size(x, self.eats.height, self.eats.width, 'SphereFace20')
+        check_size(x, self.eats.height, self.eats.width, 'SphereFace20')
         return self.fc5(self.stages(x).flatten(1))  # rows before columns, channels first, as Caffe flattens
 
 

@@ -1,8 +1,8 @@
 """SRFBN, the super-resolution feedback network (Li et al., CVPR 2019), one of the compared systems.
 
-One block works num_step times with the same weights; each time it sees the shallow features and what it gave the last
-time, and each time an image comes out. As in the authors' code: DIV2K's mean is subtracted and pixels are in 0..255
-inside, PReLUs share one slope that starts at 0.2, weights start by He, biases at zero. All three scales are theirs.
+One block runs num_step times with the same weights; each time it sees the shallow features and its own last output, and
+each time an image comes out. As in the authors' code: DIV2K's mean is subtracted and pixels are in 0..255 inside,
+PReLUs have one slope per layer, which starts at 0.2, He initialization, biases at zero. All three scales are theirs.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from torch.nn import functional
 
 from cface_basicsr import registration
 from cface_basicsr.archs.input_size import doublings
-from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, refuse_other_channels
-from cface_basicsr.archs.projection import he_initialize, projection_size
+from cface_basicsr.archs.layers import he_initialize, projection_size
+from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, check_rgb_mean
 from cface_basicsr.errors import UserError
 
 
 class FeedbackBlock(nn.Module):
-    """Groups of an up- and a down-projection, densely connected; (B, num_feat, h, w) twice to the same once.
+    """Groups of an up- and a down-projection, densely connected: two (B, num_feat, h, w) to one of the same shape.
 
-    Every group from the second on first reduces, by 1x1, what all groups before it gave at its resolution.
+    From the second group on, a 1x1 convolution first reduces the outputs of all earlier groups at its resolution.
     """
 
     def __init__(self, num_feat: int, num_group: int, scale: int) -> None:
@@ -50,25 +50,25 @@ class SRFBN(nn.Module):
         scale: 2, 4 or 8.
         num_in_ch, num_out_ch: channels in and out.
         num_feat: width of the feedback block (m).
-        num_step: times that it works (T); the parameters do not depend on it.
-        num_group: projection groups in it (G).
+        num_step: number of times that it runs (T); the parameters do not depend on it.
+        num_group: number of projection groups in it (G).
         num_shallow_feat: width of the first convolution.
-        img_range: what one is inside the network.
-        rgb_mean: what is subtracted from each channel, and added again in the end, in [0, 1].
+        img_range: the value inside the network of 1 outside.
+        rgb_mean: what is subtracted from each channel, and added again at the end, in [0, 1].
 
     Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped:
-        in training mode a tuple of num_step such images, first step first; else the last one alone.
+        in training mode a tuple of num_step such images, in the order of the steps; else only the last one.
 
     Raises:
-        UserError: another scale; not one mean a channel; no step or no group.
+        UserError: the scale is not 2, 4 or 8; the mean does not have one value per channel; no step or no group.
     """
 
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
                  num_step: int = 4, num_group: int = 6, num_shallow_feat: int = 256, img_range: float = 255.0,
                  rgb_mean: Sequence[float] = DIV2K_MEAN) -> None:
         super().__init__()
-        doublings(scale, 'SRFBN')  # refuses others
-        refuse_other_channels(rgb_mean, num_in_ch, num_out_ch, 'SRFBN')
+        doublings(scale, 'SRFBN')
+        check_rgb_mean(rgb_mean, num_in_ch, num_out_ch, 'SRFBN')
         if num_step < 1 or num_group < 1:
             raise UserError(f'SRFBN: num_step, num_group: expected one or more, got {num_step} and {num_group}.')
         self.scale, self.num_step = scale, num_step
@@ -88,7 +88,7 @@ class SRFBN(nn.Module):
         return images if self.training else images[-1]
 
     def _steps(self, shallow: Tensor) -> list[Tensor]:
-        """What the block gave at each step; before the first, the shallow features take its place."""
+        """The outputs of the block at each step; the first step takes the shallow features in place of an output."""
         steps = [shallow]
         for _ in range(self.num_step):
             steps.append(self.block(shallow, steps[-1]))
@@ -100,7 +100,7 @@ def _conv(num_in_ch: int, num_out_ch: int, kernel: int) -> nn.Sequential:
 
 
 def _reduce(num_feat: int, groups_before: int) -> nn.Module:
-    """What is there before a group (the block's input counts as one more at low resolution) to num_feat channels."""
+    """Reduce what precedes a group (at low resolution the block's input is one more) to num_feat channels."""
     return _conv((groups_before + 1) * num_feat, num_feat, 1) if groups_before else nn.Identity()
 
 

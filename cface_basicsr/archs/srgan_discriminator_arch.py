@@ -7,13 +7,13 @@ belongs to the loss (BasicSR's `GANLoss`, type vanilla).
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import refuse_wrong_size
+from cface_basicsr.archs.input_size import check_size
 from cface_basicsr.errors import UserError
 
 
 @registration.arch
 class SRGANDiscriminator(nn.Module):
-    """How real images look, as logits.
+    """Images to logits of being real.
 
     Args:
         num_in_ch: channels of the images.
@@ -24,7 +24,7 @@ class SRGANDiscriminator(nn.Module):
     Shape: (B, num_in_ch, input_size, input_size) RGB in [0, 1] to (B, 1) logits, above 0 for real.
 
     Raises:
-        UserError: input_size is no multiple of 16, or images have another size.
+        UserError: input_size is not a multiple of 16, or images have another size.
     """
 
     def __init__(self, *, num_in_ch: int = 3, num_feat: int = 64, input_size: int = 128,
@@ -48,6 +48,6 @@ class SRGANDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True)]
 
     def forward(self, x: Tensor) -> Tensor:
-        refuse_wrong_size(x, self.input_size, self.input_size, 'SRGANDiscriminator')
+        check_size(x, self.input_size, self.input_size, 'SRGANDiscriminator')
         features = self.features(x)  # (B, 8 num_feat, input_size / 16, input_size / 16)
-        return self.classifier(features.reshape(len(x), -1))  # reshape: `view` refuses channels_last features
+        return self.classifier(features.reshape(len(x), -1))  # reshape: `view` fails on channels_last features

@@ -1,15 +1,18 @@
 """SRResNet, the generator of SRGAN (Ledig et al., CVPR 2017) and the backbone of C-Face.
 
 Sixteen residual blocks with batch normalization at low resolution, then one x2 pixel shuffle stage for each factor
-of two. BasicSR's MSRResNet is another network: no normalization, a 3x3 head, no long skip, no x8. Where sources
-differ: one PReLU slope a layer, convolutions before a normalization without bias (it would cancel), linear output.
+of two. BasicSR's MSRResNet is a different network: no normalization, a 3x3 head, no long skip, no x8. Where sources
+differ: one PReLU slope per layer, convolutions before a normalization without bias (it would cancel), linear output.
 """
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
 from cface_basicsr.archs.input_size import doublings
+from cface_basicsr.archs.layers import he_initialize
 
 
 class ResidualBlock(nn.Module):
@@ -33,16 +36,16 @@ class SRResNet(nn.Module):
         scale: 2, 4 or 8.
         num_in_ch, num_out_ch: channels in and out.
         num_feat: width of every layer.
-        num_block: residual blocks.
+        num_block: number of residual blocks.
         icnr: start each pixel shuffle as a nearest-neighbour enlargement of random features (Aitken et al., 2017), so
-            that no grid of sub-pixels has to be unlearnt. The paper says nothing of it; short trainings gain by it.
+            that no grid of sub-pixels has to be unlearned. The paper does not mention it; it helps short trainings.
         zero_init_residual: start each block, and the body as a whole, as the identity: the last normalization's weight
-            is zero (Goyal et al., 2017; torchvision's name). Not in the paper either; short trainings gain much by it.
+            is zero (Goyal et al., 2017; torchvision's name). Not in the paper either; it helps short trainings a lot.
 
     Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
 
     Raises:
-        UserError: another scale.
+        UserError: the scale is not 2, 4 or 8.
     """
 
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
@@ -54,7 +57,7 @@ class SRResNet(nn.Module):
                                   nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat))
         self.upsample = nn.Sequential(*(self._double(num_feat) for _ in range(stages)))
         self.tail = nn.Conv2d(num_feat, num_out_ch, 9, padding=4)
-        self.apply(_initialize)
+        self.apply(partial(he_initialize, slope=0.25))  # PReLU's first slope
         if icnr:
             for stage in self.upsample:
                 _equal_subpixels(stage[0])
@@ -62,7 +65,7 @@ class SRResNet(nn.Module):
             for norm in (*(block.body[-1] for block in self.body if isinstance(block, ResidualBlock)), self.body[-1]):
                 nn.init.zeros_(norm.weight)
         with torch.no_grad():
-            self.tail.weight.mul_(0.1)  # ours, not the paper's: the first images are dark instead of noise
+            self.tail.weight.mul_(0.1)  # ours, not the paper's: the first images are dark instead of noisy
 
     @staticmethod
     def _double(num_feat: int) -> nn.Sequential:
@@ -74,15 +77,8 @@ class SRResNet(nn.Module):
         return self.tail(self.upsample(features))
 
 
-def _initialize(module: nn.Module) -> None:
-    """He initialization for PReLU (slope 0.25), biases at zero."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, a=0.25)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
 
 @torch.no_grad()
 def _equal_subpixels(conv: nn.Conv2d) -> None:
-    """Give the four output channels that a x2 pixel shuffle lays side by side the weight of the first of them."""
+    """Give the four output channels that an x2 pixel shuffle puts next to each other the weight of the first one."""
     conv.weight.copy_(conv.weight[::4].repeat_interleave(4, dim=0))

@@ -1,8 +1,8 @@
 """VDSR (Kim et al., CVPR 2016): twenty convolutions predict what a bicubic enlargement lacks.
 
 The only compared network that works at the large size throughout: the low-resolution image is enlarged first, by the
-kernel that made it small. Where sources differ: colour in and out (the paper treats luminance alone; a recognizer
-needs colour), biases as in the paper and the Caffe port (twtygqyy's port has none), one network a scale, weights by He
+kernel that made it small. Where sources differ: colour in and out (the paper treats only luminance; a recognizer needs
+colour), biases as in the paper and the Caffe port (twtygqyy's port has none), one network per scale, He initialization
 (fan-in; twtygqyy's formula, fan-out, makes the first residuals of the narrow last layer several times as large as an
 image).
 """
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cface_basicsr import registration
 from cface_basicsr.archs.input_size import doublings
+from cface_basicsr.archs.layers import he_initialize
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 
@@ -23,12 +24,12 @@ class VDSR(nn.Module):
         scale: 2, 4 or 8.
         num_in_ch, num_out_ch: channels in and out, the same number, as the input is added to the output.
         num_feat: width of every layer.
-        num_block: 3x3 convolutions between the first and the last.
+        num_block: number of 3x3 convolutions between the first and the last one.
 
     Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
 
     Raises:
-        UserError: another scale, or different numbers of channels in and out.
+        UserError: the scale is not 2, 4 or 8, or the numbers of channels in and out differ.
     """
 
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
@@ -43,16 +44,10 @@ class VDSR(nn.Module):
         self.body = nn.Sequential(*(layer for _ in range(num_block) for layer in
                                     (nn.Conv2d(num_feat, num_feat, 3, padding=1), nn.ReLU(inplace=True))))
         self.tail = nn.Conv2d(num_feat, num_out_ch, 3, padding=1)
-        self.apply(_initialize)
+        self.apply(he_initialize)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         enlarged = bicubic_resize(x, (height * self.scale, width * self.scale))
         return enlarged + self.tail(self.body(self.head(enlarged)))
 
-
-def _initialize(module: nn.Module) -> None:
-    """He initialization for ReLU, biases at zero."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
-        nn.init.zeros_(module.bias)

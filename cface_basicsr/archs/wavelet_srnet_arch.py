@@ -2,9 +2,9 @@
 
 A body at low resolution, whose width doubles four times, and one branch for each group of sub-bands: the low-pass and,
 from coarse to fine, the details, whose 3x3 convolutions keep the sub-bands apart. The inverse packet turns the
-coefficients into the image. As it is orthonormal, `ops.haar.haar_packet` of that image gives the coefficients
-back, which is what the losses on coefficients start from. Facts from the authors' code (hhb072), also where x2 is
-concerned, which it builds but never mentions.
+coefficients into the image. As it is orthonormal, `ops.haar.haar_packet` of that image returns the coefficients, from
+which the losses on coefficients start. Facts from the authors' code (hhb072), including x2, which it builds but never
+mentions.
 """
 
 import math
@@ -18,9 +18,10 @@ from cface_basicsr.ops.haar import inverse_haar_packet
 
 
 class WaveletBlock(nn.Module):
-    """ReLU(BN(skip + conv(ReLU(BN(conv(x)))))), all 3x3: normalization and activation stand after the addition.
+    """ReLU(BN(skip + conv(ReLU(BN(conv(x)))))), all 3x3: normalization and activation follow the addition.
 
-    The skip is a 1x1 convolution where the widths differ; `groups` are those of the two 3x3 convolutions.
+    (B, before, h, w) to (B, after, h, w). The skip is a 1x1 convolution if the widths differ; `groups` are those of the
+    two 3x3 convolutions.
     """
 
     def __init__(self, before: int, after: int, groups: tuple[int, int] = (1, 1)) -> None:
@@ -42,14 +43,14 @@ class WaveletSRNet(nn.Module):
     Args:
         scale: 2, 4 or 8.
         num_in_ch, num_out_ch: channels in and out.
-        num_feat: width of the first stage of the body, from 2 up; it doubles four times. A sub-band has
-            half of it, then all of it, in its branch.
+        num_feat: width of the first stage of the body, from 2 up; it doubles four times. In its branch a sub-band has
+            half this width, then all of it.
         num_block: residual blocks of each of the five stages.
 
     Shape: (B, num_in_ch, h, w) RGB in [0, 1] to (B, num_out_ch, scale h, scale w), nominally in [0, 1], not clamped.
 
     Raises:
-        UserError: another scale.
+        UserError: the scale is not 2, 4 or 8.
     """
 
     def __init__(self, *, scale: int = 4, num_in_ch: int = 3, num_out_ch: int = 3, num_feat: int = 64,
@@ -79,7 +80,7 @@ def _stage(before: int, after: int, num_block: int) -> list[WaveletBlock]:
 
 
 def _branch(before: int, num_feat: int, bands: int, num_out_ch: int) -> nn.Sequential:
-    """Features to the coefficients of some sub-bands; only the first convolution and the 1x1 skips mix these."""
+    """Features to the coefficients of some sub-bands; only the first convolution and the 1x1 skips mix sub-bands."""
     half, whole = bands * (num_feat // 2), bands * num_feat
     return nn.Sequential(WaveletBlock(before, half, (1, bands)), WaveletBlock(half, whole, (bands, bands)),
                          nn.Conv2d(whole, bands * num_out_ch, 3, padding=1, groups=bands))

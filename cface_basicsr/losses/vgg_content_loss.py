@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, describe_error, nearest
 from cface_basicsr.files.network_file import read_network_file
 
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (channels, convolutions) between poolings
@@ -126,7 +126,7 @@ def _cached_or_downloaded() -> dict[str, Tensor]:
     try:
         return VGG19_Weights.IMAGENET1K_V1.get_state_dict(map_location='cpu', weights_only=True, check_hash=True)
     except Exception as error:  # no network, a wrong hash, a full disk, a damaged file in the cache
-        raise UserError(f'VGG19 weights cannot be taken from torch hub ({type(error).__name__}: {str(error)[:80]}).\n'
+        raise UserError(f'VGG19 weights cannot be taken from torch hub ({describe_error(error)}).\n'
                         f"Put torchvision's {name} at {Path(torch.hub.get_dir(), 'checkpoints', name)},\n"
                         'or name a file in the option `weights` of VGGContentLoss.') from error
 

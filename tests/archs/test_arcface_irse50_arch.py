@@ -42,7 +42,7 @@ def test_its_feature_has_the_direction_of_facexlibs(theirs: Backbone, ours: ArcF
     assert feature.shape == (2, ours.feature_length) and not torch.allclose(feature, unit(feature))
 
 
-def test_it_eats_aligned_faces_in_the_order_of_opencv(ours: ArcFaceIRSE50) -> None:
+def test_it_takes_aligned_faces_in_the_colour_order_of_opencv(ours: ArcFaceIRSE50) -> None:
     assert ours.eats == RecognizerInput(112, 112, 'bgr', 127.5, 127.5, 'arcface')
 
 
@@ -68,7 +68,7 @@ def test_old_files_that_count_no_batches_are_taken(theirs: Backbone) -> None:
 def test_other_weights_are_refused_by_one_of_their_names(theirs: Backbone) -> None:
     state = dict(theirs.state_dict())
     del state['body.3.res_layer.1.weight']
-    with pytest.raises(UserError, match="the file is no IR-SE-50 .* for example 'body.3.res_layer.1.weight'"):
+    with pytest.raises(UserError, match="the file is not an IR-SE-50 .* for example 'body.3.res_layer.1.weight'"):
         from_facexlib(state, 'the file')
     assert not is_facexlib_arcface(['stages.0.0.weight', 'input_layer.0.weight'])
 

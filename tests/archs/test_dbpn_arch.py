@@ -83,7 +83,7 @@ def test_the_output_is_linear():
     assert network(torch.rand(1, 3, 4, 4)).max() < -1
 
 
-def test_weights_start_by_he_biases_at_zero_and_slopes_at_a_quarter_one_a_layer():
+def test_weights_start_by_he_biases_at_zero_and_slopes_at_a_quarter_one_per_layer():
     network = DBPN(scale=4, num_stage=2)
     for conv in (network.up[0].there[0], network.up[0].back[0]):
         assert conv.weight.std().item() == pytest.approx((2 / (64 * 64)) ** 0.5, rel=0.03)

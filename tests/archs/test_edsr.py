@@ -28,7 +28,7 @@ def narrow(scale: int, num_feat: int = 4) -> nn.Module:
 
 
 def literal(weights: dict[str, Tensor], x: Tensor, scale: int) -> Tensor:
-    """The paper's network: no normalization, residuals times 0.1, no activation behind the head or the shuffles."""
+    """The paper's network: no normalization, residuals times 0.1, no activation after the head or the shuffles."""
     def conv(name: str, features: Tensor) -> Tensor:
         return functional.conv2d(features, weights[f'{name}.weight'], weights[f'{name}.bias'], padding=1)
 
@@ -87,7 +87,7 @@ def test_inside_pixels_are_grey_levels_less_the_mean() -> None:
 
 
 def test_a_residual_block_adds_a_tenth_of_its_two_convolutions_by_hand() -> None:
-    """One channel, one row: every number can be followed."""
+    """One channel, one row: every number can be checked by hand."""
     block = narrow(8, num_feat=1).body[0]
     for conv in (block.conv1, block.conv2):
         nn.init.zeros_(conv.weight)

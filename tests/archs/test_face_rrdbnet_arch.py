@@ -10,7 +10,7 @@ SMALL = {'num_feat': 6, 'num_block': 2, 'num_grow_ch': 3}
 
 
 @pytest.mark.parametrize(('scale', 'count'), [(2, 16_661_059), (4, 16_697_987), (8, 16_734_915)])
-def test_it_has_the_published_number_of_parameters_and_one_stage_more_a_doubling(scale, count):
+def test_it_has_the_published_number_of_parameters_and_one_more_stage_per_doubling(scale, count):
     with torch.device('meta'):
         network = FaceRRDBNet(scale=scale)
     assert sum(p.numel() for p in network.parameters()) == count

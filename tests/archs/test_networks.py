@@ -1,4 +1,4 @@
-"""docs/networks.md says what is so: every count of its table is taken again, on the meta device, which only counts."""
+"""docs/networks.md is true: every count in its table is computed again, on the meta device, which only counts."""
 
 import re
 from pathlib import Path

@@ -67,7 +67,7 @@ def test_it_computes_what_the_file_says_with_any_batch(tmp_path):
         torch.testing.assert_close(network(x), literal(x, weights))
 
 
-def test_it_says_what_it_eats_and_how_long_its_feature_is(tiny):
+def test_it_says_which_input_it_takes_and_how_long_its_feature_is(tiny):
     assert tiny.eats == RecognizerInput(16, 12, 'rgb', 127.5, 128.0, 'arcface')
     assert tiny.feature_length == 6
     assert recognizer_features(tiny, torch.rand(2, 3, 40, 40)).shape == (2, 6)
@@ -134,7 +134,7 @@ def test_height_and_width_are_the_files_or_112_where_it_leaves_them_free(tmp_pat
     assert (free.eats.height, free.eats.width) == (16, 12)
 
 
-def test_a_text_beside_the_file_says_what_it_eats_and_options_come_first(tmp_path):
+def test_a_settings_file_describes_the_input_and_options_take_precedence(tmp_path):
     write_onnx(tmp_path / 'tiny.onnx')
     (tmp_path / 'tiny.eats.yml').write_text('channels: bgr\nmean: 0\nstd: 255\ntemplate: center\n')
     file = str(tmp_path / 'tiny.onnx')
@@ -147,14 +147,14 @@ def test_a_text_beside_the_file_says_what_it_eats_and_options_come_first(tmp_pat
     ('channels: grb', "expected one of rgb, bgr, got 'grb'"), ('std: 0', 'std of a recognizer: expected a number'),
     ('mean: [1, 2, 3]', r'mean: expected a number, got \[1, 2, 3\]'), ('- bgr', "expected lines like 'channels: bgr'"),
     ('a: [', 'cannot be read as YAML'), ('width: 96', 'the options say width 96')])
-def test_a_text_that_makes_no_sense_is_refused(tmp_path, text, message):
+def test_a_settings_file_that_makes_no_sense_is_refused(tmp_path, text, message):
     write_onnx(tmp_path / 'tiny.onnx')
     (tmp_path / 'tiny.eats.yml').write_text(text)
     with pytest.raises(UserError, match=message):
         OnnxRecognizer(file=str(tmp_path / 'tiny.onnx'))
 
 
-def test_a_height_that_is_no_number_is_refused(tmp_path):
+def test_a_height_that_is_not_a_number_is_refused(tmp_path):
     with pytest.raises(UserError, match="height: expected a whole number from 1 up, got '112'"):
         OnnxRecognizer(file='any.onnx', height='112')
 
@@ -165,7 +165,7 @@ def test_faces_of_another_size_are_refused_with_both_sizes(tiny):
 
 
 @pytest.mark.parametrize('shape', [(-1,), (-1, 2, 3), (3, -1)])
-def test_a_graph_that_gives_other_than_one_vector_a_face_is_refused(tmp_path, shape):
+def test_a_graph_that_does_not_give_one_vector_per_face_is_refused(tmp_path, shape):
     write_onnx(tmp_path / 'odd.onnx', last_shape=shape)
     with pytest.raises(UserError, match=r'expected an output \(B, D\) for \(B, 3, 16, 12\) faces; one face gives'):
         OnnxRecognizer(file=str(tmp_path / 'odd.onnx'))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, refuse_other_channels
+from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, check_rgb_mean
 from cface_basicsr.errors import UserError
 
 
@@ -26,5 +26,5 @@ def test_the_mean_is_neither_learned_nor_saved():
 
 @pytest.mark.parametrize(('num_in_ch', 'num_out_ch'), [(1, 3), (3, 1), (1, 1)])
 def test_a_mean_for_other_channels_is_refused(num_in_ch, num_out_ch):
-    with pytest.raises(UserError, match='RDN: rgb_mean: expected one value a channel in and out .* got 3'):
-        refuse_other_channels(DIV2K_MEAN, num_in_ch, num_out_ch, 'RDN')
+    with pytest.raises(UserError, match='RDN: rgb_mean: expected one value per channel in and out .* got 3'):
+        check_rgb_mean(DIV2K_MEAN, num_in_ch, num_out_ch, 'RDN')

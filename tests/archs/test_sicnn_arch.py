@@ -31,7 +31,7 @@ def test_it_has_the_parameters_of_the_file_with_both_networks(scale, count):
 
 
 @pytest.mark.parametrize(('scale', 'count'), [(2, 1_044_803), (4, 3_080_515), (8, 5_116_227)])
-def test_with_mappings_of_3x3_it_has_those_of_the_file_with_cnn_h_alone(scale, count):
+def test_with_mappings_of_3x3_it_has_those_of_the_file_with_only_cnn_h(scale, count):
     assert parameters(scale=scale, mapping_kernel=3) == count
 
 
@@ -53,7 +53,7 @@ def test_every_parameter_gets_a_gradient(scale):
     assert all(p.grad.abs().sum() > 0 for p in network.parameters())
 
 
-def test_black_and_white_are_as_a_recognizer_eats_them():
+def test_black_and_white_are_as_a_recognizer_takes_them():
     inside = small().range.inside(torch.tensor([0.0, 127.5 / 255, 1.0]).view(3, 1, 1, 1))
     assert inside.flatten().tolist() == [-127.5 / 128, 0, 127.5 / 128]
 
@@ -90,7 +90,7 @@ def test_an_impulse_is_enlarged_by_the_transposed_convolution_of_caffe():
     assert y.shape == (1, 4, 6, 6) and (y == 0).all()
 
 
-def test_every_prelu_has_one_slope_a_channel_of_a_quarter():
+def test_every_prelu_has_one_slope_per_channel_that_starts_at_a_quarter():
     slopes = [m for m in small(4).modules() if isinstance(m, nn.PReLU)]
     assert [m.num_parameters for m in slopes] == [4, 3, 3, 10, 4, 3, 3, 10, 4, 3]  # two stages, then the tail
     assert all((m.weight == 0.25).all() for m in slopes)

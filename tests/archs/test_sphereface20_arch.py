@@ -25,7 +25,7 @@ def test_it_has_the_published_number_of_parameters(size, count, dense):
     assert sum(p.numel() for p in network.fc5.parameters()) == dense
 
 
-def test_twenty_convolutions_stand_in_the_published_order():
+def test_twenty_convolutions_are_in_the_published_order():
     with torch.device('meta'):
         convs = [m for m in SphereFace20().modules() if isinstance(m, nn.Conv2d)]
     expected = []
@@ -34,7 +34,7 @@ def test_twenty_convolutions_stand_in_the_published_order():
     assert [(c.out_channels, c.stride[0]) for c in convs] == expected and len(convs) == 20
 
 
-def test_every_layer_before_the_feature_has_one_slope_a_channel():
+def test_every_layer_before_the_feature_has_one_slope_per_channel():
     with torch.device('meta'):
         layers = [m for m in SphereFace20().modules() if isinstance(m, (nn.Conv2d, nn.PReLU))]
     for conv, slope in zip(layers[::2], layers[1::2], strict=True):
@@ -60,12 +60,12 @@ def test_weights_start_as_in_the_caffe_original():
     assert all((m.weight == 0.25).all() for m in network.modules() if isinstance(m, nn.PReLU))
 
 
-def test_caffes_xavier_looks_at_the_inputs_only():
+def test_caffes_xavier_depends_on_the_inputs_only():
     weight = caffe_xavier_(torch.empty(1000, 3, 2, 2))
     assert weight.std().item() == pytest.approx(math.sqrt(1 / 12), rel=0.03)
 
 
-def test_it_says_what_it_eats_and_how_long_its_feature_is():
+def test_it_says_which_input_it_takes_and_how_long_its_feature_is():
     network = SphereFace20(input_size=[128, 128], num_feat=2, feature_length=7, channels='bgr')
     assert network.eats == RecognizerInput(128, 128, 'bgr', 127.5, 128.0, 'center')
     assert network.feature_length == 7

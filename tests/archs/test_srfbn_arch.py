@@ -35,7 +35,7 @@ def test_at_the_smaller_published_width_too(scale, count):
 
 
 @SCALES
-def test_training_gives_an_image_a_step_and_evaluation_the_last_one(scale):
+def test_training_gives_one_image_per_step_and_evaluation_the_last_one(scale):
     network, x = small(scale), torch.rand(2, 3, 5, 7)
     images = network(x)
     assert isinstance(images, tuple) and [y.shape for y in images] == [(2, 3, 5 * scale, 7 * scale)] * 3

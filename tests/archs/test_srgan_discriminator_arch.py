@@ -48,7 +48,7 @@ def test_the_gradient_reaches_the_image():
 
 
 @pytest.mark.parametrize('size', [100, 8, 0, -16, '128', 128.0])
-def test_an_input_size_that_is_no_multiple_of_16_is_refused(size):
+def test_an_input_size_that_is_not_a_multiple_of_16_is_refused(size):
     with pytest.raises(UserError, match='input_size: expected a multiple of 16, got'):
         SRGANDiscriminator(input_size=size)
 

@@ -59,7 +59,7 @@ def test_a_face_nearer_to_c_than_its_original_pays_nothing_and_is_not_pushed():
 
 
 def test_the_hinge_is_taken_face_by_face():
-    """The second face is far better than needed, which must not pay for the first."""
+    """The second face is far better than needed, which must not make up for the first."""
     _, other = cface_terms(on_circle(0, 90), on_circle(60, 0), on_circle(90, 90), gamma1=1.0, gamma2=1.0)
     assert other.item() == pytest.approx((l_si(90) - l_si(30)) / 2)
 
@@ -87,7 +87,7 @@ def test_both_terms_reach_sr_and_neither_reaches_the_references(faces, distance,
         assert sr.grad.abs().sum() > 0 and hr.grad is None and compare.grad is None
 
 
-def test_through_a_frozen_recognizer_it_reaches_the_super_resolved_image_and_no_other_thing():
+def test_through_a_frozen_recognizer_it_reaches_the_super_resolved_image_and_nothing_else():
     recognizer = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5)).requires_grad_(False)
     recognizer.eats = RecognizerInput(8, 8, channels='bgr')
     sr, hr, compare = (torch.rand(2, 3, 16, 16, requires_grad=True) for _ in range(3))

@@ -16,7 +16,7 @@ def test_on_faces_it_is_half_their_number_of_values_times_the_mean_squared_error
     torch.testing.assert_close(SumSquaredLoss()(prediction, target), 24576 * MSELoss()(prediction, target))
 
 
-def test_the_prediction_alone_gets_a_gradient_its_difference_over_the_batch():
+def test_only_the_prediction_gets_a_gradient_its_difference_over_the_batch():
     prediction, target = (torch.rand(4, 3, 2, 2, requires_grad=True) for _ in range(2))
     SumSquaredLoss(loss_weight=3.0)(prediction, target).backward()
     torch.testing.assert_close(prediction.grad, 3 * (prediction - target).detach() / 4)

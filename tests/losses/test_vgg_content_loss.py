@@ -33,7 +33,7 @@ def imagenet(images: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(('name', 'index'), [
     ('conv1_1', 0), ('conv3_1', 10), ('relu3_1', 11), ('conv3_4', 16), ('relu3_4', 17), ('pool3', 18),
     ('conv5_3', 32), ('relu5_3', 33), ('conv5_4', 34), ('relu5_4', 35), ('pool5', 36)])
-def test_layers_stand_where_torchvision_has_them(name, index):
+def test_layers_are_where_torchvision_has_them(name, index):
     assert layer_names().index(name) == index and len(layer_names()) == 37
 
 

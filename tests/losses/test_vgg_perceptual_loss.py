@@ -17,7 +17,7 @@ def weights(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def basicsr_finds(weights, monkeypatch) -> None:
-    """torchvision's VGG19 for BasicSR, cut off behind relu3_1, with the weights of the file instead of a download."""
+    """torchvision's VGG19 for BasicSR, cut off after relu3_1, with the weights of the file instead of a download."""
     from basicsr.archs import vgg_arch
     from torchvision.models.vgg import cfgs, make_layers
 

@@ -14,7 +14,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def literal_terms(prediction: torch.Tensor, target: torch.Tensor, depth: int) -> dict[str, float]:
-    """The released loss, a coefficient at a time: sums over 2 N, texture over (sub-bands, places) of all images."""
+    """The released loss, one coefficient at a time: sums over 2 N, texture over (sub-bands, positions) of all images."""
     mine, wanted = haar_packet(prediction, depth).tolist(), haar_packet(target, depth).tolist()
     count, channels, side = len(mine), len(mine[0]), len(mine[0][0])
     terms = {'detail': 0.0, 'lowpass': 0.0, 'texture': 0.0}
@@ -49,7 +49,7 @@ def test_as_the_packet_is_orthonormal_detail_and_lowpass_errors_make_up_the_imag
     torch.testing.assert_close(terms['detail'] + terms['lowpass'], terms['image'])
 
 
-def test_a_shift_of_brightness_is_an_error_of_the_lowpass_band_alone():
+def test_a_shift_of_brightness_is_an_error_only_of_the_lowpass_band():
     target = torch.rand(1, 3, 8, 8, dtype=torch.float64)
     terms = wavelet_terms(target + 0.5, target, 3)
     assert terms['detail'].item() == pytest.approx(0, abs=1e-20)
@@ -71,6 +71,6 @@ def test_only_the_prediction_gets_a_gradient(images):
 
 
 @pytest.mark.parametrize('scale', [1, 3, 6])
-def test_a_scale_that_is_no_power_of_two_is_refused(scale):
+def test_a_scale_that_is_not_a_power_of_two_is_refused(scale):
     with pytest.raises(UserError, match=f'WaveletLoss: scale: expected a power of two, got {scale}'):
         WaveletLoss(scale=scale)

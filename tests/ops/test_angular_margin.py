@@ -123,7 +123,7 @@ def test_a_tensor_step_gives_the_same_lambda_as_a_tensor():
 
 
 @pytest.mark.parametrize('margin', [0, -1, 2.5, True])
-def test_a_margin_that_is_no_whole_number_is_refused(problem, margin):
+def test_a_margin_that_is_not_a_whole_number_is_refused(problem, margin):
     with pytest.raises(UserError, match='margin: expected a whole number from 1 up'):
         a_softmax_logits(*problem, margin=margin, lambda_=5.0)
 

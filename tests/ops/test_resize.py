@@ -45,7 +45,7 @@ def test_equals_torch_antialiased_interpolation(face, size):
     torch.testing.assert_close(bicubic_resize(x, size), expected)
 
 
-def test_each_colour_and_each_image_is_resized_alone():
+def test_each_colour_and_each_image_is_resized_separately():
     x = torch.rand(2, 3, 12, 10)
     one = bicubic_resize(x[1:, 2:], (6, 20))
     torch.testing.assert_close(bicubic_resize(x, (6, 20))[1:, 2:], one)
@@ -96,5 +96,5 @@ def test_integer_images_are_refused():
         bicubic_resize(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), 4)
 
 
-def test_shapes_can_be_had_without_computing():
+def test_shapes_are_known_without_computing():
     assert bicubic_resize(torch.empty(2, 3, 8, 6, device='meta'), (16, 12)).shape == (2, 3, 16, 12)

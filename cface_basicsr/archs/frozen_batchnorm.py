@@ -1,10 +1,10 @@
-"""Batch normalization that keeps the statistics of a file, for recognizers that come ready trained."""
+"""Batch normalization that keeps the statistics of a file, for recognizers that come ready-trained."""
 
 from torch import nn
 
 
-def keep_statistics(network: nn.Module) -> None:
-    """Put every batch normalization of a network into evaluation mode; call it behind `train()`.
+def freeze_batchnorm(network: nn.Module) -> None:
+    """Put every batch normalization of a network into eval mode; call it after `train()`.
 
     Small batches, and batches of super-resolved faces, would spoil the statistics of the file. Gains and shifts still
     learn.

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from cface_basicsr.archs.dense_layers import dense_layers
+from cface_basicsr.archs.layers import dense_layers
 
 
 def test_each_layer_sees_the_input_and_all_layers_before_it():
