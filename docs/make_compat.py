@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-HEAD = """# The defects of BasicSR that are mended
+HEAD = """# The defects of BasicSR that are patched
 
 Printed from the table in `cface_basicsr/compat/` by `python docs/make_compat.py`; do not edit it here.
 
 Each row is applied in memory when the plugin is loaded, and only where the installed BasicSR has the defect. No file of
-BasicSR changes. `cface doctor` shows which rows apply on your machine. To see a defect, or to find which row is behind
-a difference, leave rows out: `CFACE_COMPAT_WITHOUT=mid-epoch,item-seeds`.
+BasicSR changes. What is called `basicsr.train:NAME` is patched in `basicsr.test` and in a running `basicsr/train.py`
+as well. `cface doctor` shows which rows apply on your machine. To see a defect, or to find which row causes a
+difference, leave rows out: `CFACE_COMPAT_WITHOUT=mid-epoch,item-seeds`.
 
 | row | in BasicSR | what you would see | reported as |
 |---|---|---|---|
@@ -17,8 +18,8 @@ a difference, leave rows out: `CFACE_COMPAT_WITHOUT=mid-epoch,item-seeds`.
 FILES = """
 ## Two that need a repair of files
 
-These strike before an option file is read. `cface` and `python -m cface_basicsr.train` mend them in memory; for
-BasicSR's own programs `cface doctor --repair` edits one line in each file, keeps a copy beside it, and says what it
+These strike before an option file is read. `cface` and `python -m cface_basicsr.train` patch them in memory; for
+BasicSR's own programs `cface doctor --repair` edits one line in each file, keeps a copy next to it, and says what it
 changed. `cface doctor --undo` puts the files back, byte for byte.
 
 | repair | in BasicSR | what you would see | reported as |
@@ -28,11 +29,11 @@ changed. `cface doctor --undo` puts the files back, byte for byte.
 
 def page() -> str:
     """The text of docs/compat.md."""
-    from cface_basicsr.compat.before_import import mend_functional_tensor
-    mend_functional_tensor()
+    from cface_basicsr.compat.before_import import patch_functional_tensor
+    patch_functional_tensor()
     from cface_basicsr import compat
     from cface_basicsr.compat.installed import REPAIRS
-    rows = [(row.name, row.where, row.symptom, row.upstream) for row in compat.ROWS]
+    rows = [(row.name, f'`{row.target}`', row.symptom, row.upstream) for row in compat.ROWS]
     files = [(each.name, each.file, each.symptom, each.upstream) for each in REPAIRS]
     return HEAD + _lines(rows) + FILES + _lines(files)
 

@@ -22,7 +22,7 @@ say 'torch (first, so that nothing below fetches it a second time)'
 install torch torchvision
 
 say "BasicSR, without build isolation: isolated, its build would fetch 3 GB of torch and throw it away"
-# The folder on the path mends BasicSR's setup.py on Python 3.13 and does nothing on older ones.
+# The folder on the path lets BasicSR's setup.py run on Python 3.13 and does nothing on older ones.
 PYTHONPATH="$PWD/scripts/basicsr_build" install --no-build-isolation basicsr
 
 say 'the plugin'
@@ -34,5 +34,5 @@ if ! "$venv/bin/python" -c 'import cv2' 2>/dev/null; then
     install opencv-python-headless
 fi
 
-say 'what cannot be mended at run time is mended in the installed BasicSR (undo: cface doctor --undo)'
+say 'what cannot be patched at run time is repaired in the installed BasicSR (undo: cface doctor --undo)'
 "$venv/bin/cface" doctor --repair

@@ -14,9 +14,9 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 
-from cface_basicsr.compat.before_import import mend_functional_tensor  # noqa: E402
+from cface_basicsr.compat.before_import import patch_functional_tensor  # noqa: E402
 
-mend_functional_tensor()
+patch_functional_tensor()
 torch.set_num_threads(1)
 # A busy machine is no defect.
 settings.register_profile('here', deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

@@ -1,4 +1,4 @@
-"""`cface doctor`: finds BasicSR without importing it, mends two lines of it, and puts them back."""
+"""`cface doctor`: finds BasicSR without importing it, repairs two lines of it, and puts them back."""
 
 import json
 import shutil
@@ -129,12 +129,12 @@ def test_a_train_script_beside_another_basicsr_is_warned_of(
 
 
 def test_a_folder_without_basicsr_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match='is no BasicSR'):
+    with pytest.raises(UserError, match='is not a BasicSR'):
         installed.package_in(tmp_path)
 
 
-def test_the_table_names_every_row_that_is_mended_at_run_time() -> None:
+def test_the_table_names_every_row_that_is_patched_at_run_time() -> None:
     from cface_basicsr import compat
     found = json.loads(CliRunner().invoke(app, ['doctor', '--json']).stdout)
     assert {each['name'] for each in found['rows']} == {row.name for row in compat.ROWS}
-    assert {each['status'] for each in found['rows']} <= {'mended at run time', 'not there'}
+    assert {each['status'] for each in found['rows']} <= {'patched at run time', 'not there'}

@@ -1,4 +1,4 @@
-"""`cface doctor`: what is installed here, what BasicSR does wrong on it, and what mends that."""
+"""`cface doctor`: what is installed here, what BasicSR does wrong on it, and what puts it right."""
 
 import importlib.metadata
 import json
@@ -9,20 +9,20 @@ from typing import Annotated, Any
 import typer
 
 from cface_basicsr.compat import installed
-from cface_basicsr.compat.before_import import mend_functional_tensor
+from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError
 
 
 def command(
-    repair: Annotated[bool, typer.Option('--repair', help='Mend the two files of BasicSR that need it.')] = False,
+    repair: Annotated[bool, typer.Option('--repair', help='Edit the two files of BasicSR that need it.')] = False,
     undo: Annotated[bool, typer.Option('--undo', help='Put these files back, byte for byte.')] = False,
     basicsr: Annotated[Path | None, typer.Option(help='Another BasicSR: a checkout.')] = None,
     as_json: Annotated[bool, typer.Option('--json', help='Print the findings as JSON.')] = False,
 ) -> None:
-    """Say what is installed and what of BasicSR needs mending; exit code 1 where something needs a repair.
+    """Say what is installed and what of BasicSR needs a repair; exit code 1 where something does.
 
-    Most defects are mended while a training runs and touch no file. Two strike before the option file is read:
-    `--repair` edits one line each in the BasicSR that is installed, keeps a copy beside it, and says what it changed.
+    Most defects are patched in memory while a training runs. Two strike before the option file is read:
+    `--repair` edits one line each in the BasicSR that is installed, keeps a copy next to it, and says what it changed.
 
     \b
     Example:
@@ -50,7 +50,7 @@ def _repair(package: Path) -> list[str]:
     changes = []
     for each in installed.REPAIRS:
         if installed.status(package, each) == 'defect':
-            installed.mend(package, each)
+            installed.repair(package, each)
             changes.append(f'changed {package / each.file}, line {installed.line_of(package, each)}: '
                            f'{each.old.decode()}  ->  {each.new.decode()}')
     return changes
@@ -93,18 +93,18 @@ def _basicsr(package: Path | None) -> dict[str, str | None] | None:
 
 
 def _rows(package: Path | None) -> list[dict[str, str]] | str:
-    """The table of run-time defects, each `mended` or `not there`; a sentence where BasicSR cannot be imported."""
+    """The table of run-time defects and which are patched; a sentence where BasicSR cannot be imported."""
     from cface_basicsr import compat
     if package != installed.find_package():
         return 'not looked at: they are those of the BasicSR that is imported, see `cface doctor` without --basicsr'
-    mend_functional_tensor()
+    patch_functional_tensor()
     try:
         compat.apply()
     except ImportError as error:
         hint = '; without libGL: pip uninstall opencv-python, pip install opencv-python-headless'
         return f"not looked at: import basicsr fails ({error}){hint if 'libGL' in str(error) else ''}"
-    return [{'name': row.name, 'status': 'mended at run time' if row.name in compat.applied() else
-             'left out' if row.present() else 'not there', 'where': row.where, 'symptom': row.symptom,
+    return [{'name': row.name, 'status': 'patched at run time' if row.name in compat.applied() else
+             'left out' if row.present() else 'not there', 'target': row.target, 'symptom': row.symptom,
              'upstream': row.upstream} for row in compat.ROWS]
 
 
@@ -136,7 +136,7 @@ def _show(findings: dict[str, Any], table: bool) -> None:
     for line in (*findings['changes'], *(f'Warning: {text}' for text in findings['warnings'])):
         console.print(line, soft_wrap=True, markup=False)
     if any(each['status'] == 'defect' for each in findings['repairs']):
-        console.print('Mend them: cface doctor --repair   (BasicSR stays as it is for `cface`, which does not need it)')
+        console.print('Repair them: cface doctor --repair   (`cface` itself does not need it)')
 
 
 def _show_table(findings: dict[str, Any], console: Any) -> None:
@@ -150,4 +150,4 @@ def _show_table(findings: dict[str, Any], console: Any) -> None:
             table.add_row(each['name'], each['status'], each['symptom'])
     console.print(table)
     if isinstance(findings['rows'], str):
-        console.print(f"The rows mended at run time: {findings['rows']}", soft_wrap=True)
+        console.print(f"The rows patched at run time: {findings['rows']}", soft_wrap=True)

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cface_basicsr.compat.before_import import mend_functional_tensor
+from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError
 from cface_basicsr.version import __version__
 
@@ -51,7 +51,7 @@ for _name in COMMANDS:
 
 def main() -> None:
     """Run a command; bad input prints one to three lines and exits with code 2."""
-    mend_functional_tensor()
+    patch_functional_tensor()
     try:
         app()
     except UserError as error:

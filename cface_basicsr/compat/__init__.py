@@ -1,8 +1,8 @@
-"""What BasicSR 1.4.2 and its git HEAD do wrong on today's libraries, mended at run time. Nothing in BasicSR is edited.
+"""What BasicSR 1.4.2 and its git HEAD do wrong on today's libraries, patched at run time. No file of it is edited.
 
-`ROWS` is the table: one `Row` a defect. `apply()` mends each row whose defect is there; `cface doctor` prints the
+`ROWS` is the table: one `Row` per defect. `apply()` patches each row whose defect is there; `cface doctor` prints the
 table. The environment variable CFACE_COMPAT_WITHOUT=row1,row2 leaves rows out, to see a defect or to find which row
-is behind a difference.
+causes a difference.
 
 Two defects strike before an option file is read, so that no row can reach them: see `before_import.py`. That module
 and `installed.py` must not wait for torch, so the table itself is imported when it is first asked for.

@@ -1,7 +1,7 @@
 """The two defects that strike before BasicSR reads an option file, so that no plugin line can reach them.
 
 `cface` and `python -m cface_basicsr.train` call these functions before they import BasicSR; for BasicSR's own commands
-`cface doctor --repair` mends the installed files.
+`cface doctor --repair` edits the installed files.
 """
 
 import importlib
@@ -29,10 +29,10 @@ class _MovedModule:
         module.rgb_to_grayscale = importlib.import_module('torchvision.transforms.functional').rgb_to_grayscale
 
 
-def mend_functional_tensor() -> None:
+def patch_functional_tensor() -> None:
     """Let `import basicsr` 1.4.2 succeed with torchvision >= 0.17. Imports nothing itself; safe to call again.
 
-    The finder stands last, so a torchvision that has the module still answers for itself.
+    The finder comes last, so a torchvision that has the module still answers for itself.
     """
     if not any(isinstance(finder, _MovedModule) for finder in sys.meta_path):
         sys.meta_path.append(_MovedModule())
@@ -45,6 +45,6 @@ def accept_local_rank() -> None:
 
 
 def prepare_import() -> None:
-    """Both mendings; call it before the first `import basicsr`."""
-    mend_functional_tensor()
+    """Both patches; call it before the first `import basicsr`."""
+    patch_functional_tensor()
     accept_local_rank()

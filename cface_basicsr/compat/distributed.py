@@ -1,7 +1,6 @@
 """torchrun and SLURM without a GPU: four places in BasicSR take CUDA and NCCL for granted."""
 
 import datetime
-import functools
 import os
 import subprocess
 from collections.abc import Callable
@@ -10,10 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from cface_basicsr.compat.row import Mending, Row, source
+from cface_basicsr.compat.row import Row
 
 PATIENCE = datetime.timedelta(hours=2)
-"""How long a rank waits for another: rank 0 validates alone while the others wait, and NCCL's default is 10 minutes."""
+"""How long a rank waits for another: only rank 0 validates while the others wait, and NCCL's default is 10 minutes."""
 
 
 def _slurm_environment(port: int | None) -> None:
@@ -35,56 +34,30 @@ def _init_on_cpu(launcher: str, port: int | None) -> None:
     torch.distributed.init_process_group(backend='gloo', timeout=PATIENCE)
 
 
-def _with_gloo(init_dist: Callable) -> Callable:
-    @functools.wraps(init_dist)
-    def wrapper(launcher: str, backend: str = 'nccl', **kwargs: Any) -> None:
-        if not torch.cuda.is_available():
-            _init_on_cpu(launcher, kwargs.get('port'))
-        elif launcher == 'pytorch':
-            init_dist(launcher, backend, **{'timeout': PATIENCE, **kwargs})
-        else:
-            init_dist(launcher, backend, **kwargs)
-    return wrapper
+def _init_with_gloo(init_dist: Callable, launcher: str, backend: str = 'nccl', **kwargs: Any) -> None:
+    if not torch.cuda.is_available():
+        _init_on_cpu(launcher, kwargs.get('port'))
+    elif launcher == 'pytorch':
+        init_dist(launcher, backend, **{'timeout': PATIENCE, **kwargs})
+    else:
+        init_dist(launcher, backend, **kwargs)
 
 
-def _mend_init(mending: Mending) -> None:
-    from basicsr.utils import dist_util, options
-    mending.wrap(dist_util, 'init_dist', _with_gloo)
-    mending.replace(options, 'init_dist', dist_util.init_dist)
+def _without_device_ids(model_to_device: Callable, self: Any, net: nn.Module) -> nn.Module:
+    if self.device.type != 'cpu' or not self.opt['dist']:
+        return model_to_device(self, net)
+    unused = self.opt.get('find_unused_parameters', False)
+    return nn.parallel.DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
 
 
-def _init_needs_cuda() -> bool:
-    from basicsr.utils import dist_util
-    return all('torch.cuda.set_device(' in source(getattr(dist_util, name)) for name in
-               ('_init_dist_pytorch', '_init_dist_slurm'))
-
-
-def _without_device_ids(model_to_device: Callable) -> Callable:
-    @functools.wraps(model_to_device)
-    def wrapper(self: Any, net: nn.Module) -> nn.Module:
-        if self.device.type != 'cpu' or not self.opt['dist']:
-            return model_to_device(self, net)
-        unused = self.opt.get('find_unused_parameters', False)
-        return nn.parallel.DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
-    return wrapper
-
-
-def _mend_wrapping(mending: Mending) -> None:
-    from basicsr.models.base_model import BaseModel
-    mending.wrap(BaseModel, 'model_to_device', _without_device_ids)
-
-
-def _wrapping_needs_cuda() -> bool:
-    from basicsr.models.base_model import BaseModel
-    return 'device_ids=[torch.cuda.current_device()]' in source(BaseModel.model_to_device)
-
-
-ROWS = (
-    Row(name='gloo-on-cpu', where='utils/dist_util.py init_dist', upstream='BasicSR #107',
+DISTRIBUTED_ROWS = (
+    Row(name='gloo-on-cpu', upstream='BasicSR #107',
         symptom='ZeroDivisionError or "Found no NVIDIA driver" under torchrun without a GPU; a validation of more '
                 'than 10 minutes kills the other ranks',
-        present=_init_needs_cuda, apply=_mend_init),
-    Row(name='ddp-on-cpu', where='models/base_model.py BaseModel.model_to_device', upstream='BasicSR #107',
+        target='basicsr.utils.dist_util:_init_dist_pytorch', has='torch.cuda.set_device(',
+        wrap=dict.fromkeys(('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist'), _init_with_gloo)),
+    Row(name='ddp-on-cpu', upstream='BasicSR #107',
         symptom='"Found no NVIDIA driver" when a network is wrapped under torchrun without a GPU',
-        present=_wrapping_needs_cuda, apply=_mend_wrapping),
+        target='basicsr.models.base_model:BaseModel.model_to_device',
+        has='device_ids=[torch.cuda.current_device()]', wrap=_without_device_ids),
 )

@@ -1,4 +1,4 @@
-"""The BasicSR on this machine, looked at and mended as files: it is never imported here, as its import may fail."""
+"""The BasicSR on this machine, looked at and repaired as files: never imported here, as its import may fail."""
 
 import importlib.machinery
 import re
@@ -10,7 +10,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import replacing
 
 BACKUP = '.before-cface'
-"""What the copy of a mended file is called: `degradations.py.before-cface`, beside it."""
+"""What the copy of a repaired file is called: `degradations.py.before-cface`, in the same folder."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Repair:
     Attributes:
         name: as `cface doctor` calls it.
         file: below the package.
-        old: the defective text; it must stand there exactly once.
+        old: the defective text; it must be there exactly once.
         new: what takes its place.
         symptom: what a user sees.
         upstream: where it was reported.
@@ -49,7 +49,7 @@ REPAIRS = (
 
 
 def find_package() -> Path | None:
-    """The folder of the `basicsr` that a program of this Python imports, wherever that program itself stands."""
+    """The folder of the `basicsr` that a program of this Python imports, wherever that program itself is."""
     elsewhere = sys.path if getattr(sys.flags, 'safe_path', False) else sys.path[1:]  # the first is that folder
     spec = importlib.machinery.PathFinder.find_spec('basicsr', elsewhere) or _editable_spec()
     return Path(spec.origin).parent if spec and spec.origin else None
@@ -74,7 +74,7 @@ def package_in(folder: str | Path) -> Path:
     for package in (Path(folder), Path(folder) / 'basicsr'):
         if (package / 'utils' / 'options.py').is_file() and (package / 'train.py').is_file():
             return package
-    raise UserError(f"'{folder}' is no BasicSR: expected a checkout, or the folder of the package with train.py in it.")
+    raise UserError(f"'{folder}' is not a BasicSR: expected a checkout, or the package's folder with train.py in it.")
 
 
 def version_of(package: Path) -> str | None:
@@ -87,7 +87,7 @@ def version_of(package: Path) -> str | None:
 
 
 def status(package: Path, repair: Repair) -> str:
-    """`defect`, `repaired` (by us, with a backup), `fine`, or `unknown`: neither text stands there once."""
+    """`defect`, `repaired` (by us, with a backup), `fine`, or `unknown`: neither text is there once."""
     content = _content(package, repair)
     if content.count(repair.new) == 1:
         return 'repaired' if _backup(package, repair).is_file() else 'fine'
@@ -101,8 +101,8 @@ def line_of(package: Path, repair: Repair) -> int:
     return content.count(b'\n', 0, places[0]) + 1 if places else 0
 
 
-def mend(package: Path, repair: Repair) -> None:
-    """Edit the file in one rename, with a copy of the old one beside it.
+def repair(package: Path, repair: Repair) -> None:
+    """Edit the file in one rename, with a copy of the old one next to it.
 
     Raises:
         UserError: the edit does not leave a Python file, or the folder cannot be written.
@@ -113,13 +113,13 @@ def mend(package: Path, repair: Repair) -> None:
     try:
         compile(new, str(path), 'exec')
     except SyntaxError as error:
-        raise UserError(f"'{path}' would be no Python file after the edit ({error}); nothing was changed.") from error
+        raise UserError(f"'{path}' would not be valid Python after the edit ({error}); nothing was changed.") from error
     _write(_backup(package, repair), old, path)
     _write(path, new, path)
 
 
 def restore(package: Path, repair: Repair) -> None:
-    """Put back the file as it was before `mend`, byte for byte.
+    """Put back the file as it was before `repair`, byte for byte.
 
     Raises:
         UserError: the file was changed since by somebody else.

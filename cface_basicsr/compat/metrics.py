@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cface_basicsr.compat.row import Mending, Row, source
+from cface_basicsr.compat.row import Row
 
 
 def _square_root(matrix: np.ndarray, disp: bool = True) -> Any:
@@ -18,11 +18,6 @@ def _square_root(matrix: np.ndarray, disp: bool = True) -> Any:
     if disp:
         return root
     return root, np.linalg.norm(root @ root - matrix, 'fro') / np.linalg.norm(matrix, 'fro')
-
-
-def _mend(mending: Mending) -> None:
-    from basicsr.metrics import fid
-    mending.replace(fid, 'linalg', types.SimpleNamespace(sqrtm=_square_root))
 
 
 @functools.cache
@@ -38,13 +33,9 @@ def _argument_is_gone() -> bool:
     return 'disp' not in inspect.signature(linalg.sqrtm).parameters
 
 
-def _present() -> bool:
-    from basicsr.metrics import fid
-    return 'disp=False' in source(fid.calculate_fid) and _argument_is_gone()
-
-
-ROWS = (
-    Row(name='fid-square-root', where='metrics/fid.py calculate_fid', upstream='MONAI PR #9076 (the same call)',
+METRIC_ROWS = (
+    Row(name='fid-square-root', upstream='MONAI PR #9076 (the same call)',
         symptom="TypeError: sqrtm() got an unexpected keyword argument 'disp' (SciPy >= 1.18)",
-        present=_present, apply=_mend),
+        target='basicsr.metrics.fid:calculate_fid', has='disp=False', condition=_argument_is_gone,
+        replace={'basicsr.metrics.fid:linalg': types.SimpleNamespace(sqrtm=_square_root)}),
 )

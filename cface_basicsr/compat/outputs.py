@@ -1,7 +1,6 @@
 """Where a run writes, and the moment at which its options are checked: before BasicSR makes the first folder."""
 
 import argparse
-import functools
 import itertools
 import os
 import site
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr import options
-from cface_basicsr.compat.row import Mending, Row, in_pipelines, source, swapped
+from cface_basicsr.compat.row import Row, swapped
 
 FOLDERS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
 """The entries of `path:` that BasicSR itself sets, all of them folders."""
@@ -56,92 +55,46 @@ def set_output_folders(opt: dict[str, Any], root: str) -> None:
 
 
 def _root_of(opt: dict[str, Any]) -> str:
-    """The root that BasicSR took: in a training it says so, in a test it stands in the results folder."""
+    """The root that BasicSR took: in a training it says so, in a test it is above the results folder."""
     if opt['is_train']:
         return opt['root_path']
     return str(Path(opt['path']['results_root']).parents[1])
 
 
-def _choosing_folders(function: Callable) -> Callable:
-    @functools.wraps(function)
-    def wrapper(opt: dict[str, Any]) -> Any:
-        set_output_folders(opt, writable_root(_root_of(opt)))
-        return function(opt)
-    return wrapper
+# Each of these runs before the first function of a pipeline: load_resume_state in a training, make_exp_dirs in a test.
+
+def _choose_folders(function: Callable, opt: dict[str, Any]) -> Any:
+    set_output_folders(opt, writable_root(_root_of(opt)))
+    return function(opt)
 
 
-def _in_tests_only(wrapper_of: Callable[[Callable], Callable]) -> Callable[[Callable], Callable]:
-    """make_exp_dirs is the first function of a test, load_resume_state that of a training."""
-    def wrap(make: Callable) -> Callable:
-        mended = wrapper_of(make)
-
-        @functools.wraps(make)
-        def wrapper(opt: dict[str, Any]) -> Any:
-            return make(opt) if opt['is_train'] else mended(opt)
-        return wrapper
-    return wrap
+def _choose_folders_of_a_test(make: Callable, opt: dict[str, Any]) -> Any:
+    return make(opt) if opt['is_train'] else _choose_folders(make, opt)
 
 
-def _mend_root(mending: Mending) -> None:
-    mending.wrap_in_pipelines('load_resume_state', _choosing_folders)
-    mending.wrap_in_pipelines('make_exp_dirs', _in_tests_only(_choosing_folders))
+def _check_training(load: Callable, opt: dict[str, Any]) -> Any:
+    options.prepare_training_options(opt)
+    return load(opt)
 
 
-def _only_folders(make: Callable) -> Callable:
-    @functools.wraps(make)
-    def wrapper(opt: dict[str, Any]) -> None:
-        own = FOLDERS if opt['is_train'] else ('results_root', 'log', 'visualization')
-        make({**opt, 'path': {key: value for key, value in opt['path'].items() if key in own and value}})
-    return wrapper
+def _check_test(make: Callable, opt: dict[str, Any]) -> Any:
+    if not opt['is_train']:
+        options.prepare_test_options(opt)
+    return make(opt)
 
 
-def _mend_folders(mending: Mending) -> None:
-    mending.wrap_in_pipelines('make_exp_dirs', _only_folders)
+def _make_only_folders(make: Callable, opt: dict[str, Any]) -> None:
+    own = FOLDERS if opt['is_train'] else ('results_root', 'log', 'visualization')
+    make({**opt, 'path': {key: value for key, value in opt['path'].items() if key in own and value}})
 
 
-def _makes_every_entry() -> bool:
+def _choose_a_free_name(mkdir_and_rename: Callable, path: str) -> None:
     from basicsr.utils import misc
-    return 'for key, path in path_opt.items()' in source(misc.make_exp_dirs)
-
-
-def _free_archive_name(mkdir_and_rename: Callable) -> Callable:
-    @functools.wraps(mkdir_and_rename)
-    def wrapper(path: str) -> None:
-        from basicsr.utils import misc
-        now = misc.get_time_str()
-        names = itertools.chain((now,), (f'{now}_{number}' for number in itertools.count(2)))
-        free = next(name for name in names if not os.path.exists(f'{path}_archived_{name}'))
-        with swapped(misc, 'get_time_str', lambda: free):
-            mkdir_and_rename(path)
-    return wrapper
-
-
-def _mend_archive(mending: Mending) -> None:
-    from basicsr.utils import misc
-    mending.wrap(misc, 'mkdir_and_rename', _free_archive_name)
-    mending.wrap_in_pipelines('mkdir_and_rename', _free_archive_name)
-
-
-def _names_by_the_second() -> bool:
-    from basicsr.utils import misc
-    return "'_archived_' + get_time_str()" in source(misc.mkdir_and_rename)
-
-
-def _checking(prepare: str) -> Callable[[Callable], Callable]:
-    def wrap(function: Callable) -> Callable:
-        @functools.wraps(function)
-        def wrapper(opt: dict[str, Any]) -> Any:
-            check = getattr(options, prepare, None)
-            if check:
-                check(opt)
-            return function(opt)
-        return wrapper
-    return wrap
-
-
-def _mend_checks(mending: Mending) -> None:
-    mending.wrap_in_pipelines('load_resume_state', _checking('prepare_training_options'))
-    mending.wrap_in_pipelines('make_exp_dirs', _in_tests_only(_checking('prepare_test_options')))
+    now = misc.get_time_str()
+    names = itertools.chain((now,), (f'{now}_{number}' for number in itertools.count(2)))
+    free = next(name for name in names if not os.path.exists(f'{path}_archived_{name}'))
+    with swapped(misc, 'get_time_str', lambda: free):
+        mkdir_and_rename(path)
 
 
 class _ListPaths:
@@ -155,31 +108,28 @@ class _ListPaths:
         return [os.path.expanduser(each) for each in path] if isinstance(path, list) else os.path.expanduser(path)
 
 
-def _mend_lists(mending: Mending) -> None:
-    from basicsr.utils import options as basicsr_options
-    mending.replace(basicsr_options, 'osp', _ListPaths())
-
-
-def _takes_one_root() -> bool:
-    from basicsr.utils import options as basicsr_options
-    return "osp.expanduser(dataset['dataroot_gt'])" in source(basicsr_options.parse_options)
-
-
-ROWS = (
-    Row(name='several-roots', where='utils/options.py parse_options', upstream='not reported',
+OUTPUT_ROWS = (
+    Row(name='several-roots', upstream='not reported',
         symptom='a list in dataroot_gt (D_HR and D_SR of stage 3) ends in a TypeError',
-        present=_takes_one_root, apply=_mend_lists),
-    Row(name='path-folders', where='utils/misc.py make_exp_dirs', upstream='not reported',
+        target='basicsr.utils.options:parse_options', has="osp.expanduser(dataset['dataroot_gt'])",
+        replace={'basicsr.utils.options:osp': _ListPaths()}),
+    Row(name='path-folders', upstream='not reported',
         symptom='every entry of `path:`, a file too, is made a folder; a number ends in a TypeError',
-        present=_makes_every_entry, apply=_mend_folders),
-    Row(name='archive-names', where='utils/misc.py mkdir_and_rename', upstream='not reported',
+        target='basicsr.utils.misc:make_exp_dirs', has='for key, path in path_opt.items()',
+        wrap={'basicsr.train:make_exp_dirs': _make_only_folders}),
+    Row(name='archive-names', upstream='not reported',
         symptom='OSError: Directory not empty, when a run is started twice within a second',
-        present=_names_by_the_second, apply=_mend_archive),
-    Row(name='output-root', where='train.py and test.py, __main__', upstream='not reported',
+        target='basicsr.utils.misc:mkdir_and_rename', has="'_archived_' + get_time_str()",
+        wrap=dict.fromkeys(('basicsr.utils.misc:mkdir_and_rename', 'basicsr.train:mkdir_and_rename'),
+                           _choose_a_free_name)),
+    Row(name='output-root', upstream='not reported',
         symptom='`python -m basicsr.train` writes experiments/ and tb_logger/ into site-packages; 1.4.2 ignores '
                 'path.experiments_root and path.results_root, and tb_logger never follows them',
-        present=lambda: in_pipelines('init_tb_loggers', "opt['root_path']"), apply=_mend_root),
-    Row(name='checked-options', where='train.py load_resume_state; test.py make_exp_dirs', upstream='not reported',
+        target='basicsr.train:init_tb_loggers', has="opt['root_path']",
+        wrap={'basicsr.train:load_resume_state': _choose_folders,
+              'basicsr.train:make_exp_dirs': _choose_folders_of_a_test}),
+    Row(name='checked-options', upstream='not reported',
         symptom='a misspelt option is silently ignored',
-        present=lambda: True, apply=_mend_checks),
+        target='basicsr.train:load_resume_state',
+        wrap={'basicsr.train:load_resume_state': _check_training, 'basicsr.train:make_exp_dirs': _check_test}),
 )

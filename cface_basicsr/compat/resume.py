@@ -1,6 +1,5 @@
 """Going on where a training stopped: from the right folder, on any device, in the middle of an epoch, bit for bit."""
 
-import functools
 import random
 import re
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import torch
 
 from cface_basicsr.compat.data_order import Loaders, generator_of
 from cface_basicsr.compat.files import plain
-from cface_basicsr.compat.row import Mending, Row, in_pipelines, source, swapped
+from cface_basicsr.compat.row import Row, swapped
 from cface_basicsr.errors import UserError
 
 State = dict[str, Any]
@@ -21,27 +20,20 @@ LoadState = Callable[[dict[str, Any]], State | None]
 # ------------------------------------------------------------------------------------------------ reading on any device
 
 
-def _read_onto_cpu(load: LoadState) -> LoadState:
+def _read_onto_cpu(load: LoadState, opt: dict[str, Any]) -> State | None:
     read = torch.load
 
-    @functools.wraps(load)
-    def wrapper(opt: dict[str, Any]) -> State | None:
-        def onto_cpu(path: str, **kwargs: Any) -> State:  # optimizers move their state to their parameters' device
-            return read(path, map_location='cpu', weights_only=True)
-        with swapped(torch.cuda, 'current_device', lambda: 'cpu'), swapped(torch, 'load', onto_cpu):
-            return load(opt)
-    return wrapper
-
-
-def _mend_device(mending: Mending) -> None:
-    mending.wrap_in_pipelines('load_resume_state', _read_onto_cpu)
+    def onto_cpu(path: str, **kwargs: Any) -> State:  # optimizers move their state to their parameters' device
+        return read(path, map_location='cpu', weights_only=True)
+    with swapped(torch.cuda, 'current_device', lambda: 'cpu'), swapped(torch, 'load', onto_cpu):
+        return load(opt)
 
 
 # ----------------------------------------------------------------------------------------------- finding the newest one
 
 
 def _newest_state(folder: Path) -> Path | None:
-    """The newest state that can be read; names that are no number are none of ours.
+    """The newest state that can be read; others than `<number>.state` are not ours.
 
     Raises:
         UserError: there are states, and none can be read.
@@ -60,23 +52,16 @@ def _newest_state(folder: Path) -> Path | None:
     return None
 
 
-def _look_in_its_own_folder(load: LoadState) -> LoadState:
-    @functools.wraps(load)
-    def wrapper(opt: dict[str, Any]) -> State | None:
-        if not opt['auto_resume']:
-            return load(opt)
-        newest = _newest_state(Path(opt['path']['training_states']))
-        opt['path']['resume_state'] = str(newest) if newest else None
-        opt['auto_resume'] = False  # BasicSR would look below the working directory
-        try:
-            return load(opt)
-        finally:
-            opt['auto_resume'] = True
-    return wrapper
-
-
-def _mend_folder(mending: Mending) -> None:
-    mending.wrap_in_pipelines('load_resume_state', _look_in_its_own_folder)
+def _look_in_its_own_folder(load: LoadState, opt: dict[str, Any]) -> State | None:
+    if not opt['auto_resume']:
+        return load(opt)
+    newest = _newest_state(Path(opt['path']['training_states']))
+    opt['path']['resume_state'] = str(newest) if newest else None
+    opt['auto_resume'] = False  # BasicSR would look below the working directory
+    try:
+        return load(opt)
+    finally:
+        opt['auto_resume'] = True
 
 
 # ---------------------------------------------------------------------------------------------- in mid-epoch, bit-equal
@@ -109,29 +94,23 @@ def _of_all_ranks(value: Any, opt: dict[str, Any]) -> list:
     return values
 
 
-def _with_random_state(save: Callable) -> Callable:
-    @functools.wraps(save)
-    def wrapper(self: Any, epoch: int, current_iter: int) -> None:
-        if current_iter == -1:  # the networks of a finished training; BasicSR writes no state
-            return save(self, epoch, current_iter)
-        more = {'random': _of_all_ranks(_random_state(), self.opt),
-                'best_metric_results': plain(getattr(self, 'best_metric_results', {}))}
-        write = torch.save
-        with swapped(torch, 'save', lambda content, path: write({**content, **more}, path)):
-            save(self, epoch, current_iter)
-    return wrapper
+def _save_random_state(save: Callable, self: Any, epoch: int, current_iter: int) -> None:
+    if current_iter == -1:  # the networks of a finished training; BasicSR writes no state
+        return save(self, epoch, current_iter)
+    more = {'random': _of_all_ranks(_random_state(), self.opt),
+            'best_metric_results': plain(getattr(self, 'best_metric_results', {}))}
+    write = torch.save
+    with swapped(torch, 'save', lambda content, path: write({**content, **more}, path)):
+        save(self, epoch, current_iter)
 
 
-def _restoring_random_state(resume: Callable) -> Callable:
-    @functools.wraps(resume)
-    def wrapper(self: Any, resume_state: State) -> None:
-        resume(self, resume_state)
-        if resume_state.get('best_metric_results'):
-            self.best_metric_results = resume_state['best_metric_results']
-        states = resume_state.get('random', [])
-        if len(states) == self.opt['world_size']:  # another number of ranks cannot repeat the unbroken run anyway
-            _set_random_state(states[self.opt['rank']])
-    return wrapper
+def _restore_random_state(resume: Callable, self: Any, resume_state: State) -> None:
+    resume(self, resume_state)
+    if resume_state.get('best_metric_results'):
+        self.best_metric_results = resume_state['best_metric_results']
+    states = resume_state.get('random', [])
+    if len(states) == self.opt['world_size']:  # another number of ranks cannot repeat the unbroken run anyway
+        _set_random_state(states[self.opt['rank']])
 
 
 class _Run:
@@ -140,52 +119,35 @@ class _Run:
     state: State | None = None
 
 
-def _remember_state(load: LoadState) -> LoadState:
-    @functools.wraps(load)
-    def wrapper(opt: dict[str, Any]) -> State | None:
-        _Run.state = load(opt)
-        return _Run.state
-    return wrapper
+def _remember_state(load: LoadState, opt: dict[str, Any]) -> State | None:
+    _Run.state = load(opt)
+    return _Run.state
 
 
-def _go_on_in_mid_epoch(create: Callable[..., Loaders]) -> Callable[..., Loaders]:
-    @functools.wraps(create)
-    def wrapper(opt: dict[str, Any], logger: Any) -> Loaders:
-        loaders = create(opt, logger)
-        loader, sampler, validation = loaders[:3]
-        for each in (loader, *validation):
-            each.generator = each.generator or generator_of(opt['manual_seed'])
-        if _Run.state and len(loader):
-            sampler.first_iteration = _Run.state['iter']
-            _Run.state['epoch'] = _Run.state['iter'] // len(loader)  # also right behind an epoch's last iteration
-        return loaders
-    return wrapper
+def _go_on_in_mid_epoch(create: Callable[..., Loaders], opt: dict[str, Any], logger: Any) -> Loaders:
+    loaders = create(opt, logger)
+    loader, sampler, validation = loaders[:3]
+    for each in (loader, *validation):
+        each.generator = each.generator or generator_of(opt['manual_seed'])
+    if _Run.state and len(loader):
+        sampler.first_iteration = _Run.state['iter']
+        _Run.state['epoch'] = _Run.state['iter'] // len(loader)  # also right after an epoch's last iteration
+    return loaders
 
 
-def _mend_position(mending: Mending) -> None:
-    from basicsr.models.base_model import BaseModel
-    mending.wrap_in_pipelines('load_resume_state', _remember_state)
-    mending.wrap_in_pipelines('create_train_val_dataloader', _go_on_in_mid_epoch)
-    mending.wrap(BaseModel, 'save_training_state', _with_random_state)
-    mending.wrap(BaseModel, 'resume_training', _restoring_random_state)
-
-
-def _state_has_no_position() -> bool:
-    from basicsr.models.base_model import BaseModel
-    return 'rng' not in source(BaseModel.save_training_state)
-
-
-ROWS = (
-    Row(name='resume-on-cpu', where='train.py load_resume_state', upstream='BasicSR #107',
+RESUME_ROWS = (
+    Row(name='resume-on-cpu', upstream='BasicSR #107',
         symptom='"Found no NVIDIA driver" when a training is resumed without a GPU',
-        present=lambda: in_pipelines('load_resume_state', 'torch.cuda.current_device()'), apply=_mend_device),
-    Row(name='auto-resume', where='train.py load_resume_state', upstream='StarSRGAN #7, BasicSR #679',
+        target='basicsr.train:load_resume_state', has='torch.cuda.current_device()', wrap=_read_onto_cpu),
+    Row(name='auto-resume', upstream='StarSRGAN #7, BasicSR #679',
         symptom='--auto_resume from another directory starts at 0 and archives the old run; a cut-off state or one '
                 'called best.state ends in a traceback',
-        present=lambda: in_pipelines('load_resume_state', "osp.join('experiments'"), apply=_mend_folder),
-    Row(name='mid-epoch', where='train.py train_pipeline; models/base_model.py save_training_state',
-        upstream='not reported', requires=('epoch-order',),
+        target='basicsr.train:load_resume_state', has="osp.join('experiments'", wrap=_look_in_its_own_folder),
+    Row(name='mid-epoch', upstream='not reported', requires=('epoch-order',),
         symptom='a resumed run sees the first images of the epoch twice and draws other random numbers',
-        present=_state_has_no_position, apply=_mend_position),
+        target='basicsr.models.base_model:BaseModel.save_training_state', unless='rng',
+        wrap={'basicsr.models.base_model:BaseModel.save_training_state': _save_random_state,
+              'basicsr.models.base_model:BaseModel.resume_training': _restore_random_state,
+              'basicsr.train:load_resume_state': _remember_state,
+              'basicsr.train:create_train_val_dataloader': _go_on_in_mid_epoch}),
 )
-

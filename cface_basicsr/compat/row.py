@@ -1,8 +1,10 @@
 """A row of the table of defects, and the means to replace a name of BasicSR so that it can be put back."""
 
+import functools
+import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -10,27 +12,25 @@ from typing import Any
 
 _MISSING = object()
 
+Wrapper = Callable[..., Any]
+"""Takes the function that it is called instead of, and then that function's arguments."""
+
 
 @dataclass
-class Mending:
-    """The names replaced so far, with what stood there before."""
+class Patches:
+    """The names replaced so far, with what was there before."""
 
     replaced: list[tuple[Any, str, Any]] = field(default_factory=list)
 
-    def replace(self, owner: Any, name: str, value: Any) -> None:
-        """Set `owner.name`; `undo` puts the old value back."""
-        self.replaced.append((owner, name, vars(owner).get(name, _MISSING)))
-        setattr(owner, name, value)
+    def replace(self, target: str, value: Any) -> None:
+        """Put `value` wherever `target` is; `undo` puts the old one back."""
+        for owner, name in places(target):
+            self._set(owner, name, value)
 
-    def wrap(self, owner: Any, name: str, wrapper: Callable[[Callable], Callable]) -> None:
-        """Set `owner.name` to `wrapper(owner.name)`."""
-        self.replace(owner, name, wrapper(getattr(owner, name)))
-
-    def wrap_in_pipelines(self, name: str, wrapper: Callable[[Callable], Callable]) -> None:
-        """Wrap a function in every module that runs a pipeline and knows this name."""
-        for module in pipelines():
-            if hasattr(module, name):
-                self.wrap(module, name, wrapper)
+    def wrap(self, target: str, wrapper: Wrapper) -> None:
+        """Call `wrapper(original, *arguments)` wherever `target` is called."""
+        for owner, name in places(target):
+            self._set(owner, name, _around(getattr(owner, name), wrapper))
 
     def undo(self) -> None:
         """Put everything back, newest first."""
@@ -41,35 +41,69 @@ class Mending:
             else:
                 setattr(owner, name, value)
 
+    def _set(self, owner: Any, name: str, value: Any) -> None:
+        self.replaced.append((owner, name, vars(owner).get(name, _MISSING)))
+        setattr(owner, name, value)
+
 
 @dataclass(frozen=True)
 class Row:
     """One defect of BasicSR.
 
+    A target is `module:name` or `module:Class.name`. One in `basicsr.train` means every copy of that name in a module
+    that may run a pipeline (see `pipelines`).
+
     Attributes:
         name: how CFACE_COMPAT_WITHOUT and `cface doctor` call it.
-        where: file and function in BasicSR.
+        target: where the defect is.
         symptom: what a user sees.
         upstream: where it was reported, or 'not reported'.
-        present: whether the BasicSR that is installed has the defect.
-        apply: mends it.
+        wrap: what runs around the target; or other targets, each with what runs around it.
+        replace: targets, each with what takes its place.
+        has: text in the target's source by which the defect is known; empty: it is always there.
+        unless: text in the target's source by which it is known that the defect is gone.
+        condition: what else must hold for the defect to show.
         requires: rows without which this one cannot work.
     """
 
     name: str
-    where: str
+    target: str
     symptom: str
     upstream: str
-    present: Callable[[], bool]
-    apply: Callable[[Mending], None]
+    wrap: Wrapper | Mapping[str, Wrapper] = field(default_factory=dict)
+    replace: Mapping[str, Any] = field(default_factory=dict)
+    has: str = ''
+    unless: str | None = None
+    condition: Callable[[], bool] = lambda: True
     requires: tuple[str, ...] = ()
+
+    def present(self) -> bool:
+        """Whether the BasicSR that is installed has the defect."""
+        text = ''.join(source(getattr(owner, name)) for owner, name in places(self.target))
+        return self.has in text and (self.unless is None or self.unless not in text) and self.condition()
+
+    def apply(self, patches: Patches) -> None:
+        """Patch BasicSR in this process."""
+        for target, value in self.replace.items():
+            patches.replace(target, value)
+        for target, wrapper in ({self.target: self.wrap} if callable(self.wrap) else self.wrap).items():
+            patches.wrap(target, wrapper)
+
+
+def places(target: str) -> list[tuple[Any, str]]:
+    """Each module or class that holds what is called so, with the name it has there."""
+    module, _, path = target.partition(':')
+    *classes, name = path.split('.')
+    if module == 'basicsr.train':
+        return [(each, name) for each in pipelines() if hasattr(each, name)]
+    return [(functools.reduce(getattr, classes, importlib.import_module(module)), name)]
 
 
 def pipelines() -> list[ModuleType]:
     """The modules that may hold the running `train_pipeline` or `test_pipeline`.
 
     `python basicsr/train.py` and `python -m basicsr.train` run a second copy of the module, called `__main__`: a name
-    replaced in `basicsr.train` alone would not reach it.
+    replaced only in `basicsr.train` would not reach it.
     """
     import basicsr.test
     import basicsr.train
@@ -78,22 +112,19 @@ def pipelines() -> list[ModuleType]:
     return [basicsr.train, basicsr.test, *([main] if runs else [])]
 
 
-def original(function: Callable) -> Callable:
-    """BasicSR's own function under all our wrappers (each uses functools.wraps)."""
-    return inspect.unwrap(function)
-
-
 def source(function: Callable) -> str:
-    """The source text of BasicSR's own function; empty where there is none."""
+    """The source text of BasicSR's own function under all our wrappers; empty where there is none."""
     try:
-        return inspect.getsource(original(function))
+        return inspect.getsource(inspect.unwrap(function))
     except (OSError, TypeError):
         return ''
 
 
-def in_pipelines(name: str, text: str) -> bool:
-    """Whether a function of this name contains `text` in any module that runs a pipeline."""
-    return any(text in source(getattr(module, name)) for module in pipelines() if hasattr(module, name))
+def _around(function: Callable, wrapper: Wrapper) -> Callable:
+    @functools.wraps(function)
+    def patched(*args: Any, **kwargs: Any) -> Any:
+        return wrapper(function, *args, **kwargs)
+    return patched
 
 
 @contextmanager

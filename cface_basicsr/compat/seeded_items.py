@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, get_worker_info
 
-from cface_basicsr.compat.before_import import mend_functional_tensor
+from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.data.epoch_index import draw
 
 # A spawned worker reads this module's name before the data set's own classes, which import BasicSR.
-mend_functional_tensor()
+patch_functional_tensor()
 
 
 @contextmanager
@@ -66,7 +66,7 @@ class SeededItems(Dataset):
 
 
 def _restored(dataset: Dataset, seed: int) -> SeededItems:
-    """In a spawned worker this is the first call of the plugin: mend BasicSR there too."""
+    """In a spawned worker this is the first call of the plugin: patch BasicSR there too."""
     from cface_basicsr import compat
     compat.apply()
     return SeededItems(dataset, seed)

@@ -2,9 +2,10 @@
 
 import os
 import sys
+from collections.abc import Callable
 from types import TracebackType
 
-from cface_basicsr.compat.row import Mending, Row
+from cface_basicsr.compat.row import Row
 from cface_basicsr.errors import UserError
 
 
@@ -16,21 +17,16 @@ def short_message(error: UserError) -> str:
     return text
 
 
-def _mend(mending: Mending) -> None:
-    others = sys.excepthook
-
-    def show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if not isinstance(error, UserError):
-            return others(kind, error, trace)
-        rank = os.environ.get('RANK', '0')
-        print(f"cface: {'' if rank == '0' else f'[rank {rank}] '}{short_message(error)}", file=sys.stderr, flush=True)
-        raise SystemExit(2)
-
-    mending.replace(sys, 'excepthook', show)
+def _show(others: Callable, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not isinstance(error, UserError):
+        return others(kind, error, trace)
+    rank = os.environ.get('RANK', '0')
+    print(f"cface: {'' if rank == '0' else f'[rank {rank}] '}{short_message(error)}", file=sys.stderr, flush=True)
+    raise SystemExit(2)
 
 
-ROWS = (
-    Row(name='short-errors', where='basicsr/train.py', upstream='not reported',
+SHORT_ERROR_ROWS = (
+    Row(name='short-errors', upstream='not reported',
         symptom='a misspelt option or a missing file ends in a traceback of thirty lines',
-        present=lambda: True, apply=_mend),
+        target='sys:excepthook', wrap=_show),
 )

@@ -3,30 +3,28 @@
 import os
 from collections.abc import Iterable
 
-from cface_basicsr.compat import (
-    data_order,
-    distributed,
-    files,
-    loading,
-    metrics,
-    outputs,
-    resume,
-    short_errors,
-    stores,
-    training,
-)
-from cface_basicsr.compat.row import Mending, Row
+from cface_basicsr.compat.data_order import DATA_ORDER_ROWS
+from cface_basicsr.compat.distributed import DISTRIBUTED_ROWS
+from cface_basicsr.compat.files import FILE_ROWS
+from cface_basicsr.compat.loading import LOADING_ROWS
+from cface_basicsr.compat.metrics import METRIC_ROWS
+from cface_basicsr.compat.outputs import OUTPUT_ROWS
+from cface_basicsr.compat.resume import RESUME_ROWS
+from cface_basicsr.compat.row import Patches, Row
+from cface_basicsr.compat.short_errors import SHORT_ERROR_ROWS
+from cface_basicsr.compat.stores import STORE_ROWS
+from cface_basicsr.compat.training import TRAINING_ROWS
 from cface_basicsr.errors import UserError, nearest
 
-ROWS: tuple[Row, ...] = (*short_errors.ROWS, *distributed.ROWS, *training.ROWS, *metrics.ROWS, *stores.ROWS,
-                         *files.ROWS, *loading.ROWS, *data_order.ROWS, *resume.ROWS, *outputs.ROWS)
+ROWS: tuple[Row, ...] = (*SHORT_ERROR_ROWS, *DISTRIBUTED_ROWS, *TRAINING_ROWS, *METRIC_ROWS, *STORE_ROWS, *FILE_ROWS,
+                         *LOADING_ROWS, *DATA_ORDER_ROWS, *RESUME_ROWS, *OUTPUT_ROWS)
 
-_mending = Mending()
+_patches = Patches()
 _applied: list[str] = []
 
 
 def applied() -> tuple[str, ...]:
-    """Names of the rows that are mended in this process."""
+    """Names of the rows that are patched in this process."""
     return tuple(_applied)
 
 
@@ -45,17 +43,17 @@ def left_out() -> tuple[str, ...]:
 
 
 def apply(without: Iterable[str] = ()) -> None:
-    """Mend BasicSR in this process: each row whose defect is there. A second call changes nothing."""
+    """Patch BasicSR in this process: each row whose defect is there. A second call changes nothing."""
     out = {*without, *left_out()}
     for row in ROWS:
         if row.name in out or out.intersection(row.requires):
             out.add(row.name)
         elif row.name not in _applied and row.present():
-            row.apply(_mending)
+            row.apply(_patches)
             _applied.append(row.name)
 
 
 def undo() -> None:
     """Take every row back: BasicSR as it was installed. For tests and for measuring."""
-    _mending.undo()
+    _patches.undo()
     _applied.clear()

@@ -125,7 +125,7 @@ def test_the_older_launcher_works_behind_the_repair(clone: Path, pictures: Path,
     here = own_clone(clone, tmp_path / 'BasicSR')
     with_defects(here / 'basicsr')
     for repair in installed.REPAIRS:
-        installed.mend(here / 'basicsr', repair)
+        installed.repair(here / 'basicsr', repair)
     first, second, saved, random = train_on_two_ranks(LAUNCH, here, pictures, workers=0)
     assert_equal_weights(first, second)
     assert_equal_weights(first, saved)

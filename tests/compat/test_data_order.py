@@ -17,7 +17,7 @@ from cface_basicsr.compat.positioned_sampler import PositionedSampler
 from cface_basicsr.compat.seeded_items import SeededItems
 from cface_basicsr.data.epoch_index import EpochIndex
 from cface_basicsr.errors import UserError
-from tests.compat.tiny_training import holds_by_row, mended, tiny_options, train_here
+from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here
 
 
 class Draws(Dataset):
@@ -33,7 +33,7 @@ class Draws(Dataset):
 
 
 class RowsOfTheWorker(Draws):
-    """Items that tell which rows are mended where they are made."""
+    """Items that tell which rows are patched where they are made."""
 
     def __getitem__(self, index: int) -> list[str]:
         return list(compat.applied())
@@ -76,8 +76,8 @@ def test_seeded_items_answer_for_their_data_set() -> None:
 
 
 @pytest.mark.slow
-def test_a_spawned_worker_is_mended_too() -> None:
-    with mended():
+def test_a_spawned_worker_is_patched_too() -> None:
+    with patched():
         loader = DataLoader(SeededItems(RowsOfTheWorker(), seed=1), num_workers=1, multiprocessing_context='spawn',
                             sampler=[EpochIndex(0)], batch_size=None)
         assert next(iter(loader)) == list(compat.applied()) != []
@@ -178,6 +178,6 @@ def test_fewer_images_than_a_batch_are_refused_with_both_numbers(pictures: Path,
 def test_repeating_a_small_data_set_makes_it_large_enough(pictures: Path, tmp_path: Path) -> None:
     changes: dict[str, Any] = {'datasets.train.batch_size_per_gpu': 12, 'datasets.train.dataset_enlarge_ratio': 2,
                                'train.total_iter': 2}
-    with mended():
+    with patched():
         train_here(tiny_options(pictures, **changes), tmp_path / 'repeated')
     assert (tmp_path / 'repeated/experiments/tiny/models/net_g_latest.pth').is_file()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.compat.tiny_training import holds_by_row, mended
+from tests.compat.tiny_training import holds_by_row, patched
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU here, so BasicSR finds one')
 
@@ -52,7 +52,7 @@ def test_slurm_works_without_a_gpu(one_rank: None, monkeypatch: pytest.MonkeyPat
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR'):
         monkeypatch.delenv(name)
     monkeypatch.setattr('subprocess.getoutput', lambda command: '127.0.0.1')
-    with mended():
+    with patched():
         from basicsr.utils import options
         options.init_dist('slurm', port=free_port())
     assert (os.environ['RANK'], os.environ['WORLD_SIZE'], torch.distributed.get_backend()) == ('0', '1', 'gloo')

@@ -10,7 +10,7 @@ from torch import nn
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.network_file import build_network_from_file, network_options
-from tests.compat.tiny_training import holds_by_row, mended
+from tests.compat.tiny_training import holds_by_row, patched
 
 EDSR = OrderedDict(type='EDSR', num_in_ch=3, num_out_ch=3, num_feat=4, num_block=1, upscale=2,
                    rgb_mean=(0.5, 0.5, 0.5))
@@ -61,6 +61,6 @@ def test_a_network_file_says_which_network_it_holds(tmp_path: Path) -> None:
 
 
 def test_a_network_without_options_of_its_own_is_saved_as_basicsr_does(tmp_path: Path) -> None:
-    with mended():
+    with patched():
         model_in(tmp_path).save_network(nn.Linear(2, 2), 'net_x', 3)
     assert set(torch.load(tmp_path / 'net_x_3.pth', weights_only=True)) == {'params'}

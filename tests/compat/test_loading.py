@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 import torch
 
-from tests.compat.tiny_training import holds_by_row, mended
+from tests.compat.tiny_training import holds_by_row, patched
 
 
 class CountingLoader:
@@ -55,7 +55,7 @@ def test_the_workers_start_once_an_epoch(kind: str, stream: None) -> None:
 
 @KINDS
 def test_a_prefetcher_that_was_never_reset_starts_at_its_first_batch(kind: str, stream: None) -> None:
-    with mended():
+    with patched():
         assert make_prefetcher(kind, CountingLoader()).next() == {'n': 1}
 
 

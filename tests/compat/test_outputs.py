@@ -9,7 +9,7 @@ import yaml
 from cface_basicsr.compat.outputs import writable_root
 from cface_basicsr.compat.row import source
 from cface_basicsr.errors import UserError
-from tests.compat.tiny_training import holds_by_row, mended, tiny_options, train_here, write_options
+from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here, write_options
 
 
 def test_a_training_writes_to_the_working_directory_and_not_into_site_packages(
@@ -68,7 +68,7 @@ def test_a_test_writes_to_the_folder_that_the_option_file_names(
 
     from basicsr.utils.options import parse_options
     if "get('results_root')" in source(parse_options):  # in HEAD a test does so by itself
-        with mended():
+        with patched():
             check()
     else:
         holds_by_row(check, 'output-root')
@@ -136,5 +136,5 @@ def test_a_training_set_may_lie_in_several_stores(
 
 def test_the_options_written_for_a_test_are_those_that_basicsr_reads(pictures: Path, tmp_path: Path) -> None:
     path = write_options(tiny_options(pictures), tmp_path / 'x.yml')
-    with mended():
+    with patched():
         assert yaml.load(path.read_text(), Loader=yaml.CLoader)['plugin'] == 'cface_basicsr'

@@ -11,7 +11,7 @@ from tests.compat.tiny_training import (
     assert_equal_weights,
     holds_by_row,
     log_of,
-    mended,
+    patched,
     tiny_options,
     train_here,
     weights,
@@ -43,7 +43,7 @@ def test_a_resumed_training_ends_with_the_weights_of_the_unbroken_one(
     options = tiny_options(pictures, **{'logger.save_checkpoint_freq': saved_at,
                                         'datasets.train.num_worker_per_gpu': 2, 'val.val_freq': 4})
 
-    with mended():
+    with patched():
         train_here(options, tmp_path / 'unbroken')
 
     def check() -> None:
@@ -104,13 +104,13 @@ def test_auto_resume_refuses_to_start_over_when_no_state_can_be_read(pictures: P
     states = tmp_path / 'experiments/tiny/training_states'
     states.mkdir(parents=True)
     (states / '4.state').write_text('no state')
-    with mended(), pytest.raises(UserError, match='none of the 1 states'):
+    with patched(), pytest.raises(UserError, match='none of the 1 states'):
         train_here(tiny_options(pictures), tmp_path, '--auto_resume')
     assert (states / '4.state').is_file()
 
 
 def test_a_state_is_read_weights_only_and_keeps_generators_and_best_metrics(pictures: Path, tmp_path: Path) -> None:
-    with mended():
+    with patched():
         train_here(tiny_options(pictures, **{'val.val_freq': 1}), tmp_path)
     state = torch.load(tmp_path / 'experiments/tiny/training_states/6.state', weights_only=True)
     assert state['iter'] == 6 and set(state['random'][0]) == {'torch', 'cuda', 'numpy', 'python'}

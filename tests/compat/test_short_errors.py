@@ -6,7 +6,7 @@ import pytest
 
 from cface_basicsr.compat.short_errors import short_message
 from cface_basicsr.errors import UserError
-from tests.compat.tiny_training import holds_by_row, mended
+from tests.compat.tiny_training import holds_by_row, patched
 
 
 def test_bad_input_ends_in_its_message_and_exit_code_2(capsys: pytest.CaptureFixture) -> None:
@@ -20,7 +20,7 @@ def test_bad_input_ends_in_its_message_and_exit_code_2(capsys: pytest.CaptureFix
 
 
 def test_any_other_error_keeps_its_traceback(capsys: pytest.CaptureFixture) -> None:
-    with mended():
+    with patched():
         sys.excepthook(KeyError, KeyError('lq'), None)
     assert "KeyError: 'lq'" in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import lmdb
 import numpy as np
 
 from cface_basicsr.files.face_store import close_environment
-from tests.compat.tiny_training import holds_by_row, mended
+from tests.compat.tiny_training import holds_by_row, patched
 
 
 def make_store(pictures: Path, out: Path, names: list[str]) -> Path:
@@ -17,7 +17,7 @@ def make_store(pictures: Path, out: Path, names: list[str]) -> Path:
 
 
 def test_two_data_sets_of_one_process_share_an_lmdb(pictures: Path, tmp_path: Path) -> None:
-    with mended():
+    with patched():
         store = str(make_store(pictures / 'gt', tmp_path / 'gt.lmdb', ['00.png', '01.png']))
 
     def check() -> None:

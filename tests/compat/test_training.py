@@ -8,7 +8,7 @@ from torch import nn
 
 from cface_basicsr import compat
 from cface_basicsr.errors import UserError
-from tests.compat.tiny_training import holds_by_row, mended
+from tests.compat.tiny_training import holds_by_row, patched
 
 
 def model_with(network: nn.Module, average: nn.Module | None = None) -> Any:
@@ -46,7 +46,7 @@ def test_any_optimizer_of_torch_can_be_chosen() -> None:
 
 
 def test_a_misspelt_optimizer_is_named_with_its_neighbour() -> None:
-    with mended(), pytest.raises(UserError, match="'Adem'.*did you mean 'Adam'"):
+    with patched(), pytest.raises(UserError, match="'Adem'.*did you mean 'Adam'"):
         if 'optimizers' not in compat.applied():
             pytest.skip('this BasicSR knows more than Adam and is left as it is')
         model_with(normalized()).get_optimizer('Adem', [nn.Parameter(torch.ones(1))], lr=0.1)

@@ -19,8 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @contextmanager
-def mended(without: tuple[str, ...] = ()) -> Iterator[None]:
-    """BasicSR mended but for some rows; afterwards mended wholly, as other tests expect it."""
+def patched(without: tuple[str, ...] = ()) -> Iterator[None]:
+    """BasicSR patched but for some rows; afterwards patched wholly, as other tests expect it."""
     compat.undo()
     compat.apply(without)
     try:
@@ -36,9 +36,9 @@ def holds_by_row(check: Callable[[], Any], row: str, defect: type[BaseException]
     Where the BasicSR under test has not got the defect, it passes without as well.
     """
     found = next(each for each in compat.ROWS if each.name == row)
-    with mended():
+    with patched():
         check()
-    with mended(without=(row,)), pytest.raises(defect) if found.present() else nullcontext():
+    with patched(without=(row,)), pytest.raises(defect) if found.present() else nullcontext():
         check()
 
 
