@@ -5,18 +5,22 @@ A pickle is a program for a stack machine, and some of its instructions import a
 either: numpy's own reconstruction would have to be among them, and it takes internal states from the file. Here the
 machine is our own, and safe by what it lacks:
 
-- nothing is imported or called by name; a name in the file is looked up in `_MAKERS`, whose functions stand below, and
+- nothing is imported or called by name; a name in the file is looked up in `_MAKERS`, whose functions are below, and
   any other is refused at the instruction that first says it;
 - the instructions that build instances, look up extension codes or ask for outside objects do not exist in it;
 - no array or object is made from the file's word: bytes stay in the file, and only their place is kept.
 
 It knows what picklers of Python 2 and 3, protocols 0 to 5, write for lists, tuples, whole numbers, bools, bytes, str,
 bytearray, and numpy's scalars and arrays of whole numbers and bools.
+
+What the instructions are called, what follows each in the file and how many values it takes from the stack is the
+standard library's knowledge (`pickletools`). Its reader `genops` is of no use here: it takes the strings of Python 2
+for ASCII, so it fails at a JPEG in protocol 0; it reads every image; and it does not say what a cut file lacks.
 """
 
+import pickletools
 import re
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -31,7 +35,7 @@ def pickled_values(file: ByteFile) -> object:
     """The value of a pickle: lists and tuples of each other, int, bool, None, `Stored` and `Array`.
 
     Raises:
-        UserError: it is no pickle, cut off, or holds anything else; what it wanted to call is named.
+        UserError: it is not a pickle, cut off, or holds anything else; what it wanted to call is named.
     """
     try:
         with open(file.path, 'rb') as tape:
@@ -80,23 +84,23 @@ class _Machine:
                 self.step(code)
             except UserError:
                 raise
-            except (_Malformed, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
+            except (_Malformed, IndexError, KeyError, TypeError, ValueError) as error:
                 raise UserError(f"'{self.file.path}' is damaged or no pickle: instruction {code!r} at byte {place} "
                                 'cannot be followed.') from error
 
     def step(self, code: bytes) -> None:
-        if code not in _INSTRUCTIONS:
-            self.refuse(code)
-        _INSTRUCTIONS[code](self)
-
-    def refuse(self, code: bytes) -> None:
-        """Raise what an unknown instruction deserves."""
-        if code == b'i':  # INST: an instance; the names follow
-            self.name(_Name(self.line(), self.line()), admitted={})
-        if code in _FOREIGN:
-            raise UserError(f"'{self.file.path}' is refused: it holds {_FOREIGN[code]} (byte {self.tape.tell() - 1}).\n"
+        instruction = pickletools.code2op[code.decode('latin-1')]
+        name = instruction.name
+        if name == 'INST':  # an instance of a class, whose name follows
+            self.admit(self.operand(instruction.arg), ())
+        if name in _FOREIGN:
+            raise UserError(f"'{self.file.path}' is refused: it holds {_FOREIGN[name]} (byte {self.tape.tell() - 1}).\n"
                             f'{_EXPECTED}')
-        raise _Malformed
+        follow = _INSTRUCTIONS[name]
+        operand = self.operand(instruction.arg)
+        made = follow(self, operand, *self.taken(instruction.stack_before))
+        if instruction.stack_after and name != 'MARK':  # which lays a new stack on the old one
+            self.stack.append(made)
 
     def result(self) -> object:
         value = self.stack.pop()
@@ -107,65 +111,65 @@ class _Machine:
                             f'{self.tape.tell()}, expected none.')
         return value
 
-    # What is read from the file
+    # What follows an instruction in the file
+
+    def operand(self, kind: pickletools.ArgumentDescriptor | None) -> Any:
+        """A number, the place of bytes or text, or a name; None where nothing follows."""
+        if kind is None:
+            return None
+        if kind.n == pickletools.UP_TO_NEWLINE:
+            return self.written_out(kind.name)
+        if kind.n not in _LENGTHS:
+            return self.number(kind.n, signed=kind.name == 'int4')
+        length = self.number(_LENGTHS[kind.n])
+        if kind.name == 'long1':
+            return self.number(length, signed=True)
+        start, is_text = self.tape.tell(), kind.name.startswith('unicode')
+        if start + length > self.file.size:
+            raise cut_off(self.file.path, start, length, self.file.size - start)
+        self.tape.seek(length, 1)  # an image is not read before it is asked for
+        return Stored(start, length, Code.UTF8 if is_text else Code.RAW, is_text)
+
+    def written_out(self, kind: str) -> Any:
+        """An operand in lines of text: protocol 0, and names."""
+        start, line = self.tape.tell(), self.line()
+        if kind == 'stringnl_noescape_pair':
+            return _Name(line.decode('latin-1'), self.line().decode('latin-1'))
+        if kind == 'unicodestringnl':
+            return Stored(start, len(line), Code.ESCAPED, is_text=True)
+        if kind == 'stringnl' and re.fullmatch(b'\'.*\'|".*"', line, re.DOTALL):  # the repr of a str of Python 2
+            return Stored(start + 1, len(line) - 2, Code.QUOTED)
+        if kind == 'decimalnl_short' and line in (b'00', b'01'):  # how protocols 0 and 1 write bools
+            return line == b'01'
+        if kind == 'stringnl' or not re.fullmatch(b'-?[0-9]{1,20}L?', line):
+            raise _Malformed
+        return int(line.rstrip(b'L'))
 
     def take(self, length: int) -> bytes:
-        place = self.tape.tell()
         content = self.tape.read(length)
         if len(content) < length:
-            raise cut_off(self.file.path, place, length, len(content))
+            raise cut_off(self.file.path, self.tape.tell() - len(content), length, len(content))
         return content
 
-    def number(self, form: str) -> int:
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+    def number(self, length: int, signed: bool = False) -> int:
+        return int.from_bytes(self.take(length), 'little', signed=signed)
 
-    def skip(self, length: int, code: Code, is_text: bool) -> Stored:
-        """The place of the next bytes, which are not read."""
-        stored = Stored(self.tape.tell(), length, code, is_text)
-        if stored.start + length > self.file.size:
-            raise cut_off(self.file.path, stored.start, length, self.file.size - stored.start)
-        self.tape.seek(length, 1)
-        return stored
-
-    def raw_line(self) -> bytes:
+    def line(self) -> bytes:
         place = self.tape.tell()
         line = self.tape.readline()
         if not line.endswith(b'\n'):
             raise cut_off(self.file.path, place, len(line) + 1, len(line))
         return line[:-1]
 
-    def line(self) -> str:
-        return self.raw_line().decode('latin-1')
+    # What is on the stack
 
-    def whole(self) -> int:
-        """A number written as a line of text."""
-        text = self.line()
-        if not re.fullmatch('-?[0-9]{1,20}L?', text):
-            raise _Malformed
-        return int(text.rstrip('L'))
-
-    # What lies on the stack
-
-    def put(self, value: object) -> None:
-        self.stack.append(value)
-
-    def since_mark(self) -> list[Any]:
-        values, self.stack = self.stack, self.below.pop()
-        return values
-
-    def mark(self) -> None:
-        self.below.append(self.stack)
-        self.stack = []
-
-    def extend(self, values: list[Any]) -> None:
-        if type(self.stack[-1]) is not list:
-            raise _Malformed
-        self.stack[-1].extend(values)
-
-    def tuple_of(self, length: int) -> None:
-        if len(self.stack) < length:
-            raise _Malformed
-        self.stack[-length:] = [tuple(self.stack[-length:])]
+    def taken(self, kinds: list[pickletools.StackObject]) -> list[Any]:
+        """What an instruction takes from the stack, the lowest first: a value of each kind, and all since a mark."""
+        values: list[Any] = []
+        if pickletools.markobject in kinds:
+            values, self.stack = self.stack, self.below.pop()
+            kinds = kinds[:kinds.index(pickletools.markobject)]
+        return [self.stack.pop() for _ in kinds][::-1] + values
 
     def text(self, value: object) -> str:
         """A short str or bytes of the file as str."""
@@ -173,39 +177,13 @@ class _Machine:
             raise _Malformed
         return stored_bytes(self.file, value).decode('latin-1')
 
-    # What would run code elsewhere
-
-    def name(self, name: _Name, admitted: dict[_Name, Any] | None = None) -> None:
-        if name not in (_ADMITTED if admitted is None else admitted):
+    def admit(self, name: _Name, admitted: Collection[_Name]) -> _Name:
+        """The name, unless it would run code elsewhere."""
+        if name not in admitted:
             shown = ascii(f'{name.module}.{name.name}'[:80])
             raise UserError(f"'{self.file.path}' is refused: it would call {shown} when unpickled "
                             f'(by byte {self.tape.tell()}).\n{_EXPECTED}')
-        self.put(name)
-
-    def stack_name(self) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        self.name(_Name(self.text(module), self.text(name)))
-
-    def reduce(self) -> None:
-        arguments, name = self.stack.pop(), self.stack.pop()
-        if not isinstance(name, _Name) or name not in _MAKERS or type(arguments) is not tuple:
-            raise _Malformed
-        self.put(_MAKERS[name](self, *arguments))
-
-    def build(self) -> None:
-        state = self.stack.pop()
-        value = self.stack[-1]
-        if type(state) is not tuple:
-            raise _Malformed
-        if isinstance(value, _Dtype):
-            value.order = self.text(state[1]).replace('|', '=')
-            if value.order not in ('<', '>', '='):
-                raise _Malformed
-        elif isinstance(value, Array):
-            _, shape, dtype, _, content = state
-            _fill(value, dtype, shape, content)
-        else:
-            raise _Malformed
+        return name
 
 
 def _fill(array: Array, dtype: object, shape: object, content: object) -> None:
@@ -274,101 +252,87 @@ _MAKERS: dict[_Name, Callable[..., Any]] = {
     **{_Name(f'numpy.{core}.multiarray', 'scalar'): _scalar for core in ('core', '_core')},
     **{_Name(f'numpy.{core}.numeric', '_frombuffer'): _array_of_buffer for core in ('core', '_core')},
 }
-_ADMITTED = {**_MAKERS, _Name('numpy', 'ndarray'): None}
+_ADMITTED = {*_MAKERS, _Name('numpy', 'ndarray')}
 _EXPECTED = 'Expected nothing but bytes, whole numbers, bools, lists and numpy arrays.'
 
 
-def _protocol(machine: _Machine) -> None:
-    if machine.number('<B') > 5:
+# What each instruction does: its operand and what it takes from the stack come in, what it puts there comes out.
+
+def _check_protocol(machine: _Machine, protocol: int) -> None:
+    if protocol > 5:
         raise _Malformed
 
 
-def _integer_line(machine: _Machine) -> None:
-    """INT: also how protocols 0 and 1 write bools, as 00 and 01."""
-    place = machine.tape.tell()
-    text = machine.line()
-    if text in ('00', '01'):
-        return machine.put(text == '01')
-    machine.tape.seek(place)
-    machine.put(machine.whole())
+def _mark(machine: _Machine, operand: None) -> None:
+    machine.below.append(machine.stack)
+    machine.stack = []
 
 
-def _quoted(machine: _Machine) -> None:
-    """STRING: the repr of a str of Python 2."""
-    start = machine.tape.tell()
-    line = machine.raw_line()
-    if len(line) < 2 or line[:1] not in (b'"', b"'") or line[-1:] != line[:1]:
+def _extend(machine: _Machine, operand: None, target: object, *values: object) -> object:
+    if type(target) is not list:
         raise _Malformed
-    machine.put(Stored(start + 1, len(line) - 2, Code.QUOTED))
+    target.extend(values)
+    return target
 
 
-def _unicode_line(machine: _Machine) -> None:
-    start = machine.tape.tell()
-    machine.put(Stored(start, len(machine.raw_line()), Code.ESCAPED, is_text=True))
+def _put(machine: _Machine, number: int) -> None:
+    machine.memo[number] = machine.stack[-1]
 
 
-def _long(machine: _Machine) -> None:
-    machine.put(int.from_bytes(machine.take(machine.number('<B')), 'little', signed=True))
+def _memoize(machine: _Machine, operand: None, value: object) -> object:
+    machine.memo[len(machine.memo)] = value
+    return value
 
 
-def _sized(form: str, code: Code, is_text: bool = False) -> Callable[[_Machine], None]:
-    """An instruction for so many bytes, the length before them."""
-    return lambda machine: machine.put(machine.skip(machine.number(form), code, is_text))
+def _stack_global(machine: _Machine, operand: None, module: object, name: object) -> _Name:
+    return machine.admit(_Name(machine.text(module), machine.text(name)), _ADMITTED)
 
 
-def _constant(value: object) -> Callable[[_Machine], None]:
-    return lambda machine: machine.put(value)
+def _reduce(machine: _Machine, operand: None, name: object, arguments: object) -> object:
+    if not isinstance(name, _Name) or name not in _MAKERS or type(arguments) is not tuple:
+        raise _Malformed
+    return _MAKERS[name](machine, *arguments)
 
 
-def _integer(form: str) -> Callable[[_Machine], None]:
-    return lambda machine: machine.put(machine.number(form))
+def _build(machine: _Machine, operand: None, value: object, state: object) -> object:
+    if type(state) is not tuple:
+        raise _Malformed
+    if isinstance(value, _Dtype):
+        value.order = machine.text(state[1]).replace('|', '=')
+        if value.order not in ('<', '>', '='):
+            raise _Malformed
+    elif isinstance(value, Array):
+        _, shape, dtype, _, content = state
+        _fill(value, dtype, shape, content)
+    else:
+        raise _Malformed
+    return value
 
 
-def _remember(number: Callable[[_Machine], int]) -> Callable[[_Machine], None]:
-    return lambda machine: machine.memo.__setitem__(number(machine), machine.stack[-1])
-
-
-def _recall(number: Callable[[_Machine], int]) -> Callable[[_Machine], None]:
-    return lambda machine: machine.put(machine.memo[number(machine)])
-
-
-def _byte(machine: _Machine) -> int:
-    return machine.number('<B')
-
-
-def _word(machine: _Machine) -> int:
-    return machine.number('<I')
-
-
-_INSTRUCTIONS: dict[bytes, Callable[[_Machine], None]] = {
-    b'\x80': _protocol,
-    b'\x95': lambda machine: machine.number('<Q') and None,                             # FRAME: only helps reading
-    b'(': _Machine.mark, b'0': lambda machine: machine.stack.pop() and None,
-    b'N': _constant(None), b'\x88': _constant(True), b'\x89': _constant(False),
-    b'I': _integer_line, b'J': _integer('<i'), b'K': _integer('<B'), b'M': _integer('<H'),
-    b'L': lambda machine: machine.put(machine.whole()), b'\x8a': _long,
-    b'S': _quoted, b'T': _sized('<I', Code.RAW), b'U': _sized('<B', Code.RAW),          # str of Python 2
-    b'B': _sized('<I', Code.RAW), b'C': _sized('<B', Code.RAW), b'\x8e': _sized('<Q', Code.RAW),
-    b'\x96': _sized('<Q', Code.RAW),                                                    # bytearray
-    b'V': _unicode_line, b'X': _sized('<I', Code.UTF8, True), b'\x8c': _sized('<B', Code.UTF8, True),
-    b'\x8d': _sized('<Q', Code.UTF8, True),
-    b']': lambda machine: machine.put([]), b'l': lambda machine: machine.put(machine.since_mark()),
-    b'a': lambda machine: machine.extend([machine.stack.pop()]),
-    b'e': lambda machine: machine.extend(machine.since_mark()),
-    b')': _constant(()), b't': lambda machine: machine.put(tuple(machine.since_mark())),
-    b'\x85': lambda machine: machine.tuple_of(1), b'\x86': lambda machine: machine.tuple_of(2),
-    b'\x87': lambda machine: machine.tuple_of(3),
-    b'p': _remember(_Machine.whole), b'q': _remember(_byte), b'r': _remember(_word),
-    b'\x94': _remember(lambda machine: len(machine.memo)),
-    b'g': _recall(_Machine.whole), b'h': _recall(_byte), b'j': _recall(_word),
-    b'c': lambda machine: machine.name(_Name(machine.line(), machine.line())), b'\x93': _Machine.stack_name,
-    b'R': _Machine.reduce, b'b': _Machine.build,
+_INSTRUCTIONS: dict[str, Callable[..., Any]] = {
+    'PROTO': _check_protocol, 'MARK': _mark, 'MEMOIZE': _memoize, 'REDUCE': _reduce, 'BUILD': _build,
+    'GLOBAL': lambda machine, name: machine.admit(name, _ADMITTED), 'STACK_GLOBAL': _stack_global,
+    **dict.fromkeys(('PUT', 'BINPUT', 'LONG_BINPUT'), _put),
+    **dict.fromkeys(('GET', 'BINGET', 'LONG_BINGET'), lambda machine, number: machine.memo[number]),
+    **dict.fromkeys(('APPEND', 'APPENDS'), _extend),
+    **dict.fromkeys(('EMPTY_LIST', 'LIST'), lambda machine, operand, *values: list(values)),
+    **dict.fromkeys(('EMPTY_TUPLE', 'TUPLE', 'TUPLE1', 'TUPLE2', 'TUPLE3'), lambda machine, operand, *values: values),
+    'NEWTRUE': lambda machine, operand: True, 'NEWFALSE': lambda machine, operand: False,
+    **dict.fromkeys('INT BININT BININT1 BININT2 LONG LONG1 STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES '
+                    'BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 NONE'.split(),
+                    lambda machine, operand: operand),
+    **dict.fromkeys(('POP', 'FRAME'), lambda machine, *dropped: None),  # a frame only helps reading
 }
 _FOREIGN = {
-    b'o': 'an instance of a class', b'\x81': 'an instance of a class', b'\x92': 'an instance of a class',
-    b'\x82': 'an extension code', b'\x83': 'an extension code', b'\x84': 'an extension code',
-    b'P': 'a reference to an outside object', b'Q': 'a reference to an outside object',
-    b'\x97': 'a buffer outside the file', b'\x98': 'a buffer outside the file',
-    b'}': 'a dict', b'd': 'a dict', b'\x8f': 'a set', b'F': 'a float', b'G': 'a float',
+    **dict.fromkeys(('OBJ', 'NEWOBJ', 'NEWOBJ_EX'), 'an instance of a class'),
+    **dict.fromkeys(('EXT1', 'EXT2', 'EXT4'), 'an extension code'),
+    **dict.fromkeys(('PERSID', 'BINPERSID'), 'a reference to an outside object'),
+    **dict.fromkeys(('NEXT_BUFFER', 'READONLY_BUFFER'), 'a buffer outside the file'),
+    **dict.fromkeys(('EMPTY_DICT', 'DICT'), 'a dict'), 'EMPTY_SET': 'a set',
+    **dict.fromkeys(('FLOAT', 'BINFLOAT'), 'a float'),
 }
 """What well-formed pickles may hold and face sets do not."""
+
+_LENGTHS = {pickletools.TAKEN_FROM_ARGUMENT1: 1, pickletools.TAKEN_FROM_ARGUMENT4: 4,
+            pickletools.TAKEN_FROM_ARGUMENT4U: 4, pickletools.TAKEN_FROM_ARGUMENT8U: 8}
+"""In how many bytes the length of an operand is written, by pickletools' sign for it."""
