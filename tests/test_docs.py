@@ -2,18 +2,20 @@
 
 import importlib
 import importlib.util
-import inspect
+import json
 import re
+import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), *(ROOT / 'docs/results').rglob('README.md')])
-STAGES = sorted((ROOT / 'options').glob('cface_stage*.yml'))
 
 
 def text_of(page: Path) -> str:
@@ -100,11 +102,23 @@ def test_the_snippets_of_the_conventions_hold() -> None:
         exec(snippet, names)
 
 
-def test_the_page_of_defects_is_the_table_of_the_code() -> None:
-    spec = importlib.util.spec_from_file_location('make_compat', ROOT / 'docs' / 'make_compat.py')
+def maker(name: str) -> Any:
+    """A script of docs/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'docs' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert text_of(ROOT / 'docs' / 'compat.md') == module.page(), 'run: python docs/make_compat.py'
+    return module
+
+
+def test_the_page_of_defects_is_the_table_of_the_code() -> None:
+    assert text_of(ROOT / 'docs' / 'compat.md') == maker('make_compat').page(), 'run: python docs/make_compat.py'
+
+
+def test_the_page_of_options_and_the_schemas_are_those_of_the_types() -> None:
+    options = maker('make_options')
+    assert text_of(ROOT / 'docs' / 'options.md') == options.page(), 'run: python docs/make_options.py'
+    written = {path.name: text_of(path) for path in (ROOT / 'options' / 'schema').iterdir()}
+    assert written == options.schemas(), 'run: python docs/make_options.py'
 
 
 def test_each_module_that_the_architecture_names_is_there() -> None:
@@ -122,55 +136,21 @@ def names_in_code(text: str) -> set[str]:
     return {word for span in re.findall(r'`([^`]+)`', text) for word in re.findall(r'[\w.]+', span)}
 
 
-def leaf_keys(section: dict[str, Any]) -> Iterator[str]:
-    for key, value in section.items():
-        if isinstance(value, dict):
-            yield from leaf_keys(value)
-        else:
-            yield key
+def test_the_page_of_options_has_every_section_with_each_of_its_keys() -> None:
+    from cface_basicsr.options.sections import is_filled_in
+    from tests.options.test_sections import public_sections
+    named = names_in_code(text_of(ROOT / 'docs' / 'options.md'))
+    keys = {key for section in public_sections() for key, field in section.model_fields.items()
+            if not is_filled_in(field)}
+    assert keys - named == set()
 
 
-@pytest.mark.parametrize('path', STAGES, ids=lambda path: path.name)
-def test_each_key_of_a_stage_file_is_explained(path: Path) -> None:
-    from cface_basicsr.options import read_option_file
-    content = read_option_file(path)
-    explained = names_in_code(text_of(ROOT / 'docs' / 'stages.md'))
-    assert set(leaf_keys(content)) - explained == set()
-
-
-def first_cells(text: str) -> set[str]:
-    """The names in the first column of each table headed 'option'."""
-    tables = re.findall(r'^\| option \|.*\n\|[-| ]+\n((?:\|.*\n)+)', text, re.M)
-    rows = [line.split('|')[1] for table in tables for line in table.splitlines()]
-    return {name for row in rows for name in re.findall(r'`(\w+)`', row)}
-
-
-def known_options() -> set[str]:
-    """Every key that the code takes: option models, constructors of networks and losses, the frame of a file."""
-    import cface_basicsr.register  # noqa: F401
-    from cface_basicsr.data import dataset_options
-    from cface_basicsr.options import checks, sections
-    from cface_basicsr.training import recipe
-    models = [value for module in (sections, dataset_options, recipe) for value in vars(module).values()
-              if inspect.isclass(value) and issubclass(value, sections.Section)]
-    from basicsr.utils.registry import ARCH_REGISTRY, LOSS_REGISTRY
-    ours = [kind for registry in (ARCH_REGISTRY, LOSS_REGISTRY) for _, kind in registry
-            if kind.__module__.startswith('cface_basicsr')]
-    return {name for model in models for name in model.model_fields} | checks._TOP | checks._PATH | checks._VAL | \
-        checks._LOGGER | {name for kind in ours for name in inspect.signature(kind).parameters}
-
-
-@pytest.mark.parametrize('name', ['stages.md', 'losses.md'])
-def test_each_option_that_a_page_explains_is_one(name: str) -> None:
-    named = first_cells(text_of(ROOT / 'docs' / name))
-    assert len(named) > 5
-    assert named - known_options() == set()
-
-
-def test_each_key_of_a_recipe_is_explained() -> None:
-    from cface_basicsr.training.recipe import RecipeFile, Report, Step
-    explained = names_in_code(text_of(ROOT / 'docs' / 'recipes.md')) | {'name', 'scale', 'data', 'out'}
-    assert {key for model in (RecipeFile, Step, Report) for key in model.model_fields} - explained == set()
+@pytest.mark.parametrize(('page', 'schema'), [('recipes.md', 'recipe'), ('benchmark.md', 'benchmark')])
+def test_the_example_of_a_page_fits_the_schema_of_its_files(page: str, schema: str) -> None:
+    examples = re.findall(r'(?:^    .*\n|^\n)+', text_of(ROOT / 'docs' / page), re.M)
+    example = next(text for text in examples if text.lstrip().startswith('name: '))
+    jsonschema.validate(yaml.safe_load(textwrap.dedent(example)),
+                        json.loads(text_of(ROOT / 'options' / 'schema' / f'{schema}.json')))
 
 
 def test_the_changelog_and_the_pages_name_registered_classes() -> None:

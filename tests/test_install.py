@@ -91,7 +91,9 @@ def test_every_option_file_and_what_the_html_page_is_made_of_are_installed_with_
     assert Path('baselines/edsr_x8.yml') in files
     assert {path.relative_to(installed) for path in installed.rglob('*.yml')} == files
     page = {Path('report', name) for name in ('page.html.j2', 'page.css', 'page.js', 'published.txt')}
-    assert page <= others_than_python(installed.parent) == others_than_python(ROOT / 'cface_basicsr')
+    schemas = {Path('recipes/schema', path.name) for path in (here / 'schema').iterdir()}
+    assert page <= others_than_python(ROOT / 'cface_basicsr')
+    assert others_than_python(installed.parent) == others_than_python(ROOT / 'cface_basicsr') | schemas
 
 
 def test_the_training_script_trains(pictures: Path, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """Every option file that comes with the plugin does one training step; every recipe runs through, a step each."""
 
+import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import torch
 
@@ -145,3 +148,31 @@ def test_the_list_of_recipes_above_is_complete() -> None:
     elsewhere = ('baselines', 'benchmark', 'ablation')  # see tests/test_baseline_files.py and tests/benchmark
     found = {str(path.relative_to(OPTIONS)) for path in OPTIONS.rglob('*.yml') if path.parent.name not in elsewhere}
     assert found == set(RECIPES) | {f'cface_stage{stage}.yml' for stage in range(5)}
+
+
+# ----------------------------------------------------------------------------------------------------- what editors see
+
+def schema_of(path: Path) -> dict[str, Any]:
+    """The schema that a file's first line names."""
+    found = re.match(r'# yaml-language-server: \$schema=(\S+)\n', path.read_text(encoding='utf-8'))
+    assert found, f'{path}: the first line names no schema'
+    return json.loads((path.parent / found[1]).read_text(encoding='utf-8'))
+
+
+@pytest.mark.parametrize('path', sorted(OPTIONS.rglob('*.yml')), ids=lambda path: str(path.relative_to(OPTIONS)))
+def test_every_file_names_its_schema_and_fits_it(path: Path) -> None:
+    jsonschema.validate(read_option_file(path), schema_of(path))
+
+
+@pytest.mark.parametrize(('file', 'change'), [
+    ('cface_stage1.yml', {'network_g': {'num_feats': 8}}), ('cface_stage1.yml', {'network_g': {'num_feat': 'wide'}}),
+    ('cface_stage1.yml', {'train': {'cface_opt': {'gama1': 1.0}}}), ('cface_stage1.yml', {'manuel_seed': 1}),
+    ('cface_stage1.yml', {'train': {'optim_g': None}}), ('cface_stage1.yml', {'datasets': {'train': {'k': 0}}}),
+    ('cface_stage0.yml', {'network_g': {'type': 'SRResNet'}}), ('cface_stage2.yml', {'path': {'log': 'x'}}),
+    ('baselines/edsr_x8.yml', {'train': {'cface_opt': {'type': 'CFaceLoss'}}}),
+    ('cface_x8.yml', {'steps': {'stage0': {'option': 'x.yml'}}}), ('cface_x8.yml', {'scale': 'large'}),
+    ('benchmark/demo.yml', {'tests': {'held-out': {'fars': 0.1}}}), ('ablation/loss.yml', {'variant': {}})])
+def test_a_schema_sees_what_is_wrong(file: str, change: dict[str, Any]) -> None:
+    content = read_option_file(OPTIONS / file)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(merge(content, change), schema_of(OPTIONS / file))

@@ -17,7 +17,8 @@ class ASoftmaxHead(nn.Module):
 
     Args:
         feature_length: D, the recognizer's.
-        num_classes: C, the identities of the training set.
+        num_classes: C, the identities of the training set. An option file may leave it empty: it is then read from
+            the labels.
 
     Attributes:
         weight: (D, C) parameter; the loss uses its columns at unit length, so only their directions matter.

@@ -1,5 +1,6 @@
 """`cface options`: what is in an option file, as BasicSR's own command would read it."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,9 +46,9 @@ def show(
 
 
 def _schema(file: Path) -> str:
-    """The comment that tells an editor the schema of the file, with its line break; '' where it has none."""
-    found = re.match(r'# yaml-language-server:.*\n', file.read_text(encoding='utf-8'))
-    return found.group() if found else ''
+    """The comment that tells an editor the schema, for a file in the working directory; '' where there is none."""
+    found = re.match(r'(# yaml-language-server: \$schema=)(\S+\n)', file.read_text(encoding='utf-8'))
+    return found[1] + os.path.relpath(file.parent / found[2]) if found else ''
 
 
 def read_changes(changes: list[str]) -> dict[str, Any]:

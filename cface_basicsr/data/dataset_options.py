@@ -14,7 +14,7 @@ from cface_basicsr.options import FilledIn, Section, open_section
 
 
 class LoaderOptions(Section):
-    """Keys that BasicSR itself reads or writes in the section of a data set."""
+    """What the sections of all our data sets have."""
 
     name: str = ''
     """Of the data set, for the log."""

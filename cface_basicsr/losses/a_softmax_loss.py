@@ -18,8 +18,9 @@ class ASoftmaxLoss(nn.Module):
     """L_FR. It holds settings only; the class directions and the step are in the network `ASoftmaxHead`.
 
     Args:
-        margin: m.
-        lambda_base, lambda_gamma, lambda_power, lambda_min: lambda = max(min, base (1 + gamma step)^-power).
+        margin: m, a whole number from 1 up: the angle to a face's own class counts m-fold.
+        lambda_base, lambda_gamma, lambda_power, lambda_min: lambda = max(min, base (1 + gamma step)^-power), the
+            falling weight of plain softmax next to the margin's.
 
     Shape: features (B, D), weight (D, C), labels (B,) int64, step (a number or a 0-d tensor, from 1 at the first
         update) to a scalar, the mean over the batch.

@@ -66,10 +66,11 @@ class CFaceLoss(nn.Module):
     """L_CF on identity features; arguments as in `cface_terms`.
 
     Args:
-        gamma1: weight of the distance to the original.
-        gamma2: weight of the distance to the compare face.
-        margin: True for equation (6), False for (5).
-        distance: 'normalized', 'l2' or 'cosine'.
+        gamma1: weight of the distance to the original; the paper takes 0.05.
+        gamma2: weight of the distance to the compare face; the paper takes 0.1 in stage 1 and 0.05 in stage 4, and 0
+            gives SICNN's loss.
+        margin: True for equation (6), by which SR need be no nearer to the compare face than HR is; False for (5).
+        distance: 'normalized' (4), 'l2' (of raw features) or 'cosine' (1 - cos).
 
     Shape: three (B, D) features to a scalar; `terms` returns its two summands separately.
     """

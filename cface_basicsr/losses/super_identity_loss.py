@@ -25,7 +25,7 @@ class SuperIdentityLoss(nn.Module):
 
     Args:
         loss_weight: factor.
-        distance: 'normalized' (4), 'l2' or 'cosine'.
+        distance: 'normalized' (4), 'l2' (of raw features) or 'cosine' (1 - cos).
 
     Shape: two (B, D) features, super-resolved and original, to a scalar.
     """

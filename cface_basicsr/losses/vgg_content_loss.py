@@ -47,11 +47,12 @@ class VGGContentLoss(nn.Module):
     """L_P between images, by a frozen VGG19 cut off after one layer.
 
     Args:
-        layer: 'reluI_J' or 'convI_J' (before the activation), I = 1 .. 5.
+        layer: 'reluI_J' or 'convI_J' (before the activation), I = 1 .. 5; the paper's phi_{3,5} is relu3_1.
         weights: a file with the state dict of torchvision's VGG19, complete or `features` only. None: torch hub's
             cached file; if there is none, it is downloaded (548 MB) and its hash checked.
-        reduction: 'mean' or 'spatial', see `content_distance`.
-        loss_weight: factor.
+        reduction: 'mean' over all elements, or 'spatial': summed over channels, as equation (2) has it literally,
+            which is 256 times stronger at relu3_1.
+        loss_weight: factor, beta in equation (7).
 
     Shape: two (B, 3, H, W) RGB images, nominally in [0, 1], super-resolved and original, to a scalar. Only the first
         gets a gradient.

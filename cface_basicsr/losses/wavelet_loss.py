@@ -62,7 +62,7 @@ class WaveletLoss(nn.Module):
     Args:
         scale: of the super-resolution, a power of two; the packet has depth log2(scale).
         detail_weight, lowpass_weight, image_weight, texture_weight: factors of the four terms.
-        texture_factor: see `texture_loss`.
+        texture_factor: of the original's texture; the prediction's is to be no smaller.
 
     Shape: two (N, 3, H, W) images, predicted and original, to a scalar.
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, create_model
+from pydantic import ConfigDict, Field, WithJsonSchema, create_model
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options.basicsr_training import BASICSR_TRAINING, OtherTraining
@@ -83,7 +83,7 @@ class LoggerSection(Section):
 
 
 class Datasets(Section):
-    """The `datasets:` section. Several of a kind are called `val_1`, `val_2`, …"""
+    """The `datasets:` section of a test. Several of a kind are called `test_1`, `test_2`, …"""
 
     model_config = ConfigDict(extra='allow')
     __pydantic_extra__: dict[str, DataSet]
@@ -136,7 +136,7 @@ class Frame(Section):
 class OptionFile(Frame):
     """The top level of an option file."""
 
-    plugin: str
+    plugin: Annotated[str, WithJsonSchema({})]  # an editor sees a tag that it does not know
     """The line that loads the plugin; leave it as it is."""
     scale: int | None = None
     """2, 4 or 8; must fit the LR store and `network_g`."""

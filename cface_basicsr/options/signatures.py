@@ -54,8 +54,8 @@ def section_of(room: str, name: str) -> type[Section]:
         return _AnyArguments
     fields = {parameter.name: _field(kind, parameter) for parameter in parameters
               if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in ('img', 'img2')}
-    if room == 'metrics':
-        fields |= {'better': (Literal['higher', 'lower'], Field('higher', description='Which values are better.'))}
+    if room == 'metrics':  # BasicSR's own key, which it also hands to the metric
+        fields.setdefault('better', (Literal['higher', 'lower'], Field('higher', description='Which values are.')))
     return create_model(name, __base__=_Arguments, __doc__=inspect.getdoc(kind),
                         type=(Literal[name], Field(description='The name of the class.')), **fields)
 

@@ -94,7 +94,7 @@ class Optimizer(Section):
 
 
 class Training(Section):
-    """What the `train:` sections of all models have. A file gives `total_iter` or `total_epoch`.
+    """What the `train:` sections of all models have. A file gives either `total_iter` or `total_epoch`.
 
     Attributes:
         networks: the sections of networks that the model builds.

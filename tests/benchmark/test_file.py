@@ -10,7 +10,6 @@ from cface_basicsr.benchmark.file import chosen_systems, loss_recognizer, read_b
 from cface_basicsr.benchmark.systems import SYSTEMS
 from cface_basicsr.errors import UserError
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
-from tests.tiny_stages import REPOSITORY
 
 
 def refused(folder: Path, **changes: Any) -> str:
@@ -74,12 +73,3 @@ def test_all_means_every_system_or_the_variants_where_there_are_some(tmp_path: P
     file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(systems='all', variants={
         'k=1': {'of': 'C-Face-v2'}, 'k=2': {'of': 'C-Face-v2'}})))
     assert [system.rows for system in chosen_systems(file)] == [{'k=1': 'stage4'}, {'k=2': 'stage4'}]
-
-
-def test_each_key_of_the_file_is_explained() -> None:
-    from cface_basicsr.benchmark import file as benchmark_file
-    from tests.test_docs import names_in_code, text_of
-    explained = names_in_code(text_of(REPOSITORY / 'docs/benchmark.md'))
-    models = (benchmark_file.BenchmarkFile, benchmark_file.HeldOut, benchmark_file.Generated, benchmark_file.Variant,
-              benchmark_file.Budget)
-    assert {key for model in models for key in model.model_fields} - explained == set()

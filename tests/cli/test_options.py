@@ -35,14 +35,21 @@ def test_without_a_scale_the_file_is_printed_as_it_is(tmp_path: Path) -> None:
 
 def test_it_loads_the_plugin_first_under_basicsrs_own_parser_too() -> None:
     text = shown(EDSR, '--scale', '4')
-    assert text.startswith('plugin: !!python/name:cface_basicsr.register.NAME\nname: edsr_x4\n')
+    assert text.partition('\n')[2].startswith('plugin: !!python/name:cface_basicsr.register.NAME\nname: edsr_x4\n')
     assert yaml.unsafe_load(text)['network_g']['upscale'] == 4
 
 
-def test_the_comment_with_the_schema_stays_on_top(tmp_path: Path) -> None:
-    schema = '# yaml-language-server: $schema=options.schema.json\n'
-    (tmp_path / 'a.yml').write_text(schema + EDSR.read_text().removeprefix(schema))
-    assert shown(tmp_path / 'a.yml', '--scale', '2').startswith(schema + 'plugin: ')
+def test_the_schema_for_editors_is_named_on_top_as_seen_from_the_working_directory(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    named, plugin, *_ = shown(EDSR, '--scale', '2').splitlines()
+    assert Path(named.removeprefix('# yaml-language-server: $schema=')).samefile(
+        REPOSITORY / 'options/schema/option_file.json')
+    assert plugin.startswith('plugin: ')
+    monkeypatch.chdir(EDSR.parent)
+    assert shown(EDSR).partition('\n')[0] == EDSR.read_text().partition('\n')[0]
+    (tmp_path / 'a.yml').write_text(EDSR.read_text().partition('\n')[2])
+    assert shown(tmp_path / 'a.yml', '--scale', '2').startswith('plugin: ')
 
 
 def test_settings_and_data_take_the_place_of_the_files(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""Sections: each field says what it is, and one function tells what is wrong with a file."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pytest
+
+import cface_basicsr.benchmark.file
+import cface_basicsr.data.dataset_options
+import cface_basicsr.register
+import cface_basicsr.training.recipe  # noqa: F401  all modules that describe sections
+from cface_basicsr.errors import UserError
+from cface_basicsr.options import CFaceTraining, FilledIn, Section, open_section
+from cface_basicsr.options.sections import is_filled_in
+from cface_basicsr.options.signatures import Loss, argument_texts, registered, section_of
+from cface_basicsr.options.training import Needs
+
+
+def all_sections(base: type[Section] = Section) -> Iterator[type[Section]]:
+    for section in base.__subclasses__():
+        yield section
+        yield from all_sections(section)
+
+
+def public_sections() -> list[type[Section]]:
+    return sorted({section for section in all_sections() if section.__module__.startswith('cface_basicsr')
+                   and not section.__name__.startswith('_') and section.__name__ != 'Report'},
+                  key=lambda section: section.__name__)
+
+
+@pytest.mark.parametrize('section', public_sections(), ids=lambda section: section.__name__)
+def test_each_field_of_a_section_has_a_sentence(section: type[Section]) -> None:
+    silent = [name for name, field in section.model_fields.items()
+              if not is_filled_in(field) and not (field.description or '').endswith('.')]
+    assert silent == []
+
+
+@pytest.mark.parametrize(('room', 'name'), [
+    (room, name) for room in ('archs', 'losses', 'metrics') for name, kind in sorted(registered(room).items())
+    if kind.__module__.startswith('cface_basicsr')])
+def test_each_argument_of_a_registered_class_has_a_sentence(room: str, name: str) -> None:
+    section = section_of(room, name)
+    assert [key for key, field in section.model_fields.items() if not (field.description or '').endswith('.')] == []
+
+
+# ------------------------------------------------------------------------------------------------------- what is wrong
+
+class Inner(Section):
+    """A section within one."""
+
+    width: int
+    """A width."""
+    sides: tuple[int, int] | int = 1
+    """One or two sides."""
+
+
+class Outer(Section):
+    """A section."""
+
+    inner: Inner | None = None
+    """A section."""
+    named: dict[str, Inner] = {}
+    """Several."""
+    made: FilledIn[int] = None
+
+
+@pytest.mark.parametrize(('values', 'message'), [
+    ({'iner': {}}, "option 'iner' is unknown; did you mean 'inner'?"),
+    ({'width': 1}, "option 'width' is unknown; did you mean 'inner.width'?"),
+    ({'xyz': 1}, "option 'xyz' is unknown; valid: inner, named"),
+    ({'inner': {'widht': 1}}, "option 'inner.widht' is unknown; did you mean 'width'?"),
+    ({'named': {'a': {'widht': 1}}}, "option 'named.a.widht' is unknown; did you mean 'width'?"),
+    ({'inner': {}}, "option 'inner.width' is missing."),
+    ({'named': {'a': {}}}, "option 'named.a.width' is missing."),
+    ({'inner': {}, 'named': {'a': {'widht': 1}}}, "option 'named.a.widht' is unknown; did you mean 'width'?"),
+    ({'inner': {'width': 'x'}}, "option 'inner.width': input should be a valid integer, unable to parse string as an "
+                                "integer, got 'x'."),
+    ({'inner': {'width': 1, 'sides': 'x'}}, "option 'inner.sides': input should be a valid tuple or input should be a "
+                                            "valid integer, unable to parse string as an integer, got 'x'."),
+    ({'inner': []}, "option 'inner': input should be a valid dictionary or instance of Inner, got [].")])
+def test_what_is_wrong_is_told_in_one_line(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        open_section(Outer, values)
+    assert str(caught.value) == message
+
+
+def test_a_key_that_is_filled_in_is_taken_and_not_offered() -> None:
+    assert open_section(Outer, {'made': 3}).made == 3
+    with pytest.raises(UserError, match='valid: inner, named$'):
+        open_section(Outer, {'xyz': 1})
+    assert set(Outer.model_json_schema()['properties']) == {'inner', 'named'}
+
+
+# ------------------------------------------------------------------------------------------ classes and their arguments
+
+def test_the_section_of_a_class_is_its_signature() -> None:
+    section = section_of('losses', 'CFaceLoss')
+    assert list(section.model_fields) == ['type', 'gamma1', 'gamma2', 'margin', 'distance']
+    assert section.model_json_schema()['required'] == ['type', 'gamma1', 'gamma2']
+    assert section.model_fields['margin'].default is True
+    assert section.model_fields['gamma1'].description == argument_texts(registered('losses')['CFaceLoss'])['gamma1']
+
+
+def test_arguments_are_neither_converted_nor_taken_as_text() -> None:
+    for wrong in ({'num_feat': '64'}, {'num_feat': 64.0}, {'num_feat': True}, {'icnr': 1}, {'scale': None}):
+        key = next(iter(wrong))
+        with pytest.raises(UserError, match=f"option 'network_g.{key}': "):
+            open_section(section_of('archs', 'SRResNet'), {'type': 'SRResNet', **wrong}, 'network_g')
+    open_section(section_of('losses', 'CFaceLoss'), {'type': 'CFaceLoss', 'gamma1': 1, 'gamma2': 0}, 'loss')
+
+
+# ------------------------------------------------------------------------------------------------------- what is needed
+
+class WithAngle(CFaceTraining):
+    """Training by one more loss of features."""
+
+    angle_opt: Annotated[Loss | None, Needs('network_r')] = None
+    """Any."""
+
+
+def test_a_loss_says_once_what_it_needs() -> None:
+    assert WithAngle.needs() == CFaceTraining.needs() | {'angle_opt': ('network_r',)}
+    optimizer, any_loss = {'lr': 1e-3}, {'type': 'L1Loss'}
+    only = open_section(WithAngle, {'optim_g': optimizer, 'angle_opt': any_loss}, 'train')
+    assert only.needed() == {'network_r'} and only.compared_by_features() == ['angle_opt']
+    learns = open_section(WithAngle, {'optim_g': optimizer, 'recognition_opt': any_loss}, 'train')
+    assert learns.needed() == {'network_r', 'network_c', 'optim_r'} and learns.compared_by_features() == []
+    assert {name for name, loss in only.losses().items() if loss} == {'angle_opt'}
