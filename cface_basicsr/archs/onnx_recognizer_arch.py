@@ -106,7 +106,7 @@ class OnnxRecognizer(nn.Module):
             singly = [self._features(face) for face in faces.split(1)]
         except Exception as error:
             raise UserError(f'{expected}; one face fails ({describe_error(error)}).\n'
-                            'Give the height and width it was made for, or export it with a free batch axis.') from error
+                            'Give its height and width, or export it with a free batch axis.') from error
         if not all(isinstance(each, Tensor) and each.ndim == 2 and len(each) == 1 for each in singly):
             shape = tuple(singly[0].shape) if isinstance(singly[0], Tensor) else type(singly[0]).__name__
             raise UserError(f'{expected}; one face gives {shape}.')

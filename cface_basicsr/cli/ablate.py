@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cface_basicsr.cli.arguments import Budget, Data, Json, PlanOnly, Processes, RunFolder, Throughput, Values
+from cface_basicsr.cli.arguments import Data, ImageBudget, Json, PlanOnly, Processes, RunFolder, Throughput, Values
 from cface_basicsr.errors import UserError, nearest
 
 ABLATIONS = ('compare', 'training', 'loss')
@@ -18,8 +18,8 @@ def command(
                                                    'reduced widths with `base: compare.yml`.')] = None,
     small: Annotated[bool, typer.Option('--small', help='options/ablation/WHICH_small.yml: synthetic faces, reduced '
                                                         'widths, for a CPU.')] = False,
-    data: Data = None, out: RunFolder = None, images: Budget = None, processes: Processes = 1, values: Values = None,
-    plan_only: PlanOnly = False, rates: Throughput = None, as_json: Json = False,
+    data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
+    values: Values = None, plan_only: PlanOnly = False, rates: Throughput = None, as_json: Json = False,
 ) -> None:
     """Train the rows of an ablation, each differing in one option, and tabulate them as the paper does.
 

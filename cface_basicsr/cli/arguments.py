@@ -15,7 +15,8 @@ Processes = Annotated[int, typer.Option('--nproc', help='Training processes (one
 Values = Annotated[list[str] | None, typer.Option('--value', help='NAME=VALUE for a `$NAME` of the file.')]
 Data = Annotated[Path | None, typer.Option(help="Folder made by `cface prepare --holdout`, instead of the file's.")]
 RunFolder = Annotated[Path | None, typer.Option('--out', help="Run folder, instead of the file's.")]
-Budget = Annotated[int | None, typer.Option('--images', min=1, help="Budget of every row, instead of the file's.")]
+ImageBudget = Annotated[int | None, typer.Option('--images', min=1,
+                                                 help="Budget of every row, instead of the file's.")]
 PlanOnly = Annotated[bool, typer.Option('--plan', help='Print every run, its images and its expected hours; train '
                                                        'nothing.')]
 Throughput = Annotated[Path | None, typer.Option('--rates', help='JSON file of rates, instead of measuring them.')]

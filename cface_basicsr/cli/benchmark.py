@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.arguments import Budget, Data, Json, PlanOnly, Processes, RunFolder, Throughput, Values
+from cface_basicsr.cli.arguments import Data, ImageBudget, Json, PlanOnly, Processes, RunFolder, Throughput, Values
 from cface_basicsr.runtime import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def command(
     file: Annotated[Path, typer.Argument(help='A benchmark file, such as options/benchmark/demo.yml.')],
-    data: Data = None, out: RunFolder = None, images: Budget = None, processes: Processes = 1, values: Values = None,
-    plan_only: PlanOnly = False, rates: Throughput = None, as_json: Json = False,
+    data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
+    values: Values = None, plan_only: PlanOnly = False, rates: Throughput = None, as_json: Json = False,
 ) -> None:
     """Train every system with the same budget of images, measure all, write tables, curves, grids and a report.
 
