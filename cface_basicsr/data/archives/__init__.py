@@ -1,1 +1,1 @@
-"""Foreign file formats, read by offset."""
+"""Readers of foreign archive formats, which find images by their offsets."""

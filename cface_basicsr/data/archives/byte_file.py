@@ -1,4 +1,4 @@
-"""Bytes of a large file by place: nothing is held in memory, and any number of processes read it."""
+"""Byte ranges of a large file: nothing is kept in memory, and any number of processes can read at the same time."""
 
 import os
 from pathlib import Path
@@ -8,20 +8,20 @@ from cface_basicsr.errors import UserError
 
 
 class ByteFile:
-    """A file that is read by place. Cheap to pickle; opened at the first read, anew in each process.
+    """A file that is read at given offsets. Cheap to pickle; each process opens it at its first read.
 
-    Reads carry their place with them (POSIX pread), so processes and threads that share an open file cannot disturb
-    one another.
+    Each read names its offset (POSIX pread), so processes and threads that share an open file cannot disturb one
+    another.
 
     Attributes:
         path: of the file.
-        size: its bytes when it was named here.
+        size: in bytes, when this object was made.
     """
 
     def __init__(self, path: str | Path) -> None:
         """
         Raises:
-            UserError: no such file.
+            UserError: the file is missing.
         """
         self.path = Path(path)
         if not self.path.is_file():
@@ -33,7 +33,7 @@ class ByteFile:
         return self.__dict__ | {'_opened': None}
 
     def read(self, start: int, length: int) -> bytes:
-        """Up to `length` bytes from byte `start`; fewer where the file ends before.
+        """Up to `length` bytes from offset `start`; fewer if the file ends first.
 
         Raises:
             UserError: the file cannot be read.
@@ -46,8 +46,14 @@ class ByteFile:
             raise UserError(f"'{self.path}' cannot be read: {error.strerror}.") from error
 
 
+def truncated(path: Path, what: str, length: int, there: int) -> UserError:
+    """The error for a file that ends before `what` is complete: it needs `length` bytes and finds only `there`."""
+    return UserError(f"'{path}' is truncated: {what} needs {length} bytes, but only {there} are there.\n"
+                     'Copy the file again.')
+
+
 def _read_fully(handle: int, start: int, length: int) -> bytes:
-    """One read as a rule; the kernel gives at most 2 GB, and less over some networks."""
+    """Usually one read is enough; the kernel returns at most 2 GB at a time, and less on some network drives."""
     content = os.pread(handle, length, start)
     while len(content) < length and (more := os.pread(handle, length - len(content), start + len(content))):
         content += more

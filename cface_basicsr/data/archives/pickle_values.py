@@ -1,4 +1,4 @@
-"""What `pickle_machine.py` finds in a pickle; bytes and text stay in the file, and only their place is kept."""
+"""What `pickle_machine.py` finds in a pickle; bytes and text stay in the file, and only their offsets are kept."""
 
 import codecs
 import enum
@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cface_basicsr.data.archives.byte_file import ByteFile
+from cface_basicsr.data.archives.byte_file import ByteFile, truncated
 from cface_basicsr.errors import UserError
 
 
 class Code(enum.IntEnum):
-    """How bytes or text are written in the file: as they are, quoted with escapes, as UTF-8, as raw Unicode escapes."""
+    """How the file encodes bytes or text: as they are, quoted with escapes, as UTF-8, or as raw Unicode escapes."""
 
     RAW, QUOTED, UTF8, ESCAPED = range(4)
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Bytes or text that stay in the file: where, how many bytes there, how written."""
+    """Bytes or text that stay in the file: their offset, their length in the file in bytes, and their encoding."""
 
     start: int
     length: int
@@ -32,14 +32,14 @@ class Stored:
 
 @dataclass
 class Array:
-    """A numpy array; its content stays in the file. Empty until the file has said what it holds."""
+    """A numpy array whose content stays in the file; empty until the pickle has said what it holds."""
 
     dtype: np.dtype | None = None
     shape: tuple[int, ...] = ()
     content: Stored | None = None
 
     def check(self, file: ByteFile) -> None:
-        """See that the content is as long as the shape says; it is read only where its length shows in no other way.
+        """Check that the content is as long as the shape requires; it is read only if its length is not known.
 
         Raises:
             UserError: it is not.
@@ -47,24 +47,24 @@ class Array:
         stored = self.content
         length = stored.length if stored.code == Code.RAW else len(stored_bytes(file, stored))
         if length != prod(self.shape) * self.dtype.itemsize:
-            raise UserError(f"'{file.path}' is damaged: the array at byte {stored.start} has {length} bytes, expected "
-                            f'{prod(self.shape) * self.dtype.itemsize}.')
+            raise UserError(f"'{file.path}' is damaged: expected {prod(self.shape) * self.dtype.itemsize} bytes in the "
+                            f'array at byte {stored.start}, got {length}.')
 
     def values(self, file: ByteFile) -> NDArray[Any]:
-        """The elements.
+        """The elements, in the shape of the array.
 
         Raises:
-            UserError: the content has another length than the shape.
+            UserError: the length of the content does not fit the shape.
         """
         self.check(file)
         return np.frombuffer(stored_bytes(file, self.content), self.dtype).reshape(self.shape)
 
 
 def stored_bytes(file: ByteFile, stored: Stored) -> bytes:
-    """The bytes themselves; of text, its characters in Latin-1, which is how Python 3 writes bytes for Python 2.
+    """The decoded bytes; text is encoded as Latin-1, because Python 3 writes bytes as such text for Python 2.
 
     Raises:
-        UserError: they are not written as they should be, or the file has been cut since.
+        UserError: they cannot be decoded, or the file has been truncated since.
     """
     raw = file.read(stored.start, stored.length)
     if len(raw) < stored.length:
@@ -83,6 +83,5 @@ def stored_bytes(file: ByteFile, stored: Stored) -> bytes:
 
 
 def cut_off(path: Path, place: int, length: int, there: int) -> UserError:
-    """The error for a file that ends before bytes that are due."""
-    return UserError(f"'{path}' is cut off: {length} bytes are due at byte {place}, there are {there}.\n"
-                     'Copy the file again.')
+    """The error for a file that ends before a value is complete."""
+    return truncated(path, f'the value at byte {place}', length, there)

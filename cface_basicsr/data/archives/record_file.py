@@ -1,42 +1,42 @@
 """MXNet's RecordIO files (.rec), read without MXNet.
 
-A record is one part or several: magic number 0xced7230a, a word with the part's kind in the upper 3 bits and its
-length in the lower 29, the bytes, zeros up to a multiple of 4; all little endian. A payload that holds the magic number
-at a multiple of 4 is cut there into parts (kinds 1, 2 …, 3), which come without it; a whole record is of kind 0.
-An image record's payload is MXNet's IRHeader (flag uint32, label float32, id uint64, id2 uint64), then, where flag is
-above 0, that many float32 labels in place of the one, then the encoded image. (dmlc-core's recordio.h and recordio.cc,
-MXNet's python/mxnet/recordio.py.)
+A record consists of one or more parts: the magic number 0xced7230a, a word with the part's kind in the upper 3 bits
+and its length in the lower 29, the content, and zeros up to a multiple of 4; all little endian. A payload that
+contains the magic number at a multiple of 4 is split there into parts (kinds 1, 2 …, 3) and the number itself is left
+out; an unsplit record is of kind 0. The payload of an image is MXNet's IRHeader (flag uint32, label float32, id uint64,
+id2 uint64), then, if the flag is above 0, that many float32 labels, which replace the one in the header, then the
+encoded image. (Sources: dmlc-core's recordio.h and recordio.cc, MXNet's python/mxnet/recordio.py.)
 """
 
 import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from cface_basicsr.data.archives.byte_file import ByteFile
+from cface_basicsr.data.archives.byte_file import ByteFile, truncated
 from cface_basicsr.errors import UserError
 
 MAGIC = 0xCED7230A
 LARGEST_NUMBER = 1 << 24
-"""Labels are float32, which holds every whole number up to here."""
+"""Labels are float32, which represents every whole number up to here."""
 _PART = struct.Struct('<II')
 _HEADER = struct.Struct('<IfQQ')
 _MAGIC_BYTES = struct.pack('<I', MAGIC)
 _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 _WHOLE_READ = 16384
-"""Bytes of a first read for an image: an aligned face is 5 to 10 KB, and one read is cheaper than two."""
+"""Bytes of the first read of an image: an aligned face has 5 to 10 KB, and one read is cheaper than two."""
 _HEADER_READ = 64
 _MOST_LABELS = 4096
-"""More than any set has; a larger flag is damage."""
+"""More than any set has; a larger flag means that the file is damaged."""
 
 
 class RecordHeader(NamedTuple):
-    """What stands before the image of a record.
+    """What precedes the image in a record.
 
     Attributes:
         flag: 0, or the number of labels.
         labels: at least one.
-        id: the writer's number of the record.
-        has_image: bytes follow.
+        id: the number that the writer gave the record.
+        has_image: whether bytes follow.
     """
 
     flag: int
@@ -44,18 +44,18 @@ class RecordHeader(NamedTuple):
     id: int
     has_image: bool
 
-    def whole_label(self, place: int, path: Path, number: int) -> int:
+    def whole_label(self, index: int, path: Path, number: int) -> int:
         """One of the labels as an integer.
 
         Args:
-            place: which of them.
-            path: of the file, and
-            number: of the record, for the error.
+            index: which of them.
+            path: of the file, for the error message.
+            number: of the record, for the error message.
 
         Raises:
-            UserError: it is no whole number from 0, or larger than float32 can count.
+            UserError: it is not a whole number from 0 to `LARGEST_NUMBER`.
         """
-        label = self.labels[place]
+        label = self.labels[index]
         if not (0 <= label <= LARGEST_NUMBER and label.is_integer()):
             raise UserError(f"'{path}': record {number} has label {label:g}, expected a whole number from 0 to "
                             f'{LARGEST_NUMBER}.')
@@ -70,26 +70,26 @@ class _Part(NamedTuple):
 
 
 class RecordFile:
-    """One .rec file. Cheap to pickle; each process opens it when it first reads.
+    """One .rec file. Cheap to pickle; each process opens it at its first read.
 
     Attributes:
         path: of the file.
-        size: its bytes.
+        size: in bytes.
     """
 
     def __init__(self, path: str | Path) -> None:
         """
         Raises:
-            UserError: no such file.
+            UserError: the file is missing.
         """
         self._bytes = ByteFile(path)
         self.path, self.size = self._bytes.path, self._bytes.size
 
     def header(self, offset: int) -> RecordHeader:
-        """The header of the record that begins at a byte; the image is not read.
+        """The header of the record at an offset; the image is not read.
 
         Raises:
-            UserError: there is no record, or it is cut off.
+            UserError: there is no record, or it is truncated.
         """
         content, more = self._payload(offset, _HEADER.size)
         flag, label, number, _ = self._fields(content, offset)
@@ -99,27 +99,28 @@ class RecordFile:
         return RecordHeader(flag, self._labels(content, offset, flag, label), number, more or len(content) > begin)
 
     def image(self, offset: int, label: int | None = None) -> bytes:
-        """The encoded image of the record that begins at a byte, as it was stored; b'' where it holds none.
+        """The encoded image of the record at an offset, as it was stored; b'' if the record has none.
 
         Args:
-            label: what the record's first label must be, if that is known.
+            offset: in bytes.
+            label: what the first label of the record must be, if that is known.
 
         Raises:
-            UserError: there is no record, it is cut off, or has another label.
+            UserError: there is no record, it is truncated, or has another label.
         """
         content, _ = self._payload(offset)
         flag, first, _, _ = self._fields(content, offset)
         labels = self._labels(content, offset, flag, first)
         if label is not None and labels[0] != label:
-            raise UserError(f"'{self.path}': the record at byte {offset} has label {labels[0]:g}, expected {label}, as "
-                            'the identity records list it.')
+            raise UserError(f"'{self.path}': the record at byte {offset} has label {labels[0]:g}, expected {label} "
+                            'according to the identity records.')
         return content[_HEADER.size + 4 * flag:]
 
     def end(self, offset: int) -> int:
-        """The byte behind the record that begins at a byte.
+        """The offset after the record at an offset.
 
         Raises:
-            UserError: there is no record, or it is cut off.
+            UserError: there is no record, or it is truncated.
         """
         part = self._part(offset, (_WHOLE, _FIRST), _HEADER_READ)
         while part.kind in (_FIRST, _MIDDLE):
@@ -127,10 +128,10 @@ class RecordFile:
         return part.end
 
     def _payload(self, offset: int, enough: int | None = None) -> tuple[bytes, bool]:
-        """The parts of a record joined, and whether there is more.
+        """The joined parts of a record, and whether there is more.
 
         Args:
-            enough: stop as soon as that many bytes are there.
+            enough: stop after this many bytes.
         """
         joined, position, kinds = bytearray(), offset, (_WHOLE, _FIRST)
         while True:
@@ -147,26 +148,26 @@ class RecordFile:
             position, kinds = part.end, (_MIDDLE, _LAST)
 
     def _part(self, offset: int, kinds: tuple[int, int], wanted: int) -> _Part:
-        """The part at a byte with the first of its content, after checks."""
+        """The part at an offset with the beginning of its content, after checks."""
         head = self._bytes.read(offset, wanted)
         if len(head) < _PART.size:
-            raise self._cut_off(offset, _PART.size)
+            raise self._truncated(offset, _PART.size)
         magic, word = _PART.unpack_from(head)
         kind, length = word >> 29, word & 0x1FFFFFFF
         if magic != MAGIC:
             raise UserError(f"'{self.path}' has no record at byte {offset}: expected the magic number 0x{MAGIC:08x}, "
-                            f'came 0x{magic:08x}.\nIt is no RecordIO file, is damaged, or its .idx belongs to another.')
+                            f'got 0x{magic:08x}.\nIt is not a RecordIO file, or it is damaged, or its .idx belongs to '
+                            'another file.')
         if kind not in kinds:
             raise UserError(f"'{self.path}': the part of a record at byte {offset} is of kind {kind}, expected "
-                            f'{kinds[0]} or {kinds[1]}.\nThe file is damaged, or its .idx belongs to another.')
+                            f'{kinds[0]} or {kinds[1]}.\nThe file is damaged, or its .idx belongs to another file.')
         end = offset + _PART.size + (length + 3) // 4 * 4
         if end > self.size:
-            raise self._cut_off(offset, end - offset)
+            raise self._truncated(offset, end - offset)
         return _Part(kind, length, head[_PART.size:], end)
 
-    def _cut_off(self, offset: int, length: int) -> UserError:
-        return UserError(f"'{self.path}' is cut off: the record at byte {offset} needs {length} bytes, there are "
-                         f'{max(self.size - offset, 0)}.\nCopy the file again.')
+    def _truncated(self, offset: int, length: int) -> UserError:
+        return truncated(self.path, f'the record at byte {offset}', length, max(self.size - offset, 0))
 
     def _fields(self, content: bytes, offset: int) -> tuple[int, float, int, int]:
         if len(content) < _HEADER.size:
@@ -175,14 +176,14 @@ class RecordFile:
         fields = _HEADER.unpack_from(content)
         if fields[0] > _MOST_LABELS:
             raise UserError(f"'{self.path}': the record at byte {offset} announces {fields[0]} labels.\n"
-                            'The file is damaged, or holds something else than images.')
+                            'The file is damaged, or holds something other than images.')
         return fields
 
     def _labels(self, content: bytes, offset: int, flag: int, label: float) -> tuple[float, ...]:
-        """The labels behind the header, or the one in it."""
+        """The labels after the header, or the one in it."""
         if not flag:
             return (label,)
         if len(content) < _HEADER.size + 4 * flag:
-            raise UserError(f"'{self.path}': the record at byte {offset} announces {flag} labels, and has "
+            raise UserError(f"'{self.path}': the record at byte {offset} announces {flag} labels, but has "
                             f'{len(content) - _HEADER.size} bytes.')
         return struct.unpack_from(f'<{flag}f', content, _HEADER.size)

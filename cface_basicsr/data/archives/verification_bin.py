@@ -1,7 +1,7 @@
-"""InsightFace's verification sets (lfw.bin, cfp_fp.bin, agedb_30.bin …): images two by two, and which are one person.
+"""InsightFace's verification sets (lfw.bin, cfp_fp.bin, agedb_30.bin …): pairs of images, and which show one person.
 
-The file is a pickle of (list of encoded images, list of bools), by Python 2 or 3. An image is bytes or a numpy array
-of bytes, a flag a bool, 0 or 1, of Python or numpy. A pickle is a program; `pickle_machine.py` says how this one is
+The file is a pickle of (list of encoded images, list of bools), written by Python 2 or 3. An image is bytes or a numpy
+array of bytes; a flag is a bool, 0 or 1, of Python or numpy. A pickle is a program; `pickle_machine.py` says how it is
 read without running any of it. (InsightFace's build_eval_pack.py and lfw2pack.py write such files.)
 """
 
@@ -17,68 +17,69 @@ from cface_basicsr.errors import UserError
 
 
 class VerificationBin:
-    """The pairs of one file: images 2p and 2p + 1 are pair p. Cheap to pickle; an image is read when asked for.
+    """The pairs of one file: images 2p and 2p + 1 are pair p. Cheap to pickle; an image is read only when asked for.
 
     Attributes:
         path: of the file.
-        same: (P,) bool; True where both images show one person.
+        same: (P,) bool; True where both images show the same person.
     """
 
     def __init__(self, file: ByteFile, images: list[Stored], same: NDArray[np.bool_]) -> None:
         """
         Args:
-            file: that holds the images.
-            images: 2P places in it.
+            file: the file that holds the images.
+            images: where the 2P images are in it.
             same: (P,) bool.
         """
         self.path, self.same = file.path, same
         self._file = file
-        self._places = np.array([(image.start, image.length, image.code) for image in images], np.int64)
+        self._stored = np.array([(image.start, image.length, image.code) for image in images], np.int64)
 
     def __len__(self) -> int:
         """The number of images, 2P."""
-        return len(self._places)
+        return len(self._stored)
 
     def read(self, row: int) -> bytes:
         """The encoded image of a row, 0 .. 2P - 1, as it was stored (JPEG or PNG).
 
         Raises:
-            UserError: the file has been cut since it was opened, or the bytes are damaged.
+            UserError: the file has been truncated since it was opened, or the bytes are damaged.
         """
-        start, length, code = self._places[row].tolist()
+        start, length, code = self._stored[row].tolist()
         return stored_bytes(self._file, Stored(start, length, Code(code)))
 
 
 def read_verification_bin(path: str | Path) -> VerificationBin:
-    """Open a verification set: find the places of its images, and read its flags.
+    """Open a verification set: find where its images are, and read its flags.
 
     Raises:
-        UserError: no such file, cut off, of another structure, or it would call code when unpickled (which is named).
+        UserError: the file is missing, truncated, of another structure, or would call code when unpickled (the message
+            names it).
     """
     file = ByteFile(path)
     value = pickled_values(file)
     if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise UserError(f"'{path}' holds {_kind(value)}, expected (list of images, list of same).")
+        raise UserError(f"'{path}' holds {_describe_kind(value)}, expected (list of images, list of flags).")
     images, same = _images(file, value[0]), _same(file, value[1])
-    if len(images) % 2 or len(images) != 2 * len(same) or not images:
-        raise UserError(f"'{path}' holds {len(images)} images and {len(same)} pairs, expected two images a pair.")
+    if len(images) != 2 * len(same) or not images:
+        raise UserError(f"'{path}' holds {len(images)} images and {len(same)} pairs, expected two images per pair.")
     return VerificationBin(file, images, same)
 
 
 def _images(file: ByteFile, value: object) -> list[Stored]:
-    """The place of each image."""
+    """Where each image is."""
     if not isinstance(value, (list, tuple)):
-        raise UserError(f"'{file.path}': the images are {_kind(value)}, expected a list.")
+        raise UserError(f"'{file.path}': the images are {_describe_kind(value)}, expected a list.")
     return [_image(file, row, image) for row, image in enumerate(value)]
 
 
 def _image(file: ByteFile, row: int, value: object) -> Stored:
     if isinstance(value, Array) and value.dtype == np.uint8:
         value.check(file)
-        if sum(axis != 1 for axis in value.shape) <= 1:  # OpenCV's imencode gave (n, 1) for long, and gives (n,)
+        if sum(axis != 1 for axis in value.shape) <= 1:  # OpenCV's imencode used to return (n, 1), and now (n,)
             return value.content
     if not isinstance(value, Stored) or value.is_text:
-        raise UserError(f"'{file.path}': image {row} is {_kind(value)}, expected the bytes of a JPEG or PNG.")
+        raise UserError(f"'{file.path}': image {row} is {_describe_kind(value)}, expected the bytes of a JPEG or PNG.")
     return value
 
 
@@ -88,15 +89,15 @@ def _same(file: ByteFile, value: object) -> NDArray[np.bool_]:
     if isinstance(flags, np.ndarray):
         flags = flags.tolist()
     if not isinstance(flags, (list, tuple)):
-        raise UserError(f"'{file.path}': the flags are {_kind(value)}, expected a list of bools.")
+        raise UserError(f"'{file.path}': the flags are {_describe_kind(value)}, expected a list of bools.")
     for row, flag in enumerate(flags):
         if type(flag) not in (bool, int) or flag not in (0, 1):
-            raise UserError(f"'{file.path}': the flag of pair {row} is {_kind(flag)}, expected True or False.")
+            raise UserError(f"'{file.path}': the flag of pair {row} is {_describe_kind(flag)}, expected True or False.")
     return np.array(flags, bool)
 
 
-def _kind(value: object) -> str:
-    """A value in a few words, whatever it is."""
+def _describe_kind(value: object) -> str:
+    """A few words for any value."""
     match value:
         case list() | tuple():
             return f'a {type(value).__name__} of {len(value)}'

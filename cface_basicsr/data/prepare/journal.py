@@ -1,4 +1,4 @@
-"""How far a run of `cface prepare` came: what a killed one finds when it continues."""
+"""The progress of a run of `cface prepare`, from which a killed run continues."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from cface_basicsr.data.prepare.packing import Packed
 
 
 class Journal:
-    """One line a photograph, in order; what a kill cut off is dropped when it is opened again."""
+    """A file with one line per photograph, in order; opening it drops an incomplete last line that a kill has left."""
 
     def __init__(self, path: Path) -> None:
         content = path.read_bytes() if path.exists() else b''
@@ -31,12 +31,12 @@ class Journal:
         return self._length
 
     def add(self, source: Source, packed: Packed) -> None:
-        """Note what became of a photograph; kept in memory until `commit`."""
+        """Record the result for one photograph; it stays in memory until `commit`."""
         self._lines.append(json.dumps({'key': source.key, 'pixels': packed.pixels, 'reason': packed.reason}) + '\n')
         self._length += 1
 
     def commit(self) -> None:
-        """Write what was added; call it after the stores were committed."""
+        """Write what was added to the disk. Call it after committing the stores."""
         self._file.write(''.join(self._lines).encode('ascii'))
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -44,7 +44,7 @@ class Journal:
 
     @staticmethod
     def read(path: Path) -> Iterator[dict[str, str]]:
-        """The entries, in order."""
+        """The entries in order, each with 'key', 'pixels' and 'reason'."""
         with open(path, encoding='ascii') as lines:
             for line in lines:
                 yield json.loads(line)

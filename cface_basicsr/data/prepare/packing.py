@@ -1,4 +1,4 @@
-"""Photographs -> PNG bytes of HR and LR faces, by several processes, in order, with bounded memory."""
+"""From photographs to the PNG bytes of HR and LR faces, in several processes, in order, with bounded memory."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -26,11 +26,17 @@ from cface_basicsr.data.worker_pool import map_in_order
 from cface_basicsr.files.face_store import encode_png
 
 CHUNK = 32
-"""Photographs a process takes at a time; they are reduced as one batch."""
+"""Number of photographs that a process takes at a time; they are downscaled as one batch."""
 
 
 class Packed(NamedTuple):
-    """What became of one photograph: PNG bytes of HR and of each LR, or a reason; `pixels`: hash of HR's pixels."""
+    """The result for one photograph.
+
+    Attributes:
+        pngs: the PNG bytes of the HR face and of each LR face; empty if the photograph was rejected.
+        pixels: hash of the HR face's pixels; empty if the photograph was rejected.
+        reason: why it was rejected; empty if it was not.
+    """
 
     pngs: tuple[bytes, ...]
     pixels: str
@@ -39,15 +45,15 @@ class Packed(NamedTuple):
 
 @dataclass(frozen=True)
 class Packing:
-    """How photographs are packed; travels to the processes.
+    """How photographs are packed; it is sent to the processes.
 
     Attributes:
         photos: gives the bytes of a source.
         crop: 'center', 'align', 'box' or 'none'.
-        size: pixels of the HR face.
+        size: of the HR face in pixels.
         scales: of the LR stores.
         template: for 'align'.
-        detector: weights file, for 'align' of sources without landmarks.
+        detector: weights file, for 'align' if the sources have no landmarks.
     """
 
     photos: Photos
@@ -58,10 +64,10 @@ class Packing:
     detector: Path | None = None
 
     def face(self, source: Source) -> np.ndarray:
-        """The HR face of a photograph, (height, width, 3) uint8 RGB.
+        """The HR face of a photograph, uint8 (height, width, 3) RGB.
 
         Raises:
-            Rejected: with the reason.
+            Rejected: the photograph gives no face.
         """
         photo = decode_photo(self.photos.read(source))
         if source.points is None:
@@ -79,7 +85,7 @@ class Packing:
 
     @cached_property
     def _target(self) -> np.ndarray:
-        """Where the points of a source belong in the face."""
+        """Where the points of a source belong in the face: (5, 2) or (4, 2) x, y."""
         return template_points(self.template, self.size) if self.crop == 'align' else frame_corners(self.size)
 
 
@@ -94,7 +100,7 @@ def packing_of(settings: PrepareSettings, listing: Listing) -> Packing:
 
 
 def photo_to_face(packing: Packing, source: Source) -> np.ndarray | None:
-    """The HR face of one photograph, (height, width, 3) uint8; None where it gives none."""
+    """The HR face of a photograph, uint8 (height, width, 3) RGB; None if it gives no face."""
     try:
         return packing.face(source)
     except Rejected:
@@ -102,7 +108,7 @@ def photo_to_face(packing: Packing, source: Source) -> np.ndarray | None:
 
 
 def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
-    """Pack some photographs; one result each, in order."""
+    """Pack some photographs; returns one result for each, in order."""
     faces, reasons = [], []
     for source in sources:
         try:
@@ -115,20 +121,22 @@ def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
 
 
 def _encode(hr: np.ndarray, scales: tuple[int, ...]) -> Iterator[Packed]:
-    """(B, height, width, 3) uint8 faces -> one `Packed` each."""
+    """One `Packed` for each of the faces, uint8 (B, height, width, 3)."""
     for images in zip(hr, *(low_resolution(hr, scale) for scale in scales), strict=True):
         pixels = hashlib.sha256(images[0].tobytes()).hexdigest()[:16]
         yield Packed(tuple(encode_png(image) for image in images), pixels, '')
 
 
 def pack_all(packing: Packing, sources: Sequence[Source], workers: int) -> Iterator[tuple[Source, Packed]]:
-    """Pack photographs in order.
+    """Pack photographs; yields each with its result, in order.
 
     Args:
-        workers: processes; 1 packs in this one. No more are started than there are chunks.
+        packing: how.
+        sources: the photographs.
+        workers: number of processes, at most one per chunk; 1: this process does the work.
 
     Raises:
-        UserError: a process was killed (out of memory, as a rule).
+        UserError: a process was killed (usually for lack of memory).
     """
     chunks = [sources[start:start + CHUNK] for start in range(0, len(sources), CHUNK)]
     results = map_in_order(partial(pack_chunk, packing), chunks, min(workers, len(chunks)))

@@ -1,8 +1,9 @@
-"""A folder of photographs -> the folder of stores that everything else reads (`cface prepare`).
+"""From a folder of photographs to the folder of stores that everything else reads (`cface prepare`).
 
-A run keeps its unfinished stores and a journal aside. Every few hundred photographs the stores are committed, then the
-journal; so a killed run finds in the journal how far it came, and puts the rest again. All products are published by
-renames when everything is packed; manifest.json comes last and marks a folder as finished.
+A run keeps its journal and its unfinished stores under names of their own. Every few hundred photographs it commits
+the stores, then the journal, so the journal tells the next run how far a killed one came; what the stores have beyond
+that is written again. Everything is published by renaming once all is packed; manifest.json comes last and marks the
+folder as finished.
 """
 
 import itertools
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import cv2
 
 from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
@@ -35,7 +38,7 @@ __all__ = ['Part', 'PrepareSettings', 'PrepareReport', 'prepare']
 
 KERNEL = 'antialiased bicubic, a = -0.5, of 8-bit HR, rounded to 8 bit'
 COMMIT_EVERY = 512
-"""Photographs between two commits: what a kill costs at most."""
+"""Photographs between two commits; at most this many are lost by a kill."""
 
 _Progress = Callable[[int, int], None]
 """Called with (photographs done, photographs in all)."""
@@ -43,13 +46,14 @@ _Progress = Callable[[int, int], None]
 
 @dataclass
 class Part:
-    """One finished folder: its images, and what a manifest says about them.
+    """One finished folder and what its manifest says.
 
     Attributes:
-        folder: where.
-        images, identities: counts.
+        folder: its path.
+        images, identities: their numbers.
         files: name -> SHA-256 of its content (for a store: `store_sha256`).
-        duplicates: groups of keys whose HR faces are equal pixel by pixel; at least one of each is in this folder.
+        duplicates: groups of keys whose HR faces are equal pixel by pixel; at least one key of each group is in this
+            folder.
     """
 
     folder: Path
@@ -65,11 +69,11 @@ class PrepareReport:
 
     Attributes:
         parts: '' (one folder) or 'train' and 'test'.
-        rejected: (path below the source, reason).
-        renamed: sources whose key is not simply their name.
-        notes: sentences on what was read beside the photographs.
-        has_identities: the source says who is on the photographs.
-        already_finished: nothing was done, the folder is complete.
+        rejected: (path relative to the source, reason).
+        renamed: sources whose key differs from their name.
+        notes: sentences about what was read besides the photographs.
+        has_identities: whether the source says who is on the photographs.
+        already_finished: the folder was complete, so nothing was done.
     """
 
     parts: dict[str, Part]
@@ -82,16 +86,18 @@ class PrepareReport:
 
 def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, workers: int = 1,
             progress: _Progress = lambda done, total: None, commit_every: int = COMMIT_EVERY) -> PrepareReport:
-    """Pack photographs into stores; a killed run continues when it is called again with the same settings.
+    """Pack photographs into stores; if it is killed, calling it again with the same settings continues its work.
 
     Args:
         source: the photographs, in the layout of the settings.
-        out: the folder to make; with a holdout it holds train/ and test/.
-        workers: processes.
+        out: the folder to make; with a holdout it will hold train/ and test/.
+        settings: what to make.
+        workers: number of processes.
+        progress: called with (photographs done, photographs in all).
         commit_every: photographs between two commits.
 
     Raises:
-        UserError: settings that contradict one another or the folder's own, no photographs, no usable photograph.
+        UserError: the settings contradict one another or those of the folder, or there are no usable photographs.
     """
     settings.check()
     listing = list_layout(source, settings)
@@ -109,7 +115,7 @@ def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, w
 
 
 class Work:
-    """One run over one output folder."""
+    """One run that fills one output folder."""
 
     def __init__(self, out: Path, settings: PrepareSettings, listing: Listing) -> None:
         self.out, self.settings, self.listing = out, settings, listing
@@ -131,23 +137,25 @@ class Work:
         """Whether the folder is complete.
 
         Raises:
-            UserError: it was made, or begun, with other settings.
+            UserError: it was made, or started, with other settings.
         """
         begun = self.aside / 'settings.json'
         manifests = [self.out / name / 'manifest.json' for name in ('', 'train', 'test')]
         for path in [begun, *manifests]:
             if path.is_file():
-                self._compare(json.loads(path.read_text(encoding='utf-8')).get('settings', {}))
+                self._check_same(json.loads(path.read_text(encoding='utf-8')).get('settings', {}))
         return all((part.folder / 'manifest.json').is_file() for part in self.parts.values())
 
-    def _compare(self, theirs: dict[str, Any]) -> None:
-        odd = [key for key in self.signature if theirs.get(key) != self.signature[key]]
+    def _check_same(self, recorded: dict[str, Any]) -> None:
+        odd = [key for key in self.signature if recorded.get(key) != self.signature[key]]
         if odd:
-            raise UserError(f"'{self.out}' was made with {_show(theirs, odd)};\nnow asked for "
-                            f'{_show(self.signature, odd)}.\nName another folder, or delete that one.')
+            was, now = (', '.join(f'{key}={settings.get(key)}' for key in odd)
+                        for settings in (recorded, self.signature))
+            raise UserError(f"'{self.out}' was made with {was};\nnow the settings are {now}.\n"
+                            'Name another folder, or delete that one.')
 
     def claim(self, packing: Packing) -> None:
-        """Choose the held-out identities, or recall them, and remember the settings in the output folder."""
+        """Choose the held-out identities, unless they are recorded, and record the settings in the output folder."""
         begun = self.aside / 'settings.json'
         if begun.is_file():
             chosen = json.loads(begun.read_text(encoding='utf-8'))['test_identities']
@@ -160,7 +168,7 @@ class Work:
         write_json(begun, {'settings': self.signature, 'test_identities': chosen})
 
     def pack(self, packing: Packing, workers: int, progress: _Progress, commit_every: int) -> None:
-        """Fill the unfinished stores with what the journal does not have yet."""
+        """Add the photographs that are not in the journal yet to the unfinished stores."""
         with Journal(self.aside / 'journal.jsonl') as journal:
             total = len(self.listing.sources)
             if len(journal) == total:
@@ -186,17 +194,17 @@ class Work:
             writers[self.part_of(source.key), name].put(source.key, png)
 
     def publish(self, source: Path) -> None:
-        """Rename everything to its place, write the tables, remove the journal.
+        """Rename the stores to their final names, write the tables, and remove the journal.
 
         Raises:
-            UserError: a part has no image at all.
+            UserError: a part has no images.
         """
         accepted = self._accepted()
         for name, packed in accepted.items():
             if not packed:
                 path, reason = self.rejected()[0]
                 raise UserError(f"'{source}' gave no usable face{f' for {name}/' if name else ''}. "
-                                f'First of the rejected files: {path}: {reason}.')
+                                f'The first rejected file: {path}: {reason}.')
         equal = duplicates({key: pixels for packed in accepted.values() for key, (_, pixels) in packed.items()})
         if self.listing.pairs is not None:
             self._publish_pairs(self.parts[''], accepted[''])
@@ -216,7 +224,7 @@ class Work:
         write_manifest(part.folder, self._manifest(part, source))
 
     def _publish_pairs(self, part: Part, accepted: dict[str, tuple[str, str]]) -> None:
-        """Write pairs.csv, all of it: a protocol with pairs left out would be another one."""
+        """Write pairs.csv, always with all pairs: without some of them it would be another protocol."""
         path = part.folder / 'pairs.csv'
         write_text(path, pairs_table(self.listing.pairs))
         part.files['pairs.csv'] = file_hash(path, 64)
@@ -229,7 +237,7 @@ class Work:
             self.notes.append(
                 f'pairs.csv: {len(missing)} of its {len(named)} images, in {lost} of its {len(self.listing.pairs)} '
                 f'pairs, are not in the prepared folder: {shown}. Evaluation refuses such pairs: '
-                'put the images back, or, where no face was found, take --landmarks or --crop center.')
+                'put the images back, or, if no face was found in them, use --landmarks or --crop center.')
             self.facts['pairs_missing'] = list(missing.items())
 
     def _packed(self) -> Iterator[tuple[Source, dict[str, str]]]:
@@ -237,7 +245,7 @@ class Work:
         return zip(self.listing.sources, Journal.read(self.aside / 'journal.jsonl'), strict=True)
 
     def _accepted(self) -> dict[str, dict[str, tuple[str, str]]]:
-        """Part -> key -> (path, hash of HR's pixels) of every packed photograph, from the journal."""
+        """From the journal: (path, hash of the HR face's pixels) of every packed photograph, by part and key."""
         accepted: dict[str, dict[str, tuple[str, str]]] = {name: {} for name in self.parts}
         for source, entry in self._packed():
             if entry['pixels']:
@@ -245,7 +253,7 @@ class Work:
         return accepted
 
     def rejected(self) -> list[tuple[str, str]]:
-        """(path, reason) of all that was not packed, identities that became empty included."""
+        """(path, reason) of everything that was not packed, including identities that became empty."""
         rejected, files, lost = list(self.listing.rejected), Counter(), Counter()
         for source, entry in self._packed():
             identity = source.key.split('/')[0]
@@ -272,11 +280,11 @@ class Work:
             'rejected': self.rejected(),
             'renamed': [[source.key, source.path] for source in self.listing.renamed],
             'versions': {'cface-basicsr': __version__} | {
-                name: version(name) for name in ('torch', 'numpy', 'pillow', 'lmdb')} | {'opencv': _opencv_version()},
+                name: version(name) for name in ('torch', 'numpy', 'pillow', 'lmdb')} | {'opencv': cv2.__version__},
         }
 
     def report(self, already_finished: bool = False) -> PrepareReport:
-        """What the manifests of the finished parts say."""
+        """The report, from the manifests of the finished parts."""
         rejected: list[tuple[str, str]] = []
         notes: list[str] = []
         for part in self.parts.values():
@@ -292,13 +300,22 @@ class Work:
 
 
 def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Packing) -> list[str]:
-    """The identities (first halves of keys) of the test part, sorted.
+    """The identities of the test part, sorted.
 
-    Drawn among identities with at least two files that give a face: verification needs pairs. Only the files of the
-    drawn ones are opened.
+    They are drawn from those with at least two files that give a face, because verification needs pairs. Only the
+    files of drawn identities are opened.
+
+    Args:
+        sources: the photographs.
+        count: number of identities to choose.
+        seed: of the draw.
+        packing: decides which photographs give a face.
+
+    Returns:
+        Identities as in the keys.
 
     Raises:
-        UserError: too few identities.
+        UserError: there are too few identities.
     """
     files: dict[str, list[Source]] = defaultdict(list)
     for source in sources if count else ():
@@ -313,15 +330,6 @@ def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Pa
 
 
 def _gives_faces(packing: Packing, sources: Sequence[Source], wanted: int) -> bool:
-    """Whether so many of the photographs can be used."""
+    """Whether at least `wanted` of the photographs give a face."""
     usable = (source for source in sources if photo_to_face(packing, source) is not None)
     return len(list(itertools.islice(usable, wanted))) == wanted
-
-
-def _show(settings: dict[str, Any], keys: list[str]) -> str:
-    return ', '.join(f'{key}={settings.get(key)}' for key in keys)
-
-
-def _opencv_version() -> str:
-    import cv2
-    return cv2.__version__

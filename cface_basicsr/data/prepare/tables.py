@@ -1,4 +1,4 @@
-"""The tables of a prepared folder besides identities.csv: pairs.csv, and which faces are equal."""
+"""What a prepared folder tells besides identities.csv: its pairs, and which of its faces are equal."""
 
 import csv
 import io
@@ -11,7 +11,11 @@ PAIRS_HEADER = ['left', 'right', 'same', 'fold']
 
 
 def duplicates(pixels: dict[str, str]) -> list[list[str]]:
-    """Groups of keys with equal faces, sorted."""
+    """Groups of keys with equal faces, sorted.
+
+    Args:
+        pixels: key -> hash of the face's pixels.
+    """
     groups = defaultdict(list)
     for key, digest in sorted(pixels.items()):
         groups[digest].append(key)
@@ -19,7 +23,7 @@ def duplicates(pixels: dict[str, str]) -> list[list[str]]:
 
 
 def pairs_table(pairs: Iterable[Pair]) -> str:
-    """The text of pairs.csv: two keys, 1 for one person or 0, the fold from 0; in the order of the protocol."""
+    """The text of pairs.csv: two keys, 1 for the same person or 0, the fold from 0; in the order of the protocol."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow(PAIRS_HEADER)

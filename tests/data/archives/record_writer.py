@@ -1,4 +1,4 @@
-"""Writes RecordIO files as MXNet does and sets as InsightFace's packer does; knows nothing of the code under test."""
+"""Writes RecordIO files as MXNet does, and sets as InsightFace's packer does, without the code under test."""
 
 import struct
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ MAGIC = b'\x0a\x23\xd7\xce'
 
 
 def record(payload: bytes) -> bytes:
-    """One record of MXNet's: cut wherever a word of the payload is the magic number."""
+    """One record of MXNet: split wherever a word of the payload is the magic number."""
     pieces, begin = [], 0
     for place in range(0, len(payload) // 4 * 4, 4):
         if payload[place:place + 4] == MAGIC:
@@ -21,7 +21,7 @@ def record(payload: bytes) -> bytes:
 
 
 def image_record(labels: float | Sequence[float], number: int, image: bytes) -> bytes:
-    """The payload of an image: IRHeader with one label, or with several behind it."""
+    """The payload of an image: IRHeader with one label, or with several after it."""
     if isinstance(labels, Sequence):
         packed = struct.pack(f'<{len(labels)}f', *labels)
         return struct.pack('<IfQQ', len(labels), 0.0, number, 0) + packed + image
@@ -30,7 +30,7 @@ def image_record(labels: float | Sequence[float], number: int, image: bytes) -> 
 
 def write_records(folder: Path, payloads: Iterable[tuple[int, bytes]], prop: str | None = None,
                   idx: bool = True) -> Path:
-    """train.rec of (number, payload) in this order, and train.idx and property if wanted."""
+    """Write train.rec with (number, payload) in this order, and train.idx and property if wanted."""
     folder.mkdir(parents=True, exist_ok=True)
     content, lines = b'', []
     for number, payload in payloads:
@@ -45,10 +45,10 @@ def write_records(folder: Path, payloads: Iterable[tuple[int, bytes]], prop: str
 
 
 def insightface_payloads(people: Sequence[tuple[int, Sequence[bytes]]]) -> list[tuple[int, bytes]]:
-    """(number, payload) of a set as InsightFace's packer orders it: images, header record 0, identity records.
+    """(number, payload) of a set in the order of InsightFace's packer: images, header record 0, identity records.
 
     Args:
-        people: (label, images) of each.
+        people: (label, images) of each person.
     """
     payloads, ranges, number = [], [], 1
     for label, images in people:
@@ -61,6 +61,6 @@ def insightface_payloads(people: Sequence[tuple[int, Sequence[bytes]]]) -> list[
 
 
 def write_set(folder: Path, people: Sequence[tuple[int, Sequence[bytes]]], idx: bool = True) -> Path:
-    """A whole set with header and identity records, images 112x112 by its property."""
+    """Write a whole set with header and identity records; its property says that the images are 112x112."""
     classes = 1 + max(label for label, _ in people)
     return write_records(folder, insightface_payloads(people), f'{classes},112,112\n', idx)

@@ -1,4 +1,4 @@
-"""Verification sets as Python 2 and 3 pickle them, and pickles that mean harm."""
+"""Verification sets as Python 2 and 3 pickle them, and malicious pickles."""
 
 import ast
 import os
@@ -72,7 +72,7 @@ def test_what_python_3_writes_is_read_in_every_protocol(tmp_path: Path, protocol
 @pytest.mark.parametrize('protocol', [0, 1, 2])
 def test_what_python_2_writes_is_read_in_every_protocol(tmp_path: Path, protocol: int) -> None:
     content = python2(IMAGES, SAME, protocol)
-    assert pickle.loads(content, encoding='bytes') == (IMAGES, SAME)  # the hand-written pickle is one
+    assert pickle.loads(content, encoding='bytes') == (IMAGES, SAME)  # the handwritten pickle is valid
     found = read_verification_bin(written(tmp_path, content))
     assert images_of(found) == IMAGES and found.same.tolist() == SAME
 
@@ -103,12 +103,12 @@ def test_images_may_be_arrays_of_bytes(tmp_path: Path, protocol: int, make: type
     (True, False), [1, 0], [np.True_, np.False_], [np.int64(1), np.uint8(0)], np.array([True, False]),
     np.array([1, 0]), np.array([1, 0], '>i4'), np.array([1, 0], np.int8),
 ], ids=repr)
-def test_flags_may_be_of_any_kind_that_is_true_or_false(tmp_path: Path, protocol: int, same: object) -> None:
+def test_flags_may_be_bools_zeros_and_ones_of_any_type(tmp_path: Path, protocol: int, same: object) -> None:
     found = read_verification_bin(written(tmp_path, pickle.dumps([tuple(IMAGES), same], protocol)))
     assert found.same.tolist() == SAME and images_of(found) == IMAGES
 
 
-def test_numpy_1_and_python_2_name_their_parts_otherwise(tmp_path: Path) -> None:
+def test_the_names_that_numpy_1_and_python_2_write_are_known(tmp_path: Path) -> None:
     dtype = b"cnumpy\ndtype\n(U\x02%sK\x00K\x01tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     array = (b'cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR(K\x01(K\x03t' + dtype % b'u1'
              + b'\x89U\x03jpgtb')
@@ -118,13 +118,13 @@ def test_numpy_1_and_python_2_name_their_parts_otherwise(tmp_path: Path) -> None
     assert images_of(found) == [b'jpg', b'jpg'] and found.same.tolist() == [True]
 
 
-def test_one_image_in_several_pairs_is_stored_once_and_found_each_time(tmp_path: Path) -> None:
+def test_an_image_of_several_pairs_is_pickled_once_and_found_each_time(tmp_path: Path) -> None:
     image = b'\xff' * 1000
     path = written(tmp_path, pickle.dumps(([image] * 6, SAME + SAME[:1]), 2))
     assert path.stat().st_size < 2500 and images_of(read_verification_bin(path)) == [image] * 6
 
 
-def test_photographs_come_unchanged_and_a_sent_set_reads_them_too(tmp_path: Path) -> None:
+def test_photographs_are_read_unchanged_also_by_a_pickled_set(tmp_path: Path) -> None:
     photo = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
     jpeg, png = (cv2.imencode(ending, photo)[1] for ending in ('.jpg', '.png'))
     found = read_verification_bin(written(tmp_path, pickle.dumps(([jpeg, png], [True]), 4)))
@@ -179,14 +179,14 @@ def test_a_call_is_refused_by_its_name_and_not_made(tmp_path: Path, protocol: in
     (b'\x80\x02}q\x00.', 'holds a dict'),
     (b'\x80\x02G' + b'\0' * 8 + b'.', 'holds a float'),
 ])
-def test_instructions_that_mean_harm_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_malicious_instructions_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_verification_bin(written(tmp_path, content))
 
 
 @pytest.mark.parametrize('content', [
-    b'cnumpy\ndtype\n.',                                                        # a name alone
-    b'cnumpy\nndarray\n(K\x03tR.',                                              # never called by picklers
+    b'cnumpy\ndtype\n.',                                                        # only a name
+    b'cnumpy\nndarray\n(K\x03tR.',                                              # no pickler calls it
     b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\ndtype\n(K\x00tU\x01btR.",  # another kind of array
     b"cnumpy.core.multiarray\n_reconstruct\n(tR.",
     b"c_codecs\nencode\n(Va\nVrot13\ntR.",
@@ -214,7 +214,7 @@ def array_pickle(shape: bytes, content: bytes, code: bytes = b'u1') -> bytes:
 
 
 @pytest.mark.parametrize(('shape', 'content', 'message'), [
-    (b'(K\x04t', b'U\x03jpg', 'the array at byte .* has 3 bytes, expected 4'),
+    (b'(K\x04t', b'U\x03jpg', 'expected 4 bytes in the array at byte .*, got 3'),
     (b'(L' + b'9' * 15 + b'L\nt', b'U\x03jpg', 'cannot be followed'),
     (b'(K\x03K\x01K\x01K\x01K\x01K\x01K\x01K\x01K\x01t', b'U\x03jpg', 'cannot be followed'),
     (b'(J\xff\xff\xff\xfft', b'U\x03jpg', 'cannot be followed'),
@@ -222,7 +222,7 @@ def array_pickle(shape: bytes, content: bytes, code: bytes = b'u1') -> bytes:
     (b'(K\x03t', b'X\x03\0\0\0jpg', 'cannot be followed'),
     (b'(K\x03K\x02t', b'U\x06pixels', r'image 0 is a numpy array of shape \(3, 2\) and kind uint8, expected the bytes'),
 ])
-def test_arrays_that_are_no_encoded_images_are_refused(tmp_path: Path, shape: bytes, content: bytes, message: str
+def test_arrays_that_are_not_encoded_images_are_refused(tmp_path: Path, shape: bytes, content: bytes, message: str
                                                        ) -> None:
     assert images_of(read_verification_bin(written(tmp_path, array_pickle(b'(K\x03t', b'U\x03jpg')))) == [b'jpg'] * 2
     with pytest.raises(UserError, match=message):
@@ -230,10 +230,10 @@ def test_arrays_that_are_no_encoded_images_are_refused(tmp_path: Path, shape: by
 
 
 @pytest.mark.parametrize(('value', 'message'), [
-    ((IMAGES[:3], SAME), 'holds 3 images and 2 pairs, expected two images a pair'),
+    ((IMAGES[:3], SAME), 'holds 3 images and 2 pairs, expected two images per pair'),
     ((IMAGES, SAME * 2), 'holds 4 images and 4 pairs'),
     (([], []), 'holds 0 images and 0 pairs'),
-    ((IMAGES, [0, 1], SAME), r'holds a tuple of 3, expected \(list of images, list of same\)'),
+    ((IMAGES, [0, 1], SAME), r'holds a tuple of 3, expected \(list of images, list of flags\)'),
     (IMAGES[0], r'holds bytes, expected'),
     (None, 'holds None'),
     ((IMAGES[0], SAME), 'the images are bytes, expected a list'),
@@ -257,33 +257,33 @@ def test_another_structure_is_refused(tmp_path: Path, value: object, message: st
 
 
 @pytest.mark.parametrize('protocol', PROTOCOLS)
-def test_a_file_cut_at_any_byte_is_refused(tmp_path: Path, protocol: int) -> None:
+def test_a_file_truncated_at_any_byte_is_refused(tmp_path: Path, protocol: int) -> None:
     whole = pickle.dumps(([b'first', np.frombuffer(b'second', np.uint8)], [np.True_]), protocol)
     for length in range(len(whole)):
-        with pytest.raises(UserError, match='cut off'):
+        with pytest.raises(UserError, match='truncated'):
             read_verification_bin(written(tmp_path, whole[:length]))
 
 
-def test_a_cut_file_says_where_and_how_much_is_missing(tmp_path: Path) -> None:
+def test_a_truncated_file_says_where_and_how_much_is_missing(tmp_path: Path) -> None:
     whole = pickle.dumps(([b'a' * 1000, b'b' * 1000], [True]), 3)
     start = whole.index(b'bbb')
-    message = f'is cut off: 1000 bytes are due at byte {start}, there are 300.\nCopy the file again.'
+    message = f'is truncated: the value at byte {start} needs 1000 bytes, but only 300 are there.\nCopy the file again.'
     with pytest.raises(UserError, match=re.escape(message)):
         read_verification_bin(written(tmp_path, whole[:start + 300]))
 
 
-def test_a_file_that_goes_on_is_refused(tmp_path: Path) -> None:
+def test_a_file_with_bytes_after_the_pickle_is_refused(tmp_path: Path) -> None:
     content = pickle.dumps((IMAGES, SAME), 4)
     with pytest.raises(UserError, match=f'3 bytes follow the end of the pickle at byte {len(content)}, expected none'):
         read_verification_bin(written(tmp_path, content + b'N..'))
 
 
-def test_a_file_cut_after_it_was_opened_is_found_out(tmp_path: Path) -> None:
+def test_a_file_truncated_after_it_was_opened_is_noticed(tmp_path: Path) -> None:
     path = written(tmp_path, pickle.dumps(([b'a' * 1000, b'b' * 1000], [True]), 3))
     found = read_verification_bin(path)
     os.truncate(path, 1500)
     assert found.read(0) == b'a' * 1000
-    with pytest.raises(UserError, match='is cut off: 1000 bytes are due'):
+    with pytest.raises(UserError, match='is truncated: .* needs 1000 bytes'):
         found.read(1)
 
 

@@ -1,4 +1,4 @@
-"""The whole packing: nothing dropped in silence, killed runs continue, builds are equal."""
+"""Preparing a folder: nothing is dropped silently, killed runs continue, and results do not depend on how they ran."""
 
 import csv
 import json
@@ -39,7 +39,7 @@ def photos(root: Path, identities: int, images: int) -> Path:
 
 
 def data_of(folder: Path) -> dict[str, object]:
-    """Everything a build holds at data level."""
+    """All data in a prepared folder, whatever the files look like."""
     stores = sorted(path for path in folder.rglob('*.lmdb') if not path.name.startswith('.'))
     tables = sorted([*folder.rglob('identities.csv'), *folder.rglob('meta_info.txt')])
     content = {str(path.relative_to(folder)): list(store_entries(path)) for path in stores}
@@ -60,7 +60,7 @@ def built(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_stores_hold_the_crop_and_its_reductions(source: Path, built: Path) -> None:
+def test_stores_hold_the_crop_and_its_downscaled_versions(source: Path, built: Path) -> None:
     hr = FaceStore(built / 'hr.lmdb')
     assert len(hr) == 48
     crop = np.asarray(Image.open(source / '002' / '05.png'))[4:36, 4:36]
@@ -79,7 +79,7 @@ def test_labels_are_dense_and_sorted_like_the_keys(built: Path) -> None:
     assert rows[0] == ['key', 'label', 'original_name'] and rows[1] == ['000/00', '0', '000/00.png']
 
 
-def test_the_manifest_carries_the_hash_of_every_file(built: Path) -> None:
+def test_the_manifest_has_the_hash_of_every_file(built: Path) -> None:
     manifest = json.loads((built / 'manifest.json').read_text())
     assert manifest['images'] == 48 and manifest['identities'] == 6 and manifest['settings']['crop'] == 'center'
     assert set(manifest['sha256']) == {'hr.lmdb', 'lr_x2.lmdb', 'lr_x4.lmdb', 'identities.csv'}
@@ -89,14 +89,14 @@ def test_the_manifest_carries_the_hash_of_every_file(built: Path) -> None:
                                                             'manifest.json']
 
 
-def test_a_second_run_says_that_all_is_finished(source: Path, built: Path) -> None:
+def test_a_second_run_says_that_everything_is_finished(source: Path, built: Path) -> None:
     before = (built / 'manifest.json').stat().st_mtime_ns
     report = prepare(source, built, SMALL)
     assert report.already_finished and report.parts[''].images == 48
     assert (built / 'manifest.json').stat().st_mtime_ns == before
 
 
-def test_other_settings_in_the_same_folder_are_refused_with_both(source: Path, built: Path, tmp_path: Path) -> None:
+def test_other_settings_for_the_same_folder_are_refused_with_both(source: Path, built: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'scales=\[2, 4\](.|\n)*scales=\[2, 8\]'):
         prepare(source, built, PrepareSettings(scales=(2, 8), size=32))
     with pytest.raises(UserError, match='source_sha256'):
@@ -119,7 +119,7 @@ if __name__ == '__main__':
 
 @pytest.mark.slow
 @pytest.mark.parametrize('holdout', [0, 2])
-def test_a_killed_run_continues_and_equals_the_unbroken_one(source: Path, tmp_path: Path, holdout: int) -> None:
+def test_a_killed_run_continues_and_equals_an_uninterrupted_one(source: Path, tmp_path: Path, holdout: int) -> None:
     script = tmp_path / 'crash.py'
     script.write_text(CRASH)
     settings = PrepareSettings(scales=(2, 4), size=32, holdout=holdout)
@@ -129,8 +129,8 @@ def test_a_killed_run_continues_and_equals_the_unbroken_one(source: Path, tmp_pa
     seen = []
     prepare(source, tmp_path / 'killed', settings, progress=lambda done, total: seen.append(done))
     assert seen[0] == 21  # 20 were committed
-    prepare(source, tmp_path / 'unbroken', settings)
-    assert data_of(tmp_path / 'killed') == data_of(tmp_path / 'unbroken')
+    prepare(source, tmp_path / 'uninterrupted', settings)
+    assert data_of(tmp_path / 'killed') == data_of(tmp_path / 'uninterrupted')
     assert not list((tmp_path / 'killed').rglob('.*'))
 
 
@@ -151,14 +151,14 @@ def test_a_run_stopped_between_two_renames_continues(source: Path, built: Path, 
 
 @pytest.mark.slow
 def test_several_processes_build_the_same(built: Path, source: Path, tmp_path: Path) -> None:
-    assert 48 > CHUNK  # else there is work for one process only
+    assert 48 > CHUNK  # otherwise there is work for only one process
     prepare(source, tmp_path / 'out', SMALL, workers=2)
     assert data_of(tmp_path / 'out') == data_of(built)
 
 
 @pytest.fixture(scope='module')
 def mess(tmp_path_factory: pytest.TempPathFactory) -> PrepareReport:
-    """What becomes of a source with every kind of trouble."""
+    """The report on a source with every kind of problem."""
     root = photos(tmp_path_factory.mktemp('mess'), identities=2, images=3)
     photo(root / '000' / 'img.0.png', 1001)
     photo(root / '000' / 'img.1.png', 1002)
@@ -174,7 +174,7 @@ def mess(tmp_path_factory: pytest.TempPathFactory) -> PrepareReport:
     return prepare(root, root.parent / 'mess_out', SMALL)
 
 
-def test_trouble_is_listed_with_its_reason(mess: PrepareReport) -> None:
+def test_problems_are_listed_with_their_reasons(mess: PrepareReport) -> None:
     rejected = dict(mess.rejected)
     assert sorted(rejected) == ['001/damaged.png', '001/notes.txt', '001/small.png', 'empty/', 'ruined/',
                                 'ruined/1.jpg']
@@ -185,7 +185,7 @@ def test_trouble_is_listed_with_its_reason(mess: PrepareReport) -> None:
         list(line) for line in mess.rejected]
 
 
-def test_names_that_would_merge_are_kept_apart_and_listed(mess: PrepareReport) -> None:
+def test_names_that_would_merge_get_different_keys_and_are_listed(mess: PrepareReport) -> None:
     keys = FaceStore(mess.parts[''].folder / 'hr.lmdb').keys
     assert {'000/img%2E0', '000/img%2E1', '001/00+jpg', '001/00+png', 'Zo%C3%AB/1'} <= set(keys)
     assert {source.path for source in mess.renamed} == {'000/img.0.png', '000/img.1.png', '001/00.jpg', '001/00.png',
@@ -198,7 +198,7 @@ def test_original_names_are_kept_and_labels_stay_dense(mess: PrepareReport) -> N
     assert {int(row['label']) for row in rows} == {0, 1, 2} and len(rows) == mess.parts[''].images == 11
 
 
-def test_equal_pictures_are_kept_and_counted(mess: PrepareReport) -> None:
+def test_equal_pictures_are_kept_and_listed(mess: PrepareReport) -> None:
     assert mess.parts[''].duplicates == [['001/01', '001/copy']]
 
 
@@ -244,7 +244,7 @@ def test_settings_that_do_not_fit_are_refused_before_any_work(tmp_path: Path, va
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / 'weights').is_dir(), reason='needs ../shared with the detector and photographs')
 def test_faces_of_real_photographs_are_found_and_a_landscape_is_listed(tmp_path: Path) -> None:
-    """Prepared with the detector, 112x96; found again in the result, the landmarks lie on SphereFace's template."""
+    """Prepared with the detector, 112x96: a second detection finds the landmarks on SphereFace's template."""
     for person in ('0000001', '0000002'):
         (tmp_path / 'source' / person).mkdir(parents=True)
         for image in ('001.jpg', '002.jpg'):
