@@ -125,7 +125,7 @@ def _builder() -> Callable[[dict[str, Any]], Any]:
     from basicsr.models import build_model
     from basicsr.utils import get_root_logger
 
-    import cface_basicsr.register  # noqa: F401  registers the classes, mends BasicSR
+    import cface_basicsr.register  # noqa: F401  registers the classes, patches BasicSR
     get_root_logger(log_level=logging.WARNING)
     torch.manual_seed(0)
     return build_model

@@ -82,7 +82,6 @@ def test_no_module_imports_from_its_own_floor_or_from_above() -> None:
     assert wrong == []
 
 
-@pytest.mark.xfail(reason='compat is being rewritten', strict=True)
 def test_no_modules_import_one_another_in_a_circle() -> None:
     graph = {name: {what for _, what in imports(path)} for name, path in NAMES.items()}
     try:

@@ -1,6 +1,6 @@
 """What BasicSR 1.4.2 and its git HEAD do wrong on today's libraries, patched at run time. No file of it is edited.
 
-`ROWS` is the table: one `Row` per defect. `apply()` patches each row whose defect is there; `cface doctor` prints the
+`ROWS` is the table, one row per `Defect`. `apply()` patches each row whose defect is there; `cface doctor` prints the
 table. The environment variable CFACE_COMPAT_WITHOUT=row1,row2 leaves rows out, to see a defect or to find which row
 causes a difference.
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from cface_basicsr.compat.defect import Defect
 from cface_basicsr.compat.positioned_sampler import PositionedSampler
-from cface_basicsr.compat.row import Row
 from cface_basicsr.compat.seeded_items import SeededItems
 from cface_basicsr.errors import UserError
 
@@ -54,20 +54,20 @@ def generator_of(seed: int) -> torch.Generator:
 
 
 DATA_ORDER_ROWS = (
-    Row(name='epoch-order', upstream='not reported',
-        symptom='every seed gives the same order of images, and no data set is told the epoch',
-        target='basicsr.data.data_sampler:EnlargedSampler', has='g.manual_seed(self.epoch)',
-        replace={'basicsr.train:EnlargedSampler': PositionedSampler},
-        wrap={'basicsr.train:create_train_val_dataloader': _place_sampler}),
-    Row(name='item-seeds', upstream='not reported',
-        symptom='each epoch draws the same crops and flips, and other ones with another number of workers',
-        target='basicsr.data:worker_init_fn', has='num_workers * rank + worker_id + seed',
-        wrap={'basicsr.train:build_dataloader': _seed_items}, requires=('epoch-order',)),
-    Row(name='small-data-set', upstream='not reported',
-        symptom='fewer images than a batch: nothing is trained, "End of training", exit code 0',
-        target='basicsr.train:create_train_val_dataloader', has='math.ceil(', wrap=_check_for_a_batch),
-    Row(name='exact-iterations', upstream='not reported',
-        symptom='a run ends before or after total_iter, and its last validation is logged at a wrong iteration',
-        target='basicsr.train:create_train_val_dataloader', has='math.ceil(', wrap=_end_exactly,
-        requires=('epoch-order',)),
+    Defect(name='epoch-order', upstream='not reported',
+           symptom='every seed gives the same order of images, and no data set is told the epoch',
+           target='basicsr.data.data_sampler:EnlargedSampler', has='g.manual_seed(self.epoch)',
+           replace={'basicsr.train:EnlargedSampler': PositionedSampler},
+           wrap={'basicsr.train:create_train_val_dataloader': _place_sampler}),
+    Defect(name='item-seeds', upstream='not reported',
+           symptom='each epoch draws the same crops and flips, and other ones with another number of workers',
+           target='basicsr.data:worker_init_fn', has='num_workers * rank + worker_id + seed',
+           wrap={'basicsr.train:build_dataloader': _seed_items}, requires=('epoch-order',)),
+    Defect(name='small-data-set', upstream='not reported',
+           symptom='fewer images than a batch: nothing is trained, "End of training", exit code 0',
+           target='basicsr.train:create_train_val_dataloader', has='math.ceil(', wrap=_check_for_a_batch),
+    Defect(name='exact-iterations', upstream='not reported',
+           symptom='a run ends before or after total_iter, and its last validation is logged at a wrong iteration',
+           target='basicsr.train:create_train_val_dataloader', has='math.ceil(', wrap=_end_exactly,
+           requires=('epoch-order',)),
 )

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cface_basicsr.compat.row import Row
+from cface_basicsr.compat.defect import Defect
 
 PATIENCE = datetime.timedelta(hours=2)
 """How long a rank waits for another: only rank 0 validates while the others wait, and NCCL's default is 10 minutes."""
@@ -51,13 +51,14 @@ def _without_device_ids(model_to_device: Callable, self: Any, net: nn.Module) ->
 
 
 DISTRIBUTED_ROWS = (
-    Row(name='gloo-on-cpu', upstream='BasicSR #107',
-        symptom='ZeroDivisionError or "Found no NVIDIA driver" under torchrun without a GPU; a validation of more '
-                'than 10 minutes kills the other ranks',
-        target='basicsr.utils.dist_util:_init_dist_pytorch', has='torch.cuda.set_device(',
-        wrap=dict.fromkeys(('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist'), _init_with_gloo)),
-    Row(name='ddp-on-cpu', upstream='BasicSR #107',
-        symptom='"Found no NVIDIA driver" when a network is wrapped under torchrun without a GPU',
-        target='basicsr.models.base_model:BaseModel.model_to_device',
-        has='device_ids=[torch.cuda.current_device()]', wrap=_without_device_ids),
+    Defect(name='gloo-on-cpu', upstream='BasicSR #107',
+           symptom='ZeroDivisionError or "Found no NVIDIA driver" under torchrun without a GPU; a validation of more '
+                   'than 10 minutes kills the other ranks',
+           target='basicsr.utils.dist_util:_init_dist_pytorch', has='torch.cuda.set_device(',
+           wrap=dict.fromkeys(('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist'),
+                              _init_with_gloo)),
+    Defect(name='ddp-on-cpu', upstream='BasicSR #107',
+           symptom='"Found no NVIDIA driver" when a network is wrapped under torchrun without a GPU',
+           target='basicsr.models.base_model:BaseModel.model_to_device',
+           has='device_ids=[torch.cuda.current_device()]', wrap=_without_device_ids),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from cface_basicsr.compat.row import Row, swapped
+from cface_basicsr.compat.defect import Defect, swapped
 from cface_basicsr.files.network_file import save_atomically
 
 _SAVE_NETWORK = 'basicsr.models.base_model:BaseModel.save_network'
@@ -42,12 +42,12 @@ def _say_its_name(save: Callable, self: Any, net: Any, net_label: str, *args: An
 
 
 FILE_ROWS = (
-    Row(name='network-options', upstream='not reported',
-        symptom='a .pth file does not say which network and scale it is',
-        target=_SAVE_NETWORK, unless="'network'", wrap=_say_its_name),
-    Row(name='whole-files', upstream='not reported',
-        symptom='a kill leaves a cut-off checkpoint; on a full disk "Just ignore it", and training goes on unsaved',
-        target=_SAVE_NETWORK, unless='os.replace',
-        wrap=dict.fromkeys((_SAVE_NETWORK, 'basicsr.models.base_model:BaseModel.save_training_state'),
-                           _save_ourselves)),
+    Defect(name='network-options', upstream='not reported',
+           symptom='a .pth file does not say which network and scale it is',
+           target=_SAVE_NETWORK, unless="'network'", wrap=_say_its_name),
+    Defect(name='whole-files', upstream='not reported',
+           symptom='a kill leaves a cut-off checkpoint; on a full disk "Just ignore it", and training goes on unsaved',
+           target=_SAVE_NETWORK, unless='os.replace',
+           wrap=dict.fromkeys((_SAVE_NETWORK, 'basicsr.models.base_model:BaseModel.save_training_state'),
+                              _save_ourselves)),
 )

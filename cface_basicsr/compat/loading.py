@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cface_basicsr.compat.row import Row
+from cface_basicsr.compat.defect import Defect
 
 _PREFETCH = 'basicsr.data.prefetch_dataloader'
 
@@ -48,15 +48,15 @@ def _raise_the_error(following: Callable, self: Any) -> Any:
 
 
 LOADING_ROWS = (
-    Row(name='workers-once', upstream='not reported',
-        symptom='all workers are started, thrown away and started again before the first step',
-        target=f'{_PREFETCH}:CPUPrefetcher.__init__', has='iter(loader)',
-        wrap={f'{_PREFETCH}:{prefetcher}.{name}': wrapper for prefetcher in ('CPUPrefetcher', 'CUDAPrefetcher')
-              for name, wrapper in (('__init__', _start_later), ('reset', _start_now),
-                                    ('next', _start_if_not_started))}),
-    Row(name='prefetch-errors', upstream='not reported',
-        symptom='with prefetch_mode: cpu an unreadable image makes the training wait for ever',
-        target=f'{_PREFETCH}:PrefetchGenerator.run', unless='except',
-        wrap={f'{_PREFETCH}:PrefetchGenerator.run': _run_to_the_error,
-              f'{_PREFETCH}:PrefetchGenerator.__next__': _raise_the_error}),
+    Defect(name='workers-once', upstream='not reported',
+           symptom='all workers are started, thrown away and started again before the first step',
+           target=f'{_PREFETCH}:CPUPrefetcher.__init__', has='iter(loader)',
+           wrap={f'{_PREFETCH}:{prefetcher}.{name}': wrapper for prefetcher in ('CPUPrefetcher', 'CUDAPrefetcher')
+                 for name, wrapper in (('__init__', _start_later), ('reset', _start_now),
+                                       ('next', _start_if_not_started))}),
+    Defect(name='prefetch-errors', upstream='not reported',
+           symptom='with prefetch_mode: cpu an unreadable image makes the training wait for ever',
+           target=f'{_PREFETCH}:PrefetchGenerator.run', unless='except',
+           wrap={f'{_PREFETCH}:PrefetchGenerator.run': _run_to_the_error,
+                 f'{_PREFETCH}:PrefetchGenerator.__next__': _raise_the_error}),
 )

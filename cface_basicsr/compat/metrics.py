@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cface_basicsr.compat.row import Row
+from cface_basicsr.compat.defect import Defect
 
 
 def _square_root(matrix: np.ndarray, disp: bool = True) -> Any:
@@ -34,8 +34,8 @@ def _argument_is_gone() -> bool:
 
 
 METRIC_ROWS = (
-    Row(name='fid-square-root', upstream='MONAI PR #9076 (the same call)',
-        symptom="TypeError: sqrtm() got an unexpected keyword argument 'disp' (SciPy >= 1.18)",
-        target='basicsr.metrics.fid:calculate_fid', has='disp=False', condition=_argument_is_gone,
-        replace={'basicsr.metrics.fid:linalg': types.SimpleNamespace(sqrtm=_square_root)}),
+    Defect(name='fid-square-root', upstream='MONAI PR #9076 (the same call)',
+           symptom="TypeError: sqrtm() got an unexpected keyword argument 'disp' (SciPy >= 1.18)",
+           target='basicsr.metrics.fid:calculate_fid', has='disp=False', condition=_argument_is_gone,
+           replace={'basicsr.metrics.fid:linalg': types.SimpleNamespace(sqrtm=_square_root)}),
 )

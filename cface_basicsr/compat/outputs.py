@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr import options
-from cface_basicsr.compat.row import Row, swapped
+from cface_basicsr.compat.defect import Defect, swapped
 
 FOLDERS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
 """The entries of `path:` that BasicSR itself sets, all of them folders."""
@@ -109,27 +109,27 @@ class _ListPaths:
 
 
 OUTPUT_ROWS = (
-    Row(name='several-roots', upstream='not reported',
-        symptom='a list in dataroot_gt (D_HR and D_SR of stage 3) ends in a TypeError',
-        target='basicsr.utils.options:parse_options', has="osp.expanduser(dataset['dataroot_gt'])",
-        replace={'basicsr.utils.options:osp': _ListPaths()}),
-    Row(name='path-folders', upstream='not reported',
-        symptom='every entry of `path:`, a file too, is made a folder; a number ends in a TypeError',
-        target='basicsr.utils.misc:make_exp_dirs', has='for key, path in path_opt.items()',
-        wrap={'basicsr.train:make_exp_dirs': _make_only_folders}),
-    Row(name='archive-names', upstream='not reported',
-        symptom='OSError: Directory not empty, when a run is started twice within a second',
-        target='basicsr.utils.misc:mkdir_and_rename', has="'_archived_' + get_time_str()",
-        wrap=dict.fromkeys(('basicsr.utils.misc:mkdir_and_rename', 'basicsr.train:mkdir_and_rename'),
-                           _choose_a_free_name)),
-    Row(name='output-root', upstream='not reported',
-        symptom='`python -m basicsr.train` writes experiments/ and tb_logger/ into site-packages; 1.4.2 ignores '
-                'path.experiments_root and path.results_root, and tb_logger never follows them',
-        target='basicsr.train:init_tb_loggers', has="opt['root_path']",
-        wrap={'basicsr.train:load_resume_state': _choose_folders,
-              'basicsr.train:make_exp_dirs': _choose_folders_of_a_test}),
-    Row(name='checked-options', upstream='not reported',
-        symptom='a misspelt option is silently ignored',
-        target='basicsr.train:load_resume_state',
-        wrap={'basicsr.train:load_resume_state': _check_training, 'basicsr.train:make_exp_dirs': _check_test}),
+    Defect(name='several-roots', upstream='not reported',
+           symptom='a list in dataroot_gt (D_HR and D_SR of stage 3) ends in a TypeError',
+           target='basicsr.utils.options:parse_options', has="osp.expanduser(dataset['dataroot_gt'])",
+           replace={'basicsr.utils.options:osp': _ListPaths()}),
+    Defect(name='path-folders', upstream='not reported',
+           symptom='every entry of `path:`, a file too, is made a folder; a number ends in a TypeError',
+           target='basicsr.utils.misc:make_exp_dirs', has='for key, path in path_opt.items()',
+           wrap={'basicsr.train:make_exp_dirs': _make_only_folders}),
+    Defect(name='archive-names', upstream='not reported',
+           symptom='OSError: Directory not empty, when a run is started twice within a second',
+           target='basicsr.utils.misc:mkdir_and_rename', has="'_archived_' + get_time_str()",
+           wrap=dict.fromkeys(('basicsr.utils.misc:mkdir_and_rename', 'basicsr.train:mkdir_and_rename'),
+                              _choose_a_free_name)),
+    Defect(name='output-root', upstream='not reported',
+           symptom='`python -m basicsr.train` writes experiments/ and tb_logger/ into site-packages; 1.4.2 ignores '
+                   'path.experiments_root and path.results_root, and tb_logger never follows them',
+           target='basicsr.train:init_tb_loggers', has="opt['root_path']",
+           wrap={'basicsr.train:load_resume_state': _choose_folders,
+                 'basicsr.train:make_exp_dirs': _choose_folders_of_a_test}),
+    Defect(name='checked-options', upstream='not reported',
+           symptom='a misspelt option is silently ignored',
+           target='basicsr.train:load_resume_state',
+           wrap={'basicsr.train:load_resume_state': _check_training, 'basicsr.train:make_exp_dirs': _check_test}),
 )

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from cface_basicsr.compat.data_order import Loaders, generator_of
+from cface_basicsr.compat.defect import Defect, swapped
 from cface_basicsr.compat.files import plain
-from cface_basicsr.compat.row import Row, swapped
 from cface_basicsr.errors import UserError
 
 State = dict[str, Any]
@@ -136,18 +136,18 @@ def _go_on_in_mid_epoch(create: Callable[..., Loaders], opt: dict[str, Any], log
 
 
 RESUME_ROWS = (
-    Row(name='resume-on-cpu', upstream='BasicSR #107',
-        symptom='"Found no NVIDIA driver" when a training is resumed without a GPU',
-        target='basicsr.train:load_resume_state', has='torch.cuda.current_device()', wrap=_read_onto_cpu),
-    Row(name='auto-resume', upstream='StarSRGAN #7, BasicSR #679',
-        symptom='--auto_resume from another directory starts at 0 and archives the old run; a cut-off state or one '
-                'called best.state ends in a traceback',
-        target='basicsr.train:load_resume_state', has="osp.join('experiments'", wrap=_look_in_its_own_folder),
-    Row(name='mid-epoch', upstream='not reported', requires=('epoch-order',),
-        symptom='a resumed run sees the first images of the epoch twice and draws other random numbers',
-        target='basicsr.models.base_model:BaseModel.save_training_state', unless='rng',
-        wrap={'basicsr.models.base_model:BaseModel.save_training_state': _save_random_state,
-              'basicsr.models.base_model:BaseModel.resume_training': _restore_random_state,
-              'basicsr.train:load_resume_state': _remember_state,
-              'basicsr.train:create_train_val_dataloader': _go_on_in_mid_epoch}),
+    Defect(name='resume-on-cpu', upstream='BasicSR #107',
+           symptom='"Found no NVIDIA driver" when a training is resumed without a GPU',
+           target='basicsr.train:load_resume_state', has='torch.cuda.current_device()', wrap=_read_onto_cpu),
+    Defect(name='auto-resume', upstream='StarSRGAN #7, BasicSR #679',
+           symptom='--auto_resume from another directory starts at 0 and archives the old run; a cut-off state or one '
+                   'called best.state ends in a traceback',
+           target='basicsr.train:load_resume_state', has="osp.join('experiments'", wrap=_look_in_its_own_folder),
+    Defect(name='mid-epoch', upstream='not reported', requires=('epoch-order',),
+           symptom='a resumed run sees the first images of the epoch twice and draws other random numbers',
+           target='basicsr.models.base_model:BaseModel.save_training_state', unless='rng',
+           wrap={'basicsr.models.base_model:BaseModel.save_training_state': _save_random_state,
+                 'basicsr.models.base_model:BaseModel.resume_training': _restore_random_state,
+                 'basicsr.train:load_resume_state': _remember_state,
+                 'basicsr.train:create_train_val_dataloader': _go_on_in_mid_epoch}),
 )

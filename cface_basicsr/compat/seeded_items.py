@@ -1,7 +1,7 @@
 """A data set whose items do not depend on who draws them: which worker, which rank, before or after a resume."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,13 +60,3 @@ class SeededItems(Dataset):
         if name.startswith('__') or name == 'dataset':  # 'dataset' is missing only while a copy is being made
             raise AttributeError(name)
         return getattr(self.dataset, name)
-
-    def __reduce__(self) -> tuple[Callable, tuple[Dataset, int]]:
-        return _restored, (self.dataset, self.seed)
-
-
-def _restored(dataset: Dataset, seed: int) -> SeededItems:
-    """In a spawned worker this is the first call of the plugin: patch BasicSR there too."""
-    from cface_basicsr import compat
-    compat.apply()
-    return SeededItems(dataset, seed)

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from cface_basicsr.compat.row import Row
+from cface_basicsr.compat.defect import Defect
 from cface_basicsr.errors import UserError
 
 
@@ -26,7 +26,7 @@ def _show(others: Callable, kind: type[BaseException], error: BaseException, tra
 
 
 SHORT_ERROR_ROWS = (
-    Row(name='short-errors', upstream='not reported',
-        symptom='a misspelt option or a missing file ends in a traceback of thirty lines',
-        target='sys:excepthook', wrap=_show),
+    Defect(name='short-errors', upstream='not reported',
+           symptom='a misspelt option or a missing file ends in a traceback of thirty lines',
+           target='sys:excepthook', wrap=_show),
 )

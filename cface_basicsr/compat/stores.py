@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from cface_basicsr.compat.row import Row, swapped
+from cface_basicsr.compat.defect import Defect, swapped
 
 
 def _share(init: Callable, *args: Any, **kwargs: Any) -> None:
@@ -32,10 +32,10 @@ def _make_with_room(make: Callable, *args: Any, **kwargs: Any) -> None:
 
 
 STORE_ROWS = (
-    Row(name='lmdb-shared', upstream='py-lmdb #230, #129',
-        symptom='lmdb.Error: already open in this process, when two data sets share an LMDB (x4 and x8, one HR)',
-        target='basicsr.utils.file_client:LmdbBackend.__init__', has='lmdb.open(', wrap=_share),
-    Row(name='lmdb-map-size', upstream='BasicSR #239, #243',
-        symptom='lmdb.MapFullError when the first image is small (128 -> 16 pixels)',
-        target='basicsr.utils.lmdb_util:make_lmdb_from_imgs', has='data_size * 10', wrap=_make_with_room),
+    Defect(name='lmdb-shared', upstream='py-lmdb #230, #129',
+           symptom='lmdb.Error: already open in this process, when two data sets share an LMDB (x4 and x8, one HR)',
+           target='basicsr.utils.file_client:LmdbBackend.__init__', has='lmdb.open(', wrap=_share),
+    Defect(name='lmdb-map-size', upstream='BasicSR #239, #243',
+           symptom='lmdb.MapFullError when the first image is small (128 -> 16 pixels)',
+           target='basicsr.utils.lmdb_util:make_lmdb_from_imgs', has='data_size * 10', wrap=_make_with_room),
 )

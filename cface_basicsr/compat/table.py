@@ -1,23 +1,26 @@
 """The table itself, and its application. Order matters: a later row wraps an earlier one and so runs before it."""
 
+import copyreg
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from cface_basicsr.compat.data_order import DATA_ORDER_ROWS
+from cface_basicsr.compat.defect import Defect, Patches
 from cface_basicsr.compat.distributed import DISTRIBUTED_ROWS
 from cface_basicsr.compat.files import FILE_ROWS
 from cface_basicsr.compat.loading import LOADING_ROWS
 from cface_basicsr.compat.metrics import METRIC_ROWS
 from cface_basicsr.compat.outputs import OUTPUT_ROWS
 from cface_basicsr.compat.resume import RESUME_ROWS
-from cface_basicsr.compat.row import Patches, Row
+from cface_basicsr.compat.seeded_items import SeededItems
 from cface_basicsr.compat.short_errors import SHORT_ERROR_ROWS
 from cface_basicsr.compat.stores import STORE_ROWS
 from cface_basicsr.compat.training import TRAINING_ROWS
 from cface_basicsr.errors import UserError, nearest
 
-ROWS: tuple[Row, ...] = (*SHORT_ERROR_ROWS, *DISTRIBUTED_ROWS, *TRAINING_ROWS, *METRIC_ROWS, *STORE_ROWS, *FILE_ROWS,
-                         *LOADING_ROWS, *DATA_ORDER_ROWS, *RESUME_ROWS, *OUTPUT_ROWS)
+ROWS: tuple[Defect, ...] = (*SHORT_ERROR_ROWS, *DISTRIBUTED_ROWS, *TRAINING_ROWS, *METRIC_ROWS, *STORE_ROWS,
+                            *FILE_ROWS, *LOADING_ROWS, *DATA_ORDER_ROWS, *RESUME_ROWS, *OUTPUT_ROWS)
 
 _patches = Patches()
 _applied: list[str] = []
@@ -57,3 +60,12 @@ def undo() -> None:
     """Take every row back: BasicSR as it was installed. For tests and for measuring."""
     _patches.undo()
     _applied.clear()
+
+
+def _seeded_items_in_a_worker(*arguments: Any) -> SeededItems:
+    """In a spawned worker this is the first call of the plugin: patch BasicSR there too."""
+    apply()
+    return SeededItems(*arguments)
+
+
+copyreg.pickle(SeededItems, lambda items: (_seeded_items_in_a_worker, (items.dataset, items.seed)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from cface_basicsr.compat.row import Row
+from cface_basicsr.compat.defect import Defect
 from cface_basicsr.errors import UserError, nearest
 
 
@@ -31,10 +31,10 @@ def _any_of_torch(get_optimizer: Callable, self: Any, optim_type: str, params: I
 
 
 TRAINING_ROWS = (
-    Row(name='ema-buffers', upstream='not reported',
-        symptom='the averaged network keeps the first BatchNorm statistics for ever, and its images are wrong',
-        target='basicsr.models.base_model:BaseModel.model_ema', unless='buffers', wrap=_with_buffers),
-    Row(name='optimizers', upstream='repaired in HEAD',
-        symptom='"optimizer SGD is not supperted yet": 1.4.2 knows only Adam',
-        target='basicsr.models.base_model:BaseModel.get_optimizer', unless="'SGD'", wrap=_any_of_torch),
+    Defect(name='ema-buffers', upstream='not reported',
+           symptom='the averaged network keeps the first BatchNorm statistics for ever, and its images are wrong',
+           target='basicsr.models.base_model:BaseModel.model_ema', unless='buffers', wrap=_with_buffers),
+    Defect(name='optimizers', upstream='repaired in HEAD',
+           symptom='"optimizer SGD is not supperted yet": 1.4.2 knows only Adam',
+           target='basicsr.models.base_model:BaseModel.get_optimizer', unless="'SGD'", wrap=_any_of_torch),
 )

@@ -124,7 +124,7 @@ def _train(options: str, log: str, folder: str) -> None:
     sys.argv = ['cface_basicsr.train', '-opt', options, '--auto_resume']
     import basicsr.train
 
-    import cface_basicsr.register  # noqa: F401  registers the classes, mends BasicSR
+    import cface_basicsr.register  # noqa: F401  registers the classes, patches BasicSR
     from cface_basicsr.compat.short_errors import short_message
     try:
         basicsr.train.train_pipeline(folder)

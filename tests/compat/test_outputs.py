@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from cface_basicsr.compat.defect import source
 from cface_basicsr.compat.outputs import writable_root
-from cface_basicsr.compat.row import source
 from cface_basicsr.errors import UserError
 from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here, write_options
 

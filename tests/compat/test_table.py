@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cface_basicsr import compat
-from cface_basicsr.compat.row import Patches, Row, places, source
+from cface_basicsr.compat.defect import Defect, Patches, places, source
 from cface_basicsr.errors import UserError
 from tests.compat.tiny_training import patched
 
@@ -52,7 +52,7 @@ def speech(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 def test_a_wrapper_runs_around_the_function_of_every_instance_until_it_is_undone(speech: ModuleType) -> None:
     speaker, patches = speech.Speaker(), Patches()
-    row = Row('loud', 'speech:Speaker.say', 'nobody hears it', 'not reported', wrap=shout)
+    row = Defect('loud', 'speech:Speaker.say', 'nobody hears it', 'not reported', wrap=shout)
     assert row.present() and speaker.say('how', 'quiet', ending='.') == 'how quiet.'
     row.apply(patches)
     assert speaker.say('how', 'loud', ending='!') == 'HOW LOUD!'
@@ -82,7 +82,7 @@ def test_a_name_of_the_training_program_is_patched_in_every_program_that_has_it(
     ({}, True), ({'has': 'return'}, True), ({'has': 'yield'}, False), ({'unless': 'yield'}, True),
     ({'unless': 'return'}, False), ({'has': 'return', 'condition': lambda: False}, False)])
 def test_a_defect_is_known_by_words_in_the_source(marks: dict[str, Any], found: bool) -> None:
-    assert Row('r', 'fnmatch:fnmatchcase', 'symptom', 'not reported', **marks).present() is found
+    assert Defect('r', 'fnmatch:fnmatchcase', 'symptom', 'not reported', **marks).present() is found
 
 
 def test_patching_twice_is_patching_once_and_undo_leaves_basicsr_as_it_was() -> None:

@@ -1,4 +1,4 @@
-"""A row of the table of defects, and the means to replace a name of BasicSR so that it can be put back."""
+"""A defect of BasicSR, one row of the table, and the means to replace a name of BasicSR and put it back."""
 
 import functools
 import importlib
@@ -47,7 +47,7 @@ class Patches:
 
 
 @dataclass(frozen=True)
-class Row:
+class Defect:
     """One defect of BasicSR.
 
     A target is `module:name` or `module:Class.name`. One in `basicsr.train` means every copy of that name in a module
@@ -63,7 +63,7 @@ class Row:
         has: text in the target's source by which the defect is known; empty: it is always there.
         unless: text in the target's source by which it is known that the defect is gone.
         condition: what else must hold for the defect to show.
-        requires: rows without which this one cannot work.
+        requires: names of rows without which this one cannot work.
     """
 
     name: str
