@@ -25,7 +25,7 @@ class Projection(nn.Module):
         up: True from the small to the large size, False the other way.
         num_inputs: number of earlier features; if more than one, a 1x1 convolution reduces them first.
 
-    Shape: (B, num_inputs num_feat, h, w) to (B, num_feat, scale h, scale w), or (…, h / scale, w / scale) unless `up`.
+    Shape: (B, num_inputs num_feat, h, w) to (B, num_feat, scale h, scale w); to (…, h / scale, w / scale) unless `up`.
     """
 
     def __init__(self, num_feat: int, scale: int, up: bool, num_inputs: int) -> None:
