@@ -1,1 +1,1 @@
-"""What lies on disk, whole or not there: network files, recognizer files, face stores, lists."""
+"""What is on disk, complete or absent: network files, recognizer files, face stores, lists."""

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there: written aside, then renamed; and locks on what is being made."""
+"""Files and folders that are complete or absent: written aside, then renamed; and locks on what is being made."""
 
 import fcntl
 import json
@@ -13,9 +13,9 @@ from cface_basicsr.errors import UserError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """The name of a hidden neighbour to write to; it becomes `path` when the block ends, and is removed if it fails.
+    """A hidden file next to `path` to write to; it becomes `path` when the block ends, and is removed if that fails.
 
-    The neighbour's name is always the same, so that the next run replaces what a kill has left of it.
+    Its name is always the same, so that the next run replaces what a kill has left of it.
 
     >>> with replacing('faces.png') as aside:                 # doctest: +SKIP
     ...     image.save(aside, format='PNG')
@@ -30,7 +30,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file aside, flush it to the disk, then rename it."""
+    """Write a UTF-8 text file aside, flush it to disk, then rename it."""
     with replacing(path) as aside, open(aside, 'w', encoding='utf-8', errors='surrogateescape', newline='') as file:
         file.write(text)
         file.flush()
@@ -47,7 +47,7 @@ def write_json(path: str | Path, content: Any) -> None:
 
 
 def unfinished(path: Path) -> Path:
-    """Where a product that takes several sittings is built before it is renamed to `path`."""
+    """The folder in which a product is built, in one run or several, before it is renamed to `path`."""
     return path.with_name(f'.{path.name}.unfinished')
 
 
@@ -57,8 +57,8 @@ def lock(folder: str | Path, busy: str = "another process is writing '{}'. Wait 
     """Claim a folder for this process until the end of the block, or a kill.
 
     Args:
-        folder: must be there.
-        busy: the message when another process has it; {} becomes the folder.
+        folder: an existing one.
+        busy: the message if another process holds it; {} becomes the folder.
         inherited: programs that are started inside the block hold the lock too, so that it outlives a killed parent.
 
     Raises:

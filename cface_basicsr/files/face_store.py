@@ -1,6 +1,6 @@
 """Image stores: LMDB folders in BasicSR's own layout (data.mdb, lock.mdb, meta_info.txt), PNG inside.
 
-Whoever finds a store at its place finds all of it (`files.store_writer`). Stock BasicSR datasets read it too.
+A store that exists is complete (`files.store_writer`). BasicSR's own data sets read it too.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ MAP_SIZE = 1 << 40
 """Bytes of address space, not of disk: the file is sparse and grows with its content."""
 PNG_LEVEL = 1
 """zlib level; BasicSR's default too. meta_info.txt ends each line with it."""
-# The 'up' filter alone packs faces as small as a choice for each line, and is written and read 1.4 times as fast.
+# With only the 'up' filter faces become as small as with a choice for each line, and it is 1.4 times as fast both ways.
 _PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL]
 if hasattr(cv2, 'IMWRITE_PNG_FILTER_UP'):
     _PNG_SETTINGS += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
@@ -29,13 +29,13 @@ _environments: dict[str, tuple[int, lmdb.Environment]] = {}
 
 
 def open_environment(path: str | Path) -> lmdb.Environment:
-    """The read-only LMDB environment of a folder, opened once a process.
+    """The read-only LMDB environment of a folder, opened once per process.
 
-    LMDB forbids one process to open a path twice, hence one cache for the process, by real path. A forked worker
-    inherits its parent's cache: it closes its copy of the environment and opens its own.
+    LMDB forbids a process to open a path twice, hence one cache per process, by real path. A forked worker inherits its
+    parent's cache: it closes its copy of the environment and opens its own.
 
     Raises:
-        UserError: the folder is missing, is no LMDB, or is cut off.
+        UserError: the folder is missing, is not an LMDB, or is cut off.
     """
     real = os.path.realpath(path)
     owner, environment = _environments.get(real, (None, None))
@@ -48,7 +48,7 @@ def open_environment(path: str | Path) -> lmdb.Environment:
 
 
 def close_environment(path: str | Path) -> None:
-    """Close this process's environment of a folder, if it is open; the next reader opens it anew."""
+    """Close this process's environment of a folder, if it is open; the next reader opens it again."""
     _, environment = _environments.pop(os.path.realpath(path), (None, None))
     if environment is not None:
         environment.close()
@@ -87,7 +87,7 @@ def read_meta_info(path: str | Path) -> list[str]:
     """
     meta_info = Path(path, 'meta_info.txt')
     if not meta_info.is_file():
-        raise UserError(f"'{meta_info}' is missing: '{path}' is no finished LMDB store.\n"
+        raise UserError(f"'{meta_info}' is missing: '{path}' is not a finished LMDB store.\n"
                         f'Make it with {PREPARE_COMMAND}.')
     with open(meta_info, encoding='ascii', errors='surrogateescape') as lines:
         return sorted(line.split('.')[0] for line in lines if line.strip())
@@ -105,16 +105,16 @@ def decode_image(content: bytes | memoryview) -> np.ndarray:
     """uint8 HWC RGB image of encoded bytes.
 
     Raises:
-        UserError: the bytes are no image.
+        UserError: the bytes are not an image.
     """
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
     if image is None:
-        raise UserError(f'{len(content)} bytes are no image that OpenCV can read.')
+        raise UserError(f'{len(content)} bytes are not an image that OpenCV can read.')
     return image
 
 
 class FaceStore:
-    """Read access to one store. Cheap to pickle; each process opens the LMDB when it first reads.
+    """Read access to one store. Cheap to pickle; each process opens the LMDB at its first read.
 
     Attributes:
         path: the folder.
@@ -124,7 +124,7 @@ class FaceStore:
     def __init__(self, path: str | Path) -> None:
         """
         Raises:
-            UserError: the folder is missing, cut off, or its meta_info.txt does not fit its data.mdb.
+            UserError: the folder is missing or cut off, or its meta_info.txt does not match its data.mdb.
         """
         self.path = Path(path)
         entries = open_environment(self.path).stat()['entries']
@@ -144,7 +144,7 @@ class FaceStore:
         """uint8 HWC RGB image of a key.
 
         Raises:
-            UserError: no such key, or its bytes are no image.
+            UserError: there is no such key, or its bytes are not an image.
         """
         with self._environment().begin(buffers=True) as transaction:
             content = transaction.get(key.encode('ascii'))
@@ -162,7 +162,7 @@ class FaceStore:
 
 
 def add_entry(digest: Any, key: bytes, value: bytes) -> None:
-    """Feed a key and its value, with their lengths, to a hash: what `store_sha256` is made of."""
+    """Add a key and its value, with their lengths, to a hash: what `store_sha256` is made of."""
     digest.update(len(key).to_bytes(8, 'little') + key + len(value).to_bytes(8, 'little'))
     digest.update(value)
 
@@ -176,7 +176,7 @@ def store_entries(path: str | Path) -> Iterator[tuple[bytes, bytes]]:
 def store_sha256(path: str | Path) -> str:
     """SHA-256 of a store's content: keys and values with their lengths, in the order of the keys.
 
-    The bytes of data.mdb also depend on when it was committed; the content does not.
+    The bytes of data.mdb also depend on when it was committed; this hash does not.
     """
     digest = hashlib.sha256()
     for key, value in store_entries(path):

@@ -1,4 +1,4 @@
-"""identities.csv of a prepared folder: which image shows whom, joined to everything else by key."""
+"""identities.csv of a prepared folder: the identity of each image, joined to everything else by key."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ PREPARE_COMMAND = '`cface prepare --layout casia SRC --out DIR --scale 2 4 8 --c
 
 
 def identity_table(accepted: dict[str, tuple[str, str]]) -> tuple[str, int]:
-    """The text of identities.csv, and how many identities it has; labels are dense, in the order of sorted keys."""
+    """The text of identities.csv, and its number of identities; labels are dense, in the order of sorted keys."""
     labels: dict[str, int] = {}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
@@ -36,7 +36,7 @@ def read_identities(folder_or_csv: str | Path) -> tuple[list[str], np.ndarray]:
         (keys, labels): N strings and an int64 array (N,) with values 0 .. C-1.
 
     Raises:
-        UserError: the file is missing, or a line is not of the form.
+        UserError: the file is missing, or a line is malformed.
     """
     path = identities_file(folder_or_csv)
     if not path.is_file():

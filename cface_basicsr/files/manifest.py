@@ -11,28 +11,28 @@ MANIFEST = 'manifest.json'
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """The manifest of a product's folder; empty where there is none."""
+    """The manifest of a product's folder; empty if there is none."""
     path = Path(folder, MANIFEST)
     return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
 
 
 def write_manifest(folder: str | Path, facts: dict[str, Any]) -> None:
-    """Write the manifest of a product; it comes last, so that a product with a manifest is whole."""
+    """Write the manifest of a product; it comes last, so that a product with a manifest is complete."""
     write_json(Path(folder, MANIFEST), facts)
 
 
 def manifest_hash(folder: Path) -> str:
-    """SHA-256 of a prepared folder's manifest, or of its labels where it has none."""
+    """SHA-256 of a prepared folder's manifest, or of its identities.csv if it has none."""
     path = folder / MANIFEST
     return file_hash(path if path.is_file() else folder / 'identities.csv', 64)
 
 
 def manifest_settings(folder: Path) -> dict[str, Any]:
-    """How a folder was prepared, as its manifest says; empty without one."""
+    """How a folder was prepared, according to its manifest; empty without one."""
     return read_manifest(folder).get('settings') or {}
 
 
 def manifest_crop(folder: Path) -> dict[str, Any] | None:
-    """'crop', 'size' and 'template' of a prepared folder; None where no manifest has them."""
+    """'crop', 'size' and 'template' of a prepared folder; None if no manifest has them."""
     settings = manifest_settings(folder)
     return {key: settings.get(key) for key in ('crop', 'size', 'template')} if settings else None

@@ -1,8 +1,8 @@
-"""Network files: one writer, one reader. A file says by itself which network it holds.
+"""Network files: one writer, one reader. Each file says which network it holds.
 
 A file is BasicSR's own dictionary ({'params': state_dict, 'params_ema': …}) with one more entry, 'network': the
-options that build the network ({'type': 'SRResNet', 'scale': 8, …}). BasicSR reads it as any of its files; it holds
-tensors and plain values only, so it loads under `weights_only=True`.
+options that build the network ({'type': 'SRResNet', 'scale': 8, …}). BasicSR reads it like any of its files; it holds
+only tensors and plain values, so it loads under `weights_only=True`.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from cface_basicsr.registration import find_arch
 
 
 def save_atomically(content: Any, path: str | Path) -> None:
-    """`torch.save` into a temporary file beside `path`, then rename: a kill leaves the old file or the new one."""
+    """`torch.save` to a temporary file next to `path`, then rename: a kill leaves the old file or the new one."""
     with replacing(path) as aside:
         torch.save(content, aside)
 
@@ -28,7 +28,7 @@ def read_network_file(path: str | Path) -> dict[str, Any]:
     """The whole dictionary of a network file, tensors on the CPU.
 
     Raises:
-        UserError: the file is missing, cut off, or no network file.
+        UserError: the file is missing, cut off, or not a network file.
     """
     path = Path(path)
     if not path.is_file():
@@ -57,7 +57,11 @@ def network_options(path: str | Path) -> dict[str, Any]:
 
 
 def network_parameters(path: str | Path) -> dict[str, Tensor]:
-    """The state dict of a file: the averaged one (EMA) where there is one."""
+    """The state dict of a file: the averaged one (EMA) if there is one.
+
+    Raises:
+        UserError: it has none.
+    """
     content = read_network_file(path)
     for key in ('params_ema', 'params'):
         if key in content:
@@ -65,21 +69,22 @@ def network_parameters(path: str | Path) -> dict[str, Tensor]:
     raise UserError(f"weights file '{path}' has no 'params' entry; found: {', '.join(map(str, content))[:80]}.")
 
 
-def build_network(options: Mapping[str, Any]) -> nn.Module:
-    """The network that options {'type': NAME, …} describe: one of ours, or BasicSR's.
+def build_network(options: Mapping[str, Any], parameters: Mapping[str, Tensor] | None = None) -> nn.Module:
+    """The network that options {'type': NAME, …} describe, ours or BasicSR's, with these weights.
 
     Raises:
-        UserError: nobody has a network of that name.
+        UserError: there is no network of that name.
     """
     arguments = dict(options)
-    return find_arch(arguments.pop('type'))(**arguments)
+    network = find_arch(arguments.pop('type'))(**arguments)
+    if parameters is not None:
+        network.load_state_dict(parameters)
+    return network
 
 
 def build_network_from_file(path: str | Path) -> nn.Module:
     """The network of a file with its weights, in eval mode, on the CPU."""
-    network = build_network(network_options(path))
-    network.load_state_dict(network_parameters(path))
-    return network.eval()
+    return build_network(network_options(path), network_parameters(path)).eval()
 
 
 def file_hash(path: str | Path, digits: int = 12) -> str:

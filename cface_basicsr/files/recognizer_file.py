@@ -1,4 +1,4 @@
-"""Of which files a recognizer consists: one hash of them all, and a text beside a file that cannot say what it eats.
+"""The files of a recognizer: one hash of them all, and a settings file for weights that do not describe their input.
 
     resnet100.onnx
     resnet100.eats.yml     channels: bgr
@@ -18,19 +18,19 @@ from cface_basicsr.files.network_file import file_hash
 
 
 def eats_file(file: str | Path) -> Path:
-    """Where it stands: NAME.onnx -> NAME.eats.yml."""
+    """The settings file of a recognizer: NAME.onnx -> NAME.eats.yml."""
     return Path(file).with_suffix('.eats.yml')
 
 
 def read_eats(file: str | Path, valid: Iterable[str]) -> dict[str, Any]:
-    """The settings beside a recognizer's file; none where there is no such text file.
+    """What the settings file of a recognizer says; empty if there is none.
 
     Args:
         file: of the recognizer.
-        valid: the keys that this kind of recognizer knows.
+        valid: the keys that this kind of recognizer accepts.
 
     Raises:
-        UserError: the text is no mapping, or has an unknown key.
+        UserError: the content is not a mapping, or has an unknown key.
     """
     path, valid = eats_file(file), tuple(valid)
     if not path.is_file():
@@ -48,9 +48,9 @@ def read_eats(file: str | Path, valid: Iterable[str]) -> dict[str, Any]:
 
 
 def recognizer_files(file: str | Path) -> list[Path]:
-    """The file itself; the text beside it; the weights that an ONNX file keeps in files of their own.
+    """The file itself; its settings file, if there is one; the files to which an ONNX file moves its weights.
 
-    Those weights are listed whether they are there or not.
+    Those last ones are listed whether they are there or not.
     """
     file = Path(file)
     files = [file, *([eats_file(file)] if eats_file(file).is_file() else [])]
@@ -58,7 +58,7 @@ def recognizer_files(file: str | Path) -> list[Path]:
 
 
 def external_weights(file: Path) -> list[Path]:
-    """The files beside an ONNX file that hold its weights, as exporters write them for large networks; sorted."""
+    """The files next to an ONNX file that hold its weights, as exporters write them for large networks; sorted."""
     import onnx
     from onnx.external_data_helper import uses_external_data
     graph = onnx.load(str(file), load_external_data=False).graph
@@ -68,7 +68,7 @@ def external_weights(file: Path) -> list[Path]:
 
 
 def recognizer_hash(file: str | Path, digits: int = 12) -> str:
-    """The file's hash where it stands alone, else one of the hashes of all its files."""
+    """The file's hash if there is no other file, else a hash of the hashes of all files."""
     files = recognizer_files(file)
     if len(files) == 1:
         return file_hash(file, digits)

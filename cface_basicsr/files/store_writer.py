@@ -1,4 +1,4 @@
-"""Writing an image store: aside, committed in batches, continued after a kill, renamed to its place when whole."""
+"""Writing an image store: aside, committed in batches, continued after a kill, renamed when complete."""
 
 import hashlib
 import os
@@ -17,23 +17,23 @@ from cface_basicsr.files.manifest import write_manifest
 
 
 class StoreWriter:
-    """Writes one store aside, in any number of sittings, and publishes it by a rename.
+    """Writes one store aside, in any number of runs, and publishes it by a rename.
 
-    Put the images in the order of their keys; a writer opened again over an unfinished store continues it, and
-    putting a key that is there already is free of cost and effect.
+    Put the images in the order of their keys; a writer opened again on an unfinished store continues it, and putting a
+    key that it already holds costs nothing and changes nothing.
     """
 
     def __init__(self, path: str | Path) -> None:
         """
         Args:
-            path: the folder of the finished store, ending in '.lmdb'. The unfinished one stands beside it.
+            path: the folder of the finished store, ending in '.lmdb'. The unfinished one is next to it.
 
         Raises:
-            UserError: a finished store is there already, or the name does not end in '.lmdb' (BasicSR insists).
+            UserError: a finished store exists, or the name does not end in '.lmdb' (BasicSR insists).
         """
         self.path = Path(path)
         if self.path.suffix != '.lmdb':
-            raise UserError(f"store '{path}': BasicSR wants a name that ends with '.lmdb'.")
+            raise UserError(f"store '{path}': BasicSR needs a name that ends with '.lmdb'.")
         if self.path.exists():
             raise UserError(f"store '{path}' exists already. Delete it to make it again.")
         self.aside = unfinished(self.path)
@@ -61,12 +61,12 @@ class StoreWriter:
         self._transaction.put(key.encode('ascii'), png, overwrite=False)
 
     def commit(self) -> None:
-        """Make everything put so far outlive a kill."""
+        """Write everything put so far to disk, so that it outlives a kill."""
         self._transaction.commit()
         self._transaction = self._environment.begin(write=True)
 
     def close(self) -> None:
-        """Leave the store unfinished, without what was not committed. Safe to call again."""
+        """Leave the store unfinished, without anything uncommitted. Safe to call again."""
         if self._environment is not None:
             self._transaction.abort()
             self._environment.close()
@@ -74,10 +74,10 @@ class StoreWriter:
             self._lock.close()
 
     def finish(self, manifest: dict[str, Any] | None = None) -> str:
-        """Write meta_info.txt, publish the store; returns `store_sha256` of its content.
+        """Write meta_info.txt and publish the store; returns `store_sha256` of its content.
 
         Args:
-            manifest: facts for a manifest.json inside, completed by the number of images and that hash.
+            manifest: facts for a manifest.json inside, to which the number of images and that hash are added.
         """
         self.commit()
         digest, images = self._write_meta_info(), len(self)

@@ -1,1 +1,1 @@
-"""One image pair to one float, for BasicSR's validation loop."""
+"""From a pair of images to a number, for BasicSR's validation loop."""

@@ -20,6 +20,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.network_file import build_network, build_network_from_file, network_parameters
 from cface_basicsr.ops.identity_distance import identity_distance
 from cface_basicsr.ops.recognizer_input import recognizer_features
+from cface_basicsr.runtime import pick_device
 
 
 @registration.metric
@@ -30,22 +31,22 @@ def calculate_identity_distance(img: NDArray[np.uint8], img2: NDArray[np.uint8],
 
     Args:
         img, img2: (H, W, 3) uint8 BGR, as BasicSR's validation hands them over.
-        network_r: a weights file that says which network it holds; or the options {'type': NAME, …} of one, whose
+        network_r: a weights file that says which network it holds; or the options {'type': NAME, …} of a network, whose
             weights then come from `weights`, or, for a network that is a file itself (OnnxRecognizer), from its `file`.
         weights: weights file for options without `file`.
         distance: 'normalized' (in [0, 4]), 'l2' or 'cosine'.
-        device: None means CUDA where there is one. The network is built once and kept.
-        better: for BasicSR's bookkeeping of the best value; 'lower', as of any distance.
+        device: None: CUDA if there is any. The network is built once and kept.
+        better: for BasicSR's record of the best value; must be 'lower', as for any distance.
 
     Raises:
-        UserError: another shape, a network that is no recognizer, no weights, or `better: higher`.
+        UserError: another shape, a network that is not a recognizer, no weights, or `better: higher`.
     """
     if better != 'lower':
         raise UserError(f"better: a distance is better when lower, got '{better}'.")
     for image in (img, img2):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise UserError(f'identity distance: expected uint8 (H, W, 3) images, got {image.dtype} {image.shape}.')
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    device = device or str(pick_device())
     recognizer = _recognizer(_as_text(network_r), weights, _version(network_r, weights), device)
     with torch.inference_mode():
         first, second = (recognizer_features(recognizer, _rgb(image, device)) for image in (img, img2))
@@ -57,7 +58,7 @@ def _as_text(network_r: str | Mapping[str, Any]) -> str:
 
 
 def _version(network_r: str | Mapping[str, Any], weights: str | None) -> int:
-    """The time stamp of the weights file, so that a file written anew is read anew; 0 where there is none."""
+    """The time stamp of the weights file, so that a changed file is read again; 0 if there is no file."""
     path = network_r if isinstance(network_r, str) else weights
     return os.stat(path).st_mtime_ns if path and os.path.exists(path) else 0
 
@@ -66,7 +67,7 @@ def _version(network_r: str | Mapping[str, Any], weights: str | None) -> int:
 def _recognizer(network_r: str, weights: str | None, version: int, device: str) -> nn.Module:
     recognizer = _build(json.loads(network_r), weights)
     if not hasattr(recognizer, 'eats'):
-        raise UserError(f'network_r: {type(recognizer).__name__} is no recognizer: it has no record `eats`.')
+        raise UserError(f'network_r: {type(recognizer).__name__} is not a recognizer: it has no record `eats`.')
     return recognizer.to(device).eval().requires_grad_(False)
 
 
@@ -76,10 +77,7 @@ def _build(network_r: str | dict[str, Any], weights: str | None) -> nn.Module:
     if weights is None and 'file' not in network_r:
         raise UserError('identity distance: expected `weights`, the file of the recognizer. Random weights measure '
                         'nothing.')
-    recognizer = build_network(network_r)
-    if weights is not None:
-        recognizer.load_state_dict(network_parameters(weights))
-    return recognizer
+    return build_network(network_r, None if weights is None else network_parameters(weights))
 
 
 def _rgb(image: NDArray[np.uint8], device: str) -> Tensor:

@@ -1,1 +1,1 @@
-"""BasicSR's training lifecycle: in which order things happen. No formulas of its own."""
+"""BasicSR's training lifecycle: the order in which things happen. It has no formulas of its own."""

@@ -1,4 +1,4 @@
-"""Stages 1 and 4: N_SR and N_D are trained by the total loss, equation (7); in stage 4 CNN_R learns along."""
+"""Stages 1 and 4: N_SR and N_D are trained by the total loss, equation (7); in stage 4 CNN_R learns too."""
 
 from typing import Any
 
@@ -9,25 +9,26 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from cface_basicsr import registration
-from cface_basicsr.models.recognition import held_still, recognition_step, refuse_collapse, refuse_other_length
+from cface_basicsr.models.recognition import check_collapse, check_feature_length, frozen, recognition_step
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.options import CFaceTraining
+from cface_basicsr.runtime import eval_mode
 
 
 @registration.model
 class CFaceModel(StageModel, SRModel):
     """The C-Face network: SRGAN with the C-Face loss.
 
-    Which losses there are decides what is trained: `gan_opt` adds the discriminator `network_d`, `cface_opt` the
-    recognizer `network_r`, `recognition_opt` lets that recognizer learn in every step (stage 4). With `pixel_opt`
-    alone it is a plain warm-up, without `cface_opt` it is SRGAN.
+    The losses decide what is trained: `gan_opt` adds the discriminator `network_d`, `cface_opt` the recognizer
+    `network_r`, `recognition_opt` lets that recognizer learn in every step (stage 4). With only `pixel_opt` it is a
+    plain warm-up, without `cface_opt` it is SRGAN.
     """
 
     train_section = CFaceTraining
 
     def init_training_settings(self) -> None:
-        """Build what the losses need; called by SRModel when it has built net_g."""
+        """Build what the losses need; SRModel calls this after it has built net_g."""
         needed = self.open_stage()
         self.net_g.train()
         learns = 'network_c' in needed
@@ -35,7 +36,7 @@ class CFaceModel(StageModel, SRModel):
         self.net_r = self.make_network('r', trained=learns) if 'network_r' in needed else None
         self.net_c = self.make_network('c') if learns else None
         if learns:
-            refuse_other_length(self)
+            check_feature_length(self)
         self._init_average()
         self.make_losses()
         self.set_layout(self.net_g, self.net_d, self.net_r)
@@ -60,7 +61,7 @@ class CFaceModel(StageModel, SRModel):
             self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Take a batch of CFaceTripletDataset to the device: images (B, 3, h, w) in [0, 1], labels (B,)."""
+        """Move a batch of CFaceTripletDataset to the device: images (B, 3, h, w) in [0, 1], labels (B,)."""
         super().feed_data(data)
         self.keys = data['gt_path']
         for name in ('compare', 'has_compare', 'label'):
@@ -82,16 +83,16 @@ class CFaceModel(StageModel, SRModel):
         self.log_losses(losses)
 
     def update_generator(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
-        """Descend the total loss, equation (7), by N_SR. `sr`: (B, 3, H, W), carries the gradient."""
+        """Descend the total loss, equation (7), with N_SR. `sr`: (B, 3, H, W), carries the gradient."""
         self.optimizer_g.zero_grad(set_to_none=True)
         losses = self.generator_losses(sr)
-        self.refuse_infinite(losses, current_iter)
+        self.check_finite(losses, current_iter)
         sum(losses.values()).backward()  # L_total = alpha L_GAN + beta L_P + L_CF, eq. (7)
         self.optimizer_g.step()
         return losses
 
     def generator_losses(self, sr: Tensor) -> dict[str, Tensor]:
-        """The weighted terms of equation (7) that this stage has. No network but N_SR gets a gradient."""
+        """The weighted terms of equation (7) that this stage has. Only N_SR gets a gradient."""
         losses = {}
         if self.cri_pixel:
             losses['l_g_pix'] = self.cri_pixel(sr, self.gt)
@@ -107,16 +108,16 @@ class CFaceModel(StageModel, SRModel):
         return losses
 
     def _generator_gan_loss(self, sr: Tensor) -> Tensor:
-        with held_still(self.get_bare_model(self.net_d)) as discriminator:
+        with frozen(self.get_bare_model(self.net_d)) as discriminator:
             return self.cri_gan(discriminator(sr), True, is_disc=False)
 
     def _identity_features(self, sr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """phi(SR), phi(HR), phi(C), (B, D) each, of which phi(SR) has a gradient.
+        """phi(SR), phi(HR), phi(C), (B, D) each; only phi(SR) has a gradient.
 
-        The bare CNN_R is frozen here, also in stage 4: the gradient reaches only SR. Without a second term of L_CF
+        The bare CNN_R is frozen here, in stage 4 too: the gradient reaches only SR. Without the second term of L_CF
         (gamma2 = 0, SICNN's L_SI) phi(C) is phi(HR) and costs nothing.
         """
-        with held_still(self.get_bare_model(self.net_r)) as recognizer:
+        with frozen(self.get_bare_model(self.net_r)) as recognizer:
             with torch.no_grad():
                 if self.cri_cface and self.cri_cface.gamma2 != 0:
                     hr, compare = recognizer_features(recognizer, torch.cat((self.gt, self.compare))).chunk(2)
@@ -125,20 +126,20 @@ class CFaceModel(StageModel, SRModel):
             return recognizer_features(recognizer, sr), hr, compare
 
     def update_discriminator(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
-        """Descend the discriminator's side of equation (1) by N_D. `sr`: (B, 3, H, W), detached."""
+        """Descend the discriminator's side of equation (1) with N_D. `sr`: (B, 3, H, W), detached."""
         self.optimizer_d.zero_grad(set_to_none=True)
         losses = {}
         for name, images, real in (('real', self.gt, True), ('fake', sr, False)):
             logits = self.net_d(images)
             loss = losses[f'l_d_{name}'] = self.cri_gan(logits, real, is_disc=True)
             losses[f'out_d_{name}'] = logits.detach().mean()
-            self.refuse_infinite(losses, current_iter)
+            self.check_finite(losses, current_iter)
             loss.backward()
         self.optimizer_d.step()
         return losses
 
     def update_recognizer(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
-        """Descend L_FR, equation (3), by CNN_R on the batch's SR and HR images together (stage 4)."""
+        """Descend L_FR, equation (3), with CNN_R on the batch's SR and HR images together (stage 4)."""
         images, labels = torch.cat((sr, self.gt)), torch.cat((self.label, self.label))
         return recognition_step(self, images, labels, current_iter)
 
@@ -146,14 +147,13 @@ class CFaceModel(StageModel, SRModel):
 
     @torch.no_grad()
     def test(self) -> None:
-        """Super-resolve `lq` into `output`, by the averaged generator where there is one.
+        """Super-resolve `lq` into `output`, with the averaged generator if there is one.
 
-        Rank 0 validates alone: called through DDP, a network with BatchNorm would wait for the other ranks for ever.
+        Only rank 0 validates: called through DDP, a network with BatchNorm would wait for the other ranks forever.
         """
         network = getattr(self, 'net_g_ema', None) or self.get_bare_model(self.net_g)
-        training = network.training
-        self.output = network.eval()(self.lq)
-        network.train(training)
+        with eval_mode(network):
+            self.output = network(self.lq)
 
     def nondist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
         """BasicSR's validation, and a strip of faces (LR, SR, HR) in TensorBoard."""
@@ -173,10 +173,10 @@ class CFaceModel(StageModel, SRModel):
         """Save the networks that learn, and the training state.
 
         Raises:
-            UserError: the recognizer learns along and has collapsed.
+            UserError: the recognizer learns too, and has collapsed.
         """
         if self.net_c:
-            refuse_collapse(self, current_iter)
+            check_collapse(self, current_iter)
         if self.ema_decay:
             self.save_network([self.net_g, self.net_g_ema], 'net_g', current_iter, param_key=['params', 'params_ema'])
         learning = [label for label, there in (('g', not self.ema_decay), ('d', self.net_d), ('r', self.net_c),

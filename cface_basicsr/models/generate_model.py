@@ -1,4 +1,4 @@
-"""Stage 2: N_SR super-resolves a whole store of LR faces into D_SR; run by `basicsr/test.py`."""
+"""Stage 2: N_SR super-resolves a whole store of LR faces into D_SR; `basicsr/test.py` runs it."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from cface_basicsr.models.stage import StageModel
 
 @registration.model
 class GenerateModel(StageModel, SRModel):
-    """Hands its generator to the data set (CFaceGenerateDataset), which writes the store; it measures nothing."""
+    """Hands its generator to the data set (CFaceGenerateDataset), which writes the store. Nothing is measured."""
 
     def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str = 'params') -> None:
-        """Load what `cface generate` would: averaged weights (EMA) where there are, unless `param_key_g` is set."""
+        """Load what `cface generate` would: averaged weights (EMA) if there are any, unless `param_key_g` is set."""
         if not self.opt['path'].get('param_key_g') and 'params_ema' in read_network_file(load_path):
             param_key = 'params_ema'
         super().load_network(net, load_path, strict, param_key)

@@ -12,11 +12,11 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import recognizer_features, unit
 
 COLLAPSED = 0.01
-"""What must be left of the spread of unit features that a recognizer had at the first step."""
+"""The share of the spread that a recognizer's unit features had at the first step, below which it has collapsed."""
 
 
-def refuse_other_length(model: Any) -> None:
-    """Compare the feature of `net_r` with what `net_c` classifies.
+def check_feature_length(model: Any) -> None:
+    """Check that `net_c` classifies features of the length that `net_r` has.
 
     Raises:
         UserError: their lengths differ; names both.
@@ -28,8 +28,8 @@ def refuse_other_length(model: Any) -> None:
 
 
 @contextmanager
-def held_still(network: nn.Module) -> Iterator[nn.Module]:
-    """A network whose parameters get no gradient inside the block; afterwards those learn that did before."""
+def frozen(network: nn.Module) -> Iterator[nn.Module]:
+    """A network whose parameters get no gradient inside the block; after it, the same ones learn as before."""
     learning = [p for p in network.parameters() if p.requires_grad]
     for parameter in learning:
         parameter.requires_grad_(False)
@@ -48,10 +48,13 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
         model: a StageModel with net_r, net_c, cri_recognition, optimizer_r.
         images: (B, 3, H, W) RGB in [0, 1]; labels: (B,).
         current_iter: for the message about a NaN.
-        head_only: leave the recognizer as it is and train its classifier alone.
+        head_only: leave the recognizer as it is and train only its classifier.
 
     Returns:
-        l_fr, and for the log the batch's accuracy and the spread of its features.
+        l_fr, and for the log the accuracy on the batch and the spread of its features, shares in [0, 1].
+
+    Raises:
+        UserError: the loss is NaN or infinite.
     """
     head = model.get_bare_model(model.net_c)
     model.optimizer_r.zero_grad(set_to_none=True)
@@ -60,7 +63,7 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
     head.step += 1  # the annealing of lambda counts from 1
     weight = model.net_c()  # (D, C); called through DDP, so that its gradient is averaged over the ranks
     losses = {'l_fr': model.cri_recognition(features, weight, labels, head.step)}  # L_FR, eq. (3)
-    model.refuse_infinite(losses, current_iter)
+    model.check_finite(losses, current_iter)
     losses['l_fr'].backward()
     model.optimizer_r.step()
     losses['acc'] = _accuracy(features, weight, labels)
@@ -72,28 +75,28 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
 
 @torch.no_grad()
 def _spread(features: Tensor) -> Tensor:
-    """Mean squared distance of a batch's unit features from their mean, in [0, 1]; 0: all faces have one feature."""
+    """Mean squared distance of a batch's unit features from their mean, in [0, 1]; 0 if all features are equal."""
     return unit(features).var(dim=0, unbiased=False).sum()
 
 
-def refuse_collapse(model: Any, current_iter: int) -> None:
-    """Before CNN_R is saved: does it still tell faces apart, as it did at the first step?
+def check_collapse(model: Any, current_iter: int) -> None:
+    """Check, before CNN_R is saved, that it still tells faces apart as it did at the first step.
 
     Raises:
         UserError: the features of the last batch have lost nearly all their spread.
     """
-    if model.spread_at_start is None:  # not a step was taken since the weights were read
+    if model.spread_at_start is None:  # no step has been taken since the weights were read
         return
     spread = model.log_dict['spread']
     if spread < COLLAPSED * model.spread_at_start:
         raise UserError(f'the recognizer has collapsed at iteration {current_iter}, and is not saved: it gives all '
-                        f'faces one feature (spread {spread:.1e}, {model.spread_at_start:.1e} at the first step).\n'
-                        "Lower the rate of 'train.optim_r', or let a new head learn alone for longer "
+                        f'faces the same feature (spread {spread:.1e}, {model.spread_at_start:.1e} at the first step).'
+                        "\nLower 'train.optim_r.lr', or train a new head by itself for longer "
                         "('train.head_only_iter').")
 
 
 @torch.no_grad()
 def _accuracy(features: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """Share of the batch whose own identity has the largest cosine among all classes."""
+    """The share of the batch whose own identity has the largest cosine of all classes."""
     cosines = features @ functional.normalize(weight, dim=0)  # (B, C), up to ||x||
     return (cosines.argmax(1) == labels).float().mean()

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cface_basicsr import registration
-from cface_basicsr.models.recognition import recognition_step, refuse_collapse, refuse_other_length
+from cface_basicsr.models.recognition import check_collapse, check_feature_length, recognition_step
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.options import RecognitionTraining
 
@@ -12,8 +12,8 @@ from cface_basicsr.options import RecognitionTraining
 class RecognitionModel(StageModel):
     """Trains `network_r` and its classifier `network_c` on the labelled images of a data set.
 
-    Options: `train.recognition_opt` (the loss), `train.optim_r` (both networks), `train.head_only_iter` (a new
-    classifier on a trained recognizer learns alone for so many iterations).
+    Options: `train.recognition_opt` (the loss), `train.optim_r` (both networks), `train.head_only_iter` (the number of
+    first iterations in which only the classifier learns: for a new one on a trained recognizer).
     """
 
     train_section = RecognitionTraining
@@ -23,14 +23,14 @@ class RecognitionModel(StageModel):
         self.open_stage()
         self.net_r = self.make_network('r')
         self.net_c = self.make_network('c')
-        refuse_other_length(self)
+        check_feature_length(self)
         self.set_layout(self.net_r)
         self.print_network(self.net_r)
         self.make_losses()
         self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Take `gt` (B, 3, H, W) in [0, 1] and `label` (B,) to the device."""
+        """Move `gt` (B, 3, H, W) in [0, 1] and `label` (B,) to the device."""
         self.gt = data['gt'].to(self.device, non_blocking=True)
         self.label = data['label'].to(self.device, non_blocking=True)
         self.keys = data['gt_path']
@@ -47,6 +47,6 @@ class RecognitionModel(StageModel):
         Raises:
             UserError: the recognizer has collapsed.
         """
-        refuse_collapse(self, current_iter)
+        check_collapse(self, current_iter)
         self.save_networks('rc', current_iter)
         self.save_training_state(epoch, current_iter)

@@ -1,10 +1,10 @@
-"""SICNN (Zhang et al., ECCV 2018): CNN_R and CNN_H learn in turns, so that both domains share one identity space."""
+"""SICNN (Zhang et al., ECCV 2018): CNN_R and CNN_H learn in turn, so that both domains share one identity space."""
 
 from torch import Tensor
 
 from cface_basicsr import registration
 from cface_basicsr.models.cface_model import CFaceModel
-from cface_basicsr.models.recognition import held_still
+from cface_basicsr.models.recognition import frozen
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.options import SICNNTraining
 
@@ -14,8 +14,8 @@ class SICNNModel(CFaceModel):
     """Domain-integrated training: each batch gives one update of CNN_R and then one of CNN_H.
 
     CNN_R (`network_r` with its classifier `network_c`) descends `recognition_opt` on the batch's SR and HR images
-    together; CNN_H (`network_g`) descends `pixel_opt`, L_SR, and `identity_opt`, L_SI, by the CNN_R of that moment.
-    The authors' solver counts each of the two turns as an iteration, here both are one.
+    together; CNN_H (`network_g`) descends `pixel_opt`, L_SR, and `identity_opt`, L_SI, with the CNN_R of that moment.
+    The authors' solver counts each turn as an iteration; here the two together are one.
     """
 
     train_section = SICNNTraining
@@ -30,8 +30,8 @@ class SICNNModel(CFaceModel):
         self.log_losses(losses)
 
     def generator_losses(self, sr: Tensor) -> dict[str, Tensor]:
-        """The weighted terms of CNN_H's turn: L_SR and L_SI. CNN_R holds still, and HR's features get no gradient."""
-        with held_still(self.get_bare_model(self.net_r)) as recognizer:
+        """The weighted terms of CNN_H's turn: L_SR and L_SI. CNN_R is frozen, and HR's features get no gradient."""
+        with frozen(self.get_bare_model(self.net_r)) as recognizer:
             hr = recognizer_features(recognizer, self.gt)
             identity = self.cri_identity(recognizer_features(recognizer, sr), hr)
         return {'l_g_pix': self.cri_pixel(sr, self.gt), 'l_g_identity': identity}

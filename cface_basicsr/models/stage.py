@@ -1,7 +1,7 @@
-"""What the models of all stages share: weights, optimizers with schedules of their own, checks, logs.
+"""What the models of all stages share: weights, optimizers with their own schedules, checks, logs.
 
-BasicSR steps one scheduler section for all optimizers and writes one learning rate to its log; the stages of the paper
-need another rate, another decay and another optimizer for each network, so these few methods are their own.
+BasicSR has one scheduler section for all optimizers and logs one learning rate; in the stages of the paper each network
+has its own learning rate, decay and optimizer, so these few methods replace BasicSR's.
 """
 
 import json
@@ -24,7 +24,7 @@ from cface_basicsr.options import Optimizer, Training, open_section
 
 def clip_before_each_step(optimizer: torch.optim.Optimizer, clip_norm: float | None = None,
                           clip_step: float | None = None) -> None:
-    """Let an optimizer clip the gradients of its parameters itself; see `options.Optimizer` for the two kinds."""
+    """Make an optimizer clip the gradients of its parameters itself; see `options.Optimizer` for the two kinds."""
     def clip(stepped: torch.optim.Optimizer, *_: Any) -> None:
         for group in stepped.param_groups if clip_step else ():
             nn.utils.clip_grad_value_(group['params'], clip_step / group['lr'])  # VDSR, section 3.2: +-theta / gamma
@@ -39,8 +39,8 @@ class StageModel(BaseModel):
     """Base of CFaceModel and RecognitionModel.
 
     Attributes:
-        train_section: the kind of the `train:` section.
-        stage: the checked view of it.
+        train_section: the class of the `train:` section.
+        stage: that section, checked.
     """
 
     train_section: ClassVar[type[Training]]
@@ -48,16 +48,16 @@ class StageModel(BaseModel):
     spread_at_start: float | None = None  # of CNN_R's features at its first step; see models.recognition
 
     def open_stage(self) -> set[str]:
-        """Check the `train:` section; returns the networks and optimizers that its losses need, by their keys."""
+        """Check the `train:` section; returns the keys of the networks and optimizers that its losses need."""
         self.stage = open_section(self.train_section, self.opt['train'], 'train')
         return self.stage.needed()
 
     # ------------------------------------------------------------------------------------------- networks and losses
 
     def make_network(self, label: str, trained: bool = True) -> nn.Module:
-        """Build `network_<label>`, load its weights where a file is named, move it to the device.
+        """Build `network_<label>`, load its weights if a file is named, move it to the device.
 
-        A network that is not trained is frozen, put in eval mode and never wrapped by DDP.
+        A network that is not trained is frozen, put into eval mode and never wrapped by DDP.
         """
         network = build_network(self.opt[f'network_{label}'])
         path = self.opt['path'].get(f'pretrain_network_{label}')
@@ -72,7 +72,7 @@ class StageModel(BaseModel):
         """Load a file's weights into a network.
 
         Raises:
-            UserError: the file is missing, cut off, holds no `param_key`, or belongs to another network.
+            UserError: the file is missing or cut off, holds no `param_key`, or belongs to another network.
         """
         content = read_network_file(load_path)
         network = self.get_bare_model(net)
@@ -88,12 +88,12 @@ class StageModel(BaseModel):
                             f"{str(error).splitlines()[1].strip()[:160]}") from error
 
     def set_layout(self, *networks: nn.Module | None) -> None:
-        """With `channels_last`, convolutions keep that memory layout and pass it on; images may come in either."""
+        """With `channels_last`, convolutions keep that memory layout and pass it on; images may have either."""
         for network in filter(None, networks if self.stage.channels_last else ()):
             network.to(memory_format=torch.channels_last)
 
     def make_losses(self) -> None:
-        """Build the loss of each section `<name>_opt` as `cri_<name>`; None where the file has none."""
+        """Build the loss of each section `<name>_opt` as `cri_<name>`; None if the file has no such section."""
         for key, section in self.stage.losses().items():
             loss = build_loss(dict(section)).to(self.device) if section else None
             setattr(self, f"cri_{key.removesuffix('_opt')}", loss)
@@ -101,7 +101,7 @@ class StageModel(BaseModel):
     # -------------------------------------------------------------------------------------- optimizers and schedules
 
     def make_optimizer(self, section: Optimizer, networks: Iterable[nn.Module]) -> torch.optim.Optimizer:
-        """The optimizer of an option section over the networks' parameters, stepped by its own schedule."""
+        """The optimizer of an option section for the networks' parameters, with its own schedule."""
         parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
         optimizer = getattr(torch.optim, section.type)(parameters, lr=section.lr, **section.arguments())
         factor = partial(section.schedule.factor, iterations_an_epoch=self.stage.iterations_an_epoch or 1)
@@ -110,18 +110,18 @@ class StageModel(BaseModel):
         self.schedulers.append(LambdaLR(optimizer, factor))
         return optimizer
 
-    def learning_rates(self) -> dict[str, float]:
-        """lr_g, lr_d, lr_r of the optimizers that this stage has, for the log."""
+    def current_lrs(self) -> dict[str, float]:
+        """The learning rates lr_g, lr_d, lr_r of the optimizers that this stage has, for the log."""
         named = {f'lr_{label}': getattr(self, f'optimizer_{label}', None) for label in 'gdr'}
         return {name: optimizer.param_groups[0]['lr'] for name, optimizer in named.items() if optimizer}
 
     # -------------------------------------------------------------------------------------------- checks, logs, files
 
-    def refuse_infinite(self, losses: Mapping[str, Tensor], current_iter: int) -> None:
+    def check_finite(self, losses: Mapping[str, Tensor], current_iter: int) -> None:
         """Stop at a NaN or Inf before it reaches any weight.
 
         Raises:
-            UserError: names the loss and the file in which the batch's image keys were written down.
+            UserError: a loss is NaN or infinite; names it, and the file to which the batch's image keys were written.
         """
         finite = torch.isfinite(torch.stack([loss.detach().float().mean() for loss in losses.values()])).tolist()
         bad = [name for name, fine in zip(losses, finite, strict=True) if not fine]
@@ -130,16 +130,16 @@ class StageModel(BaseModel):
             path = folder / f"nan_iter{current_iter}_rank{self.opt['rank']}.json"
             path.write_text(json.dumps({'iter': current_iter, 'losses': bad, 'images': list(self.keys)}, indent=1))
             raise UserError(f"{', '.join(bad)} became NaN or Inf at iteration {current_iter}; the image keys of the "
-                            f"batch are in '{path}'.\nThe last checkpoint is unharmed: lower the learning rate or look "
-                            'at these images, then start again with --auto_resume.')
+                            f"batch are in '{path}'.\nThe last checkpoint is unharmed: lower the learning rate or "
+                            'check these images, then start again with --auto_resume.')
 
     def log_losses(self, losses: dict[str, Tensor]) -> None:
         """Average the losses over the ranks for BasicSR's log, and add the learning rates."""
-        self.log_dict = self.reduce_loss_dict(losses) | self.learning_rates()
+        self.log_dict = self.reduce_loss_dict(losses) | self.current_lrs()
 
     def save_network(self, net: nn.Module | list[nn.Module], net_label: str, current_iter: int,
                      param_key: str | list[str] = 'params') -> None:
-        """BasicSR's, for weights that are numbers: a gradient can spoil them though every loss was finite.
+        """BasicSR's `save_network`, if all weights are finite: a gradient can spoil them even if every loss was.
 
         Raises:
             UserError: a weight is NaN or Inf; nothing is written.

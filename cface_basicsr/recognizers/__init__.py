@@ -1,1 +1,1 @@
-"""Anything that turns faces into features: files of many kinds, callables."""
+"""Anything that turns faces into features: files of many kinds, and callables."""

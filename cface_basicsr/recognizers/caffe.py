@@ -1,6 +1,6 @@
-"""The weights of a Caffe network file (.caffemodel), read by the library protobuf; Caffe itself is not needed.
+"""The weights in a Caffe network file (.caffemodel), read by the library protobuf; Caffe itself is not needed.
 
-Only what holds weights is described to it: layers, their names and their blobs. All else in a file is passed over.
+Only what holds weights is described to it: layers, their names and their blobs. Everything else is skipped.
 """
 
 from functools import cache
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cface_basicsr.errors import UserError
 
-# (field, number, type, repeated) of caffe.proto. `V1Layer` and the four single sizes are those of files before 2015.
+# (field, number, type, repeated) of caffe.proto. `V1Layer` and the four single sizes occur in files before 2015.
 _MESSAGES: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
     'Shape': (('dim', 1, 'int64', True),),
     'Blob': (('num', 1, 'int32', False), ('channels', 2, 'int32', False), ('height', 3, 'int32', False),
@@ -28,10 +28,11 @@ def read_caffe_blobs(path: str | Path) -> dict[str, list[Tensor]]:
     """The blobs of each layer that has any, by the layer's name, in the order of the file.
 
     Returns:
-        float32 tensors. Old files give every blob four sizes; leading ones are dropped then.
+        float32 tensors, (out, in, …) for weights and (out,) for biases. Old files give every blob four sizes; then
+        sizes of 1 at the front are dropped.
 
     Raises:
-        UserError: the file is missing, cut off, no Caffe network, or a blob does not have the size it announces.
+        UserError: the file is missing, cut off or not a Caffe network, or a blob does not have the size it announces.
     """
     path = Path(path)
     if not path.is_file():
@@ -40,8 +41,8 @@ def read_caffe_blobs(path: str | Path) -> dict[str, list[Tensor]]:
     try:
         net.ParseFromString(path.read_bytes())
     except Exception as error:  # protobuf's implementations raise different ones
-        raise UserError(f"'{path}' cannot be read as a Caffe network ({type(error).__name__}): it is cut off or no "
-                        '.caffemodel file. Copy it again.') from error
+        raise UserError(f"'{path}' cannot be read as a Caffe network ({type(error).__name__}): it is cut off or not "
+                        'a .caffemodel file. Copy it again.') from error
     blobs = {layer.name: [_tensor(blob, layer.name, path) for blob in layer.blobs]
              for layer in (*net.layers, *net.layer) if layer.blobs}
     if not blobs:

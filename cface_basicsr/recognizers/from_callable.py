@@ -11,20 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, describe_error, nearest
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
 _NAME = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*')
 
 
 class FunctionRecognizer(nn.Module):
-    """A function from faces to features, as a recognizer. It has no parameters: it measures, and cannot be fine-tuned.
+    """A function from faces to features, as a recognizer. Without parameters, it can measure but not be fine-tuned.
 
     Args:
-        function: (B, 3, height, width), as its record says, to (B, D).
+        function: (B, 3, height, width), in the range of its record, to (B, D).
         eats: its record.
 
-    Shape: as the function's.
+    Shape: that of the function.
     """
 
     def __init__(self, *, function: Callable[[Tensor], Tensor], eats: RecognizerInput) -> None:
@@ -45,19 +45,19 @@ def is_callable_name(text: str) -> bool:
 
 
 def recognizer_from_callable(text: str) -> nn.Module:
-    """The recognizer that a name stands for, in evaluation mode.
+    """The recognizer of that name, in evaluation mode: (B, 3, height, width) to (B, D).
 
     The name is that of
 
-    - a class or function that needs no argument: it is called, and gives a torch module with `eats`;
+    - a class or function that needs no argument: it is called, and returns a torch module with `eats`;
     - a function of one argument with an attribute `eats`: faces to features;
     - a torch module with `eats`.
 
-    `eats` is an `ops.recognizer_input.RecognizerInput`. Modules of the working folder are found too, after installed
-    ones. The recognizer is tried on two faces, which also tells `feature_length`.
+    `eats` is an `ops.recognizer_input.RecognizerInput`. Modules in the working folder are found too, after installed
+    ones. The recognizer is tried on two faces, which also gives its `feature_length`.
 
     Raises:
-        UserError: no such module or name, no `eats`, it fails, or its output is no (B, D) of floats.
+        UserError: there is no such module or name, it has no `eats`, it fails, or its output is not (B, D) floats.
     """
     found = _find(text)
     if isinstance(found, nn.Module):
@@ -82,10 +82,10 @@ def _find(text: str) -> Any:
         if error.name is None or not f'{module_name}.'.startswith(f'{error.name}.'):
             raise UserError(f"recognizer '{text}': module '{module_name}' needs '{error.name}', which is not "
                             'installed.') from error
-        raise UserError(f"recognizer '{text}': there is no module '{error.name}'. Expected package.module:name of "
-                        'something installed, or in the working folder.') from error
+        raise UserError(f"recognizer '{text}': there is no module '{error.name}'. Expected package.module:name, "
+                        'installed or in the working folder.') from error
     except Exception as error:
-        raise UserError(f"recognizer '{text}': importing '{module_name}' fails ({_in_short(error)}).") from error
+        raise UserError(f"recognizer '{text}': importing '{module_name}' fails ({describe_error(error)}).") from error
     if not hasattr(module, name):
         public = [each for each in vars(module) if not each.startswith('_')]
         raise UserError(f"recognizer '{text}': '{module_name}' has no '{name}'; {nearest(name, public)}"[:400])
@@ -93,7 +93,7 @@ def _find(text: str) -> Any:
 
 
 def _needed_arguments(found: Any) -> int:
-    """Arguments without a default; 0 where Python cannot tell."""
+    """The number of arguments without a default; 0 if Python cannot tell."""
     try:
         parameters = inspect.signature(found).parameters.values()
     except (TypeError, ValueError):
@@ -103,17 +103,18 @@ def _needed_arguments(found: Any) -> int:
 
 def _call(found: Any, text: str) -> nn.Module:
     if not callable(found) or (count := _needed_arguments(found)):
-        came = f'it needs {count} arguments' if callable(found) else f'it is a {type(found).__name__}'
-        raise UserError(f"recognizer '{text}': {came}. Expected a torch module, something without arguments that makes "
-                        'one, or a function from faces to features.')
+        came = f'it needs {count} argument(s)' if callable(found) else f'it is of type {type(found).__name__}'
+        raise UserError(f"recognizer '{text}': {came}. Expected a torch module, a callable without arguments that "
+                        'returns one, or a function from faces to features.')
     try:
         network = found()
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"recognizer '{text}' fails when it is called ({_in_short(error)}).") from error
+        raise UserError(f"recognizer '{text}' fails when it is called ({describe_error(error)}).") from error
     if not isinstance(network, nn.Module):
-        raise UserError(f"recognizer '{text}' made a {type(network).__name__}, expected a torch module with `eats`.")
+        raise UserError(f"recognizer '{text}' returned an object of type {type(network).__name__}, expected a torch "
+                        'module with `eats`.')
     return network
 
 
@@ -121,7 +122,7 @@ def _record(network: Any, text: str) -> RecognizerInput:
     eats = getattr(network, 'eats', None)
     if not isinstance(eats, RecognizerInput):
         came = 'has no attribute `eats`' if eats is None else f'has `eats` of type {type(eats).__name__}'
-        raise UserError(f"recognizer '{text}' {came}. Expected what it is fed, for example\n"
+        raise UserError(f"recognizer '{text}' {came}. Expected a description of its input, for example\n"
                         'eats = cface_basicsr.ops.recognizer_input.RecognizerInput(height=112, width=112, '
                         "channels='rgb', mean=127.5, std=127.5, template='arcface')")
     return eats
@@ -135,13 +136,10 @@ def _feature_length(network: nn.Module, eats: RecognizerInput, text: str) -> int
         device = next((p.device for p in network.parameters()), 'cpu')
         features = network(faces.to(device))
     except Exception as error:
-        raise UserError(f'{expected}; it fails ({_in_short(error)}).') from error
+        raise UserError(f'{expected}; it fails ({describe_error(error)}).') from error
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2 \
             or not features.is_floating_point():
         came = f'{features.dtype} {tuple(features.shape)}' if isinstance(features, Tensor) else type(features).__name__
         raise UserError(f'{expected}, got {came}.')
     return features.shape[1]
 
-
-def _in_short(error: Exception) -> str:
-    return f'{type(error).__name__}: {" ".join(str(error).split())[:160]}'

@@ -1,4 +1,4 @@
-"""A recognizer from whatever names it, what identifies it, and whether it was made for the faces of a folder."""
+"""A recognizer from whatever names it, the facts that identify it, and whether it was made for a folder's faces."""
 
 import sys
 from dataclasses import asdict
@@ -7,28 +7,28 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cface_basicsr.archs import arcface_irse50_arch
+from cface_basicsr.archs.arcface_irse50_arch import from_facexlib, is_facexlib_arcface
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.manifest import manifest_settings
 from cface_basicsr.files.network_file import build_network, build_network_from_file, file_hash, read_network_file
 from cface_basicsr.files.recognizer_file import read_eats, recognizer_files
-from cface_basicsr.recognizers import caffe as caffe_file
-from cface_basicsr.recognizers import sphereface20 as sphereface20_weights
+from cface_basicsr.recognizers.caffe import read_caffe_blobs
 from cface_basicsr.recognizers.from_callable import is_callable_name, recognizer_from_callable
+from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, to_sphereface20
 
 ACCEPTED = ('a .pth file of stage 0 or 3, published SphereFace-20 weights (.pth, .caffemodel), facexlib\'s ArcFace '
             '(.pth), an .onnx file, or package.module:name')
 
 
 def load_recognizer(text: str | Path) -> nn.Module:
-    """A recognizer with `eats` and `feature_length`, in evaluation mode, on the CPU.
+    """A recognizer with `eats` and `feature_length`, in evaluation mode, on the CPU: (B, 3, height, width) to (B, D).
 
     Args:
-        text: the path of a network file of ours (.pth), of weights that were published elsewhere (see
-            `published_recognizer`), of an ONNX file; or `package.module:name` (see `recognizer_from_callable`).
+        text: the path of a network file of ours (.pth), of weights published elsewhere (see `published_recognizer`) or
+            of an ONNX file; or `package.module:name` (see `recognizer_from_callable`).
 
     Raises:
-        UserError: no such file or name, or what is in it is no recognizer.
+        UserError: there is no such file or name, or its content is not a recognizer.
     """
     path = Path(text)
     if is_callable_name(str(text)) and not path.is_file():
@@ -41,48 +41,47 @@ def load_recognizer(text: str | Path) -> nn.Module:
         from cface_basicsr.archs.onnx_recognizer_arch import OnnxRecognizer
         return OnnxRecognizer(file=str(path)).eval()
     if (published := published_recognizer(path)) is not None:
-        return _build(*published)
+        return build_network(*published).eval()
     network = build_network_from_file(path)
     if not hasattr(network, 'eats'):
-        raise UserError(f"'{path}' holds a {type(network).__name__}, which is no recognizer.\n"
+        raise UserError(f"'{path}' holds a {type(network).__name__}, which is not a recognizer.\n"
                         'Expected CNN_R: net_r_*.pth of stage 0 or 3.')
     return network
 
 
 def published_recognizer(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """The network options and the state dict of weights that were published elsewhere, renamed into our network.
+    """The network options and the state dict of weights published elsewhere, renamed for our network.
 
     Known are SphereFace-20 of wy1iu (.caffemodel) and clcarwin (.pth), and facexlib's recognition_arcface_ir_se50.pth;
-    by the names of their layers, not by the file's name. `channels` and `template` may be said otherwise in a text
-    beside the file (`files.recognizer_file`).
+    they are told by the names of their layers, not by the file's name. A settings file next to it may give other
+    `channels` and another `template` (`files.recognizer_file`).
 
     Returns:
-        ({'type': NAME, …}, state dict); None for a file that says by itself which network it holds.
+        ({'type': NAME, …}, state dict); None for a file that says which network it holds.
 
     Raises:
-        UserError: unreadable, or neither the one nor the other.
+        UserError: it is unreadable, or none of these.
     """
-    where = f"'{path}'"
-    if path.suffix == '.caffemodel':
-        state = sphereface20_weights.from_caffe(caffe_file.read_caffe_blobs(path))
-        options, state = sphereface20_weights.to_sphereface20(state, where)
+    where, from_caffemodel = f"'{path}'", path.suffix == '.caffemodel'
+    if from_caffemodel:
+        state = from_caffe(read_caffe_blobs(path))
     else:
         content = read_network_file(path)
         if isinstance(content.get('network'), dict):
             return None
         state = _state_dict(content)
-        if sphereface20_weights.is_sphereface20(state):
-            options, state = sphereface20_weights.to_sphereface20(state, where)
-        elif arcface_irse50_arch.is_facexlib_arcface(state):
-            options, state = arcface_irse50_arch.from_facexlib(state, where)
-        else:
-            raise UserError(f'{where} does not say which network it holds, and its layers are none that are known '
-                            f"(first: '{next(iter(state), '')}').\nExpected {ACCEPTED}.")
+    if from_caffemodel or is_sphereface20(state):
+        options, state = to_sphereface20(state, where)
+    elif is_facexlib_arcface(state):
+        options, state = from_facexlib(state, where)
+    else:
+        raise UserError(f'{where} does not say which network it holds, and its layers are not those of a known one '
+                        f"(first: '{next(iter(state), '')}').\nExpected {ACCEPTED}.")
     return options | read_eats(path, ('channels', 'template')), state
 
 
 def recognizer_facts(text: str | Path, network: nn.Module) -> dict[str, Any]:
-    """What makes a number traceable to its recognizer: its files with their SHA-256, and what it was fed.
+    """What makes a number traceable to its recognizer: its files with their SHA-256, its input, its feature length D.
 
     A `package.module:name` is identified by the file of its module.
     """
@@ -102,19 +101,19 @@ def recognizer_facts(text: str | Path, network: nn.Module) -> dict[str, Any]:
 
 
 def crop_note(folder: Path, name: str, network: nn.Module) -> str | None:
-    """One line when a folder's faces were cut in another way than the recognizer learnt them; features are poor then.
+    """A warning if a folder's faces were cropped in another way than those that the recognizer was trained on.
 
     Args:
-        folder: what `cface prepare` made; without a manifest there is nothing to compare.
-        name: how the line calls the recognizer.
+        folder: made by `cface prepare`; without a manifest there is nothing to compare.
+        name: what the warning calls the recognizer.
     """
     settings = manifest_settings(folder)
     crop, eats = settings.get('crop'), network.eats
     # Both landmark templates give the same square (data/images/align.py), so only aligned or not matters there.
     fits = {'align': eats.template != 'center', 'center': eats.template == 'center', 'box': False}
     if not fits.get(crop, True):
-        return (f"the faces were cut with --crop {crop}, {name} learnt '{eats.template}' crops: its features will be "
-                'poor.')
+        return (f"the faces were cropped with --crop {crop}, {name} was trained on '{eats.template}' crops: its "
+                'features will be poor.')
     size = settings.get('size')
     if crop == 'align' and isinstance(size, list) and size[1] * eats.height < size[0] * eats.width:
         return (f'the faces are {size[0]}x{size[1]}, {name} takes wider ones ({eats.height}x{eats.width}): it sees '
@@ -123,15 +122,10 @@ def crop_note(folder: Path, name: str, network: nn.Module) -> str | None:
 
 
 def _state_dict(content: dict[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, out of its usual wrappings."""
+    """The tensors of a checkpoint, taken out of the usual wrappers."""
     for key in ('state_dict', 'params_ema', 'params', 'model'):
         if isinstance(content.get(key), dict):
             content = content[key]
             break
     return {str(name).removeprefix('module.'): value for name, value in content.items() if isinstance(value, Tensor)}
 
-
-def _build(options: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
-    network = build_network(options)
-    network.load_state_dict(state)
-    return network.eval()

@@ -1,15 +1,16 @@
-"""Published weights of SphereFace-20, renamed into `SphereFace20`: nothing is computed, every layer has its equal.
+"""Published weights of SphereFace-20, renamed for `SphereFace20`: nothing is computed, every layer has a counterpart.
 
-Three namings circulate, of one network (layer table: wy1iu/sphereface, train/code/sphereface_deploy.prototxt):
+The same network circulates under three naming schemes (layer table: wy1iu/sphereface,
+train/code/sphereface_deploy.prototxt):
 
 - wy1iu's .caffemodel: layers conv1_1, relu1_1, conv1_2 … fc5; the units' biases are there and zero;
 - clcarwin/sphereface_pytorch, sphere20a_*.pth: conv1_1.weight, relu1_1.weight … fc5.weight, with trained biases;
-- johnnysclai/SR_LRFR, sface.pth, converted from wy1iu's: the places in a list, 0.weight, 1.weight,
+- johnnysclai/SR_LRFR, sface.pth, converted from wy1iu's: positions in a list, 0.weight, 1.weight,
   2.0.resblock.0.weight … 13.weight.
 
-All three eat aligned faces of 112x96 pixels (the `sphereface` template) as (v - 127.5) / 128 in the order blue, green,
-red: Caffe and clcarwin train on what OpenCV reads, and wy1iu's evaluation turns MATLAB's channels round. All flatten
-the last maps channel by channel, row by row, as `SphereFace20` does. The classifier (fc6) is left out.
+All three take aligned faces of 112x96 pixels (the `sphereface` template) as (v - 127.5) / 128 in the order blue, green,
+red: Caffe and clcarwin train on what OpenCV reads, and wy1iu's evaluation reverses MATLAB's channels. All flatten the
+last maps channel by channel, row by row, as `SphereFace20` does. The classifier (fc6) is left out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,13 +27,13 @@ _CLASSIFIER = 'fc6'
 
 
 def is_sphereface20(names: Iterable[str]) -> bool:
-    """Whether the names of a state dict are those of a published SphereFace; `to_sphereface20` looks at all layers."""
+    """Whether the names of a state dict are those of a published SphereFace; `to_sphereface20` checks all layers."""
     names = set(names)
     return {'conv1_1.weight', 'relu1_1.weight'} <= names or '2.0.resblock.0.weight' in names
 
 
 def from_caffe(blobs: Mapping[str, list[Tensor]]) -> dict[str, Tensor]:
-    """The blobs of wy1iu's .caffemodel (see `caffe_file.read_caffe_blobs`) under clcarwin's names."""
+    """The blobs of wy1iu's .caffemodel (see `caffe.read_caffe_blobs`) under clcarwin's names; shapes do not change."""
     return {f'{layer}.{part}': blob for layer, parts in blobs.items()
             for part, blob in zip(('weight', 'bias'), parts, strict=False)}
 
@@ -41,17 +42,17 @@ def to_sphereface20(state: Mapping[str, Tensor], where: str) -> tuple[dict[str, 
     """The options and the state dict of the `SphereFace20` that computes what a published one does.
 
     Args:
-        state: in one of the two torch namings.
-        where: how an error calls its file.
+        state: under one of the two torch naming schemes; weights (out, in, …), biases (out,).
+        where: what a message calls the file.
 
     Returns:
         ({'type': 'SphereFace20', …}, state dict); widths are those of the weights.
 
     Raises:
-        UserError: a layer is missing, has another shape, or is none of SphereFace-20's.
+        UserError: a layer is missing, has another shape, or does not belong to SphereFace-20.
     """
     theirs = _BY_NAME if f'{_BY_NAME[0]}.weight' in state else _BY_PLACE
-    _refuse_other_layers(state, theirs, where)
+    _check_layers(state, theirs, where)
     options = {'type': 'SphereFace20', 'input_size': [112, 96], 'num_feat': len(state[f'{theirs[0]}.weight']),
                'feature_length': len(state[f'{theirs[-1]}.weight']), 'channels': 'bgr', 'template': 'sphereface'}
     wanted = _shapes(options)
@@ -94,19 +95,19 @@ def _shapes(options: dict[str, Any]) -> dict[str, torch.Size]:
     return {name: value.shape for name, value in network.state_dict().items()}
 
 
-def _refuse_other_layers(state: Mapping[str, Tensor], layers: tuple[str, ...], where: str) -> None:
+def _check_layers(state: Mapping[str, Tensor], layers: tuple[str, ...], where: str) -> None:
     known = {f'{layer}.{part}' for layer in (*layers, _CLASSIFIER) for part in ('weight', 'bias')}
     missing = [layer for layer in layers if f'{layer}.weight' not in state]
-    foreign = sorted(set(state) - known)
-    if missing or foreign:
-        what = f"layer '{missing[0]}' is missing" if missing else f"'{foreign[0]}' is none of its layers"
-        raise UserError(f'{where} is no SphereFace-20: {what}. Expected 20 convolutions with a PReLU each, and fc5.')
+    unknown = sorted(set(state) - known)
+    if missing or unknown:
+        what = f"layer '{missing[0]}' is missing" if missing else f"'{unknown[0]}' is not one of its layers"
+        raise UserError(f'{where} is not a SphereFace-20: {what}. Expected 20 convolutions with a PReLU each, and fc5.')
 
 
 def _parameter(state: Mapping[str, Tensor], name: str, shape: torch.Size, of_unit: bool, where: str) -> Tensor:
     value = state.get(name)
     if value is None and of_unit and name.endswith('.bias'):
-        return torch.zeros(shape)  # Caffe holds the units' biases at zero, and some files leave them out
+        return torch.zeros(shape)  # Caffe keeps the units' biases at zero, and some files leave them out
     if value is None:
         raise UserError(f"{where}: '{name}' is missing; a SphereFace-20 has one.")
     if value.shape != shape:

@@ -75,7 +75,8 @@ def test_recognizers_judge_the_crop_that_they_learnt_or_it_is_said(tmp_path: Pat
     (tmp_path / 'bare').mkdir()
     assert fairness.crop_of_recognizers(plan, {'a': centre}).outcome == 'holds'
     wrong = fairness.crop_of_recognizers(plan, {'a': centre, 'b': aligned})
-    assert wrong.outcome == 'broken' and "the faces were cut with --crop align, r learnt 'center'" in wrong.evidence
+    assert wrong.outcome == 'broken'
+    assert "the faces were cropped with --crop align, r was trained on 'center'" in wrong.evidence
     bare = fairness.crop_of_recognizers(plan, {'a': centre, 'c': tmp_path / 'bare'})
     assert (bare.outcome, bare.evidence) == ('unknown', 'no manifest says how c was cut')
 

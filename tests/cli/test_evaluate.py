@@ -106,7 +106,7 @@ def test_bad_requests_are_refused(folder, arguments, words):
 
 def test_a_generator_is_no_recognizer_and_a_protocol_has_a_name(folder):
     result = evaluate(folder, '--scale', 4, recognizer='{}/net_g.pth')
-    assert 'holds a SRResNet, which is no recognizer' in str(result.exception)
+    assert 'holds a SRResNet, which is not a recognizer' in str(result.exception)
     result = CliRunner().invoke(app, ['evaluate', 'pair', str(folder), '--recognizer', 'x'])
     assert "did you mean 'pairs'?" in str(result.exception)
 

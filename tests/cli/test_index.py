@@ -81,7 +81,7 @@ def test_the_picture_shows_the_stored_neighbours(tmp_path: Path) -> None:
 
 
 def test_a_network_that_is_no_recognizer_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match='SRResNet, which is no recognizer'):
+    with pytest.raises(UserError, match='SRResNet, which is not a recognizer'):
         load_recognizer(network_file(tmp_path / 'net_g.pth', type='SRResNet', scale=8, num_feat=4, num_block=1))
     with pytest.raises(UserError, match='is missing'):
         load_recognizer(tmp_path / 'no.onnx')

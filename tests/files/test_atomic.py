@@ -10,7 +10,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, replacing, write_json, write_text
 
 
-def test_a_file_is_replaced_when_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / 'a.txt'
     path.write_text('old')
     with replacing(path) as aside:

@@ -1,4 +1,4 @@
-"""The text beside a recognizer's file: where it stands, and what it may say."""
+"""The settings file of a recognizer: its name, and what it may say."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.recognizer_file import eats_file, read_eats
 
 
-def test_it_stands_beside_the_file_under_its_name(tmp_path: Path) -> None:
+def test_it_is_next_to_the_file_under_the_same_name(tmp_path: Path) -> None:
     assert eats_file('weights/resnet.v2.onnx') == Path('weights/resnet.v2.eats.yml')
     assert read_eats(tmp_path / 'alone.onnx', ['channels']) == {}
     (tmp_path / 'net.eats.yml').write_text('channels: bgr\nstd: 255\n')

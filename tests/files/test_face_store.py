@@ -142,7 +142,7 @@ def test_a_store_that_was_cut_off_is_refused_before_it_is_read(tmp_path: Path, l
         FaceStore(path)
 
 
-def test_a_store_whose_list_does_not_fit_its_data_is_refused(tmp_path: Path) -> None:
+def test_a_store_whose_list_does_not_match_its_data_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / 'hr.lmdb')
     (path / 'meta_info.txt').write_text('p/a.png (8,6,3) 1\n')
     with pytest.raises(UserError, match='lists 1 images, data.mdb holds 2'):

@@ -14,7 +14,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def literal_terms(prediction: torch.Tensor, target: torch.Tensor, depth: int) -> dict[str, float]:
-    """The released loss, coefficient by coefficient: sums over 2 N, texture over (sub-bands, positions) of all images."""
+    """The released loss by coefficients: sums over 2 N, texture over (sub-bands, positions) of all images."""
     mine, wanted = haar_packet(prediction, depth).tolist(), haar_packet(target, depth).tolist()
     count, channels, side = len(mine), len(mine[0]), len(mine[0][0])
     terms = {'detail': 0.0, 'lowpass': 0.0, 'texture': 0.0}

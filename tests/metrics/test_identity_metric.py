@@ -42,7 +42,7 @@ def test_basicsr_finds_it_and_it_is_the_distance_of_unit_features(recognizer, pa
     assert calculate_metric({'img': pair[0], 'img2': pair[0]}, options) == 0
 
 
-def test_options_and_weights_do_the_same_as_a_file_that_names_itself(recognizer, pair):
+def test_options_and_weights_do_the_same_as_a_file_that_names_its_network(recognizer, pair):
     _, path = recognizer
     by_options = calculate_identity_distance(*pair, network_r=OPTIONS, weights=path)
     assert by_options == calculate_identity_distance(*pair, network_r=path)
@@ -76,5 +76,5 @@ def test_bad_input_is_refused(recognizer, pair, tmp_path):
     with pytest.raises(UserError, match='is missing'):
         calculate_identity_distance(*pair, network_r=str(tmp_path / 'none.pth'))
     save_atomically({'params': {}, 'network': {'type': 'BicubicUpsampler', 'scale': 2}}, tmp_path / 'bicubic.pth')
-    with pytest.raises(UserError, match='no recognizer'):
+    with pytest.raises(UserError, match='is not a recognizer'):
         calculate_identity_distance(*pair, network_r=str(tmp_path / 'bicubic.pth'))

@@ -103,7 +103,7 @@ def cface_terms(model: Any, sr: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     return losses['l_cf_self'], losses['l_cf_compare']
 
 
-def test_the_margin_of_equation_6_lets_a_face_alone_that_is_near_enough(make: Make) -> None:
+def test_the_margin_of_equation_6_leaves_a_face_alone_that_is_near_enough(make: Make) -> None:
     model = make(1)
     sr = model.gt.clone().requires_grad_(True)  # as near to the compare face as HR itself
     terms = cface_terms(model, sr)
@@ -111,9 +111,9 @@ def test_the_margin_of_equation_6_lets_a_face_alone_that_is_near_enough(make: Ma
     assert terms[1].item() == pytest.approx(0, abs=1e-7)
 
 
-# ----------------------------------------------------------------------------------------------- who is touched by what
+# ----------------------------------------------------------------------------------------------- what changes what
 
-def test_the_discriminators_update_touches_the_discriminator_alone(make: Make) -> None:
+def test_the_discriminators_update_changes_only_the_discriminator(make: Make) -> None:
     model = make(4)
     before = {label: parameters(model, label) for label in 'gdrc'}
     losses = model.update_discriminator(model.net_g(model.lq).detach(), 1)
@@ -143,7 +143,7 @@ def test_in_stage_4_all_four_networks_learn_and_stay_trainable(make: Make) -> No
     assert model.net_c.step.item() == 1
 
 
-def test_without_the_second_term_the_compare_faces_are_never_looked_at(make: Make) -> None:
+def test_without_the_second_term_the_compare_faces_are_never_used(make: Make) -> None:
     model = make(1, {'train': {'cface_opt': {'gamma2': 0.0}}})
     model.compare = None
     seen: list[int] = []
@@ -173,7 +173,7 @@ def test_a_warm_up_needs_neither_discriminator_nor_recognizer(make: Make) -> Non
     assert networks(model) == 'g'
 
 
-# ------------------------------------------------------------------------------------------------ rates, average, logs
+# --------------------------------------------------------------------------------------------- schedules, average, logs
 
 def test_each_optimizer_follows_its_own_schedule(make: Make) -> None:
     model = make(4, {'train': {'optim_g': {'lr': 0.5, 'schedule': {'gamma': 0.9}},
@@ -183,11 +183,11 @@ def test_each_optimizer_follows_its_own_schedule(make: Make) -> None:
     for iteration in range(1, 11):
         model.update_learning_rate(iteration)
         epoch = (iteration - 1) // 3
-        assert model.learning_rates() == pytest.approx({
+        assert model.current_lrs() == pytest.approx({
             'lr_g': 0.5 * 0.9 ** epoch, 'lr_d': 0.25 * 0.5 ** epoch, 'lr_r': 0.1 if iteration > 4 else 1.0}), iteration
 
 
-def test_the_log_has_every_loss_and_every_rate(make: Make) -> None:
+def test_the_log_has_every_loss_and_every_learning_rate(make: Make) -> None:
     model = make(4)
     model.optimize_parameters(1)
     assert list(model.log_dict) == ['l_g_content', 'l_g_gan', 'l_cf_self', 'l_cf_compare', 'l_d_real', 'out_d_real',
@@ -219,7 +219,7 @@ def test_the_averaged_generator_follows_the_literal_recurrence(make: Make) -> No
         torch.testing.assert_close(model.net_g_ema.state_dict()[key], value)
 
 
-def test_a_resumed_average_goes_on_where_it_was(make: Make, data: Path, tmp_path: Path) -> None:
+def test_a_resumed_average_continues_where_it_was(make: Make, data: Path, tmp_path: Path) -> None:
     model = make(1, {'train': {'ema_decay': 0.7}})
     model.optimize_parameters(1)
     model.save(0, 1)
@@ -233,7 +233,7 @@ def test_a_resumed_average_goes_on_where_it_was(make: Make, data: Path, tmp_path
 
 # ---------------------------------------------------------------------------------------------------------- bad input
 
-def test_a_nan_in_a_loss_is_named_its_images_are_written_down_and_no_weight_changes(make: Make) -> None:
+def test_a_nan_in_a_loss_is_named_its_images_are_recorded_and_no_weight_changes(make: Make) -> None:
     model = make(1)
     model.save(0, 1)
     folder = Path(model.opt['path']['experiments_root'])
@@ -267,7 +267,7 @@ def test_an_infinite_loss_of_the_discriminator_or_the_recognizer_leaves_its_netw
 
 
 @pytest.mark.parametrize('average', [0.0, 0.5])
-def test_weights_that_are_no_numbers_are_never_saved(make: Make, average: float) -> None:
+def test_weights_that_are_not_finite_are_never_saved(make: Make, average: float) -> None:
     model = make(1, {'train': {'ema_decay': average}})
     with torch.no_grad():
         model.net_g.tail.bias[0] = float('inf')
@@ -287,7 +287,7 @@ def test_a_discriminator_for_faces_of_another_size_is_refused_with_both_sizes(ma
     (lambda path: path.unlink(), 'is missing'),
     (lambda path: path.write_bytes(path.read_bytes()[:-5000]), 'cut off'),
     (lambda path: path.write_text('not a network'), 'cut off or not a PyTorch'),
-    (lambda path: torch.save({'other': 1}, path), "has no entry 'params'; found: other.\nscripts/convert_recogn"),
+    (lambda path: torch.save({'other': 1}, path), "has no entry 'params'; found: other.\n`cface convert`"),
     (lambda path: write_recognizer(path, num_feat=3), 'does not fit SphereFace20'),
     (lambda path: write_recognizer(path, input_size=[112, 96]), 'does not fit SphereFace20: size mismatch for fc5'),
 ])

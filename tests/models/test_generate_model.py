@@ -21,7 +21,7 @@ TINY = {'type': 'SRResNet', 'scale': 8, 'num_feat': 4, 'num_block': 1}
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """A generator whose averaged weights are others than its own."""
+    """A generator whose averaged weights differ from its own."""
     content: dict[str, Any] = {'network': TINY}
     for seed, key in enumerate(('params', 'params_ema')):
         torch.manual_seed(seed)

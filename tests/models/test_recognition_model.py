@@ -1,4 +1,4 @@
-"""RecognitionModel: equation (3) by its own step counter, and a new classifier that learns alone first."""
+"""RecognitionModel: equation (3) by its own step counter, and a new classifier that learns by itself first."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_a_collapsed_recognizer_is_refused_and_not_saved(make: Make, tmp_path: P
     assert not list(tmp_path.rglob('net_r_2.pth'))
 
 
-def test_a_new_classifier_learns_alone_first(make: Make) -> None:
+def test_at_first_only_a_new_classifier_learns(make: Make) -> None:
     model = make(3, {'train': {'head_only_iter': 2}})
     recognizer, head = parameters(model, 'r'), parameters(model, 'c')
     for iteration in (1, 2):
@@ -106,13 +106,13 @@ def test_stage_3_sees_both_domains_and_takes_over_recognizer_and_classifier(
     assert model.stage.iterations_an_epoch == 6  # twelve faces of D_HR and twelve of D_SR in batches of four
 
 
-def test_the_log_has_loss_accuracy_and_rate(make: Make) -> None:
+def test_the_log_has_loss_accuracy_and_learning_rate(make: Make) -> None:
     model = make(0)
     model.optimize_parameters(1)
     assert list(model.log_dict) == ['l_fr', 'acc', 'spread', 'lr_r']
 
 
-def test_the_recognizer_alone_gets_no_gradient_from_a_head_only_step(make: Make) -> None:
+def test_a_head_only_step_gives_the_recognizer_no_gradient(make: Make) -> None:
     model = make(0)
     recognition_step(model, model.gt, model.label, 1, head_only=True)
     assert all(p.grad is None for p in model.net_r.parameters())

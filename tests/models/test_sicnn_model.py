@@ -104,7 +104,7 @@ def test_the_recognizer_learns_sr_and_hr_under_the_same_labels_at_a_constant_lam
     torch.testing.assert_close(model.update_recognizer(sr, 1)['l_fr'], literal, rtol=1e-4, atol=1e-6)
 
 
-def test_every_loss_and_both_rates_are_logged(make: Make) -> None:
+def test_every_loss_and_both_learning_rates_are_logged(make: Make) -> None:
     model = make()
     model.optimize_parameters(1)
     log = model.get_current_log()
@@ -112,7 +112,7 @@ def test_every_loss_and_both_rates_are_logged(make: Make) -> None:
     assert log['lr_g'] == log['lr_r'] == 0.01
 
 
-def test_the_rates_fall_by_a_fifth_each_3000_batches(make: Make) -> None:
+def test_the_learning_rates_fall_by_a_fifth_every_3000_batches(make: Make) -> None:
     model = make()
     for optimizer, scheduler in zip(model.optimizers, model.schedulers, strict=True):
         factor = scheduler.lr_lambdas[0]

@@ -31,12 +31,12 @@ def test_clip_norm_scales_all_gradients_together_down_to_that_length() -> None:
 
 
 @pytest.mark.parametrize('lr', [0.1, 0.001])
-def test_clip_step_lets_no_weight_go_farther_than_that_whatever_the_rate_is(lr: float) -> None:
+def test_clip_step_lets_no_weight_move_farther_than_that_whatever_the_learning_rate(lr: float) -> None:
     moved = stepped([1000.0, -2000.0, 0.5], lr=lr, clip_step=0.01)
     assert moved == pytest.approx([-0.01, 0.01, -0.5 * lr if 0.5 * lr < 0.01 else -0.01])
 
 
-def test_clip_step_follows_a_falling_rate() -> None:
+def test_clip_step_follows_a_falling_learning_rate() -> None:
     weight = nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=0.1)
     clip_before_each_step(optimizer, clip_step=0.01)

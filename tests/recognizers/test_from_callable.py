@@ -1,4 +1,4 @@
-"""A recognizer by the name of a Python object: what is taken, and that each thing that can be wrong is said."""
+"""A recognizer by the name of a Python object: what is accepted, and a message for each thing that can be wrong."""
 
 import sys
 from pathlib import Path
@@ -81,16 +81,16 @@ def test_a_class_a_factory_a_function_and_a_module_become_recognizers(name: str)
     ('made_up.nets:biuld', "'made_up.nets' has no 'biuld'; did you mean 'build'?"),
     ('made_up.nets:bare', 'has no attribute `eats`'),
     ('made_up.nets:wordy', 'has `eats` of type dict'),
-    ('made_up.nets:listed', 'made a list, expected a torch module'),
+    ('made_up.nets:listed', 'returned an object of type list, expected a torch module'),
     ('made_up.nets:broken', r'fails when it is called \(RuntimeError: no weights here\)'),
-    ('made_up.nets:greedy', 'it needs 2 arguments'),
-    ('made_up.nets:Needy', 'it needs 1 arguments'),
-    ('made_up.nets:number', 'it is a int'),
+    ('made_up.nets:greedy', r'it needs 2 argument\(s\)'),
+    ('made_up.nets:Needy', r'it needs 1 argument\(s\)'),
+    ('made_up.nets:number', 'it is of type int'),
     ('made_up.nets:crash', r'expected features \(2, D\) of two faces \(2, 3, 4, 3\); it fails .*no such operator'),
     ('made_up.nets:odd', r'got torch.float32 \(2, 2, 18\)'),
     ('made_up.nets:few', r'got torch.float32 \(1, 72\)'),
     ('made_up.nets:whole', r'got torch.uint8 \(2, 36\)')])
-def test_what_is_wrong_is_said_in_three_lines(name: str, message: str) -> None:
+def test_what_is_wrong_is_explained_in_three_lines(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         recognizer_from_callable(name)
     assert name in str(caught.value) and len(str(caught.value).splitlines()) <= 3

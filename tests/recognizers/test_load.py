@@ -1,4 +1,4 @@
-"""Recognizers from every kind of file, fed as each expects; and a word when a folder's faces were cut otherwise."""
+"""Recognizers from every kind of file, fed as each expects; and a warning if faces were cropped differently."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ def test_another_crop_than_the_recognizers_is_named(centred: Path, template: str
     network = SphereFace20(input_size=(128, 128), num_feat=2, feature_length=4, template=template)
     note = crop_note(centred, 'CNN_R', network)
     assert (note is None) == fits
-    assert fits or ('--crop center' in note and f"CNN_R learnt '{template}'" in note)
+    assert fits or ('--crop center' in note and f"CNN_R was trained on '{template}'" in note)
 
 
 def test_without_a_manifest_nothing_is_said(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_without_a_manifest_nothing_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('crop', ['align', 'center', 'box', 'none', None])
 @pytest.mark.parametrize('template', ['center', 'arcface', 'sphereface'])
-def test_boxes_fit_no_recognizer_and_an_unknown_crop_is_not_talked_about(tmp_path: Path, crop: str | None,
+def test_boxes_fit_no_recognizer_and_an_unknown_crop_is_not_mentioned(tmp_path: Path, crop: str | None,
                                                                          template: str) -> None:
     (tmp_path / 'manifest.json').write_text(json.dumps({'settings': {'crop': crop, 'size': 128}}))
     network = SphereFace20(input_size=(16, 16), num_feat=1, feature_length=4, template=template)
@@ -78,7 +78,7 @@ def test_faces_too_narrow_for_a_recognizer_are_named(tmp_path: Path, faces: list
     assert fits or 'the faces are 112x96, R takes wider ones (112x112)' in note
 
 
-def test_a_file_of_ours_says_itself_what_it_holds(tmp_path: Path) -> None:
+def test_a_file_of_ours_says_what_it_holds(tmp_path: Path) -> None:
     options = {'input_size': [20, 18], 'num_feat': 2, 'feature_length': 5, 'channels': 'bgr'}
     network = SphereFace20(**options).eval()
     save_atomically({'params': network.state_dict(), 'network': {'type': 'SphereFace20', **options}},
@@ -117,7 +117,7 @@ def test_published_sphereface_weights_are_known_by_their_layers_and_fed_bgr(tmp_
     torch.testing.assert_close(recognizer_features(network, faces), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_text_beside_published_weights_says_that_they_eat_otherwise(tmp_path: Path) -> None:
+def test_a_settings_file_of_published_weights_changes_their_input(tmp_path: Path) -> None:
     torch.save(made_up_weights(), tmp_path / 'mine.pth')
     (tmp_path / 'mine.eats.yml').write_text('channels: rgb\ntemplate: arcface')
     assert load_recognizer(tmp_path / 'mine.pth').eats == RecognizerInput(112, 96, 'rgb', 127.5, 128.0, 'arcface')
@@ -137,7 +137,7 @@ def test_facexlibs_arcface_is_loaded_on_the_cpu_and_fed_bgr(tmp_path: Path) -> N
         torch.testing.assert_close(unit(recognizer_features(network, faces)), theirs(fed_as_opencv_reads(faces, 127.5)))
 
 
-def test_an_onnx_file_is_fed_as_the_text_beside_it_says(tmp_path: Path) -> None:
+def test_an_onnx_file_is_fed_as_its_settings_file_says(tmp_path: Path) -> None:
     path = write_onnx_recognizer(tmp_path / 'r.onnx', size=32, feature_length=7)
     faces = torch.rand(2, 3, 32, 32)
     as_assumed = recognizer_features(load_recognizer(path), faces)
@@ -159,7 +159,7 @@ def test_a_python_name_is_a_recognizer(tmp_path: Path, monkeypatch: pytest.Monke
     assert facts['sha256'] == hashlib.sha256((tmp_path / 'a_net_of_mine.py').read_bytes()).hexdigest()
 
 
-def test_the_facts_name_file_text_and_what_was_fed(tmp_path: Path) -> None:
+def test_the_facts_name_the_files_and_the_input(tmp_path: Path) -> None:
     path = write_onnx_recognizer(tmp_path / 'r.onnx', size=32, feature_length=7)
     (tmp_path / 'r.eats.yml').write_text('channels: bgr')
     facts = recognizer_facts(path, load_recognizer(path))
@@ -170,9 +170,9 @@ def test_the_facts_name_file_text_and_what_was_fed(tmp_path: Path) -> None:
     assert facts['feature_length'] == 7 and json.dumps(facts)
 
 
-def test_what_is_no_recognizer_is_refused_with_what_is_accepted(tmp_path: Path) -> None:
+def test_what_is_not_a_recognizer_is_refused_with_what_is_accepted(tmp_path: Path) -> None:
     torch.save({'conv1_1.weight': torch.zeros(1), 'conv1_1.bias': torch.zeros(1)}, tmp_path / 'vgg.pth')
-    with pytest.raises(UserError, match=r"none that are known \(first: 'conv1_1.weight'\).\nExpected a .pth file of"):
+    with pytest.raises(UserError, match=r"not those of a known one \(first: 'conv1_1.weight'\).\nExpected a .pth file"):
         load_recognizer(tmp_path / 'vgg.pth')
     with pytest.raises(UserError, match='none.pth. is missing. Expected a .pth file of stage 0'):
         load_recognizer(tmp_path / 'none.pth')

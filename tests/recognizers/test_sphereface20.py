@@ -1,4 +1,4 @@
-"""Weights of other people's SphereFace-20 compute in ours, layer by layer, what they compute in theirs."""
+"""Weights of other people's SphereFace-20 compute the same in ours as in theirs, layer by layer."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_every_layer_gives_what_theirs_gives(unit_biases: bool) -> None:
         assert (our - their).abs().max() < 1e-10 * max(1, their.abs().max()), name
 
 
-def test_weights_named_by_their_place_in_a_list_are_the_same_network() -> None:
+def test_weights_named_by_their_position_in_a_list_are_the_same_network() -> None:
     torch.manual_seed(0)
     theirs = list_of_layers()
     x = torch.randn(2, 3, 112, 96, dtype=torch.float64)
@@ -71,7 +71,7 @@ def test_a_caffe_file_gives_the_same_network(tmp_path: Path, blob: str, biases: 
     assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
-def test_full_sized_weights_become_the_published_network_that_eats_aligned_bgr_faces() -> None:
+def test_full_sized_weights_become_the_published_network_that_takes_aligned_bgr_faces() -> None:
     with torch.device('meta'):
         options, state = to_sphereface20({name: torch.empty_like(value) for name, value in made_up_weights(
             width=64, features=512, people=10574).items()}, 'the file')
@@ -83,7 +83,7 @@ def test_full_sized_weights_become_the_published_network_that_eats_aligned_bgr_f
 @pytest.mark.parametrize(('change', 'message'), [
     ({'conv3_9.weight': None}, "layer 'conv3_9' is missing"),
     ({'relu4_3.weight': None}, "layer 'relu4_3' is missing"),
-    ({'conv3_10.weight': torch.zeros(1)}, "'conv3_10.weight' is none of its layers"),
+    ({'conv3_10.weight': torch.zeros(1)}, "'conv3_10.weight' is not one of its layers"),
     ({'fc5.bias': None}, "'fc5.bias' is missing"),
     ({'conv2_1.bias': None}, "'conv2_1.bias' is missing"),
     ({'relu1_1.weight': torch.zeros(1)}, "'relu1_1.weight' is 1, a SphereFace-20 for 112x96 faces has 4 there"),
