@@ -1,0 +1,88 @@
+"""The worked examples of CONTRIBUTING.md, applied to a copy of the tree: the structural tests hold there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STRUCTURAL = ('tests/test_architecture.py', 'tests/test_registry.py', 'tests/options/test_sections.py',
+              'tests/test_docs.py::test_the_page_of_options_and_the_schemas_are_those_of_the_types',
+              'tests/test_docs.py::test_the_page_of_options_has_every_section_with_each_of_its_keys')
+
+
+def snippets(heading: str) -> list[str]:
+    """The indented blocks of a section, without their indentation."""
+    text = (ROOT / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+    section = re.search(rf'^## {heading}\n(.*?)(?=^## |\Z)', text, re.M | re.S)[1]
+    return [textwrap.dedent(block).strip('\n') + '\n' for block in re.findall(r'(?:^ {7,}.*\n|^\n)+', section, re.M)
+            if block.strip()]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A copy of what the suite looks at."""
+    tree = tmp_path / 'tree'
+    for name in ('cface_basicsr', 'docs', 'options', 'performance', 'scripts', 'tests'):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns('__pycache__'))
+    for path in filter(Path.is_file, ROOT.iterdir()):
+        shutil.copy(path, tree)
+    return tree
+
+
+def insert(path: Path, before: str, code: str, indent: int) -> None:
+    """Put code before the only line of a file that is like this."""
+    text = path.read_text(encoding='utf-8')
+    assert text.count(before) == 1, f'{path}: {before!r}'
+    path.write_text(text.replace(before, textwrap.indent(code, ' ' * indent) + before), encoding='utf-8')
+
+
+def run(tree: Path, *words: str) -> str:
+    done = subprocess.run([sys.executable, *words], cwd=tree, env={**os.environ, 'PYTHONPATH': str(tree)},
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+TRAIN = '''
+import sys
+from pathlib import Path
+from cface_basicsr.errors import UserError
+from tests.conftest import *
+from tests.tiny_stages import parsed, stage_options, train_one_step, write_tiny_data
+
+folder = Path(sys.argv[1])
+data = write_tiny_data(folder / 'data')
+changes = {'datasets': {'train': {'compare_mode': 'none'}},
+           'train': {'cface_opt': None, 'angle_opt': {'type': 'AngleLoss', 'loss_weight': 0.1}}}
+both = train_one_step(stage_options(1, data, {'train': {'angle_opt': {'type': 'AngleLoss'}}}), folder / 'both').log_dict
+assert {'l_g_angle', 'l_cf_self', 'l_cf_compare'} <= set(both), both
+for stage in (1, 4):
+    log = train_one_step(stage_options(stage, data, changes), folder / f'stage{stage}').log_dict
+    assert 0 < log['l_g_angle'] < 0.32 and 'l_cf_self' not in log, log
+for change, message in (({'network_r': None}, "'train.angle_opt' needs 'network_r', which is missing"),
+                        ({'path': {'pretrain_network_r': None}}, "'train.angle_opt' needs a trained recognizer")):
+    try:
+        parsed(stage_options(1, data, {**changes, **change}), folder / 'refused')
+    except UserError as error:
+        assert message in str(error), error
+    else:
+        raise AssertionError(change)
+'''
+
+
+@pytest.mark.slow
+def test_a_loss_of_features_is_added_and_trains_without_the_c_face_loss(tree: Path, tmp_path: Path) -> None:
+    module, section, term, test = snippets('Add a loss')
+    (tree / 'cface_basicsr/losses/angle_loss.py').write_text(module)
+    insert(tree / 'cface_basicsr/options/training.py', '    recognition_opt: Annotated[Loss | None', section, 4)
+    insert(tree / 'cface_basicsr/models/cface_model.py', '        return losses\n\n    def _generator_gan', term, 8)
+    (tree / 'tests/losses/test_angle_loss.py').write_text(test)
+    run(tree, 'docs/make_options.py')
+    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/losses/test_angle_loss.py', *STRUCTURAL)
+    run(tree, '-c', TRAIN, str(tmp_path))
