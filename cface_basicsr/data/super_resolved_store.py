@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore, encode_png
 from cface_basicsr.files.manifest import read_manifest, write_manifest
 from cface_basicsr.files.store_writer import StoreWriter
-from cface_basicsr.runtime import eval_mode
 
 _COMMIT_EVERY = 16
 """Batches between two commits: what a kill costs at most."""
@@ -51,32 +50,18 @@ def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_pat
         _claim(writer.aside, facts)
         # The same batches as in an unbroken run: sums in a convolution may depend on what else is in its batch.
         start = len(writer) // batch_size * batch_size
-        with eval_mode(network):
-            for number, first in enumerate(range(start, len(lr), batch_size)):
-                keys = lr.keys[first:first + batch_size]
-                for key, image in zip(keys, super_resolve(network, lr, keys, device), strict=True):
-                    writer.put(key, encode_png(image))
-                if number % _COMMIT_EVERY == _COMMIT_EVERY - 1:
-                    writer.commit()
-                progress(first + len(keys), len(lr))
+        for number, first in enumerate(range(start, len(lr), batch_size)):
+            keys = lr.keys[first:first + batch_size]
+            images = np.stack([lr.image(key) for key in keys])
+            names = [f"'{key}' of '{lr.path}'" for key in keys]
+            sr = super_resolve(network, images, batch_size=batch_size, device=device, names=names)
+            for key, image in zip(keys, sr, strict=True):
+                writer.put(key, encode_png(image))
+            if number % _COMMIT_EVERY == _COMMIT_EVERY - 1:
+                writer.commit()
+            progress(first + len(keys), len(lr))
         writer.finish(facts | {'versions': {name: version(name) for name in ('torch', 'cface-basicsr')}})
     return out_path
-
-
-@torch.no_grad()
-def super_resolve(network: Callable[[Tensor], Tensor], lr: FaceStore, keys: list[str],
-                  device: str | torch.device) -> np.ndarray:
-    """(B, H, W, 3) uint8 pictures of LR images, clamped and rounded.
-
-    Raises:
-        UserError: a value is NaN or infinite.
-    """
-    sr = network(torch.stack([image_tensor(lr.image(key)) for key in keys]).to(device))
-    bad = ~torch.isfinite(sr).flatten(1).all(1).cpu()
-    if bad.any():
-        raise UserError(f"the network gives NaN or infinity for '{keys[int(bad.nonzero()[0])]}' of '{lr.path}'. "
-                        'Its training has diverged: take an earlier checkpoint.')
-    return sr.mul(255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def parameters_sha256(network: nn.Module) -> str:

@@ -1,39 +1,51 @@
 """Running a super-resolution network over 8-bit faces, batch by batch."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.features import to_images
-
-Images = NDArray[np.uint8]
+from cface_basicsr.evaluation.features import Images, to_images
+from cface_basicsr.runtime import eval_mode
 
 
 @torch.inference_mode()
-def super_resolve(network: nn.Module, lr: Images, *, batch_size: int = 32,
-                  device: str | torch.device = 'cpu') -> Images:
+def super_resolve(network: Callable[[Tensor], Tensor], lr: Images, *, batch_size: int = 32,
+                  device: str | torch.device = 'cpu', names: Sequence[str] | None = None) -> Images:
     """Super-resolved 8-bit faces, clamped and rounded as BasicSR saves them.
 
     Args:
-        network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w); put into eval mode on the device.
+        network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w); a module moves to the device and is in eval mode meanwhile.
         lr: (N, h, w, 3) uint8 RGB.
+        batch_size: faces at a time.
+        names: what the message calls the N images.
 
     Returns:
         (N, s h, s w, 3) uint8 RGB.
 
     Raises:
-        UserError: the network gives NaN.
+        UserError: a value is NaN or infinite.
     """
-    network.to(device).eval()
+    if isinstance(network, nn.Module):
+        network.to(device)
     parts = []
-    for start in range(0, len(lr), batch_size):
-        sr = network(to_images(lr[start:start + batch_size], device))
-        if torch.isnan(sr).any():
-            raise UserError(f'the network {type(network).__name__} gives NaN: its weights are broken.')
-        parts.append((sr.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
+    with eval_mode(network):
+        for start in range(0, len(lr), batch_size):
+            sr = network(to_images(lr[start:start + batch_size], device))
+            _refuse_diverged(sr, network, start, names)
+            parts.append((sr.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(parts)
+
+
+def _refuse_diverged(sr: Tensor, network: Callable[[Tensor], Tensor], start: int, names: Sequence[str] | None) -> None:
+    bad = torch.nonzero(~torch.isfinite(sr).flatten(1).all(1))
+    if len(bad):
+        row = start + int(bad[0])
+        which = names[row] if names else f'image {row}'
+        raise UserError(f'the network {type(network).__name__} gives NaN or infinity for {which}. Its training has '
+                        'diverged: take an earlier checkpoint.')
 
 
 @torch.inference_mode()
@@ -44,7 +56,7 @@ def scale_of(network: nn.Module, name: str = 'the network') -> int:
         name: for the message.
 
     Raises:
-        UserError: it is no super-resolution network.
+        UserError: it is not a super-resolution network.
     """
     device = next((p.device for p in network.parameters()), 'cpu')
     try:

@@ -18,13 +18,24 @@ def test_bicubic_faces_equal_pillows():
     assert (found == np.stack(expected)).mean() > .7
 
 
-def test_the_network_runs_in_eval_mode_and_nan_is_refused():
+def test_the_network_runs_in_eval_mode_and_is_left_as_it_was():
     network = nn.Sequential(nn.BatchNorm2d(3), BicubicUpsampler(scale=2)).train()
     lr = np.full((2, 16, 16, 3), 100, dtype=np.uint8)
     np.testing.assert_array_equal(super_resolve(network, lr), 100)
-    network[0].weight.data[:] = torch.nan
-    with pytest.raises(UserError, match='gives NaN'):
-        super_resolve(network, lr)
+    assert network.training and network[0].num_batches_tracked == 0
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_a_network_that_diverged_is_refused_by_the_image_at_which_it_shows(value):
+    def network(images):
+        return torch.where(images < .1, torch.tensor(value), images)
+    lr = np.full((5, 4, 4, 3), 100, dtype=np.uint8)
+    lr[3, 2, 1] = 0
+    with pytest.raises(UserError, match='the network function gives NaN or infinity for image 3. .*earlier checkpoint'):
+        super_resolve(network, lr, batch_size=2)
+    with pytest.raises(UserError, match='infinity for Dee\\.'):
+        super_resolve(network, lr, names=['Ann', 'Bob', 'Cid', 'Dee', 'Eve'])
+    assert (super_resolve(network, lr[:3]) == 100).all()
 
 
 @pytest.mark.parametrize('scale', [2, 4, 8])
