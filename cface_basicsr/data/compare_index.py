@@ -317,14 +317,6 @@ def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarr
     return index
 
 
-def load_features(folder: str | Path, keys: Sequence[str], recognizer_hash: str | None = None) -> np.ndarray:
-    """The stored features (N, 2, D) float16 of a data set, memory-mapped; see `load_compare_index`."""
-    folder = find_index(folder, recognizer_hash)
-    manifest = read_index_manifest(folder)
-    _same_data(folder, manifest, keys)
-    return _load(folder / 'features.npy', (len(keys), 2, manifest['feature_length']), np.float16)
-
-
 def _same_data(folder: Path, manifest: dict[str, Any], keys: Sequence[str]) -> None:
     if manifest['images'] != len(keys) or manifest['keys_sha256'] != keys_sha256(keys):
         raise UserError(f"compare index '{folder}' was made for another data set: it has {manifest['images']} images, "

@@ -89,11 +89,6 @@ def _accepted(scores: Floats, thresholds: Floats) -> Floats:
     return (len(scores) - np.searchsorted(np.sort(scores), thresholds)) / len(scores)
 
 
-def area_under_roc(curve: RocCurve) -> float:
-    """The chance that a true pair scores higher than a false one, ties counted half; 0.5 is guessing."""
-    return float(np.trapezoid(curve.tar, curve.far))
-
-
 def equal_error_rate(curve: RocCurve) -> float:
     """Where the false accept and the false reject rate are equal, on the straight line between the two nearest points.
 

@@ -15,7 +15,6 @@ from cface_basicsr.data.compare_index import (
     build_index,
     find_index,
     load_compare_index,
-    load_features,
 )
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import unfinished
@@ -150,7 +149,7 @@ def index(data: Path) -> Path:
 
 def test_features_are_those_of_the_face_and_of_its_mirror_image(data: Path, index: Path) -> None:
     keys, _ = read_identities(data)
-    features = load_features(index, keys)
+    features = np.load(index / 'features.npy')
     assert features.shape == (12, 2, 12) and features.dtype == np.float16
     face = torch.from_numpy(FaceStore(data / 'hr.lmdb').image(keys[7])).permute(2, 0, 1)[None] / 255
     for row, image in enumerate((face, face.flip(-1))):
@@ -161,7 +160,7 @@ def test_features_are_those_of_the_face_and_of_its_mirror_image(data: Path, inde
 def test_neighbours_are_those_of_the_stored_features(data: Path, index: Path) -> None:
     keys, labels = read_identities(data)
     stored = load_compare_index(data / 'index', keys, labels)
-    assert np.array_equal(stored, slow_index(load_features(index, keys)[:, 0].astype(float), labels, 2))
+    assert np.array_equal(stored, slow_index(np.load(index / 'features.npy')[:, 0].astype(float), labels, 2))
 
 
 def test_the_manifest_says_what_it_was_made_of(index: Path) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.roc import FARS, area_under_roc, equal_error_rate, mean_roc, roc_curve, tar_at_far
+from cface_basicsr.evaluation.roc import FARS, RocCurve, equal_error_rate, mean_roc, roc_curve, tar_at_far
 from cface_basicsr.evaluation.verification import verification_rate_at_far
 
 
@@ -41,10 +41,15 @@ def test_the_det_curve_of_scikit_learn_lies_on_ours(ties: bool) -> None:
     np.testing.assert_allclose(1 - ours.tar[at], fnr[finite], atol=1e-15)
 
 
+def area_under(curve: RocCurve) -> float:
+    """The chance that a true pair scores higher than a false one, ties counted half."""
+    return float(np.trapezoid(curve.tar, curve.far))
+
+
 @pytest.mark.parametrize('ties', [False, True])
 def test_the_area_is_that_of_scikit_learn_and_counts_pairs_won(ties: bool) -> None:
     scores, same = scored_pairs(ties)
-    area = area_under_roc(roc_curve(scores, same))
+    area = area_under(roc_curve(scores, same))
     wins = (scores[same][:, None] > scores[~same]).mean() + 0.5 * (scores[same][:, None] == scores[~same]).mean()
     assert area == pytest.approx(metrics.roc_auc_score(same, scores))
     assert area == pytest.approx(wins)
@@ -69,7 +74,7 @@ def test_an_equal_error_between_two_points_is_on_the_line_that_joins_them() -> N
 def test_perfect_and_reversed_scores_are_the_two_ends(scores: list[int], expected: float) -> None:
     curve = roc_curve(scores, [1, 1, 0, 0])
     assert equal_error_rate(curve) == expected
-    assert area_under_roc(curve) == 1 - expected
+    assert area_under(curve) == 1 - expected
 
 
 def test_the_curve_passes_through_the_verification_rate_at_its_false_accept_rate() -> None:
@@ -152,12 +157,12 @@ def test_the_curve_ends_at_both_corners_and_the_equal_error_lies_on_it(pairs: li
     slow = next(a[0] + share * (b[0] - a[0]) for a, b in zip(at, at[1:], strict=False) if b[0] >= b[1]
                 for share in [(a[1] - a[0]) / (a[1] - a[0] + b[0] - b[1])])  # where the two straight lines cross
     assert rate == pytest.approx(slow)
-    assert area_under_roc(curve) == pytest.approx(metrics.roc_auc_score(same, scores))
+    assert area_under(curve) == pytest.approx(metrics.roc_auc_score(same, scores))
 
 
 def test_identical_scores_are_guessing() -> None:
     curve = roc_curve([.3] * 6, [1, 0] * 3)
-    assert (equal_error_rate(curve), area_under_roc(curve)) == (.5, .5)
+    assert (equal_error_rate(curve), area_under(curve)) == (.5, .5)
     assert [each.tar for each in tar_at_far([.3] * 6, [1, 0] * 3, [0, .1, .4, 1])] == [0, 0, 1, 1]
 
 
