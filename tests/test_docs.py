@@ -131,6 +131,11 @@ def test_each_module_that_the_architecture_names_is_there() -> None:
     assert {f'`{room}/`' for room in rooms} <= set(re.findall(r'`\w+/`', text_of(ROOT / 'ARCHITECTURE.md')))
 
 
+def test_the_table_of_protocols_is_what_they_declare() -> None:
+    module = maker('make_protocols')
+    assert module.table() in text_of(ROOT / 'docs' / 'protocols.md'), 'run: python docs/make_protocols.py'
+
+
 def names_in_code(text: str) -> set[str]:
     """Every word between backticks."""
     return {word for span in re.findall(r'`([^`]+)`', text) for word in re.findall(r'[\w.]+', span)}

@@ -1,36 +1,38 @@
-"""Measures the rows of a benchmark and gathers all that its report needs; what was measured once is read again."""
+"""Measures the rows of a benchmark and collects all that its report needs; what was measured once is read again."""
 
 import json
-import platform
-import sys
-from collections.abc import Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import TypeAdapter
+from torch import nn
 
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.benchmark.costs import measure_costs
 from cface_basicsr.benchmark.fairness import check_fairness
-from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_phases, step_name
-from cface_basicsr.benchmark.systems import REFERENCES
+from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_phases
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
-from cface_basicsr.files.face_store import encode_png
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
-from cface_basicsr.files.recognizer_file import recognizer_hash
-from cface_basicsr.measuring.gauge import Gauge, Recognizer
-from cface_basicsr.measuring.results import CurvePoint, DataSet, Faces, Facts, Results, Run
+from cface_basicsr.measuring.results import (
+    REFERENCES,
+    CurvePoint,
+    DataSet,
+    Faces,
+    Facts,
+    Results,
+    Run,
+    facts_of_this_run,
+    step_name,
+)
+from cface_basicsr.measuring.test_set import OpenTestSet, Recognizer
 from cface_basicsr.options import read_option_file
-from cface_basicsr.recognizers.load import crop_note, load_recognizer
 from cface_basicsr.runtime import Progress, describe_device, pick_device
 from cface_basicsr.training.logs import losses_over_iterations, seconds_an_iteration, training_logs
 from cface_basicsr.training.recipe import Recipe, iterations
-from cface_basicsr.version import __version__
 
 NOT_CONVERGED = 'not converged'
 
@@ -40,35 +42,32 @@ Failures = Mapping[tuple[int, int], Mapping[str, str]]
 _RUN = TypeAdapter(Run)
 
 
-def gather(plan: Plan, failures: Failures, show: Progress) -> Results:
-    """Measure every row of a plan whose trainings have been run, and gather its results.
+def collect(plan: Plan, failures: Failures, show: Progress) -> Results:
+    """Measure every row of a plan whose trainings have been run, and collect its results.
 
     Args:
         failures: of the trainings; a row that needs one of them says failed, with the reason.
     """
-    recognizers = {name: Recognizer(load_recognizer(path), recognizer_hash(path, 64)) for name, path in
-                   ((name, Path(plan.recognizer_file(who))) for name, who in plan.file.recognizers.items())}
+    recognizers = {name: Recognizer.load(Path(plan.recognizer_file(who))) for name, who in
+                   plan.file.recognizers.items()}
     runs: list[Run] = []
-    faces: dict[str, Faces] = {}
-    sets: dict[str, DataSet] = {}
+    faces: dict[str, Faces] = {name: Faces(name, []) for name in plan.file.tests}
+    tests: list[OpenTestSet] = []
     for scale in plan.file.scales:
-        gauges = [Gauge(name, options, folder_of_test(plan, options.data), scale, recognizers)
-                  for name, options in plan.file.tests.items()]
-        measuring = _Measuring(plan, scale, gauges, show)
+        tests = [OpenTestSet(name, options, folder_of_test(plan, options.data), scale, recognizers)
+                 for name, options in plan.file.tests.items()]
+        measuring = _Measuring(plan, scale, tests, show)
         runs += measuring.references()
         for run in (run for run in plan.runs if run.scale == scale):
             failed = failures.get((run.scale, run.seed), {})
             runs += [measuring.row(run, row, failed) for row in run.rows]
-        mark_rows([run for run in runs if run.scale == scale and run.status == 'done'], plan, gauges[0].name)
-        for gauge in gauges:
-            sets[gauge.name] = gauge.data_set()
-            _add_faces(faces, gauge, plan.out)
+        add_footnotes([run for run in runs if run.scale == scale and run.status == 'done'], plan, tests[0].name)
+        for test in tests:
+            test.save_low(faces[test.name], plan.out)
     titles = dict.fromkeys([*REFERENCES, *(row.title for run in plan.runs for row in run.rows)])
-    notes = [note for name, recognizer in recognizers.items() for options in plan.file.tests.values()
-             if (note := crop_note(folder_of_test(plan, options.data), name, recognizer.network))]
-    facts = _facts(plan, runs, [_training_set(plan), *sets.values()], recognizers, notes)
-    return Results(plan.file.title or plan.file.name, facts, list(titles), plan.file.scales, runs,
-                   [entry for entry in faces.values() if entry.keys], plan.file.published)
+    return Results('benchmark', plan.file.title or plan.file.name, _facts(plan, runs, tests, recognizers), list(titles),
+                   plan.file.scales, runs, [entry for entry in faces.values() if entry.keys],
+                   show_published=plan.file.published)
 
 
 def folder_of_test(plan: Plan, data: str | None) -> Path:
@@ -76,8 +75,8 @@ def folder_of_test(plan: Plan, data: str | None) -> Path:
     return Path(data) if data else plan.runs[0].recipe.test_folder
 
 
-def mark_rows(runs: list[Run], plan: Plan, test: str) -> None:
-    """Mark what a reader must know: a row of a first phase had a part of the budget; one that learns pixels alone and
+def add_footnotes(runs: list[Run], plan: Plan, test: str) -> None:
+    """Note what a reader must know: a row of a first phase had a part of the budget; one that learns only pixels and
     has a PSNR below Bicubic's has not converged.
 
     Args:
@@ -89,21 +88,9 @@ def mark_rows(runs: list[Run], plan: Plan, test: str) -> None:
     bicubic = next(run for run in runs if run.system == 'Bicubic').measured[test].numbers['psnr']
     for run in runs:
         if run.system in first:
-            run.marks.append(f'a first phase alone: {run.images_g:,} of {plan.images:,} images')
+            run.footnotes.append(f'only a first phase: {run.images_g:,} of {plan.images:,} images')
         if run.system in pixel and run.measured[test].numbers['psnr'] < bicubic:
-            run.marks.append(NOT_CONVERGED)
-
-
-def _add_faces(faces: dict[str, Faces], gauge: Gauge, root: Path) -> None:
-    rows = gauge.shown()
-    entry = faces.setdefault(gauge.name, Faces(gauge.name, [gauge.keys[row] for row in rows]))
-    folder = root / 'faces' / gauge.name / f'x{gauge.scale}' / 'LR'
-    folder.mkdir(parents=True, exist_ok=True)
-    entry.low[gauge.scale] = {}
-    for row in rows:
-        path = folder / f"{gauge.keys[row].replace('/', '__')}.png"
-        path.write_bytes(encode_png(gauge.lr[row]))
-        entry.low[gauge.scale][gauge.keys[row]] = str(path.relative_to(root))
+            run.footnotes.append(NOT_CONVERGED)
 
 
 # --------------------------------------------------------------------------------------------------------------- a row
@@ -111,26 +98,23 @@ def _add_faces(faces: dict[str, Faces], gauge: Gauge, root: Path) -> None:
 class _Measuring:
     """The rows of one scale; each is measured once and kept in the run folder."""
 
-    def __init__(self, plan: Plan, scale: int, gauges: list[Gauge], show: Progress) -> None:
-        self.plan, self.scale, self.gauges, self.show = plan, scale, gauges, show
-        self.mark = [gauge.mark() for gauge in gauges]
+    def __init__(self, plan: Plan, scale: int, tests: list[OpenTestSet], show: Progress) -> None:
+        self.plan, self.scale, self.tests, self.show = plan, scale, tests, show
+        self.fingerprint = [test.fingerprint() for test in tests]
 
     def references(self) -> list[Run]:
         """HR and Bicubic."""
         folder = self.plan.out / f'x{self.scale}'
-        return [self._kept(folder / f'{system}.json', self.mark, lambda system=system: self._reference(system))
+        return [self._kept(folder / f'{system}.json', self.fingerprint, lambda system=system: self._reference(system))
                 for system in REFERENCES]
 
     def _reference(self, system: str) -> Run:
-        run = Run(system, self.scale)
-        self.show.start(f'measuring {system} x{self.scale}', len(self.gauges))
-        for number, gauge in enumerate(self.gauges, 1):
-            images = gauge.hr if system == 'HR' else gauge.super_resolved(None)
-            self._measure(run, gauge, images)
-            self.show.advance(number)
+        title, run = f'measuring {system} x{self.scale}', Run(system, self.scale)
+        self.show.start(title, len(self.tests))
+        self._measure(run, system)
         if system == 'Bicubic':
             run.costs = measure_costs(BicubicUpsampler(scale=self.scale), self.scale, device=pick_device())
-        self.show.end(f'measuring {system} x{self.scale}', _in_words(run, self.gauges[0]))
+        self.show.end(title, _describe(run, self.tests[0]))
         return run
 
     def row(self, planned: PlannedRun, row: PlannedRow, failed: Mapping[str, str]) -> Run:
@@ -147,20 +131,19 @@ class _Measuring:
 
     def _trained(self, planned: PlannedRun, row: PlannedRow) -> Run:
         weights = planned.recipe.weights_of(row.step, 'g')
-        mark = [self.mark, file_hash(weights, 64), self.plan.file.curve_points]
+        fingerprint = [self.fingerprint, file_hash(weights, 64), self.plan.file.curve_points]
         path = planned.recipe.out / 'measured' / f'{step_name(row.title)}.json'  # two rows may share their last step
-        return self._kept(path, mark, lambda: self._measured(planned, row, weights))
+        return self._kept(path, fingerprint, lambda: self._measured(planned, row, weights))
 
-    def _kept(self, path: Path, mark: Any, make: Any) -> Run:
+    def _kept(self, path: Path, fingerprint: Any, make: Callable[[], Run]) -> Run:
         """A run as it was measured before from the same files and settings, else measured now."""
-        mark = [mark, {gauge.name: [gauge.keys[row] for row in gauge.shown()] for gauge in self.gauges}]
         if path.is_file():
             content = json.loads(path.read_text(encoding='utf-8'))
-            if content['mark'] == mark:
+            if content.get('fingerprint') == fingerprint:
                 return _RUN.validate_json(json.dumps(content['run']))
         run = make()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {'mark': mark, 'run': json.loads(_RUN.dump_json(run))})
+        write_json(path, {'fingerprint': fingerprint, 'run': json.loads(_RUN.dump_json(run))})
         return run
 
     def _frame(self, planned: PlannedRun, row: PlannedRow) -> Run:
@@ -168,40 +151,34 @@ class _Measuring:
         recipe = planned.recipe
         opt = recipe.compose(row.step)
         return Run(row.title, planned.scale, planned.seed, network=opt['network_g'],
-                   width=width_in_words(recipe, row.step), images_g=recipe.images(row.step),
+                   width=describe_width(recipe, row.step), images_g=recipe.images(row.step),
                    images_r=recognizer_images(self.plan, recipe, row.step))
 
     def _measured(self, planned: PlannedRun, row: PlannedRow, weights: Path) -> Run:
         title = f'measuring {row.title} x{planned.scale} seed {planned.seed}'
-        run = self._frame(planned, row)
+        run, network = self._frame(planned, row), build_network_from_file(weights)
         run.weights_sha256 = file_hash(weights, 64)
-        self.show.start(title, len(self.gauges) + 1)
-        for number, gauge in enumerate(self.gauges, 1):
-            self._measure(run, gauge, gauge.super_resolved(weights))
-            self.show.advance(number)
-        network = build_network_from_file(weights)
+        self.show.start(title, len(self.tests) + 1)
+        self._measure(run, network)
         run.costs = measure_costs(network, self.scale, device=pick_device())
         run.costs.images_a_second = images_a_second(planned.recipe, row)
-        run.curve = training_curve(planned.recipe, row, self.gauges[0] if self.plan.file.curve_points else None)
-        self.show.end(title, _in_words(run, self.gauges[0]))
+        run.curve = training_curve(planned.recipe, row, self.tests[0] if self.plan.file.curve_points else None)
+        self.show.end(title, _describe(run, self.tests[0]))
         return run
 
-    def _measure(self, run: Run, gauge: Gauge, images: Any) -> None:
-        place = [f'x{run.scale}', step_name(run.system) + ('' if run.seed is None else f'_seed{run.seed}')]
-        name = '_'.join([*place, gauge.name])
-        scores = self.plan.out / 'scores' / f'{name}.npz'
-        run.measured[gauge.name] = gauge.measure(images, scores)
-        run.measured[gauge.name].scores = str(scores.relative_to(self.plan.out))
-        run.faces |= gauge.save_faces(images, self.plan.out / 'faces' / gauge.name / Path(*place), self.plan.out)
+    def _measure(self, run: Run, system: str | nn.Module) -> None:
+        for number, test in enumerate(self.tests, 1):
+            test.measure(run, test.embed(system), self.plan.out)
+            self.show.advance(number)
 
 
-def _in_words(run: Run, gauge: Gauge) -> str:
-    numbers = run.measured[gauge.name].numbers
+def _describe(run: Run, test: OpenTestSet) -> str:
+    numbers = run.measured[test.name].numbers
     psnr = '' if numbers['psnr'] is None else f"PSNR {numbers['psnr']:.2f} dB, "
-    return psnr + ', '.join(f"{name} {100 * numbers[f'{name}/accuracy']:.1f} %" for name in gauge.recognizers)
+    return psnr + ', '.join(f"{name} {100 * numbers[f'{name}/accuracy']:.1f} %" for name in test.recognizers)
 
 
-def width_in_words(recipe: Recipe, step: str) -> str:
+def describe_width(recipe: Recipe, step: str) -> str:
     """How a row's generator differs from its option file, in words.
 
     >>> # 'num_feat 16 instead of 64, num_block 4 instead of 16', or 'full'
@@ -217,7 +194,9 @@ def recognizer_images(plan: Plan, recipe: Recipe, step: str) -> int:
     """Images that trained the recognizers behind a row: in its own recipe, and the loss's recognizer before it."""
     own = recipe.recognizer_images(step)
     root = str(plan.recognizers.out.absolute()) if plan.recognizers else None
-    sources = {who for name in _chain(recipe, step) for network, who in recipe.file.steps[name].weights.items()
+    trainings = recipe.trainings()
+    sources = {who for name in _chain(recipe, step) if name in trainings
+               for network, who in trainings[name].weights.items()
                if network == 'network_r' and root and who.startswith(root)}
     return own + sum(plan.recognizers.recognizer_images(Path(who).parents[1].name) for who in sources)
 
@@ -254,7 +233,7 @@ def images_a_second(recipe: Recipe, row: PlannedRow) -> float | None:
     return images / seconds if seconds else None
 
 
-def training_curve(recipe: Recipe, row: PlannedRow, gauge: Gauge | None) -> list[CurvePoint]:
+def training_curve(recipe: Recipe, row: PlannedRow, test: OpenTestSet | None) -> list[CurvePoint]:
     """Losses from the logs, and accuracy and PSNR from the networks saved along the way, in order of images."""
     points: list[CurvePoint] = []
     before = 0
@@ -264,8 +243,9 @@ def training_curve(recipe: Recipe, row: PlannedRow, gauge: Gauge | None) -> list
         phase = row.phases.get(step, '')
         points += [CurvePoint(before + iteration * batch, phase, losses) for iteration, losses in
                    losses_over_iterations(training_logs(recipe.out / step))]
-        for iteration, path in checkpoints(recipe.out / step / 'models', total) if gauge else ():
-            points.append(CurvePoint(before + iteration * batch, phase, {}, gauge.along_the_way(path)))
+        for iteration, path in checkpoints(recipe.out / step / 'models', total) if test else ():
+            points.append(CurvePoint(before + iteration * batch, phase, {},
+                                     test.along_the_way(build_network_from_file(path))))
         before += total * batch
     return sorted(points, key=lambda point: point.images)
 
@@ -286,12 +266,11 @@ def _training_set(plan: Plan) -> DataSet:
                    len(keys))
 
 
-def _facts(plan: Plan, runs: list[Run], sets: list[DataSet], recognizers: Mapping[str, Recognizer],
-           notes: list[str]) -> Facts:
+def _facts(plan: Plan, runs: list[Run], tests: list[OpenTestSet], recognizers: Mapping[str, Recognizer]) -> Facts:
     hashes = {name: recognizer.sha256 for name, recognizer in recognizers.items()}
-    versions = {'cface-basicsr': __version__, 'basicsr': version('basicsr'), 'torch': torch.__version__,
-                'python': platform.python_version()}
-    return Facts(
-        ' '.join(['cface', *sys.argv[1:]]), plan.file.seeds, sets, hashes, versions, describe_device(),
-        f'{plan.images:,} images through each generator, all phases, in batches of {plan.file.batch}',
-        check_fairness(plan, runs, hashes), plan.file.model_dump(exclude_none=True), [*plan.file.notes, *notes])
+    notes = [note for test in tests for note in test.notes()]
+    return facts_of_this_run(
+        [_training_set(plan), *(test.data_set() for test in tests)], hashes, describe_device(), seeds=plan.file.seeds,
+        budget=f'{plan.images:,} images through each generator, all phases, in batches of {plan.file.batch}',
+        checks=check_fairness(plan, runs, hashes), options=plan.file.model_dump(exclude_none=True),
+        notes=[*plan.file.notes, *notes])

@@ -93,7 +93,7 @@ def same_recognizers(plan: Plan, runs: Iterable[Run], recognizers: Mapping[str, 
     now = {name: recognizer_hash(plan.recognizer_file(who), 64) for name, who in plan.file.recognizers.items()}
     wanted = set(recognizers)
     lacking = sorted({run.system for run in runs if run.status == 'done' for measured in run.measured.values()
-                      if set(measured.per_fold) != wanted})
+                      if {key.rpartition('/')[0] for key in measured.per_fold} != wanted})
     evidence = ', '.join(f'{name} {mark[:12]}' for name, mark in recognizers.items())
     return _check('all rows were measured by the same recognizer files', now == dict(recognizers) and not lacking,
                   evidence + (f"; others measured {', '.join(lacking)}" if lacking else ''))

@@ -1,14 +1,14 @@
 """The file of `cface benchmark`: which systems, at which scales, on which data, with which budget."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from cface_basicsr.benchmark.systems import SYSTEMS, System, find_systems
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import Section, merge, open_section
 from cface_basicsr.training.recipe import TrainStep, fill_variables, read_with_base, without_nulls
 from cface_basicsr.training.scale import check_scale
@@ -27,30 +27,6 @@ class Budget(Section):
         if (self.images is None) == (self.minutes is None):
             raise ValueError('expected images or minutes, one of them')
         return self
-
-
-class HeldOut(Section):
-    """Faces that are measured on, and how."""
-
-    data: str | None = None
-    """Folder of `cface prepare`; by default the held-out part of the benchmark's data."""
-    like: Literal['lfw', 'celeba'] | None = None
-    """The paper's set whose tables it fills."""
-    pairs: str | None = None
-    """A file in the layout of LFW's pairs.txt; by default pairs are drawn, with seed 0."""
-    folds: int = Field(default=10, ge=2)
-    """Folds of drawn pairs; a file has its own."""
-    pairs_per_fold: int = Field(default=300, ge=2)
-    """Genuine pairs, and impostor pairs, of each drawn fold."""
-    far: float = Field(default=0.01, gt=0, lt=1)
-    """False accept rate, a share, of the verification rate VR."""
-    blufr: str | None = None
-    """BLUFR's `blufr_lfw_config.mat`, or its folder of lists, for a set that holds all of LFW's images: VR and DIR are
-    then BLUFR's. By default VR is that of the pairs, and DIR that of drawn galleries."""
-    far_identification: float = Field(default=0.01, gt=0, lt=1)
-    """False alarms allowed in DIR, a share."""
-    faces: int = Field(default=6, ge=0)
-    """How many identities the grid of faces shows; 0: no grid."""
 
 
 class Generated(Section):
@@ -108,7 +84,7 @@ class BenchmarkFile(Section):
     """Name in the tables -> one of `steps`, or a `.pth` or `.onnx` file."""
     loss: str | None = None
     """The step or file whose recognizer leads the losses of SICNN and C-Face; by default the first of `recognizers`."""
-    tests: dict[str, HeldOut] = Field(default_factory=lambda: {'held-out': HeldOut()}, min_length=1)
+    tests: dict[str, TestSet] = Field(default_factory=lambda: {HELD_OUT: TestSet()}, min_length=1)
     """Name -> faces that are measured on; by default the held-out ones."""
     common: dict[str, Any] = Field(default_factory=dict)
     """Laid over every option file, where that has such a section."""
@@ -178,9 +154,7 @@ def _check(file: BenchmarkFile) -> None:
         check_scale(scale)
     _check_recognizers(file)
     _check_names(file)
-    for name in (*file.tests, *file.recognizers):
-        if not re.fullmatch(r'[\w.-]+', name):
-            raise UserError(f"benchmark: '{name}' becomes a part of file names: letters, digits, '.', '-', '_' only.")
+    check_names('benchmark', file.tests, file.recognizers)
     for key in ('systems', 'scales', 'seeds'):
         values = getattr(file, key)
         if len(set(values)) < len(values) and not isinstance(values, str):

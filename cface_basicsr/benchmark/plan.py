@@ -6,7 +6,6 @@ to a tenth of its published length has its milestones at a tenth, too.
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from cface_basicsr.benchmark.file import BenchmarkFile, chosen_systems, loss_rec
 from cface_basicsr.benchmark.schedule import cut_to
 from cface_basicsr.benchmark.systems import HEAD, LOSS, Phase, System
 from cface_basicsr.errors import UserError
+from cface_basicsr.measuring.results import step_name
 from cface_basicsr.options import merge, read_option_file
 from cface_basicsr.training.option_files import find_recipe
 from cface_basicsr.training.recipe import Recipe, RecipeFile, only_existing
@@ -237,15 +237,6 @@ def lineage(file: BenchmarkFile, name: str) -> tuple[str, ...]:
     """The names whose settings apply to a system: the one that a variant is of, then its own."""
     variant = file.variants.get(name)
     return (variant.of, name) if variant else (name,)
-
-
-def step_name(system: str) -> str:
-    """A system's name as a folder's.
-
-    >>> step_name('C-Face-v2')
-    'c_face_v2'
-    """
-    return re.sub(r'[^a-z0-9]+', '_', system.lower()).strip('_')
 
 
 # --------------------------------------------------------------------------------------------------------- the budget

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cface_basicsr.benchmark.collect import folder_of_test, gather
+from cface_basicsr.benchmark.collect import collect, folder_of_test
 from cface_basicsr.benchmark.eta import Eta
 from cface_basicsr.benchmark.file import BenchmarkFile
 from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
 from cface_basicsr.benchmark.throughput import Rates, find_rates, images_of, kept_rates, seconds_of, trainings
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
-from cface_basicsr.measuring.gauge import need_stores
-from cface_basicsr.measuring.held_out_lists import read_lists
+from cface_basicsr.files.identities import read_identities
+from cface_basicsr.measuring.faces import need_stores
+from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.results import Results
-from cface_basicsr.report.write import write_benchmark_report
+from cface_basicsr.report.write import write_report
 from cface_basicsr.runtime import Progress
 from cface_basicsr.training.steps import exclusive_run, need_data, refuse_other_runs, run_steps
 
@@ -100,7 +101,7 @@ def run_benchmark(plan: Plan, show: Progress, processes: int = 1) -> Finished:
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     with exclusive_run(plan.out):
-        look_first(plan)
+        preflight(plan)
         eta = Eta(plan, kept_rates(plan), show)
         if plan.recognizers:
             run_steps(plan.recognizers, eta.of(plan.recognizers), processes)
@@ -108,14 +109,14 @@ def run_benchmark(plan: Plan, show: Progress, processes: int = 1) -> Finished:
         for run in plan.runs:
             failed = failures.setdefault((run.scale, run.seed), {})
             run_steps(run.recipe, eta.of(run.recipe), processes, failed=failed)
-        results = gather(plan, failures, show)
-        files = write_benchmark_report(results, plan.out)
+        results = collect(plan, failures, show)
+        files = [results.save(plan.out), *write_report(results, plan.out)]
     reasons = {f'{run.system} x{run.scale} seed {run.seed}': run.reason for run in results.failed()}
     broken = [f'{check.what}: {check.evidence}' for check in results.facts.checks if check.outcome == 'broken']
     return Finished(results, files, reasons, broken)
 
 
-def look_first(plan: Plan) -> None:
+def preflight(plan: Plan) -> None:
     """What is missing or does not fit should cost no training.
 
     Raises:
@@ -132,7 +133,7 @@ def look_first(plan: Plan) -> None:
         folder = folder_of_test(plan, options.data)
         for scale in plan.file.scales:
             need_stores(name, folder, scale)
-        read_lists(options, folder)
+        protocols_of(options, *read_identities(folder))
 
 
 # ---------------------------------------------------------------------------------------------------------- a dry run

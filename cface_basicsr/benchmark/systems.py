@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.measuring.results import REFERENCES
 
 LOSS, HEAD = 'loss recognizer', 'loss head'
 """In `weights`: the recognizer that leads the losses, and its classifier (none where it comes from an ONNX file)."""
-
-REFERENCES = ('HR', 'Bicubic')
-"""Always measured, never trained."""
 
 
 @dataclass(frozen=True)

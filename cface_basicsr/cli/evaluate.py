@@ -1,9 +1,10 @@
 """`cface evaluate`: systems in numbers, by whole-set protocols; and two such results side by side."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import keep_freed_memory, pick_device
@@ -16,73 +17,82 @@ _SYSTEMS, _SWITCHES, _PROTOCOL, _OUTPUT = 'Systems', 'Switches (printed with the
 _RESERVED = ('HR', 'Bicubic', 'LR')
 
 
+class Help(TyperCommand):
+    """The command with a help that asks the protocols what they are; importing them takes a second or two."""
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:
+        """Write the help."""
+        from cface_basicsr.measuring.protocols import PROTOCOLS
+        width = max(map(len, PROTOCOLS))
+        lines = [f'{name:{width}}  {kind.help}: {kind.gives}' for name, kind in PROTOCOLS.items()]
+        self.help = self.help.replace('PROTOCOLS', '\n'.join(lines).replace('`', ''))
+        super().format_help(ctx, formatter)
+
+
 def _option(panel: str, text: str, *names: str, **settings: object) -> object:
     return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
 
 
-Protocol = Annotated[str | None, typer.Argument(help='pairs, lfw, blufr or identification.', show_default=False)]
-Data = Annotated[Path | None, typer.Argument(show_default=False, help=(
+_Protocol = Annotated[str | None, typer.Argument(help='What is compared with what, see above.', show_default=False)]
+_Data = Annotated[Path | None, typer.Argument(show_default=False, help=(
     'Folder made by `cface prepare`, of people not trained on. With --features also its identities.csv, a pairs file '
     "(pairs, lfw) or BLUFR's lists (blufr)."))]
-Recognizers = Annotated[list[str] | None, _option(_SYSTEMS, (
+_Recognizers = Annotated[list[str] | None, _option(_SYSTEMS, (
     '[NAME=]FILE of a recognizer (.pth, .onnx), or [NAME=]package.module:callable; may be repeated.'))]
-Weights = Annotated[list[str] | None, _option(_SYSTEMS, (
+_Weights = Annotated[list[str] | None, _option(_SYSTEMS, (
     '[NAME=]FILE of a super-resolution network; may be repeated. HR and Bicubic are always there.'))]
-Features = Annotated[list[str] | None, _option(_SYSTEMS, (
+_Features = Annotated[list[str] | None, _option(_SYSTEMS, (
     '[NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt beside it, one key or file name a row; may be '
     'repeated. Then no recognizer, network or image is needed.'))]
-Scale = Annotated[int | None, _option(_SYSTEMS, (
+_Scale = Annotated[int | None, _option(_SYSTEMS, (
     '2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.'))]
-Sides = Annotated[str, _option(_SWITCHES, (
+_Sides = Annotated[str, _option(_SWITCHES, (
     "both: all images are super-resolved (the paper). one: the first image of a pair is HR, the second super-resolved. "
     "lr: all images are LR, enlarged by the recognizer's own resize alone; no networks."))]
-Flip = Annotated[bool | None, _option(_SWITCHES, (
+_Flip = Annotated[bool | None, _option(_SWITCHES, (
     'Join the features of an image with those of its mirror image; default: only for lfw.'), '--flip/--no-flip')]
-Color = Annotated[str, _option(_SWITCHES, 'PSNR and SSIM of rgb, or of luma: y.')]
-Border = Annotated[int, _option(_SWITCHES, 'Pixels cut off each side before PSNR and SSIM.', min=0)]
-Pairs = Annotated[Path | None, _option(_PROTOCOL, (
+_Color = Annotated[str, _option(_SWITCHES, 'PSNR and SSIM of rgb, or of luma: y.')]
+_Border = Annotated[int, _option(_SWITCHES, 'Pixels cut off each side before PSNR and SSIM.', min=0)]
+_Pairs = Annotated[Path | None, _option(_PROTOCOL, (
     "lfw: a file of pairs, LFW's pairs.txt or with the header left,right,same,fold; default: the folder's pairs.csv."))]
-Config = Annotated[Path | None, _option(_PROTOCOL, (
+_Config = Annotated[Path | None, _option(_PROTOCOL, (
     'blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists.'))]
-Folds = Annotated[int, _option(_PROTOCOL, 'pairs: folds that share no identity.', min=2)]
-PairsPerFold = Annotated[int | None, _option(_PROTOCOL, (
+_Folds = Annotated[int, _option(_PROTOCOL, 'pairs: folds that share no identity.', min=2)]
+_PairsPerFold = Annotated[int | None, _option(_PROTOCOL, (
     'pairs: half of one person, half of different people; default: 600 (with ten folds 3,000 + 3,000), or as many as '
     'the folder allows.'))]
-Far = Annotated[float | None, _option(_PROTOCOL, (
+_Far = Annotated[float | None, _option(_PROTOCOL, (
     'False accept rate of the verification rate; default: 0.01, for blufr 0.001.'), min=0, max=1)]
-FarIdentification = Annotated[float | None, _option(_PROTOCOL, (
-    'blufr: false alarm rate of open-set identification; default: 0.01.'), min=0, max=1)]
-Seed = Annotated[int, _option(_PROTOCOL, 'pairs: of the draw.')]
-Compare = Annotated[tuple[Path, Path] | None, _option(_OUTPUT, (
+_FarIdentification = Annotated[float | None, _option(_PROTOCOL, (
+    'blufr, open-set: false alarm rate of open-set identification; default: 0.01.'), min=0, max=1)]
+_Seed = Annotated[int, _option(_PROTOCOL, 'pairs, open-set: of the draw.')]
+_Compare = Annotated[tuple[Path, Path] | None, _option(_OUTPUT, (
     'Measure nothing; print how the second result differs from the first and whether that is more than chance. A file '
     'twice: its systems among one another.'), metavar='A.json B.json')]
-Out = Annotated[Path | None, _option(_OUTPUT, 'Save as OUT.json, OUT.md and OUT.csv.')]
-Curves = Annotated[bool, _option(_OUTPUT, 'pairs, lfw: save ROC and DET as OUT.roc.csv and OUT.roc.png, too.',
+_Out = Annotated[Path | None, _option(_OUTPUT, 'Save as OUT.json, OUT.md and OUT.csv.')]
+_Curves = Annotated[bool, _option(_OUTPUT, 'pairs, lfw: save ROC and DET as OUT.roc.csv and OUT.roc.png, too.',
                                  '--curves')]
-Overwrite = Annotated[bool, _option(_OUTPUT, 'Replace saved results.', '--overwrite')]
-BatchSize = Annotated[int, _option(_OUTPUT, 'Images at a time.', min=1)]
-Device = Annotated[str | None, _option(_OUTPUT, 'cpu, cuda …; default: a GPU where there is one.')]
-AsJson = Annotated[bool, _option(_OUTPUT, 'Print JSON instead of the table.', '--json')]
+_Overwrite = Annotated[bool, _option(_OUTPUT, 'Replace saved results.', '--overwrite')]
+_BatchSize = Annotated[int, _option(_OUTPUT, 'Images at a time.', min=1)]
+_Device = Annotated[str | None, _option(_OUTPUT, 'cpu, cuda …; default: a GPU where there is one.')]
+_AsJson = Annotated[bool, _option(_OUTPUT, 'Print JSON instead of the table.', '--json')]
 
 
 def command(
-    protocol: Protocol = None, data: Data = None, recognizer: Recognizers = None, weights: Weights = None,
-    features: Features = None, scale: Scale = None, sides: Sides = 'both', flip: Flip = None, color: Color = 'rgb',
-    border: Border = 0, pairs: Pairs = None, config: Config = None, folds: Folds = 10,
-    pairs_per_fold: PairsPerFold = None, far: Far = None, far_identification: FarIdentification = None,
-    seed: Seed = 0, compare: Compare = None, out: Out = None, curves: Curves = False, overwrite: Overwrite = False,
-    batch_size: BatchSize = 64, device: Device = None, as_json: AsJson = False,
+    protocol: _Protocol = None, data: _Data = None, recognizer: _Recognizers = None, weights: _Weights = None,
+    features: _Features = None, scale: _Scale = None, sides: _Sides = 'both', flip: _Flip = None, color: _Color = 'rgb',
+    border: _Border = 0, pairs: _Pairs = None, config: _Config = None, folds: _Folds = 10,
+    pairs_per_fold: _PairsPerFold = None, far: _Far = None, far_identification: _FarIdentification = None,
+    seed: _Seed = 0, compare: _Compare = None, out: _Out = None, curves: _Curves = False, overwrite: _Overwrite = False,
+    batch_size: _BatchSize = 64, device: _Device = None, as_json: _AsJson = False,
 ) -> None:
-    """Measure how well faces are recognized: of HR, of Bicubic, and of each network given; PSNR and SSIM beside it.
+    """Measure how well faces are recognized: of HR, of Bicubic, and of each network given; PSNR and SSIM next to it.
 
     \b
-    pairs           ten folds of pairs drawn from any folder, no identity in two folds
-    lfw             LFW's ten folds, SphereFace's official way and plain cosine beside it
-    blufr           LFW-BLUFR: VR at FAR 0.1 %, DIR at rank 1 and FAR 1 %, over ten trials
-    identification  rank 1 and rank 5, each image among all others
+    PROTOCOLS
 
-    All but identification also print the equal error rate, and true accept rates at FAR 10 % to 0.01 % with the number
-    of pairs behind them. Formulas and choices: docs/protocols.md.
+    EER is the equal error rate; TAR are true accept rates at FAR 10 % to 0.01 %, with the number of pairs behind them.
+    Formulas and choices: docs/protocols.md.
 
     \b
     Examples:
@@ -91,6 +101,7 @@ def command(
       cface evaluate lfw lfw --pairs pairs.txt --recognizer net_r.pth --weights net_g.pth --out results/lfw
       cface evaluate blufr lfw --config blufr_lfw_config.mat --recognizer net_r.pth --weights net_g.pth
       cface evaluate identification casia/test --recognizer net_r.pth --scale 8
+      cface evaluate open-set casia/test --recognizer net_r.pth --weights net_g.pth
       cface evaluate lfw pairs.txt --features mine=lfw.npy
       cface evaluate blufr blufr_lfw_config.mat --features mine=lfw.npy
       cface evaluate --compare results/srgan.json results/cface.json
@@ -98,15 +109,15 @@ def command(
     _refuse_existing(out, overwrite)
     if compare:
         from cface_basicsr.measuring.compare import compare as compare_results
-        _print(compare_results(*compare), out, as_json)
-        return
+        table = compare_results(*compare)
+        return _print(table, table.json(), out, as_json)
     if protocol is None or data is None:
         raise UserError('expected PROTOCOL DATA, for example `cface evaluate pairs FOLDER --recognizer FILE`, or '
                         '--compare A.json B.json.')
     if curves and not out:
         raise UserError('--curves writes files: it needs --out.')
     from cface_basicsr.measuring.request import Request
-    _run(Request(
+    return _run(Request(
         protocol=protocol, data=data, recognizers=_named(recognizer or []),
         weights=_named(weights or [], files=True), features=_named(features or [], files=True, reserved=()),
         scale=scale, sides=sides, flip=flip, color=color, border=border, folds=folds, pairs_per_fold=pairs_per_fold,
@@ -118,26 +129,33 @@ def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool
     from dataclasses import replace
 
     from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.measuring.evaluate_run import evaluate
-    from cface_basicsr.report.saved_curves import save_curves
+    from cface_basicsr.measuring.evaluate import evaluate_request
+    from cface_basicsr.report.figures import save_curves
+    from cface_basicsr.report.systems_table import evaluation_table
     keep_freed_memory()
     request = replace(request, device=pick_device(device))
     systems = len(request.features) or 2 + len(request.weights)
     with ShowSteps(systems) as show:
-        found = evaluate(request, show)
-    _print(found.table, out, as_json)
-    for path in save_curves(found.curves, found.table.title, out) if request.curves and out else ():
+        found = evaluate_request(request, show)
+    _print(evaluation_table(found.results), found.results.json(), out, as_json)
+    for path in save_curves(found.curves, found.results.title, out) if out and request.curves else ():
         typer.echo(path, err=True)
 
 
-def _print(table: 'Table', out: Path | None, as_json: bool) -> None:
+def _print(table: 'Table', record: str, out: Path | None, as_json: bool) -> None:
+    """The table, or the record; and both as OUT.md, OUT.csv, OUT.json."""
+    from rich.console import Console
+
+    from cface_basicsr.files.atomic import write_text
     if as_json:
-        typer.echo(table.json(), nl=False)
+        typer.echo(record, nl=False)
     else:
-        from rich.console import Console
         Console().print(table.rich())
-    for path in table.save(out) if out else ():
-        typer.echo(path, err=True)
+    if out:
+        for path in table.save(out):
+            typer.echo(path, err=True)
+        write_text(f'{out}.json', record)
+        typer.echo(f'{out}.json', err=True)
 
 
 def _refuse_existing(out: Path | None, overwrite: bool) -> None:

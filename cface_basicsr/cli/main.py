@@ -13,8 +13,8 @@ from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError
 from cface_basicsr.version import __version__
 
-COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'audit', 'index', 'train', 'generate', 'evaluate', 'benchmark',
-            'ablate', 'enhance', 'options', 'convert')
+COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'audit', 'index', 'train', 'generate', 'evaluate', 'report',
+            'benchmark', 'ablate', 'enhance', 'options', 'convert')
 
 app = typer.Typer(name='cface', no_args_is_help=True, add_completion=False, rich_markup_mode='rich',
                   pretty_exceptions_enable=False, context_settings={'help_option_names': ['-h', '--help']},
@@ -40,13 +40,14 @@ def help_of(docstring: str) -> str:
 
 
 for _name in COMMANDS:
-    _command = importlib.import_module(f'cface_basicsr.cli.{_name}').command
+    _module = importlib.import_module(f'cface_basicsr.cli.{_name}')
+    _command = _module.command
     if isinstance(_command, typer.Typer):
         for _info in _command.registered_commands:
             _info.help = help_of(_info.callback.__doc__)
         app.add_typer(_command, name=_name)
     else:
-        app.command(_name, help=help_of(_command.__doc__))(_command)
+        app.command(_name, help=help_of(_command.__doc__), cls=getattr(_module, 'Help', None))(_command)
 
 
 def main() -> None:

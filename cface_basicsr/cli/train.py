@@ -57,22 +57,27 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     from functools import cache
 
     from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.measuring.recipe_rows import Measuring
-    from cface_basicsr.report.recipe_report import write_report
+    from cface_basicsr.report.write import short_report, write_report
     from cface_basicsr.training.recipe import Recipe
+    from cface_basicsr.training.report import RecipeReport
     from cface_basicsr.training.steps import run_steps
     keep_freed_memory()
     recipe = Recipe.read(path, data, out, variables)
     report = recipe.file.report
     reports = 1 + len(report.also_after) if report else 0
-    measuring = cache(lambda: Measuring(recipe))  # one for all reports; made when the first is due
+    measuring = cache(lambda: RecipeReport(recipe))  # one for all reports; made when the first is due
     with ShowSteps(len(recipe.file.steps) + reports) as show:
         def after(name: str) -> None:
             if report and name in report.also_after:
-                early = write_report(measuring(), show, after=name)
-                show.console.print(early.as_markdown(), highlight=False, markup=False, soft_wrap=True)
+                early, folder = measuring().results(show, name)
+                early.save(folder)
+                write_report(early, folder, short=True)
+                show.console.print(short_report(early), highlight=False, markup=False, soft_wrap=True)
         run_steps(recipe, show, processes, after)
-        result = write_report(measuring(), show) if report else None
-    if result:
-        typer.echo(result.as_json() if as_json else result.as_text())
+        if report:
+            results, folder = measuring().results(show)
+            files = [results.save(folder), *write_report(results, folder, short=True)]
+    if report:
+        written = '\n'.join(map(str, files))
+        typer.echo(results.json() if as_json else f'{short_report(results)}\n{written}', nl=not as_json)
     typer.echo(f'Trained networks: {recipe.out}/<step>/models/net_*_latest.pth', err=True)

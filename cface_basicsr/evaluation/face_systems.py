@@ -1,6 +1,6 @@
 """One super-resolution system in numbers: verification, PSNR and SSIM; and how far its faces are from the real ones."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -9,22 +9,26 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.features import cosine_scores, extract_features
+from cface_basicsr.evaluation.features import Images, extract_features
 from cface_basicsr.evaluation.restoration import Color, psnr_ssim
-from cface_basicsr.evaluation.roc import TarAtFar, equal_error_rate, roc_curve, tar_at_far
+from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.verification import kfold_accuracy, verification_rate_at_far
 from cface_basicsr.ops.identity_distance import identity_distance
 
-Images = NDArray[np.uint8]
-Chunk = tuple[Images, Images]
 
+class Embedded(NamedTuple):
+    """The result of `embed`.
 
-class Seen(NamedTuple):
-    """The result of `look_at`: features (N, D) by each recognizer; PSNR in dB and SSIM (N,), None without originals."""
+    Attributes:
+        features: recognizer -> (N, D), or (N, 2 D) with mirror images.
+        psnr, ssim: (N,), in dB and in [0, 1]; None without originals.
+        kept: row -> image (H, W, 3) uint8 RGB.
+    """
 
     features: dict[str, NDArray[np.float32]]
     psnr: NDArray[np.float64] | None
     ssim: NDArray[np.float64] | None
+    kept: dict[int, Images]
 
     def restoration(self) -> dict[str, float | None]:
         """'psnr' and 'ssim': means over the images; None where there were no originals."""
@@ -41,55 +45,26 @@ class IdentityDistances(TypedDict):
     images: int
 
 
-def evaluate_images(sr: Images, hr: Images, pairs: ArrayLike, same: ArrayLike, recognizers: Mapping[str, nn.Module], *,
-                    folds: int | ArrayLike = 10, far: float = 0.01, batch_size: int = 64,
-                    device: str | torch.device | None = None) -> dict[str, float]:
-    """All numbers of one system. Both sides of a pair are super-resolved.
-
-    Args:
-        sr: (N, H, W, 3) uint8 RGB; the HR images themselves for the HR row, bicubic ones for the Bicubic row.
-        hr: (N, H, W, 3) uint8 RGB, in the same order.
-        pairs, same: as `make_pairs` gives them; row numbers into sr and hr.
-        recognizers: name -> network that carries `eats`.
-        folds: see `kfold_accuracy`; far: see `verification_rate_at_far`.
-
-    Returns:
-        'psnr' (dB; inf where an image equals its HR), 'ssim': means over all images; and for each recognizer
-        '<name>/accuracy', '<name>/accuracy_std' (over folds, divisor folds - 1), '<name>/vr': shares in [0, 1].
-    """
-    if sr.shape != hr.shape:
-        raise UserError(f'super-resolved and HR images differ in number or size: {sr.shape} and {hr.shape}.')
-    chunks = ((sr[start:start + batch_size], hr[start:start + batch_size]) for start in range(0, len(sr), batch_size))
-    return evaluate_chunks(chunks, pairs, same, recognizers, folds=folds, far=far, device=device)
-
-
-def evaluate_chunks(chunks: Iterable[Chunk], pairs: ArrayLike, same: ArrayLike, recognizers: Mapping[str, nn.Module],
-                    *, folds: int | ArrayLike = 10, far: float = 0.01,
-                    device: str | torch.device | None = None) -> dict[str, float]:
-    """As `evaluate_images`, from (sr, hr) chunks of (n, H, W, 3) uint8 in row order: sets larger than memory."""
-    seen = look_at(chunks, recognizers, device=device)
-    numbers = seen.restoration()
-    for name, features in seen.features.items():
-        numbers |= verification_numbers(name, cosine_scores(features, pairs), same, folds, far)[0]
-    return numbers
-
-
-def look_at(chunks: Iterable[tuple[Images, Images | None]], recognizers: Mapping[str, nn.Module], *,
-            flip: bool = False, unit_length: bool = True, color: Color = 'rgb', border: int = 0,
-            device: str | torch.device | None = None) -> Seen:
+def embed(chunks: Iterable[tuple[Images, Images | None]], recognizers: Mapping[str, nn.Module], *,
+          flip: bool = False, unit_length: bool = True, color: Color = 'rgb', border: int = 0,
+          device: str | torch.device | None = None, keep: Collection[int] = ()) -> Embedded:
     """Features, PSNR and SSIM of one system's images, a chunk at a time.
 
     Args:
         chunks: (images, originals), each (n, H, W, 3) uint8 RGB; None for originals that have another size.
+        recognizers: name -> network that carries `eats`.
         flip, unit_length: see `extract_features`.
         color, border: see `psnr_ssim`.
+        keep: rows whose images are returned.
 
     Raises:
         UserError: there are no images, or some have originals and others have none.
     """
     parts: dict[str, list[NDArray]] = {name: [] for name in recognizers}
+    kept: dict[int, Images] = {}
     restored, images = [], 0
     for given, originals in chunks:
+        kept |= {row: given[row - images] for row in keep if 0 <= row - images < len(given)}
         images += len(given)
         if originals is not None:
             planes = (part.transpose(0, 3, 1, 2) for part in (given, originals))
@@ -99,22 +74,30 @@ def look_at(chunks: Iterable[tuple[Images, Images | None]], recognizers: Mapping
     psnr, ssim = torch.cat(restored, dim=1).numpy() if restored else (None, None)
     if not images or (restored and len(psnr) != images):
         raise UserError('no images to evaluate.' if not images else 'some images have an original, and some have none.')
-    return Seen({name: np.concatenate(features) for name, features in parts.items()}, psnr, ssim)
+    return Embedded({name: np.concatenate(features) for name, features in parts.items()}, psnr, ssim, kept)
 
 
 def verification_numbers(name: str, scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike,
                          far: float) -> tuple[dict[str, float], list[float]]:
-    """'<name>/accuracy', '<name>/accuracy_std', '<name>/vr' of scored pairs, and the accuracy of each fold."""
+    """'<name>/accuracy', '<name>/accuracy_std', '<name>/vr' of scored pairs, and the accuracy of each fold.
+
+    Args:
+        scores: (P,) similarities; same: (P,) true where both images show one person.
+        folds: see `kfold_accuracy`; far: a share, see `verification_rate_at_far`.
+    """
     accuracy = kfold_accuracy(scores, same, folds)
     return {f'{name}/accuracy': accuracy.mean, f'{name}/accuracy_std': accuracy.std,
             f'{name}/vr': verification_rate_at_far(scores, same, far)}, accuracy.per_fold.tolist()
 
 
-def rate_numbers(name: str, scores: ArrayLike, same: ArrayLike) -> tuple[dict[str, float], list[TarAtFar]]:
-    """'<name>/eer' and '<name>/tar@<far>' at the usual false accept rates, and what stands behind the latter."""
-    rates = tar_at_far(scores, same)
-    numbers = {f'{name}/tar@{rate.far:g}': rate.tar for rate in rates}
-    return {f'{name}/eer': equal_error_rate(roc_curve(scores, same))} | numbers, rates
+def rate_numbers(name: str, scores: ArrayLike, same: ArrayLike) -> dict[str, float]:
+    """'<name>/eer' and '<name>/tar@<far>' at the usual false accept rates, of scored pairs.
+
+    Args:
+        scores: (P,) similarities; same: (P,) true where both images show one person.
+    """
+    rates = {f'{name}/tar@{rate.far:g}': rate.tar for rate in tar_at_far(scores, same)}
+    return {f'{name}/eer': equal_error_rate(roc_curve(scores, same))} | rates
 
 
 def identity_distances(sr_features: ArrayLike, hr_features: ArrayLike, compare: ArrayLike) -> IdentityDistances:

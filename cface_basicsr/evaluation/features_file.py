@@ -47,11 +47,22 @@ def read_features(path: str | Path, keys: Sequence[str], *, allow_extra: bool = 
             may mean two images; a feature is NaN, infinite or zero.
     """
     path = Path(path)
-    matrix = _read_matrix(path)
-    names = _read_names(path, len(matrix))
+    matrix, names = _read_matrix(path), _read_names(path)
+    if len(names) != len(matrix):
+        raise UserError(f"'{keys_file(path)}' has {len(names)} lines, '{path.name}' has {len(matrix)} rows. Expected "
+                        'one line per row, in the order of the rows.')
     features = np.asarray(matrix[_rows(names, keys, keys_file(path), allow_extra)], dtype=np.float32)
     _refuse_broken(features, keys, path)
     return features
+
+
+def keys_of_features(path: str | Path) -> list[str]:
+    """The images of a features file where nothing else says which there are: 'folder/name' or 'name' of each row.
+
+    Raises:
+        UserError: there is no list of keys next to the file.
+    """
+    return [_label(name) for name in _read_names(Path(path))]
 
 
 def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -> Path:
@@ -99,19 +110,15 @@ def _read_matrix(path: Path) -> NDArray:
     return matrix
 
 
-def _read_names(path: Path, rows: int) -> list[str]:
+def _read_names(path: Path) -> list[str]:
     names_path = keys_file(path)
     if not names_path.is_file():
         raise UserError(f"'{names_path}' is missing. Expected one line a row of '{path.name}': the image's key "
                         '(<identity>/<image>) or file name.')
     try:
-        names = names_path.read_text(encoding='utf-8-sig').rstrip().splitlines()
+        return names_path.read_text(encoding='utf-8-sig').rstrip().splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f"'{names_path}' is no UTF-8 text. Expected one key or file name a line.") from error
-    if len(names) != rows:
-        raise UserError(f"'{names_path}' has {len(names)} lines, '{path.name}' has {rows} rows. Expected one line a "
-                        'row, in the order of the rows.')
-    return names
+        raise UserError(f"'{names_path}' is not UTF-8 text. Expected one key or file name per line.") from error
 
 
 def _rows(names: Sequence[str], keys: Sequence[str], where: Path, allow_extra: bool) -> list[int]:

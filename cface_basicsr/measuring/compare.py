@@ -1,18 +1,22 @@
-"""Two results of `cface evaluate`, number by number: what is the difference, and is it more than chance?
+"""Two results, number by number: what is the difference, and is it more than chance?
 
-Only results of the same protocol on the same pairs (by hash) are compared, since the test is paired: fold by fold, or
-trial by trial. See `evaluation.significance` for the test and what it assumes.
+Results of `cface evaluate`, `cface train` and `cface benchmark` alike; only numbers of one protocol on the same pairs
+(by hash) are compared, since the test is paired: fold by fold, or trial by trial. See `evaluation.significance` for
+the test and what it assumes.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.significance import LEVEL, PairedTest, paired_test
+from cface_basicsr.measuring.protocols import PROTOCOLS
+from cface_basicsr.measuring.results import Compared, DataSet, Results, Run, load_results
 from cface_basicsr.measuring.table import Column, Number, Row, Table
 
 VERDICTS = {1: 'clearly better', 0: 'not clear', -1: 'clearly worse'}
@@ -21,27 +25,27 @@ _COLUMNS = [Column('a', 'A %', 2, best=None, factor=100), Column('b', 'B %', 2, 
             Column('difference', 'B - A, points', 2, best=None, factor=100, spread='error'),
             Column('p', 'p (t-test)', 4, best=None), Column('p_flips', 'p (sign flips)', 4, best=None),
             Column('verdict', 'B is', best=None)]
-_UNITS = {'pairs': 'folds', 'lfw': 'folds', 'blufr': 'trials', 'identification': 'parts of the people'}
-_ASSUMED = {
-    'folds': 'The folds are taken as independent. Their thresholds come from mostly the same pairs (and a pairs file '
-             'may have a person in two folds), so p is somewhat too small.',
-    'trials': 'Trials overlap: two of them share {shared:.0%} of their test people. The standard error is enlarged for '
-              'that (Nadeau and Bengio 2003); without it, it would be {times:.1f} times smaller.',
-    'parts of the people': 'People are dealt to parts, and A and B are means over the parts. All parts search the same '
-                           'gallery, so p is somewhat too small.'}
+
+_USUAL = {'precomputed': False, 'sides': 'both', 'flip': False, 'color': 'rgb', 'border': 0}
+"""The switches of `cface train` and `cface benchmark`, which have no options for them."""
+
+_System = tuple[str, int | None]
+"""Its name; and its scale, where one of the two results has several."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """A saved result.
+class _Side:
+    """One of the two results: all numbers of one protocol on one of its test sets.
 
     Attributes:
-        systems: system -> number ('R/accuracy') -> its value in each fold or trial.
+        systems: system -> number ('R/accuracy') -> its value in each fold, trial or part, means over the seeds.
     """
 
     path: Path
-    facts: dict[str, Any]
-    systems: dict[str, dict[str, list[float]]]
+    results: Results
+    test: DataSet
+    compared: Compared
+    systems: dict[_System, dict[str, list[float]]]
 
 
 def compare(a: Path, b: Path) -> Table:
@@ -51,80 +55,97 @@ def compare(a: Path, b: Path) -> Table:
     has. A file with itself: its systems among one another.
 
     Raises:
-        UserError: no results of `cface evaluate`, of another protocol, or of other pairs.
+        UserError: not results, or of other protocols or pairs.
     """
-    first, second = read_result(a), read_result(b)
-    _refuse_different(first, second)
-    shared, unit = float(first.facts['shared']), _UNITS[first.facts['protocol']]
-    rows = []
-    for (name_a, values_a), (name_b, values_b) in _systems(first, second):
-        label = name_a if name_a == name_b else f'{name_a} → {name_b}'
-        rows += [_row(f'{label}: {_in_words(key)}', paired_test(values_b[key], values_a[key], shared=shared),
-                      values_a[key], values_b[key]) for key in values_a if key in values_b]
+    sides = _sides(a, b)
+    rows: list[Row] = []
+    notes = [f'A: {a}', f'B: {b}']
+    for first, second in sides:
+        found = _rows(first, second, first.test.name if len({pair[0].test.name for pair in sides}) > 1 else '')
+        rows += found
+        notes += [*_other_facts(first, second), _assumption(first)] if found else []
     if not rows:
-        raise UserError(f"'{a}' and '{b}' share no number with folds: {_listed(first)} against {_listed(second)}.\n"
+        raise UserError(f"'{a}' and '{b}' share no number with folds: {_listed(sides, 0)} against "
+                        f'{_listed(sides, 1)}.\n'
                         'Name the recognizers alike: --recognizer NAME=FILE')
-    count = next(len(values) for numbers in first.systems.values() for values in numbers.values())
-    assumed = _ASSUMED[unit].format(shared=shared, times=(1 + count * shared / (1 - shared)) ** 0.5)
-    notes = [f'A: {a}', f'B: {b}', *_other_facts(first, second),
-             f'Paired over {count} {unit}; ± is the standard error, clear means p below {100 * LEVEL:g} % in the '
-             f't-test. {assumed}']
-    facts = {'a': str(a), 'b': str(b), 'protocol': first.facts['protocol'], 'shared': shared, 'count': count,
-             'compared_sha256': first.facts['compared_sha256']}
-    return Table('', _COLUMNS, rows, notes, facts)
+    facts = {'a': str(a), 'b': str(b), 'compared': [
+        {'protocol': first.compared.protocol, 'sha256': first.compared.sha256, 'shared': first.compared.shared,
+         'count': _count(first)} for first, _ in sides]}
+    return Table('', _COLUMNS, rows, list(dict.fromkeys(notes)), facts)
 
 
-def read_result(path: Path) -> Result:
-    """A result that `cface evaluate --out` saved.
-
-    Raises:
-        UserError: the file is missing, or is none.
-    """
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing: expected a result that `cface evaluate … --out NAME` saved (NAME.json).")
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-        facts = content['facts']
-        if not {'protocol', 'compared_sha256', 'shared'} <= facts.keys() or facts['protocol'] not in _UNITS:
-            raise KeyError
-        systems = {row['system']: {key: [float(value) for value in values]
-                                   for key, values in row.get('per_fold', {}).items()} for row in content['rows']}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"'{path}' is no result of `cface evaluate`, or an old one without its folds.\n"
-                        'Evaluate again with --out NAME, and give NAME.json.') from error
-    return Result(path, facts, systems)
+def _sides(a: Path, b: Path) -> list[tuple[_Side, _Side]]:
+    """What was compared in the same way in both."""
+    first, second = load_results(a), load_results(b)
+    by_scale = max(len(first.scales), len(second.scales)) > 1
+    found = [(_Side(a, first, *one, _systems(first, *one, by_scale)),
+              _Side(b, second, *two, _systems(second, *two, by_scale)))
+             for one in _all_compared(first) for two in _all_compared(second)
+             if (one[1].protocol, one[1].sha256) == (two[1].protocol, two[1].sha256)]
+    if not found:
+        protocols = [{compared.protocol for _, compared in _all_compared(each)} for each in (first, second)]
+        what, describe = ('pairs or images', _describe_pairs) if protocols[0] & protocols[1] else (
+            'protocols', _describe_protocol)
+        raise UserError(f'the results are of different {what}, so their difference says nothing:\n'
+                        f"'{a}': {describe(first)}; '{b}': {describe(second)}.\n"
+                        'Evaluate both on the same data with the same options.')
+    return found
 
 
-def _refuse_different(a: Result, b: Result) -> None:
-    for name, what in (('protocol', 'protocols'), ('compared_sha256', 'pairs or images')):
-        if a.facts[name] != b.facts[name]:
-            raise UserError(f'the results are of different {what}, so their difference says nothing:\n'
-                            f"'{a.path}': {_said(a, name)}; '{b.path}': {_said(b, name)}.\n"
-                            'Evaluate both on the same data with the same options.')
+def _all_compared(results: Results) -> list[tuple[DataSet, Compared]]:
+    return [(test, compared) for test in results.tests() for compared in test.compared]
 
 
-def _said(result: Result, name: str) -> str:
-    if name == 'protocol':
-        return result.facts[name]
-    facts = result.facts
-    seed = f", seed {facts['seed']}" if 'seed' in facts else ''
-    count = f"{facts['pairs']} pairs{seed}, " if 'pairs' in facts else ''
-    return f"{Path(facts.get('data', '?')).name}, {count}hash {facts[name][:12]}"
+def _describe_protocol(results: Results) -> str:
+    return ', '.join(compared.protocol for _, compared in _all_compared(results))
 
 
-_System = tuple[str, dict[str, list[float]]]
+def _describe_pairs(results: Results) -> str:
+    texts = []
+    for test, compared in _all_compared(results):
+        seed = f", seed {compared.settings['seed']}" if 'seed' in compared.settings else ''
+        count = f"{compared.settings['pairs']} pairs{seed}, " if 'pairs' in compared.settings else ''
+        texts.append(f'{test.name}, {count}hash {compared.sha256[:12]}')
+    return ' and '.join(texts)
 
 
-def _systems(a: Result, b: Result) -> Iterator[tuple[_System, _System]]:
+def _systems(results: Results, test: DataSet, compared: Compared,
+             by_scale: bool) -> dict[_System, dict[str, list[float]]]:
+    runs: dict[_System, list[Run]] = {}
+    for run in results.runs:
+        if run.status == 'done' and test.name in run.measured:
+            runs.setdefault((run.system, run.scale if by_scale else None), []).append(run)
+    paired = PROTOCOLS[compared.protocol].paired
+    return {system: {key: np.mean([run.measured[test.name].per_fold[key] for run in seeds], axis=0).tolist()
+                     for key in seeds[0].measured[test.name].per_fold if key.rpartition('/')[2] in paired}
+            for system, seeds in runs.items()}
+
+
+# ---------------------------------------------------------------------------------------------------------- the table
+
+def _rows(first: _Side, second: _Side, test: str) -> list[Row]:
+    rows = []
+    for a, b in _pairs(first, second):
+        values_a, values_b = first.systems[a], second.systems[b]
+        label = ', '.join(filter(None, [test, f'x{a[1]}' if a[1] else '', a[0] if a == b else f'{a[0]} → {b[0]}']))
+        rows += [_row(f'{label}: {_describe_key(key)}', paired_test(values_b[key], values_a[key],
+                                                                   shared=first.compared.shared),
+                      values_a[key], values_b[key]) for key in values_a if key in values_b]
+    return rows
+
+
+def _pairs(a: _Side, b: _Side) -> Iterator[tuple[_System, _System]]:
+    """Systems of one scale, one of each side."""
     if a.path.resolve() == b.path.resolve():
-        yield from combinations(((name, values) for name, values in a.systems.items() if name != 'HR'), 2)
-        return
-    yield from (((name, a.systems[name]), (name, b.systems[name])) for name in a.systems if name in b.systems)
-    yield from product(*([each for each in one.systems.items() if each[0] not in other.systems]
-                         for one, other in ((a, b), (b, a))))
+        found = list(combinations((system for system in a.systems if system[0] != 'HR'), 2))
+    else:
+        found = [(system, system) for system in a.systems if system in b.systems]
+        found += product(*([system for system in one.systems if system not in other.systems]
+                           for one, other in ((a, b), (b, a))))
+    return ((one, other) for one, other in found if one[1] == other[1])
 
 
-def _in_words(key: str) -> str:
+def _describe_key(key: str) -> str:
     """'R/accuracy' -> 'accuracy (R)', which a narrow console can wrap."""
     recognizer, _, number = key.rpartition('/')
     return f'{number} ({recognizer})'
@@ -137,25 +158,36 @@ def _row(label: str, test: PairedTest, a: list[float], b: list[float]) -> Row:
     return Row(label, numbers, instead={'verdict': VERDICTS[test.clear]})
 
 
-def _other_facts(a: Result, b: Result) -> list[str]:
+def _count(side: _Side) -> int:
+    """How many folds, trials or parts."""
+    return next((len(values) for numbers in side.systems.values() for values in numbers.values()), 0)
+
+
+def _assumption(side: _Side) -> str:
+    """What the test took for granted."""
+    kind, shared, count = PROTOCOLS[side.compared.protocol], side.compared.shared, _count(side)
+    times = (1 + count * shared / (1 - shared)) ** 0.5
+    return (f'Paired over {count} {kind.unit}; ± is the standard error, clear means p below {100 * LEVEL:g} % in the '
+            f't-test. {kind.assumption.format(shared=shared, times=times)}')
+
+
+def _other_facts(a: _Side, b: _Side) -> list[str]:
     """What else differs between the two, in one line; networks and features are expected to."""
-    lines = []
-    switches = [result.facts.get('switches', {}) for result in (a, b)]
-    for name in sorted(switches[0].keys() | switches[1].keys()):
-        values = [each.get(name) for each in switches]
-        if values[0] != values[1]:
-            lines.append(f'{name} ({values[0]} and {values[1]})')
-    for name in ('scale', 'far', 'far_identification', 'manifest_sha256'):
-        values = [result.facts.get(name) for result in (a, b)]
-        if values[0] != values[1]:
-            lines.append(f'{name} ({values[0]} and {values[1]})')
-    hashes = [{name: file.get('sha256') for name, file in result.facts.get('recognizers', {}).items()}
-              for result in (a, b)]
-    lines += [f"recognizer '{name}' (another file)" for name in hashes[0].keys() & hashes[1].keys()
-              if hashes[0][name] != hashes[1][name]]
+    facts = [_facts(side) for side in (a, b)]
+    lines = [f'{name} ({facts[0][name]} and {facts[1][name]})' for name in facts[0] if facts[0][name] != facts[1][name]]
+    hashes = [side.results.facts.recognizers for side in (a, b)]
+    lines += [f"recognizer '{name}' (another file)" for name in hashes[0] if name in hashes[1]
+              and hashes[0][name] != hashes[1][name]]
     return [f"They also differ in {', '.join(lines)}: the difference is of all of it together."] if lines else []
 
 
-def _listed(result: Result) -> str:
-    keys = {key for numbers in result.systems.values() for key in numbers}
+def _facts(side: _Side) -> dict[str, Any]:
+    switches, settings = side.results.facts.options.get('switches', {}), side.compared.settings
+    return {name: switches.get(name, usual) for name, usual in _USUAL.items()} | {
+        'scale': ', '.join(map(str, side.results.scales)), 'far': settings.get('far'),
+        'far_identification': settings.get('far_identification'), "the data's manifest": side.test.sha256[:12]}
+
+
+def _listed(sides: list[tuple[_Side, _Side]], place: int) -> str:
+    keys = {key for pair in sides for numbers in pair[place].systems.values() for key in numbers}
     return ', '.join(sorted(keys)) or 'none'

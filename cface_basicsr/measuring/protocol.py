@@ -1,28 +1,44 @@
-"""The protocols of `cface evaluate`: what is compared with what, which numbers come of it, and in which columns.
+"""What a protocol is, and those of listed pairs.
 
-A protocol is made once, from the images' keys and labels; then it measures each system by its features alone.
+A protocol says of itself, in its class, what it is called, what it takes and how its numbers can be compared; the
+command, `--compare`, the record and the documents read it there. An instance is made once, from the images' keys and
+labels; then it measures each system by its features.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import rate_numbers, verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores
 from cface_basicsr.evaluation.lfw import lfw_accuracy
-from cface_basicsr.evaluation.pairs_file import pairs_sha256
-from cface_basicsr.evaluation.roc import FARS, RocCurve, TarAtFar, roc_curve
-from cface_basicsr.evaluation.verification import FoldedPairs
+from cface_basicsr.evaluation.pairs_file import pairs_sha256, read_pairs
+from cface_basicsr.evaluation.roc import FARS
+from cface_basicsr.evaluation.verification import (
+    Flags,
+    Floats,
+    FoldedPairs,
+    Ints,
+    allowed_at_far,
+    largest_pairs_per_fold,
+    make_pairs,
+)
+from cface_basicsr.measuring.request import Request
+from cface_basicsr.measuring.results import Compared, file_facts
 from cface_basicsr.measuring.table import Column, Number, Row, Table
 
 Features = NDArray[np.float32]
 
 FEW_PASSING = ('Few passing pairs make a rate a matter of chance; with 0, a pair of one person must score higher than '
                'every pair of different people.')
+PAIRS_PER_FOLD = 600
+"""300 of one person and 300 of different people: with ten folds the paper's 3,000 + 3,000."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +48,14 @@ class Outcome:
     Attributes:
         numbers: '<recognizer>/<number>' -> value; shares in [0, 1].
         per_fold: the same keys -> the value of each fold, trial or part, for paired comparisons.
-        behind: the numbers of pairs behind the rates, the same for all systems; '' where there are no rates.
-        counts: the same, for JSON.
-        curve: ROC, where the protocol has one.
+        scores, same: of each pair (P,), its similarity and whether both images show one person; only where the
+            protocol has a ROC curve.
     """
 
     numbers: dict[str, Number]
     per_fold: dict[str, list[float]]
-    behind: str = ''
-    counts: dict[str, Any] = field(default_factory=dict)
-    curve: RocCurve | None = None
+    scores: Floats | None = None
+    same: Flags | None = None
 
 
 class Protocol(ABC):
@@ -49,22 +63,60 @@ class Protocol(ABC):
 
     Attributes:
         name: as the command calls it.
-        note: one line below the table: what was compared.
-        facts: for JSON; `compared_sha256` says which images were compared how, `shared` see `paired_test`.
+        help: what is compared with what, in one line.
+        gives: what comes of it, in one line.
+        unit: over what ± and comparisons run: 'folds', 'trials' or 'parts'.
+        assumption: what a paired test over them takes for granted; {shared} and {times} are filled in.
+        paired: the numbers that are known for each fold, trial or part.
+        takes: options of the request that belong to it, besides those of all protocols.
         flip: whether the features of an image and of its mirror image are joined, unless asked otherwise.
         unit_length: whether features are scaled to unit length before they come here.
         has_sides: whether the two images of a pair can be treated differently.
         has_curve: whether it gives a ROC curve.
+        compared: of an instance: what goes into the record.
     """
 
-    name: str
-    flip = False
-    unit_length = True
-    has_sides = False
-    has_curve = False
+    name: ClassVar[str]
+    help: ClassVar[str]
+    gives: ClassVar[str]
+    unit: ClassVar[str]
+    assumption: ClassVar[str]
+    paired: ClassVar[tuple[str, ...]]
+    takes: ClassVar[tuple[str, ...]] = ()
+    flip: ClassVar[bool] = False
+    unit_length: ClassVar[bool] = True
+    has_sides: ClassVar[bool] = False
+    has_curve: ClassVar[bool] = False
 
-    def __init__(self, note: str, facts: dict[str, Any]) -> None:
-        self.note, self.facts = note, {'protocol': self.name, 'shared': 0.0} | facts
+    def __init__(self, note: str, sha256: str, settings: dict[str, Any], behind: dict[str, Any] | None = None,
+                 shared: float = 0.0) -> None:
+        """See `Compared`."""
+        self.compared = Compared(self.name, sha256, note, settings, behind or {}, shared)
+
+    @classmethod
+    @abstractmethod
+    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'Protocol':
+        """The protocol for a set of images.
+
+        Args:
+            keys: of the N images; labels: (N,) their identities, None where nobody knows.
+
+        Raises:
+            UserError: what it needs is missing, or does not fit the images.
+        """
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """Refuse what this protocol cannot do, before anything is read.
+
+        Raises:
+            UserError: naming the option.
+        """
+        if request.sides == 'one' and not cls.has_sides:
+            raise UserError(f"--sides one needs pairs with a first and a second image; '{cls.name}' has none. Expected "
+                            'both or lr.')
+        if request.curves and not cls.has_curve:
+            raise UserError(f"'{cls.name}' has no ROC curve to save: leave out --curves.")
 
     @abstractmethod
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
@@ -73,31 +125,41 @@ class Protocol(ABC):
         Args:
             name: of the recognizer; keys begin with it.
             features: (N, D) in the order of the keys.
-            right: features of the second image of each pair where they differ; None: the same.
+            right: features (N, D) of the second image of each pair where they differ; None: the same.
         """
 
+    @classmethod
     @abstractmethod
-    def columns(self, name: str) -> list[Column]:
-        """The main table's columns for one recognizer."""
+    def columns(cls, name: str, compared: Compared) -> list[Column]:
+        """The main table's columns for one recognizer, from the record."""
 
-    def rates(self, name: str, rows: Sequence[Row], outcome: Outcome) -> Table | None:
-        """A second table: equal error rate and true accept rates; None where the protocol has no threshold.
-
-        Args:
-            outcome: of any row: what stands behind the rates is the same for all.
-        """
-        if not outcome.behind:
+    @classmethod
+    def rates(cls, name: str, rows: Sequence[Row], compared: Compared) -> Table | None:
+        """A second table: equal error rate and true accept rates; None where the protocol has no threshold."""
+        if 'allowed' not in compared.behind:
             return None
         columns = [Column(f'{name}/eer', 'EER %', 2, best='min', factor=100)]
         columns += [Column(f'{name}/tar@{far:g}', f'TAR % at FAR {100 * far:g} %', 2, factor=100) for far in FARS]
-        return Table(f'Equal error and true accept rates ({name})', columns, rows, [outcome.behind])
+        over = '' if cls.unit == 'folds' else f', means over the {cls.unit}'
+        return Table(f'Equal error and true accept rates{over} ({name})', columns, rows,
+                     [f'{cls.describe_behind(compared.behind)} {FEW_PASSING}'])
+
+    @classmethod
+    def describe_behind(cls, behind: Mapping[str, Any]) -> str:
+        """How many pairs and probes the rates rest on, in a sentence."""
+        return ''
 
 
-def _in_words(rates: Sequence[TarAtFar]) -> str:
-    """How many pairs stand behind true accept rates."""
-    passing = ', '.join(f'{rate.allowed:,} at {100 * rate.far:g} %' for rate in rates)
-    return (f'Behind them: {rates[0].genuine:,} pairs of one person and {rates[0].impostor:,} of different people, of '
-            f'which may pass: {passing}. {FEW_PASSING}')
+def need_labels(request: Request, labels: Ints | None) -> Ints:
+    """Labels (N,) for a protocol that cannot do without.
+
+    Raises:
+        UserError: there are none.
+    """
+    if labels is None:
+        raise UserError(f"{request.protocol} needs to know who is who: give a prepared folder or its identities.csv, "
+                        f"not '{request.data}'.")
+    return labels
 
 
 # --------------------------------------------------------------------------------------------------------------- pairs
@@ -106,24 +168,55 @@ class PairsProtocol(Protocol):
     """Pairs in folds by plain cosine: accuracy at the threshold of the other folds, rates over all pairs."""
 
     name = 'pairs'
+    help = 'pairs drawn from any prepared folder, ten folds without a shared identity'
+    gives = 'accuracy, VR, EER, TAR'
+    unit = 'folds'
+    assumption = ('The folds are taken as independent. Their thresholds come from mostly the same pairs (and a pairs '
+                  'file may have a person in two folds), so p is somewhat too small.')
+    paired: ClassVar[tuple[str, ...]] = ('accuracy',)
+    takes: ClassVar[tuple[str, ...]] = ('folds', 'pairs_per_fold', 'seed', 'far')
     has_sides = True
     has_curve = True
 
-    def __init__(self, folded: FoldedPairs, keys: Sequence[str], far: float, source: str, **facts: Any) -> None:
+    def __init__(self, folded: FoldedPairs, keys: Sequence[str], source: str, *, far: float | None = None,
+                 **settings: Any) -> None:
         """
         Args:
             folded: which rows are compared.
             keys: of the rows.
-            far: false accept rate of the verification rate.
             source: where the pairs are from, in words.
-            facts: more of them, such as the seed.
+            far: false accept rate of the verification rate; None: 0.01.
+            settings: more facts, such as the seed.
         """
-        self.folded, self.far = folded, far
-        pairs, folds = len(folded.same), len(np.unique(folded.fold))
+        self.folded, self.far = folded, 0.01 if far is None else far
+        pairs, folds, genuine = len(folded.same), len(np.unique(folded.fold)), int(np.sum(folded.same))
+        behind = {'genuine': genuine, 'impostor': pairs - genuine,
+                  'allowed': {f'{far:g}': allowed_at_far(far, pairs - genuine) for far in FARS}}
         super().__init__(f'{pairs:,} pairs in {folds} folds, {source}; the threshold of a fold comes from the others, '
-                         '± is the standard deviation over the folds.',
-                         {'pairs': pairs, 'folds': folds, 'far': far, 'pairs_from': source,
-                          'compared_sha256': pairs_sha256(folded, keys)} | facts)
+                         '± is the standard deviation over the folds.', pairs_sha256(folded, keys),
+                         {'pairs': pairs, 'folds': folds, 'far': self.far, 'pairs_from': source} | settings, behind)
+
+    @classmethod
+    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'PairsProtocol':
+        """See `Protocol.from_request`: drawn, or from the pairs file that is given as data."""
+        if labels is None:
+            return cls.of_file(request.data, keys, far=request.far)
+        count = request.pairs_per_fold
+        if count is None:
+            count = max(2, min(PAIRS_PER_FOLD, largest_pairs_per_fold(labels, folds=request.folds, seed=request.seed)))
+        return cls.drawn(keys, labels, folds=request.folds, pairs_per_fold=count, seed=request.seed, far=request.far)
+
+    @classmethod
+    def of_file(cls, path: Path, keys: Sequence[str], **more: Any) -> 'PairsProtocol':
+        """The pairs of a file; see `read_pairs`, and `__init__` for `more`."""
+        return cls(read_pairs(path, keys), keys, f"from '{path.name}'", pairs_file=file_facts(path), **more)
+
+    @classmethod
+    def drawn(cls, keys: Sequence[str], labels: Ints, *, folds: int, pairs_per_fold: int, seed: int,
+              far: float | None) -> 'PairsProtocol':
+        """Pairs of N images with labels (N,); see `make_pairs`."""
+        pairs = make_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed)
+        return cls(pairs, keys, f'drawn with seed {seed}; folds share no identity', far=far, seed=seed)
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/accuracy', 'accuracy_std', 'vr', 'eer', 'tar@<far>'."""
@@ -132,16 +225,21 @@ class PairsProtocol(Protocol):
     def _plain(self, name: str, features: Features, folded: FoldedPairs) -> Outcome:
         scores = cosine_scores(features, folded.pairs)
         numbers, folds = verification_numbers(name, scores, folded.same, folded.fold, self.far)
-        rates, behind = rate_numbers(name, scores, folded.same)
-        counts = {'genuine': behind[0].genuine, 'impostor': behind[0].impostor,
-                  'allowed': {f'{rate.far:g}': rate.allowed for rate in behind}}
-        return Outcome(numbers | rates, {f'{name}/accuracy': folds}, _in_words(behind), counts,
-                       roc_curve(scores, folded.same))
+        return Outcome(numbers | rate_numbers(name, scores, folded.same), {f'{name}/accuracy': folds}, scores,
+                       folded.same)
 
-    def columns(self, name: str) -> list[Column]:
+    @classmethod
+    def columns(cls, name: str, compared: Compared) -> list[Column]:
         """See `Protocol.columns`."""
         return [Column(f'{name}/accuracy', f'accuracy % ({name})', 2, factor=100, spread=f'{name}/accuracy_std'),
-                Column(f'{name}/vr', f'VR % at FAR {self.far * 100:g} % ({name})', 2, factor=100)]
+                Column(f'{name}/vr', f'VR % at FAR {compared.settings["far"] * 100:g} % ({name})', 2, factor=100)]
+
+    @classmethod
+    def describe_behind(cls, behind: Mapping[str, Any]) -> str:
+        """See `Protocol.describe_behind`."""
+        passing = ', '.join(f'{allowed:,} at {100 * float(far):g} %' for far, allowed in behind['allowed'].items())
+        return (f'Behind them: {behind["genuine"]:,} pairs of one person and {behind["impostor"]:,} of different '
+                f'people, of which may pass: {passing}.')
 
 
 def _two_sided(left: Features, right: Features | None, folded: FoldedPairs) -> tuple[Features, FoldedPairs]:
@@ -152,39 +250,54 @@ def _two_sided(left: Features, right: Features | None, folded: FoldedPairs) -> t
 
 
 class LfwProtocol(PairsProtocol):
-    """LFW in SphereFace's official way, and by plain cosine beside it.
+    """LFW in SphereFace's official way, and by plain cosine.
 
     The official way joins the features of the image and of its mirror image and takes the training folds' mean away.
     The plain variant has the first half of the same features: those of the image itself.
     """
 
     name = 'lfw'
+    help = "the pairs of LFW's `pairs.txt` (or of any pairs file), ten folds"
+    gives = "accuracy in SphereFace's official way and by plain cosine, VR, EER, TAR"
+    paired = ('official', 'accuracy')
+    takes = ('pairs', 'far')
     flip = True
     unit_length = False  # the mean is one of features as the network gives them
 
-    def __init__(self, *args: Any, flip: bool = True, joined: bool = True, **facts: Any) -> None:
+    def __init__(self, *args: Any, mirrored: bool = True, **settings: Any) -> None:
         """
         Args:
-            args, facts: see `PairsProtocol`.
-            flip: whether the official way has the mirror image.
-            joined: whether features come as image and mirror image; else they are taken whole for both ways.
+            args, settings: see `PairsProtocol`.
+            mirrored: features come as image and mirror image; else they are taken whole for both ways.
         """
-        super().__init__(*args, **facts)
-        self.halved = flip and joined
-        ways = "with the mirror image's" if flip and joined else 'as they are'
-        self.note += f' Official: features {ways}, less the mean of the other folds; plain: cosine of the image alone.'
+        super().__init__(*args, **settings)
+        self.mirrored = mirrored
+        ways = "with the mirror image's" if mirrored else 'as they are'
+        self.compared.note += (f' Official: features {ways}, less the mean of the other folds; plain: cosine of the '
+                               'image only.')
+
+    @classmethod
+    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'LfwProtocol':
+        """See `Protocol.from_request`: from the file that is named, or from the folder's pairs.csv."""
+        path = request.pairs or (request.data / 'pairs.csv' if request.data.is_dir() else request.data)
+        if not path.is_file():
+            raise UserError(f"'{path}' is missing: the folder was prepared without pairs. Give LFW's pairs.txt: "
+                            '--pairs pairs.txt')
+        flips = cls.flip if request.flip is None else request.flip
+        return cls.of_file(path, keys, far=request.far, mirrored=flips and not request.features)
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: as `PairsProtocol` by plain cosine, and '<name>/official', 'official_std'."""
         features, folded = _two_sided(features, right, self.folded)
         official = lfw_accuracy(features, folded, subtract_mean=True)
-        plain = self._plain(name, features[:, :features.shape[1] // 2] if self.halved else features, folded)
+        plain = self._plain(name, features[:, :features.shape[1] // 2] if self.mirrored else features, folded)
         numbers = {f'{name}/official': official.mean, f'{name}/official_std': official.std} | plain.numbers
         return replace(plain, numbers=numbers,
                        per_fold={f'{name}/official': official.per_fold.tolist()} | plain.per_fold)
 
-    def columns(self, name: str) -> list[Column]:
+    @classmethod
+    def columns(cls, name: str, compared: Compared) -> list[Column]:
         """See `Protocol.columns`."""
         official = Column(f'{name}/official', f'LFW official % ({name})', 2, factor=100, spread=f'{name}/official_std')
-        accuracy, vr = super().columns(name)
+        accuracy, vr = super().columns(name, compared)
         return [official, Column(accuracy.key, f'plain cosine % ({name})', 2, factor=100, spread=accuracy.spread), vr]

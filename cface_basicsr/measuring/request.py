@@ -1,22 +1,25 @@
-"""What `cface evaluate` is asked for, and what it cannot be asked for."""
+"""What is measured: what `cface evaluate` is asked for, and the test sets of a recipe or a benchmark file."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
-from cface_basicsr.errors import UserError, nearest
-from cface_basicsr.evaluation.restoration import Color
-from cface_basicsr.measuring.protocol import LfwProtocol, PairsProtocol, Protocol
-from cface_basicsr.measuring.set_protocols import BlufrProtocol, IdentificationProtocol
+from pydantic import Field
 
-PROTOCOLS: dict[str, type[Protocol]] = {kind.name: kind for kind in (PairsProtocol, LfwProtocol, BlufrProtocol,
-                                                                     IdentificationProtocol)}
-COLORS = ('rgb', 'y')
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.restoration import Color
+from cface_basicsr.options import Section
+
 Sides = Literal['both', 'one', 'lr']
-SIDES = {'both': 'all images are super-resolved, both of each pair',
+SIDES_IN_WORDS = {'both': 'all images are super-resolved, both of each pair',
          'one': 'the first image of a pair is HR, the second super-resolved',
-         'lr': "all images are LR, enlarged by the recognizer's own resize alone"}
+         'lr': "all images are LR, enlarged only by the recognizer's own resize"}
+
+HELD_OUT = 'held-out'
+"""What a test set is called where nobody names one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +27,16 @@ class Request:
     """What is asked for; the options of the command have the same names.
 
     Attributes:
-        protocol: one of PROTOCOLS.
+        protocol: one of `protocols.PROTOCOLS`.
         data: a prepared folder; with `features` also identities.csv, a pairs file, or BLUFR's lists.
         recognizers, weights, features: name -> file (of a recognizer also 'package.module:callable').
         scale: None: that of the networks, or of the only low-resolution store.
-        sides: one of SIDES.
+        sides: one of SIDES_IN_WORDS.
         flip: None: as the protocol has it.
         color, border: of PSNR and SSIM.
-        folds, pairs_per_fold, seed: of drawn pairs.
+        folds, pairs_per_fold, seed: of what is drawn.
         pairs: a pairs file for 'lfw'; config: BLUFR's lists.
-        far, far_identification: None: 0.01 for pairs, 0.001 (VR) and 0.01 (DIR) for BLUFR.
+        far, far_identification: None: as the protocol has it.
         batch_size, device: of the networks.
         curves: whether ROC curves are wanted.
     """
@@ -59,42 +62,37 @@ class Request:
     device: str = 'cpu'
     curves: bool = False
 
-    @property
-    def flips(self) -> bool:
-        """Whether the features of an image and its mirror image are joined."""
-        return PROTOCOLS[self.protocol].flip if self.flip is None else self.flip
+
+class TestSet(Section):
+    """Faces that are measured on, and how."""
+
+    data: str | None = None
+    """Folder of `cface prepare`; by default the held-out part of the data that is trained on."""
+    like: Literal['lfw', 'celeba'] | None = None
+    """The paper's set whose tables it fills."""
+    pairs: str | None = None
+    """A file in the layout of LFW's pairs.txt; by default pairs are drawn, with seed 0."""
+    folds: int = Field(default=10, ge=2)
+    """Folds of drawn pairs; a file has its own."""
+    pairs_per_fold: int = Field(default=300, ge=2)
+    """Pairs in each drawn fold, half of them genuine."""
+    far: float = Field(default=0.01, gt=0, lt=1)
+    """False accept rate, a share, of the verification rate VR."""
+    blufr: str | None = None
+    """BLUFR's `blufr_lfw_config.mat`, or its folder of lists, for a set that holds all of LFW's images: VR and DIR are
+    then BLUFR's. By default VR is that of the pairs, and DIR that of drawn galleries."""
+    far_identification: float = Field(default=0.01, gt=0, lt=1)
+    """False alarms allowed in DIR, a share."""
+    faces: int = Field(default=6, ge=0)
+    """How many identities the grid of faces shows; 0: no grid."""
 
 
-def check(request: Request) -> None:
-    """Refuse what cannot be meant, before anything is read.
+def check_names(where: str, *names: Iterable[str]) -> None:
+    """Names of test sets and recognizers become parts of file names.
 
     Raises:
-        UserError: an unknown name, or options that exclude one another.
+        UserError: one has another sign than letters, digits, '.', '-' and '_'.
     """
-    if request.protocol not in PROTOCOLS:
-        raise UserError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got '{request.protocol}'; "
-                        f'{nearest(request.protocol, PROTOCOLS)}')
-    if request.sides not in SIDES:
-        raise UserError(f"--sides: expected one of {', '.join(SIDES)}, got '{request.sides}'.")
-    if request.color not in COLORS:
-        raise UserError(f"--color: expected {' or '.join(COLORS)}, got '{request.color}'.")
-    contradictions = {
-        'give --recognizer (it tells people apart), or --features with what one has said already.':
-            not request.features and not request.recognizers,
-        '--features stand for themselves: leave out --recognizer, --weights, --scale, --sides and --flip.':
-            bool(request.features) and bool(request.recognizers or request.weights or request.scale
-                                            or request.sides != 'both' or request.flip is not None),
-        f"--sides one needs pairs with a first and a second image; '{request.protocol}' has none. Expected both or lr.":
-            request.sides == 'one' and not PROTOCOLS[request.protocol].has_sides,
-        '--sides lr uses no network: leave out --weights.': request.sides == 'lr' and bool(request.weights),
-        'blufr needs --config: blufr_lfw_config.mat of the official toolkit, or its folder of lists.':
-            request.protocol == 'blufr' and request.config is None and not request.features,
-        "--config belongs to the protocol 'blufr'.": request.protocol != 'blufr' and request.config is not None,
-        "--pairs belongs to the protocol 'lfw'; 'pairs' draws its own.":
-            request.protocol != 'lfw' and request.pairs is not None,
-        f"'{request.protocol}' has no ROC curve to save: leave out --curves.":
-            request.curves and not PROTOCOLS[request.protocol].has_curve,
-    }
-    for message, holds in contradictions.items():
-        if holds:
-            raise UserError(message)
+    for name in chain(*names):
+        if not re.fullmatch(r'[\w.-]+', name):
+            raise UserError(f"{where}: '{name}' becomes a part of file names: letters, digits, '.', '-', '_' only.")

@@ -1,12 +1,15 @@
-"""What a finished benchmark knows, as one JSON file: facts, numbers, scores, curves, costs, faces.
+"""What was measured, as one JSON file: facts, numbers, scores, curves, costs, faces.
 
-Measuring writes it and the report reads it, so a report can be made again without measuring again. Paths in it are
-relative to the folder of the JSON file.
+`cface train`, `cface evaluate` and `cface benchmark` write it; the report and `--compare` read it, so a report can be
+made again without measuring again. Paths in it are relative to the folder of the JSON file.
 """
 
+import platform
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +20,8 @@ from pydantic.dataclasses import dataclass
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
+from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.version import __version__
 
 RESULTS = 'results.json'
 REFERENCES = ('HR', 'Bicubic')
@@ -41,6 +46,27 @@ class Check:
 
 
 @dataclass(config=_STRICT)
+class Compared:
+    """What one protocol compares on a test set, the same for all systems.
+
+    Attributes:
+        protocol: its name (`measuring.protocols.PROTOCOLS`).
+        sha256: of which images are compared how, whatever they look like; other numbers are not comparable.
+        note: in words.
+        settings: far (a share), pairs, folds, seed …; what there is depends on the protocol.
+        behind: numbers of pairs or probes behind the rates.
+        shared: share of its people that a trial has in common with another one, see `paired_test`.
+    """
+
+    protocol: str
+    sha256: str
+    note: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    behind: dict[str, Any] = field(default_factory=dict)
+    shared: float = 0.0
+
+
+@dataclass(config=_STRICT)
 class DataSet:
     """A data set that took part.
 
@@ -48,9 +74,7 @@ class DataSet:
         name: short, in headings and file names.
         role: train or test.
         sha256: of its manifest.
-        pairs: compared pairs of a test set (0 where there are none).
-        protocol: how it is measured, in words, such as 'ten folds, 300 + 300 pairs each'.
-        far: false accept rate of '<recognizer>/vr', a share; None where no rate is measured.
+        compared: one entry per protocol of a test set.
         like: the paper's set whose tables it fills: 'lfw' Tables 1 to 3, 'celeba' Tables 4 and 5; None: tables of its
             own, without the paper's numbers.
     """
@@ -60,10 +84,18 @@ class DataSet:
     sha256: str
     identities: int
     images: int
-    pairs: int = 0
-    protocol: str = ''
-    far: float | None = None
+    compared: list[Compared] = field(default_factory=list)
     like: Literal['lfw', 'celeba'] | None = None
+
+    @property
+    def pairs(self) -> int:
+        """Pairs that are compared; 0 where there are none."""
+        return next((each.settings['pairs'] for each in self.compared if 'pairs' in each.settings), 0)
+
+    @property
+    def protocol(self) -> str:
+        """How it is measured, in words."""
+        return ' '.join(each.note for each in self.compared)
 
 
 @dataclass(config=_STRICT)
@@ -72,11 +104,12 @@ class Facts:
 
     Attributes:
         command: as it was typed.
+        seeds: of the trainings; empty where nothing was trained.
         recognizers: name -> SHA-256 of the file that measured.
-        versions: package -> version (cface-basicsr, torch, basicsr, python).
+        versions: package -> version (cface-basicsr, torch, basicsr, python …).
         device: in words, of training and measuring.
-        budget: in words, such as '8,000 images through each generator'.
-        options: the benchmark file as it was read.
+        budget: in words, such as '8,000 images through each generator'; '' where it is not one for all.
+        options: what was asked for: the benchmark file or the recipe as it was read, or files and switches.
         notes: lines that a reader must know.
     """
 
@@ -86,10 +119,22 @@ class Facts:
     recognizers: dict[str, str]
     versions: dict[str, str]
     device: str
-    budget: str
+    budget: str = ''
     checks: list[Check] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+
+def facts_of_this_run(data: list[DataSet], recognizers: Mapping[str, str], device: str, **more: Any) -> Facts:
+    """The facts of what this process measures: with its command, and the versions that it runs on.
+
+    Args:
+        more: see `Facts`.
+    """
+    versions = {'cface-basicsr': __version__, **{name: version(name) for name in ('basicsr', 'torch', 'numpy')},
+                'python': platform.python_version()}
+    return Facts(' '.join(['cface', *sys.argv[1:]]), more.pop('seeds', []), data, dict(recognizers), versions, device,
+                 **more)
 
 
 @dataclass(config=_STRICT)
@@ -98,9 +143,9 @@ class Measured:
 
     Attributes:
         numbers: 'psnr' (dB), 'ssim' (means over the images); for each recognizer '<name>/accuracy',
-            '<name>/accuracy_std' (over the folds), '<name>/vr', '<name>/dir': shares in [0, 1]. Absent or None: not
+            '<name>/accuracy_std' (over the folds), '<name>/vr', '<name>/dir' …: shares in [0, 1]. Absent or None: not
             measured.
-        per_fold: recognizer -> accuracy of each fold, the same folds for all runs.
+        per_fold: '<name>/accuracy' … -> its value in each fold, trial or part, the same ones for all runs.
         scores: an .npz of `save_scores`, relative; '' where none was kept.
     """
 
@@ -151,27 +196,28 @@ class Run:
 
     Attributes:
         system: its name in the tables; 'HR' and 'Bicubic' for the two that are not trained.
-        seed: None for those two.
+        scale: None for features of files, whose scale nobody knows.
+        seed: None where it was not trained by the command that measured it.
         network: its network options (type, widths, depths).
         width: in words, such as 'full', or '16 instead of 64 features'.
         status: done or failed.
         reason: why it failed, one line.
-        marks: such as 'not converged'; each is printed with the row.
+        footnotes: such as 'not converged'; each is printed with the row.
         measured: test set -> numbers.
         curve: in order of images.
         images_g, images_r: training images through the generator and the recognizer, all steps.
-        weights_sha256: of the generator's file.
+        weights_sha256: of the generator's file, or of the file of its features.
         faces: key of an image -> its PNG, relative; the same keys in every run.
     """
 
     system: str
-    scale: int
+    scale: int | None
     seed: int | None = None
     network: dict[str, Any] = field(default_factory=dict)
     width: str = ''
     status: Literal['done', 'failed'] = 'done'
     reason: str = ''
-    marks: list[str] = field(default_factory=list)
+    footnotes: list[str] = field(default_factory=list)
     measured: dict[str, Measured] = field(default_factory=dict)
     curve: list[CurvePoint] = field(default_factory=list)
     costs: Costs | None = None
@@ -213,24 +259,28 @@ class Faces:
 
 @dataclass(config=_STRICT)
 class Results:
-    """All that a finished benchmark knows.
+    """All that was measured by one command.
 
     Attributes:
+        made_by: the command, which decides what is reported.
         title: of the report.
         systems: names in order of the tables, HR and Bicubic first; a system without a run has failed before.
-        scales: in order.
+        scales: in order; empty where nobody knows.
         runs: every (system, scale, seed), also failed ones; HR and Bicubic at every scale.
-        faces: one entry a test set that is shown.
-        show_published: print the paper's numbers beside ours.
+        faces: one entry per test set that is shown.
+        domains: title -> 'sr_hr', 'sr_compare', 'hr_compare': mean distances in [0, 4] (paper, section 3.4).
+        show_published: print the paper's numbers next to ours.
     """
 
+    made_by: Literal['train', 'evaluate', 'benchmark']
     title: str
     facts: Facts
     systems: list[str]
     scales: list[int]
     runs: list[Run]
     faces: list[Faces] = field(default_factory=list)
-    show_published: bool = True
+    domains: dict[str, dict[str, float]] = field(default_factory=dict)
+    show_published: bool = False
 
     def runs_of(self, system: str, scale: int) -> list[Run]:
         """All seeds of a system at a scale, also failed ones."""
@@ -244,16 +294,24 @@ class Results:
         """The runs that failed."""
         return [run for run in self.runs if run.status == 'failed']
 
+    def json(self) -> str:
+        """The text of the file, strict JSON: infinity is the string 'Infinity', which Python's float() reads.
+
+        Raises:
+            UserError: a number is NaN.
+        """
+        _check(self)
+        return _JSON.dump_json(self, indent=1).decode() + '\n'
+
     def save(self, path: str | Path) -> Path:
         """Write the JSON aside, then rename it; a folder gets results.json.
 
         Raises:
-            UserError: a number is NaN, or HR or Bicubic is missing at a scale.
+            UserError: a number is NaN.
         """
-        path = _file(path)
-        _check(self)
+        path, text = _file(path), self.json()
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, _JSON.dump_json(self, indent=1).decode() + '\n')
+        write_text(path, text)
         return path
 
 
@@ -261,22 +319,53 @@ _JSON = TypeAdapter(Results)
 
 
 def load_results(path: str | Path) -> Results:
-    """Read results.json or the one in a folder.
+    """Read a results file, or results.json of a folder.
 
     Raises:
-        UserError: it is missing or is no results file; names the first wrong entry.
+        UserError: it is missing or is not a results file; names the first wrong entry.
     """
     path = _file(path)
     if not path.is_file():
-        raise UserError(f"'{path}' is missing: no benchmark has finished there.\nRun: cface benchmark FILE")
+        raise UserError(f"'{path}' is missing: expected what `cface train` or `cface benchmark` leaves in its run "
+                        'folder (results.json), or `cface evaluate … --out NAME` (NAME.json).')
     try:
         results = _JSON.validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         where = '.'.join(map(str, first['loc']))
-        raise UserError(f"'{path}' is no results file: {where}: {first['msg']}") from error
+        raise UserError(f"'{path}' is not a results file of this version: {where}: {first['msg']}") from error
     _check(results)
     return results
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path / RESULTS if path.is_dir() or path.suffix != '.json' else path
+
+
+def _check(results: Results) -> None:
+    places = {f'{run.system} x{run.scale} on {test}': measured.numbers | _numbered(measured.per_fold)
+              for run in results.runs for test, measured in run.measured.items()} | results.domains
+    for place, numbers in places.items():
+        bad = [key for key, value in numbers.items() if value is not None and value != value]
+        if bad:
+            raise UserError(f'{place}: {bad[0]} is NaN. A number that was not measured is None.')
+
+
+def _numbered(per_fold: Mapping[str, list[float]]) -> dict[str, float]:
+    return {f'{key}, number {number}': value for key, values in per_fold.items()
+            for number, value in enumerate(values, 1)}
+
+
+# --------------------------------------------------------------------------------------- names and files of one run
+
+def step_name(system: str) -> str:
+    """A system's name as a folder's.
+
+    >>> step_name('C-Face-v2')
+    'c_face_v2'
+    """
+    return re.sub(r'[^a-z0-9]+', '_', system.lower()).strip('_')
 
 
 def save_scores(path: str | Path, same: ArrayLike, scores: Mapping[str, ArrayLike]) -> Path:
@@ -304,24 +393,6 @@ def load_scores(path: str | Path) -> tuple[NDArray[np.bool_], dict[str, NDArray[
         return arrays['same'], {name: arrays[name] for name in arrays.files if name != 'same'}
 
 
-def _file(path: str | Path) -> Path:
-    path = Path(path)
-    return path / RESULTS if path.suffix != '.json' else path
-
-
-def _check(results: Results) -> None:
-    names = [*(test.name for test in results.tests()), *results.facts.recognizers]
-    for name in names:
-        if not re.fullmatch(r'[\w.-]+', name):
-            raise UserError(f"'{name}' names a test set or a recognizer and becomes a part of file names: "
-                            "letters, digits, '.', '-' and '_' only.")
-    for system in REFERENCES:
-        missing = [scale for scale in results.scales if not results.runs_of(system, scale)]
-        if missing:
-            raise UserError(f'{system} is always in a benchmark, but has no run at scale {missing[0]}.')
-    for run in results.runs:
-        for test, measured in run.measured.items():
-            bad = [key for key, value in measured.numbers.items() if value is not None and value != value]
-            if bad:
-                raise UserError(f'{run.system} x{run.scale} on {test}: {bad[0]} is NaN. '
-                                'A number that was not measured is None.')
+def file_facts(path: Path) -> dict[str, Any]:
+    """A file and its SHA-256 (None where it is a folder)."""
+    return {'file': str(path), 'sha256': file_hash(path, 64) if path.is_file() else None}

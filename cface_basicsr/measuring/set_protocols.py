@@ -1,27 +1,37 @@
-"""Protocols over whole sets of images instead of listed pairs: identification, and LFW-BLUFR."""
+"""Protocols over whole sets of images instead of listed pairs: identification, closed and open, and LFW-BLUFR."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation import blufr
 from cface_basicsr.evaluation.binned_roc import binned_roc
 from cface_basicsr.evaluation.identification import probe_ranks
+from cface_basicsr.evaluation.open_set import GalleryAndProbe, draw_galleries, open_set_rate
 from cface_basicsr.evaluation.pair_search import RateAtFar, rates_at_fars
 from cface_basicsr.evaluation.roc import FARS, RocCurve, equal_error_rate
 from cface_basicsr.evaluation.unit_features import unit_features
-from cface_basicsr.evaluation.verification import Ints
-from cface_basicsr.measuring.protocol import FEW_PASSING, Features, Outcome, Protocol
-from cface_basicsr.measuring.table import Column, Number, Row, Table
+from cface_basicsr.evaluation.verification import Ints, allowed_at_far
+from cface_basicsr.measuring.protocol import Features, Outcome, Protocol, need_labels
+from cface_basicsr.measuring.request import Request
+from cface_basicsr.measuring.results import Compared
+from cface_basicsr.measuring.table import Column, Number
 
 RANKS = (1, 5)
 _PARTS = 10
+_ENLARGED = ('The standard error is enlarged for that (Nadeau and Bengio 2003); without it, it would be {times:.1f} '
+             'times smaller.')
+
+
+def _hash_of_lines(lines: Iterable[str]) -> str:
+    return hashlib.sha256('\n'.join(lines).encode()).hexdigest()
 
 
 @dataclass
@@ -38,18 +48,24 @@ class _Parts:
         self.parts = min(_PARTS, int(several.sum()))
         number = np.cumsum(several) - 1  # place among the people with several images
         self.of_image = np.where(several, number % max(self.parts, 1), -1)[place]
-        self.people, self.alone = int(several.sum()), int((~several).sum())
+        self.people, self.single = int(several.sum()), int((~several).sum())
 
 
 class IdentificationProtocol(Protocol):
     """Each image looks for its person among all others: rank 1 and rank 5."""
 
     name = 'identification'
+    help = 'each image against all others'
+    gives = 'rank 1, rank 5'
+    unit = 'parts'
+    assumption = ('People are dealt to parts, and A and B are means over the parts. All parts search the same gallery, '
+                  'so p is somewhat too small.')
+    paired = tuple(f'rank{rank}' for rank in RANKS)
 
     def __init__(self, keys: Sequence[str], labels: Ints) -> None:
         """
         Args:
-            keys, labels: of the rows.
+            keys, labels: of the N rows.
 
         Raises:
             UserError: nobody has two images.
@@ -59,12 +75,17 @@ class IdentificationProtocol(Protocol):
             raise UserError(f'none of the {len(labels)} images has another one of its person: nobody can be found. '
                             'Give people with two or more images.')
         probes = int((self.parts.of_image >= 0).sum())
-        listed = hashlib.sha256('\n'.join(f'{key},{label}' for key, label in zip(keys, labels, strict=True)).encode())
         super().__init__(
             f'each of {probes:,} images of {self.parts.people:,} people looks for its person among the other '
-            f'{len(labels) - 1:,} images; {self.parts.alone:,} people with one image are there, but not looked for.',
-            {'probes': probes, 'people': self.parts.people, 'people_with_one_image': self.parts.alone,
-             'parts': self.parts.parts, 'compared_sha256': listed.hexdigest()})
+            f'{len(labels) - 1:,} images; {self.parts.single:,} people with one image are there, but not looked for.',
+            _hash_of_lines(f'{key},{label}' for key, label in zip(keys, labels, strict=True)),
+            {'probes': probes, 'people': self.parts.people, 'people_with_one_image': self.parts.single,
+             'parts': self.parts.parts})
+
+    @classmethod
+    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'IdentificationProtocol':
+        """See `Protocol.from_request`."""
+        return cls(keys, need_labels(request, labels))
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/rank1', '<name>/rank5'; `right` is not used by this protocol."""
@@ -78,9 +99,77 @@ class IdentificationProtocol(Protocol):
                                               for part in range(self.parts.parts)]
         return Outcome(numbers, per_part if self.parts.parts > 1 else {})
 
-    def columns(self, name: str) -> list[Column]:
+    @classmethod
+    def columns(cls, name: str, compared: Compared) -> list[Column]:
         """See `Protocol.columns`."""
         return [Column(f'{name}/rank{rank}', f'rank {rank} % ({name})', 2, factor=100) for rank in RANKS]
+
+
+# ------------------------------------------------------------------------------------------------------------ open set
+
+def _open_set_column(name: str, compared: Compared, key: str = 'dir', after: str = '', spread: str = '') -> Column:
+    title = f'DIR % at rank 1, FAR {100 * compared.settings["far_identification"]:g} %{after} ({name})'
+    return Column(f'{name}/{key}', title, 2, factor=100, spread=f'{name}/{spread}' if spread else None)
+
+
+class OpenSetProtocol(Protocol):
+    """Galleries are drawn: who is enrolled should be found, and strangers raise few false alarms."""
+
+    name = 'open-set'
+    help = 'ten galleries of one image each of half of the people; all other images look for their person'
+    gives = 'DIR at rank 1 and a false alarm rate of 1 %'
+    unit = 'trials'
+    assumption = f'Trials are draws from the same people: two share {{shared:.0%}} of those enrolled. {_ENLARGED}'
+    paired = ('dir',)
+    takes = ('far_identification', 'seed')
+
+    def __init__(self, keys: Sequence[str], labels: Ints, *, far_identification: float | None = None,
+                 seed: int = 0) -> None:
+        """
+        Args:
+            keys, labels: of the N rows.
+            far_identification: false alarms allowed, a share; None: 0.01.
+            seed: of the draws.
+
+        Raises:
+            UserError: see `draw_galleries`.
+        """
+        self.labels, self.draws = labels, draw_galleries(labels, seed=seed)
+        self.far = 0.01 if far_identification is None else far_identification
+        impostors = [int((~np.isin(labels[draw.probe], labels[draw.gallery])).sum()) for draw in self.draws]
+        genuine = [len(draw.probe) - count for draw, count in zip(self.draws, impostors, strict=True)]
+        allowed = [allowed_at_far(self.far, count) for count in impostors]
+        enrolled = len(self.draws[0].gallery)
+        super().__init__(
+            f'DIR at FAR = {100 * self.far:g} %: mean of {len(self.draws)} draws with seed {seed}, {enrolled} people '
+            f'enrolled with one image each; in the first, {impostors[0]:,} images of others, of which {allowed[0]} may '
+            'raise a false alarm.',
+            _hash_of_lines([*(f'{key},{label}' for key, label in zip(keys, labels, strict=True)),
+                            *(','.join(map(str, draw.gallery)) for draw in self.draws)]),
+            {'trials': len(self.draws), 'enrolled': enrolled, 'far_identification': self.far, 'rank': 1, 'seed': seed},
+            {'genuine_probes': genuine, 'impostor_probes': impostors, 'false_alarms': allowed},
+            overlap(labels[draw.gallery] for draw in self.draws))
+
+    @classmethod
+    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'OpenSetProtocol':
+        """See `Protocol.from_request`."""
+        return cls(keys, need_labels(request, labels), far_identification=request.far_identification,
+                   seed=request.seed)
+
+    def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
+        """See `Protocol.measure`: '<name>/dir', 'dir_std'; `right` is not used by this protocol."""
+        units = unit_features(features)
+        rates = blufr.summary([self._rate(units, draw) for draw in self.draws])
+        return Outcome({f'{name}/dir': rates.mean, f'{name}/dir_std': rates.std},
+                       {f'{name}/dir': rates.per_trial.tolist()})
+
+    def _rate(self, units: Tensor, draw: GalleryAndProbe) -> RateAtFar:
+        return open_set_rate(units, self.labels, draw.gallery, draw.probe, self.far, rank=1)
+
+    @classmethod
+    def columns(cls, name: str, compared: Compared) -> list[Column]:
+        """See `Protocol.columns`."""
+        return [_open_set_column(name, compared, spread='dir_std')]
 
 
 # --------------------------------------------------------------------------------------------------------------- BLUFR
@@ -89,31 +178,70 @@ class BlufrProtocol(Protocol):
     """LFW-BLUFR: ten trials over the whole set, verification and open-set identification at few false accepts."""
 
     name = 'blufr'
+    help = 'LFW-BLUFR: all pairs of ten large random parts of LFW'
+    gives = 'VR at FAR 0.1 %, DIR at rank 1 and FAR 1 %, EER, TAR'
+    unit = 'trials'
+    assumption = f'Trials overlap: two of them share {{shared:.0%}} of their test people. {_ENLARGED}'
+    paired = ('vr', 'dir')
+    takes = ('config', 'far', 'far_identification')
 
-    def __init__(self, config: Path, keys: Sequence[str], *, far: float = 1e-3,
-                 far_identification: float = 1e-2) -> None:
+    def __init__(self, config: Path, keys: Sequence[str], *, far: float | None = None,
+                 far_identification: float | None = None, fars: Sequence[float] = FARS) -> None:
         """
         Args:
             config: `blufr_lfw_config.mat`, or the toolkit's folder of lists.
             keys: of the rows; they hold every image of the protocol.
-            far: of VR; far_identification: of DIR.
+            far: of VR, None: 0.001; far_identification: of DIR, None: 0.01.
+            fars: further false accept rates, for 'tar@<far>' and 'eer'; none: VR and DIR only, in a fifteenth of the
+                time.
 
         Raises:
             UserError: see `blufr.load_config` and `blufr.rows_of`.
         """
         self.config = blufr.load_config(config)
         self.rows = blufr.rows_of(self.config, keys)
-        self.far, self.far_identification = far, far_identification
+        self.far = 0.001 if far is None else far
+        self.far_identification = 0.01 if far_identification is None else far_identification
+        self.fars = fars
         trials, images = len(self.config.trials), len(self.config.names)
         super().__init__(
+            f'VR at FAR = {100 * self.far:g} % and DIR at FAR = {100 * self.far_identification:g} %: LFW-BLUFR, '
             f'{trials} trials over {images:,} images; the protocol reports mean - std over the trials (divisor '
             f'{trials - 1}).',
-            {'trials': trials, 'far': far, 'far_identification': far_identification, 'rank': 1,
-             'shared': shared_people(self.config), 'config': str(config), 'compared_sha256': lists_sha256(self.config)})
+            lists_sha256(self.config),
+            {'trials': trials, 'far': self.far, 'far_identification': self.far_identification, 'rank': 1,
+             'config': str(config)}, self._behind(),
+            overlap(self.config.labels[trial.test] for trial in self.config.trials))
+
+    def _behind(self) -> dict[str, Any]:
+        """Pairs and probes of each trial."""
+        labels, trials = self.config.labels, self.config.trials
+        genuine = [_pairs_among(np.bincount(labels[trial.test])) for trial in trials]
+        impostor = [_pairs_among(len(trial.test)) - count for trial, count in zip(trials, genuine, strict=True)]
+        known = [np.isin(labels[trial.probe], labels[trial.gallery]) for trial in trials]
+        strangers = [int((~each).sum()) for each in known]
+        rates = {'allowed': {f'{far:g}': [allowed_at_far(far, count) for count in impostor] for far in self.fars}}
+        return {'genuine': genuine, 'impostor': impostor, **(rates if self.fars else {}),
+                'genuine_probes': [int(each.sum()) for each in known], 'impostor_probes': strangers,
+                'false_alarms': [allowed_at_far(self.far_identification, count) for count in strangers]}
+
+    @classmethod
+    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'BlufrProtocol':
+        """See `Protocol.from_request`."""
+        return cls(request.config or request.data, keys, far=request.far,
+                   far_identification=request.far_identification)
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """See `Protocol.check`."""
+        super().check(request)
+        if request.config is None and not request.features:
+            raise UserError('blufr needs --config: blufr_lfw_config.mat of the official toolkit, or its folder of '
+                            'lists.')
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/vr', 'vr_std', 'vr_mean_minus_std', the same of 'dir', and 'tar@<far>'."""
-        features = features[self.rows]
+        features = np.asarray(features)[self.rows]
         result = blufr.evaluate(features, self.config, far_verification=self.far,
                                 far_identification=self.far_identification)
         numbers: dict[str, Number] = {}
@@ -122,66 +250,64 @@ class BlufrProtocol(Protocol):
             numbers |= {f'{name}/{key}': summary.mean, f'{name}/{key}_std': summary.std,
                         f'{name}/{key}_mean_minus_std': summary.mean_minus_std}
             per_trial[f'{name}/{key}'] = summary.per_trial.tolist()
-        rates, curves = self._rates(features, [trial.verification for trial in result.trials])
-        numbers |= {f'{name}/tar@{far:g}': blufr.summary(each).mean for far, each in rates.items()}
-        numbers[f'{name}/eer'] = float(np.mean([equal_error_rate(curve) for curve in curves]))
-        probes = [trial.identification for trial in result.trials]
-        return Outcome(numbers, per_trial, _in_words(rates, probes), _counts(rates, probes))
+        if self.fars:
+            rates, curves = self._rates(features, [trial.verification for trial in result.trials])
+            numbers |= {f'{name}/tar@{far:g}': blufr.summary(each).mean for far, each in rates.items()}
+            numbers[f'{name}/eer'] = float(np.mean([equal_error_rate(curve) for curve in curves]))
+        return Outcome(numbers, per_trial)
 
     def _rates(self, features: Features, known: list[RateAtFar]) -> tuple[dict[float, list[RateAtFar]], list[RocCurve]]:
-        """At each usual false accept rate the verification rate of each trial (`known`: at --far); and their curves."""
+        """At each false accept rate the verification rate of each trial (`known`: at --far); and their curves."""
         members = np.zeros((len(features), len(self.config.trials)), bool)
         for number, trial in enumerate(self.config.trials):
             members[trial.test, number] = True
         units = unit_features(features)
-        others = rates_at_fars(units, self.config.labels, members, [far for far in FARS if far != self.far])
-        rates = {far: known if far == self.far else others[far] for far in FARS}
+        others = rates_at_fars(units, self.config.labels, members, [far for far in self.fars if far != self.far])
+        rates = {far: known if far == self.far else others[far] for far in self.fars}
         return rates, binned_roc(units, self.config.labels, members)
 
-    def columns(self, name: str) -> list[Column]:
+    @classmethod
+    def columns(cls, name: str, compared: Compared) -> list[Column]:
         """See `Protocol.columns`."""
-        columns = []
-        for key, title in (('vr', f'VR % at FAR {100 * self.far:g} %'),
-                           ('dir', f'DIR % at rank 1, FAR {100 * self.far_identification:g} %')):
-            columns += [Column(f'{name}/{key}_mean_minus_std', f'{title}, mean - std ({name})', 2, factor=100),
-                        Column(f'{name}/{key}', f'{key.upper()} %, mean ± std ({name})', 2, factor=100,
-                               spread=f'{name}/{key}_std')]
-        return columns
+        far, after = compared.settings['far'], ', mean - std'
+        vr = Column(f'{name}/vr_mean_minus_std', f'VR % at FAR {100 * far:g} %{after} ({name})', 2, factor=100)
+        dir_ = _open_set_column(name, compared, 'dir_mean_minus_std', after)
+        return [column for key, lower in (('vr', vr), ('dir', dir_)) for column in (
+            lower, Column(f'{name}/{key}', f'{key.upper()} %, mean ± std ({name})', 2, factor=100,
+                          spread=f'{name}/{key}_std'))]
 
-    def rates(self, name: str, rows: Sequence[Row], outcome: Outcome) -> Table | None:
-        """See `Protocol.rates`: means over the trials."""
-        return replace(super().rates(name, rows, outcome),
-                       title=f'Equal error and true accept rates, means over the trials ({name})')
-
-
-def _in_words(rates: dict[float, list[RateAtFar]], probes: list[RateAtFar]) -> str:
-    """The smallest and largest numbers of pairs and probes behind a trial."""
-    trials = rates[FARS[0]]
-    passing = ', '.join(f'{_range(rate.allowed for rate in each)} at {100 * far:g} %' for far, each in rates.items())
-    return (f'Behind each trial: {_range(t.genuine for t in trials)} pairs of one person and '
-            f'{_range(t.impostor for t in trials)} of different people, of which may pass: {passing}. For DIR: '
-            f'{_range(t.genuine for t in probes)} probes of people in the gallery and '
-            f'{_range(t.impostor for t in probes)} of others, of which {_range(t.allowed for t in probes)} may raise a '
-            f'false alarm. {FEW_PASSING}')
+    @classmethod
+    def describe_behind(cls, behind: Mapping[str, Any]) -> str:
+        """See `Protocol.describe_behind`: the smallest and largest numbers of pairs and probes of a trial."""
+        passing = ', '.join(f'{_range(allowed)} at {100 * float(far):g} %'
+                            for far, allowed in behind['allowed'].items())
+        counts = {key: _range(values) for key, values in behind.items() if key != 'allowed'}
+        return (f'Behind each trial: {counts["genuine"]} pairs of one person and {counts["impostor"]} of different '
+                f'people, of which may pass: {passing}. For DIR: {counts["genuine_probes"]} probes of people in the '
+                f'gallery and {counts["impostor_probes"]} of others, of which {counts["false_alarms"]} may raise a '
+                'false alarm.')
 
 
-def _counts(rates: dict[float, list[RateAtFar]], probes: list[RateAtFar]) -> dict[str, Any]:
-    trials = rates[FARS[0]]
-    return {'genuine': [t.genuine for t in trials], 'impostor': [t.impostor for t in trials],
-            'allowed': {f'{far:g}': [rate.allowed for rate in each] for far, each in rates.items()},
-            'genuine_probes': [t.genuine for t in probes], 'impostor_probes': [t.impostor for t in probes],
-            'false_alarms': [t.allowed for t in probes]}
+def _pairs_among(images: int | Ints) -> int:
+    """Unordered pairs of that many images, summed."""
+    return int(np.sum(images * (images - 1) // 2))
 
 
-def _range(numbers: Iterable[int]) -> str:
+def _range(numbers: Sequence[int]) -> str:
     """'3 to 5', or '4' where all are equal."""
-    numbers = list(numbers)
     return f'{min(numbers):,} to {max(numbers):,}' if min(numbers) < max(numbers) else f'{numbers[0]:,}'
 
 
-def shared_people(config: blufr.BlufrConfig) -> float:
-    """The share of its test people that a trial has in common with another one, on average."""
-    people = [set(config.labels[trial.test].tolist()) for trial in config.trials]
+def overlap(trials: Iterable[Ints]) -> float:
+    """The share of its people that a trial has in common with another one, on average.
+
+    Args:
+        trials: labels (N,) of the images of each.
+
+    >>> overlap([np.array([0, 1]), np.array([1, 1, 2])])
+    0.5
+    """
+    people = [set(labels.tolist()) for labels in trials]
     return float(np.mean([2 * len(a & b) / (len(a) + len(b)) for a, b in combinations(people, 2)]))
 
 

@@ -70,17 +70,15 @@ class Row:
         name: of the system.
         numbers: key -> value; None or absent where it was not measured.
         reference: not in the contest for the best value (HR).
-        mark: a sign behind the name that a note explains, such as '†'.
+        sign: behind the name, explained by a note, such as '†'.
         instead: key -> a word for the cell where there is no number ('failed').
-        per_fold: key -> its value in each fold or trial; goes into JSON, to compare systems by.
     """
 
     name: str
     numbers: dict[str, Number]
     reference: bool = False
-    mark: str = ''
+    sign: str = ''
     instead: Mapping[str, str] = field(default_factory=dict)
-    per_fold: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def text(self, column: Column) -> str:
         """What stands in a column."""
@@ -93,7 +91,7 @@ class Table:
 
     Attributes:
         facts: what makes the numbers traceable (command, hashes, seed, versions); goes into JSON as it is.
-        notes: lines below the table; start one with a row's mark to explain it.
+        notes: lines below the table; start one with a row's sign to explain it.
         below: further tables under this one in Markdown and on the console. Their numbers are not repeated in CSV and
             JSON, so give the rows of this one all of them.
     """
@@ -118,20 +116,27 @@ class Table:
         return '\n'.join([*title, *text, *notes, *below]) + '\n'
 
     def csv(self) -> str:
-        """One line a system, plain numbers with all their digits; empty where not measured."""
+        """One line per system, plain numbers with all their digits; empty where not measured.
+
+        Raises:
+            UserError: a number is NaN.
+        """
         keys = self._keys()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator='\n')
         writer.writerow(['system', *keys])
         for row in self.rows:
-            writer.writerow([row.name, *('' if row.numbers.get(key) is None else row.numbers[key] for key in keys)])
+            numbers = (row.numbers.get(key) for key in keys)
+            writer.writerow([row.name, *('' if value is None else _known(value) for value in numbers)])
         return text.getvalue()
 
     def json(self) -> str:
-        """Everything, strict JSON: infinity is the string 'Infinity', which Python's float() reads."""
+        """Everything, strict JSON: infinity is the string 'Infinity', which Python's float() reads.
+
+        Raises:
+            UserError: a number is NaN.
+        """
         rows = [{'system': row.name, 'numbers': {key: _strict(value) for key, value in row.numbers.items()}}
-                | ({'mark': row.mark} if row.mark else {}) | ({'reference': True} if row.reference else {})
-                | ({'per_fold': {key: list(values) for key, values in row.per_fold.items()}} if row.per_fold else {})
                 for row in self.rows]
         content = {'title': self.title, 'facts': self.facts, 'rows': rows, 'notes': list(self.notes)}
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + '\n'
@@ -154,13 +159,12 @@ class Table:
         return table
 
     def save(self, stem: str | Path) -> list[Path]:
-        """Write <stem>.md, <stem>.csv and <stem>.json, each aside and then renamed; returns the three paths."""
-        stem = Path(stem)
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        files = {f'{stem}.md': self.markdown(), f'{stem}.csv': self.csv(), f'{stem}.json': self.json()}
+        """Write <stem>.md and <stem>.csv, each aside and then renamed; returns the paths."""
+        Path(stem).parent.mkdir(parents=True, exist_ok=True)
+        files = {Path(f'{stem}.md'): self.markdown(), Path(f'{stem}.csv'): self.csv()}
         for path, text in files.items():
             write_text(path, text)
-        return [Path(path) for path in files]
+        return list(files)
 
     def _keys(self) -> list[str]:
         """Keys of the columns and their spreads first, then what else the rows hold."""
@@ -179,7 +183,7 @@ class Table:
         for place, row in enumerate(self.rows):
             cells = [escape(row.text(column)) for column in self.columns]
             cells = [bold.format(cell) if place in won else cell for cell, won in zip(cells, winners, strict=True)]
-            lines.append([escape(row.name + (f' {row.mark}' if row.mark else '')), *cells])
+            lines.append([escape(row.name + (f' {row.sign}' if row.sign else '')), *cells])
         return lines
 
     def _winners(self, column: Column) -> set[int]:
@@ -196,16 +200,12 @@ def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]
 
 
-def _strict(value: Number) -> float | int | str | None:
+def _known(value: Number) -> Number:
     if isinstance(value, float) and math.isnan(value):
         raise UserError('a table holds NaN. A number that was not measured is None.')
+    return value
+
+
+def _strict(value: Number) -> float | int | str | None:
+    value = _known(value)
     return ('Infinity' if value > 0 else '-Infinity') if isinstance(value, float) and math.isinf(value) else value
-
-
-def verification_columns(recognizers: Sequence[str], far: float = 0.01) -> list[Column]:
-    """Columns for the numbers of `evaluation.face_systems.evaluate_images`: accuracy and VR by each, PSNR, SSIM."""
-    columns = []
-    for name in recognizers:
-        columns += [Column(f'{name}/accuracy', f'accuracy % ({name})', 2, factor=100, spread=f'{name}/accuracy_std'),
-                    Column(f'{name}/vr', f'VR % at FAR {far * 100:g} % ({name})', 2, factor=100)]
-    return [*columns, Column('psnr', 'PSNR dB', 2), Column('ssim', 'SSIM', 4)]

@@ -1,8 +1,10 @@
-"""Curves of a benchmark: training losses, validation, ROC and DET. Each figure is one PNG.
+"""Curves: training losses, validation, ROC and DET. Each figure is one PNG.
 
 Figures are drawn without pyplot, so that nothing of them stays in the process.
 """
 
+import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -12,16 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from scipy.special import ndtri
 
-from cface_basicsr.benchmark.plan import step_name
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.roc import RocCurve, equal_error_rate, mean_roc, roc_curve
 from cface_basicsr.evaluation.verification import Floats
-from cface_basicsr.measuring.results import DataSet, Results, Run, load_scores
+from cface_basicsr.measuring.results import DataSet, Results, Run, load_scores, step_name
 
 _COLOURS = ('#4477aa', '#66ccee', '#228833', '#ccbb44', '#ee8866', '#aa3377', '#997700', '#44bb99', '#8866cc',
             '#bb5566', '#556677', '#99bb33')
 _FIXED = {'HR': ('black', '-', 1.8), 'Bicubic': ('#999999', '--', 1.8), 'C-Face-v1': ('#ff9933', '-', 1.8),
           'C-Face-v2': ('#dd1111', '-', 2.2)}
+_POINT = ('recognizer', 'system', 'threshold', 'far', 'tar', 'frr')
 _DET_TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 
 
@@ -210,3 +212,30 @@ def _save(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     return path
+
+
+# ------------------------------------------------------------------------------------------------- points as files
+
+def save_curves(curves: Mapping[str, Mapping[str, RocCurve]], title: str, stem: str | Path) -> list[Path]:
+    """Write <stem>.roc.csv, and <stem>.roc.png, or one <stem>.roc.<recognizer>.png each where there are several.
+
+    Args:
+        curves: recognizer -> system -> curve.
+        title: above the pictures.
+    """
+    table = Path(f'{stem}.roc.csv')
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with open(table, 'w', encoding='utf-8', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(_POINT)
+        for recognizer, systems in curves.items():
+            for system, curve in systems.items():
+                writer.writerows((recognizer, system, threshold, far, tar, 1 - tar) for far, tar, threshold in
+                                 zip(*(part.tolist() for part in curve), strict=True))
+    return [table, *(_draw(recognizer, systems, title, stem, len(curves)) for recognizer, systems in curves.items())]
+
+
+def _draw(recognizer: str, systems: Mapping[str, RocCurve], title: str, stem: str | Path, count: int) -> Path:
+    name = '' if count == 1 else '.' + re.sub(r'[^\w-]+', '_', recognizer)
+    return draw_roc_and_det({system: [curve] for system, curve in systems.items()}, list(systems),
+                            f'{title}, by {recognizer}', Path(f'{stem}.roc{name}.png'))

@@ -26,7 +26,7 @@ class Page:
     """What the page shows, besides the results.
 
     Attributes:
-        reading: headings and their sentences.
+        verdicts: headings and their sentences.
         overviews: one table per scale.
         tables: in the paper's layout.
         curves: titles and paths of figures.
@@ -36,7 +36,7 @@ class Page:
 
     results: Results
     folder: Path
-    reading: dict[str, list[str]]
+    verdicts: dict[str, list[str]]
     overviews: list[Table]
     tables: list[Table]
     curves: list[tuple[str, Path]] = field(default_factory=list)

@@ -128,7 +128,7 @@ def _row(results: Results, system: str, scales: Sequence[int], columns: Sequence
         if len(scales) == 1:
             numbers |= _cost_numbers(runs)
             instead['width'] = next((run.width for run in runs if run.width), '–')
-    return Row(system, numbers, reference=system == 'HR', mark=signs.get(system, ''), instead=instead)
+    return Row(system, numbers, reference=system == 'HR', sign=signs.get(system, ''), instead=instead)
 
 
 def _measured_numbers(runs: Sequence[Run], test: DataSet, scale: int) -> dict[str, Number]:
@@ -206,22 +206,23 @@ def _seeds_note(results: Results) -> str:
 def _open_set_notes(test: DataSet, kind: str) -> list[str]:
     if not kind.startswith('open_set'):
         return []
-    far = 'not measured' if test.far is None else f'at FAR = {100 * test.far:g} %'
+    fars = [each.settings['far'] for each in test.compared if 'far' in each.settings]
+    far = f'at FAR = {100 * fars[-1]:g} %' if fars else 'not measured'
     return [f'VR: verification rate {far}; DIR: detection and identification rate at rank 1. {test.protocol}'.strip()]
 
 
 def _run_notes(results: Results, scales: Sequence[int]) -> tuple[dict[str, str], list[str]]:
-    """Signs behind the names, and a line for each that explains it: marks of runs, failures."""
+    """Signs behind the names, and a line for each that explains it: footnotes of runs, failures."""
     said: dict[str, list[Run]] = {}
     for run in results.runs:
         if run.scale in scales:
-            for mark in [*run.marks, *(['failed'] if run.status == 'failed' else [])]:
-                said.setdefault(mark, []).append(run)
+            for text in [*run.footnotes, *(['failed'] if run.status == 'failed' else [])]:
+                said.setdefault(text, []).append(run)
     signs: dict[str, str] = {}
     notes = []
-    for place, (mark, runs) in enumerate(said.items()):
+    for place, (text, runs) in enumerate(said.items()):
         sign = _SIGNS[place % len(_SIGNS)] * (1 + place // len(_SIGNS))
-        notes.append(f'{sign} {mark}: {_runs_in_words(runs)}.')
+        notes.append(f'{sign} {text}: {_runs_in_words(runs)}.')
         for system in dict.fromkeys(run.system for run in runs):
             signs[system] = signs.get(system, '') + sign
     return signs, notes

@@ -1,4 +1,4 @@
-"""What may be said of a benchmark, in plain sentences with standard errors, the unwelcome ones too."""
+"""What may be said of the results, in plain sentences with standard errors, the unwelcome ones too."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cface_basicsr.evaluation.significance import clear_sign, paired_test, t_test_p
-from cface_basicsr.measuring.results import DataSet, Results, Run
+from cface_basicsr.measuring.results import REFERENCES, DataSet, Results, Run
 from cface_basicsr.report.paper_tables import over_seeds
 
 PROPOSED = 'C-Face'
@@ -36,7 +36,7 @@ class Difference(NamedTuple):
         return f'{self.other} ({100 * self.mean:+.1f} ± {100 * self.error:.1f})'
 
 
-def reading(results: Results) -> dict[str, list[str]]:
+def verdicts(results: Results) -> dict[str, list[str]]:
     """Heading (test set and scale) -> sentences; how to read them comes last.
 
     Differences are paired over the folds, whose pairs are the same for all systems.
@@ -47,7 +47,8 @@ def reading(results: Results) -> dict[str, list[str]]:
             lines = [line for recognizer in results.facts.recognizers
                      for line in _by_recognizer(results, test, scale, recognizer)]
             sections[f'x{scale} on {test.name}'] = lines + _restoration(results, test, scale)
-    return {heading: lines for heading, lines in sections.items() if lines} | {'How to read this': _caveats(results)}
+    said = {heading: lines for heading, lines in sections.items() if lines}
+    return said | {'How to read this': _caveats(results)} if said else {}
 
 
 def accuracy_difference(results: Results, test: DataSet, scale: int, recognizer: str, first: str,
@@ -78,11 +79,12 @@ def _over_seeds(mean: float, systems: Sequence[NDArray]) -> tuple[float, float]:
 
 def _folds(runs: Sequence[Run], test: DataSet, recognizer: str) -> list[list[float]]:
     measured = [run.measured[test.name] for run in runs if run.status == 'done' and test.name in run.measured]
-    return [each.per_fold[recognizer] for each in measured if recognizer in each.per_fold]
+    key = f'{recognizer}/accuracy'
+    return [each.per_fold[key] for each in measured if key in each.per_fold]
 
 
 def _by_recognizer(results: Results, test: DataSet, scale: int, recognizer: str) -> list[str]:
-    trained = [system for system in results.systems if system not in ('HR', 'Bicubic')]
+    trained = [system for system in results.systems if system not in REFERENCES]
     against_bicubic = [(system, accuracy_difference(results, test, scale, recognizer, system, 'Bicubic'))
                        for system in trained]
     known = [found._replace(other=system) for system, found in against_bicubic if found]
@@ -92,7 +94,7 @@ def _by_recognizer(results: Results, test: DataSet, scale: int, recognizer: str)
             others = [accuracy_difference(results, test, scale, recognizer, system, other)
                       for other in trained if other != system]
             others = [found for found in others if found]
-            lines += [f'By {recognizer}, {system} {_verdicts(others)}.'] if others else []
+            lines += [f'By {recognizer}, {system} {_outcomes(others)}.'] if others else []
     return lines
 
 
@@ -102,7 +104,7 @@ def _sorted_out(differences: Sequence[Difference]) -> str:
     return _listed(differences, words, '{}: {}')
 
 
-def _verdicts(differences: Sequence[Difference]) -> str:
+def _outcomes(differences: Sequence[Difference]) -> str:
     return _listed(differences, {1: 'beats', 0: 'does not differ clearly from', -1: 'loses to'}, '{} {}')
 
 

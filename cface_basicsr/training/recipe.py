@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field, WrapValidator, field_validator
 
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import Section, count_images, merge, open_section, problem, read_option_file
 from cface_basicsr.training.scale import set_scale, store_in, train_folder, with_stores
 
@@ -92,25 +93,21 @@ Step = Annotated[TrainStep | IndexStep | GenerateStep, WrapValidator(_one_kind)]
 """One step of a recipe."""
 
 
-class Report(Section):
-    """What is measured when the steps are done.
+class ReportOptions(Section):
+    """What is measured when the steps are done; the keys are those of a benchmark file."""
 
-    Attributes:
-        rows: the table's title of a system -> the step that trained its generator.
-        recognizers: name -> step or weights file; `loss` is the one of the loss, the others never met it.
-        also_after: steps after which a first report is made of the rows that are there.
-        domains: title -> {generator: STEP, recognizer: STEP or file}, for the mean distances of section 3.4.
-        pairs_per_fold: pairs of each of the ten folds.
-        faces: how many faces the picture shows.
-    """
-
+    tests: dict[str, TestSet] = Field(default_factory=lambda: {HELD_OUT: TestSet()}, min_length=1)
+    """Name -> faces that are measured on; by default the held-out ones."""
+    recognizers: dict[str, str] = Field(min_length=1)
+    """Name in the table -> step or weights file; one leads the losses, the others never met them."""
     rows: dict[str, str] = Field(default_factory=dict)
-    recognizers: dict[str, str] = Field(default_factory=dict)
+    """The table's title of a system -> the step that trained its generator."""
     also_after: list[str] = Field(default_factory=list)
+    """Steps after which a first report is made of the rows that are there."""
     domains: dict[str, dict[str, str]] = Field(default_factory=dict)
-    pairs_per_fold: int = 300
-    faces: int = 6
+    """Title -> `{generator: STEP, recognizer: STEP or file}`, for the mean distances of the paper's section 3.4."""
     notes: list[str] = Field(default_factory=list)
+    """Lines of the report."""
 
 
 class RecipeFile(Section):
@@ -128,7 +125,7 @@ class RecipeFile(Section):
     """Laid over every stage file, where that has such a section."""
     steps: dict[str, Step]
     """Name -> step, in order; each is a training, an index or stage 2. `~` leaves a step of the base out."""
-    report: Report | None = None
+    report: ReportOptions | None = None
     """What is measured when the steps are done."""
 
 
@@ -208,10 +205,11 @@ class Recipe:
             for who in step.sources:
                 self._check_reference(who, seen, f"step '{name}'")
             seen.add(name)
-        report = self.file.report or Report()
-        domains = [who for pair in report.domains.values() for who in pair.values()]
-        for who in [*report.also_after, *report.rows.values(), *report.recognizers.values(), *domains]:
-            self._check_reference(who, seen, 'report')
+        if report := self.file.report:
+            check_names('report', report.tests, report.recognizers)
+            domains = [who for pair in report.domains.values() for who in pair.values()]
+            for who in [*report.also_after, *report.rows.values(), *report.recognizers.values(), *domains]:
+                self._check_reference(who, seen, 'report')
 
     @staticmethod
     def _check_reference(who: str, seen: set[str], where: str) -> None:

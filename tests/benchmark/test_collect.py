@@ -1,29 +1,29 @@
-"""Rows carry the marks that a reader needs."""
+"""Rows carry the footnotes that a reader needs."""
 
 from pathlib import Path
 
 import pytest
 
-from cface_basicsr.benchmark.collect import mark_rows
+from cface_basicsr.benchmark.collect import add_footnotes
 from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import make_plan
 from cface_basicsr.measuring.results import Measured, Run
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark, write_tiny_faces
 
 
-@pytest.mark.parametrize(('system', 'psnr', 'marks'), [
+@pytest.mark.parametrize(('system', 'psnr', 'footnotes'), [
     ('EDSR', 19.9, ['not converged']), ('EDSR', 20.1, []),
-    ('ESRGAN (PSNR)', 20.1, ['a first phase alone: 24 of 32 images']),
-    ('ESRGAN (PSNR)', 19.9, ['a first phase alone: 24 of 32 images', 'not converged']),
+    ('ESRGAN (PSNR)', 20.1, ['only a first phase: 24 of 32 images']),
+    ('ESRGAN (PSNR)', 19.9, ['only a first phase: 24 of 32 images', 'not converged']),
     ('ESRGAN', 19.9, []),  # a GAN is not judged by its pixels
 ])
-def test_marks_say_who_had_less_and_who_has_not_converged(tmp_path: Path, system: str, psnr: float,
-                                                          marks: list[str]) -> None:
+def test_footnotes_say_who_had_less_and_who_has_not_converged(tmp_path: Path, system: str, psnr: float,
+                                                              footnotes: list[str]) -> None:
     write_tiny_faces(tmp_path)
     content = tiny_benchmark(systems=['EDSR', 'ESRGAN'], widths={}, set={}, data=str(tmp_path / 'data'),
                              shares={'ESRGAN': {'psnr': 0.75, 'gan': 0.25}})
     file = read_benchmark(write_benchmark(tmp_path, content))
     plan = make_plan(file, tmp_path / 'run', file.budget.images)
     row = Run(system, 8, 0, images_g=24, measured={'held-out': Measured({'psnr': psnr})})
-    mark_rows([Run('Bicubic', 8, measured={'held-out': Measured({'psnr': 20.0})}), row], plan, 'held-out')
-    assert row.marks == marks
+    add_footnotes([Run('Bicubic', 8, measured={'held-out': Measured({'psnr': 20.0})}), row], plan, 'held-out')
+    assert row.footnotes == footnotes

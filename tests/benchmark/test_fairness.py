@@ -121,9 +121,9 @@ def test_a_recognizer_that_was_exchanged_is_seen(tmp_path: Path) -> None:
     (tmp_path / 'r.pth').write_bytes(b'one')
     plan = plan_of(tmp_path, {}, {})
     marks = {'r': file_hash(tmp_path / 'r.pth', 64)}
-    runs = [Run('EDSR', 8, 0, measured={'t': Measured(per_fold={'r': [1.0]})})]
+    runs = [Run('EDSR', 8, 0, measured={'t': Measured(per_fold={'r/accuracy': [1.0]})})]
     assert fairness.same_recognizers(plan, runs, marks).outcome == 'holds'
-    other = [*runs, Run('VDSR', 8, 0, measured={'t': Measured(per_fold={'s': [1.0]})})]
+    other = [*runs, Run('VDSR', 8, 0, measured={'t': Measured(per_fold={'s/accuracy': [1.0]})})]
     assert 'others measured VDSR' in fairness.same_recognizers(plan, other, marks).evidence
     (tmp_path / 'r.pth').write_bytes(b'two')
     assert fairness.same_recognizers(plan, runs, marks).outcome == 'broken'

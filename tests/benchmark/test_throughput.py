@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from cface_basicsr.benchmark import throughput as rates
-from cface_basicsr.benchmark.collect import width_in_words
+from cface_basicsr.benchmark.collect import describe_width
 from cface_basicsr.benchmark.eta import Eta
 from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import Plan, make_plan
@@ -129,7 +129,7 @@ PUBLISHED = {
 def test_the_papers_whole_setup_is_planned_without_data_or_training(tmp_path: Path) -> None:
     file = read_benchmark(REPOSITORY / 'options/benchmark/paper.yml')
     plan = make_plan(file, tmp_path / 'run', file.budget.images)
-    assert {width_in_words(run.recipe, row.step) for run in plan.runs for row in run.rows} == {'full'}
+    assert {describe_width(run.recipe, row.step) for run in plan.runs for row in run.rows} == {'full'}
     keys = [key for key, _, _ in rates.trainings(plan)]
     rate = {key: 0.001 * number for number, key in enumerate(keys, 1)}  # each its own, so that a mix-up is seen
     arguments = ['benchmark', str(REPOSITORY / 'options/benchmark/paper.yml'), '--plan', '--rates',

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.roc import FARS
 from cface_basicsr.measuring.results import Results, load_results
 from tests.compat.tiny_training import run
 from tests.tiny_benchmark import BATCH, tiny_benchmark, write_benchmark, write_tiny_faces
@@ -78,8 +79,8 @@ def test_every_row_has_its_numbers_its_budget_its_costs_and_its_curve(
         if row.status == 'failed':
             continue
         numbers = row.measured['held-out'].numbers
-        assert set(numbers) == {'psnr', 'ssim', 'loss/accuracy', 'loss/accuracy_std', 'loss/vr', 'loss/dir',
-                                'loss/dir_std'}
+        rates = ('accuracy', 'accuracy_std', 'vr', 'dir', 'dir_std', 'eer', *(f'tar@{far:g}' for far in FARS))
+        assert set(numbers) == {'psnr', 'ssim', *(f'loss/{key}' for key in rates)}
         assert (folder / 'run' / row.measured['held-out'].scores).is_file()
         assert len(row.faces) == 2 and all((folder / 'run' / path).is_file() for path in row.faces.values())
     trained = {row.system: row for row in results.runs if row.seed is not None and row.status == 'done'}
@@ -99,8 +100,8 @@ def test_every_row_has_its_numbers_its_budget_its_costs_and_its_curve(
 @pytest.mark.slow
 def test_an_untrained_row_below_bicubic_is_marked(finished: tuple[Path, Results, str, int]) -> None:
     _, results, _, _ = finished
-    marks = {row.system: row.marks for row in results.runs}
-    assert marks['EDSR'] == ['not converged'] and marks['C-Face-v2'] == marks['Bicubic'] == []
+    footnotes = {row.system: row.footnotes for row in results.runs}
+    assert footnotes['EDSR'] == ['not converged'] and footnotes['C-Face-v2'] == footnotes['Bicubic'] == []
 
 
 @pytest.mark.slow

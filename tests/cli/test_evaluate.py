@@ -10,8 +10,9 @@ from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.archs.srresnet_arch import SRResNet
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.face_systems import evaluate_images
+from cface_basicsr.evaluation.face_systems import verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
+from cface_basicsr.evaluation.open_set import draw_galleries
 from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.super_resolution import super_resolve
@@ -19,6 +20,8 @@ from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.network_file import build_network_from_file, file_hash, save_atomically
+from cface_basicsr.measuring.protocols import PROTOCOLS
+from cface_basicsr.measuring.results import load_results
 from tests.blufr_file import write_blufr_file
 from tests.references import slow_protocols
 from tests.small_data import write_small_data
@@ -49,29 +52,31 @@ def test_the_table_holds_the_numbers_of_the_protocol(folder):
     result = evaluate(folder, '--weights', f'mine={folder}/net_g.pth', '--json', '--far', '.1', '--seed', 3)
     assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
-    rows = {row['system']: row['numbers'] for row in content['rows']}
-    assert list(rows) == ['HR', 'Bicubic', 'mine']
+    rows = numbers_of(content)
+    assert list(rows) == content['systems'] == ['HR', 'Bicubic', 'mine']
     assert rows['HR']['psnr'] == 'Infinity' and rows['mine']['psnr'] < rows['Bicubic']['psnr']
 
     keys, labels = read_identities(folder / 'data')
     store = FaceStore(folder / 'data' / 'hr.lmdb')
     hr = np.stack([store.image(key) for key in keys])
     folded = make_pairs(labels, folds=2, pairs_per_fold=36, seed=3)  # 3 people of 4 images a fold: 18 same pairs
-    expected = evaluate_images(hr, hr, folded.pairs, folded.same,
-                               {'R': build_network_from_file(folder / 'net_r.pth')}, folds=2, far=.1)
-    for key in ('R/accuracy', 'R/accuracy_std', 'R/vr', 'ssim'):
-        assert rows['HR'][key] == pytest.approx(expected[key])
     scores = cosine_scores(extract_features(build_network_from_file(folder / 'net_r.pth'), hr), folded.pairs)
+    expected, per_fold = verification_numbers('R', scores, folded.same, 2, .1)
+    assert {key: rows['HR'][key] for key in expected} == pytest.approx(expected)
+    assert rows['HR']['ssim'] == pytest.approx(1)
     assert rows['HR']['R/eer'] == pytest.approx(equal_error_rate(roc_curve(scores, folded.same)))
     assert [rows['HR'][f'R/tar@{far:g}'] for far in (.1, .01, .001, .0001)] == pytest.approx(
         [rate.tar for rate in tar_at_far(scores, folded.same)])
-    assert content['facts']['behind'] == {'genuine': 36, 'impostor': 36,
-                                          'allowed': {'0.1': 4, '0.01': 0, '0.001': 0, '0.0001': 0}}
-    assert content['facts']['switches'] == {'sides': 'both', 'flip': False, 'crop': None, 'template': None,
-                                            'color': 'rgb', 'border': 0}
-    assert np.mean(content['rows'][0]['per_fold']['R/accuracy']) == pytest.approx(rows['HR']['R/accuracy'])
-    assert content['facts']['pairs'] == 72 and content['facts']['scale'] == 8
-    assert content['facts']['weights']['mine']['sha256'] == file_hash(folder / 'net_g.pth', 64)
+    compared, = content['facts']['data'][0]['compared']
+    assert compared['behind'] == {'genuine': 36, 'impostor': 36,
+                                  'allowed': {'0.1': 4, '0.01': 0, '0.001': 0, '0.0001': 0}}
+    assert content['facts']['options']['switches'] == {'sides': 'both', 'flip': False, 'crop': None, 'template': None,
+                                                       'color': 'rgb', 'border': 0}
+    assert content['runs'][0]['measured']['data']['per_fold'] == {'R/accuracy': pytest.approx(per_fold)}
+    assert compared['settings']['pairs'] == 72 and content['scales'] == [8] and content['made_by'] == 'evaluate'
+    assert content['facts']['options']['weights']['mine']['sha256'] == content['runs'][2]['weights_sha256'] == \
+        file_hash(folder / 'net_g.pth', 64)
+    assert content['facts']['recognizers'] == {'R': file_hash(folder / 'net_r.pth', 64)}
 
 
 def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
@@ -123,7 +128,11 @@ def read(folder):
 
 def rows_of(result):
     assert result.exit_code == 0, result.output + repr(result.exception)
-    return {row['system']: row['numbers'] for row in json.loads(result.stdout)['rows']}
+    return numbers_of(json.loads(result.stdout))
+
+
+def numbers_of(record):
+    return {run['system']: next(iter(run['measured'].values()))['numbers'] for run in record['runs']}
 
 
 def test_with_one_side_the_first_image_of_a_pair_is_hr(folder):
@@ -208,8 +217,9 @@ def of_features(lfw, protocol, data, *arguments):
     result = CliRunner().invoke(app, ['evaluate', protocol, str(folder / data), '--features',
                                       f'{folder}/mine.npy', '--json', *map(str, arguments)])
     assert result.exit_code == 0, result.output + repr(result.exception)
-    row = json.loads(result.stdout)['rows'][0]
-    return row['numbers'], row['per_fold'], json.loads(result.stdout)['facts']
+    record = json.loads(result.stdout)
+    measured = next(iter(record['runs'][0]['measured'].values()))
+    return measured['numbers'], measured['per_fold'], record['facts']
 
 
 @pytest.mark.parametrize('data', ['pairs.csv', '.'])
@@ -232,7 +242,7 @@ def test_pairs_of_a_file_and_drawn_ones_are_those_of_slow_loops(lfw):
     assert from_file == from_draw == {'features/accuracy': pytest.approx(plain)}
     genuine, impostor = ([score for score, y in zip(scores, same, strict=True) if y == kind] for kind in (True, False))
     assert drawn['features/tar@0.1'] == slow_protocols.accept_rate(genuine, impostor, .1)
-    assert facts['features']['mine']['sha256'] == file_hash(lfw[0] / 'mine.npy', 64)
+    assert facts['options']['features']['mine']['sha256'] == file_hash(lfw[0] / 'mine.npy', 64)
 
 
 def test_identification_is_that_of_a_slow_search(lfw):
@@ -242,7 +252,21 @@ def test_identification_is_that_of_a_slow_search(lfw):
         assert numbers[f'features/rank{rank}'] == pytest.approx(slow_protocols.rank_share(features, LABELS, rank))
     assert len(parts['features/rank1']) == 6  # a part a person here, all of four images
     assert np.mean(parts['features/rank1']) == pytest.approx(numbers['features/rank1'])
-    assert (facts['probes'], facts['people'], facts['people_with_one_image']) == (24, 6, 0)
+    settings = facts['data'][0]['compared'][0]['settings']
+    assert (settings['probes'], settings['people'], settings['people_with_one_image']) == (24, 6, 0)
+
+
+def test_open_set_identification_is_that_of_slow_loops_over_its_galleries(lfw):
+    _, features, _ = lfw
+    numbers, trials, facts = of_features(lfw, 'open-set', 'identities.csv', '--far-identification', .25, '--seed', 3)
+    draws = draw_galleries(LABELS, seed=3)
+    slow = [slow_protocols.blufr_rates(features, LABELS, list(draw.gallery), list(draw.probe), .1, .25)[1]
+            for draw in draws]
+    assert trials == {'features/dir': pytest.approx(slow)}
+    assert numbers == {'features/dir': pytest.approx(np.mean(slow)),
+                       'features/dir_std': pytest.approx(np.std(slow, ddof=1))}
+    behind = facts['data'][0]['compared'][0]['behind']
+    assert behind == {'genuine_probes': [9] * 10, 'impostor_probes': [12] * 10, 'false_alarms': [3] * 10}
 
 
 @pytest.mark.parametrize('arguments', [[], ['--config', 'blufr.mat']])
@@ -263,8 +287,9 @@ def test_blufr_is_that_of_slow_loops(lfw, arguments):
                           [LABELS[a] == LABELS[b] for a, b in pairs])
         errors.append(equal_error_rate(curve))
     assert numbers['features/eer'] == pytest.approx(np.mean(errors), abs=1e-3)
-    assert facts['shared'] == pytest.approx(4 / 5)  # Ann, Cid, Dee and Eve of five people each
-    assert facts['behind']['genuine_probes'] == [6, 6]
+    compared, = facts['data'][0]['compared']
+    assert compared['shared'] == pytest.approx(4 / 5)  # Ann, Cid, Dee and Eve of five people each
+    assert compared['behind']['genuine_probes'] == [6, 6]
 
 
 def test_images_give_what_their_features_give(folder, tmp_path):
@@ -301,9 +326,9 @@ def saved(lfw, folder, name, *arguments):
 def test_two_results_are_compared_fold_by_fold(lfw, tmp_path):
     a, b = saved(lfw, tmp_path, 'worse'), saved(lfw, tmp_path, 'mine')
     result = CliRunner().invoke(app, ['evaluate', '--compare', str(a), str(b), '--json'])
-    rows = rows_of(result)
-    per_fold = [json.loads(path.read_text())['rows'][0]['per_fold']['features/official'] for path in (a, b)]
-    row = rows['X: official (features)']
+    row = next(row['numbers'] for row in json.loads(result.stdout)['rows']
+               if row['system'] == 'X: official (features)')
+    per_fold = [load_results(path).runs[0].measured['lfw0'].per_fold['features/official'] for path in (a, b)]
     assert row['difference'] == pytest.approx(np.mean(per_fold[1]) - np.mean(per_fold[0]))
     assert row['p'] == pytest.approx(stats.ttest_rel(*per_fold).pvalue)
     text = CliRunner().invoke(app, ['evaluate', '--compare', str(a), str(b)]).stdout
@@ -318,12 +343,28 @@ def test_results_of_other_pairs_are_not_compared(lfw, tmp_path):
     message = str(CliRunner().invoke(app, ['evaluate', '--compare', str(a), str(b)]).exception)
     assert 'different pairs' in message and len(message.splitlines()) == 3
     for path in (a, b):
-        assert json.loads(path.read_text())['facts']['compared_sha256'][:12] in message
+        assert load_results(path).tests()[0].compared[0].sha256[:12] in message
 
 
 def test_help_has_an_example_of_each_protocol_and_nothing_is_asked_for_nothing():
     text = CliRunner().invoke(app, ['evaluate', '--help'], env={'COLUMNS': '200'}).stdout
-    for protocol in ('pairs', 'lfw', 'blufr', 'identification', '--compare'):
-        assert f'cface evaluate {protocol} ' in text
+    for name, kind in PROTOCOLS.items():
+        assert f'cface evaluate {name} ' in text and f'{name} ' in text
+        assert kind.help.replace('`', '') in text and kind.gives in text
+    assert 'cface evaluate --compare ' in text and 'PROTOCOLS' not in text
     assert 'expected PROTOCOL DATA' in str(CliRunner().invoke(app, ['evaluate']).exception)
     assert 'give --recognizer' in str(CliRunner().invoke(app, ['evaluate', 'pairs', 'x']).exception)
+
+
+# -------------------------------------------------------------------------------------------------------------- report
+
+def test_a_saved_result_is_drawn_again_as_it_was_printed(folder, tmp_path):
+    first = evaluate(folder, '--weights', f'mine={folder}/net_g.pth', '--out', tmp_path / 'x8')
+    assert first.exit_code == 0, repr(first.exception)
+    done = CliRunner().invoke(app, ['report', str(tmp_path / 'x8.json'), '--out', str(tmp_path / 'report')])
+    assert done.exit_code == 0, repr(done.exception)
+    printed, drawn = (tmp_path / 'x8.md').read_text(), (tmp_path / 'report/tables/systems.md').read_text()
+    assert printed.startswith(drawn.rstrip()) and (tmp_path / 'report/tables/rates_1.md').read_text() in printed
+    assert (tmp_path / 'report/tables/systems.csv').read_text() == (tmp_path / 'x8.csv').read_text()
+    assert drawn.rstrip() in (tmp_path / 'report/report.md').read_text()
+    assert '<h1>pairs: data, x8</h1>' in (tmp_path / 'report/report.html').read_text()

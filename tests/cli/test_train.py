@@ -42,7 +42,7 @@ def recipe() -> dict[str, Any]:
                    'logger': {'save_checkpoint_freq': 2}},
         'steps': {'recognizer': of(6, 8), 'witness': of(6, 8), 'stage3': of(4, 8), 'srgan': of(LONG),
                   **{name: of(SHORT) for name in trained}},
-        'report': {'pairs_per_fold': 8, 'faces': 3}}
+        'report': {'tests': {'held-out': {'pairs_per_fold': 8, 'faces': 3}}}}
 
 
 @pytest.fixture(scope='module')
@@ -88,27 +88,55 @@ def test_a_killed_run_continues_with_what_is_missing(finished: tuple[Path, dict[
 @pytest.mark.slow
 def test_the_report_has_every_row_its_budget_and_its_files(finished: tuple[Path, dict[str, Any], str]) -> None:
     folder, result, shown = finished
-    rows = {row['title']: row for row in result['rows']}
-    assert list(rows) == ['HR', 'Bicubic', 'SRGAN', 'L_SI only', 'C-Face-v1', 'C-Face-v2', 'SRGAN, continued',
-                          'L_SI only, continued', 'C-Face-v1, continued']
+    rows = {row['system']: row for row in result['runs']}
+    assert list(rows) == result['systems'] == [
+        'HR', 'Bicubic', 'SRGAN', 'L_SI only', 'C-Face-v1', 'C-Face-v2', 'SRGAN, continued', 'L_SI only, continued',
+        'C-Face-v1, continued']
     first, srgan, later = 2 * SHORT * BATCH, (SHORT + LONG) * BATCH, 3 * SHORT * BATCH
-    assert [row['numbers'].get('images') for row in rows.values()] == [
+    assert [row['images_g'] for row in rows.values()] == [
         None, None, srgan, first, first, later, srgan + SHORT * BATCH, later, later]
     stage_0, stage_3, stage_4 = 6 * 8, 4 * 8, 2 * SHORT * BATCH
-    assert [row['numbers'].get('recognizer_images') for row in rows.values()] == [
+    assert [row['images_r'] for row in rows.values()] == [
         None, None, 0, stage_0, stage_0, stage_0 + stage_3 + stage_4, 0, stage_0, stage_0]
     for row in rows.values():
-        for name in ("loss's recognizer", 'unseen recognizer'):
-            assert len(row['per_fold'][name]) == 10
-            assert row['numbers'][f'{name}/accuracy'] == pytest.approx(sum(row['per_fold'][name]) / 10)
+        measured = row['measured']['held-out']
+        for name in ('loss', 'judge'):
+            folds = measured['per_fold'][f'{name}/accuracy']
+            assert len(folds) == 10 and measured['numbers'][f'{name}/accuracy'] == pytest.approx(sum(folds) / 10)
+            assert 0 <= measured['numbers'][f'{name}/dir'] <= 1
+        assert (folder / 'run' / measured['scores']).is_file() and len(row['faces']) == 3
     assert list(result['domains']) == ['after stage 1', 'after stage 3', 'after stage 4']
-    assert result == json.loads((folder / 'run/report.json').read_text())
+    assert result == json.loads((folder / 'run/results.json').read_text())
     assert 'C-Face-v2' in (folder / 'run/report.md').read_text()
     assert len((folder / 'run/table.csv').read_text().splitlines()) == 10
     assert cv2.imread(str(folder / 'run/faces.png')).shape[0] > 3 * 128
     assert 'C-Face-v1' in (folder / 'run/after_v1/report.md').read_text()
     assert 'C-Face-v2' not in (folder / 'run/after_v1/report.md').read_text()
     assert 'Held-out identities: 20, 60 images' in shown  # the report after v1 was printed on the way
+
+
+@pytest.mark.slow
+def test_what_was_measured_first_is_measured_again_to_the_same(finished: tuple[Path, dict[str, Any], str]) -> None:
+    folder, result, _ = finished
+    early = json.loads((folder / 'run/after_v1/results.json').read_text())
+    assert early['systems'] == ['HR', 'Bicubic', 'SRGAN', 'L_SI only', 'C-Face-v1']
+    assert list(early['domains']) == ['after stage 1']
+    assert early['domains']['after stage 1'] == result['domains']['after stage 1']
+    assert [run['measured'] for run in early['runs']] == [run['measured'] for run in result['runs'][:5]]
+
+
+@pytest.mark.slow
+def test_the_whole_report_is_drawn_from_the_record_and_compared_with_itself(
+        finished: tuple[Path, dict[str, Any], str], tmp_path: Path) -> None:
+    folder = finished[0]
+    done = CliRunner().invoke(app, ['report', str(folder / 'run'), '--out', str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert 'C-Face-v1, continued' in (tmp_path / 'tables/overview_x8.csv').read_text()
+    assert {path.name for path in (tmp_path / 'figures').iterdir()} == {
+        'roc_held-out_loss_x8.png', 'roc_held-out_judge_x8.png', 'faces_held-out_x8a.png', 'faces_held-out_x8b.png'}
+    record = str(folder / 'run/results.json')
+    rows = json.loads(CliRunner().invoke(app, ['evaluate', '--compare', record, record, '--json']).stdout)['rows']
+    assert 'C-Face-v1 → C-Face-v2: accuracy (loss)' in {row['system'] for row in rows}
 
 
 @pytest.mark.slow
@@ -120,7 +148,7 @@ def test_a_second_run_trains_nothing_and_measures_the_same(
     done = CliRunner().invoke(app, ['train', 'r.yml', '--json'], catch_exceptions=False)
     assert done.exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in (folder / 'run').rglob('*.pth')} == files
-    assert json.loads(done.stdout)['rows'] == result['rows']
+    assert json.loads(done.stdout)['runs'] == result['runs']
 
 
 @pytest.mark.slow

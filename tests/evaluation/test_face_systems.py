@@ -5,11 +5,10 @@ from torch import nn
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import (
-    evaluate_chunks,
-    evaluate_images,
+    embed,
     identity_distances,
-    look_at,
     rate_numbers,
+    verification_numbers,
 )
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
 from cface_basicsr.evaluation.restoration import psnr_ssim
@@ -35,63 +34,64 @@ def faces():
     return (people[labels] + random.normal(0, 30, (72, 16, 16, 3))).clip(0, 255).astype(np.uint8), labels
 
 
-def test_numbers_are_those_of_the_parts(faces):
+def test_numbers_are_those_of_the_parts_whatever_the_chunks(faces):
     hr, labels = faces
     sr = (hr // 32 * 32).astype(np.uint8)
     folded = make_pairs(labels, folds=3, pairs_per_fold=40, seed=0)
-    numbers = evaluate_images(sr, hr, folded.pairs, folded.same, {'a': Colours()}, folds=3, far=.05, batch_size=7)
+    chunks = [(sr[start:start + 7], hr[start:start + 7]) for start in range(0, len(sr), 7)]
+    seen = embed(chunks, {'a': Colours()}, keep=[0, 8, 71])
     psnr, ssim = psnr_ssim(sr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2))
-    scores = cosine_scores(extract_features(Colours(), sr), folded.pairs)  # both sides super-resolved
+    assert seen.restoration() == pytest.approx({'psnr': psnr.mean().item(), 'ssim': ssim.mean().item()})
+    np.testing.assert_allclose(seen.features['a'], extract_features(Colours(), sr), rtol=1e-6)
+    assert list(seen.kept) == [0, 8, 71] and all((image == sr[row]).all() for row, image in seen.kept.items())
+    scores = cosine_scores(seen.features['a'], folded.pairs)
     accuracy = kfold_accuracy(scores, folded.same, 3)
-    assert numbers == pytest.approx({
-        'psnr': psnr.mean().item(), 'ssim': ssim.mean().item(), 'a/accuracy': accuracy.mean,
-        'a/accuracy_std': accuracy.std, 'a/vr': verification_rate_at_far(scores, folded.same, .05)})
-    assert numbers['a/accuracy'] > .8
+    numbers, per_fold = verification_numbers('a', scores, folded.same, 3, .05)
+    assert numbers == {'a/accuracy': accuracy.mean, 'a/accuracy_std': accuracy.std,
+                       'a/vr': verification_rate_at_far(scores, folded.same, .05)}
+    assert per_fold == accuracy.per_fold.tolist() and numbers['a/accuracy'] > .8
 
 
 def test_images_without_originals_have_features_and_nothing_else(faces):
     hr, _ = faces
     small = hr[:, ::2, ::2]
-    seen = look_at([(small[:5], None), (small[5:9], None)], {'a': Colours()}, flip=True, unit_length=False)
+    seen = embed([(small[:5], None), (small[5:9], None)], {'a': Colours()}, flip=True, unit_length=False)
     assert seen.psnr is None and seen.restoration() == {'psnr': None, 'ssim': None}
     np.testing.assert_allclose(seen.features['a'], extract_features(Colours(), small[:9], flip=True, unit_length=False),
                                rtol=1e-5)
     with pytest.raises(UserError, match='some images have an original, and some have none'):
-        look_at([(hr[:2], hr[:2]), (small[:2], None)], {})
+        embed([(hr[:2], hr[:2]), (small[:2], None)], {})
 
 
 def test_luma_and_border_reach_psnr(faces):
     hr, _ = faces
     sr = (hr // 32 * 32).astype(np.uint8)
-    seen = look_at([(sr, hr)], {}, color='y', border=2)
+    seen = embed([(sr, hr)], {}, color='y', border=2)
     psnr, ssim = psnr_ssim(sr.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2), color='y', border=2)
     assert (seen.psnr == psnr.numpy()).all() and (seen.ssim == ssim.numpy()).all()
 
 
-def test_rates_are_those_of_the_curve_with_the_pairs_behind_them():
+def test_rates_are_those_of_the_curve():
     random = np.random.default_rng(0)
     same = random.random(300) < .5
     scores = random.normal(size=300) + same
-    numbers, behind = rate_numbers('a', scores, same)
+    numbers = rate_numbers('a', scores, same)
     assert numbers.pop('a/eer') == equal_error_rate(roc_curve(scores, same))
     assert numbers == {f'a/tar@{rate.far:g}': rate.tar for rate in tar_at_far(scores, same)}
     assert list(numbers) == ['a/tar@0.1', 'a/tar@0.01', 'a/tar@0.001', 'a/tar@0.0001']
-    assert behind == tar_at_far(scores, same)
 
 
 def test_the_hr_row_is_perfect_in_psnr_and_ssim(faces):
-    hr, labels = faces
-    folded = make_pairs(labels, folds=3, pairs_per_fold=40, seed=0)
-    numbers = evaluate_images(hr, hr, folded.pairs, folded.same, {'a': Colours()}, folds=3)
-    assert numbers['psnr'] == float('inf') and numbers['ssim'] == pytest.approx(1)
+    hr, _ = faces
+    assert embed([(hr, hr)], {}).restoration() == {'psnr': float('inf'), 'ssim': pytest.approx(1)}
 
 
 def test_sets_that_do_not_fit_are_refused(faces):
     hr, _ = faces
-    with pytest.raises(UserError, match='differ in number or size'):
-        evaluate_images(hr[:3], hr, [[0, 1]], [1], {})
+    with pytest.raises(UserError, match='two batches .* of one shape'):
+        embed([(hr[:3], hr)], {})
     with pytest.raises(UserError, match='no images'):
-        evaluate_chunks([], [[0, 1]], [1], {})
+        embed([], {})
 
 
 def test_identity_distances_of_a_worked_case():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.features_file import keys_file, read_features, write_features
+from cface_basicsr.evaluation.features_file import keys_file, keys_of_features, read_features, write_features
 
 KEYS = ['Ann/Ann_0001', 'Ann/Ann_0002', 'Bo_Li/Bo_Li_0001', 'Cy%2E/img%2E0']
 FEATURES = np.arange(12, dtype=np.float32).reshape(4, 3) + 1
@@ -149,3 +149,10 @@ def test_a_kill_while_writing_leaves_no_old_matrix_beside_new_names(tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         write_features(path, FEATURES[::-1], KEYS[::-1])
     assert [each.name for each in tmp_path.iterdir()] == ['f.keys.txt']
+
+
+def test_keys_of_features_are_the_last_folder_and_the_name_without_an_images_extension(tmp_path: Path) -> None:
+    (tmp_path / 'x.keys.txt').write_text('lfw/Ann/Ann_0001.jpg\nBob\\Bob_0001.PNG\nCid_0001\nDee/D.r\n')
+    assert keys_of_features(tmp_path / 'x.npy') == ['Ann/Ann_0001', 'Bob/Bob_0001', 'Cid_0001', 'Dee/D.r']
+    with pytest.raises(UserError, match="y.keys.txt' is missing"):
+        keys_of_features(tmp_path / 'y.npy')

@@ -1,7 +1,7 @@
 """Differences of saved results: who is compared with whom, by which numbers, and what is refused."""
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from scipy import stats
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.significance import paired_test
-from cface_basicsr.measuring.compare import compare, read_result
+from cface_basicsr.measuring.compare import compare
+from cface_basicsr.measuring.results import Compared, DataSet, Facts, Measured, Results, Run
 
 BASE = [0.80, 0.82, 0.78, 0.81, 0.79, 0.83, 0.80, 0.77, 0.82, 0.80]
 GAIN = [0.02, 0.03, 0.01, 0.02, 0.03, 0.02, 0.01, 0.04, 0.02, 0.02]
@@ -20,13 +21,15 @@ def plus(a: list[float], b: list[float]) -> list[float]:
     return [x + y for x, y in zip(a, b, strict=True)]
 
 
-def save(path: Path, systems: dict[str, list[float]], **facts: object) -> Path:
-    """A result as `cface evaluate` saves it, with the accuracy of each system in ten folds."""
-    known = {'protocol': 'pairs', 'compared_sha256': 'a' * 64, 'shared': 0.0, 'data': 'casia/test', 'pairs': 6000,
-             'seed': 0}
-    rows = [{'system': name, 'numbers': {}, 'per_fold': {'R/accuracy': folds}} for name, folds in systems.items()]
-    path.write_text(json.dumps({'title': '', 'facts': known | facts, 'rows': rows, 'notes': []}))
-    return path
+def save(path: Path, systems: dict[str, list[float]], *, key: str = 'R/accuracy', protocol: str = 'pairs',
+         sha256: str = 'a' * 64, shared: float = 0.0, seed: int = 0, scale: int = 8, made_by: Any = 'evaluate',
+         recognizer: str = '', **switches: object) -> Path:
+    """A record with the accuracy of each system in ten folds."""
+    data = DataSet('test', 'test', 'c' * 64, 60, 480, [
+        Compared(protocol, sha256, '', {'pairs': 6000, 'seed': seed, 'far': 0.01}, shared=shared)])
+    runs = [Run(name, scale, measured={'test': Measured({}, {key: folds})}) for name, folds in systems.items()]
+    facts = Facts('cface', [], [data], {'R': recognizer}, {}, 'CPU', options={'switches': switches})
+    return Results(made_by, '', facts, list(systems), [scale], runs).save(path)
 
 
 def test_systems_of_one_name_are_compared_by_a_paired_test(tmp_path: Path) -> None:
@@ -61,7 +64,7 @@ def test_a_file_twice_compares_its_systems_and_leaves_hr_out(tmp_path: Path) -> 
 
 
 def test_overlapping_trials_have_the_larger_error_and_say_so(tmp_path: Path) -> None:
-    facts = {'protocol': 'blufr', 'shared': 0.74}
+    facts = {'protocol': 'blufr', 'shared': 0.74, 'key': 'R/vr'}
     a = save(tmp_path / 'a.json', {'X': BASE}, **facts)
     b = save(tmp_path / 'b.json', {'X': plus(BASE, GAIN)}, **facts)
     table = compare(a, b)
@@ -72,15 +75,15 @@ def test_overlapping_trials_have_the_larger_error_and_say_so(tmp_path: Path) -> 
 
 
 def test_what_else_differs_is_said(tmp_path: Path) -> None:
-    a = save(tmp_path / 'a.json', {'X': BASE}, switches={'flip': False}, recognizers={'R': {'sha256': '1'}}, scale=4)
-    b = save(tmp_path / 'b.json', {'X': BASE}, switches={'flip': True}, recognizers={'R': {'sha256': '2'}}, scale=8)
+    a = save(tmp_path / 'a.json', {'X': BASE}, flip=False, recognizer='1', scale=4)
+    b = save(tmp_path / 'b.json', {'X': BASE}, flip=True, recognizer='2', scale=8)
     note = compare(a, b).notes[2]
     assert note.startswith("They also differ in flip (False and True), scale (4 and 8), recognizer 'R' (another file)")
 
 
 @pytest.mark.parametrize(('facts', 'message'), [
     ({'protocol': 'lfw'}, "different protocols.*\n.*a.json': pairs; .*b.json': lfw"),
-    ({'compared_sha256': 'b' * 64, 'seed': 1}, 'different pairs.*\n.*seed 0, hash aaaaaaaa.*; .*seed 1, hash bbbbbbbb'),
+    ({'sha256': 'b' * 64, 'seed': 1}, 'different pairs.*\n.*seed 0, hash aaaaaaaa.*; .*seed 1, hash bbbbbbbb'),
 ])
 def test_results_that_cannot_be_compared_are_refused(tmp_path: Path, facts: dict, message: str) -> None:
     a, b = save(tmp_path / 'a.json', {'X': BASE}), save(tmp_path / 'b.json', {'X': BASE}, **facts)
@@ -90,16 +93,49 @@ def test_results_that_cannot_be_compared_are_refused(tmp_path: Path, facts: dict
 
 
 def test_recognizers_of_different_names_share_no_number(tmp_path: Path) -> None:
-    a, b = save(tmp_path / 'a.json', {'X': BASE}), save(tmp_path / 'b.json', {'X': BASE})
-    b.write_text(b.read_text().replace('R/accuracy', 'S/accuracy'))
+    a, b = save(tmp_path / 'a.json', {'X': BASE}), save(tmp_path / 'b.json', {'X': BASE}, key='S/accuracy')
     with pytest.raises(UserError, match='R/accuracy against S/accuracy'):
         compare(a, b)
 
 
-@pytest.mark.parametrize('text', ['', '{}', '[]', '{"facts": {}, "rows": []}', '{"facts": [], "rows": {}}'])
-def test_other_files_are_no_results(tmp_path: Path, text: str) -> None:
-    (tmp_path / 'x.json').write_text(text)
-    with pytest.raises(UserError, match='is no result of'):
-        read_result(tmp_path / 'x.json')
-    with pytest.raises(UserError, match='is missing'):
-        read_result(tmp_path / 'y.json')
+# ---------------------------------------------------------------------------------- records of the three commands
+
+def benchmark(path: Path, runs: list[tuple[str, int, int | None, list[float]]]) -> Path:
+    """A benchmark's record: (system, scale, seed, accuracy in each fold), DIR the same plus 0.1."""
+    data = DataSet('held-out', 'test', 'c' * 64, 60, 480, [
+        Compared('pairs', 'a' * 64, '', {'pairs': 6000, 'seed': 0, 'far': 0.01}),
+        Compared('open-set', 'e' * 64, '', {'seed': 0}, shared=0.5)])
+    facts = Facts('cface', [0, 1], [data], {'R': ''}, {}, 'CPU')
+    found = [Run(system, scale, seed, measured={'held-out': Measured({}, {
+        'R/accuracy': folds, 'R/dir': plus(folds, [0.1] * 10)})}) for system, scale, seed, folds in runs]
+    return Results('benchmark', '', facts, list(dict.fromkeys(run[0] for run in runs)),
+                   sorted({run[1] for run in runs}), found).save(path)
+
+
+def test_a_benchmark_and_an_evaluation_of_the_same_pairs_are_compared(tmp_path: Path) -> None:
+    a = save(tmp_path / 'a.json', {'HR': BASE, 'X': BASE})
+    b = benchmark(tmp_path / 'b.json', [('HR', 8, None, BASE), ('X', 8, 0, plus(BASE, GAIN))])
+    table = compare(a, b)
+    assert [row.name for row in table.rows] == ['HR: accuracy (R)', 'X: accuracy (R)']
+    assert table.rows[1].numbers['difference'] == pytest.approx(np.mean(GAIN))
+    assert not any(note.startswith('They also differ') for note in table.notes)
+
+
+def test_seeds_are_averaged_fold_by_fold_and_each_protocol_has_its_own_test(tmp_path: Path) -> None:
+    runs = [('HR', 8, None, BASE), ('X', 8, 0, BASE), ('X', 8, 1, plus(BASE, GAIN))]
+    a = benchmark(tmp_path / 'a.json', runs)
+    b = benchmark(tmp_path / 'b.json', [*runs[:2], ('X', 8, 1, BASE)])
+    rows = {row.name: row.numbers for row in compare(b, a).rows}
+    half = [gain / 2 for gain in GAIN]
+    assert rows['X: accuracy (R)']['error'] == pytest.approx(stats.sem(half))
+    wanted = paired_test(half, [0.0] * 10, shared=0.5)
+    assert rows['X: dir (R)']['error'] == pytest.approx(wanted.error)
+    assert wanted.error > rows['X: accuracy (R)']['error']
+
+
+def test_several_scales_are_kept_apart(tmp_path: Path) -> None:
+    runs = [(system, scale, None, BASE) for scale in (4, 8) for system in ('HR', 'X', 'Y')]
+    a, b = benchmark(tmp_path / 'a.json', runs), save(tmp_path / 'b.json', {'X': BASE})
+    assert [row.name for row in compare(a, a).rows if 'accuracy' in row.name] == [
+        'x4, X → Y: accuracy (R)', 'x8, X → Y: accuracy (R)']
+    assert [row.name for row in compare(a, b).rows] == ['x8, X: accuracy (R)']

@@ -9,6 +9,7 @@ import pytest
 from cface_basicsr.errors import UserError
 from cface_basicsr.measuring.results import (
     Check,
+    Compared,
     Costs,
     CurvePoint,
     DataSet,
@@ -18,6 +19,7 @@ from cface_basicsr.measuring.results import (
     Region,
     Results,
     Run,
+    facts_of_this_run,
     load_results,
     load_scores,
     save_scores,
@@ -26,17 +28,20 @@ from cface_basicsr.measuring.results import (
 
 def results() -> Results:
     data = [DataSet('train', 'train', 'ab' * 32, 200, 900),
-            DataSet('held-out', 'test', 'cd' * 32, 41, 190, 600, 'ten folds', 0.01, 'lfw')]
+            DataSet('held-out', 'test', 'cd' * 32, 41, 190, [
+                Compared('pairs', '34' * 32, 'ten folds', {'pairs': 600, 'far': 0.01}, {'genuine': 300}),
+                Compared('open-set', '56' * 32, 'ten draws', shared=0.5)], 'lfw')]
     facts = Facts('cface benchmark x.yml', [0, 1], data, {'sphereface': 'ef' * 32}, {'torch': '2.9'}, 'CPU', '8,000',
                   [Check('disjoint', 'holds', '200 and 41, 0 shared')], {'systems': ['EDSR']}, ['a note'])
     measured = {'held-out': Measured({'psnr': math.inf, 'ssim': 1.0, 'sphereface/vr': None},
-                                     {'sphereface': [0.5, 0.75]}, 'scores/hr.npz')}
+                                     {'sphereface/accuracy': [0.5, 0.75]}, 'scores/hr.npz')}
     trained = Run('EDSR', 8, 0, {'type': 'EDSR'}, '16 of 256 features', 'failed', 'no memory', ['not converged'], {},
                   [CurvePoint(16, 'L1', {'l_pix': 0.5}, {'psnr': 20.0})], Costs(10, 20, 1.5, 3.5, 'CPU'), 8000, 0,
                   '12' * 32, {'a/1': 'faces/edsr.png'})
-    return Results('A title', facts, ['HR', 'Bicubic', 'EDSR'], [8],
+    return Results('benchmark', 'A title', facts, ['HR', 'Bicubic', 'EDSR'], [8],
                    [Run('HR', 8, measured=measured), Run('Bicubic', 8), trained],
-                   [Faces('held-out', ['a/1'], {8: {'a/1': 'faces/lr.png'}}, {'a/1': Region('eyes', (0, 0, 1, .5))})])
+                   [Faces('held-out', ['a/1'], {8: {'a/1': 'faces/lr.png'}}, {'a/1': Region('eyes', (0, 0, 1, .5))})],
+                   {'after stage 1': {'sr_hr': 0.25}}, True)
 
 
 def test_results_come_back_from_their_file_as_they_were(tmp_path: Path) -> None:
@@ -55,26 +60,22 @@ def test_the_file_is_strict_json(tmp_path: Path) -> None:
 
 
 def test_nan_is_refused_with_system_set_and_number(tmp_path: Path) -> None:
-    broken = results()
-    broken.runs[0].measured['held-out'].numbers['psnr'] = math.nan
-    with pytest.raises(UserError, match='HR x8 on held-out: psnr is NaN'):
-        broken.save(tmp_path)
+    number, fold, distance = results(), results(), results()
+    number.runs[0].measured['held-out'].numbers['psnr'] = math.nan
+    fold.runs[0].measured['held-out'].per_fold['sphereface/accuracy'][1] = math.nan
+    distance.domains['after stage 1']['sr_hr'] = math.nan
+    for broken, message in ((number, 'HR x8 on held-out: psnr is NaN'), (distance, 'after stage 1: sr_hr is NaN'),
+                            (fold, 'HR x8 on held-out: sphereface/accuracy, number 2 is NaN')):
+        with pytest.raises(UserError, match=message):
+            broken.save(tmp_path)
     assert not (tmp_path / 'results.json').exists()
 
 
-@pytest.mark.parametrize('system', ['HR', 'Bicubic'])
-def test_hr_and_bicubic_are_always_there(system: str, tmp_path: Path) -> None:
-    broken = results()
-    broken.runs = [run for run in broken.runs if run.system != system]
-    with pytest.raises(UserError, match=f'{system} is always in a benchmark, but has no run at scale 8'):
-        broken.save(tmp_path)
-
-
 def test_a_file_of_something_else_is_refused_with_the_wrong_entry(tmp_path: Path) -> None:
-    (tmp_path / 'results.json').write_text('{"title": 1}')
-    with pytest.raises(UserError, match='is no results file: title'):
+    (tmp_path / 'results.json').write_text('{"made_by": "me"}')
+    with pytest.raises(UserError, match='is not a results file of this version: made_by'):
         load_results(tmp_path)
-    with pytest.raises(UserError, match='is missing: no benchmark has finished there'):
+    with pytest.raises(UserError, match='is missing: expected what `cface train`'):
         load_results(tmp_path / 'elsewhere')
 
 
@@ -93,11 +94,13 @@ def test_scores_of_another_number_of_pairs_are_refused(tmp_path: Path) -> None:
 def test_failed_runs_and_seeds_are_found() -> None:
     assert [run.system for run in results().failed()] == ['EDSR']
     assert [run.seed for run in results().runs_of('EDSR', 8)] == [0]
-    assert [test.name for test in results().tests()] == ['held-out']
+    test, = results().tests()
+    assert (test.name, test.pairs, test.protocol) == ('held-out', 600, 'ten folds ten draws')
 
 
-def test_names_that_cannot_stand_in_a_file_name_are_refused(tmp_path: Path) -> None:
-    broken = results()
-    broken.facts.recognizers = {'a/b': ''}
-    with pytest.raises(UserError, match="'a/b' names a test set or a recognizer"):
-        broken.save(tmp_path)
+def test_the_facts_of_a_run_name_its_command_and_what_it_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('sys.argv', ['/somewhere/cface', 'train', 'r.yml'])
+    facts = facts_of_this_run([], {'r': 'ef' * 32}, 'CPU', seeds=[3], notes=['A note.'])
+    assert (facts.command, facts.seeds, facts.notes) == ('cface train r.yml', [3], ['A note.'])
+    assert facts.versions['numpy'] == np.__version__ and set(facts.versions) == {
+        'cface-basicsr', 'basicsr', 'torch', 'numpy', 'python'}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.blufr_config import BlufrConfig, Trial
 from cface_basicsr.evaluation.identification import rank_rate
-from cface_basicsr.measuring.set_protocols import IdentificationProtocol, lists_sha256, shared_people
+from cface_basicsr.measuring.set_protocols import IdentificationProtocol, OpenSetProtocol, lists_sha256, overlap
 
 
 def keys_of(labels: list[int]) -> list[str]:
@@ -31,8 +31,8 @@ def test_rates_are_rank_rates_and_parts_are_people_whose_mean_weighed_by_probes_
         assert outcome.numbers[f'R/rank{rank}'] == rank_rate(features, labels, rank=rank).rate
         assert np.average(outcome.per_fold[f'R/rank{rank}'], weights=probes) == pytest.approx(
             outcome.numbers[f'R/rank{rank}'])
-    assert protocol.facts['probes'] == sum(probes)
-    assert protocol.facts['people_with_one_image'] == len(set(labels)) - len(several)
+    assert protocol.compared.settings['probes'] == sum(probes)
+    assert protocol.compared.settings['people_with_one_image'] == len(set(labels)) - len(several)
 
 
 def test_one_findable_person_gives_rates_but_no_parts_to_compare() -> None:
@@ -46,15 +46,22 @@ def test_people_with_one_image_each_cannot_be_found() -> None:
 
 
 def test_another_set_of_images_has_another_hash() -> None:
-    hashes = {IdentificationProtocol(keys_of(labels), np.array(labels)).facts['compared_sha256']
+    hashes = {IdentificationProtocol(keys_of(labels), np.array(labels)).compared.sha256
               for labels in ([0, 0, 1], [0, 0, 1, 1], [0, 1, 1])}
     assert len(hashes) == 3
 
 
+def test_open_set_trials_share_those_that_are_enrolled_in_both() -> None:
+    labels = np.repeat(np.arange(8), 3)
+    protocol = OpenSetProtocol(keys_of(labels.tolist()), labels)
+    enrolled = [set(labels[draw.gallery].tolist()) for draw in protocol.draws]
+    shares = [len(a & b) / 4 for place, a in enumerate(enrolled) for b in enrolled[:place]]
+    assert protocol.compared.shared == pytest.approx(np.mean(shares)) and 0.3 < protocol.compared.shared < 0.7
+    assert protocol.compared.behind['genuine_probes'] == [8] * 10  # two more images of each of four people
+
+
 def test_trials_share_the_people_that_are_in_both() -> None:
-    rows = [np.array(rows) for rows in ([0, 1, 2, 3], [2, 3, 4, 5], [0, 1, 4, 5])]  # people 0 1, 1 2, 0 2
-    trials = tuple(Trial(np.empty(0, np.int64), test, test[:1], test[1:]) for test in rows)
-    assert shared_people(BlufrConfig(tuple('abcdef'), np.array([0, 0, 1, 1, 2, 2]), trials)) == 0.5
+    assert overlap(np.array(labels) for labels in ([0, 0, 1, 1], [1, 1, 2, 2], [0, 0, 2, 2])) == 0.5
 
 
 def test_lists_are_known_by_names_labels_and_trials() -> None:
@@ -71,4 +78,6 @@ def test_the_official_lists_share_74_per_cent_of_their_people() -> None:
     if not path.is_file():
         pytest.skip('needs ../shared/protocols/blufr_lfw_config.mat')
     from cface_basicsr.evaluation.blufr import load_config
-    assert shared_people(load_config(path)) == pytest.approx(4249 / 5749, abs=0.01)  # random parts of one whole
+    config = load_config(path)
+    assert overlap(config.labels[trial.test] for trial in config.trials) == pytest.approx(
+        4249 / 5749, abs=0.01)  # random parts of one whole

@@ -6,14 +6,14 @@ import pytest
 from rich.console import Console
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.measuring.table import Column, Row, Table, verification_columns
+from cface_basicsr.measuring.table import Column, Row, Table
 
 
 @pytest.fixture
 def table():
     rows = [Row('HR', {'acc': .99, 'std': .01, 'psnr': float('inf'), 'time': None}, reference=True),
             Row('Bicubic', {'acc': .7004, 'std': .02, 'psnr': 24.5, 'time': 1}),
-            Row('A|B', {'acc': .7001, 'std': None, 'psnr': 26.123, 'time': 3}, mark='†')]
+            Row('A|B', {'acc': .7001, 'std': None, 'psnr': 26.123, 'time': 3}, sign='†')]
     columns = [Column('acc', 'accuracy %', 1, factor=100, spread='std'), Column('psnr', 'PSNR dB'),
                Column('time', 'seconds', 0, best='min')]
     return Table('x8', columns, rows, ['† continued'], {'seed': 0})
@@ -42,7 +42,7 @@ def test_json_is_strict_and_whole(table):
     def refuse(constant):
         raise AssertionError(constant)
     content = json.loads(table.json(), parse_constant=refuse)
-    assert content['facts'] == {'seed': 0} and content['rows'][2]['mark'] == '†'
+    assert content['facts'] == {'seed': 0}
     assert float(content['rows'][0]['numbers']['psnr']) == float('inf')
     assert content['rows'][1]['numbers'] == {'acc': .7004, 'std': .02, 'psnr': 24.5, 'time': 1}
 
@@ -54,27 +54,19 @@ def test_the_console_shows_every_row_and_note(table):
     assert all(text in shown for text in ('70.0 ± 2.0', 'A|B †', '26.12', '† continued', 'seconds'))
 
 
-def test_saving_leaves_three_files_and_nothing_else(table, tmp_path):
+def test_saving_leaves_two_files_and_nothing_else(table, tmp_path):
     paths = table.save(tmp_path / 'new' / 'result')
-    assert [path.name for path in paths] == ['result.md', 'result.csv', 'result.json']
-    assert sorted(path.name for path in (tmp_path / 'new').iterdir()) == ['result.csv', 'result.json', 'result.md']
+    assert [path.name for path in paths] == ['result.md', 'result.csv']
+    assert sorted(path.name for path in (tmp_path / 'new').iterdir()) == ['result.csv', 'result.md']
     assert paths[0].read_text(encoding='utf-8') == table.markdown()
 
 
 def test_nan_is_refused_and_the_old_file_stays(tmp_path):
-    (tmp_path / 'result.json').write_text('old')
+    (tmp_path / 'result.csv').write_text('old')
     with pytest.raises(UserError, match='NaN'):
         Table('', [Column('a', 'a')], [Row('s', {'a': float('nan')})]).save(tmp_path / 'result')
-    assert [path.name for path in tmp_path.iterdir()] == ['result.json']
-    assert (tmp_path / 'result.json').read_text() == 'old'
-
-
-def test_columns_fit_the_numbers_of_an_evaluation():
-    columns = verification_columns(['seen', 'unseen'], far=.001)
-    assert [column.key for column in columns] == ['seen/accuracy', 'seen/vr', 'unseen/accuracy', 'unseen/vr', 'psnr',
-                                                  'ssim']
-    assert columns[1].title == 'VR % at FAR 0.1 % (seen)'
-    assert columns[0].text({'seen/accuracy': .8765, 'seen/accuracy_std': .0123}) == '87.65 ± 1.23'
+    assert [path.name for path in tmp_path.iterdir()] == ['result.csv']
+    assert (tmp_path / 'result.csv').read_text() == 'old'
 
 
 def test_a_group_stands_before_its_title_where_there_is_one_line_of_headings() -> None:
@@ -90,13 +82,12 @@ def test_a_cell_without_a_number_says_what_stands_there_instead() -> None:
     assert table.csv().splitlines()[1] == 'X,,2.0'
 
 
-def test_further_tables_stand_below_and_json_holds_folds_but_no_number_twice() -> None:
-    row = Row('X', {'a': 1.0, 'b': 2.0}, per_fold={'a': (0.5, 1.5)})
+def test_further_tables_are_below_and_json_holds_no_number_twice() -> None:
+    row = Row('X', {'a': 1.0, 'b': 2.0})
     below = Table('Below', [Column('b', 'B')], [row], ['a note'])
     table = Table('Main', [Column('a', 'A')], [row], ['first'], below=[below])
     assert table.markdown().endswith('first\n\n' + below.markdown())
-    assert json.loads(table.json())['rows'] == [{'system': 'X', 'numbers': {'a': 1.0, 'b': 2.0},
-                                                 'per_fold': {'a': [0.5, 1.5]}}]
+    assert json.loads(table.json())['rows'] == [{'system': 'X', 'numbers': {'a': 1.0, 'b': 2.0}}]
     console = Console(record=True, width=100, file=io.StringIO())
     console.print(table.rich())
     shown = console.export_text()

@@ -9,6 +9,7 @@ from PIL import Image
 from cface_basicsr.data.generated_faces.render import render_face
 from cface_basicsr.measuring.results import (
     Check,
+    Compared,
     Costs,
     CurvePoint,
     DataSet,
@@ -36,11 +37,16 @@ def made_up_results(folder: Path, *, systems: Sequence[str] = SYSTEMS, scales: S
     low = {scale: {key: _save(folder, f'lr_x{scale}/{place}', _resized(face, size // scale))
                    for place, (key, face) in enumerate(hr.items())} for scale in scales}
     shown = [Faces(test.name, keys, low, {keys[0]: Region('mouth', (0.3, 0.6, 0.7, 0.9))}) for test in TESTS]
-    return Results('C-Face & others <made up>', _facts(seeds), list(systems), list(scales), runs, shown)
+    return Results('benchmark', 'C-Face & others <made up>', _facts(seeds), list(systems), list(scales), runs, shown,
+                   show_published=True)
 
 
-TESTS = [DataSet('held-out', 'test', 'b' * 64, 41, 190, FOLDS * PAIRS, 'Ten folds.', 0.01, 'lfw'),
-         DataSet('generated', 'test', 'c' * 64, 20, 100, FOLDS * PAIRS, 'Ten folds.', 0.01, 'celeba')]
+def _compared(sha256: str) -> list[Compared]:
+    return [Compared('pairs', sha256, 'Ten folds.', {'pairs': FOLDS * PAIRS, 'folds': FOLDS, 'far': 0.01})]
+
+
+TESTS = [DataSet('held-out', 'test', 'b' * 64, 41, 190, _compared('e' * 64), 'lfw'),
+         DataSet('generated', 'test', 'c' * 64, 20, 100, _compared('f' * 64), 'celeba')]
 
 
 def _facts(seeds: Sequence[int]) -> Facts:
@@ -59,7 +65,7 @@ def _run(folder: Path, system: str, scale: int, seed: int | None, hr: dict[str, 
         run.status, run.reason = 'failed', 'the loss is NaN at iteration 42'
         return run
     if (system, scale) == ('VDSR', 8):
-        run.marks.append('not converged')
+        run.footnotes.append('not converged')
     random = np.random.default_rng([SYSTEMS.index(system), 0 if system == 'HR' else scale, seed or 0])
     run.measured = {test.name: _measured(folder, run, test, random) for test in TESTS}
     run.faces = {key: _save(folder, f'{system}_x{scale}_{seed}/{place}', _worse(face, system, scale))
@@ -83,7 +89,7 @@ def _measured(folder: Path, run: Run, test: DataSet, random: np.random.Generator
     path = save_scores(folder / f'scores/{test.name}_{run.system}_x{run.scale}_{run.seed}.npz', same,
                        {'sphereface': scores})
     return Measured({key: None if value is None else float(value) for key, value in numbers.items()},
-                    {'sphereface': per_fold.tolist()}, str(path.relative_to(folder)))
+                    {'sphereface/accuracy': per_fold.tolist()}, str(path.relative_to(folder)))
 
 
 def _curve(system: str, random: np.random.Generator) -> list[CurvePoint]:

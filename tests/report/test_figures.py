@@ -1,5 +1,6 @@
 """What the curves show: every line's points are those of its own system, on the axes that the labels name."""
 
+import csv
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,8 +17,9 @@ from matplotlib.lines import Line2D
 from sklearn.metrics import roc_curve
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation import roc
 from cface_basicsr.measuring.results import CurvePoint, DataSet, Results, Run
-from cface_basicsr.report.figures import accuracy_figure, loss_figure, roc_and_det_figure, styles
+from cface_basicsr.report.figures import accuracy_figure, loss_figure, roc_and_det_figure, save_curves, styles
 from tests.report.made_up_results import SYSTEMS, TESTS, made_up_results
 
 TRAINED = SYSTEMS[2:]
@@ -300,3 +302,16 @@ def test_without_curves_there_are_no_figures(results: Results, drawn: dict[str, 
     assert loss_figure(results, 8, tmp_path / 'losses.png') is None
     assert accuracy_figure(results, 8, tmp_path / 'validation.png') is None
     assert drawn == {}
+
+
+def test_points_are_written_with_all_their_digits_and_recognizers_have_their_own_pictures(tmp_path: Path) -> None:
+    curve = roc.roc_curve([.9, .4, .6, .1], [1, 1, 0, 0])
+    paths = save_curves({'a/b c': {'X': curve}, 'R': {'X': curve, 'Y': curve}}, 'title', tmp_path / 'new' / 'x8')
+    assert [path.name for path in paths] == ['x8.roc.csv', 'x8.roc.a_b_c.png', 'x8.roc.R.png']
+    with open(paths[0], newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [(row['recognizer'], row['system']) for row in rows] == [
+        *[('a/b c', 'X')] * 5, *[('R', 'X')] * 5, *[('R', 'Y')] * 5]
+    assert [tuple(float(row[name]) for name in ('threshold', 'far', 'tar', 'frr')) for row in rows[:5]] == [
+        (float('inf'), 0, 0, 1), (.9, 0, .5, .5), (.6, .5, .5, .5), (.4, .5, 1, 0), (.1, 1, 1, 0)]
+    assert all(path.read_bytes()[:4] == b'\x89PNG' for path in paths[1:])

@@ -12,7 +12,7 @@ from cface_basicsr.report.latex import latex_table, latex_text, save_latex
 
 COLUMNS = [Column('a', 'PSNR (dB)', 2, spread='s', group='Scale=4'), Column('b', 'SSIM', 4, group='Scale=4'),
            Column('c', '100 %', 1, best=None)]
-TABLE = Table('A & B_C', COLUMNS, [Row('N_SR #1', {'a': 20.126, 's': 0.5, 'b': 0.9}, mark='†'),
+TABLE = Table('A & B_C', COLUMNS, [Row('N_SR #1', {'a': 20.126, 's': 0.5, 'b': 0.9}, sign='†'),
                                    Row('x^2 {y} ~z \\w $', {'a': 19.0, 'b': 0.95, 'c': 3.0}, instead={'c': 'failed'}),
                                    Row('failing', {}, instead={'a': 'failed'})],
               ['† not converged: 50 % of them', 'a < b > c'])

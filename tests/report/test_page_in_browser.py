@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from cface_basicsr.measuring.results import Results
-from cface_basicsr.report.write import write_benchmark_report
+from cface_basicsr.report.write import write_report
 from tests.report.made_up_results import made_up_results
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
@@ -142,7 +142,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results, st
         run.curve = []
         if run.system in ODD and run.status == 'done':
             run.measured['held-out'].numbers |= {'psnr': ODD[run.system], 'ssim': ODD[run.system] / 1e6}
-    write_benchmark_report(results, out)
+    write_report(results, out)
     return out, results, (out / 'report.html').read_text(encoding='utf-8')
 
 

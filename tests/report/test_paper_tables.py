@@ -78,8 +78,8 @@ def test_the_csv_has_all_digits(results: Results) -> None:
 def test_a_failed_seed_leaves_the_others_and_is_named_with_its_reason(results: Results) -> None:
     table = paper_tables(results)['table2']
     assert cells_of(table, 'EDSR')[2] == f"{value(results, 'EDSR', 8, 0, 'held-out', 'psnr'):.4f}"
-    mark = next(row.mark for row in table.rows if row.name == 'EDSR')
-    assert f'{mark} failed: EDSR x8 (seed 1, the loss is NaN at iteration 42).' in table.notes
+    sign = next(row.sign for row in table.rows if row.name == 'EDSR')
+    assert f'{sign} failed: EDSR x8 (seed 1, the loss is NaN at iteration 42).' in table.notes
 
 
 def test_a_system_that_failed_with_every_seed_says_so_in_its_row(tmp_path: Path) -> None:
@@ -92,10 +92,10 @@ def test_a_system_that_failed_with_every_seed_says_so_in_its_row(tmp_path: Path)
     assert '±' not in tables['table1'].markdown()
 
 
-def test_marks_are_explained_with_their_runs(results: Results) -> None:
+def test_footnotes_are_explained_with_their_runs(results: Results) -> None:
     table = paper_tables(results)['table1']
-    mark = next(row.mark for row in table.rows if row.name == 'VDSR')
-    assert f'{mark} not converged: VDSR x8 (seed 0, 1).' in table.notes
+    sign = next(row.sign for row in table.rows if row.name == 'VDSR')
+    assert f'{sign} not converged: VDSR x8 (seed 0, 1).' in table.notes
 
 
 def test_widths_are_named_below_the_tables(results: Results) -> None:

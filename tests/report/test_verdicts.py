@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cface_basicsr.measuring.results import DataSet, Facts, Measured, Results, Run
-from cface_basicsr.report.verdicts import accuracy_difference, reading
+from cface_basicsr.report.verdicts import accuracy_difference, verdicts
 from tests.report.made_up_results import made_up_results
 
 TEST = DataSet('t', 'test', '', 2, 2)
@@ -16,9 +16,9 @@ TEST = DataSet('t', 'test', '', 2, 2)
 def results(**folds: list[list[float]]) -> Results:
     """System -> for each seed its accuracy in each fold."""
     systems = ['HR', 'Bicubic', *(name for name in folds if name != 'Bicubic')]
-    runs = [Run('HR', 8)] + [Run(name, 8, seed, measured={'t': Measured({}, {'r': per_fold})})
+    runs = [Run('HR', 8)] + [Run(name, 8, seed, measured={'t': Measured({}, {'r/accuracy': per_fold})})
                              for name, seeds in folds.items() for seed, per_fold in enumerate(seeds)]
-    return Results('', Facts('', [0], [TEST], {'r': ''}, {}, '', ''), systems, [8], runs)
+    return Results('benchmark', '', Facts('', [0], [TEST], {'r': ''}, {}, '', ''), systems, [8], runs)
 
 
 def test_a_difference_is_paired_over_the_folds() -> None:
@@ -49,7 +49,7 @@ def test_seeds_that_disagree_make_the_error_larger_than_the_folds_do() -> None:
 def test_the_sentences_sort_the_systems_out() -> None:
     mixed = results(Bicubic=[[0.5, 0.6, 0.7]], Good=[[0.7, 0.8, 0.9]], Same=[[0.6, 0.5, 0.7]], Bad=[[0.3, 0.4, 0.5]],
                     **{'C-Face-v2': [[0.65, 0.75, 0.85]]})
-    lines = reading(mixed)['x8 on t']
+    lines = verdicts(mixed)['x8 on t']
     assert lines[0] == ('By r, against Bicubic: clearly better: Good (+20.0 ± 0.0), C-Face-v2 (+15.0 ± 0.0); '
                         'not clearly different: Same (+0.0 ± 5.8); clearly worse: Bad (-20.0 ± 0.0).')
     assert lines[1] == ('By r, C-Face-v2 beats Bad (+35.0 ± 0.0); does not differ clearly from Same (+15.0 ± 5.8); '
@@ -60,12 +60,12 @@ def test_psnr_names_the_best_and_how_far_ours_is_and_who_is_below_bicubic() -> N
     some = results(Bicubic=[[0.5, 0.5]], A=[[0.5, 0.5]], B=[[0.5, 0.5]], **{'C-Face-v1': [[0.5, 0.5]]})
     for run, psnr in zip(some.runs[1:], (20.0, 22.5, 19.0, 22.25), strict=True):
         run.measured['t'].numbers['psnr'] = psnr
-    assert reading(some)['x8 on t'][-1] == ('PSNR: the best is A with 22.50 dB; C-Face-v1 -0.25 dB; '
+    assert verdicts(some)['x8 on t'][-1] == ('PSNR: the best is A with 22.50 dB; C-Face-v1 -0.25 dB; '
                                             'below Bicubic: B.')
 
 
 def test_a_failed_system_is_not_compared_and_one_seed_is_said(tmp_path: Path) -> None:
-    told = reading(made_up_results(tmp_path, seeds=(1,)))
+    told = verdicts(made_up_results(tmp_path, seeds=(1,)))
     assert not any('EDSR' in line for line in told['x8 on held-out'])
     assert any('EDSR' in line for line in told['x4 on held-out'])
     assert any(line.startswith('One seed:') for line in told['How to read this'])

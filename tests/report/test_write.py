@@ -1,8 +1,11 @@
 """The whole report from made-up results: its files, and an HTML page that stands alone and can be sorted."""
 
 import base64
+import csv
 import io
 import re
+import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from PIL import Image
 from cface_basicsr.errors import UserError
 from cface_basicsr.measuring.results import Results, load_results
 from cface_basicsr.report.paper_tables import overview
-from cface_basicsr.report.write import write_benchmark_report
+from cface_basicsr.report.verdicts import verdicts
+from cface_basicsr.report.write import short_report, write_report
 from tests.report.made_up_results import made_up_results
 
 VOID = {'meta', 'img', 'input', 'br'}
@@ -41,7 +45,7 @@ class Reader(HTMLParser):
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results, list[Path]]:
     out = tmp_path_factory.mktemp('report')
     results = made_up_results(out, scales=(8,))
-    return out, results, write_benchmark_report(results, out)
+    return out, results, [results.save(out), *write_report(results, out)]
 
 
 @pytest.fixture(scope='module')
@@ -53,7 +57,7 @@ def test_every_file_that_is_named_is_there(written: tuple[Path, Results, list[Pa
     out, results, paths = written
     assert all(path.is_file() and path.stat().st_size for path in paths)
     names = {path.relative_to(out).as_posix() for path in paths}
-    assert {f'tables/table{n}.{kind}' for n in range(1, 6) for kind in ('csv', 'md', 'tex', 'json')} <= names
+    assert {f'tables/table{n}.{kind}' for n in range(1, 6) for kind in ('csv', 'md', 'tex')} <= names
     assert {f'tables/table{n}_beside_published.csv' for n in range(1, 6)} <= names
     assert {'figures/fig7_x8a.png', 'figures/fig7_x8b.png', 'figures/fig8_x8a.png', 'figures/losses_x8.png',
             'figures/validation_x8.png', 'figures/roc_held-out_sphereface_x8.png', 'report.md', 'report.html',
@@ -136,7 +140,7 @@ def test_without_published_numbers_there_are_none(tmp_path: Path) -> None:
     results.show_published = False
     for run in results.runs:
         run.curve = []
-    paths = write_benchmark_report(results, tmp_path)
+    paths = write_report(results, tmp_path)
     assert not [path for path in paths if 'beside_published' in path.name or 'losses' in path.name]
     page = (tmp_path / 'report.html').read_text(encoding='utf-8')
     assert 'class="published"' not in page and 'id="published"' not in page
@@ -146,4 +150,57 @@ def test_a_missing_picture_is_refused_by_its_name(tmp_path: Path) -> None:
     results = made_up_results(tmp_path, scales=(8,), seeds=(0,), faces=1)
     (tmp_path / results.runs[0].faces['0000000/000']).unlink()
     with pytest.raises(UserError, match=r"HR_x8_None/0.png' of the results is missing"):
-        write_benchmark_report(results, tmp_path)
+        write_report(results, tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------- short, and again
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Results:
+    """What a recipe leaves: one scale, one seed, distances of domains."""
+    results = made_up_results(tmp_path, scales=(8,), seeds=(0,), faces=2)
+    domains = {'after stage 1': {'sr_hr': 0.25, 'sr_compare': 0.5, 'hr_compare': 0.125}}
+    return replace(results, made_by='train', domains=domains, show_published=False)
+
+
+def test_the_short_report_has_the_table_the_verdicts_the_distances_and_the_trace(
+        recipe: Results, tmp_path: Path) -> None:
+    out = tmp_path / 'short'
+    paths = write_report(recipe, tmp_path, out, short=True)
+    assert paths == [out / 'report.md', out / 'table.csv', out / 'faces.png']
+    text = paths[0].read_text(encoding='utf-8')
+    assert text == short_report(recipe)
+    line = verdicts(recipe)['x8 on held-out'][0]
+    for part in ('Held-out identities: 41, 190 images; 400 pairs in 10 folds, both sides super-resolved x8',
+                 f'- {line}', 'accuracy % (sphereface)', 'VR % at FAR 1 % (sphereface)', '| after stage 1 |', '0.250',
+                 '0.125', 'Nothing here was measured.', 'Command: `cface benchmark options/benchmark/made_up.yml`'):
+        assert part in text
+    rows = {row['system']: row for row in csv.DictReader(paths[1].read_text().splitlines())}
+    assert list(rows) == recipe.systems
+    for run in recipe.runs:
+        numbers = run.measured['held-out'].numbers
+        assert float(rows[run.system]['sphereface/accuracy']) == numbers['sphereface/accuracy']
+        assert rows[run.system]['images'] == ('' if run.images_g is None else str(run.images_g))
+    with Image.open(paths[2]) as picture:
+        assert picture.width > 8 * 32  # LR, seven systems
+
+
+def test_the_whole_report_of_a_recipe_has_its_distances_too(recipe: Results, tmp_path: Path) -> None:
+    write_report(recipe, tmp_path, tmp_path / 'whole')
+    assert '| after stage 1 |' in (tmp_path / 'whole/tables/domains.md').read_text()
+    assert 'after stage 1' in (tmp_path / 'whole/report.html').read_text()
+    assert (tmp_path / 'whole/tables/overview_x8.tex').is_file()
+
+
+def test_a_record_without_its_scores_and_faces_gives_what_can_still_be_drawn(recipe: Results, tmp_path: Path) -> None:
+    recipe.save(tmp_path)
+    shutil.rmtree(tmp_path / 'faces')
+    (tmp_path / recipe.runs[3].measured['held-out'].scores).unlink()
+    left_out: list[str] = []
+    paths = write_report(load_results(tmp_path), tmp_path, tmp_path / 'again', left_out=left_out)
+    assert {path.name for path in paths if path.parent.name == 'figures'} == {
+        'roc_generated_sphereface_x8.png', 'validation_x8.png', 'losses_x8.png'}
+    assert len(left_out) == 3 and sum('scores of EDSR x8' in line for line in left_out) == 1
+    assert 'id="faces"' not in (tmp_path / 'again/report.html').read_text()
+    with pytest.raises(UserError, match='is missing'):
+        write_report(recipe, tmp_path, tmp_path / 'again')

@@ -50,7 +50,12 @@ def plain(**changes: Any) -> dict[str, Any]:
     ({'steps': {'a': 'stage1'}}, "'recipe.steps.a': expected one of options, index, generate; got none"),
     ({'steps': {'first': {'index': 'a.pth'}, 'b': {'generate': 'frist'}}},
      r"step 'b': 'frist' is no earlier step; did you mean 'first'\?"),
-    ({'report': {'rows': {'A': 'secnd'}}}, r"report: 'secnd' is no earlier step; did you mean 'second'\?"),
+    ({'report': {'rows': {'A': 'secnd'}, 'recognizers': {'loss': 'a.pth'}}},
+     r"report: 'secnd' is no earlier step; did you mean 'second'\?"),
+    ({'report': {'rows': {}}}, "'recipe.report.recognizers' is missing"),
+    ({'report': {'recognizers': {"loss's": 'a.pth'}}}, "report: 'loss's' becomes a part of file names"),
+    ({'report': {'recognizers': {'loss': 'a.pth'}, 'tests': {'held-out': {'fars': 1}}}},
+     r"'recipe\.report\.tests\.held-out\.fars' is unknown; did you mean 'far'"),
     ({'report': {'row': {}}}, r"'recipe\.report\.row' is unknown; did you mean 'rows'\?")])
 def test_what_does_not_fit_is_named_in_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:

@@ -1,0 +1,175 @@
+"""`cface evaluate` behind its options: every system through one protocol, and one record of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.face_systems import Embedded
+from cface_basicsr.evaluation.features_file import keys_of_features, read_features
+from cface_basicsr.evaluation.roc import RocCurve
+from cface_basicsr.evaluation.super_resolution import scale_of
+from cface_basicsr.evaluation.verification import Ints
+from cface_basicsr.files.identities import identities_file, read_identities
+from cface_basicsr.files.manifest import manifest_hash, manifest_settings
+from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.measuring.faces import FaceSet
+from cface_basicsr.measuring.measure import Measurement, Switches, by_protocols, embed_faces
+from cface_basicsr.measuring.protocol import Protocol
+from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
+from cface_basicsr.measuring.request import SIDES_IN_WORDS, Request
+from cface_basicsr.measuring.results import DataSet, Results, Run, facts_of_this_run, file_facts
+from cface_basicsr.recognizers.load import load_recognizer, recognizer_facts
+from cface_basicsr.runtime import Progress, describe_device
+
+PRECOMPUTED = 'features'
+"""What the recognizer is called where features come from files."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The record, and by each recognizer the ROC curve of each system where the request asked for curves."""
+
+    results: Results
+    curves: dict[str, dict[str, RocCurve]]
+
+
+def evaluate_request(request: Request, show: Progress) -> Evaluated:
+    """Measure what is asked for.
+
+    Raises:
+        UserError: the request contradicts itself, or its files do not fit; nothing is measured then.
+    """
+    check_request(request)
+    return _evaluate_features(request, show) if request.features else _evaluate_images(request, show)
+
+
+# --------------------------------------------------------------------------------------------------------- from images
+
+def _evaluate_images(request: Request, show: Progress) -> Evaluated:
+    networks = {name: build_network_from_file(path) for name, path in request.weights.items()}
+    scale = _scale(request, networks)
+    recognizers = {name: load_recognizer(file) for name, file in request.recognizers.items()}
+    faces = FaceSet.open(request.data, scale)
+    protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
+    flip = protocol.flip if request.flip is None else request.flip
+    switches = Switches(flip=flip, color=request.color, border=request.border, batch_size=request.batch_size,
+                        at_once=request.batch_size, device=request.device)
+    measured = _measure_systems(request, networks, recognizers, faces, protocol, switches, show)
+    fed = {name: recognizer_facts(request.recognizers[name], network) for name, network in recognizers.items()}
+    settings = manifest_settings(request.data)
+    options = {'recognizers': fed, 'switches': {
+        'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'), 'template': settings.get('template'),
+        'color': request.color, 'border': request.border}}
+    notes = [_describe_switches(request, flip, settings), *faces.notes(recognizers)]
+    data = DataSet(_name(request), 'test', manifest_hash(request.data), faces.identities, len(faces.keys),
+                   [protocol.compared])
+    hashes = {name: _recognizer_hash(file, fed[name]) for name, file in request.recognizers.items()}
+    return _evaluated(request, scale, data, measured, hashes, options, notes)
+
+
+def _measure_systems(request: Request, networks: Mapping[str, nn.Module], recognizers: Mapping[str, nn.Module],
+                     faces: FaceSet, protocol: Protocol, switches: Switches, show: Progress) -> dict[str, Measurement]:
+    """Every system by every recognizer; the features of HR are kept where they are one side of each pair."""
+    systems: dict[str, str | nn.Module] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
+        'HR': 'HR', 'Bicubic': 'Bicubic', **networks}
+    measured = {}
+    left: Embedded | None = None
+    for name, system in systems.items():
+        show.start(name, len(faces.keys))
+        embedded = embed_faces(system, faces, recognizers, [protocol], switches, progress=show.advance)
+        left = embedded if name == 'HR' and request.sides == 'one' else left
+        measured[name] = by_protocols(embedded, [protocol], left.features if left else None)
+        show.end(name, f'{len(faces.keys)} images')
+    return measured
+
+
+def _scale(request: Request, networks: Mapping[str, nn.Module]) -> int:
+    """The one scale of all networks, of --scale, or of the folder."""
+    found = {name: scale_of(network, f"weights file '{request.weights[name]}'") for name, network in networks.items()}
+    scales = set(found.values()) | ({request.scale} if request.scale else set())
+    if not scales:
+        scales = {int(path.name[4:-5]) for path in request.data.glob('lr_x*.lmdb') if path.name[4:-5].isdigit()}
+    if len(scales) != 1:
+        text = ', '.join(f'{name}: x{scale}' for name, scale in found.items()) or f'folder: {sorted(scales) or "none"}'
+        raise UserError(f'one table holds one scale; {text}' + (f'; --scale {request.scale}' if request.scale else '')
+                        + '. Give --scale, or networks of one scale.')
+    return scales.pop()
+
+
+def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any]) -> str:
+    crop = settings.get('crop', 'not known, the folder has no manifest')
+    template = f" ({settings['template']})" if settings.get('template') else ''
+    color = 'luma (Y)' if request.color == 'y' else 'RGB'
+    restoration = '' if request.sides == 'lr' else (
+        f'; PSNR and SSIM of {color}, ' + (f'{request.border} pixels cut off each side' if request.border else
+                                           'no border cut'))
+    mirrored = 'joined with those of the mirror image' if flip else 'of the image alone'
+    return f'Switches: {SIDES_IN_WORDS[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.'
+
+
+def _recognizer_hash(file: str, facts: Mapping[str, Any]) -> str:
+    return recognizer_hash(file, 64) if Path(file).is_file() else facts.get('sha256', '')
+
+
+# ------------------------------------------------------------------------------------------------------- from features
+
+def _evaluate_features(request: Request, show: Progress) -> Evaluated:
+    keys, labels = _keys_and_labels(request)
+    protocol = PROTOCOLS[request.protocol].from_request(request, keys, labels)
+    measured = {}
+    for name, path in request.features.items():
+        show.start(name, 1)
+        measured[name] = Measurement({}, {PRECOMPUTED: [protocol.measure(PRECOMPUTED, read_features(path, keys))]})
+        show.end(name, f'{len(keys)} features')
+    notes = ['Switches: none; crop, sides and mirror images are what the features were made of.']
+    folder = request.data.is_dir() and identities_file(request.data).is_file()
+    sha256 = manifest_hash(request.data) if folder else file_facts(request.data)['sha256'] or ''
+    data = DataSet(_name(request), 'test', sha256, 0 if labels is None else len(set(labels.tolist())), len(keys),
+                   [protocol.compared])
+    return _evaluated(request, None, data, measured, {PRECOMPUTED: ''}, {'switches': {'precomputed': True}}, notes)
+
+
+def _keys_and_labels(request: Request) -> tuple[list[str], Ints | None]:
+    """From a prepared folder or its identities.csv; otherwise the keys are those of the features."""
+    path = identities_file(request.data)
+    if request.data.is_dir() and path.is_file() or _is_identities(request.data):
+        return read_identities(path)
+    if not request.data.exists():
+        raise UserError(f"'{request.data}' is missing: expected a prepared folder, its identities.csv, a pairs file, "
+                        "or BLUFR's lists.")
+    return keys_of_features(next(iter(request.features.values()))), None
+
+
+def _is_identities(path: Path) -> bool:
+    if path.suffix != '.csv' or not path.is_file():
+        return False
+    with open(path, encoding='utf-8', errors='replace') as file:
+        return file.readline().startswith('key,label')
+
+
+# ---------------------------------------------------------------------------------------------------------- the record
+
+def _name(request: Request) -> str:
+    return request.data.resolve().name
+
+
+def _evaluated(request: Request, scale: int | None, data: DataSet, measured: Mapping[str, Measurement],
+               recognizers: Mapping[str, str], options: Mapping[str, Any], notes: list[str]) -> Evaluated:
+    files = {**request.weights, **request.features}
+    runs = [Run(name, scale, measured={data.name: each.record()},
+                weights_sha256=file_hash(files[name], 64) if name in files else '') for name, each in measured.items()]
+    options = {'data': str(request.data), 'weights': {name: file_facts(path) for name, path in request.weights.items()},
+               'features': {name: file_facts(path) for name, path in request.features.items()}, **options}
+    facts = facts_of_this_run([data], recognizers, describe_device(torch.device(request.device)), options=options,
+                              notes=notes)
+    title = f'{request.protocol}: {data.name}' + (f', x{scale}' if scale else '')
+    results = Results('evaluate', title, facts, list(measured), [scale] if scale else [], runs)
+    found = {name: each.curves() for name, each in measured.items()} if request.curves else {}
+    curves = {who: {name: each[who] for name, each in found.items() if who in each} for who in recognizers}
+    return Evaluated(results, {who: systems for who, systems in curves.items() if systems})

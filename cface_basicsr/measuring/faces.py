@@ -1,0 +1,128 @@
+"""The faces that are measured: a prepared folder at one scale, read a few hundred at a time."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.features import Images
+from cface_basicsr.evaluation.super_resolution import super_resolve
+from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.manifest import read_manifest
+from cface_basicsr.recognizers.load import crop_note
+
+Chunks = Iterator[tuple[Images, Images | None]]
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """A prepared folder at one scale, or some of its faces.
+
+    Attributes:
+        keys, labels: of the N images, in one order.
+        hr, lr: the stores.
+    """
+
+    folder: Path
+    scale: int
+    keys: list[str]
+    labels: NDArray[np.int64]
+    hr: FaceStore
+    lr: FaceStore
+
+    @classmethod
+    def open(cls, folder: Path, scale: int) -> 'FaceSet':
+        """All faces of a folder.
+
+        Raises:
+            UserError: a store or identities.csv is missing or broken, or they hold different images.
+        """
+        keys, labels = read_identities(folder)
+        hr, lr = FaceStore(folder / 'hr.lmdb'), FaceStore(folder / f'lr_x{scale}.lmdb')
+        for store in (hr, lr):
+            differing = set(keys) ^ set(store.keys)
+            if differing:
+                raise UserError(f"'{store.path}' and identities.csv differ in {len(differing)} keys, for example "
+                                f"'{min(differing)}'. Make the folder again with `cface prepare`.")
+        return cls(folder, scale, keys, np.asarray(labels, dtype=np.int64), hr, lr)
+
+    @property
+    def identities(self) -> int:
+        """How many there are."""
+        return len(set(self.labels.tolist()))
+
+    def part(self, rows: NDArray[np.int64]) -> 'FaceSet':
+        """The faces of some rows, in their order."""
+        return replace(self, keys=[self.keys[row] for row in rows], labels=self.labels[rows])
+
+    def of_different_people(self, count: int) -> NDArray[np.int64]:
+        """Rows of the first face of `count` people (or of all), spread evenly."""
+        first = np.unique(self.labels, return_index=True)[1]
+        count = min(count, len(first))
+        return first[np.linspace(0, len(first) - 1, count).astype(int)] if count else first[:0]
+
+    def chunks(self, system: str | nn.Module, *, batch_size: int = 32, at_once: int = 256,
+               device: str | torch.device = 'cpu', progress: Callable[[int], None] = lambda done: None) -> Chunks:
+        """(images, originals) of a system in the order of the keys, each (n, H, W, 3) uint8 RGB.
+
+        The LR images have no originals of their size.
+
+        Args:
+            system: 'HR', 'Bicubic', 'LR', or a super-resolution network.
+            batch_size: faces that a network is given at a time.
+            at_once: n, faces in memory; a multiple of batch_size, so that all batches but the last are whole.
+            progress: called with the number of images done.
+        """
+        network = BicubicUpsampler(scale=self.scale) if system == 'Bicubic' else system
+        for start in range(0, len(self.keys), at_once):
+            keys = self.keys[start:start + at_once]
+            if system == 'LR':
+                yield _stack(self.lr, keys), None
+            else:
+                originals = _stack(self.hr, keys)
+                yield originals if system == 'HR' else super_resolve(
+                    network, _stack(self.lr, keys), batch_size=batch_size, device=device,
+                    names=[f"'{key}'" for key in keys]), originals
+            progress(start + len(keys))
+
+    def notes(self, recognizers: Mapping[str, nn.Module]) -> list[str]:
+        """What a reader must know: a crop that a recognizer was not made for, equal pictures of different people."""
+        notes = [crop_note(self.folder, name, network) for name, network in recognizers.items()]
+        return [note for note in (*notes, self._equal_pictures()) if note]
+
+    def _equal_pictures(self) -> str | None:
+        """One line when pictures are also there under another identity, here or in the training part.
+
+        The manifest of a held-out part lists groups of equal faces, those of the other part too.
+        """
+        groups, keys = read_manifest(self.folder).get('duplicates', []), set(self.keys)
+        mixed = [group for group in groups if len({key.split('/')[0] for key in group}) > 1 and keys & set(group)]
+        trained = sum(len(keys & set(group)) for group in mixed if not keys.issuperset(group))
+        if not mixed:
+            return None
+        return (f'The data names equal pictures as different people: {sum(len(keys & set(g)) for g in mixed)} held-out '
+                f'pictures, {trained} of them also in the training set. They are counted as they are named.')
+
+
+def need_stores(name: str, folder: Path, scale: int) -> None:
+    """The images of a test set must be there.
+
+    Raises:
+        UserError: a store is missing; with the command that makes it.
+    """
+    for store in ('hr.lmdb', f'lr_x{scale}.lmdb'):
+        if not (folder / store).is_dir():
+            raise UserError(f"test set '{name}': '{folder / store}' is missing.\n"
+                            f'Make it: cface prepare … --scale {scale} (for held-out faces: --holdout N --seed S)')
+
+
+def _stack(store: FaceStore, keys: list[str]) -> Images:
+    """(n, H, W, 3)."""
+    return np.stack([store.image(key) for key in keys])

@@ -1,0 +1,87 @@
+"""All protocols, and those of a request or of a test set. A new protocol is its module and a line here."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+from typing import get_args
+
+from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.evaluation.restoration import Color
+from cface_basicsr.evaluation.verification import Ints
+from cface_basicsr.measuring.protocol import PairsProtocol, Protocol
+from cface_basicsr.measuring.request import SIDES_IN_WORDS, Request, TestSet
+from cface_basicsr.measuring.set_protocols import BlufrProtocol, OpenSetProtocol
+
+_KINDS = (
+    'protocol.PairsProtocol',
+    'protocol.LfwProtocol',
+    'set_protocols.BlufrProtocol',
+    'set_protocols.IdentificationProtocol',
+    'set_protocols.OpenSetProtocol',
+)
+
+
+def _kind(place: str) -> type[Protocol]:
+    module, name = place.split('.')
+    return getattr(import_module(f'cface_basicsr.measuring.{module}'), name)
+
+
+PROTOCOLS = {kind.name: kind for kind in map(_kind, _KINDS)}
+"""Name -> kind; the only list of them."""
+
+
+def check_request(request: Request) -> type[Protocol]:
+    """Refuse what cannot be meant, before anything is read; returns the kind of protocol.
+
+    Raises:
+        UserError: an unknown name, or options that exclude one another.
+    """
+    if request.protocol not in PROTOCOLS:
+        raise UserError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got '{request.protocol}'; "
+                        f'{nearest(request.protocol, PROTOCOLS)}')
+    if request.sides not in SIDES_IN_WORDS:
+        raise UserError(f"--sides: expected one of {', '.join(SIDES_IN_WORDS)}, got '{request.sides}'.")
+    if request.color not in get_args(Color):
+        raise UserError(f"--color: expected {' or '.join(get_args(Color))}, got '{request.color}'.")
+    contradictions = {
+        'give --recognizer (it tells people apart), or --features with what one has said already.':
+            not request.features and not request.recognizers,
+        '--features stand for themselves: leave out --recognizer, --weights, --scale, --sides and --flip.':
+            bool(request.features) and bool(request.recognizers or request.weights or request.scale
+                                            or request.sides != 'both' or request.flip is not None),
+        '--sides lr uses no network: leave out --weights.': request.sides == 'lr' and bool(request.weights),
+    }
+    for message, holds in contradictions.items():
+        if holds:
+            raise UserError(message)
+    _check_options(request)
+    PROTOCOLS[request.protocol].check(request)
+    return PROTOCOLS[request.protocol]
+
+
+def _check_options(request: Request) -> None:
+    """An option of another protocol would silently do nothing."""
+    defaults = {each.name: each.default for each in fields(request)}
+    for option in dict.fromkeys(option for kind in PROTOCOLS.values() for option in kind.takes):
+        takers = [name for name, kind in PROTOCOLS.items() if option in kind.takes]
+        if request.protocol not in takers and getattr(request, option) != defaults[option]:
+            raise UserError(f"--{option.replace('_', '-')} belongs to the protocol '{' or '.join(takers)}'; "
+                            f"'{request.protocol}' has no use for it.")
+
+
+def protocols_of(test: TestSet, keys: Sequence[str], labels: Ints) -> list[Protocol]:
+    """What a test set of a recipe or a benchmark file is measured by: its pairs, and open-set identification.
+
+    Args:
+        keys, labels: of its N images.
+
+    Raises:
+        UserError: a file is missing, or names images that the set lacks; too few people for so many pairs.
+    """
+    pairs = PairsProtocol.of_file(Path(test.pairs), keys, far=test.far) if test.pairs else PairsProtocol.drawn(
+        keys, labels, folds=test.folds, pairs_per_fold=test.pairs_per_fold, seed=0, far=test.far)
+    if test.blufr:
+        return [pairs, BlufrProtocol(Path(test.blufr), keys, far=test.far, far_identification=test.far_identification,
+                                     fars=())]
+    return [pairs, OpenSetProtocol(keys, labels, far_identification=test.far_identification)]

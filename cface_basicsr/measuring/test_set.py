@@ -1,0 +1,144 @@
+"""A test set of a recipe or a benchmark at one scale, opened: every network by the same images, pairs, recognizers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from cface_basicsr.evaluation.face_systems import Embedded
+from cface_basicsr.evaluation.verification import FoldedPairs
+from cface_basicsr.files.face_store import encode_png
+from cface_basicsr.files.manifest import manifest_hash
+from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.measuring.faces import FaceSet, need_stores
+from cface_basicsr.measuring.measure import Switches, by_protocols, embed_faces, measure
+from cface_basicsr.measuring.protocol import PairsProtocol
+from cface_basicsr.measuring.protocols import protocols_of
+from cface_basicsr.measuring.request import TestSet
+from cface_basicsr.measuring.results import DataSet, Faces, Run, save_scores, step_name
+from cface_basicsr.recognizers.load import load_recognizer
+
+CURVE_IMAGES = 300
+"""Images that an accuracy along the way is taken from, at most."""
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """A recognizer that measures: its network and the hash of its files."""
+
+    network: nn.Module
+    sha256: str
+
+    @classmethod
+    def load(cls, path: Path) -> 'Recognizer':
+        """See `load_recognizer`."""
+        return cls(load_recognizer(path), recognizer_hash(path, 64))
+
+
+class OpenTestSet:
+    """Measures systems on one test set at one scale."""
+
+    def __init__(self, name: str, options: TestSet, folder: Path, scale: int,
+                 recognizers: Mapping[str, Recognizer]) -> None:
+        """
+        Args:
+            name: in tables and files.
+            folder: that `cface prepare` made.
+            scale: 2, 4 or 8.
+
+        Raises:
+            UserError: a store is missing, or the lists do not fit.
+        """
+        need_stores(name, folder, scale)
+        self.name, self.options, self.recognizers = name, options, recognizers
+        self.networks = {who: recognizer.network for who, recognizer in recognizers.items()}
+        self.faces = FaceSet.open(folder, scale)
+        self.protocols = protocols_of(options, self.faces.keys, self.faces.labels)
+        self.shown = self.faces.of_different_people(options.faces)
+
+    def data_set(self) -> DataSet:
+        """What the record says of it."""
+        return DataSet(self.name, 'test', manifest_hash(self.faces.folder), self.faces.identities,
+                       len(self.faces.keys), [each.compared for each in self.protocols], self.options.like)
+
+    def notes(self) -> list[str]:
+        """See `FaceSet.notes`."""
+        return self.faces.notes(self.networks)
+
+    def fingerprint(self) -> str:
+        """A hash of all that decides the numbers and the faces shown, but the network."""
+        facts = [manifest_hash(self.faces.folder), self.faces.scale, self.shown.tolist(),
+                 self.options.model_dump(exclude={'like', 'data', 'pairs', 'blufr'}),
+                 [each.compared.sha256 for each in self.protocols],
+                 {name: recognizer.sha256 for name, recognizer in self.recognizers.items()}]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    # ----------------------------------------------------------------------------------------------------- measuring
+
+    def embed(self, system: str | nn.Module, networks: Mapping[str, nn.Module] | None = None) -> Embedded:
+        """See `embed_faces`: by the set's recognizers, or by others; HR is not compared with itself."""
+        return embed_faces(system, self.faces, self.networks if networks is None else networks, self.protocols,
+                           Switches(originals=system != 'HR'), keep=self.shown.tolist())
+
+    def measure(self, run: Run, embedded: Embedded, root: Path) -> None:
+        """Write a system's numbers into its run, the scores of its pairs and its faces into files below `root`."""
+        place = [f'x{run.scale}', step_name(run.system) + ('' if run.seed is None else f'_seed{run.seed}')]
+        found = by_protocols(embedded, self.protocols)
+        measured = run.measured[self.name] = found.record()
+        if run.system == 'HR':
+            measured.numbers |= {'psnr': None, 'ssim': 1.0}
+        scored = found.scored()
+        scores = save_scores(root / 'scores' / f"{'_'.join([*place, self.name])}.npz", next(iter(scored.values())).same,
+                             {name: outcome.scores for name, outcome in scored.items()})
+        measured.scores = str(scores.relative_to(root))
+        run.faces |= self._save(embedded.kept, root / 'faces' / self.name / Path(*place), root)
+
+    def along_the_way(self, network: nn.Module) -> dict[str, float]:
+        """PSNR, and accuracy by each recognizer, of a checkpoint, on a part of the pairs that has few images."""
+        pairs = few_pairs(self.protocols[0].folded, CURVE_IMAGES)
+        rows, places = np.unique(pairs.pairs, return_inverse=True)
+        faces = self.faces.part(rows)
+        protocol = PairsProtocol(pairs._replace(pairs=places.reshape(pairs.pairs.shape)), faces.keys, 'a part',
+                                 far=self.options.far)
+        numbers = measure(network, faces, self.networks, [protocol]).record().numbers
+        return {'psnr': numbers['psnr']} | {name: numbers[f'{name}/accuracy'] for name in self.networks}
+
+    # --------------------------------------------------------------------------------------------------------- faces
+
+    def save_low(self, entry: Faces, root: Path) -> None:
+        """Add the faces at this scale, LR, to those of the set's grid; they are written below `root`."""
+        entry.keys = [self.faces.keys[row] for row in self.shown]
+        scale = self.faces.scale
+        entry.low[scale] = self._save({row: self.faces.lr.image(self.faces.keys[row]) for row in self.shown},
+                                      root / 'faces' / self.name / f'x{scale}' / 'LR', root)
+
+    def _save(self, images: Mapping[int, NDArray[np.uint8]], folder: Path, root: Path) -> dict[str, str]:
+        """Key -> path relative to `root` of each image's PNG file, in the order of `shown`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {}
+        for row in self.shown:
+            path = folder / f"{self.faces.keys[row].replace('/', '__')}.png"
+            path.write_bytes(encode_png(images[row]))
+            paths[self.faces.keys[row]] = str(path.relative_to(root))
+        return paths
+
+
+def few_pairs(pairs: FoldedPairs, most: int) -> FoldedPairs:
+    """The first pairs of each kind in each fold, as many as keep the number of images at `most` or below.
+
+    At least one pair of each kind in a fold is left, whatever that costs.
+    """
+    count = max(int((pairs.fold == fold).sum()) for fold in np.unique(pairs.fold))
+    while True:
+        chosen = np.zeros(len(pairs.same), dtype=bool)
+        for fold in np.unique(pairs.fold):
+            for same in (True, False):
+                chosen[np.flatnonzero((pairs.fold == fold) & (pairs.same == same))[:count]] = True
+        if count == 1 or len(np.unique(pairs.pairs[chosen])) <= most:
+            return FoldedPairs(pairs.pairs[chosen], pairs.same[chosen], pairs.fold[chosen])
+        count = max(1, count * 3 // 4)
