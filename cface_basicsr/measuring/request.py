@@ -77,12 +77,12 @@ class TestSet(Section):
     pairs_per_fold: int = Field(default=300, ge=2)
     """Pairs in each drawn fold, half of them genuine."""
     far: float = Field(default=0.01, gt=0, lt=1)
-    """False accept rate, a share, of the verification rate VR."""
+    """Share of impostor pairs that may be accepted where the verification rate VR is measured."""
     blufr: str | None = None
     """BLUFR's `blufr_lfw_config.mat`, or its folder of lists, for a set that holds all of LFW's images: VR and DIR are
     then BLUFR's. By default VR is that of the pairs, and DIR that of drawn galleries."""
     far_identification: float = Field(default=0.01, gt=0, lt=1)
-    """False alarms allowed in DIR, a share."""
+    """Share of impostors that may raise a false alarm in DIR."""
     faces: int = Field(default=6, ge=0)
     """How many identities the grid of faces shows; 0: no grid."""
 
