@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr.benchmark.plan import Plan, first_phases
-from cface_basicsr.data.audit.audit import equal_pictures, people_of
+from cface_basicsr.data.audit.audit import equal_pictures, identities_of
 from cface_basicsr.data.audit.identity_names import shared_people
-from cface_basicsr.data.audit.picture_set import Distinct, fingerprints, open_pictures
+from cface_basicsr.data.audit.picture_set import Distinct, fingerprint_pictures, open_pictures
 from cface_basicsr.files.manifest import manifest_crop, read_manifest
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.measuring.results import Check, Run
@@ -37,7 +37,7 @@ def _check(what: str, holds: bool | None, evidence: str) -> Check:
 
 def disjoint_by_key(name: str, train: Path, test: Path) -> Check:
     """No identity of the test set is trained on, by the identities' names, however they are written."""
-    people = [people_of(open_pictures(folder)) for folder in (train, test)]
+    people = [identities_of(open_pictures(folder)) for folder in (train, test)]
     both = [person.name for person in shared_people(*people)]
     return _check(f'identities of training and {name} are disjoint (by key)', not both,
                   f'{len(people[0])} and {len(people[1])} identities, {len(both)} in both{_example(both)}')
@@ -45,12 +45,12 @@ def disjoint_by_key(name: str, train: Path, test: Path) -> Check:
 
 def disjoint_by_picture(name: str, train: Path, test: Path) -> Check:
     """No HR picture of the test set is trained on, under whatever name: none has equal pixels."""
-    sides = [Distinct(pictures, fingerprints(pictures, hashed=False))
+    sides = [Distinct(pictures, fingerprint_pictures(pictures, hashed=False))
              for pictures in (open_pictures(train), open_pictures(test))]
     both = [f'{match.test[0]} = {match.train[0]} of the training set' for match in equal_pictures(*sides)]
     return _check(f'pictures of training and {name} are disjoint (by image hash)', not both,
-                  f'{len(sides[0].marks)} and {len(sides[1].marks)} different pictures, {len(both)} in both'
-                  f'{_example(both)}')
+                  f'{len(sides[0].fingerprints)} and {len(sides[1].fingerprints)} different pictures, '
+                  f'{len(both)} in both{_example(both)}')
 
 
 def _example(names: Iterable[str]) -> str:

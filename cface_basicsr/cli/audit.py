@@ -73,9 +73,9 @@ def _audit(train: Path, test: Path, near: int | None, names: Path | None, test_n
 
 
 def _read_names(sides: 'tuple[PictureSet, PictureSet]', *files: Path | None) -> 'Names':
-    from cface_basicsr.data.audit.audit import Names, people_of
+    from cface_basicsr.data.audit.audit import Names, identities_of
     from cface_basicsr.data.audit.identity_names import read_names
-    return Names(*(read_names(path, people_of(side)) if path else {}
+    return Names(*(read_names(path, identities_of(side)) if path else {}
                    for side, path in zip(sides, files, strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""A function over many chunks of work, by several processes: results in order, memory bounded."""
+"""A function applied to many chunks of work by several processes: results in order, memory bounded."""
 
 import itertools
 import multiprocessing
@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -17,26 +17,34 @@ import torch
 
 from cface_basicsr.errors import UserError
 
-_Work = TypeVar('_Work')
+_Item = TypeVar('_Item')
 _Result = TypeVar('_Result')
 
 
-def map_in_order(function: Callable[[_Work], _Result], chunks: Iterable[_Work], workers: int) -> Iterator[_Result]:
-    """`map` by processes that end with this one.
+def map_chunks(function: Callable[[Sequence[_Item]], _Result], items: Sequence[_Item], size: int, workers: int
+               ) -> Iterator[tuple[Sequence[_Item], _Result]]:
+    """Each chunk of the items with what a function makes of it, in order, computed by processes that end with this one.
 
-    At most four chunks a process are under way, so memory stays small however slowly the results are taken.
+    At most four chunks per process are in progress, so memory stays small however slowly the results are consumed.
 
     Args:
-        function: what a new process can import (no lambda); what it carries is pickled with each chunk.
-        workers: processes; 1 works in this one.
+        function: something that a new process can import (not a lambda); its arguments are pickled with each chunk.
+        items: the work.
+        size: items in a chunk.
+        workers: number of processes, at most one per chunk; 1: this process does the work.
 
     Raises:
-        UserError: a process was killed (out of memory, as a rule).
+        UserError: a process was killed (usually for lack of memory).
     """
-    if workers <= 1:
-        yield from map(function, chunks)
-        return
-    context = multiprocessing.get_context('spawn')  # a fork would copy torch's threads in an unknown state
+    chunks = [items[start:start + size] for start in range(0, len(items), size)]
+    workers = min(workers, len(chunks))
+    yield from zip(chunks, _in_processes(function, chunks, workers) if workers > 1 else map(function, chunks),
+                   strict=True)
+
+
+def _in_processes(function: Callable[[Sequence[_Item]], _Result], chunks: Sequence[Sequence[_Item]], workers: int
+                  ) -> Iterator[_Result]:
+    context = multiprocessing.get_context('spawn')  # a fork would copy torch's threads in an undefined state
     waiting = iter(chunks)
     with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
         try:
@@ -45,8 +53,8 @@ def map_in_order(function: Callable[[_Work], _Result], chunks: Iterable[_Work], 
                 yield running.popleft().result()
                 running.extend(pool.submit(function, chunk) for chunk in itertools.islice(waiting, 1))
         except BrokenProcessPool as error:
-            raise UserError('a working process was killed, perhaps for lack of memory.\n'
-                            'Start the same command again with fewer --workers.') from error
+            raise UserError('a worker process was killed, perhaps for lack of memory.\n'
+                            'Run the same command again with fewer --workers.') from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -54,11 +62,11 @@ def map_in_order(function: Callable[[_Work], _Result], chunks: Iterable[_Work], 
 def _start_worker() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent alone answers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; only the parent reacts
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
 def _leave_with_parent() -> None:
-    """A parent that was killed cannot end its pool; without this its processes would wait for work for ever."""
+    """Exit when the parent does: if it was killed, it cannot end its pool, whose processes would wait for ever."""
     wait([multiprocessing.parent_process().sentinel])
     os._exit(1)

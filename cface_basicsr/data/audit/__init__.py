@@ -1,1 +1,1 @@
-"""Which people and pictures two sets share."""
+"""The search for people and pictures that two sets share."""

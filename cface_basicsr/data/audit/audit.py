@@ -1,7 +1,7 @@
 """Do a training set and a test set share people or pictures? (`cface audit`)
 
-Names are compared, then pictures: by a hash of their pixels, then by a perceptual hash. What the perceptual hash takes
-for alike is looked at once more, as pictures, so that what is reported can be trusted.
+Names are compared, then pictures: by a hash of their pixels, then by a perceptual hash. Pairs that the perceptual hash
+finds are compared once more as pictures, so that what is reported can be trusted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 
 from cface_basicsr.data.audit.identity_names import SharedPerson, plain_name, shared_people
 from cface_basicsr.data.audit.near_duplicates import ALIKE, NEAR, NearPair, near_duplicates
-from cface_basicsr.data.audit.picture_set import Distinct, Fingerprints, PictureSet, fingerprints
+from cface_basicsr.data.audit.picture_set import Distinct, Fingerprinted, PictureSet, fingerprint_pictures
 from cface_basicsr.data.layouts.source import identity_name
 from cface_basicsr.runtime import Progress
 
@@ -24,8 +24,8 @@ class Match:
     Attributes:
         kind: 'equal' (all pixels), 'near', or 'mirrored' (near to the mirrored picture).
         train, test: its keys in each set; for a match within one set, two groups of keys of that set.
-        people: the names behind the keys.
-        same_person: whether a key of the one side and a key of the other have one name.
+        people: the names that belong to the keys.
+        same_person: whether a key of one side and a key of the other have the same name.
         distance: bits in which the hashes differ.
         likeness: see `near_duplicates.likeness`.
     """
@@ -41,7 +41,7 @@ class Match:
 
 @dataclass
 class SideFacts:
-    """One side in numbers: `crop` in words, `rejected` (path, reason) of what could not be read."""
+    """Facts about one side: `crop` describes its pictures, `rejected` has (path, reason) of what could not be read."""
 
     folder: str
     crop: str
@@ -58,8 +58,8 @@ class Audit:
         train, test: the sides.
         people: names in both.
         equal, near: pictures in both.
-        within: 'train' and 'test' -> pictures of one set under two identities: one of the labels is wrong.
-        settings: near, alike, near_within; empty where names alone were compared.
+        within: 'train' and 'test' -> pictures of one set under two identities, so one of the labels is wrong.
+        settings: near, alike, near_within; empty if only names were compared.
         notes: what a reader of the result must know.
     """
 
@@ -84,44 +84,48 @@ class Audit:
 
 @dataclass(frozen=True)
 class Names:
-    """Names of identities that are numbers: identity -> name, for each side."""
+    """The names of identities that are numbers: identity -> name, for each side."""
 
     train: Mapping[str, str] = field(default_factory=dict)
     test: Mapping[str, str] = field(default_factory=dict)
 
 
-def people_of(pictures: PictureSet) -> set[str]:
-    """The identities of a set, as they were called."""
+def identities_of(pictures: PictureSet) -> set[str]:
+    """The identities of a set, by their original names."""
     return {identity_name(key) for key in pictures.keys}
 
 
 def audit_names(train: PictureSet, test: PictureSet, names: Names | None = None) -> Audit:
-    """Compare the people alone; no picture is opened."""
+    """Compare only the names; no picture is opened."""
     names = names or Names()
-    result = Audit(*(SideFacts(str(side.folder), side.crop_in_words(), len(side.sources), len(people_of(side)),
+    result = Audit(*(SideFacts(str(side.folder), side.describe_crop(), len(side.sources), len(identities_of(side)),
                                side.rejected) for side in (train, test)))
     nameless = [f"'{side.folder}'" for side in (train, test) if not side.has_identities]
     if nameless:
         result.notes.append(f'{" and ".join(nameless)}: nothing says who is on the pictures; names were not compared.')
         return result
-    result.people = shared_people(people_of(train), people_of(test), names.train, names.test)
+    result.people = shared_people(identities_of(train), identities_of(test), names.train, names.test)
     if any(person.name.isdigit() for person in result.people):
-        result.notes.append('Names in both are numbers: they mean one person only where both sets number alike. '
-                            '--names FILE gives names to numbers.')
+        result.notes.append('Names in both are numbers: they mean the same person only if both sets use the same '
+                            'numbering. --names FILE gives names to numbers.')
     return result
 
 
 def audit(train: PictureSet, test: PictureSet, *, show: Progress, names: Names | None = None, near: int = NEAR,
           within: bool = False, workers: int = 1) -> Audit:
-    """Compare people and pictures.
+    """Compare names and pictures.
 
     Args:
-        near: bits in which the hashes of near-duplicates may differ.
-        within: also look for near-duplicates inside each set, under two identities; equal ones are always reported.
-        workers: processes.
+        train, test: the two sets.
+        show: is told of the progress.
+        names: of identities that are numbers.
+        near: bits of 120 in which the hashes of near-duplicates may differ.
+        within: also look for near-duplicates inside each set, under two identities; equal pictures are always reported.
+        workers: number of processes.
 
     Raises:
-        UserError: no picture can be read, or so many pairs are near one another that these are no photographs.
+        UserError: the pictures can no longer be read, or so many pairs are near one another that they cannot be
+            photographs.
     """
     names = names or Names()
     result = audit_names(train, test, names)
@@ -129,9 +133,9 @@ def audit(train: PictureSet, test: PictureSet, *, show: Progress, names: Names |
     sides = []
     for title, pictures, facts, named in (('training pictures', train, result.train, names.train),
                                           ('test pictures', test, result.test, names.test)):
-        prints = _read(title, pictures, workers, show)
-        facts.rejected = [*pictures.rejected, *prints.rejected]
-        sides.append(Distinct(pictures, prints, named))
+        found = _read(title, pictures, workers, show)
+        facts.rejected = [*pictures.rejected, *found.rejected]
+        sides.append(Distinct(pictures, found, named))
     result.equal = list(equal_pictures(*sides))
     result.near = near_pictures(*sides, near, workers, show)
     for name, side in zip(('train', 'test'), sides, strict=True):
@@ -141,55 +145,55 @@ def audit(train: PictureSet, test: PictureSet, *, show: Progress, names: Names |
     return result
 
 
-def _read(title: str, pictures: PictureSet, workers: int, show: Progress) -> Fingerprints:
+def _read(title: str, pictures: PictureSet, workers: int, show: Progress) -> Fingerprinted:
     show.start(title, len(pictures.sources))
-    prints = fingerprints(pictures, workers=workers, progress=show.advance)
-    show.end(title, f'{len(prints.sources)} read' + (f', {len(prints.rejected)} not' if prints.rejected else ''))
-    return prints
+    found = fingerprint_pictures(pictures, workers=workers, progress=show.advance)
+    show.end(title, f'{len(found.sources)} read' + (f', {len(found.rejected)} not' if found.rejected else ''))
+    return found
 
 
 def _match(kind: str, left: Distinct, left_keys: Sequence[str], right: Distinct, right_keys: Sequence[str],
            distance: int = 0, likeness: float = 1.0) -> Match:
-    called = [[side.called(key) for key in keys] for side, keys in ((left, left_keys), (right, right_keys))]
-    plain = [{plain_name(name) for name in names} for names in called]
-    return Match(kind, tuple(left_keys), tuple(right_keys), tuple(dict.fromkeys(called[0] + called[1])),
+    names = [[side.name_of(key) for key in keys] for side, keys in ((left, left_keys), (right, right_keys))]
+    plain = [set(map(plain_name, each)) for each in names]
+    return Match(kind, tuple(left_keys), tuple(right_keys), tuple(dict.fromkeys(names[0] + names[1])),
                  bool(plain[0] & plain[1]), distance, round(likeness, 4))
 
 
 def equal_pictures(train: Distinct, test: Distinct) -> Iterator[Match]:
-    """Pictures of both sets with equal pixels, under whatever name."""
-    for mark in train.marks:
-        if mark in test.number:
-            yield _match('equal', train, train.keys(mark), test, test.keys(mark))
+    """Pictures of both sets with equal pixels, whatever their names."""
+    for fingerprint in train.fingerprints:
+        if fingerprint in test.number:
+            yield _match('equal', train, train.keys(fingerprint), test, test.keys(fingerprint))
 
 
 def equal_within(side: Distinct) -> Iterator[Match]:
     """Pictures of one set with equal pixels, under two identities."""
-    for mark in side.marks:
-        keys = side.keys(mark)
-        people = {key: plain_name(side.called(key)) for key in keys}
-        if len(set(people.values())) > 1:
-            first = [key for key in keys if people[key] == people[keys[0]]]
+    for fingerprint in side.fingerprints:
+        keys = side.keys(fingerprint)
+        names = {key: plain_name(side.name_of(key)) for key in keys}
+        if len(set(names.values())) > 1:
+            first = [key for key in keys if names[key] == names[keys[0]]]
             yield _match('equal', side, first, side, [key for key in keys if key not in first])
 
 
 def near_pictures(train: Distinct, test: Distinct, radius: int, workers: int, show: Progress) -> list[Match]:
-    """Pictures of both sets that are near one another, mirrored or not; the equal ones are left out."""
-    twin = np.array([test.number.get(mark, -1) for mark in train.marks], np.int64)
-    pairs = near_duplicates(train, test, radius, lambda rows, others: twin[rows] != others, workers=workers, show=show)
+    """Pictures of both sets that are near one another, mirrored or not; equal ones are left out."""
+    equal = np.array([test.number.get(fingerprint, -1) for fingerprint in train.fingerprints], np.int64)
+    pairs = near_duplicates(train, test, radius, lambda rows, others: equal[rows] != others, workers=workers, show=show)
     return _matches(train, test, pairs)
 
 
 def near_within(name: str, side: Distinct, radius: int, workers: int, show: Progress) -> list[Match]:
     """Pictures of one set that are near one another, under two identities."""
     numbers: dict[str, int] = {}
-    person = np.array([numbers.setdefault(plain_name(side.called(side.source(number).key)), len(numbers))
-                       for number in range(len(side.marks))], np.int64)
+    person = np.array([numbers.setdefault(plain_name(side.name_of(side.source(number).key)), len(numbers))
+                       for number in range(len(side.fingerprints))], np.int64)
     pairs = near_duplicates(side, side, radius, lambda rows, others: person[rows] != person[others], later=True,
                             workers=workers, show=show, title=f'near-duplicates inside {name}')
     return _matches(side, side, pairs)
 
 
 def _matches(left: Distinct, right: Distinct, pairs: list[NearPair]) -> list[Match]:
-    return [_match('mirrored' if pair.mirrored else 'near', left, left.keys(left.marks[pair.left]), right,
-                   right.keys(right.marks[pair.right]), pair.distance, pair.likeness) for pair in pairs]
+    return [_match('mirrored' if pair.mirrored else 'near', left, left.keys(left.fingerprints[pair.left]), right,
+                   right.keys(right.fingerprints[pair.right]), pair.distance, pair.likeness) for pair in pairs]

@@ -1,4 +1,4 @@
-"""Names of people: which of two sets of identities mean one person, however each writes it."""
+"""Names of people: which identities of two sets are the same person, however each set spells the name."""
 
 import re
 import unicodedata
@@ -11,14 +11,14 @@ from cface_basicsr.errors import UserError
 
 
 def plain_name(name: str) -> str:
-    """A name without what data sets write differently: case, accents (Unicode NFKD), and all but letters and digits.
+    """A name without what data sets spell differently: case, accents (Unicode NFKD), and all but letters and digits.
 
     >>> plain_name('A.J. Buckley') == plain_name('AJ_Buckley'), plain_name('Penélope_Cruz')
     (True, 'penelopecruz')
     """
     decomposed = unicodedata.normalize('NFKD', name.casefold())
     plain = ''.join(letter for letter in decomposed if letter.isalnum())
-    return plain or name  # a name of nothing but signs stays itself
+    return plain or name  # a name without letters and digits stays as it is
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class SharedPerson:
     """One name in both sets.
 
     Attributes:
-        name: as the first of `train` is called.
-        train, test: identities of that name; as a rule one each.
-        as_written: whether one of them is called alike to the letter in both; False: only after `plain_name`.
+        name: as it is spelled for the first identity of `train`.
+        train, test: the identities with that name, usually one each.
+        as_written: whether a spelling occurs in both sets; False: they agree only after `plain_name`.
     """
 
     name: str
@@ -39,21 +39,21 @@ class SharedPerson:
 
 def shared_people(train: Iterable[str], test: Iterable[str], train_names: Mapping[str, str] | None = None,
                   test_names: Mapping[str, str] | None = None) -> list[SharedPerson]:
-    """The people of both sets, by name.
+    """The people in both sets, by name.
 
     Args:
         train, test: identities.
-        train_names, test_names: identity -> name, where identities are numbers; one that is not in it is its own name.
+        train_names, test_names: identity -> name, if identities are numbers; any other identity is its own name.
     """
     train_names, test_names = train_names or {}, test_names or {}
     left, right = _by_plain_name(train, train_names), _by_plain_name(test, test_names)
     shared = []
     for plain in sorted(left.keys() & right.keys()):
-        called = [{names.get(identity, identity) for identity in side[plain]}
-                  for side, names in ((left, train_names), (right, test_names))]
+        spelled = [{names.get(identity, identity) for identity in side[plain]}
+                   for side, names in ((left, train_names), (right, test_names))]
         first = left[plain][0]
         shared.append(SharedPerson(train_names.get(first, first), tuple(left[plain]), tuple(right[plain]),
-                                   bool(called[0] & called[1])))
+                                   bool(spelled[0] & spelled[1])))
     return shared
 
 
@@ -65,15 +65,19 @@ def _by_plain_name(identities: Iterable[str], names: Mapping[str, str]) -> dict[
 
 
 def read_names(path: str | Path, identities: Iterable[str]) -> dict[str, str]:
-    """Names of identities that are numbers, from lines 'id name', such as CASIA-WebFace's list; empty lines pass.
+    """Names of identities that are numbers, from lines 'id name' as in CASIA-WebFace's list.
 
-    Between id and name may stand blanks, a tab or a comma.
+    Id and name may be separated by blanks, a tab or a comma; empty lines are skipped.
 
     Args:
+        path: the file.
         identities: those that need a name.
 
+    Returns:
+        id -> name.
+
     Raises:
-        UserError: the file is missing, a line is not of the form, an id has two names, or no identity is in it.
+        UserError: the file is missing, a line has another form, an id has two names, or no identity is in the file.
     """
     path, names = Path(path), {}
     if not path.is_file():
@@ -81,7 +85,7 @@ def read_names(path: str | Path, identities: Iterable[str]) -> dict[str, str]:
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except UnicodeDecodeError as error:
-        raise UserError(f"names file '{path}' is no UTF-8 text: {error.reason} at byte {error.start}.") from error
+        raise UserError(f"names file '{path}' is not UTF-8 text: {error.reason} at byte {error.start}.") from error
     for number, line in enumerate(lines, 1):
         identity, _, name = re.sub(r'^(\S+?)[\s,]+', r'\1\n', line.strip()).partition('\n')
         if not line.strip():
@@ -89,9 +93,10 @@ def read_names(path: str | Path, identities: Iterable[str]) -> dict[str, str]:
         if not name:
             raise UserError(f"'{path}', line {number}: expected 'id name', got '{line.strip()[:60]}'.")
         if names.setdefault(identity, name) != name:
-            raise UserError(f"'{path}', line {number}: '{identity}' is called '{name}', and '{names[identity]}' above.")
+            raise UserError(f"'{path}', line {number}: '{identity}' is called '{name}', but above it is "
+                            f"'{names[identity]}'.")
     identities = sorted(set(identities))
     if not names.keys() & set(identities):
-        raise UserError(f"'{path}' names {len(names)} ids, for example '{next(iter(names), '')}'; none of the "
-                        f"{len(identities)} identities is among them, for example '{identities[0]}'.")
+        raise UserError(f"'{path}' has names for {len(names)} ids, for example '{next(iter(names), '')}', but for none "
+                        f"of the {len(identities)} identities, for example '{identities[0]}'.")
     return names

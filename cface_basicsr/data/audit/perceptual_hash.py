@@ -1,17 +1,17 @@
-"""A hash of a picture that outlives recompression, resizing, a small crop and a mirror; and the search for near ones.
+"""A hash of pictures that survives recompression, resizing, a small crop and mirroring; and a search for near hashes.
 
-The signs of a picture's low cosine frequencies, after Zauner ("Implementation and Benchmarking of Perceptual Image Hash
-Functions", 2010, section 3.2.1: pHash), changed for faces; docs/audit.md has the measurement:
+The hash consists of the signs of a picture's low cosine frequencies, after Zauner ("Implementation and Benchmarking of
+Perceptual Image Hash Functions", 2010, section 3.2.1: pHash), changed for faces; docs/audit.md has the measurement:
 
 - 120 bits instead of 64: aligned faces differ little at the lowest frequencies.
-- Without the frequencies that have no horizontal or no vertical part: those are light from above and the order of brow,
+- Frequencies without a horizontal or a vertical part are left out: they are light from above and the order of brow,
   eyes, nose and mouth, which all faces share.
-- Compared with zero instead of the picture's median: a mirror then turns the sign of each odd horizontal frequency,
-  so the hash of the mirrored picture is an exclusive or.
-- Of the picture and of its middle, twice: a picture that lost a border has the hash of another's middle.
+- The frequencies are compared with zero instead of with their median: mirroring then flips the sign of each odd
+  horizontal frequency, so the hash of the mirrored picture is an exclusive or.
+- The picture and two sizes of its middle are hashed: a picture that lost a border has the hash of another's middle.
 
-Our own and not the package `imagehash`: its hashes have none of this, come one at a time as Python objects, and it
-would bring PyWavelets along for the ten lines below.
+The package `imagehash` is not used: its hashes have none of this, they come one at a time as Python objects, and it
+would bring in PyWavelets for the ten lines below.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,24 +23,24 @@ import cv2
 import numpy as np
 
 VIEWS = (0.0, 1 / 64, 1 / 32)
-"""What each hash of a picture leaves out on every side, as a share of it: 0, 2 and 4 of 128 pixels."""
+"""The share of the picture that each of its hashes leaves out on every side: 0, 2 and 4 of 128 pixels."""
 WORDS = 2
-"""64-bit words of a hash."""
+"""Number of 64-bit words in a hash."""
 SAMPLES = 64
-"""The side of the grey picture that is looked at."""
+"""Side of the grey picture from which a hash is computed, in pixels."""
 _HIGHEST = 16
 _ROWS, _COLUMNS = 32, 4096
-"""Hashes compared at a time: as many as leave their distances in a core's cache."""
+"""Numbers of hashes compared at a time, so that their distances fit into a core's cache."""
 
-# Rows and columns of the spectrum: frequencies v, u >= 1 with v + u <= 16. 120 of them; the last 8 bits stay 0.
+# Rows and columns of the spectrum: the 120 frequencies v, u >= 1 with v + u <= 16; the last 8 bits stay 0.
 _V, _U = (index + 1 for index in np.nonzero(np.add.outer(np.arange(1, _HIGHEST), np.arange(1, _HIGHEST)) <= _HIGHEST))
 
 
 def perceptual_hashes(picture: np.ndarray) -> np.ndarray:
-    """Signs of the low cosine frequencies of each view of a picture.
+    """The hashes of a picture, one for each of the `VIEWS`.
 
     Args:
-        picture: (H, W, 3) RGB or (H, W) grey, uint8; any size.
+        picture: uint8 (H, W, 3) RGB or (H, W) grey, of any size.
 
     Returns:
         (len(VIEWS), WORDS) uint64.
@@ -64,7 +64,7 @@ def _pack(bits: np.ndarray) -> np.ndarray:
 
 
 def grey_square(picture: np.ndarray) -> np.ndarray:
-    """A picture as (SAMPLES, SAMPLES) float32 grey, averaged over areas; its aspect ratio is lost."""
+    """A picture, uint8 (H, W, 3) or (H, W), as float32 (SAMPLES, SAMPLES) grey, averaged over areas and stretched."""
     grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey.astype(np.float32), (SAMPLES, SAMPLES), interpolation=cv2.INTER_AREA)
 
@@ -73,16 +73,16 @@ _ODD = _pack(_U % 2 == 1)
 
 
 def mirrored(hashes: np.ndarray) -> np.ndarray:
-    """The hashes of the mirrored pictures: cos changes its sign at odd horizontal frequencies, and only there.
+    """The hashes of the mirrored pictures: the cosine changes its sign at odd horizontal frequencies, and only there.
 
     Args:
-        hashes: (..., WORDS) uint64.
+        hashes: (..., WORDS) uint64, as is the result.
     """
     return hashes ^ _ODD
 
 
 class Near(NamedTuple):
-    """Pairs of rows whose hashes are near: P numbers each; `distance` in bits."""
+    """Pairs of rows with near hashes: (P,) rows of each set, and (P,) distances in bits."""
 
     left: np.ndarray
     right: np.ndarray
@@ -91,14 +91,15 @@ class Near(NamedTuple):
 
 def near_pairs(left: np.ndarray, right: np.ndarray, radius: int, *, later: bool = False, threads: int = 1,
                progress: Callable[[int], None] = lambda done: None) -> Iterator[Near]:
-    """All pairs of rows whose hashes differ in at most `radius` bits; exact.
+    """All pairs of rows whose hashes differ in at most `radius` bits.
 
-    Every pair is looked at, in blocks that stay in the cache. Time grows with N x M; memory is that of the pairs found.
+    Every pair is compared, in blocks that fit into the cache. Time grows with N x M; memory only with the pairs found.
 
     Args:
         left, right: (N, WORDS) and (M, WORDS) uint64.
-        later: only pairs with right row > left row: those within one set.
-        threads: NumPy leaves the interpreter to others while it compares.
+        radius: in bits.
+        later: only pairs whose right row is greater than the left one, for pairs within one set.
+        threads: number of threads; NumPy releases the interpreter while it compares.
         progress: called with the number of rows of `left` that are done.
 
     Yields:
@@ -110,7 +111,7 @@ def near_pairs(left: np.ndarray, right: np.ndarray, radius: int, *, later: bool 
         return _near_block(left[start:start + _ROWS], columns, radius, start, later)
 
     starts = range(0, len(left), _ROWS)
-    # Closing cancels what has not begun, for who takes no more pairs.
+    # If the caller stops early, closing cancels the blocks that have not begun.
     with ThreadPoolExecutor(max(1, threads)) as pool, closing(pool.map(block, starts)) as parts:
         for start, part in zip(starts, parts, strict=True):
             progress(min(start + _ROWS, len(left)))
@@ -118,7 +119,7 @@ def near_pairs(left: np.ndarray, right: np.ndarray, radius: int, *, later: bool 
 
 
 def _near_block(block: np.ndarray, columns: np.ndarray, radius: int, first: int, later: bool) -> Near:
-    """Near pairs of some rows, the first of which is number `first`, with all columns (WORDS, M)."""
+    """Near pairs of some rows, the first of which has the number `first`, with all columns (WORDS, M)."""
     none = np.empty(0, np.int64)
     tiles = list(_near_tiles(block, columns, radius, first if later else 0))
     near = Near(*(np.concatenate([none, *part]) for part in zip(*tiles, strict=True))) if tiles else Near(*[none] * 3)
@@ -127,7 +128,7 @@ def _near_block(block: np.ndarray, columns: np.ndarray, radius: int, first: int,
 
 
 def _near_tiles(block: np.ndarray, columns: np.ndarray, radius: int, first: int) -> Iterator[Near]:
-    """Near pairs of the block's rows, counted from 0, with some columns at a time, from column `first` on."""
+    """Near pairs of the block's rows, counted from 0, with some columns at a time, starting at column `first`."""
     shape = len(block), _COLUMNS
     differing, count, total = np.empty(shape, np.uint64), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
     for start in range(first, columns.shape[1], _COLUMNS):

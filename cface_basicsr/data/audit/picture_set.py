@@ -1,4 +1,4 @@
-"""The pictures of one side of an audit, from a prepared folder or a tree of photographs, and their fingerprints."""
+"""The pictures of one side of an audit, in a prepared folder or a tree of photographs, and their fingerprints."""
 
 import hashlib
 from collections import defaultdict
@@ -13,26 +13,23 @@ import numpy as np
 from cface_basicsr.data.audit.perceptual_hash import VIEWS, WORDS, perceptual_hashes
 from cface_basicsr.data.images.face_crop import Rejected, center_crop, decode_photo
 from cface_basicsr.data.layouts.source import Photos, Source, identity_name, list_sources
-from cface_basicsr.data.worker_pool import map_in_order
+from cface_basicsr.data.worker_pool import map_chunks
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, decode_image, open_environment
 from cface_basicsr.files.manifest import manifest_crop, manifest_settings
 
 _CHUNK = 64
-"""Pictures that a process takes at a time."""
-
-_Progress = Callable[[int], None]
-"""Called with the number of things done."""
+"""Number of pictures that a process takes at a time."""
 
 
 class Reader(Protocol):
-    """Gives the pictures of a set. Cheap to pickle: it travels to the working processes."""
+    """Gives the pictures of a set. Cheap to pickle, because it is sent to the worker processes."""
 
     def picture(self, source: Source) -> np.ndarray:
-        """uint8 (H, W, 3) RGB.
+        """A picture, uint8 (H, W, 3) RGB.
 
         Raises:
-            Rejected: it cannot be read; with the reason.
+            Rejected: it cannot be read.
         """
 
 
@@ -46,7 +43,7 @@ class StoreReader:
         """The stored face.
 
         Raises:
-            UserError: the store has no such picture: it is damaged.
+            UserError: the store has no such picture, so it is damaged.
         """
         with open_environment(self.path).begin(buffers=True) as transaction:
             content = transaction.get(source.key.encode('ascii'))
@@ -59,7 +56,7 @@ class StoreReader:
 
 @dataclass(frozen=True)
 class PhotoReader:
-    """Photographs, whole or their middle."""
+    """Whole photographs, or their middle pixels."""
 
     photos: Photos
     middle: tuple[int, int] | int | None = None
@@ -75,13 +72,13 @@ class PictureSet:
     """One side of an audit.
 
     Attributes:
-        folder: as it was named.
+        folder: as the caller named it.
         reader: gives the picture of a source.
         sources: sorted by key.
-        crop: what the manifest says of the crop ('crop', 'size', 'template'); None: a tree, or no manifest.
+        crop: 'crop', 'size' and 'template' from the manifest; None: a tree, or there is no manifest.
         prepared: whether it is a prepared folder.
-        has_identities: photographs of one person share an identity; False: identities mean nothing.
-        rejected: (path, reason) of what gives no picture.
+        has_identities: photographs of the same person share an identity; False: identities mean nothing.
+        rejected: (path, reason) of what cannot be a picture.
     """
 
     folder: Path
@@ -97,8 +94,8 @@ class PictureSet:
         """'<identity>/<image>' of each source."""
         return [source.key for source in self.sources]
 
-    def crop_in_words(self) -> str:
-        """Which part of the photographs these are."""
+    def describe_crop(self) -> str:
+        """Which part of the photographs the pictures show."""
         if not self.prepared:
             middle = self.reader.middle
             return 'whole photographs' if middle is None else f'the middle {_sides(middle)} pixels of photographs'
@@ -114,7 +111,7 @@ def _sides(size: Any) -> str:
 
 
 def open_pictures(folder: str | Path) -> PictureSet:
-    """A prepared folder (it has hr.lmdb), or a tree <identity>/<image> of photographs.
+    """Open a prepared folder (one with hr.lmdb) or a tree <identity>/<image> of photographs.
 
     Raises:
         UserError: it is neither.
@@ -133,20 +130,20 @@ def open_pictures(folder: str | Path) -> PictureSet:
 
 
 def open_alike(train: str | Path, test: str | Path) -> tuple[PictureSet, PictureSet]:
-    """Both sides, cut alike, so that their pictures can be compared.
+    """Open both sides with the same crop, so that their pictures can be compared.
 
-    Photographs are compared with a prepared folder by the same middle pixels (its crop is `center`), or whole
-    (`none`).
+    Against a prepared folder with the crop `center`, photographs are compared by the same middle pixels; with `none`,
+    as a whole.
 
     Raises:
-        UserError: one cannot be opened; or they are cut in different ways.
+        UserError: one side cannot be opened, or they were cropped in different ways.
     """
     sides = open_pictures(train), open_pictures(test)
     crops = [side.crop for side in sides]
     if None not in crops and crops[0] != crops[1]:
-        raise UserError(f"'{train}' is {sides[0].crop_in_words()}; '{test}' is {sides[1].crop_in_words()}.\n"
-                        'Pictures that were cut in different ways cannot be compared. Prepare both alike, or compare '
-                        'the names alone: --names-only.')
+        raise UserError(f"'{train}' is {sides[0].describe_crop()}; '{test}' is {sides[1].describe_crop()}.\n"
+                        'Pictures that were cropped in different ways cannot be compared. Prepare both in the same '
+                        'way, or compare only names: --names-only.')
     for tree, other in (sides, sides[::-1]):
         if not tree.prepared and other.prepared and other.crop:
             tree.reader = PhotoReader(tree.reader.photos, _middle_of(tree, other))
@@ -156,46 +153,47 @@ def open_alike(train: str | Path, test: str | Path) -> tuple[PictureSet, Picture
 def _middle_of(tree: PictureSet, prepared: PictureSet) -> tuple[int, int] | int | None:
     kind, size = prepared.crop['crop'], prepared.crop['size']
     if kind not in ('center', 'none'):
-        raise UserError(f"'{prepared.folder}' is {prepared.crop_in_words()}; '{tree.folder}' holds photographs.\n"
-                        'Prepare both alike, or compare the names alone: --names-only.')
+        raise UserError(f"'{prepared.folder}' is {prepared.describe_crop()}; '{tree.folder}' holds photographs.\n"
+                        'Prepare both in the same way, or compare only names: --names-only.')
     return None if kind == 'none' else tuple(size) if isinstance(size, list) else size
 
 
-class Fingerprints(NamedTuple):
+class Fingerprinted(NamedTuple):
     """What two sets of pictures are compared by; row i belongs to `sources[i]`.
 
     Attributes:
         sources: those that gave a picture.
-        marks: SHA-256 of each picture's pixels.
+        fingerprints: of each picture, see `fingerprint`.
         hashes: (N, len(VIEWS), WORDS) uint64, see `perceptual_hashes`.
         rejected: (path, reason) of the others.
     """
 
     sources: list[Source]
-    marks: list[bytes]
+    fingerprints: list[bytes]
     hashes: np.ndarray
     rejected: list[tuple[str, str]]
 
 
-def pixels_mark(picture: np.ndarray) -> bytes:
-    """SHA-256 of a picture's size and pixels: equal for equal pictures, in whatever file format they lie."""
+def fingerprint(picture: np.ndarray) -> bytes:
+    """SHA-256 of a picture's size and pixels, (H, W, 3) uint8: equal for equal pictures, whatever the file format."""
     return hashlib.sha256(b'%dx%d ' % picture.shape[:2] + picture.tobytes()).digest()
 
 
-def fingerprints(pictures: PictureSet, *, hashed: bool = True, workers: int = 1,
-                 progress: _Progress = lambda done: None) -> Fingerprints:
+def fingerprint_pictures(pictures: PictureSet, *, hashed: bool = True, workers: int = 1,
+                         progress: Callable[[int], None] = lambda done: None) -> Fingerprinted:
     """Read every picture once.
 
     Args:
-        hashed: False: marks alone, in a fourth of the time; `hashes` then has no rows.
-        workers: processes; no more are started than there is work for.
+        pictures: the set.
+        hashed: False: only fingerprints, in a quarter of the time; `hashes` then has no rows.
+        workers: number of processes.
+        progress: called with the number of pictures that are done.
     """
-    chunks = [pictures.sources[start:start + _CHUNK] for start in range(0, len(pictures.sources), _CHUNK)]
-    look = partial(_fingerprint_chunk, pictures.reader, hashed)
-    found, hashes, done = Fingerprints([], [], _no_hashes(), []), [_no_hashes()], 0
-    for chunk, part in zip(chunks, map_in_order(look, chunks, min(workers, len(chunks))), strict=True):
+    found, hashes, done = Fingerprinted([], [], _no_hashes(), []), [_no_hashes()], 0
+    read = partial(_fingerprint_chunk, pictures.reader, hashed)
+    for chunk, part in map_chunks(read, pictures.sources, _CHUNK, workers):
         found.sources.extend(part.sources)
-        found.marks.extend(part.marks)
+        found.fingerprints.extend(part.fingerprints)
         found.rejected.extend(part.rejected)
         hashes.append(part.hashes)
         done += len(chunk)
@@ -207,8 +205,8 @@ def _no_hashes() -> np.ndarray:
     return np.empty((0, len(VIEWS), WORDS), np.uint64)
 
 
-def _fingerprint_chunk(reader: Reader, hashed: bool, sources: Sequence[Source]) -> Fingerprints:
-    good, marks, hashes, rejected = [], [], [], []
+def _fingerprint_chunk(reader: Reader, hashed: bool, sources: Sequence[Source]) -> Fingerprinted:
+    good, fingerprints, hashes, rejected = [], [], [], []
     for source in sources:
         try:
             picture = reader.picture(source)
@@ -216,42 +214,43 @@ def _fingerprint_chunk(reader: Reader, hashed: bool, sources: Sequence[Source]) 
             rejected.append((source.path, str(error)))
             continue
         good.append(source)
-        marks.append(pixels_mark(picture))
+        fingerprints.append(fingerprint(picture))
         if hashed:
             hashes.append(perceptual_hashes(picture))
-    return Fingerprints(good, marks, np.stack(hashes) if hashes else _no_hashes(), rejected)
+    return Fingerprinted(good, fingerprints, np.stack(hashes) if hashes else _no_hashes(), rejected)
 
 
 class Distinct:
-    """The different pictures of a set: keys with equal pixels are one.
+    """The distinct pictures of a set: keys with equal pixels are one picture.
 
     Attributes:
-        names: identity -> name, where identities are numbers.
-        marks: of the different pictures.
-        number: mark -> place in `marks`.
+        pictures: the set.
+        names: identity -> name, if identities are numbers.
+        fingerprints: of the P distinct pictures.
+        number: fingerprint -> its index in `fingerprints`.
         hashes: (P, len(VIEWS), WORDS) of each, if there are any.
     """
 
-    def __init__(self, pictures: PictureSet, prints: Fingerprints, names: Mapping[str, str] | None = None) -> None:
+    def __init__(self, pictures: PictureSet, found: Fingerprinted, names: Mapping[str, str] | None = None) -> None:
         self.pictures, self.names = pictures, names or {}
-        self._sources = prints.sources
+        self._sources = found.sources
         self._rows: dict[bytes, list[int]] = defaultdict(list)
-        for row, mark in enumerate(prints.marks):
-            self._rows[mark].append(row)
-        self.marks = list(self._rows)
-        self.number = {mark: number for number, mark in enumerate(self.marks)}
+        for row, each in enumerate(found.fingerprints):
+            self._rows[each].append(row)
+        self.fingerprints = list(self._rows)
+        self.number = {each: number for number, each in enumerate(self.fingerprints)}
         self._first = [rows[0] for rows in self._rows.values()]
-        self.hashes = prints.hashes[self._first] if len(prints.hashes) else prints.hashes
+        self.hashes = found.hashes[self._first] if len(found.hashes) else found.hashes
 
-    def keys(self, mark: bytes) -> tuple[str, ...]:
-        """The keys of a picture."""
-        return tuple(self._sources[row].key for row in self._rows[mark])
+    def keys(self, fingerprint: bytes) -> tuple[str, ...]:
+        """The keys of the picture with a fingerprint."""
+        return tuple(self._sources[row].key for row in self._rows[fingerprint])
 
     def source(self, number: int) -> Source:
-        """Where the different picture of that number lies first."""
+        """The first source of the distinct picture with that number."""
         return self._sources[self._first[number]]
 
-    def called(self, key: str) -> str:
-        """The name of the person of a key."""
+    def name_of(self, key: str) -> str:
+        """The name of the person that a key belongs to."""
         identity = identity_name(key)
         return self.names.get(identity, identity)

@@ -22,7 +22,7 @@ from cface_basicsr.data.images.face_crop import Crop, Rejected, Size, center_cro
 from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Listing, Photos, Source
-from cface_basicsr.data.worker_pool import map_in_order
+from cface_basicsr.data.worker_pool import map_chunks
 from cface_basicsr.files.face_store import encode_png
 
 CHUNK = 32
@@ -133,12 +133,10 @@ def pack_all(packing: Packing, sources: Sequence[Source], workers: int) -> Itera
     Args:
         packing: how.
         sources: the photographs.
-        workers: number of processes, at most one per chunk; 1: this process does the work.
+        workers: number of processes; 1: this process does the work.
 
     Raises:
         UserError: a process was killed (usually for lack of memory).
     """
-    chunks = [sources[start:start + CHUNK] for start in range(0, len(sources), CHUNK)]
-    results = map_in_order(partial(pack_chunk, packing), chunks, min(workers, len(chunks)))
-    for chunk, packed in zip(chunks, results, strict=True):
+    for chunk, packed in map_chunks(partial(pack_chunk, packing), sources, CHUNK, workers):
         yield from zip(chunk, packed, strict=True)

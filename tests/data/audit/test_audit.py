@@ -1,4 +1,4 @@
-"""An audit finds the people and pictures that two sets share, in sets made for it."""
+"""An audit finds the people and pictures that two sets share, in sets made for these tests."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def train() -> dict[str, np.ndarray]:
     return {key: photo(seed) for key, seed in TRAIN.items()}
 
 
-def test_other_people_and_other_pictures_are_disjoint(tmp_path: Path, train: dict[str, np.ndarray]) -> None:
+def test_sets_with_different_people_and_pictures_are_disjoint(tmp_path: Path, train: dict[str, np.ndarray]) -> None:
     result = compare(tmp_path, train, {'Dora/1': photo(20), 'Eve/1': photo(21)}, within=True)
     assert not result.overlaps
     assert (result.people, result.equal, result.near, result.within) == ([], [], [], {'train': [], 'test': []})
@@ -42,20 +42,20 @@ def test_a_picture_under_another_name_is_found(tmp_path: Path, train: dict[str, 
     assert result.people == result.near == [] and result.overlaps
 
 
-def test_copies_are_found_recompressed_and_mirrored(tmp_path: Path, train: dict[str, np.ndarray]) -> None:
+def test_recompressed_and_mirrored_copies_are_found(tmp_path: Path, train: dict[str, np.ndarray]) -> None:
     result = compare(tmp_path, train, {'Dora/1': mirror(photo(1)), 'bob/7': recompressed(photo(2), 50)})
     found = {(match.kind, match.train, match.test, match.same_person) for match in result.near}
     assert found == {('mirrored', ('Ann_Lee/2',), ('Dora/1',), False), ('near', ('Bob/1',), ('bob/7',), True)}
     assert result.equal == [] and all(match.distance <= 22 and match.likeness >= 0.96 for match in result.near)
 
 
-def test_a_picture_that_is_equal_is_not_near_as_well(tmp_path: Path, train: dict[str, np.ndarray]) -> None:
+def test_an_equal_picture_is_not_reported_as_near_too(tmp_path: Path, train: dict[str, np.ndarray]) -> None:
     result = compare(tmp_path, train, {'Dora/1': photo(2), 'Dora/2': recompressed(photo(2), 60)})
     assert [match.test for match in result.equal] == [('Dora/1',)]
     assert [match.test for match in result.near] == [('Dora/2',)]
 
 
-def test_numbers_get_names(tmp_path: Path) -> None:
+def test_numbers_are_replaced_by_names(tmp_path: Path) -> None:
     result = compare(tmp_path, {'0000045/001': photo(0)}, {'Ann_Lee/1': photo(0), 'Cy/1': photo(1)},
                      names=Names(train={'0000045': 'Ann Lee'}))
     assert [(person.train, person.test) for person in result.people] == [(('0000045',), ('Ann_Lee',))]
@@ -64,35 +64,35 @@ def test_numbers_get_names(tmp_path: Path) -> None:
 
 def test_equal_numbers_are_reported_with_a_warning(tmp_path: Path) -> None:
     result = compare(tmp_path, {'0000045/1': photo(0)}, {'0000045/1': photo(1)})
-    assert result.overlaps and 'only where both sets number alike' in result.notes[0]
+    assert result.overlaps and 'only if both sets use the same numbering' in result.notes[0]
 
 
-def test_one_picture_under_two_labels_of_a_set_is_label_noise(tmp_path: Path) -> None:
+def test_a_picture_under_two_identities_of_a_set_is_label_noise(tmp_path: Path) -> None:
     train = {'a/1': photo(0), 'b/1': photo(0), 'b/2': photo(0), 'c/1': photo(1), 'c/2': photo(1), 'd/1': photo(2),
              'e/1': recompressed(photo(2), 60), 'd/2': recompressed(photo(2), 40)}
     test = {'z/1': photo(9)}
     equal = compare(tmp_path / 'one', train, test)
     assert equal.within == {'test': [], 'train': [Match('equal', ('a/1',), ('b/1', 'b/2'), ('a', 'b'), False)]}
-    assert not equal.overlaps  # wrong labels are no overlap
+    assert not equal.overlaps  # wrong labels are not an overlap
     near = compare(tmp_path / 'two', train, test, within=True).within['train']
     assert [(match.kind, match.train, match.test) for match in near] == [
         ('equal', ('a/1',), ('b/1', 'b/2')), ('near', ('d/1',), ('e/1',)), ('near', ('d/2',), ('e/1',))]
 
 
-def test_two_numbers_of_one_name_are_no_label_noise(tmp_path: Path) -> None:
+def test_two_numbers_with_the_same_name_are_not_label_noise(tmp_path: Path) -> None:
     names = Names(train={'1': 'Ann Lee', '2': 'ann_lee'})
     result = compare(tmp_path, {'1/a': photo(0), '2/a': photo(0)}, {'z/1': photo(9)}, names=names, within=True)
     assert result.within['train'] == []
 
 
-def test_pictures_without_people_are_not_compared_by_name(tmp_path: Path) -> None:
+def test_pictures_without_identities_are_not_compared_by_name(tmp_path: Path) -> None:
     sides = [open_pictures(write_tree(tmp_path / name, {'0000000/1': photo(0)})) for name in ('train', 'test')]
     sides[1].has_identities = False
     result = audit_names(*sides)
     assert result.people == [] and 'nothing says who is on the pictures' in result.notes[0]
 
 
-def test_what_could_not_be_read_is_in_the_result(tmp_path: Path, train: dict[str, np.ndarray]) -> None:
+def test_what_could_not_be_read_is_reported(tmp_path: Path, train: dict[str, np.ndarray]) -> None:
     write_tree(tmp_path / 'train', train)
     (tmp_path / 'train' / 'Bob' / 'cut.jpg').write_bytes(b'')
     (tmp_path / 'train' / 'loose.txt').write_text('x')

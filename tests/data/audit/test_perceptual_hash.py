@@ -1,4 +1,4 @@
-"""The perceptual hash is what it says, and the search finds exactly the near ones."""
+"""The bits of the perceptual hash mean what they should, and the search finds exactly the near hashes."""
 
 import math
 
@@ -43,29 +43,29 @@ def test_one_bit_by_hand() -> None:
     assert bits(whole(picture))[15 + 14 + 5] == (total > 0)  # after the rows of v = 1 and 2: v = 3, u = 6
 
 
-def test_the_other_hashes_are_of_the_middle() -> None:
+def test_the_other_hashes_are_those_of_the_middle() -> None:
     picture = photo(4)
     _, second, third = perceptual_hashes(picture)
     assert (second == whole(crop(picture, 2))).all() and (third == whole(crop(picture, 4))).all()
 
 
 @pytest.mark.parametrize('size', [40, 64, 128, 250])
-def test_the_hash_of_a_mirrored_picture_needs_no_picture(size: int) -> None:
+def test_the_hash_of_a_mirrored_picture_follows_from_the_hash(size: int) -> None:
     pictures = [photo(seed, size) for seed in range(5)]
     direct = np.stack([whole(mirror(each)) for each in pictures])
     known = mirrored(np.stack([whole(each) for each in pictures]))
-    assert (bits(direct) != bits(known)).sum() <= 2  # a frequency that is all but zero may round to either side
+    assert (bits(direct) != bits(known)).sum() <= 2  # a frequency near zero may round to either side
     assert (mirrored(known) == np.stack([whole(each) for each in pictures])).all()
 
 
-def test_what_happens_to_copies_moves_the_hash_little_and_another_picture_far() -> None:
+def test_the_hashes_of_copies_are_near_and_those_of_other_pictures_far() -> None:
     picture = photo(2)
     copies = [recompressed(picture, 50), resized(picture, 0.5), crop(picture, 2)]
     assert max(distance(picture, copy) for copy in copies) <= 20
     assert min(distance(picture, photo(seed)) for seed in range(3, 13)) >= 40
 
 
-def test_grey_and_color_give_one_hash() -> None:
+def test_grey_and_colour_give_the_same_hash() -> None:
     grey = cv2.cvtColor(photo(3), cv2.COLOR_RGB2GRAY)
     assert distance(grey, np.stack([grey] * 3, axis=2)) == 0
 
@@ -115,7 +115,7 @@ def test_opposite_hashes_are_128_bits_apart() -> None:
     assert found.distance.tolist() == [128]
 
 
-def test_the_search_says_how_far_it_is() -> None:
+def test_the_search_reports_its_progress() -> None:
     done: list[int] = []
     hashes = nearly_equal_hashes(0, 70)
     list(near_pairs(hashes, hashes, 10, progress=done.append))
