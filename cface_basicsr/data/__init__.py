@@ -1,1 +1,1 @@
-"""Disk to tensors: stores, importers, the compare index, data sets, generated faces."""
+"""From disk to tensors: importers, the compare index, data sets, the audit, and synthetic faces."""

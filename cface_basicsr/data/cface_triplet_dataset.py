@@ -1,4 +1,4 @@
-"""Training data of C-Face: an LR face, its HR face, and a compare image C of the same person (section 3.3)."""
+"""Training data for C-Face: an LR face, its HR face, and a compare image C of the same identity (section 3.3)."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from cface_basicsr import registration
 from cface_basicsr.data.compare_index import load_compare_index
-from cface_basicsr.data.dataset_options import TripletOptions, labelled_keys, read_options, same_scale
+from cface_basicsr.data.dataset_options import TripletOptions, check_scale, labelled_keys, read_options
 from cface_basicsr.data.epoch_index import draw
 from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.images.image_tensor import image_tensor
@@ -22,25 +22,24 @@ _NO, _YES = torch.tensor(False), torch.tensor(True)
 class CFaceTripletDataset(Dataset):
     """LR face, HR face and compare face.
 
-    The compare image is drawn anew each time: `nearest`: from the k most similar images of the identity; `random`:
-    from all its other images; `none`: no compare image. What is drawn depends on (seed, epoch, repeat, index) alone.
-    One coin mirrors all three images.
+    A new compare image is drawn each time: with `nearest` from the k most similar images of the identity, with `random`
+    from all its other images; with `none` there is no compare image. What is drawn depends only on (seed, epoch,
+    repeat, index). One coin mirrors all three images.
 
     An item is a dictionary:
         lq, gt, compare: float32 RGB (3, H, W) in [0, 1]. Without a compare image, `compare` is `gt`.
-        has_compare: bool tensor, False where there is no compare image (the second term of L_CF is masked there).
+        has_compare: bool tensor, False without a compare image (the second term of L_CF is masked then).
         label: int. index: row in identities.csv. flip: whether the images are mirrored (then row 1 of the features).
         lq_path, gt_path, compare_path: keys.
     """
 
     OPTIONS = TripletOptions
-    """The kind of the option section."""
+    """The model of the option section."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
         """
         Args:
-            opt: see `TripletOptions`. dataroot_gt, dataroot_lq: LMDB stores. identities: default beside dataroot_gt.
-                compare_index: the folder of one index, or `index/` when it holds only one; default beside dataroot_gt.
+            opt: see `TripletOptions`.
 
         Raises:
             UserError: an option, a store or the index does not fit.
@@ -49,16 +48,16 @@ class CFaceTripletDataset(Dataset):
         options: TripletOptions = read_options(TripletOptions, opt)
         self.hr, self.lr = FaceStore(options.dataroot_gt), FaceStore(options.dataroot_lq)
         self.keys, self.labels = labelled_keys([self.hr, self.lr], options.identities)
-        same_scale(self.hr, self.lr, options.scale)
+        check_scale(self.hr, self.lr, options.scale)
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
         self._neighbours: np.ndarray | None = None
         self._counts: np.ndarray | None = None
-        self._people: IdentityRows | None = None
+        self._identities: IdentityRows | None = None
         if options.compare_mode == 'nearest':
             self._neighbours = self._read_index(options)
             self._counts = (self._neighbours >= 0).sum(1)
         elif options.compare_mode == 'random':
-            self._people = IdentityRows(self.labels)
+            self._identities = IdentityRows(self.labels)
 
     def _read_index(self, options: TripletOptions) -> np.ndarray:
         folder = options.compare_index or self.hr.path.absolute().parent / 'index'
@@ -90,9 +89,9 @@ class CFaceTripletDataset(Dataset):
         }
 
     def _compare_row(self, row: int, number: int) -> int | None:
-        """The row of the compare image, drawn by `number`; None where the identity has no other image."""
-        if self._people is not None:
-            return self._people.other(row, number)
+        """The row of the compare image, drawn by `number`; None if there is none."""
+        if self._identities is not None:
+            return self._identities.other(row, number)
         if self._neighbours is None:
             return None
         count = int(self._counts[row])

@@ -1,8 +1,8 @@
-"""The compare index (section 3.3): for each face, the most similar other faces of the same person.
+"""The compare index (section 3.3): for each face, the most similar other faces of the same identity.
 
-Similarity is the normalized distance of eq. (4) between features of a recognizer. An index is a folder of its own,
-`index/<recognizer hash>/`: features.npy (N, 2, D) float16 of unit length, phi(HR) and phi(mirrored HR);
-compare_k<k>.npy (N, k) int32; manifest.json. Rows are those of identities.csv.
+Similarity is the normalized distance of eq. (4) between features of a recognizer. Each index is a folder,
+`index/<recognizer hash>/`, with features.npy (N, 2, D), float16 of unit length, phi(HR) and phi(mirrored HR);
+compare_k<k>.npy (N, k) int32; and manifest.json. Rows are those of identities.csv.
 """
 
 import hashlib
@@ -34,42 +34,43 @@ from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_feature
 INDEX_COMMAND = '`cface index DIR --recognizer FILE --k 5`'
 _ROWS_AT_ONCE = 4096
 _DOUBT = 4e-6
-"""Cosines in float32 that differ by more than this differ in float64, too, and in the same direction."""
+"""Cosines that differ by more than this in float32 also differ in float64, in the same direction."""
 _COMMIT_EVERY = 2048
-"""Images between two commits of a running index: what a kill costs at most."""
+"""Images between two commits of a running index; about this many are lost by a kill."""
 
 
 def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """The k most similar rows of the same identity for each row.
+    """For each row, the k most similar rows of the same identity.
 
-    Works on identities of one size at a time, so time is linear in their number, and memory is that of a batch:
-    `features` may be a memory-mapped file larger than memory.
+    It works on identities of the same size at a time, so time is linear in their number, and only one batch is in
+    memory: `features` may be a memory-mapped file larger than that.
 
     Args:
         features: (N, D) floats of any length and precision; they are scaled to unit length.
         labels: (N,) ints, in any order.
-        k: how many.
+        k: number of rows to find.
 
     Returns:
-        (N, k) int32 rows: the smallest normalized distance first, equal ones (to nine digits) by row, self excluded;
-        -1 where the identity has too few images.
+        (N, k) int32 rows without the row itself: the smallest normalized distance first, equal ones (to nine digits)
+        in the order of rows; -1 where the identity has too few images.
     """
     if k < 1:
         raise ValueError(f'expected k >= 1, got {k}.')
     if features.ndim != 2 or len(features) != len(labels):
         raise ValueError(f'expected features (N, D) and labels (N,), got {features.shape} and {np.shape(labels)}.')
     index = np.full((len(labels), k), -1, np.int32)
-    with _single_threads() as threads, ThreadPoolExecutor(threads) as pool:  # each takes people of its own
-        for _ in pool.map(partial(_fill, index, features), _people_of_one_size(labels)):
+    with _single_threads() as threads, ThreadPoolExecutor(threads) as pool:  # each thread has its own identities
+        for _ in pool.map(partial(_fill, index, features), _batches_of_equal_size(labels)):
             pass
     return index
 
 
 @contextmanager
 def _single_threads() -> Iterator[int]:
-    """PyTorch computes each operation by one thread for a while; gives the number of threads that it had.
+    """Let PyTorch use one thread per operation during the block; yields the number of threads that it used before.
 
-    Half of the time goes into operations that only one thread can do, so whole batches side by side keep all busy.
+    Half of the time goes into operations that use only one thread, so computing whole batches in parallel keeps all
+    cores busy.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -79,50 +80,53 @@ def _single_threads() -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
-def _people_of_one_size(labels: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows (B, n) of B people with n images each, n > 1; at most _ROWS_AT_ONCE rows, or one person."""
-    for size, people in groupby(sorted(IdentityRows(labels), key=len), key=len):
-        rows = list(people)
+def _batches_of_equal_size(labels: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows (B, n) of B identities with n images each, n > 1; at most _ROWS_AT_ONCE rows, or one identity."""
+    for size, identities in groupby(sorted(IdentityRows(labels), key=len), key=len):
+        rows = list(identities)
         step = max(1, _ROWS_AT_ONCE // size)
         for start in range(0, len(rows) if size > 1 else 0, step):
             yield np.stack(rows[start:start + step])
 
 
-def _fill(index: np.ndarray, features: np.ndarray, people: np.ndarray) -> None:
-    """Enter the neighbours of people (B, n) into the index (N, k)."""
-    vectors = torch.from_numpy(np.take(features, people.ravel(), 0)).float().view(*people.shape, -1)
+def _fill(index: np.ndarray, features: np.ndarray, batch: np.ndarray) -> None:
+    """Enter the neighbours of a batch of identities (B, n) into the index (N, k)."""
+    vectors = torch.from_numpy(np.take(features, batch.ravel(), 0)).float().view(*batch.shape, -1)
     lengths = _lengths(vectors)
-    k = min(index.shape[1], people.shape[1] - 1)
-    for start in range(0, people.shape[1], _ROWS_AT_ONCE):
+    k = min(index.shape[1], batch.shape[1] - 1)
+    for start in range(0, batch.shape[1], _ROWS_AT_ONCE):
         block = slice(start, start + _ROWS_AT_ONCE)
-        # PyTorch's product: the threads of NumPy's BLAS and of PyTorch wait for work at each other's cost.
+        # PyTorch's product, since the threads of NumPy's BLAS and those of PyTorch would compete for the cores.
         likeness = torch.matmul(vectors[:, block], vectors.mT).div_(lengths[:, None]).numpy()  # (B, Q, n)
         found, value = _take_largest(likeness, start, k)
         doubt = _DOUBT * lengths[:, block].numpy()
-        apart = value[..., :-1] - value[..., 1:] > doubt[..., None]  # NaN never is
-        first = len(people[0]) * np.arange(len(people))[:, None, None]
-        index[people[:, block], :k] = people.ravel().take(found[..., :k] + first)
-        for person in np.flatnonzero(~apart.all((1, 2))):
-            rows, doubtful = people[person], np.flatnonzero(~apart[person].all(1))
-            # Who is as near as the k-th, as far as float32 can tell; what was taken is no longer in `likeness`.
-            near = ~(likeness[person, doubtful] < (value[person, doubtful, k - 1] - doubt[person, doubtful])[:, None])
-            others = np.union1d(found[person, doubtful], np.flatnonzero(near.any(0)))
+        apart = value[..., :-1] - value[..., 1:] > doubt[..., None]  # False for NaN
+        first = len(batch[0]) * np.arange(len(batch))[:, None, None]
+        index[batch[:, block], :k] = batch.ravel().take(found[..., :k] + first)
+        for number in np.flatnonzero(~apart.all((1, 2))):
+            rows, doubtful = batch[number], np.flatnonzero(~apart[number].all(1))
+            # Those as near as the k-th, as far as float32 can tell; what was taken is no longer in `likeness`.
+            near = ~(likeness[number, doubtful] < (value[number, doubtful, k - 1] - doubt[number, doubtful])[:, None])
+            others = np.union1d(found[number, doubtful], np.flatnonzero(near.any(0)))
             queries = start + doubtful
             order = _nearest_in_order(features[rows[queries]], features[rows[others]], queries[:, None] == others, k)
             index[rows[queries], :k] = rows[others[order]]
 
 
 def _lengths(features: Tensor) -> Tensor:
-    """(…,) of features (…, D); 1 for zeros, which then stay zero."""
-    lengths = torch.linalg.vector_norm(features, dim=-1)  # what float32 cannot hold is never clear
+    """(…,) lengths of features (…, D); 1 for zeros, which then stay zero."""
+    lengths = torch.linalg.vector_norm(features, dim=-1)  # where float32 overflows, float64 will decide
     return torch.where(lengths > 0, lengths, 1)
 
 
 def _take_largest(likeness: np.ndarray, start: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places and values (B, Q, k + 1) of the largest of likeness (B, Q, n), fewer where there are none; largest first.
+    """Positions and values of the k + 1 largest of likeness (B, Q, n), or n - 1 if that is less; largest first.
 
-    Likeness is cosine times the query's length, which changes no order; eq. (4) is 2 - 2 cos. What is taken becomes
-    -inf, the query itself too: number start + q in its own row q.
+    Likeness is the cosine times the query's length, which does not change the order; eq. (4) is 2 - 2 cos. Values that
+    are taken become -inf, and so does the query itself, at start + q in row q.
+
+    Returns:
+        Two arrays (B, Q, min(k + 1, n - 1)).
     """
     query = np.arange(likeness.shape[1])
     likeness[:, query, start + query] = -np.inf
@@ -131,7 +135,7 @@ def _take_largest(likeness: np.ndarray, start: int, k: int) -> tuple[np.ndarray,
     first = size * np.arange(len(rows))
     found = np.empty((min(k + 1, size - 1), len(rows)), np.int64)
     value = np.empty(found.shape, flat.dtype)
-    for turn in range(len(found)):  # for a small k, taking the largest away again and again is the quickest
+    for turn in range(len(found)):  # for a small k, removing the largest again and again is the fastest
         rows.argmax(1, out=found[turn])
         place = found[turn] + first
         value[turn] = flat.take(place)
@@ -141,9 +145,9 @@ def _take_largest(likeness: np.ndarray, start: int, k: int) -> tuple[np.ndarray,
 
 
 def _nearest_in_order(queries: np.ndarray, others: np.ndarray, own: np.ndarray, k: int) -> np.ndarray:
-    """Places (Q, k) in others (C, D) of the nearest of queries (Q, D), in float64, equal ones in order.
+    """Positions (Q, k) of the nearest others (C, D) to queries (Q, D), in float64; equal ones in order.
 
-    Rounding lets equal images tie, whatever the order of the sums in BLAS. `own` (Q, C): which one is the query itself.
+    Rounding makes equal images tie, whatever the order of the sums in BLAS. `own` (Q, C) marks the query itself.
     """
     queries, others = (vectors.astype(np.float64) for vectors in (queries, others))
     lengths = [np.sqrt(np.einsum('nd,nd->n', vectors, vectors)) for vectors in (queries, others)]
@@ -158,23 +162,25 @@ def _nearest_in_order(queries: np.ndarray, others: np.ndarray, own: np.ndarray, 
 def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str, *, k: int = 5,
                 batch_size: int | None = None, device: str | torch.device = 'cpu', facts: dict[str, Any] | None = None,
                 progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
-    """Features and compare index of a prepared folder; a killed run continues, a finished index is left as it is.
+    """Make the compare index of a prepared folder; a killed run is continued, a finished index is left as it is.
 
-    An index with another `k` keeps its features: only the neighbours are computed.
+    If there is an index with another `k`, its features are kept, and only the neighbours are computed.
 
     Args:
-        folder: what `cface prepare` made (hr.lmdb and identities.csv).
+        folder: made by `cface prepare` (hr.lmdb and identities.csv).
         recognizer: CNN_R in eval mode on `device`, with `eats` and `feature_length`.
         recognizer_hash: names the index, index/<recognizer_hash>/.
+        k: number of neighbours.
         batch_size: images at a time; None: `ops.recognizer_input.feature_batch`.
-        facts: more lines for its manifest.json (the recognizer's file).
+        device: where the recognizer is.
+        facts: additional entries for manifest.json (the recognizer's file).
         progress: called with (images done, images in all).
 
     Returns:
         The folder of the index.
 
     Raises:
-        UserError: no prepared folder, an index of another data set, or features that are NaN or infinite.
+        UserError: the folder is not a prepared one, the index is of another data set, or features are NaN or infinite.
     """
     keys, labels = read_identities(folder)
     batch_size = batch_size or feature_batch(device)
@@ -199,10 +205,10 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
 
 def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recognizer: nn.Module, batch_size: int,
                     device: str | torch.device, progress: Callable[[int, int], None]) -> None:
-    """features.npy, from where a killed run left it; `rows_done` counts the rows that are on the disk."""
+    """Write features.npy, continuing where a killed run stopped; `rows_done` counts the rows that are on the disk."""
     path, counter = aside / 'features.npy', aside / 'rows_done'
     shape = (len(keys), 2, recognizer.feature_length)
-    claim = keys_sha256(keys)  # an unfinished index of other images is begun anew
+    claim = keys_sha256(keys)  # an unfinished index of other images is started again
     before, _, rows = (counter.read_text() if counter.is_file() else '').partition(' ')
     done = int(rows) if before == claim and path.is_file() else 0
     features = np.lib.format.open_memmap(path, 'r+' if done else 'w+', np.float16, None if done else shape)
@@ -222,7 +228,7 @@ def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recogniz
 @torch.no_grad()
 def _face_features(recognizer: nn.Module, store: FaceStore, keys: Sequence[str],
                    device: str | torch.device) -> np.ndarray:
-    """(B, 2, D) float16: unit features of images and of their mirror images."""
+    """(B, 2, D) float16: unit-length features of images and of their mirror images."""
     images = torch.stack([image_tensor(store.image(key)) for key in keys]).to(device)
     both = torch.stack([unit(recognizer_features(recognizer, images)),
                         unit(recognizer_features(recognizer, images.flip(-1)))], dim=1).cpu()
@@ -234,10 +240,10 @@ def _face_features(recognizer: nn.Module, store: FaceStore, keys: Sequence[str],
 
 
 def _write_neighbours(folder: Path, keys: Sequence[str], labels: np.ndarray, k: int, manifest: dict[str, Any]) -> None:
-    """compare_k<k>.npy, then the manifest that names it."""
+    """Write compare_k<k>.npy, then the manifest that names it."""
     features = _load(folder / 'features.npy', (len(keys), 2, manifest['feature_length']), np.float16)
     path = folder / f'compare_k{k}.npy'
-    with replacing(path) as aside, open(aside, 'wb') as file:  # numpy.save would add an ending to a name
+    with replacing(path) as aside, open(aside, 'wb') as file:  # numpy.save would add an ending to a path
         np.save(file, build_compare_index(features[:, 0], labels, k))
     files = {name: file_hash(folder / name, 64) for name in ('features.npy', path.name)}
     content = manifest | {'k': k, 'sha256': files,
@@ -246,7 +252,7 @@ def _write_neighbours(folder: Path, keys: Sequence[str], labels: np.ndarray, k: 
 
 
 def keys_sha256(keys: Sequence[str]) -> str:
-    """SHA-256 of the keys, one a line: which data set an index belongs to."""
+    """SHA-256, as hexadecimal digits, of the keys, one per line: it tells which data set an index belongs to."""
     return hashlib.sha256('\n'.join(keys).encode('ascii')).hexdigest()
 
 
@@ -254,11 +260,11 @@ def find_index(folder: str | Path, recognizer_hash: str | None = None) -> Path:
     """The folder of one index.
 
     Args:
-        folder: that folder itself, or the `index/` that holds it.
-        recognizer_hash: which one; None: the only one.
+        folder: the index itself, or the `index/` that holds it.
+        recognizer_hash: of which recognizer; None: there must be only one index.
 
     Raises:
-        UserError: there is none, it is another recognizer's, or there are several and none was named.
+        UserError: there is none, none of this recognizer, or there are several and the recognizer is not given.
     """
     folder = Path(folder)
     if (folder / 'manifest.json').is_file():
@@ -282,10 +288,10 @@ def find_index(folder: str | Path, recognizer_hash: str | None = None) -> Path:
 
 
 def read_index_manifest(folder: Path) -> dict[str, Any]:
-    """manifest.json of an index.
+    """The manifest.json of an index.
 
     Raises:
-        UserError: it is cut off.
+        UserError: it is missing or damaged.
     """
     try:
         return json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
@@ -299,10 +305,10 @@ def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarr
 
     Args:
         folder, recognizer_hash: see `find_index`.
-        keys, labels: the data set's identities.csv; the index must have been made for the same.
+        keys, labels: from the identities.csv of the data set that the index was made for.
 
     Raises:
-        UserError: missing, cut off, of another recognizer, or of another data set.
+        UserError: the index is missing, damaged, of another recognizer, or of another data set.
     """
     folder = find_index(folder, recognizer_hash)
     manifest = read_index_manifest(folder)
@@ -313,14 +319,14 @@ def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarr
     if wrong.any():
         row = int(np.flatnonzero(wrong.any(1))[0])
         raise UserError(f"compare index '{folder}': row {row} ('{keys[row]}') names an image of another identity.\n"
-                        f'The labels changed since it was made. Delete it and make it with {INDEX_COMMAND}.')
+                        f'The labels have changed since it was made. Delete it and make it with {INDEX_COMMAND}.')
     return index
 
 
 def _same_data(folder: Path, manifest: dict[str, Any], keys: Sequence[str]) -> None:
     if manifest['images'] != len(keys) or manifest['keys_sha256'] != keys_sha256(keys):
         raise UserError(f"compare index '{folder}' was made for another data set: it has {manifest['images']} images, "
-                        f'this one {len(keys)}.\nMake it anew with {INDEX_COMMAND}.')
+                        f'this one {len(keys)}.\nMake it again with {INDEX_COMMAND}.')
 
 
 def _load(path: Path, shape: tuple[int, ...], kind: type) -> np.ndarray:
@@ -334,6 +340,6 @@ def _load(path: Path, shape: tuple[int, ...], kind: type) -> np.ndarray:
     return array
 
 
-def _damaged(path: Path, expected: str, came: str) -> UserError:
-    return UserError(f"'{path}' is missing, damaged or cut off: expected {expected}, got: {came}.\n"
+def _damaged(path: Path, expected: str, got: str) -> UserError:
+    return UserError(f"'{path}' is missing or damaged: expected {expected}, got: {got}.\n"
                      f'Delete its folder and make it with {INDEX_COMMAND}.')

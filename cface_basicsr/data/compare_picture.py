@@ -1,4 +1,4 @@
-"""A picture of compare faces: rows of people, columns of the k nearest and random images (the paper's Fig. 5 and 6)."""
+"""A picture of compare faces: one row per person, with the k nearest and random images (the paper's Fig. 5 and 6)."""
 
 from pathlib import Path
 
@@ -16,33 +16,35 @@ _RANDOM = 3
 
 def draw_compare_faces(store: FaceStore, labels: np.ndarray, index: np.ndarray, path: str | Path, *, rows: int = 8,
                        seed: int = 0) -> None:
-    """Write a PNG: each row an image, its k nearest images of the same person, and random other ones.
+    """Write a PNG whose rows show an image, its k nearest images of the same identity, and random other ones.
 
     Args:
         store: HR faces; its sorted keys are the rows of `labels` and `index`.
         labels: (N,) ints.
         index: (N, k) rows, -1 where there are too few.
-        rows: how many people, drawn by `seed`, those with the full number of neighbours first.
+        path: of the file.
+        rows: number of identities, preferably with the full number of neighbours.
+        seed: of the random choices.
     """
-    people = IdentityRows(labels)
+    identities = IdentityRows(labels)
     generator = np.random.default_rng(seed)
-    cells = [[row, *index[row], *(_other(people, row, generator) for _ in range(_RANDOM))]
-             for row in _choose(people, index, rows, generator)]
+    cells = [[row, *index[row], *(_other(identities, row, generator) for _ in range(_RANDOM))]
+             for row in _choose(identities, index, rows, generator)]
     titles = ['image', *(f'k = {place + 1}' for place in range(index.shape[1])), *['random'] * _RANDOM]
     with replacing(path) as aside:
         _grid(store, cells, titles).save(aside, format='PNG')
 
 
-def _choose(people: IdentityRows, index: np.ndarray, count: int, generator: np.random.Generator) -> list[int]:
-    """One random row of each of `count` random people, in the order of rows."""
-    one_each = np.array([generator.choice(rows) for rows in people])
+def _choose(identities: IdentityRows, index: np.ndarray, count: int, generator: np.random.Generator) -> list[int]:
+    """One random row of each of `count` random identities, in ascending order."""
+    one_each = np.array([generator.choice(rows) for rows in identities])
     order = generator.permutation(len(one_each))
     full = (index[one_each[order]] >= 0).sum(1)
     return sorted(one_each[order[np.argsort(-full, kind='stable')[:count]]].tolist())
 
 
-def _other(people: IdentityRows, row: int, generator: np.random.Generator) -> int:
-    other = people.other(row, int(generator.integers(1 << 40)))
+def _other(identities: IdentityRows, row: int, generator: np.random.Generator) -> int:
+    other = identities.other(row, int(generator.integers(1 << 40)))
     return -1 if other is None else other
 
 

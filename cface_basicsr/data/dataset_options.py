@@ -1,4 +1,4 @@
-"""The options of the plugin's data sets as typed views, and what several of them check alike."""
+"""The options of the plugin's data sets as typed models, and the checks that several of them share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from cface_basicsr.options import FilledIn, Section, open_section
 
 
 class LoaderOptions(Section):
-    """What the sections of all our data sets have."""
+    """The options that all our data sets have."""
 
     name: str = ''
     """Of the data set, for the log."""
@@ -23,9 +23,9 @@ class LoaderOptions(Section):
     phase: FilledIn[str] = 'train'
     scale: FilledIn[int] = None
     io_backend: dict[str, Any] = Field(default_factory=lambda: {'type': 'lmdb'})
-    """`{type: lmdb}`, nothing else; pictures in folders are packed by `cface prepare`."""
+    """Only `{type: lmdb}`; `cface prepare` packs folders of pictures."""
     filename_tmpl: str = '{}'
-    """BasicSR's, for folders of pictures; of no use here."""
+    """BasicSR's, for folders of pictures; not used here."""
     batch_size: int | None = Field(default=None, ge=1)
     """Images in a batch, of all devices together; a training needs it, or BasicSR's `batch_size_per_gpu`."""
     batch_size_per_gpu: int | None = Field(default=None, ge=1)
@@ -41,13 +41,13 @@ class LoaderOptions(Section):
     pin_memory: bool = False
     """Load into memory from which a GPU copies faster."""
     persistent_workers: bool = False
-    """Let the loading processes live on from epoch to epoch."""
+    """Keep the loading processes alive from epoch to epoch."""
     manual_seed: FilledIn[int] = None
     seed: int | None = None
-    """Of the draws; by default the file's `manual_seed`."""
+    """Of the random choices; by default the file's `manual_seed`."""
 
     def draw_seed(self) -> int:
-        """The seed of all random choices: `seed`, else `manual_seed`, else 0."""
+        """The seed of all random choices: `seed`, or else `manual_seed`, or else 0."""
         return next((seed for seed in (self.seed, self.manual_seed) if seed is not None), 0)
 
 
@@ -61,11 +61,11 @@ class TripletOptions(LoaderOptions):
     identities: str | None = None
     """The labels: a table or its folder; by default `identities.csv` next to the HR store."""
     compare_index: str | None = None
-    """One compare index, or the folder `index/` where it holds only one; by default that next to the HR store."""
+    """One compare index, or the folder `index/` if it holds only one; by default the one next to the HR store."""
     compare_mode: Literal['nearest', 'random', 'none'] = 'nearest'
-    """The compare image: one of the k most similar of the identity, any other of it, or none."""
+    """The compare image: one of the k most similar images of the identity, any other image of it, or none."""
     k: int = Field(default=3, ge=1)
-    """How many of the most similar the compare image is drawn from; at most those of the index."""
+    """The compare image is drawn from this many most similar images; at most as many as the index holds."""
     use_hflip: bool = False
     """Mirror half of the draws, all images of an item together."""
 
@@ -97,7 +97,7 @@ class PairOptions(LoaderOptions):
     identities: str | None = None
     """The labels: a table or its folder; by default `identities.csv` next to the HR store."""
     num_images: int | None = Field(default=None, ge=1)
-    """Only so many images, spread evenly over the store."""
+    """Use only this many images, spread evenly over the store."""
 
 
 class GenerateOptions(LoaderOptions):
@@ -110,10 +110,11 @@ class GenerateOptions(LoaderOptions):
 
 
 def read_options(model: type[LoaderOptions], opt: dict[str, Any]) -> Any:
-    """The options of a data set.
+    """The options of a data set as an instance of `model`.
 
     Raises:
-        UserError: an unknown key (with the nearest valid one), a missing one, a wrong value, or files instead of LMDB.
+        UserError: a key is unknown (the message has the nearest valid one) or missing, a value is wrong, or the
+            backend is not LMDB.
     """
     options = open_section(model, opt, f"datasets.{opt.get('name') or opt.get('type') or 'dataset'}")
     if options.io_backend.get('type') != 'lmdb':
@@ -126,38 +127,39 @@ def labelled_keys(stores: Sequence[FaceStore], identities: str | None) -> tuple[
     """The keys that all stores share, with their labels.
 
     Args:
-        identities: identities.csv or its folder; None: the file beside the first store.
+        stores: one or several with the same keys.
+        identities: identities.csv or its folder; None: the file next to the first store.
 
     Returns:
-        (keys, labels): sorted keys, and an int64 array of the same length.
+        (keys, labels): N sorted keys, and an int64 array (N,).
 
     Raises:
-        UserError: the stores or the table do not hold the same keys; says both counts and one key.
+        UserError: the stores or the table do not hold the same keys; the message has both counts and one key.
     """
     table = identities or stores[0].path.absolute().parent / 'identities.csv'
     keys, labels = read_identities(table)
     for store in stores:
-        _same_keys(stores[0].keys, store.keys, stores[0].path, store.path)
-        store.keys = stores[0].keys  # one list in memory instead of one a store
-    _same_keys(stores[0].keys, keys, stores[0].path, Path(table))
+        _check_same_keys(stores[0].keys, store.keys, stores[0].path, store.path)
+        store.keys = stores[0].keys  # one list in memory instead of one per store
+    _check_same_keys(stores[0].keys, keys, stores[0].path, Path(table))
     return stores[0].keys, labels
 
 
-def _same_keys(a: list[str], b: list[str], a_name: Path, b_name: Path) -> None:
+def _check_same_keys(a: list[str], b: list[str], a_name: Path, b_name: Path) -> None:
     if a == b:
         return
     odd = min(set(a) ^ set(b), default=None)
-    where = "twice in one of them" if odd is None else f"only in '{a_name if odd in set(a) else b_name}'"
+    where = 'twice in one of them' if odd is None else f"only in '{a_name if odd in set(a) else b_name}'"
     example = odd or next(key for key, other in zip(sorted(a), sorted(b), strict=False) if key != other)
     raise UserError(f"'{a_name}' has {len(a)} images, '{b_name}' has {len(b)}: their keys differ.\n"
                     f"Example: '{example}' is {where}. Take both from one run of `cface prepare`.")
 
 
-def same_scale(hr: FaceStore, lr: FaceStore, scale: int | None) -> None:
-    """Compare the size of the first image in both stores with the scale of the option file.
+def check_scale(hr: FaceStore, lr: FaceStore, scale: int | None) -> None:
+    """Compare the sizes of the first image in both stores with the scale of the option file.
 
     Raises:
-        UserError: HR is not `scale` times LR.
+        UserError: the HR image is not `scale` times as large as the LR image.
     """
     if scale is None or not hr.keys:
         return

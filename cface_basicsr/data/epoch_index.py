@@ -1,8 +1,8 @@
-"""An index that knows its epoch, and the random bits that belong to it.
+"""An index that knows its epoch, and the random choices that belong to it.
 
 BasicSR never tells a dataset which epoch it is in, and persistent workers hold copies of the dataset. So the sampler
-sends epoch and repeat along with each index; every draw is a function of (seed, epoch, repeat, index) alone, and any
-number of workers or ranks gives the same epoch.
+sends epoch and repeat along with each index. Every draw is a function of (seed, epoch, repeat, index) and of nothing
+else, so any number of workers or ranks gives the same epoch.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ import struct
 
 
 class EpochIndex(int):
-    """A row number that carries its epoch and repeat; any code that takes an int takes it too.
+    """A row number that carries its epoch and repeat; any code that accepts an int accepts it too.
 
     Attributes:
         epoch: which pass over the data, from 0.

@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from cface_basicsr import registration
-from cface_basicsr.data.dataset_options import PairOptions, labelled_keys, read_options, same_scale
+from cface_basicsr.data.dataset_options import PairOptions, check_scale, labelled_keys, read_options
 from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
@@ -17,25 +17,25 @@ class FacePairDataset(Dataset):
     """LR and HR faces with labels.
 
     An item is a dictionary: lq, gt: float32 RGB (3, H, W) in [0, 1]; label: int; index: row in identities.csv;
-    gt_path: key; lq_path: '<identity>__<image>', because BasicSR names validation pictures by the last part alone.
+    gt_path: key; lq_path: '<identity>__<image>', because BasicSR names validation pictures only by the last part.
     """
 
     OPTIONS = PairOptions
-    """The kind of the option section."""
+    """The model of the option section."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
         """
         Args:
-            opt: see `PairOptions`. num_images: only so many images, spread evenly over the whole set.
+            opt: see `PairOptions`.
 
         Raises:
-            UserError: an option or a store does not fit, or two pictures would get one name.
+            UserError: an option or a store does not fit, or two pictures would get the same name.
         """
         self.opt = opt
         options: PairOptions = read_options(PairOptions, opt)
         self.hr, self.lr = FaceStore(options.dataroot_gt), FaceStore(options.dataroot_lq)
         self.keys, self.labels = labelled_keys([self.hr, self.lr], options.identities)
-        same_scale(self.hr, self.lr, options.scale)
+        check_scale(self.hr, self.lr, options.scale)
         count = min(options.num_images or len(self.keys), len(self.keys))
         self.rows = np.arange(count) * len(self.keys) // max(count, 1)
         names = {picture_name(self.keys[row]) for row in self.rows}

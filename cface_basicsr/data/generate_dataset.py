@@ -1,4 +1,4 @@
-"""Stage 2 for `basicsr/test.py`: the data set that has itself super-resolved."""
+"""Stage 2 for `basicsr/test.py`: the LR faces, and the store for their super-resolved images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,18 +16,18 @@ from cface_basicsr.files.face_store import FaceStore
 
 @registration.dataset
 class CFaceGenerateDataset(Dataset):
-    """LR faces, and where their super-resolved pictures go.
+    """LR faces, and the store that their super-resolved images go to.
 
     An item is a dictionary: lq: float32 RGB (3, h, w) in [0, 1]; lq_path: key.
     """
 
     OPTIONS = GenerateOptions
-    """The kind of the option section."""
+    """The model of the option section."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
         """
         Args:
-            opt: see `GenerateOptions`. dataroot_lq: store of LR faces; out: store to write; batch_size: at a time.
+            opt: see `GenerateOptions`.
 
         Raises:
             UserError: an option or the store does not fit.
@@ -45,7 +45,7 @@ class CFaceGenerateDataset(Dataset):
 
     def write_super_resolved(self, network: Callable[[Tensor], Tensor], device: str | torch.device,
                              progress: Callable[[int, int], None] = lambda done, total: None) -> str:
-        """Super-resolve all images into the store `out`; returns its path. See `write_super_resolved_store`."""
+        """Super-resolve all images into the store `out`, and return its path; see `write_super_resolved_store`."""
         manifest = {'generator': type(network).__name__, 'generator_parameters_sha256': parameters_sha256(network)}
         return str(write_super_resolved_store(network, self.lr.path, self.options.out, device=device, progress=progress,
                                               batch_size=self.options.batch_size or 32, manifest=manifest))

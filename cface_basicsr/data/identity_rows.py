@@ -1,4 +1,4 @@
-"""Which rows belong to one identity, in two flat arrays: any number of people, labels in any order."""
+"""The rows of each identity, in flat arrays: for any number of identities, with labels in any order."""
 
 from collections.abc import Iterator
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 class IdentityRows:
-    """Rows grouped by label."""
+    """Row numbers grouped by label."""
 
     def __init__(self, labels: np.ndarray) -> None:
         """
         Args:
             labels: (N,) ints.
         """
-        self._order = np.argsort(labels, kind='stable')  # rows, sorted by identity, then by row
+        self._order = np.argsort(labels, kind='stable')  # rows, sorted by label, then by row
         ordered = np.asarray(labels)[self._order]
         first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.array([], np.int64)
         self._bounds = np.append(first, len(ordered))
@@ -26,10 +26,11 @@ class IdentityRows:
             yield self._order[start:end]
 
     def other(self, row: int, number: int) -> int | None:
-        """Another row of the same identity, each with the same chance; None where there is no other.
+        """Another row of the same identity, each with the same probability; None if there is no other.
 
         Args:
-            number: the random draw, any int >= 0.
+            row: whose identity.
+            number: a random draw, any int >= 0.
         """
         place = self._place[row]
         group = int(np.searchsorted(self._bounds, place, side='right')) - 1

@@ -1,4 +1,4 @@
-"""Training data of CNN_R (stages 0 and 3): faces with labels, from one store or from D_HR and D_SR together."""
+"""Training data for CNN_R (stages 0 and 3): faces with labels, from one store or from both D_HR and D_SR."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from cface_basicsr.files.face_store import FaceStore
 
 @registration.dataset
 class LabelledFaceDataset(Dataset):
-    """Faces with labels; several stores with the same keys follow one another.
+    """Faces with labels; several stores with the same keys are concatenated.
 
     An item is a dictionary: gt: float32 RGB (3, H, W) in [0, 1]; label: int; domain: which store, from 0;
     index: row in identities.csv; flip: whether it is mirrored; gt_path: key.
     """
 
     OPTIONS = LabelledOptions
-    """The kind of the option section."""
+    """The model of the option section."""
 
     def __init__(self, opt: dict[str, Any]) -> None:
         """

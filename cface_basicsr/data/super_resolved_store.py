@@ -1,4 +1,4 @@
-"""Stage 2: a whole store of LR faces through a generator into D_SR, a store with the same keys."""
+"""Stage 2: a generator makes D_SR, a store with the same keys, from a whole store of LR faces."""
 
 import hashlib
 import json
@@ -18,28 +18,30 @@ from cface_basicsr.files.manifest import read_manifest, write_manifest
 from cface_basicsr.files.store_writer import StoreWriter
 
 _COMMIT_EVERY = 16
-"""Batches between two commits: what a kill costs at most."""
+"""Batches between two commits; at most this many are lost by a kill."""
 
 
 def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_path: str | Path, out_path: str | Path, *,
                                batch_size: int = 32, device: str | torch.device = 'cpu',
                                manifest: dict[str, Any] | None = None,
                                progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
-    """Super-resolve every image of a store; a killed run continues, a finished one is left as it is.
+    """Super-resolve every image of a store; a killed run is continued, a finished one is left as it is.
 
     Args:
-        network: (B, 3, h, w) RGB in [0, 1] -> (B, 3, H, W), on `device`; a module is put into eval mode meanwhile.
+        network: (B, 3, h, w) RGB in [0, 1] -> (B, 3, H, W), on `device`; a module is in eval mode during the run.
         lq_store_path: LMDB store of LR faces.
-        out_path: LMDB store to make, ending in '.lmdb'; appears when it is whole.
-        manifest: where the pictures come from (the generator's hash): only the same facts continue an unfinished
-            store.
+        out_path: LMDB store to make, ending in '.lmdb'; it appears under this name when it is complete.
+        batch_size: images at a time.
+        device: where the network is.
+        manifest: facts about the origin of the images (the generator's hash); an unfinished store is continued only
+            with the same facts.
         progress: called with (images done, images in all).
 
     Returns:
         out_path.
 
     Raises:
-        UserError: the store exists or was begun with other facts, or the network gives NaN or infinity.
+        UserError: the store exists or was started with other facts, or the network gives NaN or infinity.
     """
     out_path, lr = Path(out_path), FaceStore(lq_store_path)
     facts = {'product': 'super-resolved faces', 'source': str(lr.path.absolute())} | (manifest or {})
@@ -48,7 +50,7 @@ def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_pat
         return out_path
     with StoreWriter(out_path) as writer:
         _claim(writer.aside, facts)
-        # The same batches as in an unbroken run: sums in a convolution may depend on what else is in its batch.
+        # The same batches as in an uninterrupted run, since sums in a convolution may depend on the rest of the batch.
         start = len(writer) // batch_size * batch_size
         for number, first in enumerate(range(start, len(lr), batch_size)):
             keys = lr.keys[first:first + batch_size]
@@ -65,7 +67,7 @@ def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_pat
 
 
 def parameters_sha256(network: nn.Module) -> str:
-    """SHA-256 of a network's parameters and buffers with their names."""
+    """SHA-256, as hexadecimal digits, of a network's parameters and buffers with their names."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode() + b'\0' + value.detach().cpu().contiguous().numpy().tobytes())
@@ -75,18 +77,18 @@ def parameters_sha256(network: nn.Module) -> str:
 def _is_finished(out: Path, facts: dict[str, Any]) -> bool:
     if not out.exists():
         return False
-    _compare(out, read_manifest(out), facts)
+    _check_same(out, read_manifest(out), facts)
     return True
 
 
 def _claim(aside: Path, facts: dict[str, Any]) -> None:
-    if begun := read_manifest(aside):
-        _compare(aside, begun, facts)
+    if recorded := read_manifest(aside):
+        _check_same(aside, recorded, facts)
     write_manifest(aside, facts)
 
 
-def _compare(path: Path, theirs: dict[str, Any], facts: dict[str, Any]) -> None:
+def _check_same(path: Path, recorded: dict[str, Any], facts: dict[str, Any]) -> None:
     for key, value in facts.items():
-        if theirs.get(key) != json.loads(json.dumps(value)):
-            raise UserError(f"store '{path}' was made with {key} = {theirs.get(key)!r}, now asked for {value!r}.\n"
+        if recorded.get(key) != json.loads(json.dumps(value)):
+            raise UserError(f"store '{path}' was made with {key} = {recorded.get(key)!r}, but now it is {value!r}.\n"
                             'Name another store, or delete that one.')

@@ -1,4 +1,4 @@
-"""Triplets: which compare image, one coin, draws that depend on (seed, epoch, repeat, index) alone."""
+"""Triplets: which compare image is drawn, one coin for all, draws that depend only on (seed, epoch, repeat, index)."""
 
 from collections import Counter
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_an_item_holds_the_stored_images(data: Path) -> None:
     assert item['has_compare'].item() is True and item['flip'] is False
 
 
-def test_the_compare_image_is_one_of_the_k_nearest_each_as_often(data: Path) -> None:
+def test_the_compare_image_is_each_of_the_k_nearest_equally_often(data: Path) -> None:
     faces = build(data, k=2)
     stored = load_compare_index(data / 'index', faces.keys, faces.labels)
     for row in (0, 9):
@@ -54,7 +54,7 @@ def test_the_compare_image_is_one_of_the_k_nearest_each_as_often(data: Path) -> 
         assert min(drawn.values()) >= 15
 
 
-def test_random_takes_all_others_of_the_identity_and_needs_no_index(tmp_path: Path) -> None:
+def test_random_draws_from_all_others_of_the_identity_without_an_index(tmp_path: Path) -> None:
     faces = build(write_small_data(tmp_path / 'data', identities=2, images=4), compare_mode='random')
     drawn = {faces[EpochIndex(1, epoch)]['compare_path'] for epoch in range(60)}
     assert drawn == {faces.keys[row] for row in (0, 2, 3)}
@@ -72,7 +72,7 @@ def test_one_coin_mirrors_all_three(data: Path) -> None:
     assert 2 <= flips <= 10
 
 
-def test_a_person_with_one_image_has_no_compare_image(tmp_path: Path) -> None:
+def test_an_identity_with_one_image_has_no_compare_image(tmp_path: Path) -> None:
     folder = write_small_data(tmp_path / 'data', identities=2, images=1)
     write_small_index(folder)
     for mode in ('nearest', 'random'):
@@ -85,7 +85,7 @@ def test_mode_none_gives_no_compare_image(data: Path) -> None:
     assert build(data, compare_mode='none')[0]['has_compare'].item() is False
 
 
-def test_draws_depend_on_seed_epoch_repeat_and_index_alone(data: Path) -> None:
+def test_draws_depend_only_on_seed_epoch_repeat_and_index(data: Path) -> None:
     def drawn(faces: CFaceTripletDataset, *place: int) -> tuple[str, bool]:
         item = faces[EpochIndex(*place)]
         return item['compare_path'], item['flip']
@@ -113,7 +113,7 @@ def test_any_number_of_workers_gives_the_same_epoch(data: Path) -> None:
 @pytest.mark.slow
 def test_spawned_workers_read_it(data: Path) -> None:
     faces = build(data)
-    faces[0]  # the LMDB is open here already
+    faces[0]  # opens the LMDB in this process
     loader = DataLoader(faces, batch_size=5, num_workers=1, multiprocessing_context='spawn')
     assert [batch['gt'].shape for batch in loader] == [(5, 3, 128, 128)] * 3
 
@@ -140,7 +140,7 @@ def test_bad_options_are_refused_by_name(data: Path, options: dict[str, Any], me
         build(data, **options)
 
 
-def test_stores_with_other_keys_are_refused_with_counts_and_an_example(data: Path, tmp_path: Path) -> None:
+def test_stores_with_different_keys_are_refused_with_counts_and_an_example(data: Path, tmp_path: Path) -> None:
     with StoreWriter(tmp_path / 'lr_x8.lmdb') as writer:
         for key, image in zip(FaceStore(data / 'hr.lmdb').keys[:-1], smooth_images(14, 0, 16), strict=True):
             writer.put(key, encode_png(image))

@@ -1,4 +1,4 @@
-"""The compare index against a slow loop written from the paper, and its files."""
+"""The compare index against a slow loop that follows the paper, and its files."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.small_data import write_small_data
 
 
 def slow_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """Section 3.3, literally: sort all others of the same person by the distance of eq. (4)."""
+    """Section 3.3, literally: sort all others of the same identity by the distance of eq. (4)."""
     index = np.full((len(labels), k), -1)
     for row, label in enumerate(labels):
         a = features[row] / np.linalg.norm(features[row])
@@ -51,9 +51,9 @@ def test_it_equals_the_slow_loop(labels: list[int], k: int, seed: int) -> None:
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=24), st.integers(1, 6), st.integers(0, 99),
        st.sampled_from([0.0, 1e-12, 1e-8, 1e-6, 1e-5]), st.sampled_from(['float16', 'float32', 'float64']))
-def test_features_that_rounding_can_hardly_tell_apart_come_in_the_order_of_the_slow_loop(
+def test_features_that_rounding_can_hardly_tell_apart_are_in_the_order_of_the_slow_loop(
         labels: list[int], k: int, seed: int, apart: float, kind: str) -> None:
-    """Copies of three vectors, apart by less than float32 sees: float64 decides, and below nine digits the row."""
+    """Copies of three vectors that float32 cannot tell apart: float64 decides, and beyond nine digits the row."""
     random = np.random.default_rng(seed)
     features = random.normal(size=(3, 6))[random.integers(0, 3, len(labels))]
     features = (features + apart * random.integers(0, 3, features.shape)).astype(kind)
@@ -63,7 +63,7 @@ def test_features_that_rounding_can_hardly_tell_apart_come_in_the_order_of_the_s
 
 
 def _same_but_at_the_ninth_digit(features: np.ndarray, one: np.ndarray, other: np.ndarray) -> bool:
-    """Equal entries, or equally far ones but for the last digit: sums in another order may round to its other side."""
+    """Equal entries, or entries whose distances differ only in the last digit, which depends on the order of sums."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     gaps = [abs(((unit[row] - unit[a]) ** 2).sum() - ((unit[row] - unit[b]) ** 2).sum())
             for row in range(len(one)) for a, b in zip(one[row], other[row], strict=True) if a != b]
@@ -76,13 +76,13 @@ def test_lengths_beyond_single_precision_do_not_matter(scale: float) -> None:
     assert np.array_equal(build_compare_index(features * scale, labels, 4), build_compare_index(features, labels, 4))
 
 
-def test_a_feature_without_direction_is_as_far_from_all() -> None:
+def test_a_zero_feature_is_equally_far_from_all() -> None:
     features = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
     assert build_compare_index(features, np.zeros(4, int), 3).tolist() == [[1, 2, 3], [2, 0, 3], [1, 3, 0], [2, 0, 1]]
 
 
 @pytest.mark.parametrize('rows', [1, 3, 7])
-def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+def test_the_size_of_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     from cface_basicsr.data import compare_index
     random = np.random.default_rng(0)
     features, labels = random.normal(size=(60, 8)).astype(np.float32), random.integers(0, 12, 60)
@@ -92,21 +92,21 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> No
     assert np.array_equal(build_compare_index(features, labels, 3), whole)
 
 
-def test_neighbours_on_a_circle_are_those_beside_it() -> None:
+def test_neighbours_on_a_circle_are_the_adjacent_ones() -> None:
     angles = np.radians([0, 10, 30, 100])
     features = np.stack([np.cos(angles), np.sin(angles)], 1) * [[1], [9], [0.1], [3]]  # length does not matter
     assert build_compare_index(features, np.zeros(4, int), 5).tolist() == [
         [1, 2, 3, -1, -1], [0, 2, 3, -1, -1], [1, 0, 3, -1, -1], [2, 1, 0, -1, -1]]
 
 
-def test_equal_images_come_in_the_order_of_rows() -> None:
-    """All of one vector: sums in BLAS may differ in the last bit from block to block, ties must not."""
+def test_equal_images_are_in_the_order_of_rows() -> None:
+    """All rows are the same vector: sums in BLAS may differ in the last bit from block to block, ties must not."""
     features = np.tile(np.random.default_rng(0).normal(size=(1, 512)).astype(np.float32), (70, 1))
     index = build_compare_index(features, np.zeros(70, int), 3)
     assert index[0].tolist() == [1, 2, 3] and index[1].tolist() == [0, 2, 3] and index[69].tolist() == [0, 1, 2]
 
 
-def test_a_person_larger_than_a_block_is_whole() -> None:
+def test_an_identity_larger_than_a_block_is_complete() -> None:
     features = np.random.default_rng(0).normal(size=(1100, 4)).astype(np.float16)
     index = build_compare_index(features, np.zeros(1100, int), 2)
     unit = features.astype(np.float64) / np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
@@ -124,7 +124,7 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
 
 
 class MeanColours(nn.Module):
-    """A recognizer one can follow by hand: mean colours of the four quarters of a face."""
+    """A recognizer that can be checked by hand: the mean colours of the four quarters of a face."""
 
     eats, feature_length = RecognizerInput(128, 128, 'rgb', 0.0, 255.0), 12
 
@@ -163,14 +163,14 @@ def test_neighbours_are_those_of_the_stored_features(data: Path, index: Path) ->
     assert np.array_equal(stored, slow_index(np.load(index / 'features.npy')[:, 0].astype(float), labels, 2))
 
 
-def test_the_manifest_says_what_it_was_made_of(index: Path) -> None:
+def test_the_manifest_says_what_the_index_was_made_from(index: Path) -> None:
     manifest = json.loads((index / 'manifest.json').read_text())
     assert manifest['k'] == 2 and manifest['images'] == 12 and manifest['recognizer'] == 'abc'
     assert set(manifest['sha256']) == {'features.npy', 'compare_k2.npy'}
     assert sorted(path.name for path in index.iterdir()) == ['compare_k2.npy', 'features.npy', 'manifest.json']
 
 
-def test_a_finished_index_is_left_alone_and_another_k_keeps_the_features(tmp_path: Path) -> None:
+def test_a_finished_index_is_left_as_it_is_and_another_k_keeps_the_features(tmp_path: Path) -> None:
     data, network = write_small_data(tmp_path / 'data', identities=2, images=4), MeanColours()
     build_index(data, network, 'abc', k=2)
     calls = network.calls
@@ -180,7 +180,7 @@ def test_a_finished_index_is_left_alone_and_another_k_keeps_the_features(tmp_pat
     assert network.calls == calls
 
 
-def test_a_stopped_index_continues_and_equals_the_unbroken_one(
+def test_a_stopped_run_continues_and_gives_the_same_index(
         tmp_path: Path, data: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
 
@@ -198,7 +198,7 @@ def test_a_stopped_index_continues_and_equals_the_unbroken_one(
     assert not (copy / 'index' / 'abc').exists() and unfinished(copy / 'index' / 'abc').is_dir()
     again = MeanColours()
     out = build_index(copy, again, 'abc', k=2, batch_size=5)
-    assert again.calls == 4  # two batches of three were left, a face and a mirror pass each
+    assert again.calls == 4  # two of three batches were left, with two passes each: faces and their mirror images
     for name in ('features.npy', 'compare_k2.npy'):
         assert (out / name).read_bytes() == (index / name).read_bytes()
 
@@ -212,7 +212,7 @@ def test_a_diverged_recognizer_is_refused(data: Path) -> None:
     assert not (data / 'index' / 'nan').exists()
 
 
-def test_several_indexes_must_be_told_apart(tmp_path: Path) -> None:
+def test_of_several_indexes_one_must_be_named(tmp_path: Path) -> None:
     for name in ('one', 'two', '.three.unfinished'):
         (tmp_path / name).mkdir()
         (tmp_path / name / 'manifest.json').write_text('{}')
@@ -246,7 +246,7 @@ def test_a_damaged_index_is_named_with_what_was_expected(tmp_path: Path, damage:
         load_compare_index(out, keys, labels)
 
 
-def test_an_index_of_other_data_is_refused(data: Path, index: Path) -> None:
+def test_an_index_of_another_data_set_is_refused(data: Path, index: Path) -> None:
     keys, labels = read_identities(data)
     with pytest.raises(UserError, match='12 images, this one 11'):
         load_compare_index(index, keys[:-1], labels[:-1])

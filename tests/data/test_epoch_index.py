@@ -1,4 +1,4 @@
-"""Indices with an epoch, and the draws that belong to them."""
+"""Indices that carry an epoch, and the random choices that belong to them."""
 
 import pickle
 from collections import Counter
@@ -6,12 +6,12 @@ from collections import Counter
 from cface_basicsr.data.epoch_index import EpochIndex, draw
 
 
-def test_it_is_an_int_to_everyone_else() -> None:
+def test_to_other_code_it_is_an_int() -> None:
     index = EpochIndex(2, epoch=5, repeat=1)
     assert ['a', 'b', 'c'][index] == 'c' and index == 2 and isinstance(index, int) and index + 1 == 3
 
 
-def test_epoch_and_repeat_survive_the_way_to_a_worker() -> None:
+def test_epoch_and_repeat_survive_pickling() -> None:
     index = pickle.loads(pickle.dumps(EpochIndex(7, epoch=3, repeat=2)))
     assert (index, index.epoch, index.repeat) == (7, 3, 2)
 
@@ -35,6 +35,6 @@ def test_coins_are_fair_and_choices_even() -> None:
 
 
 def test_draws_are_the_same_in_every_version() -> None:
-    """Frozen values: a changed draw would silently change what a resumed training sees."""
+    """Recorded values: a changed draw would silently change what a resumed training sees."""
     assert draw(0, 0) == (True, 45389693445607949)
     assert draw(7, EpochIndex(3, epoch=2, repeat=1)) == (False, 9463903468486540)

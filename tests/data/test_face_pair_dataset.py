@@ -25,14 +25,14 @@ def build(data: Path, **options: Any) -> FacePairDataset:
                             'dataroot_lq': str(data / 'lr_x4.lmdb')} | options)
 
 
-def test_a_pair_is_the_stored_one_under_a_whole_name(data: Path) -> None:
+def test_a_pair_is_the_stored_one_and_its_name_includes_the_identity(data: Path) -> None:
     item, lr = build(data)[4], FaceStore(data / 'lr_x4.lmdb')
     assert item['lq_path'] == '0000001__001' and item['gt_path'] == '0000001/001' and item['label'] == 1
     assert torch.equal(item['lq'], torch.from_numpy(lr.image('0000001/001')).permute(2, 0, 1) / 255)
     assert item['gt'].shape == (3, 128, 128)
 
 
-def test_a_few_images_are_spread_over_the_whole_set(data: Path) -> None:
+def test_a_selection_is_spread_over_the_whole_set(data: Path) -> None:
     assert [build(data, num_images=4)[row]['label'] for row in range(4)] == [0, 1, 2, 3]
     assert len(build(data, num_images=99)) == 12
 

@@ -30,7 +30,7 @@ def test_it_writes_the_store_that_its_options_name(data: Path, tmp_path: Path) -
     assert faces[2]['lq_path'] == small.keys[2]
 
 
-def test_another_networks_store_is_not_taken_for_its_own(data: Path, tmp_path: Path) -> None:
+def test_a_store_of_another_network_is_refused(data: Path, tmp_path: Path) -> None:
     options = {'name': 'x', 'dataroot_lq': str(data / 'lr_x8.lmdb'), 'out': str(tmp_path / 'sr.lmdb')}
     network = nn.Sequential(nn.Upsample(scale_factor=8), nn.Conv2d(3, 3, 1))
     CFaceGenerateDataset(options).write_super_resolved(network, 'cpu')

@@ -1,4 +1,4 @@
-"""Labelled faces from one store or from D_HR and D_SR together."""
+"""Labelled faces from one store or from both D_HR and D_SR."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def test_one_store_gives_each_face_with_its_label(data: Path) -> None:
     assert [faces[row]['gt_path'] for row in range(len(faces))] == faces.keys
 
 
-def test_two_stores_follow_one_another_with_the_same_rows_and_labels(data: Path) -> None:
+def test_two_stores_are_concatenated_with_the_same_rows_and_labels(data: Path) -> None:
     faces = build(data / 'hr.lmdb', data / 'sr.lmdb')
     assert len(faces) == 12
     hr, sr = faces[4], faces[10]
@@ -46,7 +46,7 @@ def test_two_stores_follow_one_another_with_the_same_rows_and_labels(data: Path)
     assert torch.equal(sr['gt'], expected) and not torch.equal(hr['gt'], expected)
 
 
-def test_mirroring_is_drawn_anew_each_epoch(data: Path) -> None:
+def test_mirroring_is_drawn_again_in_each_epoch(data: Path) -> None:
     plain, mirrored = build(data / 'hr.lmdb'), build(data / 'hr.lmdb', use_hflip=True)
     items = [mirrored[EpochIndex(0, epoch)] for epoch in range(12)]
     assert {item['flip'] for item in items} == {False, True}
@@ -54,7 +54,7 @@ def test_mirroring_is_drawn_anew_each_epoch(data: Path) -> None:
         assert torch.equal(item['gt'], plain[0]['gt'].flip(-1) if item['flip'] else plain[0]['gt'])
 
 
-def test_stores_with_other_keys_are_refused(data: Path, tmp_path: Path) -> None:
+def test_stores_with_different_keys_are_refused(data: Path, tmp_path: Path) -> None:
     other = write_small_data(tmp_path / 'other', identities=3, images=2, seed=1)
     with pytest.raises(UserError, match='their keys differ'):
         build(data / 'hr.lmdb', other / 'hr.lmdb')
@@ -66,6 +66,6 @@ def test_labels_of_other_faces_are_refused(data: Path, tmp_path: Path) -> None:
         build(data / 'hr.lmdb', identities=str(tmp_path / 'identities.csv'))
 
 
-def test_no_store_at_all_is_refused() -> None:
+def test_an_empty_list_of_stores_is_refused() -> None:
     with pytest.raises(UserError, match="'dataroot_gt' is empty"):
         LabelledFaceDataset({'name': 'x', 'dataroot_gt': []})

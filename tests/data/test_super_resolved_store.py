@@ -1,4 +1,4 @@
-"""Stage 2's store: what the network gave, rounded; continued after a stop."""
+"""The store of stage 2: the network's rounded results, and how it continues after a stop."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from cface_basicsr.files.store_writer import StoreWriter
 
 
 class Enlarge(nn.Module):
-    """Repeats each pixel; makes values that lie outside of 0..1 and between two 8-bit numbers."""
+    """Repeats each pixel; makes values outside 0..1 and between two 8-bit numbers."""
 
     def __init__(self, add: float = 0.3 / 255) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def test_pictures_are_clamped_and_rounded_to_8_bit(lr: Path, tmp_path: Path, add
         assert np.array_equal(sr.image(key), expected)
 
 
-def test_the_store_says_where_it_comes_from(lr: Path, tmp_path: Path) -> None:
+def test_the_store_records_its_origin(lr: Path, tmp_path: Path) -> None:
     out = write_super_resolved_store(Enlarge(), lr, tmp_path / 'sr.lmdb', manifest={'generator_sha256': 'abc'})
     manifest = json.loads((out / 'manifest.json').read_text())
     assert manifest['generator_sha256'] == 'abc' and manifest['images'] == 7
@@ -70,20 +70,20 @@ def test_a_stopped_run_continues_with_the_same_batches(lr: Path, tmp_path: Path,
     network = Enlarge()
     write_super_resolved_store(network, lr, tmp_path / 'sr.lmdb', batch_size=2)
     assert network.batches == [2, 1]
-    unbroken = write_super_resolved_store(Enlarge(), lr, tmp_path / 'whole.lmdb', batch_size=2)
-    assert store_sha256(tmp_path / 'sr.lmdb') == store_sha256(unbroken)
+    whole = write_super_resolved_store(Enlarge(), lr, tmp_path / 'whole.lmdb', batch_size=2)
+    assert store_sha256(tmp_path / 'sr.lmdb') == store_sha256(whole)
 
 
-def test_a_finished_store_is_left_alone_and_another_generators_is_refused(lr: Path, tmp_path: Path) -> None:
+def test_a_finished_store_is_left_as_it_is_and_that_of_another_generator_refused(lr: Path, tmp_path: Path) -> None:
     out, network = tmp_path / 'sr.lmdb', Enlarge()
     write_super_resolved_store(network, lr, out, manifest={'generator_sha256': 'abc'})
     write_super_resolved_store(network, lr, out, manifest={'generator_sha256': 'abc'})
     assert network.batches == [7]
-    with pytest.raises(UserError, match="generator_sha256 = 'abc', now asked for 'xyz'"):
+    with pytest.raises(UserError, match="generator_sha256 = 'abc', but now it is 'xyz'"):
         write_super_resolved_store(network, lr, out, manifest={'generator_sha256': 'xyz'})
 
 
-def test_a_diverged_network_is_refused_by_the_first_key(lr: Path, tmp_path: Path) -> None:
+def test_a_diverged_network_is_refused_and_the_first_key_named(lr: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="NaN or infinity for 'p/0'"):
         write_super_resolved_store(Enlarge(float('nan')), lr, tmp_path / 'sr.lmdb')
 
