@@ -9,9 +9,9 @@ import numpy as np
 
 def photos(folder: Path, identities: int, images: int) -> Path:
     """250x250 JPEG photos in CASIA-WebFace's layout."""
-    from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
+    from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
     workers = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') and identities > 8 else 1
-    write_generated_faces(folder, TreeSettings(identities=identities, images=images), workers=workers)
+    write_synthetic_faces(folder, TreeSettings(identities=identities, images=images), workers=workers)
     return folder
 
 

@@ -152,9 +152,9 @@ class _StandIns:
 
     def _draw(self, scales: set[int], identities: int) -> None:
         """Four faces a person, two batches in all."""
-        from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
+        from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
         from cface_basicsr.data.prepare.run import PrepareSettings, prepare
-        write_generated_faces(self.folder / 'faces', TreeSettings(identities=identities, images=4))
+        write_synthetic_faces(self.folder / 'faces', TreeSettings(identities=identities, images=4))
         settings = PrepareSettings(scales=tuple(sorted(scales)), crop='center', template=None, weights=None, holdout=0,
                                    seed=0)
         prepare(self.folder / 'faces', self.data, settings)

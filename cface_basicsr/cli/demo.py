@@ -44,9 +44,9 @@ def command(
 def draw_faces(folder: Path, identities: int, images: int) -> Path:
     """Draw faces into a folder, with progress; returns it."""
     from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
+    from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
     with ShowSteps(1) as show:
-        write_generated_faces(folder, TreeSettings(identities=identities, images=images), workers=cores(),
+        write_synthetic_faces(folder, TreeSettings(identities=identities, images=images), workers=cores(),
                               progress=show.follow('generated faces'))
         show.end('generated faces', f'{identities} people, {images} images each, in {folder}')
     return folder

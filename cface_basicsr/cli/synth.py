@@ -30,11 +30,11 @@ def command(
       cface prepare --layout casia faces --out data --scale 8 --crop center
     """
     from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
+    from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
     settings = TreeSettings(identities=identities, images=images, size=size, seed=seed)
     total = identities * images
     with ShowSteps(1) as show:
-        drawn = write_generated_faces(out, settings, workers=workers or cores(), progress=show.follow('drawing faces'))
+        drawn = write_synthetic_faces(out, settings, workers=workers or cores(), progress=show.follow('drawing faces'))
     if as_json:
         print(json.dumps({'out': str(out), 'identities': identities, 'images': images, 'size': size, 'seed': seed,
                           'drawn': drawn, 'found': total - drawn}))

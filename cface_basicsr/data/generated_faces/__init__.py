@@ -1,4 +1,4 @@
-"""Synthetic faces: people drawn by a program, each with many pictures."""
+"""Synthetic faces: people who do not exist, drawn by a program, each in many images."""
 
 from cface_basicsr.data.generated_faces.render import render_face
 

@@ -1,7 +1,7 @@
-"""The canvas of a generated head: coordinates, soft masks, hills, noise tiles and windows to paint through.
+"""The canvas of a synthetic head: coordinates, soft masks, bumps, noise tiles, and windows to paint in.
 
-It is SIZE x SIZE and spans [-SPAN, SPAN] face units both ways (see `generated_traits`). Shapes are implicit: a signed
-distance, positive inside, becomes a soft mask one image pixel wide, so nothing needs supersampling.
+It is SIZE x SIZE and spans [-SPAN, SPAN] face units in both directions (see `traits.py`). Shapes are implicit: a signed
+distance, positive inside, becomes a mask with a soft edge one image pixel wide, so nothing needs supersampling.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ DARK = np.array([0.012, 0.008, 0.006], np.float32)
 
 
 def planes(colour: tuple[float, ...] | Plane) -> Plane:
-    """A colour (3,) as (3, 1, 1), ready to meet (3, m, n) planes."""
+    """A colour (3,) as (3, 1, 1), so that it broadcasts with planes (3, m, n)."""
     return np.asarray(colour, np.float32).reshape(3, 1, 1)
 
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of the canvas: its slices, and u, v measured from its centre, with u mirrored by `side`."""
+    """A rectangle of the canvas: its slices, and u, v relative to its centre; a mirrored window has u reversed."""
 
     rows: slice
     columns: slice
@@ -35,7 +35,7 @@ class Window:
     v: Plane
 
     def blend(self, albedo: Plane, mask: Plane, colour: tuple[float, ...] | Plane) -> None:
-        """Cover the albedo by a colour where the (m, n) mask is 1."""
+        """Paint a colour over the albedo where the (m, n) mask is 1."""
         part = albedo[:, self.rows, self.columns]
         part += mask * (planes(colour) - part)
 
@@ -45,7 +45,7 @@ class Window:
 
 
 def window(u: float, v: float, half_width: float, half_height: float, side: int = 1) -> Window:
-    """The rectangle of the canvas around (u, v); side -1 mirrors its u."""
+    """The rectangle of the canvas around (u, v), in face units; side -1 mirrors its u."""
     def span(centre: float, half: float) -> slice:
         scale = SIZE / (2 * SPAN)
         return slice(max(0, int((centre - half + SPAN) * scale)), min(SIZE, int((centre + half + SPAN) * scale) + 2))
@@ -59,23 +59,23 @@ def soft(distance: Plane, edge: float = EDGE) -> Plane:
 
 
 def bump(x: Plane, width: float) -> Plane:
-    """A Gaussian of a coordinate; products of two of them make hills."""
+    """A Gaussian of a coordinate; the product of two of them is a hill."""
     return np.exp(-np.square(x / np.float32(width)))
 
 
 def crease(x: Plane, width: float) -> Plane:
-    """The shade across a crease: dark in the middle, light on both banks; four fifths of the mean shade cancel out."""
+    """The shade across a crease: dark in the middle, light on both sides; four fifths of the mean shade cancel out."""
     return bump(x, width) - np.float32(0.32) * bump(x, 2.5 * width)
 
 
 def ease(x: Plane) -> Plane:
-    """A coordinate held to [0, 1]."""
+    """A coordinate clipped to [0, 1]."""
     return np.clip(x, 0, 1)
 
 
 @lru_cache(maxsize=1)
 def noise_tiles() -> tuple[Plane, Plane, Plane]:
-    """Three fixed tiles (2S, 2S), zero mean, unit variance: fine grain, strands that run down, and waves."""
+    """Three fixed tiles (2S, 2S) with zero mean and unit variance: fine grain, vertical strands, and waves."""
     white = np.random.default_rng(20240229).standard_normal((2 * SIZE, 2 * SIZE)).astype(np.float32)
     grain = cv2.GaussianBlur(white, (0, 0), 0.9)
     strands = cv2.GaussianBlur(white, (0, 0), sigmaX=1.1, sigmaY=14.0)
@@ -85,6 +85,6 @@ def noise_tiles() -> tuple[Plane, Plane, Plane]:
 
 
 def tile(tile: Plane, number: int) -> Plane:
-    """A window (S, S) of a noise tile that belongs to one identity."""
+    """The part (S, S) of a noise tile that belongs to a number, such as that of an identity."""
     row, column = number * 37 % SIZE, number * 91 % SIZE
     return tile[row:row + SIZE, column:column + SIZE]

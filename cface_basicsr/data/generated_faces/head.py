@@ -1,6 +1,6 @@
-"""Paints a generated head flat on, as albedo, height and coverage; `generated_faces` turns, lights and shoots it.
+"""Paints a synthetic head from the front, as albedo, height and coverage; `render.py` turns, lights and photographs it.
 
-Marks and lines of the skin are in `generated_marks`, coordinates and masks in `generated_canvas`.
+Marks and lines of the skin are in `marks.py`, coordinates and masks in `canvas.py`.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,14 @@ from cface_basicsr.data.generated_faces.traits import Hairstyle, Identity, Shot,
 
 @dataclass(frozen=True)
 class Head:
-    """A head, flat on: albedo (3, S, S) linear RGB, height (S, S) face units towards the camera, alpha (S, S),
-    gloss (S, S) in [0, 1]."""
+    """A head seen from the front.
+
+    Attributes:
+        albedo: (3, S, S) linear RGB.
+        height: (S, S) face units towards the camera.
+        alpha: (S, S) coverage in [0, 1].
+        gloss: (S, S) in [0, 1].
+    """
 
     albedo: Plane
     height: Plane
@@ -42,7 +48,7 @@ class Head:
 
 @dataclass(frozen=True)
 class _Base:
-    """What no expression changes: the bare head, its outline, and the layers that go over mouth and eyes."""
+    """What no expression changes: the bare head, its outline, and the layers above mouth and eyes."""
 
     albedo: Plane
     height: Plane
@@ -55,7 +61,7 @@ class _Base:
 
 @dataclass(frozen=True)
 class _Hair:
-    """Hair: coverage, shadow on the skin below, bulge (S, S) and colour (3, S, S)."""
+    """Hair: its coverage, its shadow on the skin below and its thickness (S, S), and its colour (3, S, S)."""
 
     mask: Plane
     shadow: Plane
@@ -64,7 +70,7 @@ class _Hair:
 
 
 def _reach(person: Identity, widen: float = 0.0) -> Plane:
-    """(S, S) radius of the head's outline: below 1 inside, 1 on it."""
+    """(S, S) radius relative to the head's outline: less than 1 inside, 1 on it."""
     width = person.head_width + widen + person.cheekbone * bump(V - 0.12, 0.22)
     across = np.abs(U) / width
     down = np.where(V < 0, np.abs(V) / (1.0 + widen), np.abs(V) / (person.chin + widen))
@@ -95,7 +101,7 @@ def _height(person: Identity) -> Plane:
 
 
 def _hair_mask(person: Identity, style: Hairstyle, outline: Plane) -> Plane:
-    """(S, S) coverage by hair on top of the head, at the sides and down to its length."""
+    """(S, S) coverage by hair: on top of the head, at its sides, and down to the length of the hair."""
     locks = tile(noise_tiles()[1], style.number + 8)[:1]
     wave = 0.04 * person.curl * tile(noise_tiles()[2], style.number + 5)
     volume = style.volume
@@ -113,7 +119,7 @@ def _hair_mask(person: Identity, style: Hairstyle, outline: Plane) -> Plane:
 
 @lru_cache(maxsize=16)
 def _strands(style: Hairstyle, curl: float) -> Plane:
-    """(3, S, S) light and shade of the strands, around 1; they lean away from the parting."""
+    """(3, S, S) factors around 1 for the light and shade of strands, which lean away from the parting."""
     lean = (U * (0.5 + style.fringe_slope) * 60 * ease(V + 1.2)).astype(np.float32)
     columns = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[None], (SIZE, SIZE)) + 0 * lean
     rows = np.broadcast_to(np.arange(SIZE, dtype=np.float32)[:, None], (SIZE, SIZE)) + lean + 40
@@ -124,7 +130,7 @@ def _strands(style: Hairstyle, curl: float) -> Plane:
 
 
 def _beard_mask(person: Identity, outline: Plane) -> Plane:
-    """(S, S) coverage by beard, stubble, moustache and sideburns, with the grain of hairs."""
+    """(S, S) coverage by beard, moustache and sideburns, with the grain of hairs."""
     tip = person.eye_height + person.nose_length
     mouth = tip + person.mouth_gap
     across = np.abs(U) / person.head_width
@@ -145,7 +151,7 @@ def _beard_mask(person: Identity, outline: Plane) -> Plane:
 
 
 def _stubble_mask(person: Identity, outline: Plane) -> Plane:
-    """(S, S) share of the skin where stubble grows: a soft shade around the mouth that an image may have or not."""
+    """(S, S) share of the skin where stubble grows: a soft shade around the mouth, in some images only."""
     mouth = person.eye_height + person.nose_length + person.mouth_gap
     grows = soft(V - (mouth - 0.1 - 0.1 * np.abs(U)), 0.15) * soft((1.02 - outline) * 0.6, 0.08)
     grain = np.clip(0.9 + 0.13 * tile(noise_tiles()[0], person.number), 0, 1)
@@ -153,13 +159,16 @@ def _stubble_mask(person: Identity, outline: Plane) -> Plane:
 
 
 def _paler_around(dark: Plane) -> Plane:
-    """(S, S) gain of the skin near a beard or a frame, which is shaven or lit through glass: the mean shade of a patch
-    as wide as a pixel of 16x16 stays what it was, so that beard and glasses show by their edges."""
+    """(S, S) factor that brightens the skin near a beard or a frame, as if shaven or lit through glass.
+
+    The mean shade of a patch as large as a pixel of 16x16 stays the same, so beard and glasses show only in their
+    edges.
+    """
     return 1 + np.minimum(0.7 * _blurred(dark, 8), 0.4)
 
 
 def _glasses_mask(person: Identity) -> Plane:
-    """(S, S) coverage by the frame of glasses: two rims, the bridge, the temples."""
+    """(S, S) coverage by the frame of glasses: two rims, the bridge and the temples."""
     if not person.glasses:
         return np.zeros((SIZE, SIZE), np.float32)
     centre, line = person.eye_height + 0.025, person.glasses_line
@@ -175,7 +184,7 @@ def _glasses_mask(person: Identity) -> Plane:
 
 
 def _nose(person: Identity, albedo: Plane) -> None:
-    """Nostrils, wings and the shade under the tip."""
+    """Paint nostrils, wings and the shade under the tip."""
     tip = person.eye_height + person.nose_length
     w = window(0.0, tip, 0.3, 0.16)
     u, v, wide = np.abs(w.u), w.v, person.nose_width
@@ -187,7 +196,7 @@ def _nose(person: Identity, albedo: Plane) -> None:
 
 
 def _ears_and_neck(person: Identity, albedo: Plane, outline: Plane) -> Plane:
-    """Paint ears and neck under the head; returns their coverage (S, S)."""
+    """Shade ears and neck behind the head; returns their coverage (S, S)."""
     ear = soft((1 - np.hypot((np.abs(U) - person.head_width - 0.01) / (0.065 * person.ear), (V + 0.02) / 0.17)) * 0.08)
     sides = 0.37 - np.abs(U) + 0.3 * np.maximum(V - 0.95, 0)
     neck = soft(np.minimum(sides, 1.25 - 0.5 * U ** 2 - V), 0.03) * soft(V - 0.1)
@@ -223,13 +232,13 @@ def _hair(person: Identity, seed: int, style: int, dyed: bool) -> _Hair:
 
 
 def _blurred(mask: Plane, sigma: float) -> Plane:
-    """A Gaussian blur of 5 pixels or more, made on a quarter of the rows and columns."""
+    """A Gaussian blur with a sigma of 5 pixels or more, computed on a quarter of the rows and columns."""
     small = cv2.resize(mask, (SIZE // 4, SIZE // 4), interpolation=cv2.INTER_AREA)
     return cv2.resize(cv2.GaussianBlur(small, (0, 0), sigma / 4), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
 
 
 def _eye(person: Identity, shot: Shot, side: int, albedo: Plane) -> None:
-    """One eye: crease, bag, white, iris, pupil, glint and lashes. u runs from the nose outwards."""
+    """Paint one eye: crease, bag, white, iris, pupil, glint and lashes. u increases from the nose outwards."""
     w = window(side * person.eye_spacing, person.eye_height, 0.24, 0.2, side)
     v = w.v + person.eye_slant * w.u
     t = np.clip(w.u / person.eye_width, -1, 1)
@@ -243,7 +252,7 @@ def _eye(person: Identity, shot: Shot, side: int, albedo: Plane) -> None:
     inside = soft(np.minimum(np.minimum(v - upper, lower - v), (person.eye_width - np.abs(w.u)) * 0.6))
     w.blend(albedo, inside, (0.50, 0.47, 0.45))
     w.darken(albedo, 0.45 * inside * bump(v - upper, 0.03))
-    # The gaze is shared by both eyes: u is mirrored on one side, the look is not.
+    # Both eyes look in the same direction, although u is mirrored on one side.
     du, dv = w.u - side * 0.035 * shot.gaze[0], w.v - 0.02 * shot.gaze[1]
     radius = np.hypot(du, dv)
     iris = inside * soft(person.iris_radius - radius)
@@ -259,7 +268,7 @@ def _eye(person: Identity, shot: Shot, side: int, albedo: Plane) -> None:
 
 
 def _brow(person: Identity, shot: Shot, side: int, albedo: Plane) -> None:
-    """One brow: an arched band that tapers outwards, with hairs."""
+    """Paint one brow: an arched band of hairs that tapers outwards."""
     centre = person.eye_height - person.brow_gap - shot.brow_raise
     w = window(side * person.eye_spacing, centre, 0.36, 0.2, side)
     start, end = person.brow_inner - person.eye_spacing, person.brow_reach
@@ -275,7 +284,7 @@ def _brow(person: Identity, shot: Shot, side: int, albedo: Plane) -> None:
 
 
 def _mouth(person: Identity, shot: Shot, albedo: Plane) -> None:
-    """Lips around a line that a smile bends and widens; an open mouth shows teeth."""
+    """Paint the lips around a line that a smile bends and widens; an open mouth shows teeth."""
     smile, gap = min(shot.smile, 1.2), 0.055 * min(shot.mouth_open, 1.2)
     centre = person.eye_height + person.nose_length + person.mouth_gap
     w = window(0.0, centre, 0.42, 0.26)
@@ -306,14 +315,14 @@ def _mouth(person: Identity, shot: Shot, albedo: Plane) -> None:
 
 
 def _blush(shot: Shot, albedo: Plane) -> None:
-    """Cheeks redder or paler than usual."""
+    """Make the cheeks redder or paler."""
     for side in (-1, 1):
         w = window(side * 0.34, 0.14, 0.3, 0.25)
         albedo[:, w.rows, w.columns] *= 1 - shot.blush * bump(w.u, 0.14) * bump(w.v, 0.11) * planes((0.2, 1.0, 0.9))
 
 
 def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
-    """The head of a person with the expression of a shot, flat on and unlit."""
+    """The head of a person with the expression of a shot, seen from the front and unlit."""
     base, hair = _base(person, seed), _hair(person, seed, shot.style, shot.dyed)
     beard, alpha = base.beard * np.float32(shot.beard), np.maximum(base.alpha, hair.mask)
     albedo = base.albedo * hair.shadow
@@ -326,7 +335,7 @@ def paint_head(person: Identity, shot: Shot, seed: int) -> Head:
     for side in (-1, 1):
         _eye(person, shot, side, albedo)
         _brow(person, shot, side, albedo)
-    # Where only hair covers, its colour must not mix with the skin below: a rim would show.
+    # Where there is only hair, its colour must not mix with the skin below, or a rim would show.
     albedo += hair.mask / np.maximum(alpha, 1e-3) * (hair.colour - albedo)
     if person.glasses:
         band = slice(SIZE // 3, SIZE * 3 // 5)

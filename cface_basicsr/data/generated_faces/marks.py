@@ -1,18 +1,18 @@
-"""Skin of a generated face: complexion, lines, freckles, moles and scars. All small: 16x16 pixels blur them."""
+"""The skin of a synthetic face: complexion, lines, freckles, moles and scars, all so small that 16x16 blurs them."""
 
 import numpy as np
 
 from cface_basicsr.data.generated_faces.canvas import Plane, U, V, bump, crease, noise_tiles, planes, soft, tile, window
 from cface_basicsr.data.generated_faces.traits import Identity, generator
 
-# Where moles and scars may sit, (|u|, v) and a scar's direction: few places, so that a recognizer which has learned
-# to look there on some people knows where to look on all others.
+# Where moles and scars may be, (|u|, v) and the direction of a scar. There are only a few places, so that a recognizer
+# that has learned to look there on some people also knows where to look on others.
 MOLES = ((0.36, 0.02), (0.25, 0.20), (0.40, 0.30), (0.27, 0.47), (0.13, 0.61), (0.20, -0.38), (0.42, -0.26))
 SCARS = ((0.33, 0.13, 0.5), (0.34, 0.40, -0.7), (0.24, -0.42, 1.3), (0.09, 0.60, 1.0))
 
 
 def paint_complexion(person: Identity, albedo: Plane) -> None:
-    """Skin is never even: red cheeks and nose, dark sockets, grain."""
+    """Paint what makes skin uneven: red cheeks and nose, dark eye sockets, grain."""
     tip = person.eye_height + person.nose_length
     red = 0.10 * bump(np.abs(U) - 0.33, 0.13) * bump(V - 0.14, 0.13) + 0.10 * bump(U, 0.09) * bump(V - tip, 0.07)
     albedo *= 1 - red * planes((0.0, 1.6, 1.4))
@@ -21,7 +21,7 @@ def paint_complexion(person: Identity, albedo: Plane) -> None:
 
 
 def paint_lines(person: Identity, albedo: Plane) -> None:
-    """Lines of the forehead, between and beside the eyes, across the nose, beside and below the mouth."""
+    """Paint lines on the forehead, between and next to the eyes, across the nose, and around the mouth."""
     dark = _lines_above(person) + _lines_below(person)
     albedo *= 1 - np.minimum(dark, 0.85) * planes((0.85, 1.0, 1.0))
 
@@ -31,7 +31,7 @@ def _lines_above(person: Identity) -> Plane:
     for row in person.forehead_lines:
         dark += 0.85 * crease(V - row - 0.2 * U ** 2, 0.014) * bump(U, 0.24)
     dark += person.frown * crease(np.abs(U) - 0.045, 0.015) * bump(V - person.eye_height + 0.16, 0.06)
-    # Rays beside the eyes: lines of constant angle around a point between eye and temple.
+    # Crow's feet: lines of constant angle around a point between eye and temple.
     du, dv = np.abs(U) - person.eye_spacing - 0.07, V - person.eye_height
     rays = np.square(np.cos(7 * np.arctan2(dv, np.maximum(du, 1e-3)) + person.eye_slant * 9)) ** 3
     dark += person.crow_feet * rays * bump(np.hypot(du, dv) - 0.11, 0.045) * soft(du - 0.04, 0.04)
@@ -51,7 +51,7 @@ def _lines_below(person: Identity) -> Plane:
 
 
 def paint_spots(person: Identity, seed: int, albedo: Plane) -> None:
-    """Freckles on nose and cheeks, moles and scars at some of their places: the same in every image."""
+    """Paint freckles on nose and cheeks, and moles and scars at some of their places: the same in every image."""
     rng = generator(seed, person.number, 2 ** 31)
     for _ in range(person.freckles):
         spot = window(rng.normal(0, 0.26), rng.normal(0.1, 0.1), 0.03, 0.03)
@@ -69,6 +69,6 @@ def paint_spots(person: Identity, seed: int, albedo: Plane) -> None:
 
 
 def _places(rng: np.random.Generator, table: tuple[tuple[float, ...], ...], count: int) -> list[tuple[float, ...]]:
-    """`count` different rows of a table of places, each on a side of the face of its own."""
+    """`count` different rows of a table of places, each on a random side of the face."""
     chosen = rng.permutation(len(table))[:count]
     return [(float(rng.choice([-1, 1])) * table[i][0], *table[i][1:]) for i in chosen]

@@ -1,9 +1,10 @@
-"""Generated faces: parametric people under changing pose, expression, light and camera. No photograph is behind them.
+"""Synthetic faces: parametric people under changing pose, expression, light and camera, made without any photograph.
 
-A head is painted flat on (`generated_head`), lit by the normals of its height, turned by true parallax of that height,
-laid over a background, and shot by a camera with its own exposure, white balance, tone curve and noise.
-Identity lives in what 128x128 pixels show and 16x16 blur: outlines of brows, eyes, nose and lips, lines, moles, scars,
-edges of beard and glasses. What 16x16 still show (haircut, shade, light, colour cast) changes from image to image.
+A head is painted from the front (`head.py`), lit by the normals of its height, turned with the true parallax of that
+height, placed in front of a background, and photographed with its own exposure, white balance, tone curve and noise.
+Identities differ in what 128x128 pixels show and 16x16 blur: outlines of brows, eyes, nose and lips, lines, moles,
+scars, edges of beard and glasses. What 16x16 still shows (haircut, shade, light, colour cast) changes from image to
+image.
 """
 
 from functools import lru_cache
@@ -23,16 +24,19 @@ _STEPS = 5
 
 
 def render_face(identity: int, image: int, size: int = CROP, seed: int = 0) -> np.ndarray:
-    """One generated face, framed as the centre crop of a photo.
+    """One synthetic face, framed like the centre crop of a photo.
 
     Args:
-        identity: number of the person, 0 or more.
-        image: number of that person's image, 0 or more.
-        size: height and width, pixels.
-        seed: another seed is another population.
+        identity: number of the identity, 0 or more.
+        image: number of the image of that identity, 0 or more.
+        size: height and width in pixels.
+        seed: each seed gives another population.
 
     Returns:
-        (size, size, 3) uint8 RGB; the same for the same arguments.
+        uint8 (size, size, 3) RGB; the same arguments give the same face.
+
+    Raises:
+        UserError: a number is below 0, or the size is too small.
     """
     whole = render_photo(identity, image, round(size * PHOTO / CROP), seed)
     start = (whole.shape[0] - size) // 2
@@ -40,20 +44,20 @@ def render_face(identity: int, image: int, size: int = CROP, seed: int = 0) -> n
 
 
 def render_photo(identity: int, image: int, size: int = PHOTO, seed: int = 0) -> np.ndarray:
-    """One generated photo in CASIA-WebFace's framing: (size, size, 3) uint8 RGB, the face in the middle half.
+    """One synthetic photo, framed like CASIA-WebFace: uint8 (size, size, 3) RGB with the face in the middle half.
 
     Raises:
-        UserError: a number below 0, or a size below 16.
+        UserError: a number is below 0, or the size is below 16.
     """
     if size < 16:
-        raise UserError(f'size of a generated face: expected 16 pixels or more, got {size}.')
+        raise UserError(f'size of a synthetic face: expected 16 pixels or more, got {size}.')
     person, shot = draw_identity(seed, identity), draw_shot(seed, identity, image)
     rng = generator(seed, identity, 2 ** 30 + image)
     scene = _background(rng, size)
     head = paint_head(person, shot, seed)
     rotation = _rotation(shot)
     lit = _light_head(head, shot, rotation, _dapple(rng, shot))
-    # Where the head is not, the lit layer is black: the covered light adds to what is left of the scene.
+    # Outside the head, the lit layer is black, so its light can be added to what is visible of the scene.
     where = _where_from(head, shot, rotation, size)
     front = cv2.remap(cv2.merge(list(lit * head.alpha)), *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     alpha = cv2.remap(head.alpha, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
@@ -62,7 +66,7 @@ def render_photo(identity: int, image: int, size: int = PHOTO, seed: int = 0) ->
 
 
 def _rotation(shot: Shot) -> Plane:
-    """The 3x3 matrix that turns head coordinates (right, down, to the camera) into the camera's."""
+    """The 3x3 matrix that converts head coordinates (right, down, towards the camera) to camera coordinates."""
     (cy, sy), (cp, sp), (cr, sr) = ((np.cos(a), np.sin(a)) for a in (shot.yaw, shot.pitch, shot.roll))
     yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
@@ -71,13 +75,13 @@ def _rotation(shot: Shot) -> Plane:
 
 
 def _dapple(rng: np.random.Generator, shot: Shot) -> Plane:
-    """(S, S) share of the lamp that arrives: soft patches as wide as a pixel of 16x16, as of light through leaves."""
+    """(S, S) factors for the lamp: soft patches as wide as a pixel of 16x16, as of light through leaves."""
     cells = np.exp(rng.normal(0, shot.dapple, (24, 24))).astype(np.float32)
     return cv2.resize(cells, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
 
 
 def _light_head(head: Head, shot: Shot, rotation: Plane, dapple: Plane) -> Plane:
-    """(3, S, S) linear light that leaves the head: Lambert from one lamp, a soft fill, a little gloss."""
+    """(3, S, S) linear light reflected by the head: Lambertian from one lamp, a soft fill light, and a little gloss."""
     slope_u = cv2.Sobel(head.height, cv2.CV_32F, 1, 0, ksize=3, scale=SIZE / (16 * SPAN))
     slope_v = cv2.Sobel(head.height, cv2.CV_32F, 0, 1, ksize=3, scale=SIZE / (16 * SPAN))
     length = 1 / np.sqrt(1 + slope_u ** 2 + slope_v ** 2)
@@ -96,10 +100,10 @@ def _light_head(head: Head, shot: Shot, rotation: Plane, dapple: Plane) -> Plane
 
 
 def _where_from(head: Head, shot: Shot, rotation: Plane, size: int) -> tuple[Plane, Plane]:
-    """For each photo pixel, the canvas column and row that it shows: two (size, size) maps.
+    """For each pixel of the photo, the column and row of the canvas that it shows: two (size, size) maps.
 
-    The surface point (u, v, h(u, v)) is seen at rotation @ (u, v, h); solved for (u, v) by fixed-point steps on a grid
-    of a third of the photo's pixels, with a height smooth enough for them to converge.
+    The surface point (u, v, h(u, v)) is seen at rotation @ (u, v, h). This is solved for (u, v) by fixed-point
+    iteration on a grid with a third of the photo's resolution, with a height smooth enough for convergence.
     """
     coarse = max(size // 3, 16)
     height = cv2.GaussianBlur(head.height, (0, 0), 3.0)
@@ -125,7 +129,7 @@ def _to_canvas(u: Plane, v: Plane, size: int) -> tuple[Plane, Plane]:
 
 
 def _background(rng: np.random.Generator, size: int) -> Plane:
-    """(size, size, 3) linear light: blurred blobs of any colour, and clothes below."""
+    """(size, size, 3) linear light: blurred blobs of random colour, and clothes below."""
     base = rng.uniform(0.02, 0.7) * rng.uniform(0.5, 1.0, 3)
     cells = int(rng.integers(2, 9))
     tone, tint = rng.normal(0, rng.uniform(0.1, 0.9), (cells, cells, 1)), rng.normal(0, 0.15, (cells, cells, 3))
@@ -143,12 +147,12 @@ def _background(rng: np.random.Generator, size: int) -> Plane:
 
 @lru_cache(maxsize=1)
 def _sensor_noise() -> Plane:
-    """(600, 600, 3) unit normal numbers; photos take windows of it, turned at random."""
+    """(600, 600, 3) standard normal numbers; each photo uses a randomly rotated part of them."""
     return np.random.default_rng(7).standard_normal((600, 600, 3), dtype=np.float32)
 
 
 def _noise(rng: np.random.Generator, size: int) -> Plane:
-    """(size, size, 3) noise of a photo: a random window of the fixed field, or fresh where that is too small."""
+    """(size, size, 3) noise of a photo: a random part of the fixed field, or new numbers if that is too small."""
     if size > 400:
         return rng.standard_normal((size, size, 3), dtype=np.float32)
     row, column = rng.integers(0, 600 - size, 2)
@@ -156,13 +160,13 @@ def _noise(rng: np.random.Generator, size: int) -> Plane:
 
 
 def _brightness(lit: Plane) -> float:
-    """Mean light of the middle of the face: what an automatic exposure measures."""
+    """Mean light in the middle of the face, as an automatic exposure would measure it."""
     middle = slice(SIZE * 3 // 10, SIZE * 7 // 10)
     return float(lit[:, middle, middle].mean())
 
 
 def _develop(photo: Plane, shot: Shot, rng: np.random.Generator, measured: float) -> np.ndarray:
-    """Linear light to an 8-bit picture: exposure, white balance, saturation, tone curve, blur, noise."""
+    """From linear light to an 8-bit image: exposure, white balance, saturation, tone curve, blur and noise."""
     gains = np.asarray(shot.white_balance, np.float32) * np.float32(0.24 * shot.exposure / max(measured, 1e-4))
     keep = np.float32(shot.saturation)
     mix = (keep * np.eye(3, dtype=np.float32) + (1 - keep) / 3) * gains

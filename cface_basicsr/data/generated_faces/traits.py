@@ -1,7 +1,7 @@
-"""Who a generated face is and how it was photographed: every number drawn from (seed, identity, image) alone.
+"""Who a synthetic face shows and how it was photographed; every number depends only on (seed, identity, image).
 
-Lengths are in face units: 1.0 is half the width of the centre crop, u points right in the picture, v points down,
-the middle of the face is (0, 0). Angles are radians. Colours are linear RGB in [0, 1].
+Lengths are in face units: 1.0 is half the width of the centre crop, u points to the right in the picture, v points
+down, and the middle of the face is (0, 0). Angles are in radians. Colours are linear RGB in [0, 1].
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ FRAMES = np.array([[0.02, 0.02, 0.024], [0.10, 0.03, 0.012], [0.40, 0.40, 0.43]]
 
 @dataclass(frozen=True)
 class Identity:
-    """What stays the same in all images of one person. Names say the unit where it is not face units."""
+    """What stays the same in all images of one identity; lengths are in face units."""
 
     number: int
     skin: tuple[float, ...]
@@ -101,10 +101,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class Hairstyle:
-    """One of the LOOKS, cut and dye, that all people share; which one a person wears, is the image's.
+    """One of the LOOKS, cut and dye, that all identities share; the image decides which one a person has.
 
-    So hair, the largest thing in a thumbnail, tells nobody from anybody. The person's own are the hairline, the curl,
-    and the natural colour, which brows and beard have always and the hair where it is not dyed.
+    So the hair, the largest thing in a thumbnail, does not tell people apart. Only the hairline, the curl and the
+    natural colour belong to an identity; brows and beard always have that colour, hair only when it is not dyed.
     """
 
     number: int
@@ -117,7 +117,7 @@ class Hairstyle:
 
 @dataclass(frozen=True)
 class Shot:
-    """What changes from image to image of one person."""
+    """What changes from image to image of one identity."""
 
     number: int
     style: int
@@ -153,10 +153,10 @@ class Shot:
 
 
 def generator(seed: int, identity: int, stream: int) -> Generator:
-    """The random numbers of one person (stream 0) or of one image (streams 1, 2, …).
+    """The random numbers of one identity (stream 0) or of one image (streams 1, 2, …).
 
     Raises:
-        UserError: a negative number.
+        UserError: a number is negative.
     """
     if min(seed, identity, stream) < 0:
         raise UserError(f'seed and identity: expected 0 or more, got {seed} and {identity}.')
@@ -164,7 +164,7 @@ def generator(seed: int, identity: int, stream: int) -> Generator:
 
 
 def _between(rng: Generator, table: np.ndarray, spread: float) -> tuple[float, ...]:
-    """A colour between two neighbours of a table, scaled a little."""
+    """A colour between two neighbouring rows of a table, slightly scaled."""
     place = rng.uniform(0, len(table) - 1)
     low = int(place)
     colour = table[low] + (place - low) * (table[low + 1] - table[low])
@@ -172,20 +172,20 @@ def _between(rng: Generator, table: np.ndarray, spread: float) -> tuple[float, .
 
 
 def _some(rng: Generator, share: float, low: float, high: float) -> float:
-    """0 for most people, or for a share of them a number between two ends."""
+    """A number between two limits for this share of the identities, and 0 for the others."""
     return rng.uniform(low, high) if rng.random() < share else 0.0
 
 
 def _apart(rng: Generator, low: float, high: float) -> float:
-    """A number between two ends, by the arcsine law: more often near either end than between them.
+    """A number between two limits, by the arcsine law: more often near either limit than in the middle.
 
-    People then differ by pixels of 128x128, and no longer by shades of them.
+    Identities then differ by whole pixels of 128x128 instead of only by shades of them.
     """
     return low + (high - low) * np.sin(rng.uniform(0, np.pi / 2)) ** 2
 
 
 def _beard(rng: Generator) -> dict[str, float]:
-    """Densities of the parts of a beard in [0, 1]: each part comes and goes by itself."""
+    """The parts of a beard, which are independent of one another, with densities in [0, 1]."""
     dense = rng.uniform(0.75, 0.95)
     full = rng.random() < 0.04
     return {'moustache': dense * (full or rng.random() < 0.4),
@@ -200,7 +200,7 @@ def _beard(rng: Generator) -> dict[str, float]:
 
 @lru_cache(maxsize=LOOKS)
 def draw_hairstyle(seed: int, number: int) -> Hairstyle:
-    """One of the looks that the people of a seed take turns to wear."""
+    """One of the looks that the identities of a seed share."""
     rng = generator(seed, number, 2 ** 31 + 1)
     length = rng.choice([-0.05, 0.15, 0.7, 1.3], p=[.4, .2, .2, .2]) + rng.uniform(-0.08, 0.08)
     return Hairstyle(
@@ -219,7 +219,7 @@ def _eyes(rng: Generator) -> dict[str, float]:
 
 
 def _brows(rng: Generator) -> dict[str, float]:
-    # Thick brows are sparse: as much hair, in another shape, so that a thumbnail does not tell them apart.
+    # Thick brows are sparse: the same amount of hair in another shape, so a thumbnail does not show the difference.
     thickness = _apart(rng, 0.014, 0.05)
     return {'brow_gap': _apart(rng, 0.13, 0.175), 'brow_thickness': thickness,
             'brow_arch': _apart(rng, -0.05, 0.115), 'brow_slope': _apart(rng, -0.30, 0.26),
@@ -257,7 +257,7 @@ def _glasses(rng: Generator) -> dict[str, float | bool | tuple[float, ...]]:
 
 @lru_cache(maxsize=64)
 def draw_identity(seed: int, identity: int) -> Identity:
-    """The person number `identity` of a seed."""
+    """The identity with a number, in the population of a seed."""
     rng = generator(seed, identity, 0)
     return Identity(
         number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR[:3], 0.2),
@@ -270,24 +270,24 @@ def draw_identity(seed: int, identity: int) -> Identity:
 
 
 def _light(rng: Generator) -> tuple[float, float, float]:
-    """A unit vector to the light, in the camera's frame: from either side, mostly from above."""
+    """A unit vector towards the light, in camera coordinates: from either side, mostly from above."""
     side, up = rng.normal(0, 0.3), rng.normal(-0.4, 0.25)
     vector = np.array([side, up, 1.0])
     return tuple(float(x) for x in vector / np.linalg.norm(vector))
 
 
 def _warm_to_cold(rng: Generator, spread: float) -> tuple[float, ...]:
-    """Channel gains of one colour cast, green-magenta axis included; geometric mean 1."""
+    """The channel gains of a colour cast, warm to cold and green to magenta, with the geometric mean 1."""
     warmth, tint = rng.normal(0, spread), rng.normal(0, spread * 0.4)
     gains = np.exp(np.array([warmth + tint, -2 * tint, -warmth + tint]))
     return tuple(float(x) for x in gains)
 
 
 def draw_shot(seed: int, identity: int, image: int) -> Shot:
-    """The conditions of image number `image` of a person.
+    """The conditions under which an image of an identity is taken.
 
     Raises:
-        UserError: a negative number.
+        UserError: a number is negative.
     """
     if image < 0:
         raise UserError(f'image: expected 0 or more, got {image}.')

@@ -1,4 +1,4 @@
-"""Writes generated faces as a source tree in CASIA-WebFace's layout: `<7-digit identity>/<3-digit image>.jpg`."""
+"""Writes synthetic faces as a source tree in CASIA-WebFace's layout: `<7-digit identity>/<3-digit image>.jpg`."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +20,15 @@ _QUALITY = 95
 
 @dataclass(frozen=True)
 class TreeSettings:
-    """What a tree holds: counts, the side of a photo in pixels, the seed, and the version of the drawing."""
+    """What a tree holds.
+
+    Attributes:
+        identities: their number.
+        images: number of images of each identity.
+        size: side of a photo in pixels.
+        seed: of the population.
+        drawing: version of the program that draws.
+    """
 
     identities: int
     images: int
@@ -36,18 +44,18 @@ class TreeSettings:
                 raise UserError(f'{name}: expected {least} to {most}, got {value}.')
 
 
-def write_generated_faces(out: str | Path, settings: TreeSettings, *, workers: int = 1,
+def write_synthetic_faces(out: str | Path, settings: TreeSettings, *, workers: int = 1,
                           progress: Callable[[int, int], None] = lambda done, total: None) -> int:
-    """Draw every photo that is not there yet; a killed run goes on where it stopped.
+    """Draw every photo that is missing, so a killed run continues where it stopped.
 
     Args:
-        out: the tree's folder; made where it is missing. It must be empty or hold this very tree.
-        settings: what to draw. The pictures do not depend on `workers`.
-        workers: processes; 1 draws in this one.
+        out: the folder of the tree, which is made if necessary. It must be empty or hold the same tree.
+        settings: what to draw.
+        workers: number of processes, which does not change the photos; 1: this process draws.
         progress: called with (photos drawn or found, photos in all).
 
     Returns:
-        How many photos were drawn; the rest was there.
+        The number of photos that were drawn; the others existed.
 
     Raises:
         UserError: the folder holds something else, or a number is out of range.
@@ -64,17 +72,18 @@ def write_generated_faces(out: str | Path, settings: TreeSettings, *, workers: i
 
 
 def _claim(folder: Path, settings: TreeSettings) -> None:
-    """Mark an empty folder as this tree's, or check that it already is."""
+    """Record the settings in an empty folder, or check that it was made with the same."""
     marker = folder / SETTINGS
     if marker.is_file():
         found = _read_settings(marker)
         if found != asdict(settings):
             differing = [f'{k} {found.get(k)} instead of {v}' for k, v in asdict(settings).items() if found.get(k) != v]
-            raise UserError(f"'{folder}' holds other generated faces: {', '.join(differing)}.\n"
-                            'Give another --out, or delete that folder.')
+            raise UserError(f"'{folder}' holds other synthetic faces: {', '.join(differing)}.\n"
+                            'Name another folder with --out, or delete that one.')
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"'{folder}' is not an empty folder and holds no generated faces.\nGive another --out.")
+        raise UserError(f"'{folder}' is not an empty folder and holds no synthetic faces.\n"
+                        'Name another folder with --out.')
     folder.mkdir(parents=True, exist_ok=True)
     write_json(marker, asdict(settings))
 
@@ -90,23 +99,23 @@ def _read_settings(marker: Path) -> dict[str, int]:
 
 
 def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Iterator[int]:
-    """Counts of newly drawn photos, one an identity, in the order in which they finish."""
+    """The number of newly drawn photos of each identity, in the order in which they finish."""
     if workers == 1:
-        yield from (_draw_person(folder, settings, person) for person in range(settings.identities))
+        yield from (_draw_photos(folder, settings, identity) for identity in range(settings.identities))
         return
-    # Spawned, not forked: the caller may hold threads (torch, lmdb) that a fork would copy in mid-step.
+    # Spawned, not forked: the caller may have threads (torch, lmdb), whose state a fork would copy at any moment.
     with ProcessPoolExecutor(min(workers, settings.identities), get_context('spawn'), cv2.setNumThreads, (1,)) as pool:
-        jobs = [pool.submit(_draw_person, folder, settings, person) for person in range(settings.identities)]
+        jobs = [pool.submit(_draw_photos, folder, settings, identity) for identity in range(settings.identities)]
         yield from (job.result() for job in as_completed(jobs))
 
 
-def _draw_person(folder: Path, settings: TreeSettings, person: int) -> int:
-    """Draw the missing photos of one identity; returns how many."""
-    home = folder / f'{person:07d}'
+def _draw_photos(folder: Path, settings: TreeSettings, identity: int) -> int:
+    """Draw the missing photos of one identity; returns their number."""
+    home = folder / f'{identity:07d}'
     home.mkdir(exist_ok=True)
     missing = [i for i in range(settings.images) if not (home / f'{i:03d}.jpg').is_file()]
     for image in missing:
-        photo = render_photo(person, image, settings.size, settings.seed)
+        photo = render_photo(identity, image, settings.size, settings.seed)
         quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
                    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
         with replacing(home / f'{image:03d}.jpg') as aside:

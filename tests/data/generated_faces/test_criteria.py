@@ -1,5 +1,5 @@
-"""Do generated faces prove anything about faces? A recognizer must know people by what 128x128 shows and 16x16 blurs,
-and colour alone must know nobody: otherwise a demo on them says nothing about super-resolution."""
+"""Do synthetic faces prove anything about faces? A recognizer must tell people apart by what 128x128 shows and 16x16
+blurs, and colour must not tell them apart; otherwise a demo on them would say nothing about super-resolution."""
 
 import numpy as np
 import pytest
@@ -17,13 +17,13 @@ from cface_basicsr.ops.resize import bicubic_resize
 
 pytestmark = pytest.mark.slow
 
-PEOPLE = 300  # to train on, and as many others to test on
+PEOPLE = 300  # to train on, and the same number of others to test on
 TRAIN_IMAGES, TEST_IMAGES = 8, 4
 STEPS, BATCH = 450, 32
 
 
 def draw(people, images):
-    """(people * images, 128, 128, 3) uint8, person after person."""
+    """uint8 (people * images, 128, 128, 3), person after person."""
     return np.stack([render_face(person, image) for person in people for image in range(images)])
 
 
@@ -31,7 +31,7 @@ def draw(people, images):
 def recognizer():
     """A small SphereFace-20, trained on half of the people by A-Softmax."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums of several threads come in another order: the same numbers on any machine need one
+    torch.set_num_threads(1)  # several threads sum in another order; one thread gives the same on any machine
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = train(draw(range(PEOPLE), TRAIN_IMAGES))
@@ -80,7 +80,7 @@ def accuracy(scores, pairs):
     return kfold_accuracy(scores, pairs.same, pairs.fold).mean
 
 
-def test_a_recognizer_knows_unseen_people_at_128_pixels_and_much_less_from_16(recognizer, others):
+def test_a_recognizer_tells_unseen_people_apart_at_128_pixels_and_far_less_from_16(recognizer, others):
     faces, pairs = others
     sharp = accuracy(cosine_scores(extract_features(recognizer, faces), pairs.pairs), pairs)
     blurred = accuracy(cosine_scores(extract_features(recognizer, from_16_pixels(faces)), pairs.pairs), pairs)
@@ -88,7 +88,7 @@ def test_a_recognizer_knows_unseen_people_at_128_pixels_and_much_less_from_16(re
     assert blurred <= sharp - 0.10
 
 
-def test_mean_colour_and_histograms_know_nobody(others):
+def test_mean_colour_and_histograms_do_not_tell_people_apart(others):
     # Each verifier picks its threshold on nine folds; the best of them all counts.
     faces, pairs = others
     scores = {name: accuracy(-distance, pairs) for name, distance in colour_distances(faces, pairs.pairs).items()}

@@ -1,11 +1,11 @@
-"""Generated faces: the same for the same numbers, faces of different people differ, colour alone tells nobody apart."""
+"""Synthetic faces: the same numbers give the same face, and other numbers another."""
 
 import numpy as np
 import pytest
 
 from cface_basicsr.data.generated_faces.render import CROP, PHOTO, render_face, render_photo
 from cface_basicsr.data.generated_faces.traits import draw_hairstyle, draw_identity, draw_shot
-from cface_basicsr.data.generated_faces.tree import SETTINGS, TreeSettings, write_generated_faces
+from cface_basicsr.data.generated_faces.tree import SETTINGS, TreeSettings, write_synthetic_faces
 from cface_basicsr.errors import UserError
 
 
@@ -19,7 +19,7 @@ def test_a_face_is_eight_bit_rgb_of_the_wanted_size():
         assert face.dtype == np.uint8 and face.shape == (size, size, 3) and face.flags.c_contiguous
 
 
-def test_the_same_numbers_draw_the_same_face_and_others_draw_another():
+def test_the_same_numbers_give_the_same_face_and_others_another():
     face = render_face(4, 1)
     for _ in range(2):
         draw_identity.cache_clear()
@@ -39,14 +39,14 @@ def test_a_face_is_the_centre_crop_of_its_photo():
     np.testing.assert_array_equal(render_face(3, 4), render_photo(3, 4)[start:start + CROP, start:start + CROP])
 
 
-def test_the_random_numbers_of_people_images_and_seeds_never_meet():
+def test_identities_images_and_seeds_have_different_random_numbers():
     drawn = [draw_identity(seed, person).head_width for seed in range(3) for person in range(30)]
     drawn += [draw_shot(seed, person, image).roll for seed in range(3) for person in range(5) for image in range(10)]
     assert len(set(drawn)) == len(drawn)
 
 
 def test_head_turns_move_the_nose_against_the_ears():
-    # Seen from the side the nose travels further than the head's edge: parallax, no mere shear of a flat picture.
+    # Seen from the side, the nose moves further than the edge of the head: parallax, not just a sheared flat picture.
     from dataclasses import replace
 
     from cface_basicsr.data.generated_faces.canvas import SIZE, SPAN
@@ -73,35 +73,35 @@ def test_numbers_out_of_range_are_refused(bad):
 
 def test_a_tree_has_casia_names_and_does_not_depend_on_the_workers(tmp_path):
     settings = TreeSettings(identities=3, images=2, size=64)
-    assert write_generated_faces(tmp_path / 'one', settings) == 6
-    assert write_generated_faces(tmp_path / 'two', settings, workers=2) == 6
+    assert write_synthetic_faces(tmp_path / 'one', settings) == 6
+    assert write_synthetic_faces(tmp_path / 'two', settings, workers=2) == 6
     one = photos_of(tmp_path / 'one')
     assert list(one) == [f'{person:07d}/{image:03d}.jpg' for person in range(3) for image in range(2)]
     assert one == photos_of(tmp_path / 'two')
 
 
-def test_a_stopped_run_goes_on_and_draws_only_what_is_missing(tmp_path):
+def test_a_stopped_run_continues_and_draws_only_what_is_missing(tmp_path):
     settings, steps = TreeSettings(identities=2, images=3, size=64), []
-    write_generated_faces(tmp_path, settings)
+    write_synthetic_faces(tmp_path, settings)
     whole = photos_of(tmp_path)
     (tmp_path / '0000001' / '002.jpg').unlink()
     (tmp_path / '0000001' / '.001.jpg.tmp').write_bytes(b'cut off')
     (tmp_path / '0000001' / '001.jpg').unlink()
-    assert write_generated_faces(tmp_path, settings, progress=lambda done, total: steps.append(done)) == 2
+    assert write_synthetic_faces(tmp_path, settings, progress=lambda done, total: steps.append(done)) == 2
     assert photos_of(tmp_path) == whole and steps == [3, 6]
 
 
 def test_a_folder_with_anything_else_is_refused(tmp_path):
-    write_generated_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64))
+    write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64))
     with pytest.raises(UserError, match='seed 0 instead of 1'):
-        write_generated_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64, seed=1))
+        write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64, seed=1))
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'holiday.jpg').write_bytes(b'x')
     with pytest.raises(UserError, match='not an empty folder'):
-        write_generated_faces(tmp_path / 'mine', TreeSettings(identities=1, images=1))
+        write_synthetic_faces(tmp_path / 'mine', TreeSettings(identities=1, images=1))
     (tmp_path / 'faces' / SETTINGS).write_text('{')
     with pytest.raises(UserError, match='cannot be read'):
-        write_generated_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64))
+        write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64))
 
 
 @pytest.mark.parametrize('name, value', [('identities', 0), ('images', 1001), ('size', 8), ('seed', -1)])

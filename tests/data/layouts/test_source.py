@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cface_basicsr.data.generated_faces.tree import TreeSettings, write_generated_faces
+from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
 from cface_basicsr.data.layouts.source import LONGEST_PART, escape, list_sources
 from cface_basicsr.errors import UserError
 
@@ -93,7 +93,7 @@ def test_a_source_without_photographs_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_settings_file_that_cface_synth_leaves_is_not_rejected(tmp_path):
-    write_generated_faces(tmp_path / 'faces', TreeSettings(identities=2, images=1, size=64))
+    write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=2, images=1, size=64))
     (tmp_path / 'faces/notes.txt').write_text('mine')
     listing = list_sources(tmp_path / 'faces')
     assert len(listing.sources) == 2
