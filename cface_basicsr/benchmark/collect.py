@@ -194,7 +194,7 @@ def recognizer_images(plan: Plan, recipe: Recipe, step: str) -> int:
     """Images that trained the recognizers behind a row: in its own recipe, and the loss's recognizer before it."""
     own = recipe.recognizer_images(step)
     root = str(plan.recognizers.out.absolute()) if plan.recognizers else None
-    trainings = recipe.trainings()
+    trainings = recipe.trainings
     sources = {who for name in _chain(recipe, step) if name in trainings
                for network, who in trainings[name].weights.items()
                if network == 'network_r' and root and who.startswith(root)}
