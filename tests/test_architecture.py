@@ -103,7 +103,6 @@ def public_names(path: Path) -> Iterator[str]:
         yield from (name for name in names if not name.startswith('_'))
 
 
-@pytest.mark.xfail(reason='names are being made unique', strict=True)
 def test_no_public_name_is_defined_in_two_modules() -> None:
     homes = defaultdict(list)
     for name, path in NAMES.items():

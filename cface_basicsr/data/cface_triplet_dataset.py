@@ -8,7 +8,7 @@ from torch.utils.data import Dataset
 
 from cface_basicsr import registration
 from cface_basicsr.data.compare_index import load_compare_index
-from cface_basicsr.data.dataset_options import TripletOptions, check_scale, labelled_keys, read_options
+from cface_basicsr.data.dataset_options import TripletOptions, check_store_sizes, labelled_keys, read_options
 from cface_basicsr.data.epoch_index import draw
 from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.images.image_tensor import image_tensor
@@ -48,7 +48,7 @@ class CFaceTripletDataset(Dataset):
         options: TripletOptions = read_options(TripletOptions, opt)
         self.hr, self.lr = FaceStore(options.dataroot_gt), FaceStore(options.dataroot_lq)
         self.keys, self.labels = labelled_keys([self.hr, self.lr], options.identities)
-        check_scale(self.hr, self.lr, options.scale)
+        check_store_sizes(self.hr, self.lr, options.scale)
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
         self._neighbours: np.ndarray | None = None
         self._counts: np.ndarray | None = None

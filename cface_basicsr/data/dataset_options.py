@@ -155,7 +155,7 @@ def _check_same_keys(a: list[str], b: list[str], a_name: Path, b_name: Path) -> 
                     f"Example: '{example}' is {where}. Take both from one run of `cface prepare`.")
 
 
-def check_scale(hr: FaceStore, lr: FaceStore, scale: int | None) -> None:
+def check_store_sizes(hr: FaceStore, lr: FaceStore, scale: int | None) -> None:
     """Compare the sizes of the first image in both stores with the scale of the option file.
 
     Raises:

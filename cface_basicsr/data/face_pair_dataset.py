@@ -6,7 +6,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from cface_basicsr import registration
-from cface_basicsr.data.dataset_options import PairOptions, check_scale, labelled_keys, read_options
+from cface_basicsr.data.dataset_options import PairOptions, check_store_sizes, labelled_keys, read_options
 from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
@@ -35,7 +35,7 @@ class FacePairDataset(Dataset):
         options: PairOptions = read_options(PairOptions, opt)
         self.hr, self.lr = FaceStore(options.dataroot_gt), FaceStore(options.dataroot_lq)
         self.keys, self.labels = labelled_keys([self.hr, self.lr], options.identities)
-        check_scale(self.hr, self.lr, options.scale)
+        check_store_sizes(self.hr, self.lr, options.scale)
         count = min(options.num_images or len(self.keys), len(self.keys))
         self.rows = np.arange(count) * len(self.keys) // max(count, 1)
         names = {picture_name(self.keys[row]) for row in self.rows}
