@@ -1,6 +1,6 @@
 """The one error for bad input: a message of one to three lines instead of a traceback."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -11,6 +11,15 @@ class UserError(ValueError):
 def describe_error(error: Exception) -> str:
     """An error of another library in one line: its type, and the first 160 characters of its message."""
     return f'{type(error).__name__}: {" ".join(str(error).split())[:160]}'
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are.
+
+    >>> first_few(['a', 'b', 'c', 'd'])
+    'a, b, c and 1 more'
+    """
+    return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

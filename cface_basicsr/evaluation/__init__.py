@@ -1,1 +1,1 @@
-"""Whole-set protocols: how good is the set, by whose protocol."""
+"""Protocols over the features or images of a whole set, each with its source."""

@@ -1,8 +1,8 @@
-"""ROC curves over all pairs of large sets that overlap, without storing or sorting their scores.
+"""ROC curves over all pairs of large, overlapping sets, without storing or sorting the scores.
 
-BLUFR's ten test sets hold 470 million pairs. Their scores are counted in bins, so a curve has its points at the edges
-of the bins: each point is exact, and between two of them the score changes by 2 / bins. Genuine pairs are few and
-counted apart; what is left in a bin are impostors.
+BLUFR's ten test sets hold 470 million pairs. Their scores are counted in bins, so the points of a curve are at the
+edges of the bins: each point is exact, and from one to the next the score changes by 2 / bins. Genuine pairs are few
+and counted separately; all others in a bin are impostors.
 """
 
 import numpy as np
@@ -18,13 +18,13 @@ _SCORES_AT_ONCE = 1 << 22
 
 
 def binned_roc(units: Tensor, labels: Ints, members: Flags, bins: int = BINS) -> list[RocCurve]:
-    """The ROC curve of all unordered pairs of each set, with points where a bin begins.
+    """The ROC curve of all unordered pairs of each set, with one point per bin, at its lower edge.
 
     Args:
         units: (N, D) of unit length.
         labels: (N,) identities.
-        members: (N, T), which images belong to which set; each has pairs of both kinds.
-        bins: equal parts of the scores from -1 to 1.
+        members: (N, T), which images belong to which set; each set has pairs of both kinds.
+        bins: number of equal parts into which the scores from -1 to 1 are divided.
 
     Returns:
         T curves of (bins + 1,) points each, see `RocCurve`.
@@ -45,14 +45,14 @@ def binned_roc(units: Tensor, labels: Ints, members: Flags, bins: int = BINS) ->
 
 
 def _bins_of(scores: Tensor, start: int, bins: int) -> NDArray[np.int64]:
-    """The bin of each score (R, C) of rows start …; the diagonal and what is right of it falls into bin `bins`."""
+    """The bin of each score (R, C) of rows start …; the diagonal and everything right of it goes into bin `bins`."""
     places = ((scores.double() + 1) * (bins / 2)).long().clamp_(0, bins - 1)
     rows = torch.arange(start, start + len(scores))
     return places.masked_fill_(torch.arange(scores.shape[1]) >= rows[:, None], bins).numpy()
 
 
 def _curve(genuine: Ints, impostor: Ints) -> RocCurve:
-    """From counts in bins (bins,), scores ascending."""
+    """The curve of the counts per bin (bins,), scores ascending."""
     far, tar = (np.append(0, np.cumsum(part[::-1])) / part.sum() for part in (impostor, genuine))
     edges = np.linspace(-1, 1, len(genuine) + 1)[:-1]
     return RocCurve(far, tar, np.append(np.inf, edges[::-1]))

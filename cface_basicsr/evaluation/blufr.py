@@ -1,7 +1,7 @@
 """LFW under the BLUFR protocol (Liao et al. 2014): verification and open-set identification at few false accepts.
 
-Definitions, roundings and ties are those of the official toolkit's EvalROC.m and OpenSetROC.m. Scores are cosines, in
-the precision of the features (float32, or float64); what is said of a rate is exact for these scores.
+Definitions, rounding and ties are those of the official toolkit's EvalROC.m and OpenSetROC.m. Scores are cosines, in
+the precision of the features (float32 or float64); every rate is exact for these scores.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ __all__ = ['BlufrConfig', 'BlufrResult', 'BlufrTrial', 'RateAtFar', 'Summary', '
 
 
 class BlufrTrial(NamedTuple):
-    """One trial: VR@FAR over the pairs of its test set, DIR@FAR of its probes, each with the counts behind it."""
+    """One trial: VR@FAR over the pairs of its test set, DIR@FAR of its probes, each with its counts."""
 
     verification: RateAtFar
     identification: RateAtFar
 
 
 class Summary(NamedTuple):
-    """A rate over the trials: per_trial (T,), shares in [0, 1]; std has the divisor T - 1, as MATLAB's.
+    """A rate over the trials: per_trial (T,), shares in [0, 1]; std has the divisor T - 1, as in MATLAB.
 
     The protocol reports mean_minus_std.
     """
@@ -48,7 +48,7 @@ class BlufrResult:
     Attributes:
         trials: each with its counts and thresholds.
         vr, dir: verification rate; detection and identification rate.
-        far_verification, far_identification, rank: what they were asked for.
+        far_verification, far_identification, rank: the arguments, shares in [0, 1] and a number from 1 up.
     """
 
     trials: tuple[BlufrTrial, ...]
@@ -66,18 +66,18 @@ def evaluate(features: ArrayLike, config: BlufrConfig, *, far_verification: floa
     Args:
         features: (N, D), any length, in the protocol's order: `features[rows_of(config, keys)]`.
         config: the official lists, see `load_config`.
-        far_verification: of VR: 0.001 is the protocol's 0.1 %.
-        far_identification: of DIR: 0.01 is the protocol's 1 %.
-        rank: of DIR.
+        far_verification: false accept rate of VR, a share in [0, 1]: 0.001 is the protocol's 0.1 %.
+        far_identification: false alarm rate of DIR, a share in [0, 1]: 0.01 is the protocol's 1 %.
+        rank: of DIR, from 1 up.
 
     Raises:
-        UserError: another number of features than images, a feature that is NaN, infinite or zero, a far that is no
-            share, or a trial without genuine or impostor pairs or probes.
+        UserError: the number of features differs from that of the images, a feature is NaN, infinite or zero, a far is
+            not a share, or a trial has no genuine or no impostor pairs or probes.
     """
     units = unit_features(features)
     if len(units) != len(config.names):
         raise UserError(f'expected a feature for each of {len(config.names)} images of BLUFR, got {len(units)}.\n'
-                        'Bring them into its order: features[rows_of(config, keys)].')
+                        'Put them into its order: features[rows_of(config, keys)].')
     members = np.zeros((len(units), len(config.trials)), bool)
     for number, trial in enumerate(config.trials):
         members[trial.test, number] = True
@@ -89,17 +89,17 @@ def evaluate(features: ArrayLike, config: BlufrConfig, *, far_verification: floa
 
 
 def summary(rates: Sequence[RateAtFar]) -> Summary:
-    """Mean, standard deviation (divisor T - 1) and their difference over T >= 2 trials."""
+    """Mean, standard deviation (divisor T - 1) and their difference over T >= 2 trials; shares in [0, 1]."""
     per_trial = np.array([each.rate for each in rates])
     mean, std = float(per_trial.mean()), float(per_trial.std(ddof=1))
     return Summary(per_trial, mean, std, mean - std)
 
 
 def verification_rate(features: ArrayLike, labels: ArrayLike, far: float = 1e-3) -> float:
-    """VR@FAR: share of genuine pairs that are accepted, over all unordered pairs of the images.
+    """VR@FAR: the share of genuine pairs that are accepted, over all unordered pairs of the images.
 
-    The threshold is the n-th largest score of an impostor pair, n = round(far * impostor pairs), halves upwards; a
-    pair is accepted at score >= threshold. With n = 0 no impostor may pass, with n = all every pair does.
+    The threshold is the n-th largest score of an impostor pair, n = round(far * impostor pairs), halves rounded up; a
+    pair is accepted at score >= threshold. With n = 0 no impostor may pass; if all may, every pair is accepted.
 
     Args:
         features: (N, D), any length; compared by cosine.
@@ -107,7 +107,7 @@ def verification_rate(features: ArrayLike, labels: ArrayLike, far: float = 1e-3)
         far: false accept rate in [0, 1]; 0.001 is 0.1 %.
 
     Raises:
-        UserError: shapes do not fit, a feature is NaN, infinite or zero, or there are no genuine or no impostor pairs.
+        UserError: shapes do not match, a feature is NaN, infinite or zero, or there are no genuine or impostor pairs.
 
     >>> verification_rate([[1.0, 0], [0.8, 0.6], [0, 1], [0.6, 0.8]], [0, 0, 1, 1], far=0.25)
     0.0
@@ -118,18 +118,21 @@ def verification_rate(features: ArrayLike, labels: ArrayLike, far: float = 1e-3)
 
 def identification_rate(features: ArrayLike, labels: ArrayLike, gallery: ArrayLike, probe: ArrayLike,
                         far: float = 1e-2, rank: int = 1) -> float:
-    """DIR@FAR and rank: share of the probes of people in the gallery that are found there, see `open_set_rate`.
+    """DIR@FAR and rank: the share of probes with an identity in the gallery that are found there, see `open_set_rate`.
 
     Args:
         features: (N, D), any length; compared by cosine.
         labels: (N,) identities, any integers.
-        gallery, probe: row numbers into features, none in both.
-        far: false alarms allowed, a share of the probes of people who are not in the gallery.
+        gallery, probe: row numbers into features, none of them in both.
+        far: false alarms allowed, a share in [0, 1] of the probes whose identity is not in the gallery.
         rank: a probe counts as found up to this rank.
 
+    Returns:
+        A share in [0, 1].
+
     Raises:
-        UserError: shapes do not fit, a feature is NaN, infinite or zero, row numbers are out of range or there twice,
-            the gallery is empty, or no probe is (or every probe is) of somebody in the gallery.
+        UserError: shapes do not match, a feature is NaN, infinite or zero, row numbers are out of range or occur twice,
+            the gallery is empty, or none (or all) of the probes have an identity in the gallery.
     """
     labels = _labels(labels, len(features))
     return open_set_rate(unit_features(features), labels, gallery, probe, far, rank).rate

@@ -1,7 +1,7 @@
-"""The official lists of the BLUFR protocol: which images, in which order, and what they are in each of ten trials.
+"""The official lists of the BLUFR protocol: its images, their order, and their part in each of the ten trials.
 
-The toolkit has them twice, as `blufr_lfw_config.mat` and as a folder of text files. The order of its images is that of
-no sorted listing, so features are joined to it by file name (`rows_of`).
+The toolkit has them twice, as `blufr_lfw_config.mat` and as a folder of text files. Its images are not in the order of
+any sorted listing, so features are joined to them by file name (`rows_of`).
 """
 
 from collections import Counter
@@ -15,17 +15,16 @@ import numpy as np
 import scipy.io
 from numpy.typing import ArrayLike
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.evaluation.verification import Ints
 
 PARTS = ('train', 'test', 'gallery', 'probe')
 FIELDS = ('trainIndex', 'testIndex', 'galIndex', 'probIndex')
 """The same in the official .mat file."""
-_SHOWN = 3
 
 
 class Trial(NamedTuple):
-    """Rows of one trial, from 0, each in the order of the official lists; test is gallery and probe together."""
+    """Rows of one trial, from 0, each (R,) in the order of the official lists; test is gallery and probe together."""
 
     train: Ints
     test: Ints
@@ -38,9 +37,9 @@ class BlufrConfig:
     """The protocol's lists.
 
     Attributes:
-        names: file name of each image (N,), without a folder; rows count from 0 in this order.
-        labels: (N,) identity of each, from 0.
-        trials: the official lists have ten.
+        names: N file names of the images, without folders; rows are numbered from 0 in this order.
+        labels: (N,) identity of each image, from 0.
+        trials: ten in the official lists.
     """
 
     names: tuple[str, ...]
@@ -49,7 +48,7 @@ class BlufrConfig:
 
 
 def load_config(path: str | Path) -> BlufrConfig:
-    """Read the official lists; their indices and labels count from 1 and become numbers from 0.
+    """Read the official lists; their indices and labels start at 1, here they start at 0.
 
     Args:
         path: `blufr_lfw_config.mat`, or the toolkit's folder of image_list.txt, labels.txt, train_set.txt,
@@ -57,7 +56,7 @@ def load_config(path: str | Path) -> BlufrConfig:
 
     Raises:
         UserError: the file is missing or broken, has other fields or shapes, an index is out of range, gallery and
-            probe are not test, or training and test share an identity.
+            probe together are not test, or training and test share an identity.
     """
     path = Path(path)
     if not path.exists():
@@ -73,13 +72,13 @@ def load_config(path: str | Path) -> BlufrConfig:
 
 
 def rows_of(config: BlufrConfig, keys: Sequence[str]) -> Ints:
-    """Where each image of the protocol is in a folder: `features[rows_of(config, keys)]` is in the protocol's order.
+    """The row of each image of the protocol in a folder: `features[rows_of(config, keys)]` has the protocol's order.
 
-    Images are joined by file name without its ending, so folders and endings (.png for .jpg) do not matter. Keys of
-    the folder that the protocol does not name are left out.
+    Images are joined by file name without its extension, so folders and extensions (.png for .jpg) do not matter. Keys
+    of the folder that the protocol does not name are left out.
 
     Args:
-        keys: one a row of the folder: '<identity>/<image>' as `cface prepare` escapes them, or file names.
+        keys: one per row of the folder: '<identity>/<image>' as `cface prepare` escapes them, or file names.
 
     Returns:
         (N,) row numbers into keys.
@@ -94,17 +93,17 @@ def rows_of(config: BlufrConfig, keys: Sequence[str]) -> Ints:
     missing = [name for name, places in zip(config.names, found, strict=True) if not places]
     if missing:
         raise UserError(f'{len(missing)} of {len(config.names)} images of BLUFR are missing among {len(keys)} keys, '
-                        f'first {_some(missing)}.\nThe protocol needs them all: prepare the whole set with '
+                        f'first {first_few(missing)}.\nThe protocol needs them all: prepare the whole set with '
                         '--crop center, which rejects no face (manifest.json lists what was rejected).')
     double = [places for places in found if len(places) > 1]
     if double:
         raise UserError(f'{len(double)} images of BLUFR have several keys of their name, for example '
-                        f"{_some([keys[row] for row in double[0]])}.\nKeep one of each.")
+                        f"{first_few([keys[row] for row in double[0]])}.\nKeep one of each.")
     return np.array([places[0] for places in found], np.int64)
 
 
 def _stem(name: str) -> str:
-    """The image's name without folder and ending; a key, which has no dot, is freed of its escapes.
+    """The image's name without folder and extension; a key, which has no dot, is unescaped.
 
     >>> _stem('Ann_O.K._0001.jpg'), _stem('Ann_O%2EK%2E/Ann_O%2EK%2E_0001'), _stem('ann/1+jpg')
     ('Ann_O.K._0001', 'Ann_O.K._0001', '1')
@@ -114,7 +113,7 @@ def _stem(name: str) -> str:
 
 
 def _read_mat(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
-    """Names, labels and lists as they stand in the file."""
+    """Names, labels and lists as they are in the file."""
     try:
         content = scipy.io.loadmat(path)
     except Exception as error:  # what a broken file raises depends on where it is broken
@@ -123,8 +122,8 @@ def _read_mat(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
     absent = [name for name in fields if name not in content]
     if absent:
         came = [name for name in content if not name.startswith('__')]
-        raise UserError(f"'{path}' is no BLUFR configuration: it lacks {', '.join(absent)}.\n"
-                        f"Expected {', '.join(fields)}, got {', '.join(came) or 'no variable'}.")
+        raise UserError(f"'{path}' is not a BLUFR configuration: it lacks {', '.join(absent)}.\n"
+                        f"Expected {', '.join(fields)}, got {', '.join(came) or 'no variables'}.")
     for name in ('imageList', *FIELDS):
         if content[name].dtype != object:
             raise UserError(f"'{path}', {name}: expected a cell array, got {content[name].dtype} "
@@ -136,7 +135,7 @@ def _read_mat(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
 
 
 def _read_folder(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
-    """Names, labels and lists as they stand in the toolkit's text files."""
+    """Names, labels and lists as they are in the toolkit's text files."""
     names = _lines(path / 'image_list.txt')
     labels = _parsed(path / 'labels.txt', lambda lines: np.array([int(line) for line in lines], np.int64))
     return names, labels, {part: _parsed(path / f'{part}_set.txt', lambda lines: _blocks(lines, names))
@@ -154,17 +153,17 @@ def _parsed(path: Path, parse: Callable[[list[str]], Any]) -> Any:
     try:
         return parse(_lines(path))
     except (ValueError, IndexError) as error:
-        raise UserError(f"'{path}' is not of the toolkit's form or was cut off: {error}.") from error
+        raise UserError(f"'{path}' is not in the toolkit's format, or was cut off: {error}.") from error
 
 
 def _blocks(lines: list[str], names: list[str]) -> list[Ints]:
-    """The number of trials, then for each one a count and so many lines 'index, file name'."""
+    """The number of trials, then for each one a count, and that number of lines 'index, file name'."""
     trials, place = [], 1
     for _ in range(int(lines[0])):
         count = int(lines[place])
         entries = [line.split(', ') for line in lines[place + 1:place + 1 + count]]
         if len(entries) < count:
-            raise ValueError(f'{count} images announced, {len(entries)} there')
+            raise ValueError(f'{count} images announced, {len(entries)} found')
         for index, name in entries:
             if names[int(index) - 1] != name:
                 raise ValueError(f'image {index} is {names[int(index) - 1]} in image_list.txt, {name} here')
@@ -177,14 +176,13 @@ def _check_images(path: Path, names: list[str], labels: Ints) -> None:
     if len(names) != len(labels) or not names:
         raise UserError(f"'{path}': expected a label for each image, got {len(labels)} labels and {len(names)} names.")
     if not all(names):
-        raise UserError(f"'{path}': expected the list of images to hold a file name each; number "
-                        f'{names.index("") + 1} is none.')
+        raise UserError(f"'{path}': expected a list of file names; number {names.index('') + 1} is not one.")
     double = [name for name, times in Counter(_stem(name) for name in names).items() if times > 1]
     if double:
         raise UserError(f"'{path}': {len(double)} names occur twice in the list of images, for example "
-                        f"'{double[0]}'. Features could not be joined by name.")
+                        f"'{double[0]}'. Features cannot be joined to it by name.")
     if not _whole(labels) or labels.min() < 1:
-        raise UserError(f"'{path}': expected labels to be whole numbers from 1, got {labels.dtype} from "
+        raise UserError(f"'{path}': expected whole numbers from 1 as labels, got {labels.dtype} from "
                         f'{labels.min()} to {labels.max()}.')
 
 
@@ -197,7 +195,7 @@ def _count_trials(path: Path, parts: dict[str, list[Any]]) -> int:
 
 
 def _rows(what: str, indices: ArrayLike, images: int) -> Ints:
-    """Indices from 1 -> rows from 0."""
+    """Indices, from 1, as rows, from 0."""
     indices = np.asarray(indices)
     if not indices.size or indices.size != max(indices.shape) or not _whole(indices):
         raise UserError(f'{what}: expected a list of whole numbers, got {indices.dtype} of shape {indices.shape}.')
@@ -205,7 +203,7 @@ def _rows(what: str, indices: ArrayLike, images: int) -> Ints:
     if indices.min() < 1 or indices.max() > images:
         raise UserError(f'{what}: expected indices from 1 to {images}, got {indices.min()} to {indices.max()}.')
     if len(np.unique(indices)) < len(indices):
-        raise UserError(f'{what}: {len(indices) - len(np.unique(indices))} indices occur again.')
+        raise UserError(f'{what}: {len(indices) - len(np.unique(indices))} indices are repeated.')
     return indices - 1
 
 
@@ -217,13 +215,10 @@ def _check_trial(what: str, trial: Trial, labels: Ints) -> None:
     together = np.sort(np.concatenate([trial.gallery, trial.probe]))
     if not np.array_equal(together, np.sort(trial.test)):
         raise UserError(f'{what}: gallery ({len(trial.gallery)}) and probe ({len(trial.probe)}) should share nothing '
-                        f'and make up test ({len(trial.test)}); {len(np.setxor1d(together, trial.test))} images are in '
-                        f'one alone, {len(together) - len(np.unique(together))} in both.')
+                        f'and make up test ({len(trial.test)}); {len(np.setxor1d(together, trial.test))} images are '
+                        f'only in one of them, {len(together) - len(np.unique(together))} in both.')
     shared = np.intersect1d(labels[trial.train], labels[trial.test])
     if len(shared):
         raise UserError(f'{what}: {len(shared)} identities are in training and in test (first: label {shared[0] + 1}); '
                         'they must be disjoint.')
 
-
-def _some(names: Sequence[str]) -> str:
-    return ', '.join(names[:_SHOWN]) + (' …' if len(names) > _SHOWN else '')

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.unit_features import refuse_broken
+from cface_basicsr.evaluation.unit_features import check_directions
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
+from cface_basicsr.runtime import eval_mode
 
 Images = NDArray[np.uint8]
 _PAIRS_AT_ONCE = 65_536
@@ -18,37 +19,33 @@ _PAIRS_AT_ONCE = 65_536
 def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *, batch_size: int | None = None,
                      device: str | torch.device | None = None, flip: bool = False,
                      unit_length: bool = True) -> NDArray[np.float32]:
-    """Identity features of 8-bit RGB faces; the recognizer is fed by its own record (`eats`).
+    """Identity features of 8-bit RGB faces, fed to the recognizer according to its record (`eats`).
 
     Args:
-        recognizer: carries `eats: RecognizerInput`; runs in eval mode and is left as it was.
+        recognizer: carries `eats: RecognizerInput`; runs in eval mode and returns to its former mode.
         images: (N, H, W, 3) uint8 RGB, or anything that yields (H, W, 3) images of one size; read batch by batch.
         batch_size: images at a time; None: `ops.recognizer_input.feature_batch`.
         device: where to compute; the recognizer moves there. None: where it is.
         flip: append the feature of the mirrored face before scaling to unit length, as SphereFace's evaluation does.
-        unit_length: scale to unit length; False: as the network gives them.
+        unit_length: scale to unit length; False: features as the network returns them.
 
     Returns:
         (N, D), or (N, 2 D) with flip; float32.
 
     Raises:
-        UserError: the network is no recognizer, images are not uint8 RGB, or a feature is NaN, infinite or zero.
+        UserError: the network is not a recognizer, images are not uint8 RGB, or a feature is NaN, infinite or zero.
     """
     if not hasattr(recognizer, 'eats'):
-        raise UserError(f'{type(recognizer).__name__} is no recognizer: it has no record `eats` of its input.')
+        raise UserError(f'{type(recognizer).__name__} is not a recognizer: it has no record `eats` of its input.')
     device = device or next((p.device for p in recognizer.parameters()), 'cpu')
     batch_size = feature_batch(device) if batch_size is None else batch_size
-    was_training = recognizer.training
-    recognizer.to(device).eval()
-    try:
+    with eval_mode(recognizer.to(device)):
         features = [_features_of_batch(recognizer, batch, device, flip, unit_length)
                     for batch in _batches(images, batch_size)]
-    finally:
-        recognizer.train(was_training)
     if not features:
         raise UserError('no images to extract features from.')
     features = np.concatenate(features)
-    refuse_broken(features)
+    check_directions(features)
     return features
 
 
@@ -63,7 +60,7 @@ def cosine_scores(features: ArrayLike, pairs: ArrayLike) -> NDArray[np.float64]:
         (P,) in [-1, 1], up to rounding.
 
     Raises:
-        UserError: a feature is NaN, infinite or zero, or a row number is out of range.
+        UserError: shapes do not match, a feature is NaN, infinite or zero, or a row number is out of range.
     """
     features, pairs = np.asarray(features), np.asarray(pairs)
     if features.ndim != 2 or pairs.ndim != 2 or pairs.shape[1] != 2:
@@ -71,7 +68,7 @@ def cosine_scores(features: ArrayLike, pairs: ArrayLike) -> NDArray[np.float64]:
     if pairs.size and not 0 <= pairs.min() <= pairs.max() < len(features):
         raise UserError(f'pairs: row numbers from {pairs.min()} to {pairs.max()}, but there are {len(features)} '
                         'features. Pairs and features belong to different sets.')
-    refuse_broken(features)
+    check_directions(features)
     parts = [np.empty(0)]
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         left, right = (features[rows].astype(np.float64) for rows in pairs[start:start + _PAIRS_AT_ONCE].T)

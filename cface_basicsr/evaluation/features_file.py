@@ -1,7 +1,7 @@
-"""Precomputed features as files: a matrix and the names of its rows, for whoever wants the protocols alone.
+"""Precomputed features as files: a matrix and the names of its rows, for those who need only the protocols.
 
     lfw.npy        (N, D) of floats: the feature of each image, of any length
-    lfw.keys.txt   N lines, one a row: the image's key, or its file name
+    lfw.keys.txt   N lines, one per row: the image's key, or its file name
 
 Rows are joined to the images of a folder by name, never by position.
 """
@@ -18,11 +18,11 @@ from cface_basicsr.evaluation.unit_features import broken_rows
 from cface_basicsr.files.atomic import replacing
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '.ppm')
-"""What is taken off a line before it is compared with a key."""
+"""Extensions that are removed from a line before it is compared with a key."""
 
 
 def keys_file(path: str | Path) -> Path:
-    """Where the names of a feature file's rows stand: features.npy -> features.keys.txt."""
+    """The file with the names of a features file's rows: features.npy -> features.keys.txt."""
     return Path(path).with_suffix('.keys.txt')
 
 
@@ -30,21 +30,21 @@ def read_features(path: str | Path, keys: Sequence[str], *, allow_extra: bool = 
     """The features of a folder's images, in the order of its keys.
 
     A line of the keys file is a path or a name, with or without the image's extension: `Ann/Ann_0001`,
-    `lfw/Ann/Ann_0001.jpg`, `Ann_0001.jpg`. Where the lines have folders, the last one and the name must be the key's
-    identity and image. Where none has, the name alone is compared; then no two images of the folder may share it.
+    `lfw/Ann/Ann_0001.jpg`, `Ann_0001.jpg`. If the lines have folders, the last folder and the name must be the key's
+    identity and image. If no line has one, only names are compared; then no two images of the folder may share one.
     Characters that a key writes as %XX may be written either way.
 
     Args:
-        path: the .npy file, (N, D) of floats; its names stand in `<stem>.keys.txt` beside it.
+        path: the .npy file, (N, D) of floats; the names of its rows are in `<stem>.keys.txt` next to it.
         keys: '<identity>/<image>' of each image, as in identities.csv.
         allow_extra: leave out rows that belong to none of the images, instead of refusing them.
 
     Returns:
-        (len(keys), D) float32, of the length they have in the file.
+        (len(keys), D) float32, of the length that they have in the file.
 
     Raises:
-        UserError: a file is missing or no matrix of floats; lines and rows, or lines and images, do not match; a line
-            may mean two images; a feature is NaN, infinite or zero.
+        UserError: a file is missing or not a matrix of floats; lines and rows, or lines and images, do not match; a
+            line may mean two images; a feature is NaN, infinite or zero.
     """
     path = Path(path)
     matrix, names = _read_matrix(path), _read_names(path)
@@ -52,7 +52,7 @@ def read_features(path: str | Path, keys: Sequence[str], *, allow_extra: bool = 
         raise UserError(f"'{keys_file(path)}' has {len(names)} lines, '{path.name}' has {len(matrix)} rows. Expected "
                         'one line per row, in the order of the rows.')
     features = np.asarray(matrix[_rows(names, keys, keys_file(path), allow_extra)], dtype=np.float32)
-    _refuse_broken(features, keys, path)
+    _check_directions(features, keys, path)
     return features
 
 
@@ -66,17 +66,17 @@ def keys_of_features(path: str | Path) -> list[str]:
 
 
 def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -> Path:
-    """Write what `read_features` reads: float32 rows, and their keys beside them.
+    """Write what `read_features` reads: float32 rows, and their keys in a file next to them.
 
-    A kill leaves no file, or both: the old matrix goes first, and the new one comes last.
+    A kill leaves either no file or both: the old matrix goes first, and the new one comes last.
 
     Args:
-        path: ends in .npy; the folder must be there.
+        path: ends in .npy; the folder must exist.
         features: (N, D).
         keys: N, all different.
 
     Raises:
-        UserError: shapes that do not match, a key twice, or a feature that is NaN, infinite or zero.
+        UserError: shapes do not match, a key occurs twice, or a feature is NaN, infinite or zero.
     """
     path = Path(path)
     if path.suffix != '.npy':
@@ -85,8 +85,8 @@ def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -
     if features.ndim != 2 or len(features) != len(keys):
         raise UserError(f'features to write: expected (N, D) and N keys, got {features.shape} and {len(keys)} keys.')
     if len(set(keys)) != len(keys) or any('\n' in key or not key.strip() for key in keys):
-        raise UserError('features to write: expected keys that all differ, none empty, each of one line.')
-    _refuse_broken(features, keys, path)
+        raise UserError('features to write: expected different keys, none of them empty, each on one line.')
+    _check_directions(features, keys, path)
     with replacing(path) as matrix, replacing(keys_file(path)) as names:  # the names are renamed first
         with open(matrix, 'wb') as file:
             np.save(file, features)
@@ -96,13 +96,13 @@ def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -
 
 
 def _read_matrix(path: Path) -> NDArray:
-    """(N, D), mapped from the disk: only the rows that are asked for are read."""
+    """(N, D), mapped from disk: only the rows that are needed are read."""
     if not path.is_file():
         raise UserError(f"'{path}' is missing. Expected features (N, D) as a .npy file.")
     try:
         matrix = np.load(path, mmap_mode='r', allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"'{path}' cannot be read as a .npy file: it is cut off, or another kind of file. Write it "
+        raise UserError(f"'{path}' cannot be read as a .npy file: it is cut off or another kind of file. Write it "
                         'with numpy.save.') from error
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != 'f':
         came = f'{matrix.dtype} {matrix.shape}' if isinstance(matrix, np.ndarray) else 'an archive of several arrays'
@@ -122,11 +122,11 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _rows(names: Sequence[str], keys: Sequence[str], where: Path, allow_extra: bool) -> list[int]:
-    """Which line belongs to each key."""
+    """The line that belongs to each key."""
     theirs = _their_rows(names, where)
     by_name = not any('/' in label for label in theirs)
     ours = [key.rpartition('/')[2] if by_name else key for key in keys]
-    _refuse_ambiguous(ours, keys, where)
+    _check_unambiguous(ours, keys, where)
     found = [theirs.get(label, theirs.get(unquote(label))) for label in ours]
     missing = [key for key, row in zip(keys, found, strict=True) if row is None]
     extra = sorted(set(range(len(names))) - set(found))
@@ -147,13 +147,13 @@ def _their_rows(names: Sequence[str], where: Path) -> dict[str, int]:
                             'their folder (<identity>/<image>), or all without.')
         if label in rows:
             raise UserError(f"'{where}': lines {rows[label] + 1} and {row + 1} name the same image, '{label}'. Write "
-                            'the folder too (<identity>/<image>), or take one of the rows out.')
+                            'the folder too (<identity>/<image>), or remove one of the rows.')
         rows[label] = row
     return rows
 
 
 def _label(name: str) -> str:
-    """The last folder and the name of a path, without an image's extension.
+    """The last folder and the name of a path, without the extension of an image.
 
     >>> _label('lfw\\\\Ann\\\\Ann_0001.JPG'), _label('Ann_0001')
     ('Ann/Ann_0001', 'Ann_0001')
@@ -164,8 +164,8 @@ def _label(name: str) -> str:
     return label.removesuffix(suffix) if suffix.lower() in IMAGE_SUFFIXES else label
 
 
-def _refuse_ambiguous(labels: Sequence[str], keys: Sequence[str], where: Path) -> None:
-    """Two images of the folder that one line would mean."""
+def _check_unambiguous(labels: Sequence[str], keys: Sequence[str], where: Path) -> None:
+    """Check that no line can mean two images of the folder."""
     first: dict[str, str] = {}
     for label, key in zip(labels, keys, strict=True):
         if label in first:
@@ -183,14 +183,14 @@ def _mismatch(names: Sequence[str], keys: Sequence[str], missing: Sequence[str],
         counts.append(f"{len(extra)} rows belong to no image (first: '{extra[0]}')")
     images = {key.rpartition('/')[2] for key in keys}
     if len(missing) == len(keys) and images <= {_label(name).rpartition('/')[2] for name in names}:
-        advice = 'The names alone would match: write them without their folders.'
+        advice = 'The names by themselves would match: write them without their folders.'
     else:
         advice = "Give the features of this folder's images, and in each line the image's key or file name."
     return (f"'{where}' and the folder do not match: {len(names)} rows, {len(keys)} images; {'; '.join(counts)}.\n"
             f'{advice}')
 
 
-def _refuse_broken(features: NDArray[np.float32], keys: Sequence[str], path: Path) -> None:
+def _check_directions(features: NDArray[np.float32], keys: Sequence[str], path: Path) -> None:
     bad = broken_rows(features)
     if len(bad):
         raise UserError(f"'{path}': {len(bad)} of {len(features)} features are NaN, infinite or zero (first: "

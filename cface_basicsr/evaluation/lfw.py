@@ -1,9 +1,9 @@
-"""Accuracy over folds from features: plain cosine, or SphereFace's official evaluation with the mean taken away.
+"""Accuracy over folds from features: plain cosine, or SphereFace's official evaluation, which subtracts a mean.
 
-The official evaluation (wy1iu/sphereface, test/code/evaluation.m) joins the features of a face and of its mirror
-image, subtracts a mean, scales to unit length and takes the cosine. The mean of a fold is that of all images named by
-the pairs of the other folds, left and right, each as often as the pairs name it; the images of the fold itself are
-centred by it too. Its 20,001 thresholds are replaced by the exact search of `kfold_accuracy`.
+The official evaluation (wy1iu/sphereface, test/code/evaluation.m) concatenates the features of a face and of its mirror
+image, subtracts a mean, scales to unit length and takes the cosine. The mean for a fold is that of all images named by
+the pairs of the other folds, left and right, each as often as the pairs name it; it is subtracted from the images of
+the fold itself too. Its 20,001 thresholds are replaced by the exact search of `kfold_accuracy`.
 """
 
 import numpy as np
@@ -22,20 +22,20 @@ from cface_basicsr.evaluation.verification import (
 )
 
 _ROUNDING = 1e-6
-"""A feature that is nearer to the mean than this share of its length is told from it by rounding alone (float32)."""
+"""A feature that is nearer to the mean than this share of its length differs from it only by rounding (float32)."""
 
 
 def lfw_accuracy(features: ArrayLike, folded: FoldedPairs, *, subtract_mean: bool) -> KFoldAccuracy:
     """Verification accuracy over folds, the threshold of each from the others; see `kfold_accuracy`.
 
     Args:
-        features: (N, D), any length. The mean depends on their lengths, and SphereFace takes it of features as the
-            network gives them, not of unit ones.
-        folded: row numbers into features, same person or not, and the fold of each pair.
-        subtract_mean: centre the features of each fold by the mean of the other folds before the cosine.
+        features: (N, D), any length. The mean depends on their lengths; SphereFace takes that of the network's raw
+            features, not of unit features.
+        folded: row numbers into features, same identity or not, and the fold of each pair.
+        subtract_mean: subtract the mean of the other folds from the features of each fold before the cosine.
 
     Returns:
-        as `kfold_accuracy`.
+        As `kfold_accuracy`: shares in [0, 1].
 
     Raises:
         UserError: a feature is NaN, infinite or zero, or equal to the mean; a row number is out of range; fewer than
@@ -55,7 +55,7 @@ def centred_scores(features: Floats, pairs: Ints, train: NDArray[np.bool_]) -> F
     """Cosines (P,) of features (N, D) less the mean of the images of the training pairs, with repetition.
 
     Raises:
-        UserError: a feature is the mean: it has no direction from there.
+        UserError: a feature equals the mean, so it has no direction from there.
     """
     times = np.bincount(pairs[train].ravel(), minlength=len(features))  # left and right
     centred = features - times @ features / times.sum()
@@ -63,5 +63,5 @@ def centred_scores(features: Floats, pairs: Ints, train: NDArray[np.bool_]) -> F
     lost = int((length <= _ROUNDING * np.linalg.norm(features, axis=1)).sum())
     if lost:
         raise UserError(f'{lost} of {len(features)} features equal the mean of the training folds, so their cosine '
-                        'has no meaning.\nThe recognizer gives one answer for all faces, or there are too few pairs.')
+                        'has no meaning.\nThe recognizer gives all faces the same feature, or there are too few pairs.')
     return cosine_scores(centred, pairs)

@@ -1,6 +1,6 @@
-"""Open-set identification: is a face of somebody in the gallery found there, while strangers raise few false alarms?
+"""Open-set identification: is a probe found if its identity is in the gallery, and do others raise few false alarms?
 
-It follows OpenSetROC.m of the official BLUFR toolkit (Liao et al. 2014), ties included.
+It follows OpenSetROC.m of the official BLUFR toolkit (Liao et al. 2014), including ties.
 """
 
 from typing import NamedTuple
@@ -12,52 +12,54 @@ from torch import Tensor
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.pair_search import SCORES_AT_ONCE, RateAtFar, Scores
+from cface_basicsr.evaluation.unit_features import row_numbers
 from cface_basicsr.evaluation.verification import Flags, Ints, threshold_at_far
 
 
 class GalleryAndProbe(NamedTuple):
-    """Row numbers of one draw: enrolled images (G,), one a person, and all images (P,) that look for their person."""
+    """Row numbers of one draw: the gallery (G,), one image per enrolled identity, and the probes (P,), all others."""
 
     gallery: Ints
     probe: Ints
 
 
 def draw_galleries(labels: ArrayLike, *, trials: int = 10, seed: int = 0) -> list[GalleryAndProbe]:
-    """Draws as BLUFR's, for a set that has no lists of its own.
+    """Draws like BLUFR's, for a set that has no lists of its own.
 
-    In each, half of the people with several images (rounded up, at random) are enrolled with one image each, at random.
-    Their other images are the genuine probes, and all images of all others are the impostor probes.
+    In each, half of the identities with several images (rounded up, chosen at random) are enrolled with one random
+    image each. Their other images are the genuine probes, and all images of all others are the impostor probes.
 
     Args:
         labels: (N,) identity of each image, any integers.
+        trials: number of draws.
         seed: of the draws; the same arguments give the same draws.
 
     Raises:
-        UserError: nobody has two images, or nobody would be left as an impostor.
+        UserError: no identity has two images, or none would be left as an impostor.
     """
     labels = np.asarray(labels)
-    people, count = np.unique(labels, return_counts=True)
-    several = people[count > 1]
+    identities, count = np.unique(labels, return_counts=True)
+    several = identities[count > 1]
     enrolled = (len(several) + 1) // 2
-    if not enrolled or enrolled == len(people):
+    if not enrolled or enrolled == len(identities):
         raise UserError(f'open-set identification needs people with several images, and others: got {len(several)} '
-                        f'with several among {len(people)}.')
+                        f'with several among {len(identities)}.')
     random = np.random.default_rng([seed, 2])
     draws = []
     for _ in range(trials):
-        gallery = np.array([random.choice(np.flatnonzero(labels == person))
-                            for person in random.choice(several, enrolled, replace=False)], np.int64)
+        gallery = np.array([random.choice(np.flatnonzero(labels == identity))
+                            for identity in random.choice(several, enrolled, replace=False)], np.int64)
         draws.append(GalleryAndProbe(gallery, np.setdiff1d(np.arange(len(labels)), gallery)))
     return draws
 
 
 def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayLike, far: float,
                   rank: int) -> RateAtFar:
-    """Detection and identification rate of probes whose person is in the gallery.
+    """Detection and identification rate of the probes whose identity is in the gallery.
 
-    A probe of somebody else raises a false alarm when its largest score over the gallery reaches the threshold. The
-    score of a genuine probe is the largest with an image of its person. Its rank is that image's place when the whole
-    gallery is sorted by score; among equal scores the one that comes first in the gallery is first.
+    Any other probe raises a false alarm if its largest score over the gallery reaches the threshold. The score of a
+    genuine probe is its largest with an image of its identity. Its rank is that image's place when the whole gallery is
+    sorted by score; among equal scores, the one that comes first in the gallery comes first.
 
     Args:
         units: (N, D) of unit length; their precision is that of the scores.
@@ -67,12 +69,16 @@ def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayL
         rank: from 1 to G.
 
     Returns:
-        the share of genuine probes with score >= threshold and at most this rank, and the counts of probes.
+        The share in [0, 1] of genuine probes with score >= threshold and at most this rank, and the counts of probes.
 
     Raises:
-        UserError: row numbers that are out of range or given twice, an empty gallery, no genuine or no impostor probe.
+        UserError: row numbers are out of range or occur twice, the gallery is empty, or there are no genuine or no
+            impostor probes.
     """
-    gallery, probe = _checked_rows(gallery, probe, len(labels))
+    gallery, probe = row_numbers('gallery', gallery, len(labels)), row_numbers('probe', probe, len(labels))
+    if len(both := np.intersect1d(gallery, probe)):
+        raise UserError(f'gallery and probe share {len(both)} images (first: row {both[0]}). An image must not be '
+                        'searched for among itself.')
     if not 1 <= rank <= len(gallery):
         raise UserError(f'rank: expected from 1 to the size of the gallery ({len(gallery)}), got {rank}.')
     known = np.isin(labels[probe], labels[gallery])
@@ -85,29 +91,8 @@ def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayL
     return RateAtFar(float(found.mean()), threshold, allowed, int(known.sum()), int((~known).sum()))
 
 
-def _checked_rows(gallery: ArrayLike, probe: ArrayLike, images: int) -> tuple[Ints, Ints]:
-    """Both as int64 row numbers.
-
-    Raises:
-        UserError: a part is empty, a number is out of range, or one occurs twice, in one part or in both.
-    """
-    parts = []
-    for name, rows in (('gallery', gallery), ('probe', probe)):
-        rows = np.asarray(rows)
-        if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in 'iu':
-            raise UserError(f'{name}: expected at least one row number, got {rows.dtype} of shape {rows.shape}.')
-        if not 0 <= rows.min() <= rows.max() < images:
-            raise UserError(f'{name}: row numbers from {rows.min()} to {rows.max()}, but there are {images} features.')
-        parts.append(rows.astype(np.int64))
-    both, times = np.unique(np.concatenate(parts), return_counts=True)
-    if (times > 1).any():
-        raise UserError(f'gallery and probe: {(times > 1).sum()} images occur twice (first: row {both[times > 1][0]}). '
-                        'An image must not be looked for among itself.')
-    return parts[0], parts[1]
-
-
 def _search(units: Tensor, labels: Ints, gallery: Ints, probe: Ints, known: Flags) -> tuple[Scores, Ints]:
-    """For each probe the score that decides (P,), and its rank in the gallery (P,); 0 for an impostor."""
+    """For each probe, the score that decides (P,), and its rank in the gallery (P,); 0 for an impostor."""
     faces = units[torch.from_numpy(gallery)].T
     best, ranks = np.empty(len(probe), units.numpy().dtype), np.zeros(len(probe), np.int64)
     for rows in np.array_split(np.arange(len(probe)), -(-len(probe) * len(gallery) // SCORES_AT_ONCE)):
@@ -120,7 +105,7 @@ def _search(units: Tensor, labels: Ints, gallery: Ints, probe: Ints, known: Flag
 
 
 def _mates(scores: Scores, same: Flags) -> tuple[Scores, Ints]:
-    """The largest score with an image of the probe's own person, and its rank from 1; both (B,)."""
+    """The largest score with an image of the probe's own identity, and its rank from 1; both (B,)."""
     place = np.where(same, scores, -np.inf).argmax(1)  # the first of equal ones
     best = np.take_along_axis(scores, place[:, None], 1)
     better = (scores > best).sum(1)

@@ -1,8 +1,8 @@
-"""Verification over all pairs of a set of images, or of several sets that overlap, without storing the scores.
+"""Verification over all pairs of a set of images, or of several overlapping sets, without storing the scores.
 
 BLUFR's ten test sets hold 470 million pairs. They are drawn from 13,233 images, so each score is computed once for all
-ten: the lower triangle of one score matrix, in blocks of rows. What decides a rate are the genuine scores, a quarter
-of a million, and of the impostor scores the n largest; all others are forgotten block by block.
+ten: the lower triangle of one score matrix, in blocks of rows. A rate depends on the genuine scores, a quarter of a
+million, and on the n largest impostor scores; all others are dropped block by block.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,19 +19,19 @@ from cface_basicsr.evaluation.verification import Flags, Ints, allowed_at_far, t
 Scores = NDArray[np.floating]
 
 SCORES_AT_ONCE = 1 << 22
-"""Scores of a block: 17 MB in float32."""
+"""Scores per block: 17 MB in float32."""
 _FEWEST_SORTED = 1 << 18
-"""Pairs up to which sorting out is not worth while."""
+"""The number of pairs below which it is not worth dropping any."""
 
 
 class RateAtFar(NamedTuple):
-    """A share of genuine pairs or probes, and what stands behind it.
+    """A share of genuine pairs or probes, and the counts it comes from.
 
     Attributes:
-        rate: accepted (and, in identification, found) share of the genuine ones, in [0, 1].
-        threshold: accepted at score >= threshold; -inf where every impostor may pass.
-        allowed: impostors that may pass.
-        genuine, impostor: how many there are; pairs in verification, probes in identification.
+        rate: share in [0, 1] of the genuine ones that is accepted (and, in identification, found).
+        threshold: accepted at score >= threshold; -inf if every impostor may pass.
+        allowed: number of impostors that may pass.
+        genuine, impostor: their numbers; pairs in verification, probes in identification.
     """
 
     rate: float
@@ -49,7 +49,7 @@ class Pairs(NamedTuple):
     scores: Scores
 
     def at(self, which: NDArray) -> 'Pairs':
-        """The pairs at these places, or under this mask."""
+        """The pairs at these positions, or under this mask."""
         return Pairs(self.left[which], self.right[which], self.scores[which])
 
     def inside(self, members: Flags) -> Flags:
@@ -58,16 +58,16 @@ class Pairs(NamedTuple):
 
 
 def rates_of_sets(units: Tensor, labels: Ints, members: Flags, far: float) -> list[RateAtFar]:
-    """The verification rate of each set at one false accept rate, see `rates_at_fars`."""
+    """The verification rate (a share in [0, 1]) of each set at one false accept rate, see `rates_at_fars`."""
     return rates_at_fars(units, labels, members, [far])[far]
 
 
 def rates_at_fars(units: Tensor, labels: Ints, members: Flags, fars: Sequence[float]) -> dict[float, list[RateAtFar]]:
     """Verification rates over all unordered pairs of each set; several false accept rates cost little more than one.
 
-    Exact: each rate is that of a sort of all the set's impostor scores, ties included. The cost grows with the largest
-    far: some 100 bytes for each impostor pair that may pass in some set. For BLUFR's ten sets a far of 0.001 needs
-    0.2 GB and hardly more time than the scores themselves, 0.1 needs 0.9 GB and some 15 times as long.
+    Exact: each rate is what sorting all impostor scores of the set would give, including ties. The cost grows with the
+    largest far: about 100 bytes for each impostor pair that may pass in some set. For BLUFR's ten sets a far of 0.001
+    needs 0.2 GB and hardly more time than the scores themselves, 0.1 needs 0.9 GB and about 15 times as long.
 
     Args:
         units: (N, D) of unit length; their precision is that of the scores.
@@ -76,10 +76,10 @@ def rates_at_fars(units: Tensor, labels: Ints, members: Flags, fars: Sequence[fl
         fars: false accept rates in [0, 1], see `threshold_at_far`.
 
     Returns:
-        for each far the rates of the T sets.
+        far -> the rates of the T sets.
 
     Raises:
-        UserError: a far is no share, or a set has no pair of one person or none of different people.
+        UserError: a far is not a share, or a set has no pair of the same identity or none of different ones.
     """
     order = np.argsort(labels, kind='stable')
     units, labels, members = units[torch.from_numpy(order)], labels[order], members[order]
@@ -98,7 +98,7 @@ def rates_at_fars(units: Tensor, labels: Ints, members: Flags, fars: Sequence[fl
 
 
 def _count_impostors(labels: Ints, members: Flags, number: int) -> int:
-    """Pairs of different people in one set."""
+    """The number of pairs of different identities in one set."""
     sizes = np.unique(labels[members[:, number]], return_counts=True)[1]
     images = int(sizes.sum())
     genuine = int((sizes * (sizes - 1) // 2).sum())
@@ -111,20 +111,20 @@ def _count_impostors(labels: Ints, members: Flags, number: int) -> int:
 
 
 def _scores_wanted(far: float, impostors: int) -> int:
-    """How many of the largest impostor scores decide the threshold: one where none may pass, no one where all may."""
+    """How many of the largest impostor scores decide the threshold: one if none may pass, none if all may."""
     allowed = allowed_at_far(far, impostors)
     return 0 if allowed == impostors else max(1, allowed)
 
 
 class LargestScores:
-    """The largest scores among the pairs of each of several sets, from pairs that come in portions.
+    """The largest scores among the pairs of each of several sets, from pairs that arrive in portions.
 
-    A set's bound is the `wanted`-th largest score seen so far. It only rises, so a pair below it, or equal to it, can
-    be forgotten.
+    A set's bound is the `wanted`-th largest score so far. It only rises, so a new pair below it, or equal to it, can be
+    dropped.
 
     Args:
         members: (N, T), which images belong to which set.
-        wanted: how many of each set (T,).
+        wanted: how many scores of each set (T,).
         kind: precision of the scores.
     """
 
@@ -136,17 +136,17 @@ class LargestScores:
 
     @property
     def bound(self) -> np.floating:
-        """Only pairs above it are of interest to any set."""
+        """Only pairs with a score above it matter to any set."""
         return self._bounds.min()
 
     def add(self, pairs: Pairs) -> None:
-        """Take in pairs that were not given before."""
+        """Add pairs, each of them once."""
         self._portions.append(pairs)
         if sum(len(portion.scores) for portion in self._portions) > self._limit:
             self._limit = max(_FEWEST_SORTED, 2 * len(self.pairs().scores))
 
     def pairs(self) -> Pairs:
-        """Every pair that is among the largest of a set; others may be there too where scores are equal."""
+        """Every pair that is among the largest of a set, and others with equal scores."""
         pairs = Pairs(*(np.concatenate(part) for part in zip(*self._portions, strict=True)))
         keep = np.zeros(len(pairs.scores), bool)
         for number, (wanted, member) in enumerate(zip(self._wanted, self._members, strict=True)):
@@ -160,8 +160,8 @@ class LargestScores:
 
 
 def _search(units: Tensor, labels: Ints, largest: LargestScores) -> Pairs:
-    """Give all impostor pairs that matter to `largest`; return all genuine ones. Rows are in the order of labels."""
-    first = np.searchsorted(labels, labels)  # row i and those from first[i] to i - 1 show one person
+    """Add all impostor pairs that matter to `largest`; return all genuine ones. Rows are in the order of labels."""
+    first = np.searchsorted(labels, labels)  # row i and those from first[i] to i - 1 show the same identity
     genuine = []
     for start, end in _row_blocks(len(labels)):
         scores = torch.matmul(units[start:end], units[:end].T).numpy()
@@ -175,7 +175,7 @@ def _search(units: Tensor, labels: Ints, largest: LargestScores) -> Pairs:
 
 
 def _impostors_above(bound: np.floating, scores: Scores, start: int, first: Ints) -> Pairs:
-    """The pairs of different people with a score above the bound, in rows start .. of the lower triangle (R, C)."""
+    """The pairs of different identities with a score above the bound, in rows start .. of the lower triangle (R, C)."""
     place = np.flatnonzero(scores > bound)
     row, right = np.divmod(place, scores.shape[1])
     pairs = Pairs((row + start).astype(np.int32), right.astype(np.int32), scores.reshape(-1)[place])
@@ -183,7 +183,7 @@ def _impostors_above(bound: np.floating, scores: Scores, start: int, first: Ints
 
 
 def _row_blocks(count: int) -> Iterator[tuple[int, int]]:
-    """Rows start .. end of a lower triangle, of `end` columns; a block has about SCORES_AT_ONCE scores."""
+    """Blocks of rows start .. end of a lower triangle, with `end` columns and about SCORES_AT_ONCE scores each."""
     start = 0
     while start < count:
         rows = int((np.sqrt(start**2 + 4 * SCORES_AT_ONCE) - start) / 2)  # rows * (start + rows) = SCORES_AT_ONCE

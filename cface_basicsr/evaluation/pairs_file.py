@@ -1,7 +1,6 @@
 """Pairs from a file, joined to the images of a prepared folder by name.
 
-Two kinds are read: the layout of LFW's pairs.txt, and pairs.csv, which `cface prepare` writes where the source has
-pairs.
+Two kinds are read: the layout of LFW's pairs.txt, and pairs.csv, which `cface prepare` writes if the source has pairs.
 """
 
 import csv
@@ -12,15 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.evaluation.verification import FoldedPairs
 from cface_basicsr.files.lfw_lists import read_named_pairs
 
 HEADER = ['left', 'right', 'same', 'fold']
-"""First line of pairs.csv: two keys, 1 or 0, and the fold from 0."""
+"""First line of pairs.csv; the others hold two keys, 1 or 0, and the fold, from 0."""
 
 _SAME = {'1': True, 'true': True, '0': False, 'false': False}
-_SHOWN = 3
 
 
 class _Named(NamedTuple):
@@ -34,13 +32,16 @@ class _Named(NamedTuple):
 def read_pairs(path: str | Path, keys: Sequence[str]) -> FoldedPairs:
     """The pairs of a file as rows of a folder's images.
 
-    pairs.csv has the header left,right,same,fold and whole keys. In LFW's layout the first line holds the number of
-    folds and of pairs of either kind in a fold; then each fold has so many lines 'NAME i j' (one person) and so many
-    'NAME i OTHER j', and image i of NAME is called NAME_000i, whatever folder it is in.
+    pairs.csv has the header left,right,same,fold and complete keys. In LFW's layout the first line holds the number of
+    folds, and the number P of pairs of each kind in a fold; then each fold has P lines 'NAME i j' (same identity) and P
+    lines 'NAME i OTHER j', and image i of NAME is called NAME_000i, whatever folder it is in.
 
     Args:
         path: of the file.
         keys: '<identity>/<image>' of each row.
+
+    Returns:
+        pairs (P, 2) row numbers into keys, same (P,), fold (P,) from 0.
 
     Raises:
         UserError: the file is missing or broken, or names images that the folder does not have.
@@ -52,7 +53,7 @@ def read_pairs(path: str | Path, keys: Sequence[str]) -> FoldedPairs:
     try:
         lines = [line for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
     except UnicodeDecodeError as error:
-        raise UserError(f"'{path}' is no pairs file: it is no text.") from error
+        raise UserError(f"'{path}' is not a pairs file: it is not text.") from error
     rows = {key: row for row, key in enumerate(keys)}
     if lines and next(csv.reader(lines)) == HEADER:
         return _joined(path, _table(path, lines[1:]), rows)
@@ -60,7 +61,7 @@ def read_pairs(path: str | Path, keys: Sequence[str]) -> FoldedPairs:
 
 
 def pairs_sha256(folded: FoldedPairs, keys: Sequence[str]) -> str:
-    """A hash of which images are compared, in which order and fold; it knows nothing of how they look."""
+    """A hash of the images that are compared, by their keys, of their order and their folds."""
     digest = hashlib.sha256()
     for (left, right), same, fold in zip(folded.pairs, folded.same, folded.fold, strict=True):
         digest.update(f'{keys[left]},{keys[right]},{int(same)},{int(fold)}\n'.encode())
@@ -68,7 +69,7 @@ def pairs_sha256(folded: FoldedPairs, keys: Sequence[str]) -> str:
 
 
 def _table(path: Path, lines: Sequence[str]) -> _Named:
-    """The lines of pairs.csv below its header."""
+    """The lines of pairs.csv after its header."""
     named = _Named([], [], [])
     for number, words in enumerate(csv.reader(lines), 2):
         try:
@@ -96,11 +97,10 @@ def _joined(path: Path, named: _Named, rows: Mapping[str, int]) -> FoldedPairs:
     if missing:
         lost = set(missing)
         pairs = sum(not lost.isdisjoint(pair) for pair in named.names)
-        more = f' and {len(missing) - _SHOWN} more' if len(missing) > _SHOWN else ''
         raise UserError(
-            f"'{path}' names {len(missing)} images that the {len(rows)} here do not hold: "
-            f"{', '.join(missing[:_SHOWN])}{more}; {pairs} of {len(named.names)} pairs need them.\n"
-            'Is it the same data set? What `cface prepare` left out stands in manifest.json under rejected, with the '
-            'reason.\nPrepare it again so that they are kept, or take a pairs file without them.')
+            f"'{path}' names {len(missing)} images that are not among the {len(rows)} here: {first_few(missing)}; "
+            f'{pairs} of {len(named.names)} pairs need them.\n'
+            'Is it the same data set? manifest.json lists what `cface prepare` left out under rejected, with the '
+            'reason.\nPrepare it again so that they are kept, or use a pairs file without them.')
     pairs = np.array([[rows[left], rows[right]] for left, right in named.names], dtype=np.int64)
     return FoldedPairs(pairs, np.array(named.same), np.array(named.fold, dtype=np.int64))

@@ -1,10 +1,9 @@
 """PSNR and SSIM of whole batches, equal to BasicSR's `calculate_psnr` and `calculate_ssim` and several times faster.
 
-8 bit; RGB without a border cut unless asked for luma or a cut. SSIM: Wang et al. 2004, 11x11 Gaussian window (sigma
-1.5), valid part only, each channel apart, then their mean. Three things make it fast: the window is applied as two
-one-dimensional ones, only the sum of the two variances is filtered (four maps instead of five), and images run in
-parallel (PyTorch's thread count). Double precision throughout: single precision is off by 2e-6 and more on noisy and on
-flat images.
+8 bit; RGB without cutting a border by default. SSIM: Wang et al. 2004, 11x11 Gaussian window (sigma 1.5), valid part
+only, of each channel, then their mean. Three things make it fast: the window is applied as two one-dimensional ones,
+only the sum of the two variances is filtered (four maps instead of five), and images run in parallel (PyTorch's thread
+count). Double precision throughout: single precision is off by 2e-6 and more on noisy and on flat images.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -34,22 +33,22 @@ def psnr_ssim(sr: Tensor | np.ndarray, hr: Tensor | np.ndarray, *, color: Color 
     Args:
         sr: (B, 3, H, W), uint8, or float with nominal range [0, 1]: clamped and rounded to 8 bit, as when saved.
         hr: (B, 3, H, W), uint8, or float in [0, 1].
-        color: 'rgb': all channels (SSIM of each, then their mean); 'y': luma alone, BasicSR's `test_y_channel`.
-        border: so many pixels are cut off each side first, BasicSR's `crop_border`.
+        color: 'rgb': all channels (SSIM of each, then their mean); 'y': only luma, BasicSR's `test_y_channel`.
+        border: number of pixels cut off each side first, BasicSR's `crop_border`.
 
     Returns:
-        PSNR (B,) in dB, inf where the images are equal; SSIM (B,). Both float64, on the CPU.
+        PSNR (B,) in dB, inf if the images are equal; SSIM (B,) in [-1, 1]. Both float64, on the CPU.
 
     Raises:
-        UserError: shapes differ, the image is smaller than the window, values are NaN, or `hr` is not in [0, 1].
+        UserError: shapes differ, an image is smaller than the window, a value is NaN, or `hr` is not in [0, 1].
     """
     sr, hr = torch.as_tensor(sr), torch.as_tensor(hr)
     if color not in ('rgb', 'y') or border < 0:
         raise UserError(f"PSNR and SSIM: expected color 'rgb' or 'y' and a border from 0, got {color!r} and {border}.")
     if sr.shape != hr.shape or sr.ndim != 4 or sr.shape[1] != 3 or min(sr.shape[2:]) < _WINDOW + 2 * border:
         raise UserError(f'PSNR and SSIM: expected two batches (B, 3, H, W) of one shape, at least {_WINDOW} pixels '
-                        f'high and wide without a border of {border}, got {tuple(sr.shape)} and {tuple(hr.shape)}.')
-    _refuse_out_of_range(hr)
+                        f'high and wide inside a border of {border}, got {tuple(sr.shape)} and {tuple(hr.shape)}.')
+    _check_range(hr)
     pairs = list(zip(_eight_bit(sr), _eight_bit(hr), strict=True))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         values = list(pool.map(partial(_psnr_ssim_of_one, color=color, border=border), pairs, chunksize=16))
@@ -57,14 +56,14 @@ def psnr_ssim(sr: Tensor | np.ndarray, hr: Tensor | np.ndarray, *, color: Color 
     return psnr, ssim
 
 
-def _refuse_out_of_range(hr: Tensor) -> None:
+def _check_range(hr: Tensor) -> None:
     if hr.is_floating_point() and hr.numel() and not (hr.min() >= -1e-3 and hr.max() <= 1 + 1e-3):
-        raise UserError(f'PSNR and SSIM: float images are expected in [0, 1], the reference reaches from '
+        raise UserError(f'PSNR and SSIM: expected float images in [0, 1], the reference ranges from '
                         f'{hr.min():.3g} to {hr.max():.3g}. Divide by 255, or pass uint8.')
 
 
 def _eight_bit(images: Tensor) -> NDArray[np.uint8]:
-    """(B, 3, H, W) of either kind -> uint8."""
+    """(B, 3, H, W), uint8 or float, -> uint8."""
     if images.is_floating_point():
         if torch.isnan(images).any():
             raise UserError('PSNR and SSIM: an image holds NaN. Check the network that made it.')
@@ -94,8 +93,8 @@ def _values(image: NDArray[np.uint8], color: Color) -> NDArray[np.float64]:
 def _ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """SSIM of two images (C, H, W) in [0, 255].
 
-    In place and over the whole image, cut at the end: half of the time of the plain formula goes into new arrays and
-    into stepping over their edges.
+    In place and over the whole image, cut at the end: half of the time of the plain formula is spent on new arrays and
+    on skipping their edges.
     """
     mean_x, mean_y = _filter(x), _filter(y)
     squares = x * x
@@ -118,6 +117,6 @@ def _ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 
 def _filter(planes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gaussian window over planes (C, H, W); cut by half a window on each side it is the valid part."""
+    """Gaussian window over planes (C, H, W); the valid part is half a window smaller on each side."""
     tall = cv2.sepFilter2D(planes.reshape(-1, planes.shape[2]), -1, _KERNEL, _KERNEL)  # one below the other
     return tall.reshape(planes.shape)

@@ -1,4 +1,4 @@
-"""How often true pairs are accepted against how often false ones are, over all thresholds: ROC, DET, equal error."""
+"""How often genuine pairs and impostor pairs are accepted, over all thresholds: ROC, DET, equal error rate."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -28,13 +28,13 @@ def roc_curve(scores: ArrayLike, same: ArrayLike) -> RocCurve:
 
     Args:
         scores: (P,) similarities, larger = more alike.
-        same: (P,) true where both images show one person.
+        same: (P,) true if both images show the same identity.
 
     Returns:
-        (T + 1,) each, T distinct scores; the first point accepts nothing (threshold inf), the last one everything.
+        (T + 1,) each, for T distinct scores; the first point accepts nothing (threshold inf), the last one everything.
 
     Raises:
-        UserError: a score is NaN or infinite, or one of the two kinds of pairs is absent.
+        UserError: a score is NaN or infinite, or there are no genuine or no impostor pairs.
 
     >>> roc_curve([.9, .4, .6, .1], [1, 1, 0, 0])[:2]
     (array([0. , 0. , 0.5, 0.5, 1. ]), array([0. , 0.5, 0.5, 1. , 1. ]))
@@ -46,7 +46,7 @@ def roc_curve(scores: ArrayLike, same: ArrayLike) -> RocCurve:
 
 
 class TarAtFar(NamedTuple):
-    """One entry of `tar_at_far`: rates in [0, 1], and the pairs that stand behind them."""
+    """One entry of `tar_at_far`: rates in [0, 1], and the numbers of pairs they come from."""
 
     far: float
     tar: float
@@ -57,21 +57,21 @@ class TarAtFar(NamedTuple):
 
 
 def tar_at_far(scores: ArrayLike, same: ArrayLike, fars: Iterable[float] = FARS) -> list[TarAtFar]:
-    """True accept rates at false accept rates, each with the number of pairs behind it.
+    """True accept rates at false accept rates, each with its numbers of pairs.
 
     With N impostor pairs, `allowed` = round(far * N) of them may pass. Below one or two dozen the rate is a matter of
     chance; at 0 it says only how many genuine pairs beat every impostor. See `threshold_at_far`.
 
     Args:
         scores: (P,) similarities, larger = more alike.
-        same: (P,) true where both images show one person.
+        same: (P,) true if both images show the same identity.
         fars: false accept rates in [0, 1].
 
     Returns:
-        for each far: far, tar, threshold (accepted at score >= threshold), allowed, genuine and impostor pairs.
+        For each far: far, tar, threshold (accepted at score >= threshold), allowed, genuine and impostor pairs.
 
     Raises:
-        UserError: a score is NaN or infinite, one of the two kinds of pairs is absent, or a far is no share.
+        UserError: a score is NaN or infinite, there are no genuine or no impostor pairs, or a far is not a share.
 
     >>> tar_at_far([.9, .4, .6, .1], [1, 1, 0, 0], [0.5])
     [TarAtFar(far=0.5, tar=0.5, threshold=0.6, allowed=1, genuine=2, impostor=2)]
@@ -90,7 +90,7 @@ def _accepted(scores: Floats, thresholds: Floats) -> Floats:
 
 
 def equal_error_rate(curve: RocCurve) -> float:
-    """Where the false accept and the false reject rate are equal, on the straight line between the two nearest points.
+    """The rate in [0, 1] at which false accepts and false rejects are equal, on the line between the nearest points.
 
     >>> equal_error_rate(roc_curve([.9, .4, .6, .1], [1, 1, 0, 0]))
     0.5
@@ -103,9 +103,9 @@ def equal_error_rate(curve: RocCurve) -> float:
 
 
 def mean_roc(curves: Sequence[RocCurve]) -> tuple[Floats, Floats]:
-    """False and mean true accept rate of several curves (one a seed): averaged at equal false accept rates.
+    """False and mean true accept rate, (R,) each in [0, 1], of several curves (one per seed), averaged at each far.
 
-    At each false accept rate that one of them has, a curve counts with the most it accepts there without going beyond.
+    At each false accept rate that occurs in one of them, a curve counts with its true accept rate at or below it.
 
     >>> mean_roc([roc_curve([.9, .4, .6, .1], [1, 1, 0, 0]), roc_curve([.9, .4, .3, .1], [1, 1, 0, 0])])
     (array([0. , 0.5, 1. ]), array([0.75, 1.  , 1.  ]))

@@ -1,15 +1,15 @@
 """Is the difference of two systems larger than chance? Paired over the folds or trials that both were measured on.
 
-The same pairs are easy or hard for both systems, so the differences fold by fold vary far less than the accuracies do.
-With differences d_1 … d_n, their mean m and standard deviation s (divisor n - 1):
+The same pairs are easy or hard for both systems, so the difference varies far less from fold to fold than the
+accuracies do. With differences d_1 … d_n, their mean m and standard deviation s (divisor n - 1):
 
     standard error  s sqrt(1/n + q / (1 - q))     t = m / standard error, n - 1 degrees of freedom
 
 q is the share that the test sets of two trials have in common. Folds are disjoint: q = 0, the usual paired t-test.
-Random parts of one whole overlap, so their results are alike by construction, and s/sqrt(n) is far too small. If each
-trial holds the share q of the whole, the deviations of two trials from the truth correlate by q: s^2 estimates only
-(1 - q) of a trial's variance, and the variance of the mean is s^2 (1/n + q / (1 - q)). With q / (1 - q) = tested / left
-out this is the form of Nadeau and Bengio (2003), "Inference for the generalization error".
+Random subsets of one set overlap, so their results are alike by construction, and s/sqrt(n) is far too small. If each
+trial holds the share q of the set, the errors of two trials have correlation q: s^2 estimates only (1 - q) of a trial's
+variance, and the variance of the mean is s^2 (1/n + q / (1 - q)). With q / (1 - q) = tested / left out, this is the
+form of Nadeau and Bengio (2003), "Inference for the generalization error".
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.verification import Floats
 
 LEVEL = 0.05
-"""A difference is called clear when the t-test's p is below this."""
+"""A difference is called clear if the p of the t-test is below this."""
 
 _MOST_FLIPPED = 20
 _ROUNDING = 1e-12
@@ -33,10 +33,10 @@ class PairedTest(NamedTuple):
     """The result of `paired_test`.
 
     Attributes:
-        mean: of the differences a - b.
-        error: its standard error.
-        p: of the t-test, two-sided: how often chance alone gives a mean so far from 0.
-        p_flips: the same by the exact sign-flip test; None where trials overlap, or there are more than 20.
+        mean: of the differences a - b, in their unit.
+        error: its standard error, in the same unit.
+        p: of the two-sided t-test, in [0, 1]: how often chance gives a mean at least this far from 0.
+        p_flips: the same by the exact sign-flip test; None if trials overlap or there are more than 20.
         count: number of folds or trials.
     """
 
@@ -48,7 +48,7 @@ class PairedTest(NamedTuple):
 
     @property
     def clear(self) -> int:
-        """1 or -1 where the difference is clear, else 0."""
+        """1 or -1 if the difference is clear, else 0."""
         return clear_sign(self.mean, self.p)
 
 
@@ -60,14 +60,14 @@ def paired_test(a: ArrayLike, b: ArrayLike, *, shared: float = 0.0) -> PairedTes
         shared: q, the share that the test sets of two trials have in common; 0: disjoint folds.
 
     Raises:
-        UserError: not the same number of values, fewer than two, one is not finite, or `shared` is not in [0, 1).
+        UserError: the numbers of values differ or are below two, one is not finite, or `shared` is not in [0, 1).
 
     >>> paired_test([0.9, 0.8], [0.8, 0.6])[:2]
     (0.15, 0.05)
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2 or not np.isfinite([a, b]).all():
-        raise UserError(f'a paired comparison needs the same two or more folds of both systems, all finite; '
+        raise UserError(f'a paired comparison needs finite values of both systems on the same two or more folds, '
                         f'got {a.shape} and {b.shape}.')
     if not 0 <= shared < 1:
         raise UserError(f'shared: expected a share from 0 to below 1, got {shared}.')
@@ -80,7 +80,7 @@ def paired_test(a: ArrayLike, b: ArrayLike, *, shared: float = 0.0) -> PairedTes
 
 
 def t_test_p(mean: float, error: float, freedom: float) -> float:
-    """Two-sided p of a mean with its standard error by Student's t with so many degrees of freedom.
+    """Two-sided p, in [0, 1], of a mean with its standard error, by Student's t with `freedom` degrees of freedom.
 
     >>> round(t_test_p(2.2622, 1.0, 9), 4)
     0.05
@@ -91,10 +91,10 @@ def t_test_p(mean: float, error: float, freedom: float) -> float:
 
 
 def sign_flip_p(difference: ArrayLike) -> float:
-    """Share of all 2^n ways to give the differences signs whose mean is as far from 0 as theirs (exact, two-sided).
+    """Exact two-sided p, in [0, 1]: the share of all 2^n signs of n differences (n,) with a mean as far from 0.
 
-    It assumes only that without an effect each difference is as likely up as down. With ten folds the smallest p is
-    2 / 1,024.
+    It assumes only that without an effect each difference is as likely to be positive as negative. With ten folds the
+    smallest p is 2 / 1,024.
 
     >>> sign_flip_p([1.0, 2.0, 3.0])
     0.25
@@ -106,5 +106,5 @@ def sign_flip_p(difference: ArrayLike) -> float:
 
 
 def clear_sign(mean: float, p: float) -> int:
-    """1 or -1 where a difference is larger than chance explains (p below 5 %), else 0."""
+    """1 or -1 if a difference is larger than chance explains (p, in [0, 1], below 5 %), else 0."""
     return int(np.sign(mean)) if p < LEVEL else 0

@@ -1,4 +1,4 @@
-"""Features at unit length, so that a product of two is their cosine."""
+"""Features at unit length, so that the product of two is their cosine; and checks of features and their rows."""
 
 import numpy as np
 import torch
@@ -9,13 +9,13 @@ from cface_basicsr.errors import UserError
 
 
 def unit_features(features: ArrayLike) -> Tensor:
-    """Features scaled to unit length; the lengths are taken in float64.
+    """Features scaled to unit length; lengths are computed in float64.
 
     Args:
         features: (N, D), any length.
 
     Returns:
-        (N, D) on the CPU; float64 where the features are, else float32.
+        (N, D) on the CPU; float64 if the features are, else float32.
 
     Raises:
         UserError: another shape, or a feature is NaN, infinite or zero.
@@ -26,21 +26,21 @@ def unit_features(features: ArrayLike) -> Tensor:
     """
     features = np.asarray(features)
     if features.ndim != 2 or not len(features):
-        raise UserError(f'expected features (N, D), one row an image, got shape {features.shape}.')
-    refuse_broken(features)
+        raise UserError(f'expected features (N, D), one row per image, got shape {features.shape}.')
+    check_directions(features)
     units = features.astype(np.float64)
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     return torch.from_numpy(units if features.dtype == np.float64 else units.astype(np.float32))
 
 
 def broken_rows(features: NDArray) -> NDArray[np.int64]:
-    """The rows of features (N, D) that are NaN, infinite or zero, and so have no direction."""
+    """The rows (R,) of features (N, D) that are NaN, infinite or zero, and so have no direction."""
     lengths = np.linalg.norm(features.astype(np.float64, copy=False), axis=1)
     return np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
 
 
-def refuse_broken(features: NDArray) -> None:
-    """Let features (N, D) pass that all have a direction.
+def check_directions(features: NDArray) -> None:
+    """Check that all features (N, D) have a direction.
 
     Raises:
         UserError: a feature is NaN, infinite or zero.
@@ -49,3 +49,19 @@ def refuse_broken(features: NDArray) -> None:
     if len(bad):
         raise UserError(f'{len(bad)} of {len(features)} features are NaN, infinite or zero (first: row {bad[0]}). '
                         'The recognizer is broken, or its weights are.')
+
+
+def row_numbers(name: str, rows: ArrayLike, count: int) -> NDArray[np.int64]:
+    """Checked row numbers (R,) into `count` features; `name` is what a message calls them.
+
+    Raises:
+        UserError: they are not integers, there are none, one is out of range, or one occurs twice.
+    """
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in 'iu':
+        raise UserError(f'{name}: expected at least one row number, got {rows.dtype} of shape {rows.shape}.')
+    if not 0 <= rows.min() <= rows.max() < count:
+        raise UserError(f'{name}: row numbers from {rows.min()} to {rows.max()}, but there are {count} features.')
+    if repeated := len(rows) - len(np.unique(rows)):
+        raise UserError(f'{name}: expected different row numbers, {repeated} are repeated.')
+    return rows.astype(np.int64)

@@ -1,8 +1,8 @@
-"""Verification: are the two faces of a pair the same person? Accuracy over folds, rate at a false accept rate, pairs.
+"""Verification: do the two faces of a pair show the same identity? Accuracy over folds, rate at a far, drawn pairs.
 
 The k-fold accuracy follows LFW (Huang et al. 2007): the threshold of a fold is chosen on the other folds. The search
-is exact, where the usual one walks a grid of 20,001 thresholds. The rate at a false accept rate follows the official
-BLUFR toolkit (Liao et al. 2014).
+is exact, whereas the usual one walks a grid of 20,001 thresholds. The rate at a false accept rate (far) follows the
+official BLUFR toolkit (Liao et al. 2014).
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Flags = NDArray[np.bool_]
 
 
 class KFoldAccuracy(NamedTuple):
-    """The result of `kfold_accuracy`: shares in [0, 1]; `std` has the divisor folds - 1 (LFW's own report)."""
+    """The result of `kfold_accuracy`: shares in [0, 1]; `std` has the divisor folds - 1, as in LFW's own report."""
 
     mean: float
     std: float
@@ -28,7 +28,7 @@ class KFoldAccuracy(NamedTuple):
 
 
 class FoldedPairs(NamedTuple):
-    """The result of `make_pairs`: rows of the two images (P, 2), same person or not (P,), number of the fold (P,)."""
+    """The result of `make_pairs`: rows of the two images (P, 2), same identity or not (P,), number of the fold (P,)."""
 
     pairs: Ints
     same: Flags
@@ -38,13 +38,13 @@ class FoldedPairs(NamedTuple):
 def kfold_accuracy(scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike = 10) -> KFoldAccuracy:
     """Ten-fold verification accuracy: the threshold of a fold comes from the other folds.
 
-    A pair is accepted where score > threshold. Candidates are the midpoints of neighbouring distinct training scores
-    and one value just outside either end (accept all, accept none). Where several reach the best training accuracy,
-    the threshold is the mean of them all, as in SphereFace's evaluation.
+    A pair is accepted if score > threshold. Candidates are the midpoints of neighbouring distinct training scores and
+    one value just outside either end (accept all, accept none). If several reach the best training accuracy, the
+    threshold is the mean of them all, as in SphereFace's evaluation.
 
     Args:
         scores: (P,) similarities, larger = more alike.
-        same: (P,) true where both images show one person.
+        same: (P,) true if both images show the same identity.
         folds: a number (blocks of neighbouring pairs, as in LFW's pairs.txt; the first P mod folds blocks are one
             pair longer), or (P,) the number of each pair's fold.
 
@@ -52,7 +52,7 @@ def kfold_accuracy(scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike = 
         mean, std (divisor folds - 1), accuracy of each fold (F,), threshold of each fold (F,).
 
     Raises:
-        UserError: a score is NaN or infinite, lengths differ, a fold is empty, or fewer than two folds.
+        UserError: a score is NaN or infinite, lengths differ, a fold is empty, or there are fewer than two folds.
 
     >>> kfold_accuracy([.9, .1, .8, .3], [1, 0, 1, 0], folds=2)[:2]
     (1.0, 0.0)
@@ -68,9 +68,9 @@ def accuracy_over_folds(scores: Sequence[ArrayLike], same: ArrayLike, fold: Ints
     """As `kfold_accuracy`, for scores that differ from fold to fold.
 
     Args:
-        scores: F times (P,): what all pairs score when this fold is tested.
+        scores: F times (P,): the scores of all pairs when this fold is tested.
         same: (P,).
-        fold: (P,) from 0 to F - 1, as `fold_numbers` gives them.
+        fold: (P,) from 0 to F - 1, as `fold_numbers` returns them.
     """
     results = []
     for number, each in enumerate(scores):
@@ -81,7 +81,7 @@ def accuracy_over_folds(scores: Sequence[ArrayLike], same: ArrayLike, fold: Ints
 
 
 def _over_folds(results: list[tuple[float, float]]) -> KFoldAccuracy:
-    """From accuracy and threshold of each fold."""
+    """The result of the accuracy and the threshold of each fold."""
     per_fold, thresholds = np.array(results).T
     return KFoldAccuracy(float(np.mean(per_fold)), float(np.std(per_fold, ddof=1)), per_fold, thresholds)
 
@@ -97,7 +97,7 @@ def _accuracy_of_fold(scores: Floats, same: Flags, test: Flags) -> tuple[float, 
 def _best_threshold(scores: Floats, same: Flags) -> float:
     """The mean of all candidates with the most correct decisions; scores ascending."""
     last_of_tie = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(scores) - 1)
-    # Candidate c rejects the c lowest distinct scores; so many more decisions are right then than with candidate 0.
+    # Candidate c rejects the c lowest distinct scores; gained[c] is how many more decisions are right than with c = 0.
     gained = np.append(0, np.cumsum(np.where(same, -1, 1))[last_of_tie])
     best = np.flatnonzero(gained == gained.max())
     edges = np.concatenate(([-np.inf], scores[last_of_tie], [np.inf]))
@@ -105,7 +105,7 @@ def _best_threshold(scores: Floats, same: Flags) -> float:
 
 
 def _between(below: Floats, above: Floats) -> Floats:
-    """The middle of two neighbouring scores, just outside where one of them is infinite."""
+    """The middle of two neighbouring scores; just outside of the finite one if the other is infinite."""
     with np.errstate(invalid='ignore'):
         middle = np.minimum(below + (above - below) / 2, np.nextafter(above, -np.inf))  # halves of one ulp round up
     return np.where(np.isinf(below), np.nextafter(above, -np.inf),
@@ -113,15 +113,15 @@ def _between(below: Floats, above: Floats) -> Floats:
 
 
 def verification_rate_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> float:
-    """Share of same-person pairs that are accepted at a false accept rate (BLUFR's VR@FAR, architectures section 13).
+    """The share of genuine pairs that are accepted at a false accept rate (BLUFR's VR@FAR).
 
     Args:
         scores: (P,) similarities, larger = more alike.
-        same: (P,) true where both images show one person.
+        same: (P,) true if both images show the same identity.
         far: false accept rate in [0, 1]; 0.01 is 1 %. For the threshold see `threshold_at_far`.
 
     Raises:
-        UserError: a score is NaN or infinite, or one of the two kinds of pairs is absent.
+        UserError: a score is NaN or infinite, or there are no genuine or no impostor pairs.
 
     >>> verification_rate_at_far([.9, .5, .2, .7, .1, .1], [1, 1, 1, 0, 0, 0], far=1 / 3)
     0.3333333333333333
@@ -131,17 +131,17 @@ def verification_rate_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> 
 
 
 def threshold_at_far(impostor: NDArray[np.floating], far: float, total: int | None = None) -> tuple[float, int]:
-    """The score from which on pairs are accepted at a false accept rate, and how many impostors that allows.
+    """The lowest score at which pairs are accepted at a false accept rate, and how many impostors it allows.
 
     The threshold is the n-th largest impostor score, n = `allowed_at_far`; a pair counts as accepted at
     score >= threshold, so impostors that tie with the n-th pass as well. With n = 0 no impostor may pass: the
-    threshold lies just above them all, so the number rests on the one highest impostor. Where all may pass, so does
-    every genuine pair: -inf.
+    threshold is just above them all, so the rate depends on the one highest impostor. If all may pass, so does every
+    genuine pair: -inf.
 
     Args:
-        impostor: (P,) finite scores of different-person pairs; all of them, or the max(1, n) largest.
+        impostor: (P,) finite scores of impostor pairs; all of them, or the max(1, n) largest.
         far: false accept rate in [0, 1].
-        total: how many there are where `impostor` holds the largest alone; None: these are all.
+        total: number of impostor pairs if `impostor` holds only the largest scores; None: these are all.
 
     >>> threshold_at_far(np.array([.1, .7, .3, .5]), far=0.5)
     (0.5, 2)
@@ -157,12 +157,12 @@ def threshold_at_far(impostor: NDArray[np.floating], far: float, total: int | No
 
 
 def allowed_at_far(far: float, impostors: int) -> int:
-    """How many of the impostors may pass at a false accept rate: the nearest number, halves upwards as in MATLAB.
+    """How many impostors may pass at a false accept rate in [0, 1]: the nearest number, halves rounded up as in MATLAB.
 
-    It is 0 where far is below 0.5 / impostors.
+    It is 0 if far is below 0.5 / impostors.
 
     Raises:
-        UserError: far is no share.
+        UserError: far is not a share.
     """
     if not 0 <= far <= 1:
         raise UserError(f'far: expected a share from 0 to 1 (0.01 is 1 %), got {far}.')
@@ -170,10 +170,14 @@ def allowed_at_far(far: float, impostors: int) -> int:
 
 
 def genuine_and_impostor(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Floats]:
-    """The scores of same-person pairs and those of different-person pairs.
+    """The scores (G,) of the pairs of the same identity and those (I,) of the other pairs.
+
+    Args:
+        scores: (P,) similarities.
+        same: (P,) true if both images show the same identity.
 
     Raises:
-        UserError: a score is NaN or infinite, or one of the two kinds of pairs is absent.
+        UserError: a score is NaN or infinite, or there are no genuine or no impostor pairs.
     """
     scores, same = _checked(scores, same)
     genuine, impostor = scores[same], scores[~same]
@@ -184,24 +188,24 @@ def genuine_and_impostor(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Fl
 
 
 def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed: int = 0) -> FoldedPairs:
-    """Balanced pairs in folds that share no identity, as the paper's CelebA protocol (3,000 + 3,000 in ten folds).
+    """Balanced pairs in folds that share no identity, as in the paper's CelebA protocol (3,000 + 3,000 in ten folds).
 
-    Identities are dealt to the folds by size, largest first, equal sizes in random order. Same-person pairs are
-    spread over the identities of a fold as evenly as their sizes allow; different-person pairs are uniform over all
-    such pairs of the fold. No pair occurs twice. The same arguments give the same pairs.
+    Identities are dealt to the folds by size, largest first, equal sizes in random order. Genuine pairs are spread over
+    the identities of a fold as evenly as their sizes allow; impostor pairs are uniform over all such pairs of the fold.
+    No pair occurs twice. The same arguments give the same pairs.
 
     Args:
         labels: (N,) identity of each image, any integers.
         folds: number of folds.
-        pairs_per_fold: even; one half shows the same person, the other half different ones.
+        pairs_per_fold: even; one half shows the same identity, the other half different ones.
         seed: of the dealing and the draws.
 
     Returns:
         pairs (P, 2) row numbers into labels, smaller first; same (P,); fold (P,) ascending, so `kfold_accuracy`
-        with folds=folds finds the same blocks. In each fold the same-person pairs come first, as in LFW.
+        with folds=folds finds the same blocks. In each fold the genuine pairs come first, as in LFW.
 
     Raises:
-        UserError: too few identities or images for so many pairs; the message names the largest number that works.
+        UserError: too few identities or images for that number of pairs; the message names the largest that works.
     """
     labels = np.asarray(labels)
     if pairs_per_fold < 2 or pairs_per_fold % 2:
@@ -210,8 +214,8 @@ def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed:
     most = largest_pairs_per_fold(labels, folds=folds, seed=seed)
     if pairs_per_fold > most:
         raise UserError(f'{len(labels)} images of {len(np.unique(labels))} identities are too few for {folds} folds '
-                        f'of {pairs_per_fold} pairs without a shared identity: at most {most} pairs a fold.\n'
-                        'Ask for fewer pairs or folds, or take a larger set.')
+                        f'of {pairs_per_fold} pairs without a shared identity: at most {most} pairs per fold.\n'
+                        'Ask for fewer pairs or folds, or use a larger set.')
     random = np.random.default_rng([seed, 1])
     half = pairs_per_fold // 2
     pairs = [part for rows in _identities_of_folds(labels, folds, seed)
@@ -221,7 +225,7 @@ def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed:
 
 
 def largest_pairs_per_fold(labels: ArrayLike, *, folds: int = 10, seed: int = 0) -> int:
-    """The largest `pairs_per_fold` that `make_pairs` can give for these labels, folds and seed; 0 where none."""
+    """The largest `pairs_per_fold` that `make_pairs` accepts for these labels (N,), folds and seed; 0 if none."""
     room = []
     for rows in _identities_of_folds(np.asarray(labels), folds, seed):
         sizes = np.array([len(images) for images in rows], dtype=np.int64)
@@ -238,14 +242,18 @@ def _checked(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Flags]:
     bad = np.flatnonzero(~np.isfinite(scores))
     if len(bad):
         raise UserError(f'{len(bad)} of {len(scores)} scores are NaN or infinite (first: pair {bad[0]}). '
-                        'Check the features that they come from.')
+                        'Check the features from which they were computed.')
     if same.dtype != bool and not ((same == 0) | (same == 1)).all():
         raise UserError('same: expected true or false for each pair.')
     return scores, same.astype(bool)
 
 
 def fold_numbers(folds: int | ArrayLike, pairs: int) -> Ints:
-    """Fold of each pair (P,), from 0; every fold has a pair."""
+    """The fold of each pair (P,), from 0, of `folds` as in `kfold_accuracy`; every fold has a pair.
+
+    Raises:
+        UserError: there are fewer than two folds, more folds than pairs, or not one number per pair.
+    """
     if np.ndim(folds) == 0:
         if not 2 <= folds <= pairs:
             raise UserError(f'folds: expected from 2 to the number of pairs ({pairs}), got {folds}.')
@@ -260,7 +268,7 @@ def fold_numbers(folds: int | ArrayLike, pairs: int) -> Ints:
 def _identities_of_folds(labels: NDArray, folds: int, seed: int) -> list[list[Ints]]:
     """For each fold its identities, each as the row numbers of its images."""
     if labels.ndim != 1:
-        raise UserError(f'labels: expected one number an image, got shape {labels.shape}.')
+        raise UserError(f'labels: expected one number per image, got shape {labels.shape}.')
     if folds < 2:
         raise UserError(f'folds: expected at least 2, got {folds}.')
     _, identity, sizes = np.unique(labels, return_inverse=True, return_counts=True)
@@ -270,7 +278,7 @@ def _identities_of_folds(labels: NDArray, folds: int, seed: int) -> list[list[In
     dealt: list[list[Ints]] = [[] for _ in range(folds)]
     for place, which in enumerate(largest_first):
         lap, turn = divmod(place, folds)
-        dealt[turn if lap % 2 == 0 else folds - 1 - turn].append(rows[which])  # to and fro evens the sizes out
+        dealt[turn if lap % 2 == 0 else folds - 1 - turn].append(rows[which])  # back and forth evens the sizes out
     return dealt
 
 
@@ -286,7 +294,7 @@ def _same_pairs(rows: list[Ints], wanted: int, random: np.random.Generator) -> I
 
 
 def _even_shares(room: Ints, wanted: int) -> Ints:
-    """Shares that sum to `wanted`, at most `room` each, otherwise equal within one (first come, first served)."""
+    """Shares that sum to `wanted`, at most `room` each, otherwise equal within one (the first ones get one more)."""
     share = np.zeros_like(room)
     while (left := wanted - int(share.sum())) > 0:
         open_ = np.flatnonzero(share < room)
@@ -308,7 +316,7 @@ def _different_pairs(rows: list[Ints], wanted: int, random: np.random.Generator)
     """`wanted` different pairs (wanted, 2) of two identities, uniform over all of them."""
     images = np.concatenate(rows)
     size = np.array([len(part) for part in rows])
-    start = np.repeat(np.cumsum(size) - size, size)  # first place of the image's identity
+    start = np.repeat(np.cumsum(size) - size, size)  # first position of the image's identity
     length = np.repeat(size, size)
     others = len(images) - length
     if others.sum() // 2 <= 4 * wanted:  # few pairs: list them all

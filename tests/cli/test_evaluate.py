@@ -91,7 +91,7 @@ def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
 @pytest.mark.parametrize('arguments, words', [
     ([], 'one table holds one scale; folder: \\[2, 4, 8\\]'),
     (['--scale', 4, '--weights', '{}/net_g.pth'], 'net_g: x8; --scale 4'),
-    (['--scale', 4, '--pairs-per-fold', 38], 'at most 36 pairs a fold'),
+    (['--scale', 4, '--pairs-per-fold', 38], 'at most 36 pairs per fold'),
     (['--scale', 4, '--weights', 'HR={}/net_g.pth'], "would be called 'HR'"),
     (['--weights', '{}/none.pth'], "none.pth' is missing"),
     (['--scale', 4, '--sides', 'none'], "expected one of both, one, lr, got 'none'"),

@@ -64,7 +64,7 @@ def slow_verification(features, labels, far):
 
 
 def slow_identification(features, labels, gallery, probe, far, rank):
-    """OpenSetROC.m, probe by probe: ranks are places in a stable descending sort of the gallery."""
+    """OpenSetROC.m, probe by probe: ranks are positions in a stable descending sort of the gallery."""
     alarms, decided = [], []
     for p in probe:
         scores = [float(features[p].astype(float) @ features[g].astype(float)) / 4 for g in gallery]
@@ -117,7 +117,7 @@ def test_the_identification_rate_equals_the_double_loop_with_ties(images, far, r
 
 
 def made_up(people=12, most=6, trials=3, seed=0):
-    """A protocol in the official form: half of the people train, some of the others have an image in the gallery."""
+    """A protocol in the official format: half of the identities train, some of the others are in the gallery."""
     random = np.random.default_rng(seed)
     labels = random.permutation(np.repeat(np.arange(people), random.integers(2, most, people)))
     parts = []
@@ -176,7 +176,7 @@ def test_lengths_and_order_of_features_do_not_matter():
     assert verification_rate(features.astype(np.float32), labels, .01) == pytest.approx(rate, abs=.02)
 
 
-def test_no_impostor_may_pass_where_far_is_too_small_for_one():
+def test_no_impostor_may_pass_if_far_is_too_small_for_one():
     features = np.array([[1, 0], [4, 3], [3, 4], [0, 1], [1, 0]]) / 1.0
     labels = [0, 0, 1, 1, 2]  # genuine .8 .8; the last one equals the first: an impostor pair of score 1
     assert verification_rate(features, labels, 0) == 0
@@ -192,7 +192,7 @@ def test_far_one_accepts_genuine_pairs_below_every_impostor():
     assert verification_rate(features, labels, .8) == 0
 
 
-def test_a_stranger_before_the_mate_in_the_gallery_wins_a_tie():
+def test_an_impostor_before_the_mate_in_the_gallery_wins_a_tie():
     features, labels = [[1.0, 0], [1, 0], [1, 0], [0, 1]], [0, 1, 0, 2]
     assert identification_rate(features, labels, [0, 1], [2, 3]) == 1
     assert identification_rate(features, labels, [1, 0], [2, 3]) == 0
@@ -228,7 +228,7 @@ def test_what_cannot_be_judged_is_refused():
         identification_rate(features, labels, [0], [1])
     with pytest.raises(UserError, match='probe: row numbers from 1 to 4, but there are 4'):
         identification_rate(features, labels, [0], [1, 4])
-    with pytest.raises(UserError, match=r'1 images occur twice \(first: row 1\)'):
+    with pytest.raises(UserError, match=r'share 1 images \(first: row 1\)'):
         identification_rate(features, labels, [0, 1], [1, 2])
     with pytest.raises(UserError, match='rank: expected from 1 to the size of the gallery .1., got 2'):
         identification_rate(features, labels, [0], [1, 2], rank=2)
@@ -306,17 +306,17 @@ def write_lists(folder, config):
         (folder / f'{part}_set.txt').write_text('\n'.join([str(len(blocks)), *sum(blocks, [])]))
 
 
-def test_the_lists_as_text_are_the_same(tmp_path):
+def test_the_lists_in_text_files_are_the_same(tmp_path):
     write_lists(tmp_path, made_up())
     same(load_config(tmp_path), made_up())
 
 
-def test_broken_text_lists_are_refused_with_the_place(tmp_path):
+def test_broken_text_lists_are_refused_with_the_line(tmp_path):
     write_lists(tmp_path, made_up())
     probe = tmp_path / 'probe_set.txt'
     whole = probe.read_text()
     probe.write_text(whole[:whole.rindex('\n')])
-    with pytest.raises(UserError, match=r"probe_set.txt' is not of the toolkit's form or was cut off: \d+ images anno"):
+    with pytest.raises(UserError, match=r"probe_set.txt' is not in the toolkit's format, or was cut off: \d+ images"):
         load_config(tmp_path)
     probe.write_text(whole.replace('face_0', 'fase_0'))
     with pytest.raises(UserError, match='in image_list.txt, fase_0'):
@@ -340,20 +340,20 @@ def changed_list(field, number, value):
     (lambda fields: fields.pop('galIndex'), 'lacks galIndex.\nExpected imageList, labels, trainIndex, .*got imageList'),
     (change('testIndex', lambda fields: np.arange(6)), r'testIndex: expected a cell array, got int64 \(1, 6\)'),
     (change('labels', lambda fields: fields['labels'][:-1]), 'expected a label for each image'),
-    (change('labels', lambda fields: fields['labels'] - 1), 'whole numbers from 1, got .* from 0 to 11'),
+    (change('labels', lambda fields: fields['labels'] - 1), 'whole numbers from 1 as labels, got .* from 0 to 11'),
     (change('labels', lambda fields: fields['labels'] + .5), 'whole numbers from 1'),
     (change('probIndex', lambda fields: fields['probIndex'][:2]), 'train 3, test 3, gallery 3, probe 2'),
     (changed_list('trainIndex', 1, lambda rows: rows - rows.min()), r'train of trial 2: expected indices from 1'),
     (changed_list('testIndex', 0, lambda rows: rows + 1000), r'test of trial 1: expected indices from 1 to \d+, got 1'),
     (changed_list('testIndex', 0, lambda rows: rows + .5), 'test of trial 1: expected a list of whole numbers'),
     (changed_list('testIndex', 0, lambda rows: np.ones((2, 3))), r'expected a list of whole numbers, got .* \(2, 3\)'),
-    (changed_list('testIndex', 0, lambda rows: rows[[0, 0, 1]]), 'test of trial 1: 1 indices occur again'),
+    (changed_list('testIndex', 0, lambda rows: rows[[0, 0, 1]]), 'test of trial 1: 1 indices are repeated'),
     (changed_list('galIndex', 2, lambda rows: rows[1:]), r'trial 3: gallery \(2\) and probe \(\d+\) .* 1 images are'),
     (changed_list('trainIndex', 0, lambda rows: np.arange(rows.max()) + 1), r'trial 1: \d+ identities are in training'),
     (changed_list('imageList', 3, lambda name: 'face_000.png'), "1 names occur twice in the list .*'face_000'"),
-    (changed_list('imageList', 3, lambda name: np.arange(3)), 'a file name each; number 4 is none'),
+    (changed_list('imageList', 3, lambda name: np.arange(3)), 'a list of file names; number 4 is not one'),
 ])
-def test_a_mat_file_of_another_form_is_refused(tmp_path, act, message):
+def test_a_mat_file_in_another_format_is_refused(tmp_path, act, message):
     fields = official_form(made_up())
     act(fields)
     with pytest.raises(UserError, match=message):
@@ -392,7 +392,7 @@ def test_escaped_keys_are_joined_by_the_name_they_came_from():
     assert rows_of(named('1.jpg'), ['ann/1+jpg']).tolist() == [0]
 
 
-def test_missing_and_doubtful_images_are_named():
+def test_missing_and_ambiguous_images_are_named():
     config = named('a_1.jpg', 'a_2.jpg', 'b_1.jpg')
     with pytest.raises(UserError, match=r'2 of 3 images of BLUFR are missing among 1 keys, first a_2.jpg, b_1.jpg'):
         rows_of(config, ['a/a_1'])

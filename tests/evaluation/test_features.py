@@ -71,7 +71,7 @@ def test_bad_input_is_refused(images):
             return super().forward(x) * torch.nan
     with pytest.raises(UserError, match='5 of 5 features are NaN'):
         extract_features(Broken(), images)
-    with pytest.raises(UserError, match='Conv2d is no recognizer'):
+    with pytest.raises(UserError, match='Conv2d is not a recognizer'):
         extract_features(nn.Conv2d(3, 3, 1), images)
     with pytest.raises(UserError, match='image 0: expected uint8'):
         extract_features(MeanColour(), images / 255)

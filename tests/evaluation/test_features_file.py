@@ -1,4 +1,4 @@
-"""Precomputed features find their images by name, however foreign the names' order, folders and extensions are."""
+"""Precomputed features find their images by name, whatever the order, folders and extensions of the names."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ FEATURES = np.arange(12, dtype=np.float32).reshape(4, 3) + 1
 
 
 def foreign(folder: Path, lines: list[str], features: np.ndarray = FEATURES) -> Path:
-    """What somebody else wrote, without `write_features`."""
+    """Files written by somebody else, without `write_features`."""
     np.save(folder / 'theirs.npy', features)
     (folder / 'theirs.keys.txt').write_text('\n'.join(lines) + '\n', encoding='utf-8')
     return folder / 'theirs.npy'
 
 
-def test_what_is_written_comes_back_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+def test_what_is_written_is_read_in_the_order_of_the_keys(tmp_path: Path) -> None:
     path = write_features(tmp_path / 'a.b.npy', FEATURES, KEYS)
     assert keys_file(path).name == 'a.b.keys.txt' and keys_file(path).read_text().splitlines() == KEYS
     read = read_features(path, KEYS[::-1])
@@ -49,7 +49,7 @@ def test_any_order_of_rows_and_of_keys_gives_each_image_its_own(tmp_path_factory
     assert np.array_equal(read_features(path, [KEYS[row] for row in wanted]), FEATURES[wanted])
 
 
-def test_missing_and_foreign_rows_are_counted_and_the_first_of_each_is_named(tmp_path: Path) -> None:
+def test_missing_and_unknown_rows_are_counted_and_the_first_of_each_is_named(tmp_path: Path) -> None:
     path = foreign(tmp_path, ['Ann/Ann_0001', 'Zoe/Zoe_0001', 'Bo_Li/Bo_Li_0001', 'Zoe/Zoe_0002'])
     with pytest.raises(UserError) as caught:
         read_features(path, KEYS[:3])
@@ -58,20 +58,20 @@ def test_missing_and_foreign_rows_are_counted_and_the_first_of_each_is_named(tmp
     assert "2 rows belong to no image (first: 'Zoe/Zoe_0001')" in message and len(message.splitlines()) <= 3
 
 
-def test_rows_of_other_images_are_left_out_only_when_that_is_asked_for(tmp_path: Path) -> None:
+def test_rows_of_other_images_are_left_out_only_on_request(tmp_path: Path) -> None:
     path = foreign(tmp_path, KEYS)
     with pytest.raises(UserError, match=r"2 rows belong to no image \(first: 'Bo_Li/Bo_Li_0001'\)"):
         read_features(path, KEYS[:2])
     assert np.array_equal(read_features(path, KEYS[1::-1], allow_extra=True), FEATURES[1::-1])
 
 
-def test_folders_that_are_no_persons_are_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_folders_that_are_not_identities_are_refused_with_advice(tmp_path: Path) -> None:
     path = foreign(tmp_path, ['aligned/Ann_0001.jpg', 'aligned/Ann_0002.jpg', 'aligned/Bo_Li_0001.jpg'], FEATURES[:3])
-    with pytest.raises(UserError, match='The names alone would match: write them without their folders'):
+    with pytest.raises(UserError, match='The names by themselves would match: write them without their folders'):
         read_features(path, KEYS[:3])
 
 
-def test_a_name_that_two_persons_share_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_two_identities_share_is_refused(tmp_path: Path) -> None:
     path = foreign(tmp_path, ['0001.jpg', '0002.jpg'], FEATURES[:2])
     with pytest.raises(UserError, match="two images called '0001': 'a/0001' and 'b/0001'"):
         read_features(path, ['a/0001', 'b/0001'])
@@ -105,7 +105,7 @@ def test_anything_but_a_matrix_of_floats_is_refused(tmp_path: Path, features: np
 
 
 @pytest.mark.parametrize('content', [b'', b'no array', 'half', 'pickle', 'archive'])
-def test_a_file_that_is_no_array_is_refused_and_runs_nothing(tmp_path: Path, content: bytes | str) -> None:
+def test_a_file_that_is_not_an_array_is_refused_and_runs_nothing(tmp_path: Path, content: bytes | str) -> None:
     path = foreign(tmp_path, KEYS)
     if content == 'half':
         path.write_bytes(path.read_bytes()[:-7])
@@ -130,15 +130,15 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('name', 'keys', 'message'), [
-    ('a.txt', KEYS, 'ends in .npy'), ('a.npy', KEYS[:3], 'N keys'), ('a.npy', [*KEYS[:3], KEYS[0]], 'all differ'),
-    ('a.npy', [*KEYS[:3], 'a\nb'], 'each of one line')])
+    ('a.txt', KEYS, 'ends in .npy'), ('a.npy', KEYS[:3], 'N keys'), ('a.npy', [*KEYS[:3], KEYS[0]], 'different keys'),
+    ('a.npy', [*KEYS[:3], 'a\nb'], 'each on one line')])
 def test_writing_refuses_what_could_not_be_read(tmp_path: Path, name: str, keys: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         write_features(tmp_path / name, FEATURES, keys)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_kill_while_writing_leaves_no_old_matrix_beside_new_names(tmp_path: Path,
+def test_a_kill_while_writing_leaves_no_old_matrix_next_to_new_names(tmp_path: Path,
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_features(tmp_path / 'f.npy', FEATURES, KEYS)
 

@@ -12,7 +12,7 @@ from cface_basicsr.evaluation.identification import probe_ranks, rank_rate
 
 
 def slow_ranks(features, labels, gallery, probe):
-    """Word by word, in float64: how many strangers are at least as near as the nearest other image of the person?"""
+    """Literally, in float64: how many other identities are at least as near as the nearest other image of its own?"""
     ranks = []
     for p in probe:
         cosine = {g: round(float(np.dot(features[p], features[g]) / np.linalg.norm(features[p])
@@ -52,27 +52,27 @@ def test_leaving_one_out_equals_scikit_learns_neighbours(monkeypatch, scores_at_
     assert (~counts).sum() >= 3
 
 
-def test_a_tie_with_a_stranger_counts_against_the_probe():
-    features, labels = np.eye(3)[[0, 1, 1, 2]], [0, 0, 1, 1]  # probe 0 is as far from its mate as from the strangers
+def test_a_tie_with_another_identity_counts_against_the_probe():
+    features, labels = np.eye(3)[[0, 1, 1, 2]], [0, 0, 1, 1]  # probe 0 is as far from its mate as from the others
     assert probe_ranks(features, labels, np.arange(4), np.arange(4)).tolist() == [3, 3, 3, 3]
 
 
 @pytest.mark.parametrize('length', [3, 128, 512])
 def test_identical_features_are_never_right(length):
-    """Of one vector: the sums of a matrix product may differ in their last bits from place to place, ties must not."""
+    """Of one vector: the sums of a matrix product may differ in their last bits, ties must not."""
     features = np.tile(np.random.default_rng(1).normal(size=(1, length)), (50, 1)) * np.arange(1, 51)[:, None]
     assert rank_rate(features, np.arange(50) // 2, rank=48).rate == 0
     assert rank_rate(features, np.arange(50) // 2, rank=49).rate == 1
 
 
-def test_people_with_one_image_are_skipped_and_counted_but_can_be_mistaken_for():
+def test_identities_with_one_image_are_skipped_and_counted_but_can_be_mistaken_for():
     angle = np.radians([0, 20, 10, 90])
     features = np.stack([np.cos(angle), np.sin(angle)], 1)
     assert rank_rate(features, [0, 0, 1, 2]) == (0.0, 1, 2, 2, 4)
     assert rank_rate(features, [0, 0, 1, 2], gallery=[0, 1, 3]) == (1.0, 1, 2, 2, 3)
 
 
-def test_a_probe_is_looked_for_in_the_gallery_alone():
+def test_a_probe_is_searched_for_only_in_the_gallery():
     features, labels = [[1, 0], [1, .1], [0, 1], [.1, 1], [1, .9]], ['a', 'a', 'b', 'b', 'b']
     assert rank_rate(features, labels, gallery=[0, 2], probe=[1, 3, 4]) == (2 / 3, 1, 3, 0, 2)
     assert rank_rate(features, labels, gallery=[0, 2], probe=[1, 3, 4], rank=2).rate == 1
@@ -85,8 +85,8 @@ def test_input_that_gives_no_number_is_refused():
         broken[2, 2] = bad
         with pytest.raises(UserError, match=r'1 of 4 features are NaN, infinite or zero \(first: row 2\)'):
             rank_rate(broken, labels)
-    for settings_, words in [({'gallery': [0, 4]}, 'gallery: expected different row numbers below 4, got 0 to 4'),
-                             ({'probe': [1, 1]}, 'probe: expected different row numbers below 4, got 1 to 1, 1 of'),
+    for settings_, words in [({'gallery': [0, 4]}, 'gallery: row numbers from 0 to 4, but there are 4'),
+                             ({'probe': [1, 1]}, 'probe: expected different row numbers, 1 are'),
                              ({'probe': []}, 'probe: expected at least one'), ({'rank': 0}, 'rank: expected 1'),
                              ({'probe': [0], 'gallery': [2, 3]}, 'none of 1 probes has another image')]:
         with pytest.raises(UserError, match=words):

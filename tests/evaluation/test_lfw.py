@@ -14,16 +14,16 @@ from cface_basicsr.evaluation.lfw import centred_scores, lfw_accuracy
 from cface_basicsr.evaluation.verification import FoldedPairs, kfold_accuracy, make_pairs
 
 
-def folded(features: int, folds: int, of_a_kind: int, seed: int) -> FoldedPairs:
+def folded(features: int, folds: int, of_each_kind: int, seed: int) -> FoldedPairs:
     """Random different pairs: images occur several times and in several folds, as in LFW."""
     every = np.stack(np.triu_indices(features, 1), axis=1)
-    chosen = np.random.default_rng(seed).choice(len(every), 2 * folds * of_a_kind, replace=False)
-    return FoldedPairs(every[chosen], np.tile(np.repeat([True, False], of_a_kind), folds),
-                       np.repeat(np.arange(folds), 2 * of_a_kind))
+    chosen = np.random.default_rng(seed).choice(len(every), 2 * folds * of_each_kind, replace=False)
+    return FoldedPairs(every[chosen], np.tile(np.repeat([True, False], of_each_kind), folds),
+                       np.repeat(np.arange(folds), 2 * of_each_kind))
 
 
 def correlated(pairs: FoldedPairs, count: int, length: int, seed: int) -> NDArray:
-    """Features far from the origin, a little more alike where a pair is of one person."""
+    """Features far from the origin, a little more alike if a pair shows the same identity."""
     random = np.random.default_rng(seed)
     features = random.normal(size=(count, length)) + 3
     for (a, b), same in zip(pairs.pairs, pairs.same, strict=True):
@@ -56,8 +56,8 @@ def literal(features: NDArray, pairs: FoldedPairs) -> tuple[list[float], list[fl
 
 @settings(max_examples=25)
 @given(st.integers(2, 5), st.integers(2, 6), st.integers(0, 10_000))
-def test_with_the_mean_it_equals_the_literal_evaluation(folds: int, of_a_kind: int, seed: int) -> None:
-    pairs = folded(12, folds, of_a_kind, seed)
+def test_with_the_mean_it_equals_the_literal_evaluation(folds: int, of_each_kind: int, seed: int) -> None:
+    pairs = folded(12, folds, of_each_kind, seed)
     features = correlated(pairs, 12, 6, seed)
     accuracies, thresholds = literal(features, pairs)
     result = lfw_accuracy(features, pairs, subtract_mean=True)
@@ -66,7 +66,7 @@ def test_with_the_mean_it_equals_the_literal_evaluation(folds: int, of_a_kind: i
     assert result.std == pytest.approx(np.std(accuracies, ddof=1))
 
 
-def test_the_official_grid_of_20001_thresholds_finds_the_same_where_it_is_fine_enough() -> None:
+def test_the_official_grid_of_20001_thresholds_finds_the_same_if_it_is_fine_enough() -> None:
     pairs = folded(40, 4, 12, seed=11)
     features = correlated(pairs, 40, 24, seed=11)
     result = lfw_accuracy(features, pairs, subtract_mean=True)
@@ -94,7 +94,7 @@ def test_centred_scores_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(centred_scores(features, pairs.pairs, train), expected, atol=1e-12)
 
 
-def test_an_image_in_two_pairs_weighs_twice_and_the_tested_fold_nothing() -> None:
+def test_an_image_in_two_pairs_counts_twice_and_the_tested_fold_does_not() -> None:
     features = np.array([[3.0, 0], [0, 3], [0, 6], [90, 90]])
     pairs, train = np.array([[0, 1], [0, 2], [3, 1]]), np.array([True, True, False])
     mean = np.array([1.5, 2.25])  # (2 f0 + f1 + f2) / 4
@@ -112,7 +112,7 @@ def test_without_the_mean_it_is_the_plain_cosine_and_lengths_do_not_matter() -> 
         np.testing.assert_array_equal(result.per_fold, expected.per_fold)
 
 
-def test_a_shift_of_all_features_spoils_the_cosine_and_is_taken_away_with_the_mean() -> None:
+def test_a_shift_of_all_features_spoils_the_cosine_and_is_subtracted_with_the_mean() -> None:
     labels = np.repeat(np.arange(40), 5)
     random = np.random.default_rng(3)
     features = random.normal(size=(40, 32))[labels] + .8 * random.normal(size=(200, 32))
@@ -125,7 +125,7 @@ def test_a_shift_of_all_features_spoils_the_cosine_and_is_taken_away_with_the_me
     assert centred.mean > lfw_accuracy(features + shift, pairs, subtract_mean=False).mean
 
 
-def test_images_without_a_pair_have_no_say() -> None:
+def test_images_without_a_pair_do_not_count() -> None:
     pairs = folded(10, 2, 6, seed=4)
     features = correlated(pairs, 10, 4, seed=4)
     more = np.concatenate([features, 1e3 * np.ones((5, 4))])
@@ -148,7 +148,7 @@ def test_broken_input_is_refused(subtract_mean: bool) -> None:
         lfw_accuracy(features, pairs._replace(fold=np.zeros(24, int)), subtract_mean=subtract_mean)
 
 
-def test_one_answer_for_all_faces_is_refused_when_the_mean_is_taken_away() -> None:
+def test_the_same_feature_for_all_faces_is_refused_if_the_mean_is_subtracted() -> None:
     pairs = folded(10, 2, 6, seed=6)
     features = np.tile(np.float32([.1, .7, .3]), (10, 1))
     with pytest.raises(UserError, match='of 10 features equal the mean of the training folds'):

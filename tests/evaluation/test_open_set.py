@@ -1,4 +1,4 @@
-"""Drawn galleries: half of those who can be enrolled are, with one image each, and all other images look for them."""
+"""Drawn galleries: half of those who can be enrolled are, with one image each, and all other images are probes."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from cface_basicsr.evaluation.open_set import draw_galleries
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(0, 5))
-def test_a_draw_enrols_half_of_those_with_several_images_and_leaves_nobody_out(labels: list[int], seed: int) -> None:
+def test_a_draw_enrols_half_of_those_with_several_images_and_uses_every_image(labels: list[int], seed: int) -> None:
     people, count = np.unique(labels, return_counts=True)
     several = set(people[count > 1].tolist())
     if not several or len(people) == 1:

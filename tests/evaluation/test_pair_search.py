@@ -16,7 +16,7 @@ def faces(images=400, people=60, length=6, seed=0, kind=np.float64):
 
 
 @pytest.mark.parametrize('at_once', [1000, 1 << 22])
-def test_several_sets_and_rates_in_one_pass_equal_each_one_from_all_its_scores(at_once, monkeypatch):
+def test_several_sets_and_fars_in_one_pass_equal_each_one_from_all_its_scores(at_once, monkeypatch):
     monkeypatch.setattr(pair_search, 'SCORES_AT_ONCE', at_once)
     monkeypatch.setattr(pair_search, '_FEWEST_SORTED', 100)
     units, labels = faces()
@@ -55,7 +55,7 @@ def test_only_what_may_be_among_the_largest_is_kept(monkeypatch):
     assert kept[-1] <= 2000  # all scores are equal: what comes later is no larger
 
 
-def test_a_rate_of_float32_features_is_that_of_their_float32_scores():
+def test_the_rate_of_float32_features_is_that_of_their_float32_scores():
     units, labels = faces(kind=np.float32)
     assert units.dtype == torch.float32
     left, right = np.tril_indices(400, -1)

@@ -20,7 +20,7 @@ def test_folds_kinds_and_rows_are_those_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    (TEXT.replace('Bob\t10', 'Bob\t11'), "names 1 images that the 4 here do not hold: Bob_0011; 1 of 4 pairs"),
+    (TEXT.replace('Bob\t10', 'Bob\t11'), "names 1 images that are not among the 4 here: Bob_0011; 1 of 4 pairs"),
     (TEXT + 'Bob\t1\t10\n', 'announces 4 pairs and holds 5'), ('hello\n', 'is not a pairs file'),
     ('', 'is not a pairs file')])
 def test_a_broken_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -32,7 +32,7 @@ def test_a_broken_file_is_refused(tmp_path: Path, text: str, message: str) -> No
 TABLE = 'left,right,same,fold\nBob/Bob_0010,Bob/Bob_0001,1,0\nAnn_A/Ann_A_0001,Bob/Bob_0001,0,1\n'
 
 
-def test_a_table_names_whole_keys_and_keeps_left_and_right(tmp_path: Path) -> None:
+def test_a_table_names_complete_keys_and_keeps_left_and_right(tmp_path: Path) -> None:
     (tmp_path / 'pairs.csv').write_text(TABLE)
     pairs = read_pairs(tmp_path / 'pairs.csv', KEYS)
     assert pairs.pairs.tolist() == [[3, 2], [0, 2]]
@@ -43,7 +43,7 @@ def test_a_table_names_whole_keys_and_keeps_left_and_right(tmp_path: Path) -> No
     (TABLE.replace(',1,0', ',2,0'), "line 2: expected .* got 'Bob/Bob_0010,Bob/Bob_0001,2,0'"),
     (TABLE + 'a,b,1\n', "line 4: .* got 'a,b,1'"), ('left,right,same,fold\n', 'holds no pairs'),
     (TABLE.replace('Ann_A_0001', 'x') + ''.join(f'{n}/1,{n}/2,1,1\n' for n in 'pq'),
-     'names 5 images that the 4 here do not hold: Ann_A/x, p/1, p/2 and 2 more; 3 of 4 pairs need them')])
+     'names 5 images that are not among the 4 here: Ann_A/x, p/1, p/2 and 2 more; 3 of 4 pairs need them')])
 def test_a_broken_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / 'pairs.csv').write_text(text)
     with pytest.raises(UserError, match=message) as refused:
@@ -51,13 +51,13 @@ def test_a_broken_table_is_refused(tmp_path: Path, text: str, message: str) -> N
     assert len(str(refused.value).splitlines()) <= 3
 
 
-def test_bytes_are_no_pairs(tmp_path: Path) -> None:
+def test_bytes_are_not_pairs(tmp_path: Path) -> None:
     (tmp_path / 'lfw.bin').write_bytes(b'\x80\x03\xff\xfe')
-    with pytest.raises(UserError, match='it is no text'):
+    with pytest.raises(UserError, match='it is not text'):
         read_pairs(tmp_path / 'lfw.bin', KEYS)
 
 
-def test_the_hash_knows_order_side_kind_and_fold_but_not_the_form_of_the_file(tmp_path: Path) -> None:
+def test_the_hash_depends_on_order_side_kind_and_fold_but_not_on_the_format(tmp_path: Path) -> None:
     (tmp_path / 'pairs.txt').write_text(TEXT)
     pairs = read_pairs(tmp_path / 'pairs.txt', KEYS)
     rows = [(KEYS[a], KEYS[b], int(s), f) for (a, b), s, f in zip(*pairs, strict=True)]

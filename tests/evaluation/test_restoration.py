@@ -74,10 +74,10 @@ def test_bad_images_are_refused():
     image = torch.rand(2, 3, 16, 16)
     for sr, hr, words in [(image, image[:1], 'of one shape'), (image[..., :8], image[..., :8], 'at least 11 pixels'),
                           (image, image * 255, 'Divide by 255'), (image * torch.nan, image, 'NaN'),
-                          (image, image * torch.nan, 'reaches from nan'), (image.int(), image.int(), 'int32')]:
+                          (image, image * torch.nan, 'ranges from nan'), (image.int(), image.int(), 'int32')]:
         with pytest.raises(UserError, match=words):
             psnr_ssim(sr, hr)
-    for wrong, words in [({'border': 3}, 'without a border of 3'), ({'border': -1}, 'got .rgb. and -1'),
+    for wrong, words in [({'border': 3}, 'inside a border of 3'), ({'border': -1}, 'got .rgb. and -1'),
                          ({'color': 'Y'}, "got 'Y' and 0")]:
         with pytest.raises(UserError, match=words):
             psnr_ssim(image, image, **wrong)

@@ -30,7 +30,7 @@ def test_every_point_is_that_of_scikit_learn(ties: bool) -> None:
 
 
 @pytest.mark.parametrize('ties', [False, True])
-def test_the_det_curve_of_scikit_learn_lies_on_ours(ties: bool) -> None:
+def test_the_det_curve_of_scikit_learn_is_on_ours(ties: bool) -> None:
     scores, same = scored_pairs(ties)
     fpr, fnr, thresholds = metrics.det_curve(same, scores)
     ours = roc_curve(scores, same)
@@ -90,7 +90,7 @@ def test_pairs_of_one_kind_are_refused() -> None:
         roc_curve([1, 2], [1, 1])
 
 
-def test_the_mean_curve_is_the_mean_of_what_each_accepts_at_a_false_accept_rate() -> None:
+def test_the_mean_curve_is_the_mean_of_the_true_accept_rates_at_a_false_accept_rate() -> None:
     random = np.random.default_rng(5)
     same = np.repeat([True, False], [40, 25])
     seeds = [np.round(random.normal(size=65) + same, 1) for _ in range(3)]
@@ -129,7 +129,7 @@ def test_the_rate_at_a_false_accept_rate_equals_a_slow_search(pairs: list[tuple[
     assert entry.tar == np.mean([s >= entry.threshold for s, t in pairs if t])
 
 
-def test_each_rate_comes_with_the_pairs_behind_it() -> None:
+def test_each_rate_comes_with_its_numbers_of_pairs() -> None:
     random = np.random.default_rng(6)
     same = np.repeat([True, False], [3000, 3000])
     scores = random.normal(size=6000) + 2 * same

@@ -43,7 +43,7 @@ def test_equal_systems_do_not_differ_and_a_constant_gain_is_clear() -> None:
     base = np.array([0.1, 0.7, 0.3, 0.9])
     equal = paired_test(base, base)
     assert (equal.mean, equal.error, equal.p, equal.p_flips, equal.clear) == (0, 0, 1, 1, 0)
-    gain = paired_test(base, base + 0.1)  # the additions leave rounding behind
+    gain = paired_test(base, base + 0.1)  # the additions leave rounding errors
     assert (gain.mean, gain.error, gain.p, gain.clear) == (-0.1, 0, 0, -1)
 
 
@@ -59,12 +59,12 @@ def test_overlap_makes_the_error_larger_by_the_formula() -> None:
 
 
 def test_overlapping_trials_of_equal_systems_are_called_clear_as_rarely_as_they_should() -> None:
-    """BLUFR's shape: ten trials, each a random 74 % of the people. Without the correction chance looks like a gain."""
+    """As in BLUFR: ten trials, each a random 74 % of the identities. Uncorrected, chance looks like a gain."""
     random = np.random.default_rng(1)
     people, taken, trials, worlds = 115, 85, 10, 400
     outcomes = {0.0: 0, taken / people: 0}
     for _ in range(worlds):
-        gain = random.normal(size=people)  # of each person; its true mean is 0
+        gain = random.normal(size=people)  # of each identity; its true mean is 0
         values = [gain[random.permutation(people)[:taken]].mean() for _ in range(trials)]
         for shared in outcomes:
             outcomes[shared] += paired_test(values, np.zeros(trials), shared=shared).clear != 0

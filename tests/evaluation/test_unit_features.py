@@ -30,5 +30,5 @@ def test_features_are_left_as_they_were():
 def test_a_feature_without_direction_is_refused(bad):
     with pytest.raises(UserError, match=r'1 of 3 features are NaN, infinite or zero \(first: row 2\)'):
         unit_features([[1, 2], [3, 4], [bad, bad]])
-    with pytest.raises(UserError, match=r'expected features \(N, D\), one row an image, got shape \(2,\)'):
+    with pytest.raises(UserError, match=r'expected features \(N, D\), one row per image, got shape \(2,\)'):
         unit_features([1.0, 2.0])

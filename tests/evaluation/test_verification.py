@@ -17,7 +17,7 @@ from cface_basicsr.evaluation.verification import (
 
 
 def slow_kfold(scores, same, folds):
-    """Word by word: for each fold try every candidate on the other folds."""
+    """Literally: for each fold try every candidate on the other folds."""
     accuracies, thresholds = [], []
     for number in range(max(folds) + 1):
         train = [(s, t) for s, t, f in zip(scores, same, folds, strict=True) if f != number]
@@ -66,7 +66,7 @@ def test_the_threshold_reaches_the_best_point_of_scikit_learns_roc_curve():
     false, true, _ = roc_curve(same, scores, drop_intermediate=False)
     best = ((true + 1 - false) / 2).max()  # balanced, so accuracy is this mean
     copies = kfold_accuracy(np.tile(scores, 2), np.tile(same, 2), folds=2)  # train = test
-    assert best - 2 / 400 <= copies.mean <= best + 1e-12  # the mean of several best thresholds may lie in a dip
+    assert best - 2 / 400 <= copies.mean <= best + 1e-12  # the mean of several best thresholds may be in a dip
 
 
 @settings(max_examples=150)
@@ -160,7 +160,7 @@ def test_the_verification_rate_is_a_point_of_scikit_learns_roc_curve():
     scores = random.normal(same * 1.5, 1)
     false, true, _ = roc_curve(same, scores, drop_intermediate=False)
     for far in (.001, .01, .1):
-        at = np.flatnonzero(np.isclose(false, far)).min()  # the impostor that uses the rate up
+        at = np.flatnonzero(np.isclose(false, far)).min()  # the impostor that uses up the far
         assert verification_rate_at_far(scores, same, far) == pytest.approx(true[at])
 
 
@@ -185,7 +185,7 @@ def test_pairs_are_balanced_true_distinct_and_share_no_identity_between_folds(si
     labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)) * 7, sizes))
     most = largest_pairs_per_fold(labels, folds=folds, seed=seed)
     if most < 2:
-        with pytest.raises(UserError, match='at most 0 pairs a fold'):
+        with pytest.raises(UserError, match='at most 0 pairs per fold'):
             make_pairs(labels, folds=folds, pairs_per_fold=2, seed=seed)
         return
     wanted = 2 * data.draw(st.integers(1, most // 2))
@@ -198,7 +198,7 @@ def test_pairs_are_balanced_true_distinct_and_share_no_identity_between_folds(si
     assert all(not a & b for a, b in combinations(people, 2))
 
 
-def test_pairs_depend_on_the_seed_alone():
+def test_pairs_depend_only_on_the_seed():
     labels = np.repeat(np.arange(40), 10)
     first, again, other = (make_pairs(labels, pairs_per_fold=20, seed=seed).pairs for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -221,8 +221,8 @@ def test_different_pairs_of_a_large_set_are_uniform():
 
 def test_a_set_that_is_too_small_says_what_would_work():
     labels = np.repeat(np.arange(20), 4)
-    assert largest_pairs_per_fold(labels) == 2 * 2 * 6  # two identities a fold: 12 same, 16 different
-    with pytest.raises(UserError, match='80 images of 20 identities.*at most 24 pairs a fold'):
+    assert largest_pairs_per_fold(labels) == 2 * 2 * 6  # two identities per fold: 12 same, 16 different
+    with pytest.raises(UserError, match='80 images of 20 identities.*at most 24 pairs per fold'):
         make_pairs(labels, pairs_per_fold=26)
     with pytest.raises(UserError, match='even number'):
         make_pairs(labels, pairs_per_fold=5)
