@@ -21,7 +21,7 @@ class Embedded(NamedTuple):
 
     Attributes:
         features: recognizer -> (N, D), or (N, 2 D) with mirror images.
-        psnr, ssim: (N,), in dB and in [0, 1]; None without originals.
+        psnr, ssim: (N,), in dB and in [-1, 1]; None without originals.
         kept: row -> image (H, W, 3) uint8 RGB.
     """
 
@@ -31,13 +31,13 @@ class Embedded(NamedTuple):
     kept: dict[int, Images]
 
     def restoration(self) -> dict[str, float | None]:
-        """'psnr' and 'ssim': means over the images; None where there were no originals."""
+        """'psnr' (dB) and 'ssim': means over the images; None without originals."""
         return {name: None if values is None else float(np.mean(values))
                 for name, values in (('psnr', self.psnr), ('ssim', self.ssim))}
 
 
 class IdentityDistances(TypedDict):
-    """The result of `identity_distances`."""
+    """The result of `identity_distances`: means in [0, 4], and the number of images they are taken over."""
 
     sr_hr: float
     sr_compare: float
@@ -48,7 +48,7 @@ class IdentityDistances(TypedDict):
 def embed(chunks: Iterable[tuple[Images, Images | None]], recognizers: Mapping[str, nn.Module], *,
           flip: bool = False, unit_length: bool = True, color: Color = 'rgb', border: int = 0,
           device: str | torch.device | None = None, keep: Collection[int] = ()) -> Embedded:
-    """Features, PSNR and SSIM of one system's images, a chunk at a time.
+    """Features, PSNR and SSIM of one system's images, chunk by chunk.
 
     Args:
         chunks: (images, originals), each (n, H, W, 3) uint8 RGB; None for originals that have another size.
@@ -79,10 +79,10 @@ def embed(chunks: Iterable[tuple[Images, Images | None]], recognizers: Mapping[s
 
 def verification_numbers(name: str, scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike,
                          far: float) -> tuple[dict[str, float], list[float]]:
-    """'<name>/accuracy', '<name>/accuracy_std', '<name>/vr' of scored pairs, and the accuracy of each fold.
+    """'<name>/accuracy', '<name>/accuracy_std', '<name>/vr' of scored pairs, and the accuracy per fold: shares.
 
     Args:
-        scores: (P,) similarities; same: (P,) true where both images show one person.
+        scores: (P,) similarities; same: (P,) true if both images show the same identity.
         folds: see `kfold_accuracy`; far: a share, see `verification_rate_at_far`.
     """
     accuracy = kfold_accuracy(scores, same, folds)
@@ -91,10 +91,10 @@ def verification_numbers(name: str, scores: ArrayLike, same: ArrayLike, folds: i
 
 
 def rate_numbers(name: str, scores: ArrayLike, same: ArrayLike) -> dict[str, float]:
-    """'<name>/eer' and '<name>/tar@<far>' at the usual false accept rates, of scored pairs.
+    """'<name>/eer' and '<name>/tar@<far>' of scored pairs at the usual false accept rates: shares in [0, 1].
 
     Args:
-        scores: (P,) similarities; same: (P,) true where both images show one person.
+        scores: (P,) similarities; same: (P,) true if both images show the same identity.
     """
     rates = {f'{name}/tar@{rate.far:g}': rate.tar for rate in tar_at_far(scores, same)}
     return {f'{name}/eer': equal_error_rate(roc_curve(scores, same))} | rates
@@ -107,13 +107,13 @@ def identity_distances(sr_features: ArrayLike, hr_features: ArrayLike, compare: 
 
     Args:
         sr_features, hr_features: (N, D), any length, of one recognizer and one order of images.
-        compare: (N,) or (N, k), nearest first: the row of C in hr_features, -1 where the identity has no other image.
+        compare: (N,) or (N, k), nearest first: the row of C in hr_features, -1 if the identity has no other image.
 
     Returns:
-        mean L_SI(SR, HR), L_SI(SR, C), L_SI(HR, C), each in [0, 4], and the number of images behind them.
+        Mean L_SI(SR, HR), L_SI(SR, C), L_SI(HR, C), each in [0, 4], and the number of images they are taken over.
 
     Raises:
-        UserError: shapes do not fit, a row points at itself or outside, or no image has a C.
+        UserError: shapes do not match, a row points to itself or outside, or no image has a C.
     """
     sr, hr, compare = np.asarray(sr_features), np.asarray(hr_features), np.asarray(compare)
     if compare.ndim == 2 and compare.shape[1]:
@@ -122,10 +122,10 @@ def identity_distances(sr_features: ArrayLike, hr_features: ArrayLike, compare: 
         raise UserError(f'expected two features (N, D) and N compare rows, got {sr.shape}, {hr.shape} and '
                         f'{compare.shape}.')
     if (compare == np.arange(len(hr))).any() or (len(hr) and not -1 <= compare.min() <= compare.max() < len(hr)):
-        raise UserError(f'the compare index does not fit {len(hr)} images: a row names itself or a row outside.')
+        raise UserError(f'the compare index does not match {len(hr)} images: a row names itself or a row outside.')
     rows = np.flatnonzero(compare >= 0)
     if not len(rows):
-        raise UserError('no image has another one of its identity: there is no compare distance.')
+        raise UserError('no identity has a second image, so there is no compare distance.')
     sr_, hr_, c = (torch.from_numpy(part.astype(np.float64)) for part in (sr[rows], hr[rows], hr[compare[rows]]))
     return {'sr_hr': identity_distance(sr_, hr_).mean().item(), 'sr_compare': identity_distance(sr_, c).mean().item(),
             'hr_compare': identity_distance(hr_, c).mean().item(), 'images': len(rows)}

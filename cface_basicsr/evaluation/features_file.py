@@ -57,7 +57,7 @@ def read_features(path: str | Path, keys: Sequence[str], *, allow_extra: bool = 
 
 
 def keys_of_features(path: str | Path) -> list[str]:
-    """The images of a features file where nothing else says which there are: 'folder/name' or 'name' of each row.
+    """The images of a features file (N, D), if nothing else lists them: 'folder/name' or 'name' of each row.
 
     Raises:
         UserError: there is no list of keys next to the file.
@@ -113,7 +113,7 @@ def _read_matrix(path: Path) -> NDArray:
 def _read_names(path: Path) -> list[str]:
     names_path = keys_file(path)
     if not names_path.is_file():
-        raise UserError(f"'{names_path}' is missing. Expected one line a row of '{path.name}': the image's key "
+        raise UserError(f"'{names_path}' is missing. Expected one line per row of '{path.name}': the image's key "
                         '(<identity>/<image>) or file name.')
     try:
         return names_path.read_text(encoding='utf-8-sig').rstrip().splitlines()

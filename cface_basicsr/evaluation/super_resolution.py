@@ -17,10 +17,10 @@ def super_resolve(network: Callable[[Tensor], Tensor], lr: Images, *, batch_size
     """Super-resolved 8-bit faces, clamped and rounded as BasicSR saves them.
 
     Args:
-        network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w); a module moves to the device and is in eval mode meanwhile.
+        network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w); a module moves to the device and runs in eval mode.
         lr: (N, h, w, 3) uint8 RGB.
         batch_size: faces at a time.
-        names: what the message calls the N images.
+        names: what a message calls the N images.
 
     Returns:
         (N, s h, s w, 3) uint8 RGB.
@@ -34,26 +34,26 @@ def super_resolve(network: Callable[[Tensor], Tensor], lr: Images, *, batch_size
     with eval_mode(network):
         for start in range(0, len(lr), batch_size):
             sr = network(to_images(lr[start:start + batch_size], device))
-            _refuse_diverged(sr, network, start, names)
+            _check_finite(sr, network, start, names)
             parts.append((sr.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(parts)
 
 
-def _refuse_diverged(sr: Tensor, network: Callable[[Tensor], Tensor], start: int, names: Sequence[str] | None) -> None:
+def _check_finite(sr: Tensor, network: Callable[[Tensor], Tensor], start: int, names: Sequence[str] | None) -> None:
     bad = torch.nonzero(~torch.isfinite(sr).flatten(1).all(1))
     if len(bad):
         row = start + int(bad[0])
         which = names[row] if names else f'image {row}'
         raise UserError(f'the network {type(network).__name__} gives NaN or infinity for {which}. Its training has '
-                        'diverged: take an earlier checkpoint.')
+                        'diverged: use an earlier checkpoint.')
 
 
 @torch.inference_mode()
 def scale_of(network: nn.Module, name: str = 'the network') -> int:
-    """By which factor a network enlarges, found by one pass over a small image.
+    """The factor by which a network enlarges (B, 3, h, w) images, found by one pass over a small one.
 
     Args:
-        name: for the message.
+        name: what a message calls the network.
 
     Raises:
         UserError: it is not a super-resolution network.

@@ -86,7 +86,7 @@ def test_the_hr_row_is_perfect_in_psnr_and_ssim(faces):
     assert embed([(hr, hr)], {}).restoration() == {'psnr': float('inf'), 'ssim': pytest.approx(1)}
 
 
-def test_sets_that_do_not_fit_are_refused(faces):
+def test_sets_that_do_not_match_are_refused(faces):
     hr, _ = faces
     with pytest.raises(UserError, match='two batches .* of one shape'):
         embed([(hr[:3], hr)], {})
@@ -113,9 +113,9 @@ def test_identity_distances_equal_a_slow_loop():
     assert list(identity_distances(sr, hr, compare).values()) == pytest.approx([*expected, 8])
 
 
-def test_a_compare_index_that_does_not_fit_is_refused():
+def test_a_compare_index_that_does_not_match_is_refused():
     features = np.eye(3)
-    for compare, words in [([1, 1, 0], 'names itself'), ([1, 3, 0], 'outside'), ([-1, -1, -1], 'no image has another'),
+    for compare, words in [([1, 1, 0], 'names itself'), ([1, 3, 0], 'outside'), ([-1, -1, -1], 'no identity has a second'),
                            ([1, 0], 'N compare rows')]:
         with pytest.raises(UserError, match=words):
             identity_distances(features, features, np.array(compare))

@@ -125,7 +125,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         read_features(tmp_path / 'none.npy', KEYS)
     path = foreign(tmp_path, KEYS)
     keys_file(path).unlink()
-    with pytest.raises(UserError, match=r"theirs.keys.txt. is missing. Expected one line a row"):
+    with pytest.raises(UserError, match=r"theirs.keys.txt. is missing. Expected one line per row"):
         read_features(path, KEYS)
 
 
