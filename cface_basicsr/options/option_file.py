@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema, create_model
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options.basicsr_training import BASICSR_TRAINING, OtherTraining
 from cface_basicsr.options.sections import FilledIn, Section, open_section
-from cface_basicsr.options.signatures import DataSet, Metric, Network, registered
+from cface_basicsr.options.signatures import DataSection, Metric, Network, registered
 from cface_basicsr.options.training import OUR_TRAINING, Training
 
 _NETWORKS = {'g': 'N_SR', 'd': 'N_D', 'r': 'CNN_R', 'c': "CNN_R's classifier"}
@@ -86,13 +86,13 @@ class Datasets(Section):
     """The `datasets:` section of a test. Several of a kind are called `test_1`, `test_2`, …"""
 
     model_config = ConfigDict(extra='allow')
-    __pydantic_extra__: dict[str, DataSet]
+    __pydantic_extra__: dict[str, DataSection]
 
-    train: DataSet | None = None
+    train: DataSection | None = None
     """What is trained on."""
-    val: DataSet | None = None
+    val: DataSection | None = None
     """What the validations of a training look at."""
-    test: DataSet | None = None
+    test: DataSection | None = None
     """What a test goes through."""
 
     @classmethod
@@ -105,11 +105,11 @@ class TrainingDatasets(Section):
     """The `datasets:` section of a training. Several for validation are called `val_1`, `val_2`, …"""
 
     model_config = ConfigDict(extra='allow')
-    __pydantic_extra__: dict[str, DataSet]
+    __pydantic_extra__: dict[str, DataSection]
 
-    train: DataSet
+    train: DataSection
     """What is trained on."""
-    val: DataSet | None = None
+    val: DataSection | None = None
     """What the validations look at."""
 
     @classmethod
@@ -204,7 +204,7 @@ class OtherFile(Section):
 
     model_config = ConfigDict(extra='allow')
 
-    datasets: dict[str, DataSet]
+    datasets: dict[str, DataSection]
     """The data sets."""
     network_g: Network | None = None
     """The generator."""

@@ -98,4 +98,4 @@ def _named(room: str) -> Any:
     return Annotated[dict[str, Any], AfterValidator(partial(_check, room)), WithJsonSchema({'registered': room})]
 
 
-Network, Loss, Metric, DataSet = map(_named, ('archs', 'losses', 'metrics', 'data'))
+Network, Loss, Metric, DataSection = map(_named, ('archs', 'losses', 'metrics', 'data'))
