@@ -69,21 +69,8 @@ class _Part(NamedTuple):
     end: int
 
 
-class RecordFile:
-    """One .rec file. Cheap to pickle; each process opens it at its first read.
-
-    Attributes:
-        path: of the file.
-        size: in bytes.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        """
-        Raises:
-            UserError: the file is missing.
-        """
-        self._bytes = ByteFile(path)
-        self.path, self.size = self._bytes.path, self._bytes.size
+class RecordFile(ByteFile):
+    """One .rec file; see `ByteFile`."""
 
     def header(self, offset: int) -> RecordHeader:
         """The header of the record at an offset; the image is not read.
@@ -139,7 +126,7 @@ class RecordFile:
             part = self._part(position, kinds, wanted)
             content = part.content[:part.length]
             if enough is None and len(content) < part.length:
-                content += self._bytes.read(position + _PART.size + len(content), part.length - len(content))
+                content += self.read(position + _PART.size + len(content), part.length - len(content))
             joined += content
             whole = part.kind in (_WHOLE, _LAST)
             if whole or (enough is not None and len(joined) >= enough):
@@ -149,7 +136,7 @@ class RecordFile:
 
     def _part(self, offset: int, kinds: tuple[int, int], wanted: int) -> _Part:
         """The part at an offset with the beginning of its content, after checks."""
-        head = self._bytes.read(offset, wanted)
+        head = self.read(offset, wanted)
         if len(head) < _PART.size:
             raise self._truncated(offset, _PART.size)
         magic, word = _PART.unpack_from(head)

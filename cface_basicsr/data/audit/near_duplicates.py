@@ -102,12 +102,8 @@ def near_duplicates(left: Distinct, right: Distinct, radius: int, keep: Keep, *,
 
 def _best(pairs: Iterable[NearPair]) -> list[NearPair]:
     """Each two pictures only once: a symmetric picture is also near its mirror image."""
-    best: dict[tuple[int, int], NearPair] = {}
-    for pair in pairs:
-        other = best.get(pair[:2])
-        if other is None or (pair.likeness, -pair.distance) > (other.likeness, -other.distance):
-            best[pair[:2]] = pair
-    return sorted(best.values())
+    ascending = sorted(pairs, key=lambda pair: (pair.likeness, -pair.distance, not pair.mirrored))
+    return sorted({pair[:2]: pair for pair in ascending}.values())
 
 
 def _candidates(left: Distinct, right: Distinct, radius: int, keep: Keep, later: bool, workers: int, show: Progress,

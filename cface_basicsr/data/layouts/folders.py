@@ -1,6 +1,6 @@
-"""Any tree of folders in which one folder per path is an identity: VGGFace2, FaceScrub, YouTube Faces, users' own.
+"""Trees of folders in which one folder per path is an identity: CASIA-WebFace, VGGFace2, FaceScrub, users' own.
 
-If all images are at <identity>/<image>, this is CASIA-WebFace's layout. In deeper trees, one of two folders may be the
+In CASIA-WebFace's layout all images are at <identity>/<image>. In deeper trees, one of two folders may be the
 identity: the first below the source (YouTube Faces: <identity>/<video>/<image>) or the last, which holds the image
 (FaceScrub: <actors or actresses>/<identity>/<image>; VGGFace2: <train or test>/<identity>/<image>). Which one it is,
 is never guessed. The other folders become part of the image's name: 'b/c/1.jpg' is image 'c/1' of identity b, or image
@@ -24,6 +24,15 @@ from cface_basicsr.data.layouts.source import (
 from cface_basicsr.errors import UserError
 
 
+def list_sources(root: str | Path) -> Listing:
+    """All files of a folder in the layout <identity>/<image file>; deeper folders are rejected.
+
+    Raises:
+        UserError: the folder is missing or has no identity folders.
+    """
+    return _list_files(root, deeper=False)
+
+
 def list_folders(root: str | Path, *, identity: str | None = None) -> Listing:
     """All files of a tree.
 
@@ -34,13 +43,17 @@ def list_folders(root: str | Path, *, identity: str | None = None) -> Listing:
     Raises:
         UserError: the folder is missing or has no images in folders, or a path is longer and `identity` is None.
     """
+    return _list_files(root, identity)
+
+
+def _list_files(root: str | Path, identity: str | None = None, deeper: bool = True) -> Listing:
     root = existing_folder(root)
     listing, sizes = Listing(FolderPhotos(root)), {}
     identities: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for path in _walk(root, listing):
+    for path in _walk(root, listing, deeper):
         *folders, name = path.split('/')
         if not folders:
-            if name != SETTINGS:
+            if name != SETTINGS:  # the file in which `cface synth` records its settings
                 listing.rejected.append((path, OUTSIDE))
             continue
         own, rest = _split(root, folders, identity)
@@ -49,26 +62,31 @@ def list_folders(root: str | Path, *, identity: str | None = None) -> Listing:
     for own, images in sorted(identities.items()):
         add_identity(listing, own, images)
     if not listing.sources:
-        raise UserError(f"source folder '{root}' has no <identity>/<image> files. Expected one folder per person.")
+        raise UserError(f"source folder '{root}' has no <identity>/<image> files. Expected one folder per person, as "
+                        'in CASIA-WebFace.')
     listing.sources.sort()
     listing.digest = digest_of_sizes(sizes)
     return listing
 
 
-def _walk(root: Path, listing: Listing) -> list[str]:
-    """Relative paths of all files below a folder, sorted; empty folders are rejected. Links to folders are followed."""
+def _walk(root: Path, listing: Listing, deeper: bool) -> list[str]:
+    """Relative paths of all files below a folder, sorted; empty folders are rejected. Links to folders are followed.
+
+    Args:
+        deeper: whether to look into the folders of identity folders; otherwise they are rejected.
+    """
     paths = []
-    for place, folders, files in os.walk(root, followlinks=True):
+    for place, folders, names in os.walk(root, followlinks=True):
         folders.sort()
-        below = os.path.relpath(place, root)
-        if not folders and not files and below != '.':
-            listing.rejected.append((f'{below}/', 'empty identity: no files'))
-        for name in files:
-            path = name if below == '.' else f'{below}/{name}'
-            if os.path.isfile(os.path.join(root, path)):
-                paths.append(path)
-            else:
-                listing.rejected.append((path, NOT_A_FILE))
+        below = '' if place == str(root) else f'{os.path.relpath(place, root)}/'
+        if below and not deeper:
+            listing.rejected += [(below + name, 'is deeper than <identity>/<image>') for name in folders]
+            folders.clear()
+        files = [name for name in names if os.path.isfile(os.path.join(place, name))]
+        paths += [below + name for name in files]
+        listing.rejected += [(below + name, NOT_A_FILE) for name in sorted(set(names) - set(files))]
+        if below and not folders and not files:
+            listing.rejected.append((below, 'empty identity: no files'))
     return sorted(paths)
 
 

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from cface_basicsr.data.layouts.folders import list_sources
 from cface_basicsr.data.layouts.source import (
     OUTSIDE,
     Listing,
@@ -16,7 +17,6 @@ from cface_basicsr.data.layouts.source import (
     escape,
     existing_folder,
     find_below,
-    list_sources,
     some_of,
     sorted_entries,
 )

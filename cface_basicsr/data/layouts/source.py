@@ -1,4 +1,4 @@
-"""Source photographs, the keys they get, and CASIA-WebFace's layout; `listing.py` has all layouts.
+"""Source photographs and the keys they get; `listing.py` has the layouts.
 
 BasicSR cuts a key at its first dot, encodes it as ASCII, and names validation pictures after it. So a key is
 '<identity>/<image>', where every character other than A-Z a-z 0-9 _ - is escaped as %XX (its UTF-8 bytes). Two files
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
-from cface_basicsr.data.generated_faces.tree import SETTINGS
 from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.errors import UserError
 
@@ -142,30 +141,6 @@ def identity_name(key: str) -> str:
     return unquote(key.split('/')[0], errors='surrogateescape')
 
 
-def list_sources(root: str | Path) -> Listing:
-    """All files of a folder in the layout <identity>/<image file>.
-
-    If files share a stem ('1.jpg', '1.png'), their keys include the ending ('1+jpg'); no other key contains '+'.
-
-    Raises:
-        UserError: the folder is missing or has no identity folders.
-    """
-    root = existing_folder(root)
-    listing = Listing(FolderPhotos(root))
-    sizes: dict[str, int] = {}
-    for identity in sorted_entries(root):
-        if identity.is_dir():
-            _list_identity(identity, listing, sizes)
-        elif identity.name != SETTINGS:  # the file in which `cface synth` records its settings
-            listing.rejected.append((identity.name, OUTSIDE))
-    if not listing.sources:
-        raise UserError(f"source folder '{root}' has no <identity>/<image> files. Expected one folder per person, as "
-                        'in CASIA-WebFace.')
-    listing.sources.sort()
-    listing.digest = digest_of_sizes(sizes)
-    return listing
-
-
 OUTSIDE = 'is not in an identity folder'
 NOT_A_FILE = 'is not a regular file'
 """Reasons for rejecting what cannot be a photograph."""
@@ -192,22 +167,10 @@ def sorted_entries(folder: str | Path) -> Iterator[os.DirEntry]:
         yield from sorted(entries, key=lambda entry: entry.name)
 
 
-def _list_identity(identity: os.DirEntry, listing: Listing, sizes: dict[str, int]) -> None:
-    names = []
-    for entry in sorted_entries(identity.path):
-        path = f'{identity.name}/{entry.name}'
-        if entry.is_file():
-            names.append(entry.name)
-            sizes[path] = entry.stat().st_size
-        else:
-            listing.rejected.append((path, 'is deeper than <identity>/<image>' if entry.is_dir() else NOT_A_FILE))
-    if not names:
-        listing.rejected.append((f'{identity.name}/', 'empty identity: no files'))
-    add_identity(listing, identity.name, [(name, f'{identity.name}/{name}') for name in names])
-
-
 def add_identity(listing: Listing, identity: str, images: Iterable[tuple[str, str]]) -> None:
     """Add the photographs of one identity to a listing.
+
+    If names share a stem ('1.jpg', '1.png'), their keys include the ending ('1+jpg'); no other key contains '+'.
 
     Args:
         listing: is changed.

@@ -1,18 +1,24 @@
-"""Trees of folders: which folder is the identity, and what the keys are."""
+"""Trees of folders: which files are listed, which folder is the identity, and what the keys are."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cface_basicsr.data.layouts.folders import list_folders
-from cface_basicsr.data.layouts.source import list_sources
+from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
+from cface_basicsr.data.layouts.folders import list_folders, list_sources
+from cface_basicsr.data.layouts.source import Listing
 from cface_basicsr.errors import UserError
 
 
 def tree(root: Path, *files: str) -> Path:
     for name in files:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(name)
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not name.endswith('/'):
+            path.write_text(name)
+        else:
+            path.mkdir(exist_ok=True)
     return root
 
 
@@ -52,3 +58,44 @@ def test_an_empty_folder_is_rejected_and_a_source_without_images_refused(tmp_pat
     assert list_folders(root).rejected == [('empty/', 'empty identity: no files')]
     with pytest.raises(UserError, match='has no <identity>/<image> files'):
         list_folders(tree(tmp_path / 'b', '1.jpg'))
+
+
+def test_what_cannot_be_a_photograph_is_rejected_with_a_reason(tmp_path: Path) -> None:
+    tree(tmp_path, 'loose.jpg', 'a/1.jpg', 'a/deep/2.jpg', 'empty/')
+    assert dict(list_sources(tmp_path).rejected) == {
+        'loose.jpg': 'is not in an identity folder', 'a/deep': 'is deeper than <identity>/<image>',
+        'empty/': 'empty identity: no files'}
+
+
+def test_the_digest_changes_with_names_and_sizes_only(tmp_path: Path) -> None:
+    one, two = tree(tmp_path / 'one', 'a/1.jpg', 'a/2.jpg'), tree(tmp_path / 'two', 'a/2.jpg', 'a/1.jpg')
+    digest = list_sources(one).digest
+    assert list_sources(two).digest == digest
+    (two / 'a' / '1.jpg').write_text('longer than before')
+    assert list_sources(two).digest != digest
+
+
+def test_a_source_without_photographs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='is missing'):
+        list_sources(tmp_path / 'no')
+    with pytest.raises(UserError, match='<identity>/<image>'):
+        list_sources(tree(tmp_path, '1.jpg', '2.jpg'))
+
+
+def test_the_settings_file_that_cface_synth_leaves_is_not_rejected(tmp_path):
+    write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=2, images=1, size=64))
+    (tmp_path / 'faces/notes.txt').write_text('mine')
+    listing = list_sources(tmp_path / 'faces')
+    assert len(listing.sources) == 2
+    assert [path for path, _ in listing.rejected] == ['notes.txt']
+
+
+@pytest.mark.parametrize('lister', [list_sources, list_folders])
+def test_a_link_to_itself_is_rejected_like_a_dead_link(tmp_path: Path, lister: Callable[[Path], Listing]) -> None:
+    root = tree(tmp_path, 'a/1.jpg')
+    (root / 'a' / 'loop').symlink_to('loop')
+    (root / 'ring').symlink_to('ring')
+    (root / 'a' / 'dead').symlink_to('nothing')
+    listing = lister(root)
+    assert [source.path for source in listing.sources] == ['a/1.jpg']
+    assert dict(listing.rejected) == dict.fromkeys(['a/dead', 'a/loop', 'ring'], 'is not a regular file')

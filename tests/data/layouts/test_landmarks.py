@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from cface_basicsr.data.images.align import template_points
+from cface_basicsr.data.layouts.folders import list_sources
 from cface_basicsr.data.layouts.landmarks import assign_landmarks, read_landmarks
-from cface_basicsr.data.layouts.source import Listing, list_sources
+from cface_basicsr.data.layouts.source import Listing
 from cface_basicsr.data.prepare.packing import Packing
 from cface_basicsr.errors import UserError
 from tests.noise_photos import pixels, write_photo

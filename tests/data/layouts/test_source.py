@@ -1,25 +1,19 @@
-"""Which files are candidates, and the keys they get."""
+"""The keys that photographs get."""
 
 import os
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
-from cface_basicsr.data.layouts.source import LONGEST_PART, escape, list_sources
-from cface_basicsr.errors import UserError
+from cface_basicsr.data.layouts.folders import list_sources
+from cface_basicsr.data.layouts.source import LONGEST_PART, escape
 
 
 def tree(root: Path, *files: str) -> Path:
     for name in files:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not name.endswith('/'):
-            path.write_text(name)
-        else:
-            path.mkdir(exist_ok=True)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
     return root
 
 
@@ -68,33 +62,3 @@ def test_keys_are_ascii_without_dots_and_never_collide(names: list[str]) -> None
     assert len(set(escaped)) == len(names)
     for key in escaped:
         assert key.isascii() and not set(key) & set('./ \n') and 0 < len(key) <= LONGEST_PART
-
-
-def test_what_cannot_be_a_photograph_is_rejected_with_a_reason(tmp_path: Path) -> None:
-    tree(tmp_path, 'loose.jpg', 'a/1.jpg', 'a/deep/2.jpg', 'empty/')
-    assert dict(list_sources(tmp_path).rejected) == {
-        'loose.jpg': 'is not in an identity folder', 'a/deep': 'is deeper than <identity>/<image>',
-        'empty/': 'empty identity: no files'}
-
-
-def test_the_digest_changes_with_names_and_sizes_only(tmp_path: Path) -> None:
-    one, two = tree(tmp_path / 'one', 'a/1.jpg', 'a/2.jpg'), tree(tmp_path / 'two', 'a/2.jpg', 'a/1.jpg')
-    digest = list_sources(one).digest
-    assert list_sources(two).digest == digest
-    (two / 'a' / '1.jpg').write_text('longer than before')
-    assert list_sources(two).digest != digest
-
-
-def test_a_source_without_photographs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match='is missing'):
-        list_sources(tmp_path / 'no')
-    with pytest.raises(UserError, match='<identity>/<image>'):
-        list_sources(tree(tmp_path, '1.jpg', '2.jpg'))
-
-
-def test_the_settings_file_that_cface_synth_leaves_is_not_rejected(tmp_path):
-    write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=2, images=1, size=64))
-    (tmp_path / 'faces/notes.txt').write_text('mine')
-    listing = list_sources(tmp_path / 'faces')
-    assert len(listing.sources) == 2
-    assert [path for path, _ in listing.rejected] == ['notes.txt']
