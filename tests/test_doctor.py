@@ -102,7 +102,7 @@ def test_windows_line_ends_survive_repair_and_undo(package: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_a_basicsr_of_another_text_is_called_unknown_and_left_alone(package: Path) -> None:
+def test_a_basicsr_with_other_code_is_called_unknown_and_left_alone(package: Path) -> None:
     path = package / 'utils/options.py'
     path.write_bytes(path.read_bytes().replace(OLD_PARSER, b'    pass'))
     before = path.read_bytes()
@@ -111,7 +111,7 @@ def test_a_basicsr_of_another_text_is_called_unknown_and_left_alone(package: Pat
     assert path.read_bytes() == before
 
 
-def test_a_checkout_that_was_never_installed_is_told_so(package: Path, tmp_path: Path) -> None:
+def test_a_checkout_that_was_never_installed_is_reported(package: Path, tmp_path: Path) -> None:
     checkout = tmp_path / 'BasicSR'
     shutil.copytree(package, checkout / 'basicsr')
     (checkout / 'basicsr' / 'version.py').unlink()
@@ -120,7 +120,7 @@ def test_a_checkout_that_was_never_installed_is_told_so(package: Path, tmp_path:
     assert any('no version.py' in each for each in found['warnings'])
 
 
-def test_a_train_script_beside_another_basicsr_is_warned_of(
+def test_a_warning_names_a_train_script_of_another_basicsr(
         package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(package, tmp_path / 'BasicSR' / 'basicsr')
     monkeypatch.chdir(tmp_path / 'BasicSR')

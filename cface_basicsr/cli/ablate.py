@@ -14,16 +14,16 @@ ABLATIONS = ('compare', 'training', 'loss')
 def command(
     which: Annotated[str, typer.Argument(help='compare: which compare image (Table 6); training: the training '
                                               'algorithm (Table 7); loss: (5) against (6), and the distance.')],
-    file: Annotated[Path | None, typer.Option(help='Another file than options/ablation/WHICH.yml, such as one of '
+    file: Annotated[Path | None, typer.Option(help='A file instead of options/ablation/WHICH.yml, such as one of '
                                                    'reduced widths with `base: compare.yml`.')] = None,
     small: Annotated[bool, typer.Option('--small', help='options/ablation/WHICH_small.yml: synthetic faces, reduced '
                                                         'widths, for a CPU.')] = False,
     data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
-    values: Values = None, plan_only: PlanOnly = False, rates: Throughput = None, as_json: Json = False,
+    values: Values = None, plan_only: PlanOnly = False, throughput: Throughput = None, as_json: Json = False,
 ) -> None:
-    """Train the rows of an ablation, each differing in one option, and tabulate them as the paper does.
+    """Train the rows of an ablation, which differ in one option, and tabulate them as the paper does.
 
-    Phases that are equal in several rows are trained once. What is finished is skipped.
+    Phases that several rows share are trained once. What is finished is skipped.
 
     \b
     Example:
@@ -38,4 +38,4 @@ def command(
     if file and small:
         raise UserError('--file and --small name two files; give one of them.')
     path = file or find_recipe(f"ablation/{which}{'_small' if small else ''}.yml")
-    benchmark(path, data, out, images, processes, values, plan_only, rates, as_json)
+    benchmark(path, data, out, images, processes, values, plan_only, throughput, as_json)

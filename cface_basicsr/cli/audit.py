@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 def command(
     train: Annotated[Path, typer.Argument(metavar='TRAIN', show_default=False, help=(
-        'Training set: a folder made by `cface prepare`, or a tree <identity>/<image> of photographs.'))],
+        'Training set: a folder made by `cface prepare`, or photographs as <identity>/<image>.'))],
     test: Annotated[Path, typer.Argument(metavar='TEST', help='Test set, likewise.', show_default=False)],
     near: Annotated[int | None, typer.Option(min=0, max=120, show_default='22', help=(
         'Bits of 120 in which the hashes of near-duplicates may differ.'))] = None,
     names: Annotated[Path | None, typer.Option(show_default=False, help=(
-        "Names of TRAIN's identities, lines `id name`, where they are numbers (CASIA-WebFace)."))] = None,
+        "Names of TRAIN's identities, lines `id name`, if their folders are numbers (CASIA-WebFace)."))] = None,
     test_names: Annotated[Path | None, typer.Option(help='The same for TEST.', show_default=False)] = None,
-    names_only: Annotated[bool, typer.Option('--names-only', help='Compare names; open no picture.')] = False,
+    names_only: Annotated[bool, typer.Option('--names-only', help='Compare only names; open no picture.')] = False,
     within: Annotated[bool, typer.Option('--within', help=(
-        'Also look for near-duplicates inside each set, under two identities.'))] = False,
+        'Also search each set for near-duplicates under two identities.'))] = False,
     out: Annotated[Path | None, typer.Option(metavar='FILE.json', show_default=False, help=(
         'Save everything that was found.'))] = None,
     overwrite: Overwrite = False, workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Say which people and which pictures of a test set are in the training set too.
 
-    People are compared by name: to the letter, and without case, accents and all signs. Pictures are compared by their
-    pixels, and by a hash that outlives recompression, resizing, a small crop and a mirror; what the hash finds is
-    looked at as pictures before it is reported. Nothing is changed.
+    People are compared by name: to the letter, and again without case, accents and punctuation. Pictures are compared
+    by their pixels, and by a hash that survives recompression, resizing, a small crop and a mirror; what the hash finds
+    is compared as pictures before it is reported. Nothing is changed.
 
     Exit code 0: the sets are disjoint; 1: something is in both; 2: bad input.
 
@@ -86,7 +86,7 @@ def _json(result: 'Audit', indent: int | None = None) -> str:
 
 
 def _as_text(result: 'Audit') -> str:
-    """The result for the screen: every kind of overlap with its first cases."""
+    """The result for the screen: each kind of overlap with its first cases."""
     lines = [*_side('TRAIN', result.train), *_side('TEST', result.test),
              *_list('names in both', [_person(person) for person in result.people])]
     if result.settings:

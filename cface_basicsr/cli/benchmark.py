@@ -1,4 +1,4 @@
-"""`cface benchmark`: every system trained and measured side by side, from one file."""
+"""`cface benchmark`: train and measure every system side by side, from one file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 def command(
     file: Annotated[Path, typer.Argument(help='A benchmark file, such as options/benchmark/demo.yml.')],
     data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
-    values: Values = None, plan_only: PlanOnly = False, rates: Throughput = None, as_json: Json = False,
+    values: Values = None, plan_only: PlanOnly = False, throughput: Throughput = None, as_json: Json = False,
 ) -> None:
     """Train every system with the same budget of images, measure all, write tables, curves, grids and a report.
 
-    What is trained or measured already is skipped; after a kill the same command continues. A training that fails
-    costs its row alone, and the exit code is then 1.
+    What is already trained or measured is skipped; after a kill the same command continues. A training that fails
+    costs only its own row, and the exit code is then 1.
 
     \b
     Example:
@@ -38,35 +38,35 @@ def command(
     keep_freed_memory()
     content = read_benchmark(file, read_values(values), changes)
     with ShowSteps(1) as show:
-        plan = plan_benchmark(content, out, rates, show)
+        plan = plan_benchmark(content, out, throughput, show)
     if plan_only:
-        return _show_plan(plan, rates, as_json)
+        return _show_plan(plan, throughput, as_json)
     if content.generated:
         _draw(content)
     raise typer.Exit(_run(plan, processes, as_json))
 
 
-def _show_plan(plan: 'Plan', rates: Path | None, as_json: bool) -> None:
+def _show_plan(plan: 'Plan', throughput: Path | None, as_json: bool) -> None:
     import json
 
     from cface_basicsr.benchmark.run import describe_plan, plan_as_text
     from cface_basicsr.benchmark.throughput import find_rates
     from cface_basicsr.cli.show import ShowSteps
     with ShowSteps(1) as show:
-        described = describe_plan(plan, *find_rates(plan, rates, show))
+        described = describe_plan(plan, *find_rates(plan, throughput, show))
     typer.echo(json.dumps(described, indent=1) if as_json else plan_as_text(described))
 
 
 def _draw(file: 'BenchmarkFile') -> None:
-    """Draw faces and prepare them, for a benchmark without photographs; once for a data folder."""
+    """Draw and prepare synthetic faces, for a benchmark without photographs; once for each data folder."""
     from cface_basicsr.cli.demo import draw_faces, prepare_faces
     if (Path(file.data) / 'test' / 'manifest.json').is_file():
-        return _refuse_other_faces(file)
+        return _check_faces(file)
     faces = draw_faces(Path(f'{file.data}_faces'), file.generated.identities, file.generated.images)
     prepare_faces(faces, Path(file.data), file.generated.holdout, False, None, tuple(sorted(file.scales)))
 
 
-def _refuse_other_faces(file: 'BenchmarkFile') -> None:
+def _check_faces(file: 'BenchmarkFile') -> None:
     from cface_basicsr.errors import UserError
     from cface_basicsr.files.manifest import read_manifest
     train, test = (read_manifest(Path(file.data) / part) for part in ('train', 'test'))
@@ -75,7 +75,7 @@ def _refuse_other_faces(file: 'BenchmarkFile') -> None:
              'images': (train['images'] + test['images']) // (train['identities'] + test['identities'])}
     if there != wanted.model_dump():
         raise UserError(f"benchmark: '{file.data}' was drawn with {there}, the file says {wanted.model_dump()}.\n"
-                        'Name another --data, or remove that folder.')
+                        'Give another --data, or remove that folder.')
 
 
 def _run(plan: 'Plan', processes: int, as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""`cface doctor`: what is installed here, what BasicSR does wrong on it, and what puts it right."""
+"""`cface doctor`: what is installed here, which defects BasicSR has on it, and their repair."""
 
 import importlib.metadata
 import json
@@ -19,10 +19,10 @@ def command(
     basicsr: Annotated[Path | None, typer.Option(help='Another BasicSR: a checkout.')] = None,
     as_json: Annotated[bool, typer.Option('--json', help='Print the findings as JSON.')] = False,
 ) -> None:
-    """Say what is installed and what of BasicSR needs a repair; exit code 1 where something does.
+    """Say what is installed and what in BasicSR needs a repair; the exit code is 1 if anything does.
 
-    Most defects are patched in memory while a training runs. Two strike before the option file is read:
-    `--repair` edits one line each in the BasicSR that is installed, keeps a copy next to it, and says what it changed.
+    Most defects are patched in memory while a training runs. Two strike before the option file is read: for each,
+    `--repair` edits one line of the installed BasicSR, keeps a copy of the file next to it, and says what it changed.
 
     \b
     Example:
@@ -93,16 +93,16 @@ def _basicsr(package: Path | None) -> dict[str, str | None] | None:
 
 
 def _rows(package: Path | None) -> list[dict[str, str]] | str:
-    """The table of run-time defects and which are patched; a sentence where BasicSR cannot be imported."""
+    """The table of run-time defects and which are patched; a sentence if BasicSR cannot be imported."""
     from cface_basicsr import compat
     if package != installed.find_package():
-        return 'not looked at: they are those of the BasicSR that is imported, see `cface doctor` without --basicsr'
+        return 'not checked: they belong to the BasicSR that is imported, see `cface doctor` without --basicsr'
     patch_functional_tensor()
     try:
         compat.apply()
     except ImportError as error:
         hint = '; without libGL: pip uninstall opencv-python, pip install opencv-python-headless'
-        return f"not looked at: import basicsr fails ({error}){hint if 'libGL' in str(error) else ''}"
+        return f"not checked: import basicsr fails ({error}){hint if 'libGL' in str(error) else ''}"
     return [{'name': row.name, 'status': 'patched at run time' if row.name in compat.applied() else
              'left out' if row.present() else 'not there', 'target': row.target, 'symptom': row.symptom,
              'upstream': row.upstream} for row in compat.ROWS]
@@ -118,7 +118,7 @@ def _warnings(package: Path | None) -> list[str]:
     here = Path.cwd() / 'basicsr'
     if (here / 'train.py').is_file() and package is not None and here.resolve() != package.resolve():
         found.append(f'`python basicsr/train.py` in this folder runs its train.py with the rest of BasicSR taken from\n'
-                     f'{package}. To run this folder alone: export PYTHONPATH=.')
+                     f'{package}. To run only this folder: export PYTHONPATH=.')
     return found
 
 

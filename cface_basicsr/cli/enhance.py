@@ -1,4 +1,4 @@
-"""`cface enhance`: face crops, and folders of them, through a trained network."""
+"""`cface enhance`: super-resolve face crops, and folders of them, with a trained network."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,8 @@ def command(
     paths: Annotated[list[Path], typer.Argument(help='Face crops, and folders of them (searched with subfolders).',
                                                 metavar='PATH…', show_default=False)],
     weights: Generator,
-    out: Annotated[Path, typer.Option(help='Folder of the results: <name>.png, subfolders kept.', show_default=False)],
+    out: Annotated[Path, typer.Option(help='Folder for the results: <name>.png, in the same subfolders.',
+                                      show_default=False)],
     overwrite: Overwrite = False,
     batch_size: Annotated[int, typer.Option(min=1, help='Faces at a time.')] = 32,
     device: Device = None,
@@ -31,12 +32,12 @@ def command(
 ) -> None:
     """Super-resolve face crops to 128x128 PNG files.
 
-    A network of scale 8 takes faces near 16x16, of scale 4 near 32x32, of scale 2 near 64x64: the short side may be
-    from 3/4 up to 3/2 of that. The largest centred square is taken and brought to the exact size by the same bicubic
+    A network of scale 8 takes faces of about 16x16 pixels, of scale 4 about 32x32, of scale 2 about 64x64: the short
+    side may be 3/4 to 3/2 of that. The largest centred square is cut out and resized to the exact size by the bicubic
     filter that made the training images. Grey, palette and 16-bit files are converted, EXIF orientation is applied;
-    transparent pixels are laid over white and the alpha channel is dropped.
+    transparent pixels are put on white and the alpha channel is dropped.
 
-    What cannot be read or does not fit is named in one line each, the rest is done, and the exit code is 1.
+    Each file that cannot be read or does not fit is named in one line; the others are done, and the exit code is 1.
 
     \b
     Example:
@@ -56,14 +57,14 @@ def command(
 
 
 def _targets(faces: list['FaceFile'], out: Path, overwrite: bool) -> tuple[list[tuple['FaceFile', Path]], Refused]:
-    """Each face with the file it becomes; refused: what would overwrite an input, a result, or another's result."""
+    """Each face with its target; refused: what would overwrite an input, a result, or the result of another face."""
     inputs = {face.path.resolve() for face in faces}
     taken: dict[Path, Path] = {}
     targets, refused = [], []
     for face in faces:
         target = out / face.name.with_suffix('.png')
         if target in taken:
-            reason = f"'{taken[target]}' already gives '{target}'"
+            reason = f"'{taken[target]}' already becomes '{target}'"
         elif target.resolve() in inputs:
             reason = f"its result would overwrite the input '{target}'; choose another --out"
         elif target.exists() and not overwrite:
@@ -78,7 +79,7 @@ def _targets(faces: list['FaceFile'], out: Path, overwrite: bool) -> tuple[list[
 
 def _enhance(network: Any, size: int, targets: list[tuple['FaceFile', Path]], refused: Refused, batch_size: int,
              device: 'torch.device') -> list[str]:
-    """Writes the results; appends to `refused`; returns the files written."""
+    """Write the results; returns their names, and adds to `refused`."""
     import numpy as np
 
     from cface_basicsr.cli.show import ShowSteps
@@ -90,7 +91,7 @@ def _enhance(network: Any, size: int, targets: list[tuple['FaceFile', Path]], re
         for batch in in_batches(_readable(targets, size, refused), batch_size):
             enhanced = super_resolve(network, np.stack([lr for _, lr in batch]), batch_size=batch_size, device=device)
             for (target, _), face in zip(batch, enhanced, strict=True):
-                write_face(target, face, overwrite=True)  # whether it may was settled before
+                write_face(target, face, overwrite=True)  # `_targets` has checked that it may
                 written.append(str(target))
             show.advance(len(written))
         show.end('enhance', f'{len(written)} written, {len(refused)} refused')

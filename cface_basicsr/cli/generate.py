@@ -1,4 +1,4 @@
-"""`cface generate`: stage 2, a whole store of LR faces super-resolved into D_SR."""
+"""`cface generate`: stage 2, super-resolve a whole store of LR faces into D_SR."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,9 +27,9 @@ def command(
     from cface_basicsr.files.network_file import build_network_from_file, file_hash, network_options
     keep_freed_memory()
     network, device = network_options(weights), pick_device()
-    scale = network.get('scale', network.get('upscale'))  # BasicSR's EDSR says upscale
+    scale = network.get('scale', network.get('upscale'))  # the name in BasicSR's EDSR
     if scale is None:
-        raise UserError(f"weights file '{weights}' holds a {network['type']}, which enlarges nothing: expected a "
+        raise UserError(f"weights file '{weights}' holds a {network['type']}, which does not enlarge: expected a "
                         'generator (net_g_*.pth).')
     store = out or data / f'sr_x{scale}_{file_hash(weights)}.lmdb'
     manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}

@@ -18,15 +18,15 @@ def command(
     recognizer: Annotated[Path, typer.Option(help='CNN_R: a network file of stage 0 (.pth), published weights, or '
                                                   'an ONNX file.',
                                              show_default=False)],
-    k: Annotated[int, typer.Option(min=1, help='Most similar images to keep for each image.')] = 5,
+    k: Annotated[int, typer.Option(min=1, help='Number of most similar images to keep for each image.')] = 5,
     batch_size: Annotated[int | None, typer.Option(min=1, show_default='64 on a GPU, 8 on a CPU',
                                                    help='Images at a time.')] = None,
     device: Device = None, as_json: Json = False,
 ) -> None:
     """Find the most similar images of the same person for each image, by a recognizer's features.
 
-    Writes DIR/index/<recognizer hash>/: features.npy, compare_k<K>.npy, manifest.json, and compare_faces.png to look
-    at. A killed run continues when the same command is given again.
+    Writes DIR/index/<recognizer hash>/: features.npy, compare_k<K>.npy, manifest.json, and the picture
+    compare_faces.png. A killed run continues when the same command is given again.
 
     \b
     Example:
@@ -43,7 +43,7 @@ def command(
     where = pick_device(device)
     network = load_recognizer(recognizer).to(where)
     if not recognizer.is_file():
-        raise UserError(f"recognizer '{recognizer}' is no file, and an index is named after the content of one.\n"
+        raise UserError(f"recognizer '{recognizer}' is not a file, and an index is named after the content of one.\n"
                         'Expected a .pth or .onnx file.')
     keys, labels = read_identities(folder)
     if note := crop_note(folder, 'the recognizer', network):
@@ -56,9 +56,9 @@ def command(
         show.end('index', f'{len(keys)} images of {int(labels.max()) + 1} identities')
     index, picture = load_compare_index(out, keys, labels), out / 'compare_faces.png'
     draw_compare_faces(FaceStore(folder / 'hr.lmdb'), labels, index, picture)
-    alone = int((index[:, 0] < 0).sum())
+    without = int((index[:, 0] < 0).sum())
     if as_json:
         print(json.dumps({'index': str(out), 'picture': str(picture), 'images': len(keys), 'k': k,
-                          'images_without_compare_image': alone}))
+                          'images_without_compare_image': without}))
     else:
-        print(f'{out}: {len(keys)} images, k = {k}; {alone} without any other image of the person\n{picture}')
+        print(f'{out}: {len(keys)} images, k = {k}; {without} without another image of the same person\n{picture}')

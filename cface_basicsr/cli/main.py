@@ -1,6 +1,6 @@
 """The command `cface`. Every command is a module of this folder with a `command`: a function, or a Typer with several.
 
-Heavy imports (torch, basicsr) stand inside the functions, so that `cface --help` answers at once.
+Heavy imports (torch, basicsr) are inside the functions, so that `cface --help` answers at once.
 """
 
 import importlib
@@ -34,7 +34,7 @@ def _root(version: bool = typer.Option(False, '--version', callback=_show_versio
 
 
 def help_of(docstring: str) -> str:
-    """A docstring as help that wraps at any width: each paragraph in one line, but those marked by \\b as they are."""
+    """A docstring as help that wraps at any width: one line per paragraph; those marked by \\b stay as they are."""
     paragraphs = inspect.cleandoc(docstring).split('\n\n')
     return '\n\n'.join(text if text.startswith('\b') else ' '.join(text.split('\n')) for text in paragraphs)
 
@@ -59,6 +59,3 @@ def main() -> None:
         print(f'cface: {error}', file=sys.stderr)
         sys.exit(2)
 
-
-if __name__ == '__main__':
-    main()

@@ -1,4 +1,4 @@
-"""`cface prepare`: photographs -> the folder of stores that everything else reads."""
+"""`cface prepare`: pack photographs into the folder of stores that everything else reads."""
 
 import json
 import re
@@ -23,40 +23,42 @@ def command(
     out: Annotated[Path, typer.Option(help='Folder to make; with --holdout it holds train/ and test/.',
                                       show_default=False)],
     scale: Annotated[list[str] | None, typer.Option(metavar='N…', show_default='2 4 8', help=(
-        'Reductions, each a store lr_x<N>.lmdb: `--scale 2 4 8`.'))] = None,
+        'Scales, one store lr_x<N>.lmdb each: `--scale 2 4 8`.'))] = None,
     layout: Annotated[str, typer.Option(help=(
         'casia: <identity>/<image>; folders: any tree of them; lfw: <Name>/<Name>_0001.jpg, with pairs.txt; celeba: '
         'flat images and text files; recordio: train.rec, train.idx, property; bin: lfw.bin.'))] = 'casia',
     crop: Annotated[str, typer.Option(help=(
-        'center: the middle pixels; align: five landmarks moved to a template; box: around the box of CelebA in the '
-        'wild; none: the images have that size already.'))] = 'center',
+        'center: the middle pixels; align: five landmarks moved to a template; box: the surroundings of the box of '
+        'CelebA in the wild; none: the images already have that size.'))] = 'center',
     size: Annotated[str, typer.Option(help='Pixels of the HR face: a side, or HEIGHTxWIDTH such as 112x96.')] = '128',
     template: Annotated[str | None, typer.Option(show_default='arcface', help=(
         'For --crop align: arcface (112x112) or sphereface (112x96); in a square both are the same.'))] = None,
     weights: Annotated[Path | None, typer.Option(show_default="torch hub's", help=(
-        "For --crop align: folder with facexlib's detector; where it is not there it is fetched and checked."))] = None,
+        "For --crop align: folder with facexlib's detector; if it is not there, it is downloaded and checked."))
+                       ] = None,
     landmarks: Annotated[Path | None, typer.Option(show_default=False, help=(
-        'For --crop align without detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, mouth). --layout celeba '
+        'For --crop align without a detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, mouth). --layout celeba '
         'finds its own.'))] = None,
     identity: Annotated[str | None, typer.Option(show_default=False, help=(
         'For --layout folders with deeper trees: the person is the first or the last folder.'))] = None,
-    pairs: Annotated[Path | None, typer.Option(show_default='beside or in SRC', help='For --layout lfw: pairs.txt.')
+    pairs: Annotated[Path | None, typer.Option(show_default='next to or in SRC', help='For --layout lfw: pairs.txt.')
                      ] = None,
-    people: Annotated[Path | None, typer.Option(show_default='beside or in SRC', help=(
+    people: Annotated[Path | None, typer.Option(show_default='next to or in SRC', help=(
         'For --layout lfw: people.txt; the folder is compared with it.'))] = None,
     partition: Annotated[str | None, typer.Option(show_default='all', help=(
         'For --layout celeba: train, val, test or all. The paper measures on test.'))] = None,
     annotations: Annotated[Path | None, typer.Option(show_default='around SRC', help=(
         'For --layout celeba: folder with identity_CelebA.txt and the others.'))] = None,
-    holdout: Annotated[int, typer.Option(min=0, help='So many identities go to test/, the others to train/.')] = 0,
-    seed: Annotated[int, typer.Option(help='Chooses the held-out identities.')] = 0,
+    holdout: Annotated[int, typer.Option(min=0, help=(
+        'Number of identities that go to test/; the others go to train/.'))] = 0,
+    seed: Annotated[int, typer.Option(help='Selects the held-out identities.')] = 0,
     workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Pack photographs into LMDB stores of HR and LR faces, with labels and a manifest.
 
-    What was read is said on the screen and in manifest.json. Damaged images, files that are no images, photographs
-    without a face, empty identities and escaped names are listed there too; they end nothing. A killed run continues
-    when the same command is given again.
+    What was read is reported on the screen and in manifest.json. Damaged images, files that are not images, photographs
+    without a face, empty identities and escaped names are listed there too; they do not stop the run. A killed run
+    continues when the same command is given again.
 
     \b
     Example:
@@ -84,13 +86,13 @@ def command(
 
 
 def _weights(weights: Path | None, landmarks: Path | None, layout: str) -> Path | None:
-    """The folder of the detector, which is fetched where it is needed; None where landmarks come from a file."""
+    """The folder of the detector, which is downloaded if needed; None if landmarks come from a file."""
     from cface_basicsr.data.images.detector_weights import detector_folder, hub_folder
     if weights is None and (landmarks or layout == 'celeba'):
         return None
     folder = detector_folder(weights)
     if weights is None:
-        print(f"face detector: that in '{hub_folder()}' (--weights names another folder)", file=sys.stderr)
+        print(f"face detector: from '{hub_folder()}' (--weights names another folder)", file=sys.stderr)
     return folder
 
 
@@ -111,17 +113,16 @@ def parse_size(text: str) -> int | tuple[int, int]:
 
 
 def split_scales(words: list[str], values: list[str]) -> tuple[str, tuple[int, ...]]:
-    """Tell the source folder from further values of --scale.
+    """Separate the source folder from further values of --scale.
 
     The parser gives an option one value and takes the 4 and 8 of `--scale 2 4 8` for arguments, so numbers among the
-    arguments belong to --scale. A folder that is called 4 is written ./4. `--scale 2 --scale 4` and `--scale 2,4` work
-    as well.
+    arguments belong to --scale. A folder called 4 is written ./4. `--scale 2 --scale 4` and `--scale 2,4` work as well.
 
     >>> split_scales(['4', '8', 'photos'], ['2'])
     ('photos', (2, 4, 8))
 
     Raises:
-        UserError: not exactly one folder, or a scale that is no number.
+        UserError: not exactly one folder, or a scale that is not a number.
     """
     folders = [word for word in words if not word.isdigit()]
     numbers = [number for value in values for number in re.split('[ ,]+', value.strip())]
@@ -151,8 +152,8 @@ def _as_plain(report: 'PrepareReport') -> dict[str, Any]:
 
 
 def _as_text(report: 'PrepareReport') -> str:
-    """The result for the screen: what was made, and everything that was not taken as it is."""
-    done = 'finished already, nothing to do' if report.already_finished else 'made'
+    """The result for the screen: what was made, and everything that was changed or left out."""
+    done = 'already finished, nothing to do' if report.already_finished else 'made'
     lines = [f'{part.folder}: {done}: {part.images} images of {part.identities} identities'
              for part in report.parts.values()]
     lines += [f'  {note}' for note in report.notes]
@@ -167,7 +168,7 @@ def _as_text(report: 'PrepareReport') -> str:
 
 
 def _reasons(report: 'PrepareReport') -> str:
-    """The reasons that came more than once, most frequent first."""
+    """The reasons that occur more than once, most frequent first."""
     often = [(reason, count) for reason, count in Counter(reason for _, reason in report.rejected).most_common(5)
              if count > 1]
     return f' ({", ".join(f"{reason}: {count}" for reason, count in often)})' if often else ''

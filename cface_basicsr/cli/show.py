@@ -1,4 +1,4 @@
-"""What commands print: how far long work is, and lists that are too long for a screen."""
+"""What commands print: the progress of long work, and lists that are too long for a screen."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 _SHOWN = 20
-"""Lines of one kind on the screen."""
+"""Most lines of a list on the screen."""
 
 
 class ShowSteps:
@@ -19,7 +19,7 @@ class ShowSteps:
         Args:
             total: number of steps.
             console: where to write; stderr by default, so that `--json` on stdout stays clean.
-            every: seconds between two lines where there is no terminal.
+            every: seconds between two lines if there is no terminal.
         """
         self.console = console or Console(stderr=True)
         self.total, self.number, self.every = total, 0, every
@@ -46,7 +46,7 @@ class ShowSteps:
         self.task = self.progress.add_task(self._title(name).replace('[', r'\['), total=total or None, losses='')
 
     def advance(self, done: int, text: str = '') -> None:
-        """So much of it is done; `text` shows the losses."""
+        """`done` of its iterations or images are finished; `text` shows the losses."""
         self.progress.update(self.task, completed=done, losses=text[:70])
         if not self.console.is_terminal and time.time() - self.spoke > self.every:
             self.spoke = time.time()
@@ -55,7 +55,7 @@ class ShowSteps:
             self.console.print(f'    {self.name}: {done} of {self.count or "?"}{eta}', highlight=False)
 
     def follow(self, name: str) -> Callable[[int, int], None]:
-        """A step for work that tells (things done, things in all) and nothing else; it begins with the first call."""
+        """A step for work that reports only (number done, total); it begins with the first call."""
         first = 0
 
         def progress(done: int, total: int) -> None:
@@ -78,12 +78,12 @@ class ShowSteps:
 
 
 def listed(title: str, items: Sequence[str], rest: str) -> list[str]:
-    """The lines of a list below its title; `rest` ends the line about those that are too many for the screen."""
+    """A title and the lines of a list; `rest` ends the line about those that do not fit on the screen."""
     more = [f'  … and {len(items) - _SHOWN} {rest}'] if len(items) > _SHOWN else []
     return [f'{title}: {len(items):,}', *(f'  {item}' for item in items[:_SHOWN]), *more]
 
 
 def printable(text: str) -> str:
-    """Text for stdout: names that are not UTF-8 come as lone surrogates, which no terminal takes."""
+    """Text for stdout: names that are not UTF-8 contain lone surrogates, which no terminal accepts."""
     encoding = sys.stdout.encoding or 'utf-8'
     return text.encode(encoding, 'backslashreplace').decode(encoding)

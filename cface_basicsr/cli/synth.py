@@ -1,4 +1,4 @@
-"""`cface synth`: draw generated faces in the casia layout."""
+"""`cface synth`: draw synthetic faces in the casia layout."""
 
 import json
 from pathlib import Path
@@ -13,16 +13,16 @@ from cface_basicsr.runtime import cores
 def command(
     identities: Annotated[int, typer.Option('--identities', '-n', help='How many people.')],
     images: Annotated[int, typer.Option('--images', '-m', help='How many photos of each.')],
-    out: Annotated[Path, typer.Option('--out', '-o', help='The folder to write: new, empty, or a run to go on with.')],
+    out: Annotated[Path, typer.Option('--out', '-o', help='Folder to write: new, empty, or from a killed run.')],
     size: Annotated[int, typer.Option(help='Side of a photo in pixels; the face fills the middle half.')] = 250,
-    seed: Annotated[int, typer.Option(help='Another seed is another population.')] = 0,
+    seed: Annotated[int, typer.Option(help='Another seed gives another population.')] = 0,
     workers: Workers = 0, as_json: Json = False,
 ) -> None:
-    """Draw parametric faces as OUT/<identity>/<image>.jpg, ready for `cface prepare --layout casia`.
+    """Draw synthetic faces as OUT/<identity>/<image>.jpg, ready for `cface prepare --layout casia`.
 
-    Nobody is behind them. An identity is a head shape, eyes, brows, nose, mouth, skin, hair, beard and glasses;
-    each photo has its own pose, expression, light, background, camera and noise. The same numbers draw the same
-    faces; a killed run goes on where it stopped.
+    They show nobody. An identity is a head shape, eyes, brows, nose, mouth, skin, hair, beard and glasses; each photo
+    has its own pose, expression, light, background, camera and noise. The same numbers draw the same faces; a killed
+    run continues where it stopped.
 
     \b
     Example:

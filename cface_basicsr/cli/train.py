@@ -1,4 +1,4 @@
-"""`cface train`: all stages of a recipe, with the hand-over from one to the next."""
+"""`cface train`: train all stages of a recipe, each with the weights of the one before."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +13,9 @@ def command(
     recipe: Annotated[Path, typer.Argument(help='A recipe (options/cface_x8.yml), or one stage option file.')],
     data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None, as_json: Json = False,
 ) -> None:
-    """Train all stages of a recipe, hand weights over, measure at the end.
+    """Train all stages of a recipe, hand weights over, and measure at the end.
 
-    Finished steps are skipped; after a kill the same command continues, in mid-epoch.
+    Finished steps are skipped; after a kill the same command continues, even in mid-epoch.
 
     \b
     Example:
@@ -33,7 +33,7 @@ def read_values(values: list[str] | None) -> dict[str, str]:
     """['NAME=VALUE', …] of --value as a dictionary.
 
     Raises:
-        UserError: one is not of the form, or a name comes twice.
+        UserError: one is malformed, or a name occurs twice.
     """
     from cface_basicsr.errors import UserError
     variables = dict(value.split('=', 1) for value in values or () if '=' in value)
@@ -43,7 +43,7 @@ def read_values(values: list[str] | None) -> dict[str, str]:
 
 
 def _train_one(options: Path, processes: int) -> None:
-    """A stage option file alone: the same as `python -m cface_basicsr.train -opt FILE --auto_resume`."""
+    """Train one stage option file, as `python -m cface_basicsr.train -opt FILE --auto_resume` does."""
     import subprocess
 
     from cface_basicsr.training.process import training_command

@@ -66,7 +66,7 @@ def test_a_saved_file_is_not_replaced_unasked(sets: Path, tmp_path: Path) -> Non
     assert "the folder '" in str(missing.exception) and 'is missing' in str(missing.exception)
 
 
-def test_names_alone_open_no_picture(tmp_path: Path) -> None:
+def test_comparing_only_names_opens_no_picture(tmp_path: Path) -> None:
     for side, name in (('train', 'Ann Lee'), ('test', 'ann_lee')):
         (tmp_path / side / name).mkdir(parents=True)
         (tmp_path / side / name / '1.jpg').write_bytes(b'no image')
@@ -93,6 +93,6 @@ def test_the_help_names_the_threshold_in_use() -> None:
     assert options['near'].show_default == str(NEAR)
 
 
-def test_a_folder_that_is_no_set_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_set_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'train').mkdir()
     assert isinstance(run(tmp_path).exception, UserError)

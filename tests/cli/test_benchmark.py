@@ -24,7 +24,7 @@ COMMAND = [sys.executable, '-m', 'cface_basicsr', 'benchmark', 'b.yml']
 
 
 def benchmark() -> dict[str, Any]:
-    """The tiny one, and VDSR at a rate at which its loss becomes NaN."""
+    """The tiny one, and VDSR at a learning rate at which its loss becomes NaN."""
     content = tiny_benchmark(systems=['EDSR', 'VDSR', 'C-Face-v2'])
     content['widths']['VDSR'] = {'num_feat': 4, 'num_block': 1}
     content['set']['VDSR'] = {'train': {'train': {'optim_g': {'lr': 1e30, 'clip_norm': None}}}}
@@ -50,7 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Results, s
     kill_after_edsr(folder)
     when = (folder / 'run/x8/seed0/edsr/finished.json').stat().st_mtime_ns
     done = run(COMMAND, folder)
-    assert done.returncode == 1, done.stderr[-3000:]  # VDSR failed, the rest is made
+    assert done.returncode == 1, done.stderr[-3000:]  # VDSR failed, the others are made
     return folder, load_results(folder / 'run'), done.stderr, when
 
 
@@ -62,7 +62,7 @@ def test_after_a_kill_nothing_that_was_finished_is_done_again(finished: tuple[Pa
 
 
 @pytest.mark.slow
-def test_a_failed_training_costs_its_row_alone(finished: tuple[Path, Results, str, int]) -> None:
+def test_a_failed_training_costs_only_its_row(finished: tuple[Path, Results, str, int]) -> None:
     _, results, shown, _ = finished
     rows = {row.system: row for row in results.runs}
     assert list(rows) == ['HR', 'Bicubic', 'EDSR', 'VDSR', 'C-Face-v2']
@@ -105,7 +105,7 @@ def test_an_untrained_row_below_bicubic_is_marked(finished: tuple[Path, Results,
 
 
 @pytest.mark.slow
-def test_fairness_is_checked_and_a_lacking_seed_is_named(finished: tuple[Path, Results, str, int]) -> None:
+def test_fairness_is_checked_and_a_missing_seed_is_named(finished: tuple[Path, Results, str, int]) -> None:
     _, results, shown, _ = finished
     outcomes = {check.what: check.outcome for check in results.facts.checks}
     assert len(outcomes) == 9
@@ -131,7 +131,7 @@ def test_a_run_folder_of_other_options_is_refused_and_both_are_shown(
 
 
 @pytest.mark.slow
-def test_run_again_it_measures_nothing_again_and_mends_what_failed(finished: tuple[Path, Results, str, int]) -> None:
+def test_run_again_it_measures_nothing_again_and_repeats_what_failed(finished: tuple[Path, Results, str, int]) -> None:
     folder, before, _, _ = finished
     content = benchmark()
     content['set']['VDSR'] = {}
@@ -148,7 +148,7 @@ def test_run_again_it_measures_nothing_again_and_mends_what_failed(finished: tup
     assert rows['EDSR']['measured']['held-out']['numbers'] == old['EDSR'].measured['held-out'].numbers
 
 
-def test_a_budget_of_the_command_line_takes_the_files_place(tmp_path: Path) -> None:
+def test_a_budget_on_the_command_line_replaces_that_of_the_file(tmp_path: Path) -> None:
     path = write_benchmark(tmp_path, tiny_benchmark(budget={'minutes': 5}))
     keys = ('recognizers/recognizer', 'x8/edsr', *(f'x8/c_face_v2_{name}' for name in (
         'warmup', 'stage1', 'stage3', 'stage4')))

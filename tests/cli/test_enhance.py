@@ -51,7 +51,7 @@ def test_faces_of_a_folder_come_out_as_the_network_makes_them_under_their_names(
         assert np.abs(found.astype(int) - super_resolve(network, face[None])[0]).max() <= 1
 
 
-def test_grey_alpha_sixteen_bit_and_sizes_near_sixteen_are_taken(enhance, tmp_path):
+def test_grey_alpha_sixteen_bit_and_sizes_near_sixteen_are_accepted(enhance, tmp_path):
     for mode in ('L', 'RGBA', 'P', 'I;16'):
         save(tmp_path / 'in' / f'{mode.replace(";", "")}.png', mode='L' if mode == 'I;16' else mode)
     Image.fromarray(np.full((23, 18), 40000, np.uint16)).save(tmp_path / 'in' / 'I16.png')
@@ -62,7 +62,7 @@ def test_grey_alpha_sixteen_bit_and_sizes_near_sixteen_are_taken(enhance, tmp_pa
     assert {Image.open(path).size for path in (tmp_path / 'out').iterdir()} == {(128, 128)}
 
 
-def test_what_does_not_fit_is_named_in_one_line_each_and_the_rest_is_done(enhance, tmp_path):
+def test_what_does_not_fit_is_named_in_one_line_each_and_the_others_are_done(enhance, tmp_path):
     save(tmp_path / 'in' / 'good.png')
     save(tmp_path / 'in' / 'large.png', (64, 64))
     (tmp_path / 'in' / 'broken.jpg').write_bytes(b'no image')
@@ -86,7 +86,7 @@ def test_results_are_never_overwritten_unasked_nor_inputs_at_all(enhance, tmp_pa
     assert enhance(tmp_path / 'in' / 'a.bmp', '--overwrite').exit_code == 0
     assert (tmp_path / 'out' / 'a.png').read_bytes() != before
     both = enhance(tmp_path / 'in', '--overwrite')
-    assert both.exit_code == 1 and 'already gives' in both.stderr
+    assert both.exit_code == 1 and 'already becomes' in both.stderr
     onto_itself = enhance(tmp_path / 'out' / 'a.png', '--overwrite')
     assert onto_itself.exit_code == 1 and 'would overwrite the input' in onto_itself.stderr
 

@@ -38,7 +38,7 @@ def test_the_store_is_named_after_the_weights_and_has_every_face(weights: Path, 
     assert (store / 'data.mdb').stat().st_mtime_ns == written  # finished: left as it is
 
 
-def test_basicsrs_edsr_generates_too_though_it_calls_its_scale_upscale(tmp_path: Path) -> None:
+def test_basicsrs_edsr_generates_too_although_it_calls_its_scale_upscale(tmp_path: Path) -> None:
     edsr = {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4, 'num_block': 1, 'upscale': 8}
     path = tmp_path / 'net_g.pth'
     torch.save({'params': build_network(edsr).state_dict(), 'network': edsr}, path)
@@ -49,7 +49,7 @@ def test_basicsrs_edsr_generates_too_though_it_calls_its_scale_upscale(tmp_path:
 
 def test_a_file_that_holds_no_generator_is_refused(tmp_path: Path) -> None:
     path = write_recognizer(tmp_path / 'net_r.pth')
-    with pytest.raises(UserError, match='holds a SphereFace20, which enlarges nothing'):
+    with pytest.raises(UserError, match='holds a SphereFace20, which does not enlarge'):
         CliRunner().invoke(app, ['generate', str(tmp_path), '--weights', str(path)], catch_exceptions=False)
 
 

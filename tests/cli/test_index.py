@@ -45,7 +45,7 @@ def test_it_writes_an_index_and_its_picture(tmp_path: Path) -> None:
     assert Image.open(result['picture']).size == (6 * 132 + 4, 3 * 148 + 24)
 
 
-def test_a_recognizer_that_eats_otherwise_gets_an_index_of_its_own(tmp_path: Path) -> None:
+def test_a_recognizer_with_another_input_gets_its_own_index(tmp_path: Path) -> None:
     data = write_small_data(tmp_path / 'data', identities=2, images=2)
     file = write_onnx_recognizer(tmp_path / 'r.onnx', size=32, feature_length=8)
     words = ['index', str(data), '--recognizer', str(file), '--k', '1', '--device', 'cpu', '--json']
@@ -59,7 +59,7 @@ def test_a_recognizer_that_eats_otherwise_gets_an_index_of_its_own(tmp_path: Pat
 def test_an_index_cannot_be_named_after_a_python_object(tmp_path: Path) -> None:
     data = write_small_data(tmp_path / 'data', identities=2, images=2)
     run = CliRunner().invoke(app, ['index', str(data), '--recognizer', 'tests.cli.test_index:tiny'])
-    assert isinstance(run.exception, UserError) and 'is no file' in str(run.exception)
+    assert isinstance(run.exception, UserError) and 'is not a file' in str(run.exception)
     assert not (data / 'index').exists()
 
 
@@ -80,7 +80,7 @@ def test_the_picture_shows_the_stored_neighbours(tmp_path: Path) -> None:
     assert rows[1:] == [other for other in index[rows[0]] if other >= 0]
 
 
-def test_a_network_that_is_no_recognizer_is_refused(tmp_path: Path) -> None:
+def test_a_network_that_is_not_a_recognizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match='SRResNet, which is not a recognizer'):
         load_recognizer(network_file(tmp_path / 'net_g.pth', type='SRResNet', scale=8, num_feat=4, num_block=1))
     with pytest.raises(UserError, match='is missing'):

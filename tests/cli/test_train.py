@@ -177,7 +177,7 @@ def failure(arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch,
     return lines
 
 
-def test_a_step_that_fails_says_why_in_three_lines(
+def test_a_step_that_fails_explains_why_in_three_lines(
         folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     content = {'name': 'fails', 'scale': 8, 'data': 'data', 'out': 'fails', 'steps': {'recognizer': {
         'options': str(REPOSITORY / 'options/cface_stage0.yml'),
@@ -188,7 +188,7 @@ def test_a_step_that_fails_says_why_in_three_lines(
     assert not (folder / 'fails/recognizer').exists()
 
 
-def test_data_that_is_not_there_is_named(
+def test_missing_data_is_named(
         folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = failure(['train', 'r.yml', '--data', 'nowhere', '--out', 'none'], folder, monkeypatch, capsys)
     assert 'cface prepare' in lines[-1]
@@ -202,7 +202,7 @@ def test_a_value_needs_a_name(folder: Path) -> None:
 
 @pytest.mark.parametrize(('processes', 'launcher', 'tail'), [
     ('1', [], []), ('4', ['-m', 'torch.distributed.run', '--nproc_per_node=4'], ['--launcher', 'pytorch'])])
-def test_a_stage_file_alone_is_trained_by_basicsrs_command(
+def test_a_single_stage_file_is_trained_by_basicsrs_command(
         monkeypatch: pytest.MonkeyPatch, processes: str, launcher: list[str], tail: list[str]) -> None:
     seen: list[list[str]] = []
 
@@ -214,6 +214,6 @@ def test_a_stage_file_alone_is_trained_by_basicsrs_command(
     done = CliRunner().invoke(app, ['train', options, '--nproc', processes])
     assert done.exit_code == 3
     ports = [word for word in seen[0] if word.startswith('--master_port=')]
-    assert len(ports) == (processes != '1')  # a free one: two trainings on one machine must not meet
+    assert len(ports) == (processes != '1')  # a free one: two trainings on one machine must not use the same
     assert [word for word in seen[0] if word not in ports] == [
         sys.executable, *launcher, '-m', 'cface_basicsr.train', '-opt', options, '--auto_resume', *tail]

@@ -115,7 +115,7 @@ def test_identity_distances_equal_a_slow_loop():
 
 def test_a_compare_index_that_does_not_match_is_refused():
     features = np.eye(3)
-    for compare, words in [([1, 1, 0], 'names itself'), ([1, 3, 0], 'outside'), ([-1, -1, -1], 'no identity has a second'),
+    for compare, words in [([1, 1, 0], 'names itself'), ([1, 3, 0], 'outside'), ([-1, -1, -1], 'no identity has a'),
                            ([1, 0], 'N compare rows')]:
         with pytest.raises(UserError, match=words):
             identity_distances(features, features, np.array(compare))
