@@ -1,21 +1,21 @@
 """The values in a pickle, found without running it.
 
 A pickle is a program for a stack machine, and some of its instructions import and call whatever the file names. So
-`pickle.load` is out of the question for a file from elsewhere. An `Unpickler` that admits few names is not enough
-either: numpy's own reconstruction would have to be among them, and it takes internal states from the file. Here the
-machine is our own, and safe by what it lacks:
+`pickle.load` is out of the question for files from elsewhere. An `Unpickler` that allows only a few names is not enough
+either: numpy's own reconstruction would have to be one of them, and it takes internal state from the file. The machine
+here is safe because of what it lacks:
 
-- nothing is imported or called by name; a name in the file is looked up in `_MAKERS`, whose functions are below, and
-  any other is refused at the instruction that first says it;
-- the instructions that build instances, look up extension codes or ask for outside objects do not exist in it;
-- no array or object is made from the file's word: bytes stay in the file, and only their place is kept.
+- Nothing is imported or called by name. A name in the file is looked up in `_MAKERS`, whose functions are below; any
+  other name is refused at the instruction that first mentions it.
+- The instructions that build instances, look up extension codes or refer to outside objects do not exist.
+- No array or object is made as the file demands: bytes stay in the file, and only their offsets are kept.
 
-It knows what picklers of Python 2 and 3, protocols 0 to 5, write for lists, tuples, whole numbers, bools, bytes, str,
-bytearray, and numpy's scalars and arrays of whole numbers and bools.
+It understands what picklers of Python 2 and 3, protocols 0 to 5, write for lists, tuples, whole numbers, bools, bytes,
+str, bytearray, and numpy's scalars and arrays of whole numbers and bools.
 
-What the instructions are called, what follows each in the file and how many values it takes from the stack is the
-standard library's knowledge (`pickletools`). Its reader `genops` is of no use here: it takes the strings of Python 2
-for ASCII, so it fails at a JPEG in protocol 0; it reads every image; and it does not say what a cut file lacks.
+The standard library's `pickletools` knows the names of the instructions, what follows each in the file, and how many
+values it takes from the stack. Its reader `genops` cannot be used: it expects the strings of Python 2 to be ASCII, so
+it fails on a JPEG in protocol 0; it reads every image; and it does not say what is missing in a truncated file.
 """
 
 import pickletools
@@ -26,16 +26,16 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from cface_basicsr.data.archives.byte_file import ByteFile
-from cface_basicsr.data.archives.pickle_values import Array, Code, Stored, cut_off, stored_bytes
+from cface_basicsr.data.archives.byte_file import ByteFile, truncated
+from cface_basicsr.data.archives.pickle_values import Array, Code, Stored, stored_bytes
 from cface_basicsr.errors import UserError
 
 
 def pickled_values(file: ByteFile) -> object:
-    """The value of a pickle: lists and tuples of each other, int, bool, None, `Stored` and `Array`.
+    """The value of a pickle: nested lists and tuples of int, bool, None, `Stored` and `Array`.
 
     Raises:
-        UserError: it is not a pickle, cut off, or holds anything else; what it wanted to call is named.
+        UserError: it is not a pickle, is truncated, or holds anything else (the message names what it would call).
     """
     try:
         with open(file.path, 'rb') as tape:
@@ -52,17 +52,17 @@ class _Name:
 
 @dataclass
 class _Dtype:
-    """A dtype; the file says its byte order after its kind."""
+    """A dtype; its byte order comes later in the file than its kind."""
 
     code: str
     order: str = '='
 
-    def made(self) -> np.dtype:
+    def as_numpy(self) -> np.dtype:
         return np.dtype(self.code).newbyteorder(self.order)
 
 
 class _Malformed(Exception):
-    """The instruction cannot be followed."""
+    """An instruction cannot be followed."""
 
 
 class _Machine:
@@ -85,7 +85,7 @@ class _Machine:
             except UserError:
                 raise
             except (_Malformed, IndexError, KeyError, TypeError, ValueError) as error:
-                raise UserError(f"'{self.file.path}' is damaged or no pickle: instruction {code!r} at byte {place} "
+                raise UserError(f"'{self.file.path}' is damaged or not a pickle: instruction {code!r} at byte {place} "
                                 'cannot be followed.') from error
 
     def step(self, code: bytes) -> None:
@@ -99,7 +99,7 @@ class _Machine:
         follow = _INSTRUCTIONS[name]
         operand = self.operand(instruction.arg)
         made = follow(self, operand, *self.taken(instruction.stack_before))
-        if instruction.stack_after and name != 'MARK':  # which lays a new stack on the old one
+        if instruction.stack_after and name != 'MARK':  # MARK starts a new stack itself
             self.stack.append(made)
 
     def result(self) -> object:
@@ -114,7 +114,7 @@ class _Machine:
     # What follows an instruction in the file
 
     def operand(self, kind: pickletools.ArgumentDescriptor | None) -> Any:
-        """A number, the place of bytes or text, or a name; None where nothing follows."""
+        """A number, the offset of bytes or text, or a name; None if nothing follows."""
         if kind is None:
             return None
         if kind.n == pickletools.UP_TO_NEWLINE:
@@ -126,12 +126,12 @@ class _Machine:
             return self.number(length, signed=True)
         start, is_text = self.tape.tell(), kind.name.startswith('unicode')
         if start + length > self.file.size:
-            raise cut_off(self.file.path, start, length, self.file.size - start)
-        self.tape.seek(length, 1)  # an image is not read before it is asked for
+            raise self.truncated(start, length, self.file.size - start)
+        self.tape.seek(length, 1)  # images are read only when they are asked for
         return Stored(start, length, Code.UTF8 if is_text else Code.RAW, is_text)
 
     def written_out(self, kind: str) -> Any:
-        """An operand in lines of text: protocol 0, and names."""
+        """An operand that is written as lines of text: in protocol 0, and names."""
         start, line = self.tape.tell(), self.line()
         if kind == 'stringnl_noescape_pair':
             return _Name(line.decode('latin-1'), self.line().decode('latin-1'))
@@ -148,7 +148,7 @@ class _Machine:
     def take(self, length: int) -> bytes:
         content = self.tape.read(length)
         if len(content) < length:
-            raise cut_off(self.file.path, self.tape.tell() - len(content), length, len(content))
+            raise self.truncated(self.tape.tell() - len(content), length, len(content))
         return content
 
     def number(self, length: int, signed: bool = False) -> int:
@@ -158,13 +158,16 @@ class _Machine:
         place = self.tape.tell()
         line = self.tape.readline()
         if not line.endswith(b'\n'):
-            raise cut_off(self.file.path, place, len(line) + 1, len(line))
+            raise self.truncated(place, len(line) + 1, len(line))
         return line[:-1]
+
+    def truncated(self, place: int, length: int, there: int) -> UserError:
+        return truncated(self.file.path, f'the value at byte {place}', length, there)
 
     # What is on the stack
 
     def taken(self, kinds: list[pickletools.StackObject]) -> list[Any]:
-        """What an instruction takes from the stack, the lowest first: a value of each kind, and all since a mark."""
+        """What an instruction takes from the stack, lowest first: one value of each kind, and all since a mark."""
         values: list[Any] = []
         if pickletools.markobject in kinds:
             values, self.stack = self.stack, self.below.pop()
@@ -172,13 +175,17 @@ class _Machine:
         return [self.stack.pop() for _ in kinds][::-1] + values
 
     def text(self, value: object) -> str:
-        """A short str or bytes of the file as str."""
+        """A short str or bytes in the file, as str."""
         if not isinstance(value, Stored) or value.length > 1000:
             raise _Malformed
         return stored_bytes(self.file, value).decode('latin-1')
 
     def admit(self, name: _Name, admitted: Collection[_Name]) -> _Name:
-        """The name, unless it would run code elsewhere."""
+        """The name, if it is one of those admitted.
+
+        Raises:
+            UserError: it is not, so using it would run code from elsewhere.
+        """
         if name not in admitted:
             shown = ascii(f'{name.module}.{name.name}'[:80])
             raise UserError(f"'{self.file.path}' is refused: it would call {shown} when unpickled "
@@ -187,18 +194,18 @@ class _Machine:
 
 
 def _fill(array: Array, dtype: object, shape: object, content: object) -> None:
-    """Say what an array holds. The order of axes is not kept: only arrays of one axis mean anything here."""
+    """Set what an array holds. The order of axes is ignored, because only arrays with one axis are of use here."""
     if not isinstance(dtype, _Dtype) or not isinstance(content, Stored) or content.is_text:
         raise _Malformed
     if type(shape) is not tuple or len(shape) > 8:
         raise _Malformed
     if not all(type(axis) is int and 0 <= axis < 1 << 40 for axis in shape):
         raise _Malformed
-    array.dtype, array.shape, array.content = dtype.made(), shape, content
+    array.dtype, array.shape, array.content = dtype.as_numpy(), shape, content
 
 
 def _encoded(machine: _Machine, text: object, encoding: object = None) -> Stored:
-    """_codecs.encode and bytearray: bytes, written as text in Latin-1 or as themselves."""
+    """_codecs.encode and bytearray: bytes, written as Latin-1 text or as they are."""
     if encoding is not None and machine.text(encoding) not in ('latin1', 'latin-1'):
         raise _Malformed
     if not isinstance(text, Stored) or text.is_text != (encoding is not None):
@@ -224,14 +231,14 @@ def _dtype(machine: _Machine, code: object, align: object = 0, copy: object = 1)
 
 
 def _array(machine: _Machine, kind: object, shape: object, code: object) -> Array:
-    """numpy's _reconstruct: an array that a state fills later."""
+    """numpy's _reconstruct: an array that BUILD fills later."""
     if kind != _Name('numpy', 'ndarray'):
         raise _Malformed
     return Array()
 
 
 def _array_of_buffer(machine: _Machine, content: object, dtype: object, shape: object, order: object) -> Array:
-    """numpy's _frombuffer: an array as protocol 5 writes it."""
+    """numpy's _frombuffer: an array in protocol 5."""
     array = Array()
     _fill(array, dtype, shape, content)
     return array
@@ -253,10 +260,10 @@ _MAKERS: dict[_Name, Callable[..., Any]] = {
     **{_Name(f'numpy.{core}.numeric', '_frombuffer'): _array_of_buffer for core in ('core', '_core')},
 }
 _ADMITTED = {*_MAKERS, _Name('numpy', 'ndarray')}
-_EXPECTED = 'Expected nothing but bytes, whole numbers, bools, lists and numpy arrays.'
+_EXPECTED = 'Expected only bytes, whole numbers, bools, lists and numpy arrays.'
 
 
-# What each instruction does: its operand and what it takes from the stack come in, what it puts there comes out.
+# What each instruction does: its arguments are its operand and what it takes from the stack, its result goes there.
 
 def _check_protocol(machine: _Machine, protocol: int) -> None:
     if protocol > 5:
@@ -321,7 +328,7 @@ _INSTRUCTIONS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys('INT BININT BININT1 BININT2 LONG LONG1 STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES '
                     'BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 NONE'.split(),
                     lambda machine, operand: operand),
-    **dict.fromkeys(('POP', 'FRAME'), lambda machine, *dropped: None),  # a frame only helps reading
+    **dict.fromkeys(('POP', 'FRAME'), lambda machine, *dropped: None),  # frames only speed up reading
 }
 _FOREIGN = {
     **dict.fromkeys(('OBJ', 'NEWOBJ', 'NEWOBJ_EX'), 'an instance of a class'),
@@ -331,8 +338,8 @@ _FOREIGN = {
     **dict.fromkeys(('EMPTY_DICT', 'DICT'), 'a dict'), 'EMPTY_SET': 'a set',
     **dict.fromkeys(('FLOAT', 'BINFLOAT'), 'a float'),
 }
-"""What well-formed pickles may hold and face sets do not."""
+"""What valid pickles may hold, but face sets do not."""
 
 _LENGTHS = {pickletools.TAKEN_FROM_ARGUMENT1: 1, pickletools.TAKEN_FROM_ARGUMENT4: 4,
             pickletools.TAKEN_FROM_ARGUMENT4U: 4, pickletools.TAKEN_FROM_ARGUMENT8U: 8}
-"""In how many bytes the length of an operand is written, by pickletools' sign for it."""
+"""The number of bytes in which the length of an operand is written, by pickletools' constant for it."""

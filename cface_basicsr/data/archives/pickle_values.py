@@ -4,7 +4,6 @@ import codecs
 import enum
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,7 @@ def stored_bytes(file: ByteFile, stored: Stored) -> bytes:
     """
     raw = file.read(stored.start, stored.length)
     if len(raw) < stored.length:
-        raise cut_off(file.path, stored.start, stored.length, len(raw))
+        raise truncated(file.path, f'the value at byte {stored.start}', stored.length, len(raw))
     try:
         match stored.code:
             case Code.QUOTED:
@@ -80,8 +79,3 @@ def stored_bytes(file: ByteFile, stored: Stored) -> bytes:
         return raw
     except ValueError as error:
         raise UserError(f"'{file.path}' is damaged: the text at byte {stored.start} cannot be read.") from error
-
-
-def cut_off(path: Path, place: int, length: int, there: int) -> UserError:
-    """The error for a file that ends before a value is complete."""
-    return truncated(path, f'the value at byte {place}', length, there)
