@@ -256,35 +256,26 @@ def keys_sha256(keys: Sequence[str]) -> str:
     return hashlib.sha256('\n'.join(keys).encode('ascii')).hexdigest()
 
 
-def find_index(folder: str | Path, recognizer_hash: str | None = None) -> Path:
+def find_index(folder: str | Path) -> Path:
     """The folder of one index.
 
     Args:
-        folder: the index itself, or the `index/` that holds it.
-        recognizer_hash: of which recognizer; None: there must be only one index.
+        folder: the index itself, or an `index/` that holds only one.
 
     Raises:
-        UserError: there is none, none of this recognizer, or there are several and the recognizer is not given.
+        UserError: there is none, or there are several.
     """
     folder = Path(folder)
     if (folder / 'manifest.json').is_file():
-        found = {folder.name: folder}
-    else:
-        found = {path.parent.name: path.parent for path in sorted(folder.glob('*/manifest.json'))
-                 if not path.parent.name.startswith('.')}
-    names = ', '.join(found)
-    if recognizer_hash is not None:
-        if recognizer_hash not in found:
-            raise UserError(f"'{folder}' holds no compare index of recognizer {recognizer_hash}"
-                            f" (found: {names or 'none'}).\nMake it with {INDEX_COMMAND}.")
-        return found[recognizer_hash]
+        return folder
+    found = [path.parent for path in sorted(folder.glob('*/manifest.json')) if not path.parent.name.startswith('.')]
     if not found:
         raise UserError(f"compare index '{folder}' is missing. Expected index/<recognizer hash>/ with features.npy and "
                         f'compare_k5.npy.\nMake it with {INDEX_COMMAND}.')
     if len(found) > 1:
-        raise UserError(f"'{folder}' holds {len(found)} compare indexes: {names}.\n"
+        raise UserError(f"'{folder}' holds {len(found)} compare indexes: {', '.join(path.name for path in found)}.\n"
                         "Name one of these folders in the option 'compare_index'.")
-    return next(iter(found.values()))
+    return found[0]
 
 
 def read_index_manifest(folder: Path) -> dict[str, Any]:
@@ -299,20 +290,21 @@ def read_index_manifest(folder: Path) -> dict[str, Any]:
         raise _damaged(folder / 'manifest.json', 'JSON', str(error)) from error
 
 
-def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarray,
-                       recognizer_hash: str | None = None) -> np.ndarray:
+def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarray) -> np.ndarray:
     """The stored neighbours (N, k) int32 of a data set.
 
     Args:
-        folder, recognizer_hash: see `find_index`.
+        folder: see `find_index`.
         keys, labels: from the identities.csv of the data set that the index was made for.
 
     Raises:
-        UserError: the index is missing, damaged, of another recognizer, or of another data set.
+        UserError: the index is missing, damaged, or of another data set.
     """
-    folder = find_index(folder, recognizer_hash)
+    folder = find_index(folder)
     manifest = read_index_manifest(folder)
-    _same_data(folder, manifest, keys)
+    if manifest['images'] != len(keys) or manifest['keys_sha256'] != keys_sha256(keys):
+        raise UserError(f"compare index '{folder}' was made for another data set: it has {manifest['images']} images, "
+                        f'this one {len(keys)}.\nMake it again with {INDEX_COMMAND}.')
     index = _load(folder / f'compare_k{manifest["k"]}.npy', (len(keys), manifest['k']), np.int32)
     index = np.ascontiguousarray(index)
     wrong = (index >= len(keys)) | ((index >= 0) & (labels[index] != labels[:, None]))
@@ -321,12 +313,6 @@ def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarr
         raise UserError(f"compare index '{folder}': row {row} ('{keys[row]}') names an image of another identity.\n"
                         f'The labels have changed since it was made. Delete it and make it with {INDEX_COMMAND}.')
     return index
-
-
-def _same_data(folder: Path, manifest: dict[str, Any], keys: Sequence[str]) -> None:
-    if manifest['images'] != len(keys) or manifest['keys_sha256'] != keys_sha256(keys):
-        raise UserError(f"compare index '{folder}' was made for another data set: it has {manifest['images']} images, "
-                        f'this one {len(keys)}.\nMake it again with {INDEX_COMMAND}.')
 
 
 def _load(path: Path, shape: tuple[int, ...], kind: type) -> np.ndarray:

@@ -69,11 +69,11 @@ class _Hair:
     colour: Plane
 
 
-def _reach(person: Identity, widen: float = 0.0) -> Plane:
+def _reach(person: Identity) -> Plane:
     """(S, S) radius relative to the head's outline: less than 1 inside, 1 on it."""
-    width = person.head_width + widen + person.cheekbone * bump(V - 0.12, 0.22)
+    width = person.head_width + person.cheekbone * bump(V - 0.12, 0.22)
     across = np.abs(U) / width
-    down = np.where(V < 0, np.abs(V) / (1.0 + widen), np.abs(V) / (person.chin + widen))
+    down = np.where(V < 0, np.abs(V), np.abs(V) / person.chin)
     power = np.where(V < 0, 2.0, person.jaw_power).astype(np.float32)
     return np.sqrt(across ** 2.2 + down ** power).astype(np.float32)
 
