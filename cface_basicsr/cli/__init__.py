@@ -1,1 +1,1 @@
-"""The command `cface`: one file a command, each a thin call."""
+"""The command `cface`: one file per command, each a thin call."""

@@ -12,7 +12,7 @@ def command(
     source: Annotated[Path, typer.Argument(help='The published file.')],
     out: Annotated[Path, typer.Argument(help='The .pth file to write.')],
 ) -> None:
-    """Save published weights of a recognizer as a .pth file that says by itself which network it holds.
+    """Save published weights of a recognizer as a .pth file that says which network it holds.
 
     Known are SphereFace-20 of wy1iu (.caffemodel) and of clcarwin (.pth), and facexlib's
     recognition_arcface_ir_se50.pth. The result is a CNN_R for option files (path.pretrain_network_r; the network_r

@@ -10,19 +10,19 @@ from cface_basicsr.runtime import cores
 
 
 def command(
-    data: Annotated[Path | None, typer.Option(help='Photographs, <identity>/<image>; default: drawn faces.')] = None,
+    data: Annotated[Path | None, typer.Option(help='Photographs, <identity>/<image>; default: synthetic.')] = None,
     out: Annotated[Path, typer.Option(help='Everything is written here.')] = Path('demo'),
-    recognizer: Annotated[Path | None, typer.Option(help='CNN_R from an ONNX file; then faces are aligned.')] = None,
+    recognizer: Annotated[Path | None, typer.Option(help='CNN_R in an ONNX file; faces are then aligned.')] = None,
     weights: Annotated[Path | None, typer.Option(help='Folder with facexlib\'s detector, for --recognizer.')] = None,
-    holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default 41; drawn: 60.')] = None,
-    identities: Annotated[int, typer.Option(help='Generated identities, without --data.')] = 240,
-    images: Annotated[int, typer.Option(help='Generated images of each.')] = 8,
+    holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default 41, or 60 synthetic.')] = None,
+    identities: Annotated[int, typer.Option(help='Synthetic identities, without --data.')] = 240,
+    images: Annotated[int, typer.Option(help='Synthetic images of each.')] = 8,
     recipe: Annotated[Path | None, typer.Option(help='Another recipe than options/demo/*.yml.')] = None,
     as_json: Json = False,
 ) -> None:
     """Make faces, prepare them, train all stages, and print the table; a killed demo continues.
 
-    On generated faces it takes about nine minutes on two CPU cores, on a few thousand photographs up to forty.
+    It takes about nine minutes for synthetic faces on two CPU cores, up to forty for a few thousand photographs.
 
     \b
     Example:
@@ -33,7 +33,7 @@ def command(
     from cface_basicsr.errors import UserError
     from cface_basicsr.training.option_files import find_recipe
     if recognizer and not data:
-        raise UserError('--recognizer goes with --data: a recognizer of photographs knows no generated faces.')
+        raise UserError('--recognizer needs --data: a recognizer of photographs does not know synthetic faces.')
     source = data or draw_faces(out / 'faces', identities, images)
     prepare_faces(source, out / 'data', holdout or (41 if data else 60), recognizer is not None, weights)
     name = 'faces.yml' if not data else 'photos.yml' if recognizer else 'photos_trained.yml'
@@ -42,13 +42,13 @@ def command(
 
 
 def draw_faces(folder: Path, identities: int, images: int) -> Path:
-    """Draw faces into a folder, with progress; returns it."""
+    """Draw synthetic faces into a folder, with progress; returns the folder."""
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
     with ShowSteps(1) as show:
         write_synthetic_faces(folder, TreeSettings(identities=identities, images=images), workers=cores(),
-                              progress=show.follow('generated faces'))
-        show.end('generated faces', f'{identities} people, {images} images each, in {folder}')
+                              progress=show.follow('synthetic faces'))
+        show.end('synthetic faces', f'{identities} people, {images} images each, in {folder}')
     return folder
 
 

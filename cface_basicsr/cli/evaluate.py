@@ -42,13 +42,13 @@ _Recognizers = Annotated[list[str] | None, _option(_SYSTEMS, (
 _Weights = Annotated[list[str] | None, _option(_SYSTEMS, (
     '[NAME=]FILE of a super-resolution network; may be repeated. HR and Bicubic are always there.'))]
 _Features = Annotated[list[str] | None, _option(_SYSTEMS, (
-    '[NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt beside it, one key or file name a row; may be '
-    'repeated. Then no recognizer, network or image is needed.'))]
+    '[NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt next to it, one key or file name per row; may '
+    'be repeated. Then no recognizer, network or image is needed.'))]
 _Scale = Annotated[int | None, _option(_SYSTEMS, (
     '2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.'))]
 _Sides = Annotated[str, _option(_SWITCHES, (
     "both: all images are super-resolved (the paper). one: the first image of a pair is HR, the second super-resolved. "
-    "lr: all images are LR, enlarged by the recognizer's own resize alone; no networks."))]
+    "lr: all images are LR, enlarged only by the recognizer's own resize; no networks."))]
 _Flip = Annotated[bool | None, _option(_SWITCHES, (
     'Join the features of an image with those of its mirror image; default: only for lfw.'), '--flip/--no-flip')]
 _Color = Annotated[str, _option(_SWITCHES, 'PSNR and SSIM of rgb, or of luma: y.')]
@@ -91,7 +91,7 @@ def command(
     \b
     PROTOCOLS
 
-    EER is the equal error rate; TAR are true accept rates at FAR 10 % to 0.01 %, with the number of pairs behind them.
+    EER is the equal error rate; TAR are true accept rates at FAR 10 % to 0.01 %, with their numbers of pairs.
     Formulas and choices: docs/protocols.md.
 
     \b

@@ -49,7 +49,7 @@ class Pairs(NamedTuple):
     scores: Scores
 
     def at(self, which: NDArray) -> 'Pairs':
-        """The pairs at these positions, or under this mask."""
+        """The pairs at these positions (Q,), or under this mask (P,)."""
         return Pairs(self.left[which], self.right[which], self.scores[which])
 
     def inside(self, members: Flags) -> Flags:

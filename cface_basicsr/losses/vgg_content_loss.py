@@ -108,7 +108,7 @@ def build_features(layer: str) -> nn.Sequential:
 
 
 def read_weights(path: str | None) -> dict[str, Tensor]:
-    """The state dict of VGG19, from a file or (None) from torch hub's cache or by a download.
+    """The state dict of VGG19, weights (out, in, 3, 3), from a file or (None) from torch hub's cache or download.
 
     Raises:
         UserError: it is missing, unreadable or cannot be downloaded.

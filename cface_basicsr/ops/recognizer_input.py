@@ -69,6 +69,9 @@ def to_recognizer(images: Tensor, eats: RecognizerInput) -> Tensor:
 
     Returns:
         (B, 3, eats.height, eats.width) in the recognizer's own range and colour order.
+
+    Raises:
+        ValueError: the images have another shape.
     """
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f'expected (B, 3, H, W) RGB images, got {tuple(images.shape)}.')

@@ -45,6 +45,9 @@ def bicubic_resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
 def bicubic_weights(length: int, new_length: int) -> Tensor:
     """The (new_length, length) float64 matrix that resizes one axis, lengths in pixels; every row sums to 1.
 
+    Raises:
+        ValueError: a length is below 1.
+
     >>> bicubic_weights(2, 1)
     tensor([[0.5000, 0.5000]], dtype=torch.float64)
     """

@@ -57,7 +57,7 @@ def published_recognizer(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]
     `channels` and another `template` (`files.recognizer_file`).
 
     Returns:
-        ({'type': NAME, …}, state dict); None for a file that says which network it holds.
+        ({'type': NAME, …}, state dict), weights (out, in, …); None for a file that says which network it holds.
 
     Raises:
         UserError: it is unreadable, or none of these.

@@ -33,7 +33,7 @@ def is_sphereface20(names: Iterable[str]) -> bool:
 
 
 def from_caffe(blobs: Mapping[str, list[Tensor]]) -> dict[str, Tensor]:
-    """The blobs of wy1iu's .caffemodel (see `caffe.read_caffe_blobs`) under clcarwin's names; shapes do not change."""
+    """The blobs of wy1iu's .caffemodel (see `caffe.read_caffe_blobs`), weights (out, in, …), under clcarwin's names."""
     return {f'{layer}.{part}': blob for layer, parts in blobs.items()
             for part, blob in zip(('weight', 'bias'), parts, strict=False)}
 
