@@ -14,7 +14,7 @@ def command(
     out: Annotated[Path, typer.Option(help='Everything is written here.')] = Path('demo'),
     recognizer: Annotated[Path | None, typer.Option(help='CNN_R in an ONNX file; faces are then aligned.')] = None,
     weights: Annotated[Path | None, typer.Option(help='Folder with facexlib\'s detector, for --recognizer.')] = None,
-    holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default 41, or 60 synthetic.')] = None,
+    holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default 41; synthetic: 60.')] = None,
     identities: Annotated[int, typer.Option(help='Synthetic identities, without --data.')] = 240,
     images: Annotated[int, typer.Option(help='Synthetic images of each.')] = 8,
     recipe: Annotated[Path | None, typer.Option(help='Another recipe than options/demo/*.yml.')] = None,
