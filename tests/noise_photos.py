@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def write_photo(path: Path, width: int = 40, height: int = 40) -> None:
-    """A photograph whose noise follows from its path's last three parts; folders above it are made."""
+    """Write a photograph whose noise depends on the last three parts of its path; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     seed = zlib.crc32('/'.join(path.parts[-3:]).encode())
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)

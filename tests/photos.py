@@ -1,4 +1,4 @@
-"""Pictures that look like photographs to a hash, and what happens to copies of photographs."""
+"""Pictures that a perceptual hash takes for photographs, and the changes that copies of photographs undergo."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from cface_basicsr.files.face_store import encode_png
 
 
 def photo(seed: int, size: int = 128) -> np.ndarray:
-    """(size, size, 3) uint8: noise of several grains, coarse ones stronger, as in photographs."""
+    """uint8 (size, size, 3): noise of several scales, stronger at coarse ones, as in photographs."""
     random = np.random.default_rng(seed)
     layers = [cv2.resize(random.random((grain, grain, 3), np.float32) / grain ** 0.5, (size, size),
                          interpolation=cv2.INTER_CUBIC) for grain in (4, 8, 16, 32)]
@@ -19,29 +19,29 @@ def photo(seed: int, size: int = 128) -> np.ndarray:
 
 
 def recompressed(picture: np.ndarray, quality: int) -> np.ndarray:
-    """Through JPEG."""
+    """A picture after JPEG compression."""
     _, content = cv2.imencode('.jpg', picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def resized(picture: np.ndarray, factor: float) -> np.ndarray:
-    """Made smaller, and as large as before again."""
+    """A picture made smaller, then enlarged to its former size."""
     small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     return cv2.resize(small, picture.shape[1::-1], interpolation=cv2.INTER_CUBIC)
 
 
 def crop(picture: np.ndarray, border: int) -> np.ndarray:
-    """Without so many pixels on every side."""
+    """A picture without this many pixels on every side."""
     return np.ascontiguousarray(picture[border:-border, border:-border])
 
 
 def mirror(picture: np.ndarray) -> np.ndarray:
-    """Left is right."""
+    """A picture with left and right swapped."""
     return np.ascontiguousarray(picture[:, ::-1])
 
 
 def write_tree(root: Path, pictures: Mapping[str, np.ndarray]) -> Path:
-    """A tree <identity>/<image>.png of photographs; returns its root. Keys as in 'Ann_Lee/1'."""
+    """Write a tree <identity>/<image>.png of pictures with keys such as 'Ann_Lee/1'; returns its root."""
     for key, picture in pictures.items():
         path = root / f'{key}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def write_tree(root: Path, pictures: Mapping[str, np.ndarray]) -> Path:
 
 
 class Silent:
-    """Shows nothing, and remembers what was said at the end of each step."""
+    """Shows nothing, but keeps the notes at the end of each step."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -62,5 +62,5 @@ class Silent:
         """Nothing."""
 
     def end(self, name: str, note: str) -> None:
-        """Remember."""
+        """Keep the note."""
         self.notes.append(note)

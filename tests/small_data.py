@@ -15,7 +15,7 @@ SCALES = (2, 4, 8)
 
 
 def smooth_images(count: int, seed: int, size: int = 128) -> np.ndarray:
-    """(count, size, size, 3) uint8: blurred noise, so that enlarging a small copy makes sense."""
+    """uint8 (count, size, size, 3): blurred noise, so that enlarging a small copy makes sense."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(count, 3, 8, 8, generator=generator)
     images = bicubic_resize(noise, size).clamp(0, 1).mul(255).round().byte()
@@ -24,7 +24,7 @@ def smooth_images(count: int, seed: int, size: int = 128) -> np.ndarray:
 
 def write_small_data(folder: Path, identities: int = 4, images: int = 3, seed: int = 0,
                      names: Sequence[str] | None = None) -> Path:
-    """hr.lmdb, lr_x2/4/8.lmdb and identities.csv with identities * images faces; returns the folder.
+    """Write hr.lmdb, lr_x2/4/8.lmdb and identities.csv with identities * images faces; returns the folder.
 
     Args:
         names: other keys, '<identity>/<image>', sorted.
@@ -53,7 +53,7 @@ def _write_store(path: Path, names: list[str], images: np.ndarray) -> None:
 
 
 def write_small_index(folder: Path, k: int = 5) -> Path:
-    """A compare index over random features, as `cface index` would write it; returns its folder."""
+    """Write a compare index of random features, as `cface index` would; returns its folder."""
     import json
 
     from cface_basicsr.data.compare_index import build_compare_index, keys_sha256

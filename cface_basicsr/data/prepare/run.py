@@ -139,9 +139,9 @@ class Work:
         Raises:
             UserError: it was made, or started, with other settings.
         """
-        begun = self.aside / 'settings.json'
+        record = self.aside / 'settings.json'
         manifests = [self.out / name / 'manifest.json' for name in ('', 'train', 'test')]
-        for path in [begun, *manifests]:
+        for path in [record, *manifests]:
             if path.is_file():
                 self._check_same(json.loads(path.read_text(encoding='utf-8')).get('settings', {}))
         return all((part.folder / 'manifest.json').is_file() for part in self.parts.values())
@@ -156,16 +156,16 @@ class Work:
 
     def claim(self, packing: Packing) -> None:
         """Choose the held-out identities, unless they are recorded, and record the settings in the output folder."""
-        begun = self.aside / 'settings.json'
-        if begun.is_file():
-            chosen = json.loads(begun.read_text(encoding='utf-8'))['test_identities']
+        record = self.aside / 'settings.json'
+        if record.is_file():
+            chosen = json.loads(record.read_text(encoding='utf-8'))['test_identities']
         else:
             chosen = choose_holdout(self.listing.sources, self.settings.holdout, self.settings.seed, packing)
         self.test_identities = set(chosen)
         self.aside.mkdir(parents=True, exist_ok=True)
         for part in self.parts.values():
             part.folder.mkdir(exist_ok=True)
-        write_json(begun, {'settings': self.signature, 'test_identities': chosen})
+        write_json(record, {'settings': self.signature, 'test_identities': chosen})
 
     def pack(self, packing: Packing, workers: int, progress: _Progress, commit_every: int) -> None:
         """Add the photographs that are not in the journal yet to the unfinished stores."""
