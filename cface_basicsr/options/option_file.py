@@ -82,25 +82,6 @@ class LoggerSection(Section):
     """BasicSR's: `project` and `resume_id` of Weights & Biases."""
 
 
-class Datasets(Section):
-    """The `datasets:` section of a test. Several of a kind are called `test_1`, `test_2`, …"""
-
-    model_config = ConfigDict(extra='allow')
-    __pydantic_extra__: dict[str, DataSection]
-
-    train: DataSection | None = None
-    """What is trained on."""
-    val: DataSection | None = None
-    """What the validations of a training look at."""
-    test: DataSection | None = None
-    """What a test goes through."""
-
-    @classmethod
-    def knows(cls, key: str) -> bool:
-        """Whether it is `train`, `val` or `test`, with a number or without."""
-        return key.split('_')[0] in cls.model_fields
-
-
 class TrainingDatasets(Section):
     """The `datasets:` section of a training. Several for validation are called `val_1`, `val_2`, …"""
 
@@ -114,8 +95,17 @@ class TrainingDatasets(Section):
 
     @classmethod
     def knows(cls, key: str) -> bool:
-        """Whether it is `train` or `val`, with a number or without."""
+        """Whether it is one of these, with a number or without."""
         return key.split('_')[0] in cls.model_fields
+
+
+class Datasets(TrainingDatasets):
+    """The `datasets:` section of a test. Several of a kind are called `test_1`, `test_2`, …"""
+
+    train: DataSection | None = None
+    """What the training is done on; a test goes through it as well."""
+    test: DataSection | None = None
+    """What the test goes through."""
 
 
 class Frame(Section):
@@ -164,7 +154,7 @@ class OptionFile(Frame):
     @classmethod
     def hint(cls, key: str) -> str:
         """As of any section; of a network that the model does not build, those that it does."""
-        if key.removeprefix('network_') in _NETWORKS:
+        if key in [f'network_{label}' for label in _NETWORKS]:
             built = [name for name in cls.model_fields if name.startswith('network_')]
             return f"{get_args(cls.model_fields['model_type'].annotation)[0]} builds only {', '.join(built)}."
         return super().hint(key)
