@@ -24,7 +24,7 @@ def all_sections(base: type[Section] = Section) -> Iterator[type[Section]]:
 
 def public_sections() -> list[type[Section]]:
     return sorted({section for section in all_sections() if section.__module__.startswith('cface_basicsr')
-                   and not section.__name__.startswith('_') and section.__name__ != 'Report'},
+                   and not section.__name__.startswith('_')},
                   key=lambda section: section.__name__)
 
 
