@@ -14,25 +14,14 @@ from cface_basicsr.benchmark.fairness import check_fairness
 from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_phases
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
-from cface_basicsr.files.identities import read_identities
-from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
-from cface_basicsr.measuring.results import (
-    REFERENCES,
-    CurvePoint,
-    DataSet,
-    Faces,
-    Facts,
-    Results,
-    Run,
-    facts_of_this_run,
-    step_name,
-)
+from cface_basicsr.measuring.results import REFERENCES, CurvePoint, Faces, Results, Run, step_name
 from cface_basicsr.measuring.test_set import OpenTestSet, Recognizer
 from cface_basicsr.options import read_option_file
-from cface_basicsr.runtime import Progress, describe_device, pick_device
+from cface_basicsr.runtime import Progress, pick_device
 from cface_basicsr.training.logs import losses_over_iterations, seconds_an_iteration, training_logs
 from cface_basicsr.training.recipe import Recipe, iterations
+from cface_basicsr.training.report import facts_of_training, row_of
 
 NOT_CONVERGED = 'not converged'
 
@@ -48,11 +37,8 @@ def collect(plan: Plan, failures: Failures, show: Progress) -> Results:
     Args:
         failures: of the trainings; a row that needs one of them says failed, with the reason.
     """
-    recognizers = {name: Recognizer.load(Path(plan.recognizer_file(who))) for name, who in
-                   plan.file.recognizers.items()}
-    runs: list[Run] = []
-    faces: dict[str, Faces] = {name: Faces(name, []) for name in plan.file.tests}
-    tests: list[OpenTestSet] = []
+    recognizers = {name: Recognizer.load(plan.recognizer_file(who)) for name, who in plan.file.recognizers.items()}
+    runs, faces = [], {name: Faces(name, []) for name in plan.file.tests}
     for scale in plan.file.scales:
         tests = [OpenTestSet(name, options, folder_of_test(plan, options.data), scale, recognizers)
                  for name, options in plan.file.tests.items()]
@@ -64,10 +50,14 @@ def collect(plan: Plan, failures: Failures, show: Progress) -> Results:
         add_footnotes([run for run in runs if run.scale == scale and run.status == 'done'], plan, tests[0].name)
         for test in tests:
             test.save_low(faces[test.name], plan.out)
+    facts = facts_of_training(
+        plan.runs[0].recipe, tests, plan.file.notes, seeds=plan.file.seeds,
+        budget=f'{plan.images:,} images through each generator, all phases, in batches of {plan.file.batch}',
+        checks=check_fairness(plan, runs, {name: recognizer.sha256 for name, recognizer in recognizers.items()}),
+        options=plan.file.model_dump(exclude_none=True))
     titles = dict.fromkeys([*REFERENCES, *(row.title for run in plan.runs for row in run.rows)])
-    return Results('benchmark', plan.file.title or plan.file.name, _facts(plan, runs, tests, recognizers), list(titles),
-                   plan.file.scales, runs, [entry for entry in faces.values() if entry.keys],
-                   show_published=plan.file.published)
+    return Results('benchmark', plan.file.title or plan.file.name, facts, list(titles), plan.file.scales, runs,
+                   [entry for entry in faces.values() if entry.keys], show_published=plan.file.published)
 
 
 def folder_of_test(plan: Plan, data: str | None) -> Path:
@@ -104,18 +94,10 @@ class _Measuring:
 
     def references(self) -> list[Run]:
         """HR and Bicubic."""
-        folder = self.plan.out / f'x{self.scale}'
-        return [self._kept(folder / f'{system}.json', self.fingerprint, lambda system=system: self._reference(system))
+        networks = dict(zip(REFERENCES, (None, BicubicUpsampler(scale=self.scale)), strict=True))
+        return [self._kept(self.plan.out / f'x{self.scale}' / f'{system}.json', self.fingerprint,
+                           lambda system=system: self._measured(Run(system, self.scale), networks[system]))
                 for system in REFERENCES]
-
-    def _reference(self, system: str) -> Run:
-        title, run = f'measuring {system} x{self.scale}', Run(system, self.scale)
-        self.show.start(title, len(self.tests))
-        self._measure(run, system)
-        if system == 'Bicubic':
-            run.costs = measure_costs(BicubicUpsampler(scale=self.scale), self.scale, device=pick_device())
-        self.show.end(title, _describe(run, self.tests[0]))
-        return run
 
     def row(self, planned: PlannedRun, row: PlannedRow, failed: Mapping[str, str]) -> Run:
         """A trained row; a failed one where a step that it needs failed, or its network cannot be measured."""
@@ -130,17 +112,26 @@ class _Measuring:
         return run
 
     def _trained(self, planned: PlannedRun, row: PlannedRow) -> Run:
-        weights = planned.recipe.weights_of(row.step, 'g')
-        fingerprint = [self.fingerprint, file_hash(weights, 64), self.plan.file.curve_points]
-        path = planned.recipe.out / 'measured' / f'{step_name(row.title)}.json'  # two rows may share their last step
-        return self._kept(path, fingerprint, lambda: self._measured(planned, row, weights))
+        recipe, points = planned.recipe, self.plan.file.curve_points
+        weights = recipe.weights_of(row.step, 'g')
+        sha256 = file_hash(weights, 64)
+
+        def make() -> Run:
+            run = self._measured(self._frame(planned, row), build_network_from_file(weights))
+            run.weights_sha256, run.costs.images_a_second = sha256, images_a_second(recipe, row)
+            run.curve = training_curve(recipe, row, self.tests[0] if points else None)
+            return run
+        path = recipe.out / 'measured' / f'{step_name(row.title)}.json'  # two rows may share their last step
+        return self._kept(path, [self.fingerprint, sha256, points], make)
 
     def _kept(self, path: Path, fingerprint: Any, make: Callable[[], Run]) -> Run:
         """A run as it was measured before from the same files and settings, else measured now."""
         if path.is_file():
             content = json.loads(path.read_text(encoding='utf-8'))
             if content.get('fingerprint') == fingerprint:
-                return _RUN.validate_json(json.dumps(content['run']))
+                run = _RUN.validate_json(json.dumps(content['run']))
+                if all((self.plan.out / file).is_file() for file in run.files()):
+                    return run
         run = make()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {'fingerprint': fingerprint, 'run': json.loads(_RUN.dump_json(run))})
@@ -148,34 +139,25 @@ class _Measuring:
 
     def _frame(self, planned: PlannedRun, row: PlannedRow) -> Run:
         """What is known of a row without measuring."""
-        recipe = planned.recipe
-        opt = recipe.compose(row.step)
-        return Run(row.title, planned.scale, planned.seed, network=opt['network_g'],
-                   width=describe_width(recipe, row.step), images_g=recipe.images(row.step),
-                   images_r=recognizer_images(self.plan, recipe, row.step))
-
-    def _measured(self, planned: PlannedRun, row: PlannedRow, weights: Path) -> Run:
-        title = f'measuring {row.title} x{planned.scale} seed {planned.seed}'
-        run, network = self._frame(planned, row), build_network_from_file(weights)
-        run.weights_sha256 = file_hash(weights, 64)
-        self.show.start(title, len(self.tests) + 1)
-        self._measure(run, network)
-        run.costs = measure_costs(network, self.scale, device=pick_device())
-        run.costs.images_a_second = images_a_second(planned.recipe, row)
-        run.curve = training_curve(planned.recipe, row, self.tests[0] if self.plan.file.curve_points else None)
-        self.show.end(title, _describe(run, self.tests[0]))
+        run = row_of(planned.recipe, row.title, row.step)
+        run.width = describe_width(planned.recipe, row.step)
+        run.images_r = recognizer_images(self.plan, planned.recipe, row.step)
         return run
 
-    def _measure(self, run: Run, system: str | nn.Module) -> None:
+    def _measured(self, run: Run, network: nn.Module | None) -> Run:
+        """Numbers and costs of a system in its run; HR has no network."""
+        title = f'measuring {run.system} x{self.scale}' + ('' if run.seed is None else f' seed {run.seed}')
+        self.show.start(title, len(self.tests))
         for number, test in enumerate(self.tests, 1):
-            test.measure(run, test.embed(system), self.plan.out)
+            test.measure(run, test.embed('HR' if network is None else network), self.plan.out)
             self.show.advance(number)
-
-
-def _describe(run: Run, test: OpenTestSet) -> str:
-    numbers = run.measured[test.name].numbers
-    psnr = '' if numbers['psnr'] is None else f"PSNR {numbers['psnr']:.2f} dB, "
-    return psnr + ', '.join(f"{name} {100 * numbers[f'{name}/accuracy']:.1f} %" for name in test.recognizers)
+        if network is not None:
+            run.costs = measure_costs(network, self.scale, device=pick_device())
+        numbers = run.measured[self.tests[0].name].numbers
+        psnr = '' if numbers['psnr'] is None else f"PSNR {numbers['psnr']:.2f} dB, "
+        self.show.end(title, psnr + ', '.join(f"{name} {100 * numbers[f'{name}/accuracy']:.1f} %"
+                                              for name in self.plan.file.recognizers))
+        return run
 
 
 def describe_width(recipe: Recipe, step: str) -> str:
@@ -255,22 +237,3 @@ def checkpoints(folder: Path, total: int) -> list[tuple[int, Path]]:
     saved = {int(number): path for path in folder.glob('net_g_*.pth')
              if (number := path.stem.removeprefix('net_g_')).isdigit() and int(number) < total}
     return [*sorted(saved.items()), (total, folder / 'net_g_latest.pth')]
-
-
-# --------------------------------------------------------------------------------------------------------------- facts
-
-def _training_set(plan: Plan) -> DataSet:
-    folder = plan.runs[0].recipe.train_folder
-    keys, labels = read_identities(folder)
-    return DataSet(Path(plan.file.data).name or 'train', 'train', manifest_hash(folder), len(set(labels.tolist())),
-                   len(keys))
-
-
-def _facts(plan: Plan, runs: list[Run], tests: list[OpenTestSet], recognizers: Mapping[str, Recognizer]) -> Facts:
-    hashes = {name: recognizer.sha256 for name, recognizer in recognizers.items()}
-    notes = [note for test in tests for note in test.notes()]
-    return facts_of_this_run(
-        [_training_set(plan), *(test.data_set() for test in tests)], hashes, describe_device(), seeds=plan.file.seeds,
-        budget=f'{plan.images:,} images through each generator, all phases, in batches of {plan.file.batch}',
-        checks=check_fairness(plan, runs, hashes), options=plan.file.model_dump(exclude_none=True),
-        notes=[*plan.file.notes, *notes])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from cface_basicsr.cli.arguments import Device, Json, Overwrite
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import keep_freed_memory, pick_device
 
@@ -72,10 +73,7 @@ _Compare = Annotated[tuple[Path, Path] | None, _option(_OUTPUT, (
 _Out = Annotated[Path | None, _option(_OUTPUT, 'Save as OUT.json, OUT.md and OUT.csv.')]
 _Curves = Annotated[bool, _option(_OUTPUT, 'pairs, lfw: save ROC and DET as OUT.roc.csv and OUT.roc.png, too.',
                                  '--curves')]
-_Overwrite = Annotated[bool, _option(_OUTPUT, 'Replace saved results.', '--overwrite')]
 _BatchSize = Annotated[int, _option(_OUTPUT, 'Images at a time.', min=1)]
-_Device = Annotated[str | None, _option(_OUTPUT, 'cpu, cuda …; default: a GPU where there is one.')]
-_AsJson = Annotated[bool, _option(_OUTPUT, 'Print JSON instead of the table.', '--json')]
 
 
 def command(
@@ -83,8 +81,8 @@ def command(
     features: _Features = None, scale: _Scale = None, sides: _Sides = 'both', flip: _Flip = None, color: _Color = 'rgb',
     border: _Border = 0, pairs: _Pairs = None, config: _Config = None, folds: _Folds = 10,
     pairs_per_fold: _PairsPerFold = None, far: _Far = None, far_identification: _FarIdentification = None,
-    seed: _Seed = 0, compare: _Compare = None, out: _Out = None, curves: _Curves = False, overwrite: _Overwrite = False,
-    batch_size: _BatchSize = 64, device: _Device = None, as_json: _AsJson = False,
+    seed: _Seed = 0, compare: _Compare = None, out: _Out = None, curves: _Curves = False, overwrite: Overwrite = False,
+    batch_size: _BatchSize = 64, device: Device = None, as_json: Json = False,
 ) -> None:
     """Measure how well faces are recognized: of HR, of Bicubic, and of each network given; PSNR and SSIM next to it.
 
@@ -136,9 +134,9 @@ def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool
     request = replace(request, device=pick_device(device))
     systems = len(request.features) or 2 + len(request.weights)
     with ShowSteps(systems) as show:
-        found = evaluate_request(request, show)
-    _print(evaluation_table(found.results), found.results.json(), out, as_json)
-    for path in save_curves(found.curves, found.results.title, out) if out and request.curves else ():
+        results, curves = evaluate_request(request, show)
+    _print(evaluation_table(results), results.json(), out, as_json)
+    for path in save_curves(curves, results.title, out) if out and request.curves else ():
         typer.echo(path, err=True)
 
 

@@ -13,7 +13,7 @@ def command(
 ) -> None:
     """Draw tables (CSV, Markdown, LaTeX), figures, report.md and report.html again; nothing is measured.
 
-    A figure whose scores or faces are no longer there is left out, and the reason printed.
+    Scores and faces that are no longer there are left out, and it is said how many.
 
     \b
     Example:
@@ -22,9 +22,10 @@ def command(
     """
     from cface_basicsr.measuring.results import load_results
     from cface_basicsr.report.write import write_report
-    left_out: list[str] = []
-    folder = results if results.is_dir() else results.parent
-    for path in write_report(load_results(results), folder, out, left_out=left_out):
+    folder, record = results if results.is_dir() else results.parent, load_results(results)
+    for path in write_report(record, folder, out):
         typer.echo(path)
-    for reason in left_out:
-        typer.echo(f'left out: {reason}', err=True)
+    missing = [file for run in record.runs for file in run.files() if not (folder / file).is_file()]
+    if missing:
+        typer.echo(f"{len(missing)} scores and faces of the record are missing, such as '{missing[0]}'; what they show "
+                   'is left out.', err=True)

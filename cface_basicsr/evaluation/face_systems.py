@@ -30,10 +30,9 @@ class Embedded(NamedTuple):
     ssim: NDArray[np.float64] | None
     kept: dict[int, Images]
 
-    def restoration(self) -> dict[str, float | None]:
-        """'psnr' (dB) and 'ssim': means over the images; None without originals."""
-        return {name: None if values is None else float(np.mean(values))
-                for name, values in (('psnr', self.psnr), ('ssim', self.ssim))}
+    def restoration(self) -> dict[str, float]:
+        """'psnr' (dB) and 'ssim': means over the images; neither without originals."""
+        return {} if self.psnr is None else {'psnr': float(np.mean(self.psnr)), 'ssim': float(np.mean(self.ssim))}
 
 
 class IdentityDistances(TypedDict):

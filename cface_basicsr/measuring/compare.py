@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.significance import LEVEL, PairedTest, paired_test
+from cface_basicsr.evaluation.significance import LEVEL, paired_test
 from cface_basicsr.measuring.protocols import PROTOCOLS
-from cface_basicsr.measuring.results import Compared, DataSet, Results, Run, load_results
+from cface_basicsr.measuring.results import Compared, DataSet, Results, load_results
 from cface_basicsr.measuring.table import Column, Number, Row, Table
 
 VERDICTS = {1: 'clearly better', 0: 'not clear', -1: 'clearly worse'}
@@ -41,7 +41,6 @@ class _Side:
         systems: system -> number ('R/accuracy') -> its value in each fold, trial or part, means over the seeds.
     """
 
-    path: Path
     results: Results
     test: DataSet
     compared: Compared
@@ -57,91 +56,77 @@ def compare(a: Path, b: Path) -> Table:
     Raises:
         UserError: not results, or of other protocols or pairs.
     """
-    sides = _sides(a, b)
+    first, second = (_sides(*paths) for paths in ((a, b), (b, a)))
+    both = [(one, other) for one in first for other in second
+            if (one.compared.protocol, one.compared.sha256) == (other.compared.protocol, other.compared.sha256)]
+    if not both:
+        raise UserError('the results are of different protocols or pairs, so their difference says nothing:\n'
+                        f"'{a}': {_describe(first)}; '{b}': {_describe(second)}.\n"
+                        'Evaluate both on the same data with the same options.')
     rows: list[Row] = []
     notes = [f'A: {a}', f'B: {b}']
-    for first, second in sides:
-        found = _rows(first, second, first.test.name if len({pair[0].test.name for pair in sides}) > 1 else '')
+    for one, other in both:
+        found = _rows(one, other, a.resolve() == b.resolve(), len({side.test.name for side, _ in both}) > 1)
         rows += found
-        notes += [*_other_facts(first, second), _assumption(first)] if found else []
+        notes += [*_other_facts(one, other), _assumption(one)] if found else []
     if not rows:
-        raise UserError(f"'{a}' and '{b}' share no number with folds: {_listed(sides, 0)} against "
-                        f'{_listed(sides, 1)}.\n'
+        raise UserError(f"'{a}' and '{b}' share no number with folds: {_listed(first)} against {_listed(second)}.\n"
                         'Name the recognizers alike: --recognizer NAME=FILE')
     facts = {'a': str(a), 'b': str(b), 'compared': [
-        {'protocol': first.compared.protocol, 'sha256': first.compared.sha256, 'shared': first.compared.shared,
-         'count': _count(first)} for first, _ in sides]}
+        {'protocol': one.compared.protocol, 'sha256': one.compared.sha256, 'shared': one.compared.shared,
+         'count': _count(one)} for one, _ in both]}
     return Table('', _COLUMNS, rows, list(dict.fromkeys(notes)), facts)
 
 
-def _sides(a: Path, b: Path) -> list[tuple[_Side, _Side]]:
-    """What was compared in the same way in both."""
-    first, second = load_results(a), load_results(b)
-    by_scale = max(len(first.scales), len(second.scales)) > 1
-    found = [(_Side(a, first, *one, _systems(first, *one, by_scale)),
-              _Side(b, second, *two, _systems(second, *two, by_scale)))
-             for one in _all_compared(first) for two in _all_compared(second)
-             if (one[1].protocol, one[1].sha256) == (two[1].protocol, two[1].sha256)]
-    if not found:
-        protocols = [{compared.protocol for _, compared in _all_compared(each)} for each in (first, second)]
-        what, describe = ('pairs or images', _describe_pairs) if protocols[0] & protocols[1] else (
-            'protocols', _describe_protocol)
-        raise UserError(f'the results are of different {what}, so their difference says nothing:\n'
-                        f"'{a}': {describe(first)}; '{b}': {describe(second)}.\n"
-                        'Evaluate both on the same data with the same options.')
-    return found
-
-
-def _all_compared(results: Results) -> list[tuple[DataSet, Compared]]:
-    return [(test, compared) for test in results.tests() for compared in test.compared]
-
-
-def _describe_protocol(results: Results) -> str:
-    return ', '.join(compared.protocol for _, compared in _all_compared(results))
-
-
-def _describe_pairs(results: Results) -> str:
-    texts = []
-    for test, compared in _all_compared(results):
-        seed = f", seed {compared.settings['seed']}" if 'seed' in compared.settings else ''
-        count = f"{compared.settings['pairs']} pairs{seed}, " if 'pairs' in compared.settings else ''
-        texts.append(f'{test.name}, {count}hash {compared.sha256[:12]}')
-    return ' and '.join(texts)
+def _sides(path: Path, other: Path) -> list[_Side]:
+    """All that one result compares; its scales are kept apart where one of the two has several."""
+    results = load_results(path)
+    by_scale = max(len(results.scales), len(load_results(other).scales)) > 1
+    return [_Side(results, test, compared, _systems(results, test, compared, by_scale))
+            for test in results.tests() for compared in test.compared]
 
 
 def _systems(results: Results, test: DataSet, compared: Compared,
              by_scale: bool) -> dict[_System, dict[str, list[float]]]:
-    runs: dict[_System, list[Run]] = {}
+    runs: dict[_System, list[dict[str, list[float]]]] = {}
     for run in results.runs:
         if run.status == 'done' and test.name in run.measured:
-            runs.setdefault((run.system, run.scale if by_scale else None), []).append(run)
+            system = run.system, run.scale if by_scale else None
+            runs.setdefault(system, []).append(run.measured[test.name].per_fold)
     paired = PROTOCOLS[compared.protocol].paired
-    return {system: {key: np.mean([run.measured[test.name].per_fold[key] for run in seeds], axis=0).tolist()
-                     for key in seeds[0].measured[test.name].per_fold if key.rpartition('/')[2] in paired}
-            for system, seeds in runs.items()}
+    return {system: {key: np.mean([seed[key] for seed in seeds], axis=0).tolist() for key in seeds[0]
+                     if key.rpartition('/')[2] in paired} for system, seeds in runs.items()}
+
+
+def _describe(sides: list[_Side]) -> str:
+    """What was compared: protocol, data, and what tells two draws of pairs apart."""
+    texts = []
+    for side in sides:
+        settings = side.compared.settings
+        counts = ''.join(f', {key} {settings[key]}' for key in ('pairs', 'seed') if key in settings)
+        texts.append(f'{side.compared.protocol} on {side.test.name}{counts}, hash {side.compared.sha256[:12]}')
+    return ' and '.join(texts)
 
 
 # ---------------------------------------------------------------------------------------------------------- the table
 
-def _rows(first: _Side, second: _Side, test: str) -> list[Row]:
+def _rows(first: _Side, second: _Side, itself: bool, by_test: bool) -> list[Row]:
     rows = []
-    for a, b in _pairs(first, second):
+    for a, b in _pairs(list(first.systems), list(second.systems), itself):
         values_a, values_b = first.systems[a], second.systems[b]
-        label = ', '.join(filter(None, [test, f'x{a[1]}' if a[1] else '', a[0] if a == b else f'{a[0]} → {b[0]}']))
-        rows += [_row(f'{label}: {_describe_key(key)}', paired_test(values_b[key], values_a[key],
-                                                                   shared=first.compared.shared),
-                      values_a[key], values_b[key]) for key in values_a if key in values_b]
+        label = ', '.join(filter(None, [first.test.name if by_test else '', f'x{a[1]}' if a[1] else '',
+                                        a[0] if a == b else f'{a[0]} → {b[0]}']))
+        rows += [_row(f'{label}: {_describe_key(key)}', values_a[key], values_b[key], first.compared.shared)
+                 for key in values_a if key in values_b]
     return rows
 
 
-def _pairs(a: _Side, b: _Side) -> Iterator[tuple[_System, _System]]:
+def _pairs(first: list[_System], second: list[_System], itself: bool) -> Iterator[tuple[_System, _System]]:
     """Systems of one scale, one of each side."""
-    if a.path.resolve() == b.path.resolve():
-        found = list(combinations((system for system in a.systems if system[0] != 'HR'), 2))
-    else:
-        found = [(system, system) for system in a.systems if system in b.systems]
-        found += product(*([system for system in one.systems if system not in other.systems]
-                           for one, other in ((a, b), (b, a))))
+    found = list(combinations((system for system in first if system[0] != 'HR'), 2)) if itself else [
+        *((system, system) for system in first if system in second),
+        *product((system for system in first if system not in second),
+                 (system for system in second if system not in first))]
     return ((one, other) for one, other in found if one[1] == other[1])
 
 
@@ -151,7 +136,8 @@ def _describe_key(key: str) -> str:
     return f'{number} ({recognizer})'
 
 
-def _row(label: str, test: PairedTest, a: list[float], b: list[float]) -> Row:
+def _row(label: str, a: list[float], b: list[float], shared: float) -> Row:
+    test = paired_test(b, a, shared=shared)
     numbers: dict[str, Number] = {
         'a': sum(a) / len(a), 'b': sum(b) / len(b), 'difference': test.mean, 'error': test.error, 'p': test.p,
         'p_flips': test.p_flips, 'clear': test.clear}
@@ -173,11 +159,10 @@ def _assumption(side: _Side) -> str:
 
 def _other_facts(a: _Side, b: _Side) -> list[str]:
     """What else differs between the two, in one line; networks and features are expected to."""
-    facts = [_facts(side) for side in (a, b)]
-    lines = [f'{name} ({facts[0][name]} and {facts[1][name]})' for name in facts[0] if facts[0][name] != facts[1][name]]
-    hashes = [side.results.facts.recognizers for side in (a, b)]
-    lines += [f"recognizer '{name}' (another file)" for name in hashes[0] if name in hashes[1]
-              and hashes[0][name] != hashes[1][name]]
+    first, second = (_facts(side) for side in (a, b))
+    lines = [f'{name} ({first[name]} and {second[name]})' for name in first if first[name] != second[name]]
+    ours, theirs = (side.results.facts.recognizers for side in (a, b))
+    lines += [f"recognizer '{name}' (another file)" for name in ours if ours[name] != theirs.get(name, ours[name])]
     return [f"They also differ in {', '.join(lines)}: the difference is of all of it together."] if lines else []
 
 
@@ -188,6 +173,5 @@ def _facts(side: _Side) -> dict[str, Any]:
         'far_identification': settings.get('far_identification'), "the data's manifest": side.test.sha256[:12]}
 
 
-def _listed(sides: list[tuple[_Side, _Side]], place: int) -> str:
-    keys = {key for pair in sides for numbers in pair[place].systems.values() for key in numbers}
-    return ', '.join(sorted(keys)) or 'none'
+def _listed(sides: list[_Side]) -> str:
+    return ', '.join(sorted({key for side in sides for numbers in side.systems.values() for key in numbers})) or 'none'

@@ -1,7 +1,6 @@
 """`cface evaluate` behind its options: every system through one protocol, and one record of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,19 @@ from torch import nn
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import Embedded
 from cface_basicsr.evaluation.features_file import keys_of_features, read_features
-from cface_basicsr.evaluation.roc import RocCurve
+from cface_basicsr.evaluation.roc import RocCurve, roc_curve
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
 from cface_basicsr.files.identities import identities_file, read_identities
 from cface_basicsr.files.manifest import manifest_hash, manifest_settings
-from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.measuring.faces import FaceSet
-from cface_basicsr.measuring.measure import Measurement, Switches, by_protocols, embed_faces
-from cface_basicsr.measuring.protocol import Protocol
+from cface_basicsr.measuring.measure import judge
+from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
 from cface_basicsr.measuring.request import SIDES_IN_WORDS, Request
-from cface_basicsr.measuring.results import DataSet, Results, Run, facts_of_this_run, file_facts
+from cface_basicsr.measuring.results import DataSet, Measured, Results, Run, facts_of_this_run, file_facts
 from cface_basicsr.recognizers.load import load_recognizer, recognizer_facts
 from cface_basicsr.runtime import Progress, describe_device
 
@@ -31,16 +30,14 @@ PRECOMPUTED = 'features'
 """What the recognizer is called where features come from files."""
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """The record, and by each recognizer the ROC curve of each system where the request asked for curves."""
+Curves = dict[str, dict[str, RocCurve]]
+"""Recognizer -> system -> ROC curve."""
 
-    results: Results
-    curves: dict[str, dict[str, RocCurve]]
+_Judged = Mapping[str, tuple[Measured, Mapping[str, Outcome]]]
 
 
-def evaluate_request(request: Request, show: Progress) -> Evaluated:
-    """Measure what is asked for.
+def evaluate_request(request: Request, show: Progress) -> tuple[Results, Curves]:
+    """Measure what is asked for; curves are empty where they were not asked for.
 
     Raises:
         UserError: the request contradicts itself, or its files do not fit; nothing is measured then.
@@ -51,42 +48,41 @@ def evaluate_request(request: Request, show: Progress) -> Evaluated:
 
 # --------------------------------------------------------------------------------------------------------- from images
 
-def _evaluate_images(request: Request, show: Progress) -> Evaluated:
+def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]:
     networks = {name: build_network_from_file(path) for name, path in request.weights.items()}
     scale = _scale(request, networks)
     recognizers = {name: load_recognizer(file) for name, file in request.recognizers.items()}
     faces = FaceSet.open(request.data, scale)
     protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
     flip = protocol.flip if request.flip is None else request.flip
-    switches = Switches(flip=flip, color=request.color, border=request.border, batch_size=request.batch_size,
-                        at_once=request.batch_size, device=request.device)
-    measured = _measure_systems(request, networks, recognizers, faces, protocol, switches, show)
+    judged = _judge_systems(request, networks, recognizers, faces, protocol, flip, show)
     fed = {name: recognizer_facts(request.recognizers[name], network) for name, network in recognizers.items()}
     settings = manifest_settings(request.data)
-    options = {'recognizers': fed, 'switches': {
-        'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'), 'template': settings.get('template'),
-        'color': request.color, 'border': request.border}}
+    switches = {'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'),
+                'template': settings.get('template'), 'color': request.color, 'border': request.border}
     notes = [_describe_switches(request, flip, settings), *faces.notes(recognizers)]
-    data = DataSet(_name(request), 'test', manifest_hash(request.data), faces.identities, len(faces.keys),
-                   [protocol.compared])
-    hashes = {name: _recognizer_hash(file, fed[name]) for name, file in request.recognizers.items()}
-    return _evaluated(request, scale, data, measured, hashes, options, notes)
+    hashes = {name: recognizer_hash(file, 64) if Path(file).is_file() else fed[name].get('sha256', '')
+              for name, file in request.recognizers.items()}
+    return _evaluated(request, scale, faces.data_set(request.data.resolve().name, [protocol]), judged, hashes, notes,
+                      recognizers=fed, switches=switches)
 
 
-def _measure_systems(request: Request, networks: Mapping[str, nn.Module], recognizers: Mapping[str, nn.Module],
-                     faces: FaceSet, protocol: Protocol, switches: Switches, show: Progress) -> dict[str, Measurement]:
+def _judge_systems(request: Request, networks: Mapping[str, nn.Module], recognizers: Mapping[str, nn.Module],
+                   faces: FaceSet, protocol: Protocol, flip: bool, show: Progress) -> _Judged:
     """Every system by every recognizer; the features of HR are kept where they are one side of each pair."""
     systems: dict[str, str | nn.Module] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
         'HR': 'HR', 'Bicubic': 'Bicubic', **networks}
-    measured = {}
-    left: Embedded | None = None
+    judged, left = {}, None
     for name, system in systems.items():
         show.start(name, len(faces.keys))
-        embedded = embed_faces(system, faces, recognizers, [protocol], switches, progress=show.advance)
-        left = embedded if name == 'HR' and request.sides == 'one' else left
-        measured[name] = by_protocols(embedded, [protocol], left.features if left else None)
+        embedded = faces.embed(
+            system, recognizers, flip=flip, unit_length=protocol.unit_length, color=request.color,
+            border=request.border, batch_size=request.batch_size, at_once=request.batch_size, device=request.device,
+            progress=show.advance)
+        left = embedded.features if name == 'HR' and request.sides == 'one' else left
+        judged[name] = judge(embedded, [protocol], left)
         show.end(name, f'{len(faces.keys)} images')
-    return measured
+    return judged
 
 
 def _scale(request: Request, networks: Mapping[str, nn.Module]) -> int:
@@ -113,26 +109,22 @@ def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any]
     return f'Switches: {SIDES_IN_WORDS[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.'
 
 
-def _recognizer_hash(file: str, facts: Mapping[str, Any]) -> str:
-    return recognizer_hash(file, 64) if Path(file).is_file() else facts.get('sha256', '')
-
-
 # ------------------------------------------------------------------------------------------------------- from features
 
-def _evaluate_features(request: Request, show: Progress) -> Evaluated:
+def _evaluate_features(request: Request, show: Progress) -> tuple[Results, Curves]:
     keys, labels = _keys_and_labels(request)
     protocol = PROTOCOLS[request.protocol].from_request(request, keys, labels)
-    measured = {}
+    judged = {}
     for name, path in request.features.items():
         show.start(name, 1)
-        measured[name] = Measurement({}, {PRECOMPUTED: [protocol.measure(PRECOMPUTED, read_features(path, keys))]})
+        judged[name] = judge(Embedded({PRECOMPUTED: read_features(path, keys)}, None, None, {}), [protocol])
         show.end(name, f'{len(keys)} features')
     notes = ['Switches: none; crop, sides and mirror images are what the features were made of.']
-    folder = request.data.is_dir() and identities_file(request.data).is_file()
-    sha256 = manifest_hash(request.data) if folder else file_facts(request.data)['sha256'] or ''
-    data = DataSet(_name(request), 'test', sha256, 0 if labels is None else len(set(labels.tolist())), len(keys),
-                   [protocol.compared])
-    return _evaluated(request, None, data, measured, {PRECOMPUTED: ''}, {'switches': {'precomputed': True}}, notes)
+    prepared = request.data.is_dir() and identities_file(request.data).is_file()
+    sha256 = manifest_hash(request.data) if prepared else file_facts(request.data)['sha256'] or ''
+    data = DataSet(request.data.resolve().name, 'test', sha256, 0 if labels is None else len(set(labels.tolist())),
+                   len(keys), [protocol.compared])
+    return _evaluated(request, None, data, judged, {PRECOMPUTED: ''}, notes, switches={'precomputed': True})
 
 
 def _keys_and_labels(request: Request) -> tuple[list[str], Ints | None]:
@@ -155,21 +147,17 @@ def _is_identities(path: Path) -> bool:
 
 # ---------------------------------------------------------------------------------------------------------- the record
 
-def _name(request: Request) -> str:
-    return request.data.resolve().name
-
-
-def _evaluated(request: Request, scale: int | None, data: DataSet, measured: Mapping[str, Measurement],
-               recognizers: Mapping[str, str], options: Mapping[str, Any], notes: list[str]) -> Evaluated:
-    files = {**request.weights, **request.features}
-    runs = [Run(name, scale, measured={data.name: each.record()},
-                weights_sha256=file_hash(files[name], 64) if name in files else '') for name, each in measured.items()]
-    options = {'data': str(request.data), 'weights': {name: file_facts(path) for name, path in request.weights.items()},
-               'features': {name: file_facts(path) for name, path in request.features.items()}, **options}
-    facts = facts_of_this_run([data], recognizers, describe_device(torch.device(request.device)), options=options,
-                              notes=notes)
+def _evaluated(request: Request, scale: int | None, data: DataSet, judged: _Judged, hashes: Mapping[str, str],
+               notes: list[str], **options: Any) -> tuple[Results, Curves]:
+    files = {kind: {name: file_facts(path) for name, path in given.items()}
+             for kind, given in (('weights', request.weights), ('features', request.features))}
+    known = {name: facts['sha256'] for given in files.values() for name, facts in given.items()}
+    runs = [Run(name, scale, measured={data.name: measured}, weights_sha256=known.get(name, ''))
+            for name, (measured, _) in judged.items()]
+    facts = facts_of_this_run([data], hashes, describe_device(torch.device(request.device)), notes=notes,
+                              options={'data': str(request.data), **files, **options})
     title = f'{request.protocol}: {data.name}' + (f', x{scale}' if scale else '')
-    results = Results('evaluate', title, facts, list(measured), [scale] if scale else [], runs)
-    found = {name: each.curves() for name, each in measured.items()} if request.curves else {}
-    curves = {who: {name: each[who] for name, each in found.items() if who in each} for who in recognizers}
-    return Evaluated(results, {who: systems for who, systems in curves.items() if systems})
+    results = Results('evaluate', title, facts, list(judged), [scale] if scale else [], runs)
+    curves = {who: {name: roc_curve(scored[who].scores, scored[who].same) for name, (_, scored) in judged.items()}
+              for who in hashes if request.curves}
+    return results, curves

@@ -1,8 +1,9 @@
 """The faces that are measured: a prepared folder at one scale, read a few hundred at a time."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +12,16 @@ from torch import nn
 
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.face_systems import Embedded, embed
 from cface_basicsr.evaluation.features import Images
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.files.manifest import read_manifest
+from cface_basicsr.files.manifest import manifest_hash, read_manifest
+from cface_basicsr.measuring.protocol import Protocol
+from cface_basicsr.measuring.results import DataSet
 from cface_basicsr.recognizers.load import crop_note
+from cface_basicsr.runtime import pick_device
 
 Chunks = Iterator[tuple[Images, Images | None]]
 
@@ -53,11 +58,6 @@ class FaceSet:
                                 f"'{min(differing)}'. Make the folder again with `cface prepare`.")
         return cls(folder, scale, keys, np.asarray(labels, dtype=np.int64), hr, lr)
 
-    @property
-    def identities(self) -> int:
-        """How many there are."""
-        return len(set(self.labels.tolist()))
-
     def part(self, rows: NDArray[np.int64]) -> 'FaceSet':
         """The faces of some rows, in their order."""
         return replace(self, keys=[self.keys[row] for row in rows], labels=self.labels[rows])
@@ -91,6 +91,26 @@ class FaceSet:
                     network, _stack(self.lr, keys), batch_size=batch_size, device=device,
                     names=[f"'{key}'" for key in keys]), originals
             progress(start + len(keys))
+
+    def embed(self, system: str | nn.Module, recognizers: Mapping[str, nn.Module], *, originals: bool = True,
+              batch_size: int = 32, at_once: int = 256, device: str | torch.device | None = None,
+              progress: Callable[[int], None] = lambda done: None, **how: Any) -> Embedded:
+        """What the recognizers see in a system's N faces, and its PSNR and SSIM.
+
+        Args:
+            system, batch_size, at_once, progress: see `chunks`.
+            originals: whether PSNR and SSIM are measured.
+            device: None: the GPU where there is one.
+            how: see `evaluation.face_systems.embed`.
+        """
+        device = pick_device() if device is None else device
+        chunks = self.chunks(system, batch_size=batch_size, at_once=at_once, device=device, progress=progress)
+        return embed(((given, hr if originals else None) for given, hr in chunks), recognizers, device=device, **how)
+
+    def data_set(self, name: str, protocols: Sequence[Protocol], like: Any = None) -> DataSet:
+        """What the record says of it."""
+        return DataSet(name, 'test', manifest_hash(self.folder), len(np.unique(self.labels)), len(self.keys),
+                       [each.compared for each in protocols], like)
 
     def notes(self, recognizers: Mapping[str, nn.Module]) -> list[str]:
         """What a reader must know: a crop that a recognizer was not made for, equal pictures of different people."""

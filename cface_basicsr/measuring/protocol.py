@@ -68,6 +68,7 @@ class Protocol(ABC):
         unit: over what ± and comparisons run: 'folds', 'trials' or 'parts'.
         assumption: what a paired test over them takes for granted; {shared} and {times} are filled in.
         paired: the numbers that are known for each fold, trial or part.
+        shown: number, heading and whether its standard deviation is shown; {far} and {far_identification} are per cent.
         takes: options of the request that belong to it, besides those of all protocols.
         flip: whether the features of an image and of its mirror image are joined, unless asked otherwise.
         unit_length: whether features are scaled to unit length before they come here.
@@ -82,6 +83,7 @@ class Protocol(ABC):
     unit: ClassVar[str]
     assumption: ClassVar[str]
     paired: ClassVar[tuple[str, ...]]
+    shown: ClassVar[tuple[tuple[str, str, bool], ...]]
     takes: ClassVar[tuple[str, ...]] = ()
     flip: ClassVar[bool] = False
     unit_length: ClassVar[bool] = True
@@ -94,9 +96,8 @@ class Protocol(ABC):
         self.compared = Compared(self.name, sha256, note, settings, behind or {}, shared)
 
     @classmethod
-    @abstractmethod
     def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'Protocol':
-        """The protocol for a set of images.
+        """The protocol for a set of images: of keys, labels, and the options that it takes.
 
         Args:
             keys: of the N images; labels: (N,) their identities, None where nobody knows.
@@ -104,6 +105,10 @@ class Protocol(ABC):
         Raises:
             UserError: what it needs is missing, or does not fit the images.
         """
+        if labels is None:
+            raise UserError(f"{request.protocol} needs to know who is who: give a prepared folder or its "
+                            f"identities.csv, not '{request.data}'.")
+        return cls(keys, labels, **{option: getattr(request, option) for option in cls.takes})
 
     @classmethod
     def check(cls, request: Request) -> None:
@@ -129,9 +134,11 @@ class Protocol(ABC):
         """
 
     @classmethod
-    @abstractmethod
     def columns(cls, name: str, compared: Compared) -> list[Column]:
         """The main table's columns for one recognizer, from the record."""
+        rates = {key: f'{100 * value:g}' for key, value in compared.settings.items() if key.startswith('far')}
+        return [Column(f'{name}/{key}', f'{heading.format(**rates)} ({name})', 2, factor=100,
+                       spread=f'{name}/{key}_std' if spread else None) for key, heading, spread in cls.shown]
 
     @classmethod
     def rates(cls, name: str, rows: Sequence[Row], compared: Compared) -> Table | None:
@@ -142,24 +149,25 @@ class Protocol(ABC):
         columns += [Column(f'{name}/tar@{far:g}', f'TAR % at FAR {100 * far:g} %', 2, factor=100) for far in FARS]
         over = '' if cls.unit == 'folds' else f', means over the {cls.unit}'
         return Table(f'Equal error and true accept rates{over} ({name})', columns, rows,
-                     [f'{cls.describe_behind(compared.behind)} {FEW_PASSING}'])
-
-    @classmethod
-    def describe_behind(cls, behind: Mapping[str, Any]) -> str:
-        """How many pairs and probes the rates rest on, in a sentence."""
-        return ''
+                     [f'{_describe_behind(compared.behind)} {FEW_PASSING}'])
 
 
-def need_labels(request: Request, labels: Ints | None) -> Ints:
-    """Labels (N,) for a protocol that cannot do without.
+def _describe_behind(behind: Mapping[str, Any]) -> str:
+    """How many pairs and probes the rates rest on; of several trials the smallest and largest numbers."""
+    passing = ', '.join(f'{_range(allowed)} at {100 * float(far):g} %' for far, allowed in behind['allowed'].items())
+    counts = {key: _range(values) for key, values in behind.items() if key != 'allowed'}
+    where = 'Behind each trial' if isinstance(behind['genuine'], list) else 'Behind them'
+    text = (f'{where}: {counts["genuine"]} pairs of one person and {counts["impostor"]} of different people, of which '
+            f'may pass: {passing}.')
+    return text if 'false_alarms' not in behind else (
+        f'{text} For DIR: {counts["genuine_probes"]} probes of people in the gallery and {counts["impostor_probes"]} '
+        f'of others, of which {counts["false_alarms"]} may raise a false alarm.')
 
-    Raises:
-        UserError: there are none.
-    """
-    if labels is None:
-        raise UserError(f"{request.protocol} needs to know who is who: give a prepared folder or its identities.csv, "
-                        f"not '{request.data}'.")
-    return labels
+
+def _range(numbers: int | Sequence[int]) -> str:
+    """'3 to 5', or '4' where all are equal."""
+    numbers = [numbers] if isinstance(numbers, int) else numbers
+    return f'{min(numbers):,} to {max(numbers):,}' if min(numbers) < max(numbers) else f'{numbers[0]:,}'
 
 
 # --------------------------------------------------------------------------------------------------------------- pairs
@@ -173,8 +181,9 @@ class PairsProtocol(Protocol):
     unit = 'folds'
     assumption = ('The folds are taken as independent. Their thresholds come from mostly the same pairs (and a pairs '
                   'file may have a person in two folds), so p is somewhat too small.')
-    paired: ClassVar[tuple[str, ...]] = ('accuracy',)
-    takes: ClassVar[tuple[str, ...]] = ('folds', 'pairs_per_fold', 'seed', 'far')
+    paired = ('accuracy',)
+    shown = (('accuracy', 'accuracy %', True), ('vr', 'VR % at FAR {far} %', False))
+    takes = ('folds', 'pairs_per_fold', 'seed', 'far')
     has_sides = True
     has_curve = True
 
@@ -228,19 +237,6 @@ class PairsProtocol(Protocol):
         return Outcome(numbers | rate_numbers(name, scores, folded.same), {f'{name}/accuracy': folds}, scores,
                        folded.same)
 
-    @classmethod
-    def columns(cls, name: str, compared: Compared) -> list[Column]:
-        """See `Protocol.columns`."""
-        return [Column(f'{name}/accuracy', f'accuracy % ({name})', 2, factor=100, spread=f'{name}/accuracy_std'),
-                Column(f'{name}/vr', f'VR % at FAR {compared.settings["far"] * 100:g} % ({name})', 2, factor=100)]
-
-    @classmethod
-    def describe_behind(cls, behind: Mapping[str, Any]) -> str:
-        """See `Protocol.describe_behind`."""
-        passing = ', '.join(f'{allowed:,} at {100 * float(far):g} %' for far, allowed in behind['allowed'].items())
-        return (f'Behind them: {behind["genuine"]:,} pairs of one person and {behind["impostor"]:,} of different '
-                f'people, of which may pass: {passing}.')
-
 
 def _two_sided(left: Features, right: Features | None, folded: FoldedPairs) -> tuple[Features, FoldedPairs]:
     """Features of both sides below one another, and the pairs with their second rows moved there."""
@@ -260,6 +256,8 @@ class LfwProtocol(PairsProtocol):
     help = "the pairs of LFW's `pairs.txt` (or of any pairs file), ten folds"
     gives = "accuracy in SphereFace's official way and by plain cosine, VR, EER, TAR"
     paired = ('official', 'accuracy')
+    shown = (('official', 'LFW official %', True), ('accuracy', 'plain cosine %', True),
+             ('vr', 'VR % at FAR {far} %', False))
     takes = ('pairs', 'far')
     flip = True
     unit_length = False  # the mean is one of features as the network gives them
@@ -294,10 +292,3 @@ class LfwProtocol(PairsProtocol):
         numbers = {f'{name}/official': official.mean, f'{name}/official_std': official.std} | plain.numbers
         return replace(plain, numbers=numbers,
                        per_fold={f'{name}/official': official.per_fold.tolist()} | plain.per_fold)
-
-    @classmethod
-    def columns(cls, name: str, compared: Compared) -> list[Column]:
-        """See `Protocol.columns`."""
-        official = Column(f'{name}/official', f'LFW official % ({name})', 2, factor=100, spread=f'{name}/official_std')
-        accuracy, vr = super().columns(name, compared)
-        return [official, Column(accuracy.key, f'plain cosine % ({name})', 2, factor=100, spread=accuracy.spread), vr]

@@ -226,6 +226,10 @@ class Run:
     weights_sha256: str = ''
     faces: dict[str, str] = field(default_factory=dict)
 
+    def files(self) -> list[str]:
+        """Paths of its scores and faces."""
+        return [*(each.scores for each in self.measured.values() if each.scores), *self.faces.values()]
+
 
 @dataclass(config=_STRICT)
 class Region:

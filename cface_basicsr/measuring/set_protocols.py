@@ -1,8 +1,7 @@
 """Protocols over whole sets of images instead of listed pairs: identification, closed and open, and LFW-BLUFR."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,10 @@ from cface_basicsr.evaluation.pair_search import RateAtFar, rates_at_fars
 from cface_basicsr.evaluation.roc import FARS, RocCurve, equal_error_rate
 from cface_basicsr.evaluation.unit_features import unit_features
 from cface_basicsr.evaluation.verification import Ints, allowed_at_far
-from cface_basicsr.measuring.protocol import Features, Outcome, Protocol, need_labels
+from cface_basicsr.measuring.protocol import Features, Outcome, Protocol
 from cface_basicsr.measuring.request import Request
-from cface_basicsr.measuring.results import Compared
-from cface_basicsr.measuring.table import Column, Number
+from cface_basicsr.measuring.table import Number
 
-RANKS = (1, 5)
 _PARTS = 10
 _ENLARGED = ('The standard error is enlarged for that (Nadeau and Bengio 2003); without it, it would be {times:.1f} '
              'times smaller.')
@@ -34,21 +31,17 @@ def _hash_of_lines(lines: Iterable[str]) -> str:
     return hashlib.sha256('\n'.join(lines).encode()).hexdigest()
 
 
-@dataclass
-class _Parts:
-    """The people with several images in parts, so that two systems can be compared part by part."""
+def _parts(labels: Ints) -> tuple[Ints, int, int]:
+    """People with several images in parts, so that two systems can be compared part by part.
 
-    labels: Ints
-    parts: int = field(init=False)
-    of_image: Ints = field(init=False)
-
-    def __post_init__(self) -> None:
-        people, place, count = np.unique(self.labels, return_inverse=True, return_counts=True)
-        several = count > 1
-        self.parts = min(_PARTS, int(several.sum()))
-        number = np.cumsum(several) - 1  # place among the people with several images
-        self.of_image = np.where(several, number % max(self.parts, 1), -1)[place]
-        self.people, self.single = int(several.sum()), int((~several).sum())
+    Returns:
+        the part (N,) of each image, -1 where it is its person's only one; how many people have several, and one.
+    """
+    people, place, count = np.unique(labels, return_inverse=True, return_counts=True)
+    several = count > 1
+    number = np.cumsum(several) - 1  # place among the people with several images
+    part = np.where(several, number % max(1, min(_PARTS, int(several.sum()))), -1)
+    return part[place], int(several.sum()), int((~several).sum())
 
 
 class IdentificationProtocol(Protocol):
@@ -60,7 +53,8 @@ class IdentificationProtocol(Protocol):
     unit = 'parts'
     assumption = ('People are dealt to parts, and A and B are means over the parts. All parts search the same gallery, '
                   'so p is somewhat too small.')
-    paired = tuple(f'rank{rank}' for rank in RANKS)
+    paired = ('rank1', 'rank5')
+    shown = (('rank1', 'rank 1 %', False), ('rank5', 'rank 5 %', False))
 
     def __init__(self, keys: Sequence[str], labels: Ints) -> None:
         """
@@ -70,47 +64,30 @@ class IdentificationProtocol(Protocol):
         Raises:
             UserError: nobody has two images.
         """
-        self.labels, self.parts = labels, _Parts(labels)
-        if not self.parts.people:
+        self.labels, (self.part, people, single) = labels, _parts(labels)
+        if not people:
             raise UserError(f'none of the {len(labels)} images has another one of its person: nobody can be found. '
                             'Give people with two or more images.')
-        probes = int((self.parts.of_image >= 0).sum())
+        self.parts, probes = int(self.part.max()) + 1, int((self.part >= 0).sum())
         super().__init__(
-            f'each of {probes:,} images of {self.parts.people:,} people looks for its person among the other '
-            f'{len(labels) - 1:,} images; {self.parts.single:,} people with one image are there, but not looked for.',
+            f'each of {probes:,} images of {people:,} people looks for its person among the other {len(labels) - 1:,} '
+            f'images; {single:,} people with one image are there, but not looked for.',
             _hash_of_lines(f'{key},{label}' for key, label in zip(keys, labels, strict=True)),
-            {'probes': probes, 'people': self.parts.people, 'people_with_one_image': self.parts.single,
-             'parts': self.parts.parts})
-
-    @classmethod
-    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'IdentificationProtocol':
-        """See `Protocol.from_request`."""
-        return cls(keys, need_labels(request, labels))
+            {'probes': probes, 'people': people, 'people_with_one_image': single, 'parts': self.parts})
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/rank1', '<name>/rank5'; `right` is not used by this protocol."""
         everyone = np.arange(len(features))
         ranks = probe_ranks(features, self.labels, everyone, everyone)
         numbers, per_part = {}, {}
-        for rank in RANKS:
+        for rank in (1, 5):
             found = (ranks <= rank) & (ranks > 0)
             numbers[f'{name}/rank{rank}'] = float(np.mean(found[ranks > 0]))
-            per_part[f'{name}/rank{rank}'] = [float(np.mean(found[self.parts.of_image == part]))
-                                              for part in range(self.parts.parts)]
-        return Outcome(numbers, per_part if self.parts.parts > 1 else {})
-
-    @classmethod
-    def columns(cls, name: str, compared: Compared) -> list[Column]:
-        """See `Protocol.columns`."""
-        return [Column(f'{name}/rank{rank}', f'rank {rank} % ({name})', 2, factor=100) for rank in RANKS]
+            per_part[f'{name}/rank{rank}'] = [float(np.mean(found[self.part == part])) for part in range(self.parts)]
+        return Outcome(numbers, per_part if self.parts > 1 else {})
 
 
 # ------------------------------------------------------------------------------------------------------------ open set
-
-def _open_set_column(name: str, compared: Compared, key: str = 'dir', after: str = '', spread: str = '') -> Column:
-    title = f'DIR % at rank 1, FAR {100 * compared.settings["far_identification"]:g} %{after} ({name})'
-    return Column(f'{name}/{key}', title, 2, factor=100, spread=f'{name}/{spread}' if spread else None)
-
 
 class OpenSetProtocol(Protocol):
     """Galleries are drawn: who is enrolled should be found, and strangers raise few false alarms."""
@@ -121,6 +98,7 @@ class OpenSetProtocol(Protocol):
     unit = 'trials'
     assumption = f'Trials are draws from the same people: two share {{shared:.0%}} of those enrolled. {_ENLARGED}'
     paired = ('dir',)
+    shown = (('dir', 'DIR % at rank 1, FAR {far_identification} %', True),)
     takes = ('far_identification', 'seed')
 
     def __init__(self, keys: Sequence[str], labels: Ints, *, far_identification: float | None = None,
@@ -150,12 +128,6 @@ class OpenSetProtocol(Protocol):
             {'genuine_probes': genuine, 'impostor_probes': impostors, 'false_alarms': allowed},
             overlap(labels[draw.gallery] for draw in self.draws))
 
-    @classmethod
-    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'OpenSetProtocol':
-        """See `Protocol.from_request`."""
-        return cls(keys, need_labels(request, labels), far_identification=request.far_identification,
-                   seed=request.seed)
-
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/dir', 'dir_std'; `right` is not used by this protocol."""
         units = unit_features(features)
@@ -165,11 +137,6 @@ class OpenSetProtocol(Protocol):
 
     def _rate(self, units: Tensor, draw: GalleryAndProbe) -> RateAtFar:
         return open_set_rate(units, self.labels, draw.gallery, draw.probe, self.far, rank=1)
-
-    @classmethod
-    def columns(cls, name: str, compared: Compared) -> list[Column]:
-        """See `Protocol.columns`."""
-        return [_open_set_column(name, compared, spread='dir_std')]
 
 
 # --------------------------------------------------------------------------------------------------------------- BLUFR
@@ -183,6 +150,9 @@ class BlufrProtocol(Protocol):
     unit = 'trials'
     assumption = f'Trials overlap: two of them share {{shared:.0%}} of their test people. {_ENLARGED}'
     paired = ('vr', 'dir')
+    shown = (('vr_mean_minus_std', 'VR % at FAR {far} %, mean - std', False), ('vr', 'VR %, mean ± std', True),
+             ('dir_mean_minus_std', 'DIR % at rank 1, FAR {far_identification} %, mean - std', False),
+             ('dir', 'DIR %, mean ± std', True))
     takes = ('config', 'far', 'far_identification')
 
     def __init__(self, config: Path, keys: Sequence[str], *, far: float | None = None,
@@ -266,36 +236,10 @@ class BlufrProtocol(Protocol):
         rates = {far: known if far == self.far else others[far] for far in self.fars}
         return rates, binned_roc(units, self.config.labels, members)
 
-    @classmethod
-    def columns(cls, name: str, compared: Compared) -> list[Column]:
-        """See `Protocol.columns`."""
-        far, after = compared.settings['far'], ', mean - std'
-        vr = Column(f'{name}/vr_mean_minus_std', f'VR % at FAR {100 * far:g} %{after} ({name})', 2, factor=100)
-        dir_ = _open_set_column(name, compared, 'dir_mean_minus_std', after)
-        return [column for key, lower in (('vr', vr), ('dir', dir_)) for column in (
-            lower, Column(f'{name}/{key}', f'{key.upper()} %, mean ± std ({name})', 2, factor=100,
-                          spread=f'{name}/{key}_std'))]
-
-    @classmethod
-    def describe_behind(cls, behind: Mapping[str, Any]) -> str:
-        """See `Protocol.describe_behind`: the smallest and largest numbers of pairs and probes of a trial."""
-        passing = ', '.join(f'{_range(allowed)} at {100 * float(far):g} %'
-                            for far, allowed in behind['allowed'].items())
-        counts = {key: _range(values) for key, values in behind.items() if key != 'allowed'}
-        return (f'Behind each trial: {counts["genuine"]} pairs of one person and {counts["impostor"]} of different '
-                f'people, of which may pass: {passing}. For DIR: {counts["genuine_probes"]} probes of people in the '
-                f'gallery and {counts["impostor_probes"]} of others, of which {counts["false_alarms"]} may raise a '
-                'false alarm.')
-
 
 def _pairs_among(images: int | Ints) -> int:
     """Unordered pairs of that many images, summed."""
     return int(np.sum(images * (images - 1) // 2))
-
-
-def _range(numbers: Sequence[int]) -> str:
-    """'3 to 5', or '4' where all are equal."""
-    return f'{min(numbers):,} to {max(numbers):,}' if min(numbers) < max(numbers) else f'{numbers[0]:,}'
 
 
 def overlap(trials: Iterable[Ints]) -> float:

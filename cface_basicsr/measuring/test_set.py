@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from cface_basicsr.files.face_store import encode_png
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.measuring.faces import FaceSet, need_stores
-from cface_basicsr.measuring.measure import Switches, by_protocols, embed_faces, measure
+from cface_basicsr.measuring.measure import judge, measure
 from cface_basicsr.measuring.protocol import PairsProtocol
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.request import TestSet
@@ -27,15 +27,14 @@ CURVE_IMAGES = 300
 """Images that an accuracy along the way is taken from, at most."""
 
 
-@dataclass(frozen=True)
-class Recognizer:
+class Recognizer(NamedTuple):
     """A recognizer that measures: its network and the hash of its files."""
 
     network: nn.Module
     sha256: str
 
     @classmethod
-    def load(cls, path: Path) -> 'Recognizer':
+    def load(cls, path: str | Path) -> 'Recognizer':
         """See `load_recognizer`."""
         return cls(load_recognizer(path), recognizer_hash(path, 64))
 
@@ -59,20 +58,15 @@ class OpenTestSet:
         self.networks = {who: recognizer.network for who, recognizer in recognizers.items()}
         self.faces = FaceSet.open(folder, scale)
         self.protocols = protocols_of(options, self.faces.keys, self.faces.labels)
-        self.shown = self.faces.of_different_people(options.faces)
+        self.shown = self.faces.of_different_people(options.faces).tolist()
 
     def data_set(self) -> DataSet:
         """What the record says of it."""
-        return DataSet(self.name, 'test', manifest_hash(self.faces.folder), self.faces.identities,
-                       len(self.faces.keys), [each.compared for each in self.protocols], self.options.like)
-
-    def notes(self) -> list[str]:
-        """See `FaceSet.notes`."""
-        return self.faces.notes(self.networks)
+        return self.faces.data_set(self.name, self.protocols, self.options.like)
 
     def fingerprint(self) -> str:
         """A hash of all that decides the numbers and the faces shown, but the network."""
-        facts = [manifest_hash(self.faces.folder), self.faces.scale, self.shown.tolist(),
+        facts = [manifest_hash(self.faces.folder), self.faces.scale, self.shown,
                  self.options.model_dump(exclude={'like', 'data', 'pairs', 'blufr'}),
                  [each.compared.sha256 for each in self.protocols],
                  {name: recognizer.sha256 for name, recognizer in self.recognizers.items()}]
@@ -81,21 +75,19 @@ class OpenTestSet:
     # ----------------------------------------------------------------------------------------------------- measuring
 
     def embed(self, system: str | nn.Module, networks: Mapping[str, nn.Module] | None = None) -> Embedded:
-        """See `embed_faces`: by the set's recognizers, or by others; HR is not compared with itself."""
-        return embed_faces(system, self.faces, self.networks if networks is None else networks, self.protocols,
-                           Switches(originals=system != 'HR'), keep=self.shown.tolist())
+        """See `FaceSet.embed`: by the set's recognizers, or by others; HR is not compared with itself."""
+        return self.faces.embed(system, self.networks if networks is None else networks, originals=system != 'HR',
+                                keep=self.shown)
 
     def measure(self, run: Run, embedded: Embedded, root: Path) -> None:
         """Write a system's numbers into its run, the scores of its pairs and its faces into files below `root`."""
         place = [f'x{run.scale}', step_name(run.system) + ('' if run.seed is None else f'_seed{run.seed}')]
-        found = by_protocols(embedded, self.protocols)
-        measured = run.measured[self.name] = found.record()
-        if run.system == 'HR':
-            measured.numbers |= {'psnr': None, 'ssim': 1.0}
-        scored = found.scored()
-        scores = save_scores(root / 'scores' / f"{'_'.join([*place, self.name])}.npz", next(iter(scored.values())).same,
+        measured, scored = judge(embedded, self.protocols)
+        measured.numbers |= {'psnr': None, 'ssim': 1.0} if run.system == 'HR' else {}
+        scores = save_scores(root / 'scores' / f"{'_'.join([*place, self.name])}.npz", self.protocols[0].folded.same,
                              {name: outcome.scores for name, outcome in scored.items()})
         measured.scores = str(scores.relative_to(root))
+        run.measured[self.name] = measured
         run.faces |= self._save(embedded.kept, root / 'faces' / self.name / Path(*place), root)
 
     def along_the_way(self, network: nn.Module) -> dict[str, float]:
@@ -105,17 +97,18 @@ class OpenTestSet:
         faces = self.faces.part(rows)
         protocol = PairsProtocol(pairs._replace(pairs=places.reshape(pairs.pairs.shape)), faces.keys, 'a part',
                                  far=self.options.far)
-        numbers = measure(network, faces, self.networks, [protocol]).record().numbers
+        numbers = measure(network, faces, self.networks, [protocol]).numbers
         return {'psnr': numbers['psnr']} | {name: numbers[f'{name}/accuracy'] for name in self.networks}
 
     # --------------------------------------------------------------------------------------------------------- faces
 
-    def save_low(self, entry: Faces, root: Path) -> None:
+    def save_low(self, entry: Faces, root: Path) -> Faces:
         """Add the faces at this scale, LR, to those of the set's grid; they are written below `root`."""
         entry.keys = [self.faces.keys[row] for row in self.shown]
         scale = self.faces.scale
         entry.low[scale] = self._save({row: self.faces.lr.image(self.faces.keys[row]) for row in self.shown},
                                       root / 'faces' / self.name / f'x{scale}' / 'LR', root)
+        return entry
 
     def _save(self, images: Mapping[int, NDArray[np.uint8]], folder: Path, root: Path) -> dict[str, str]:
         """Key -> path relative to `root` of each image's PNG file, in the order of `shown`."""

@@ -118,17 +118,15 @@ def shown_faces(results: Results, faces: Faces, scale: int, folder: Path) -> dic
     """Title -> uint8 (H, W, 3) faces in order of the keys, of the first seed that was finished: LR, then the systems.
 
     Args:
-        folder: where the paths begin.
-
-    Raises:
-        UserError: a picture is missing.
+        folder: where the paths begin; a system is left out where a picture is not there.
     """
     columns = {INPUT: faces.low.get(scale, {})}
     for system in results.systems:
         columns[system] = next((run.faces for run in results.runs_of(system, scale)
                                 if run.status == 'done' and set(faces.keys) <= set(run.faces)), {})
-    return {title: [_read(folder / paths[key]) for key in faces.keys]
-            for title, paths in columns.items() if set(faces.keys) <= set(paths)}
+    paths = {title: [folder / column[key] for key in faces.keys if key in column] for title, column in columns.items()}
+    return {title: list(map(_read, found)) for title, found in paths.items()
+            if len(found) == len(faces.keys) and all(path.is_file() for path in found)}
 
 
 def regions_of(faces: Faces) -> list[Region]:
@@ -187,8 +185,5 @@ def _as_large_as(face: _Face, hr: _Face) -> _Face:
 
 
 def _read(path: Path) -> _Face:
-    if not path.is_file():
-        raise UserError(f"the face '{path}' of the results is missing.\nTo measure again, delete the row's file in the "
-                        "run folder (x8/HR.json, x8/seed0/measured/<row>.json) and run the command again.")
     with Image.open(path) as image:
         return np.asarray(image.convert('RGB'))

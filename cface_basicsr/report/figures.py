@@ -14,10 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from scipy.special import ndtri
 
-from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.roc import RocCurve, equal_error_rate, mean_roc, roc_curve
 from cface_basicsr.evaluation.verification import Floats
-from cface_basicsr.measuring.results import DataSet, Results, Run, load_scores, step_name
+from cface_basicsr.measuring.results import DataSet, Results, Run, load_scores
 
 _COLOURS = ('#4477aa', '#66ccee', '#228833', '#ccbb44', '#ee8866', '#aa3377', '#997700', '#44bb99', '#8866cc',
             '#bb5566', '#556677', '#99bb33')
@@ -102,7 +101,7 @@ def accuracy_figure(results: Results, scale: int, path: Path) -> Path | None:
 
 def roc_and_det_figure(results: Results, folder: Path, test: DataSet, scale: int, recognizer: str,
                        path: Path) -> Path | None:
-    """ROC (logarithmic FAR) and DET (normal deviates), one line a system; None where no scores were kept.
+    """ROC (logarithmic FAR) and DET (normal deviates), one line a system; None where no scores are there.
 
     With several seeds a line is the mean at equal false accept rates, and the equal error rate in the legend the mean.
 
@@ -139,25 +138,9 @@ def draw_roc_and_det(curves: Mapping[str, Sequence[RocCurve]], systems: Sequence
 
 
 def _curves(runs: Iterable[Run], folder: Path, test: DataSet, recognizer: str) -> list[RocCurve]:
-    found = []
-    for run in runs:
-        path = folder / run.measured[test.name].scores if test.name in run.measured else folder
-        if path == folder:
-            continue
-        if not path.is_file():
-            raise UserError(f"the scores of {run.system} x{run.scale}, '{path}', are missing.\n"
-                            f"To measure again, delete '{_measurement(run)}' in the run folder and run the command "
-                            'again.')
-        same, scores = load_scores(path)
-        if recognizer in scores:
-            found.append(roc_curve(scores[recognizer], same))
-    return found
-
-
-def _measurement(run: Run) -> str:
-    """The file of the run folder that `gather` keeps a run's measurement in, and reads instead of measuring again."""
-    name = f'{run.system}.json' if run.seed is None else f'seed{run.seed}/measured/{step_name(run.system)}.json'
-    return f'x{run.scale}/{name}'
+    paths = [folder / run.measured[test.name].scores for run in runs if test.name in run.measured]
+    found = [load_scores(path) for path in paths if path.is_file()]
+    return [roc_curve(scores[recognizer], same) for same, scores in found if recognizer in scores]
 
 
 def _draw_det(panel: Axes, far: Floats, tar: Floats, style: dict[str, object]) -> None:

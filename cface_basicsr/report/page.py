@@ -133,4 +133,4 @@ def _gallery(page: Page, faces: Faces, scale: int) -> Iterator[list[_Face]]:
         for system in page.results.systems}
     for key in faces.keys:
         yield [_Face(title, f'{title}, x{scale}, {key}', page.folder / paths[key])
-               for title, paths in columns.items() if key in paths]
+               for title, paths in columns.items() if key in paths and (page.folder / paths[key]).is_file()]

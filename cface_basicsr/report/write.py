@@ -1,12 +1,10 @@
 """From a record to something to read: the short report of a recipe, or tables, figures and pages of everything."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import TypeVar
 
-from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
 from cface_basicsr.measuring.results import Faces, Results
 from cface_basicsr.measuring.table import Table
@@ -21,12 +19,11 @@ from cface_basicsr.report.verdicts import verdicts
 _FIGURE_OF = {'lfw': 'fig7', 'celeba': 'fig8'}
 
 Titled = list[tuple[str, Path]]
-_T = TypeVar('_T')
 
 
-def write_report(results: Results, folder: str | Path, out: str | Path | None = None, *, short: bool = False,
-                 left_out: list[str] | None = None) -> list[Path]:
-    """Write what a person reads of a record.
+def write_report(results: Results, folder: str | Path, out: str | Path | None = None, *,
+                 short: bool = False) -> list[Path]:
+    """Write what a person reads of a record; what is drawn from scores or faces that are not there is left out.
 
     Short: report.md, table.csv, and faces.png with a column per system. Else report.html (everything, in one file) and
     report.md; in tables/ the paper's Tables 1 to 5 as CSV, Markdown and LaTeX, the same next to the paper's numbers
@@ -36,30 +33,23 @@ def write_report(results: Results, folder: str | Path, out: str | Path | None = 
     Args:
         folder: where the paths in the results begin.
         out: where to write; None: in the same folder.
-        left_out: where it is given, a figure whose scores or faces are missing is left out, and the reason noted here.
 
     Returns:
         what was written.
-
-    Raises:
-        UserError: a score file or a face that the results name is missing.
     """
-    folder = Path(folder)
-    out = Path(folder if out is None else out)
+    folder, out = Path(folder), Path(out or folder)
     out.mkdir(parents=True, exist_ok=True)
-    drawn = _Drawn(results, folder, out, left_out)
-    return drawn.short() if short else drawn.whole()
+    return (_write_short if short else _write_whole)(results, folder, out)
 
 
 def short_report(results: Results) -> str:
     """What a recipe prints: what was measured, the table, what may be said of it, and where it comes from."""
     facts, parts = results.facts, []
     for test in results.tests():
-        scales = ', '.join(f'x{scale}' for scale in results.scales)
         parts += [f'Held-out identities: {test.identities}, {test.images} images; {test.pairs} pairs in '
-                  f'{test.compared[0].settings["folds"]} folds, both sides super-resolved {scales}. ± is the deviation '
-                  'over the folds; images G and R: how many went through the generator and the recognizer in training, '
-                  'all steps.', systems_table(results, test).markdown()]
+                  f'{test.compared[0].settings["folds"]} folds, both sides super-resolved x{results.scales[0]}. ± is '
+                  'the deviation over the folds; images G and R: how many went through the generator and the '
+                  'recognizer in training, all steps.', systems_table(results, test).markdown()]
     parts += ['\n'.join(f'- {line}' for line in lines) for lines in verdicts(results).values()]
     if results.domains:
         parts += ['Do SR and HR share a domain (paper, section 3.4)? Means over the held-out images.',
@@ -70,93 +60,67 @@ def short_report(results: Results) -> str:
     return '\n\n'.join(part.rstrip() for part in parts) + '\n'
 
 
-class _Drawn:
-    """A report on its way to the disk."""
+def _write_short(results: Results, folder: Path, out: Path) -> list[Path]:
+    texts = {out / 'report.md': short_report(results),
+             out / 'table.csv': systems_table(results, results.tests()[0]).csv()}
+    for path, text in texts.items():
+        write_text(path, text)
+    columns = shown_faces(results, results.faces[0], results.scales[0], folder) if results.faces else {}
+    hr = columns.pop('HR', None)  # comes last
+    return [*texts, *([face_grid({**columns, 'HR': hr}, out / 'faces.png')] if hr else [])]
 
-    def __init__(self, results: Results, folder: Path, out: Path, left_out: list[str] | None) -> None:
-        self.results, self.folder, self.out, self.left_out = results, folder, out, left_out
 
-    def short(self) -> list[Path]:
-        """The short report of a recipe."""
-        results, out = self.results, self.out
-        texts = {out / 'report.md': short_report(results),
-                 out / 'table.csv': systems_table(results, results.tests()[0]).csv()}
-        for path, text in texts.items():
-            write_text(path, text)
-        pictures = [self._try(lambda faces=faces: self._picture(faces)) for faces in results.faces[:1]]
-        return [*texts, *filter(None, pictures)]
+def _write_whole(results: Results, folder: Path, out: Path) -> list[Path]:
+    overviews, tables = _overviews(results), paper_tables(results) if results.made_by != 'evaluate' else {}
+    beside = paper_tables(results, beside_published=True) if results.show_published else {}
+    beside = {f'{stem}_beside_published': table for stem, table in beside.items()}
+    written: list[Path] = []
+    for stem, table in (tables | beside | overviews).items():
+        written += [*table.save(out / 'tables' / stem), save_latex(table, out / 'tables' / f'{stem}.tex')]
+    (whole, zoomed), curves = _grids(results, folder, out), _curves(results, folder, out)
+    page = Page(results, folder, verdicts(results), list(overviews.values()), list((tables | beside).values()), curves,
+                zoomed)
+    texts = {out / 'report.html': html_report(page),
+             out / 'report.md': _markdown(page, [*whole, *zoomed, *curves], out)}
+    for path, text in texts.items():
+        write_text(path, text)
+    return [*written, *(path for _, path in [*curves, *whole, *zoomed]), *texts]
 
-    def _picture(self, faces: Faces) -> Path:
-        """LR, the systems, and HR last."""
-        columns = shown_faces(self.results, faces, self.results.scales[0], self.folder)
-        columns = {title: column for title, column in columns.items() if title != 'HR'} | {'HR': columns['HR']}
-        return face_grid(columns, self.out / 'faces.png')
 
-    def whole(self) -> list[Path]:
-        """All tables, figures and pages."""
-        results, out = self.results, self.out
-        overviews, tables = self._overviews(), paper_tables(results) if results.made_by != 'evaluate' else {}
-        beside = paper_tables(results, beside_published=True) if results.show_published else {}
-        written: list[Path] = []
-        for stem, table in (tables | {f'{stem}_beside_published': each for stem, each in beside.items()}
-                            | overviews).items():
-            written += [*table.save(out / 'tables' / stem), save_latex(table, out / 'tables' / f'{stem}.tex')]
-        (whole, zoomed), curves = self._grids(), self._curves()
-        shown = results if whole or not results.faces else replace(results, faces=[])
-        page = Page(shown, self.folder, verdicts(results), list(overviews.values()), list((tables | beside).values()),
-                    curves, zoomed)
-        write_text(out / 'report.html', html_report(page))
-        write_text(out / 'report.md', _markdown(page, [*whole, *zoomed, *curves], out))
-        return [*written, *(path for _, path in [*curves, *whole, *zoomed]), out / 'report.html', out / 'report.md']
+def _overviews(results: Results) -> dict[str, Table]:
+    """Stem of the file -> all systems in one table: for each scale, or as `cface evaluate` prints it."""
+    if results.made_by == 'evaluate':
+        table = evaluation_table(results)
+        rates = {f'rates_{number}': each for number, each in enumerate(table.below, 1)}
+        return {'systems': replace(table, below=()), **rates}
+    domains = {'domains': domain_table(results)} if results.domains else {}
+    return {f'overview_x{scale}': overview(results, scale) for scale in results.scales} | domains
 
-    def _overviews(self) -> dict[str, Table]:
-        """Stem of the file -> all systems in one table: for each scale, or as `cface evaluate` prints it."""
-        if self.results.made_by == 'evaluate':
-            table = evaluation_table(self.results)
-            return {'systems': replace(table, below=()), **{f'rates_{number}': rates
-                                                            for number, rates in enumerate(table.below, 1)}}
-        found = {f'overview_x{scale}': overview(self.results, scale) for scale in self.results.scales}
-        return found | ({'domains': domain_table(self.results)} if self.results.domains else {})
 
-    def _curves(self) -> Titled:
-        results, folder, found = self.results, self.out / 'figures', []
-        for scale in results.scales:
-            for test in results.tests():
-                for name in results.facts.recognizers:
-                    path = folder / f'roc_{_file_name(test.name)}_{_file_name(name)}_x{scale}.png'
-                    found.append((f'ROC and DET on {test.name} by {name}, x{scale}', self._try(
-                        lambda test=test, scale=scale, name=name, path=path: roc_and_det_figure(
-                            results, self.folder, test, scale, name, path))))
-            found.append((f'Validation during training, x{scale}',
-                          accuracy_figure(results, scale, folder / f'validation_x{scale}.png')))
-            found.append((f'Losses during training, x{scale}',
-                          loss_figure(results, scale, folder / f'losses_x{scale}.png')))
-        return [(title, path) for title, path in found if path is not None]
+def _curves(results: Results, folder: Path, out: Path) -> Titled:
+    figures, found = out / 'figures', []
+    for scale in results.scales:
+        for test, name in product(results.tests(), results.facts.recognizers):
+            path = figures / f'roc_{_file_name(test.name)}_{_file_name(name)}_x{scale}.png'
+            found.append((f'ROC and DET on {test.name} by {name}, x{scale}',
+                          roc_and_det_figure(results, folder, test, scale, name, path)))
+        found += [(f'Validation during training, x{scale}',
+                   accuracy_figure(results, scale, figures / f'validation_x{scale}.png')),
+                  (f'Losses during training, x{scale}', loss_figure(results, scale, figures / f'losses_x{scale}.png'))]
+    return [(title, path) for title, path in found if path is not None]
 
-    def _grids(self) -> tuple[Titled, Titled]:
-        """The grids of whole faces, and those of regions."""
-        whole: Titled = []
-        zoomed: Titled = []
-        for faces in self.results.faces:
-            for scale in self.results.scales:
-                columns = self._try(lambda faces=faces, scale=scale: shown_faces(self.results, faces, scale,
-                                                                                 self.folder))
-                if columns and 'HR' in columns:
-                    stem = self.out / 'figures' / f'{_figure_name(self.results, faces)}_x{scale}'
-                    a, b = write_grids(columns, regions_of(faces), stem)
-                    whole.append((f'Faces on {faces.test}, x{scale}', a))
-                    zoomed.append((f'Details on {faces.test}, x{scale}', b))
-        return whole, zoomed
 
-    def _try(self, draw: Callable[[], _T]) -> _T | None:
-        """What is drawn; None where what it is drawn from is missing, and that is allowed."""
-        try:
-            return draw()
-        except UserError as error:
-            if self.left_out is None:
-                raise
-            self.left_out.append(str(error))
-            return None
+def _grids(results: Results, folder: Path, out: Path) -> tuple[Titled, Titled]:
+    """The grids of whole faces, and those of regions."""
+    whole: Titled = []
+    zoomed: Titled = []
+    for faces, scale in product(results.faces, results.scales):
+        columns = shown_faces(results, faces, scale, folder)
+        if 'HR' in columns:
+            a, b = write_grids(columns, regions_of(faces), out / 'figures' / f'{_figure_name(results, faces)}_x{scale}')
+            whole.append((f'Faces on {faces.test}, x{scale}', a))
+            zoomed.append((f'Details on {faces.test}, x{scale}', b))
+    return whole, zoomed
 
 
 def _file_name(name: str) -> str:

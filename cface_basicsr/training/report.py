@@ -4,7 +4,9 @@ Both sides of each pair are super-resolved; HR and Bicubic are always there. A r
 stage 1, at its end, and for the domain distances); each feature is made once.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +18,6 @@ from cface_basicsr.evaluation.face_systems import Embedded, identity_distances
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
-from cface_basicsr.measuring.protocol import Features
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Faces, Facts, Results, Run, facts_of_this_run
 from cface_basicsr.measuring.test_set import OpenTestSet, Recognizer
 from cface_basicsr.runtime import Progress, describe_device
@@ -35,28 +36,11 @@ class RecipeReport:
             UserError: a test set is missing, does not fit its lists, or has identities that were trained on.
         """
         self.recipe, self.options = recipe, recipe.file.report
-        self._recognizers: dict[str, Recognizer] = {}
-        recognizers = {name: self._recognizer(who) for name, who in self.options.recognizers.items()}
-        self.tests = [OpenTestSet(name, test, self._folder(test.data), recipe.file.scale, recognizers)
-                      for name, test in self.options.tests.items()]
+        self._loaded: dict[str, Recognizer] = {}
         self._embedded: dict[tuple[str, str], Embedded] = {}
-
-    def _folder(self, data: str | None) -> Path:
-        """A test set's folder."""
-        folder = Path(data) if data else self.recipe.test_folder
-        if not (folder / 'hr.lmdb').is_dir():
-            raise UserError(f"'{folder}' is missing: the report needs identities that were not trained on.\n"
-                            'Make them: cface prepare … --holdout N --seed S')
-        if not data:
-            self._refuse_shared_identities(folder)
-        return folder
-
-    def _refuse_shared_identities(self, folder: Path) -> None:
-        names = [{key.split('/')[0] for key in read_identities(each)[0]} for each in (self.recipe.train_folder, folder)]
-        shared = names[0] & names[1]
-        if shared:
-            raise UserError(f"training and test folder of '{self.recipe.data}' share {len(shared)} identities, for "
-                            f"example '{min(shared)}'. Make them again with --holdout.")
+        recognizers = {name: self._recognizer(who) for name, who in self.options.recognizers.items()}
+        self.tests = [OpenTestSet(name, test, Path(test.data) if test.data else _held_out(recipe), recipe.file.scale,
+                                  recognizers) for name, test in self.options.tests.items()]
 
     def results(self, show: Progress, after: str | None = None) -> tuple[Results, Path]:
         """Measure the rows; what was measured before is not measured again.
@@ -67,21 +51,21 @@ class RecipeReport:
         Returns:
             the results, and the folder where their paths begin.
         """
-        options, folder = self._options_after(after), self.recipe.out / f'after_{after}' if after else self.recipe.out
-        title = f'report after {after}' if after else 'report'
+        recipe, options = self.recipe, self._options_after(after)
+        title, folder = f'report after {after}' if after else 'report', recipe.out / (f'after_{after}' if after else '')
         show.start(title, len(options.rows) + 2)
         runs = []
-        for system, step in {**{name: name for name in REFERENCES}, **options.rows}.items():
+        for system, step in (*zip(REFERENCES, REFERENCES, strict=True), *options.rows.items()):
             runs.append(self._run(system, step, folder))
             show.advance(len(runs))
         domains = {name: self._distances(**pair) for name, pair in options.domains.items()}
-        faces = [Faces(test.name, []) for test in self.tests]
-        for test, entry in zip(self.tests, faces, strict=True):
-            test.save_low(entry, folder)
-        results = Results('train', self.recipe.file.name, self._facts(runs, domains), [run.system for run in runs],
-                          [self.recipe.file.scale], runs, [entry for entry in faces if entry.keys], domains)
+        facts = facts_of_training(recipe, self.tests, [*options.notes, *collapse_notes(domains)],
+                                  seeds=sorted({run.seed for run in runs if run.seed is not None}),
+                                  options=recipe.file.model_dump(exclude_none=True))
+        faces = [test.save_low(Faces(test.name, []), folder) for test in self.tests if test.shown]
         show.end(title, str(folder / 'report.md'))
-        return results, folder
+        return Results('train', recipe.file.name, facts, [run.system for run in runs], [recipe.file.scale], runs, faces,
+                       domains), folder
 
     def _options_after(self, step: str | None) -> ReportOptions:
         """The report's options with only what the steps up to `step` have made."""
@@ -91,63 +75,80 @@ class RecipeReport:
             'rows': {title: who for title, who in self.options.rows.items() if who not in later},
             'domains': {title: pair for title, pair in self.options.domains.items() if not later & set(pair.values())}})
 
-    # ----------------------------------------------------------------------------------------------------- measuring
-
     def _run(self, system: str, step: str, folder: Path) -> Run:
-        recipe, run = self.recipe, Run(system, self.recipe.file.scale)
-        if system not in REFERENCES:
-            opt = recipe.compose(step)
-            run.seed, run.network, run.images_g = opt['manual_seed'], opt['network_g'], recipe.images(step)
-            run.images_r = recipe.recognizer_images(step)
-            run.weights_sha256 = file_hash(recipe.weights_of(step, 'g'), 64)
+        run = Run(system, self.recipe.file.scale) if step in REFERENCES else row_of(self.recipe, system, step)
+        if step not in REFERENCES:
+            run.weights_sha256 = file_hash(self.recipe.weights_of(step, 'g'), 64)
         for test in self.tests:
-            embedded = self._embed(test, step, self.options.recognizers)
-            test.measure(run, embedded, folder)
+            embedded = self._embed(test, step, *self.options.recognizers.values())
+            named = {name: embedded.features[who] for name, who in self.options.recognizers.items()}
+            test.measure(run, embedded._replace(features=named), folder)
             run.measured[test.name].numbers |= _restoration(embedded)
         return run
 
-    def _embed(self, test: OpenTestSet, step: str, recognizers: dict[str, str]) -> Embedded:
-        """What a step's generator ('HR', 'Bicubic') makes of a test set, by recognizers: name -> step or file."""
+    def _embed(self, test: OpenTestSet, step: str, *recognizers: str) -> Embedded:
+        """What a step's generator ('HR', 'Bicubic') makes of a test set, by recognizers: steps or files."""
         known = self._embedded.get((test.name, step))
-        missing = [who for who in recognizers.values() if known is None or who not in known.features]
-        if missing or known is None:
+        missing = [who for who in recognizers if known is None or who not in known.features]
+        if missing:
             system: str | nn.Module = step if step in REFERENCES else build_network_from_file(
                 self.recipe.weights_of(step, 'g'))
             new = test.embed(system, {who: self._recognizer(who).network for who in missing})
             known = new if known is None else known._replace(features=known.features | new.features)
             self._embedded[test.name, step] = known
-        return known._replace(features={name: known.features[who] for name, who in recognizers.items()})
+        return known
 
     def _recognizer(self, who: str) -> Recognizer:
         """The recognizer of a step or of a file."""
-        if who not in self._recognizers:
-            self._recognizers[who] = Recognizer.load(self.recipe.weights_of(who, 'r'))
-        return self._recognizers[who]
+        if who not in self._loaded:
+            self._loaded[who] = Recognizer.load(self.recipe.weights_of(who, 'r'))
+        return self._loaded[who]
 
     def _distances(self, generator: str, recognizer: str) -> dict[str, float]:
         """Mean L_SI(SR, HR), L_SI(SR, C), L_SI(HR, C) on the first test set (paper, section 3.4).
 
         C is the nearest by the first recognizer.
         """
-        def features(step: str, who: str) -> Features:
-            return self._embed(self.tests[0], step, {who: who}).features[who]
-        compare_by = next(iter(self.options.recognizers.values()))
-        compare = build_compare_index(features('HR', compare_by), self.tests[0].faces.labels, 1)[:, 0]
-        return dict(identity_distances(features(generator, recognizer), features('HR', recognizer), compare))
+        test, compare_by = self.tests[0], next(iter(self.options.recognizers.values()))
+        hr = self._embed(test, 'HR', compare_by, recognizer).features
+        compare = build_compare_index(hr[compare_by], test.faces.labels, 1)[:, 0]
+        sr = self._embed(test, generator, recognizer).features[recognizer]
+        return dict(identity_distances(sr, hr[recognizer], compare))
 
-    # --------------------------------------------------------------------------------------------------------- facts
 
-    def _facts(self, runs: list[Run], domains: dict[str, dict[str, float]]) -> Facts:
-        recipe, folder = self.recipe, self.recipe.train_folder
-        keys, labels = read_identities(folder)
-        data = [DataSet(recipe.data.name or 'train', 'train', manifest_hash(folder), len(np.unique(labels)), len(keys)),
-                *(test.data_set() for test in self.tests)]
-        notes = [note for test in self.tests for note in test.notes()]
-        hashes = {name: self._recognizer(who).sha256 for name, who in self.options.recognizers.items()}
-        return facts_of_this_run(
-            data, hashes, describe_device(), seeds=sorted({run.seed for run in runs if run.seed is not None}),
-            options=recipe.file.model_dump(exclude_none=True),
-            notes=[*self.options.notes, *notes, *collapse_notes(domains)])
+def _held_out(recipe: Recipe) -> Path:
+    """The held-out part of a recipe's data.
+
+    Raises:
+        UserError: it is missing, or shares identities with the part that is trained on.
+    """
+    if not (recipe.test_folder / 'hr.lmdb').is_dir():
+        raise UserError(f"'{recipe.test_folder}' is missing: the report needs identities that were not trained on.\n"
+                        'Make them: cface prepare … --holdout N --seed S')
+    train, test = ({key.split('/')[0] for key in read_identities(folder)[0]}
+                   for folder in (recipe.train_folder, recipe.test_folder))
+    if train & test:
+        raise UserError(f"training and test folder of '{recipe.data}' share {len(train & test)} identities, for "
+                        f"example '{min(train & test)}'. Make them again with --holdout.")
+    return recipe.test_folder
+
+
+def row_of(recipe: Recipe, title: str, step: str) -> Run:
+    """What is known of a row without measuring: the step's network, seed and images, with all steps before it."""
+    opt = recipe.compose(step)
+    return Run(title, recipe.file.scale, opt['manual_seed'], network=opt['network_g'], images_g=recipe.images(step),
+               images_r=recipe.recognizer_images(step))
+
+
+def facts_of_training(recipe: Recipe, tests: Sequence[OpenTestSet], notes: Sequence[str], **more: Any) -> Facts:
+    """The facts of rows that were trained on a recipe's data and measured on test sets; see `facts_of_this_run`."""
+    keys, labels = read_identities(recipe.train_folder)
+    train = DataSet(recipe.data.name or 'train', 'train', manifest_hash(recipe.train_folder), len(np.unique(labels)),
+                    len(keys))
+    hashes = {name: recognizer.sha256 for name, recognizer in tests[0].recognizers.items()}
+    notes = [*notes, *(note for test in tests for note in test.faces.notes(test.networks))]
+    data = [train, *(test.data_set() for test in tests)]
+    return facts_of_this_run(data, hashes, describe_device(), notes=notes, **more)
 
 
 def _restoration(embedded: Embedded) -> dict[str, float]:

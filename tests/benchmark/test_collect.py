@@ -1,10 +1,11 @@
 """Rows carry the footnotes that a reader needs."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from cface_basicsr.benchmark.collect import add_footnotes
+from cface_basicsr.benchmark.collect import _Measuring, add_footnotes
 from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import make_plan
 from cface_basicsr.measuring.results import Measured, Run
@@ -27,3 +28,18 @@ def test_footnotes_say_who_had_less_and_who_has_not_converged(tmp_path: Path, sy
     row = Run(system, 8, 0, images_g=24, measured={'held-out': Measured({'psnr': psnr})})
     add_footnotes([Run('Bicubic', 8, measured={'held-out': Measured({'psnr': 20.0})}), row], plan, 'held-out')
     assert row.footnotes == footnotes
+
+
+def test_a_run_is_measured_once_unless_something_changed_or_its_files_are_gone(tmp_path: Path) -> None:
+    rows = _Measuring(SimpleNamespace(out=tmp_path), 8, [], None)
+    made: list[int] = []
+
+    def make() -> Run:
+        made.append(len(made))
+        (tmp_path / 'scores.npz').touch()
+        return Run('EDSR', 8, 0, measured={'t': Measured({'psnr': float(len(made))}, scores='scores.npz')})
+    for fingerprint, times in (('a', 1), ('a', 1), ('b', 2), ('b', 2)):
+        run = rows._kept(tmp_path / 'kept/edsr.json', [fingerprint], make)
+        assert len(made) == times and run.measured['t'].numbers == {'psnr': float(times)}
+    (tmp_path / 'scores.npz').unlink()
+    assert rows._kept(tmp_path / 'kept/edsr.json', ['b'], make).measured['t'].numbers == {'psnr': 3.0}

@@ -82,8 +82,8 @@ def test_what_else_differs_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('facts', 'message'), [
-    ({'protocol': 'lfw'}, "different protocols.*\n.*a.json': pairs; .*b.json': lfw"),
-    ({'sha256': 'b' * 64, 'seed': 1}, 'different pairs.*\n.*seed 0, hash aaaaaaaa.*; .*seed 1, hash bbbbbbbb'),
+    ({'protocol': 'lfw'}, "different protocols.*\n.*a.json': pairs on test.*; .*b.json': lfw on test"),
+    ({'sha256': 'b' * 64, 'seed': 1}, 'or pairs.*\n.*seed 0, hash aaaaaaaa.*; .*pairs 6000, seed 1, hash bbbbbbbb'),
 ])
 def test_results_that_cannot_be_compared_are_refused(tmp_path: Path, facts: dict, message: str) -> None:
     a, b = save(tmp_path / 'a.json', {'X': BASE}), save(tmp_path / 'b.json', {'X': BASE}, **facts)
