@@ -8,7 +8,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from cface_basicsr.evaluation.features_file import write_features
+from cface_basicsr.files.identities import read_identities
+from tests.small_data import write_small_data
 
 ROOT = Path(__file__).parents[1]
 STRUCTURAL = ('tests/test_architecture.py', 'tests/test_registry.py', 'tests/options/test_sections.py',
@@ -86,3 +91,53 @@ def test_a_loss_of_features_is_added_and_trains_without_the_c_face_loss(tree: Pa
     run(tree, 'docs/make_options.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/losses/test_angle_loss.py', *STRUCTURAL)
     run(tree, '-c', TRAIN, str(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_compared_system_is_added_and_trains_a_step_at_every_scale(tree: Path) -> None:
+    network, commands, test = snippets('Add a compared system')
+    (tree / 'cface_basicsr/archs/edge_net_arch.py').write_text(network)
+    cface = f'{sys.executable} -m cface_basicsr '
+    subprocess.run(['bash', '-ec', commands.replace('cface ', cface)], cwd=tree, check=True,
+                   env={**os.environ, 'PYTHONPATH': str(tree)})
+    insert(tree / 'cface_basicsr/benchmark/systems.py', "    _one('EDSR', 'edsr'", "_one('EdgeNet', 'edge_net'),\n", 4)
+    (tree / 'tests/archs/test_edge_net_arch.py').write_text(test)
+    run(tree, 'docs/make_options.py')
+    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/archs/test_edge_net_arch.py',
+        'tests/benchmark/test_systems.py', *STRUCTURAL)
+    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/test_baseline_files.py', '-k', 'edge_net and step')
+
+
+@pytest.mark.slow
+def test_a_protocol_is_added_and_the_command_measures_by_it(tree: Path, tmp_path: Path) -> None:
+    module, line, test = snippets('Add a protocol')
+    (tree / 'cface_basicsr/measuring/nearest_protocol.py').write_text(module)
+    insert(tree / 'cface_basicsr/measuring/protocols.py', "    'set_protocols.BlufrProtocol',\n", line, 4)
+    (tree / 'tests/measuring/test_nearest_protocol.py').write_text(test)
+    run(tree, 'docs/make_protocols.py')
+    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/measuring/test_nearest_protocol.py',
+        'tests/measuring/test_protocols.py', *STRUCTURAL)
+    write_small_data(tmp_path / 'data')
+    write_features(tmp_path / 'x.npy', np.eye(12, 16, dtype=np.float32) + 1, read_identities(tmp_path / 'data')[0])
+    out = run(tree, '-m', 'cface_basicsr', 'evaluate', 'nearest', str(tmp_path / 'data'), '--features',
+              f'X={tmp_path / "x.npy"}')
+    assert 'nearest % (' in ' '.join(out.split())
+
+
+@pytest.mark.slow
+def test_a_data_set_is_added_with_an_option_of_its_own(tree: Path) -> None:
+    module, test = snippets('Add a data set')
+    (tree / 'cface_basicsr/data/grey_face_dataset.py').write_text(module)
+    (tree / 'tests/data/test_grey_face_dataset.py').write_text(test)
+    run(tree, 'docs/make_options.py')
+    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/data/test_grey_face_dataset.py', *STRUCTURAL)
+
+
+@pytest.mark.slow
+def test_an_option_of_a_command_is_added(tree: Path) -> None:
+    parameter, body, test = snippets('Add an option of a command')
+    path = tree / 'cface_basicsr/cli/synth.py'
+    insert(path, '    workers: Workers = 0', parameter, 4)
+    insert(path, '    settings = TreeSettings(', body, 4)
+    (tree / 'tests/cli/test_synth.py').write_text(test)
+    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/cli/test_synth.py', *STRUCTURAL)
