@@ -94,7 +94,7 @@ def test_a_loss_of_features_is_added_and_trains_without_the_c_face_loss(tree: Pa
 
 
 @pytest.mark.slow
-def test_a_compared_system_is_added_and_trains_a_step_at_every_scale(tree: Path) -> None:
+def test_a_compared_system_is_added_planned_and_trained(tree: Path) -> None:
     network, commands, test = snippets('Add a compared system')
     (tree / 'cface_basicsr/archs/edge_net_arch.py').write_text(network)
     cface = f'{sys.executable} -m cface_basicsr '
@@ -105,7 +105,7 @@ def test_a_compared_system_is_added_and_trains_a_step_at_every_scale(tree: Path)
     run(tree, 'docs/make_options.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/archs/test_edge_net_arch.py',
         'tests/benchmark/test_systems.py', *STRUCTURAL)
-    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/test_baseline_files.py', '-k', 'edge_net and step')
+    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/test_baseline_files.py', '-k', 'does_a_step and 2')
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ class CFaceTripletDataset(Dataset):
             UserError: an option, a store or the index does not fit.
         """
         self.opt = opt
-        options: TripletOptions = read_options(TripletOptions, opt)
+        options: TripletOptions = read_options(self.OPTIONS, opt)
         self.hr, self.lr = FaceStore(options.dataroot_gt), FaceStore(options.dataroot_lq)
         self.keys, self.labels = labelled_keys([self.hr, self.lr], options.identities)
         check_store_sizes(self.hr, self.lr, options.scale)

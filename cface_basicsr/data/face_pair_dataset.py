@@ -32,7 +32,7 @@ class FacePairDataset(Dataset):
             UserError: an option or a store does not fit, or two pictures would get the same name.
         """
         self.opt = opt
-        options: PairOptions = read_options(PairOptions, opt)
+        options: PairOptions = read_options(self.OPTIONS, opt)
         self.hr, self.lr = FaceStore(options.dataroot_gt), FaceStore(options.dataroot_lq)
         self.keys, self.labels = labelled_keys([self.hr, self.lr], options.identities)
         check_store_sizes(self.hr, self.lr, options.scale)

@@ -33,7 +33,7 @@ class CFaceGenerateDataset(Dataset):
             UserError: an option or the store does not fit.
         """
         self.opt = opt
-        self.options: GenerateOptions = read_options(GenerateOptions, opt)
+        self.options: GenerateOptions = read_options(self.OPTIONS, opt)
         self.lr = FaceStore(self.options.dataroot_lq)
 
     def __len__(self) -> int:

@@ -31,7 +31,7 @@ class LabelledFaceDataset(Dataset):
             UserError: an option is wrong, or the stores hold different keys.
         """
         self.opt = opt
-        options: LabelledOptions = read_options(LabelledOptions, opt)
+        options: LabelledOptions = read_options(self.OPTIONS, opt)
         self.stores = [FaceStore(root) for root in options.roots()]
         self.keys, self.labels = labelled_keys(self.stores, options.identities)
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
