@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+PAGE = Path(__file__).with_name('compat.md')
 HEAD = """# The defects of BasicSR that are patched
 
 Printed from the table in `cface_basicsr/compat/` by `python docs/make_compat.py`; do not edit it here.
@@ -44,4 +45,4 @@ def _lines(rows: list[tuple[str, str, str, str]]) -> str:
 
 
 if __name__ == '__main__':
-    Path(__file__).with_name('compat.md').write_text(page(), encoding='utf-8')
+    PAGE.write_text(page(), encoding='utf-8')

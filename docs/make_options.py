@@ -26,6 +26,7 @@ from cface_basicsr.options.sections import Section  # noqa: E402
 from cface_basicsr.training.recipe import RecipeFile  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / 'docs/options.md'
 ROOMS = {'archs': 'Networks', 'losses': 'Losses', 'metrics': 'Metrics', 'data': 'Data sets'}
 Schema = dict[str, Any]
 
@@ -37,9 +38,9 @@ Whatever is unknown, missing or of the wrong kind is refused before any work, by
 one. What has no default and is not required is left out by default; `~` is YAML for nothing. An editor with YAML's
 language server checks a file while it is written, by the schema in `options/schema/` that the file's first line names.
 
-- [Option files](#option-files): one training, or one test, by BasicSR; [stages.md](stages.md) has those of the paper
+- [Option files](#option-files): one training or test by BasicSR; those of the paper are in [train.md](train.md#stages)
 - [Data sets](#data-sets), [Networks](#networks), [Losses](#losses), [Metrics](#metrics): sections with a `type`
-- [Recipes](#recipes): a chain of trainings; how to use them is in [recipes.md](recipes.md)
+- [Recipes](#recipes): a chain of trainings; how to use them is in [train.md](train.md#recipes)
 - [Benchmark files](#benchmark-files): every system side by side; see [benchmark.md](benchmark.md)
 
 """
@@ -266,7 +267,7 @@ def _tidy(schema: Any) -> Any:
 
 
 if __name__ == '__main__':
-    (ROOT / 'docs/options.md').write_text(page(), encoding='utf-8')
+    PAGE.write_text(page(), encoding='utf-8')
     (ROOT / 'options/schema').mkdir(exist_ok=True)
     for file, text in schemas().items():
         (ROOT / 'options/schema' / file).write_text(text, encoding='utf-8')

@@ -14,8 +14,8 @@ from performance.measure import Finding, load_average, markdown
 BENCHMARKS = {
     'step': ('training_step', 'a stage-1 step against SRGANModel\'s'),
     'loader': ('loader', 'CFaceTripletDataset against PairedImageDataset'),
-    'prepare': ('packing', '`cface prepare`, photos a second a core'),
-    'index': ('compare_rows', 'the compare index at CASIA size: growth, memory, beside plain NumPy'),
+    'prepare': ('packing', '`cface prepare`, photos per second and core'),
+    'index': ('compare_rows', 'the compare index at CASIA size: growth, memory, against plain NumPy'),
     'lfw': ('folds', 'accuracy over ten folds against a grid of 20,001 thresholds'),
     'restoration': ('restoration', 'PSNR and SSIM against BasicSR\'s functions'),
     'blufr': ('blufr', 'ten BLUFR trials against their bare score products, and their memory'),
@@ -31,7 +31,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         epilog='measurements:\n' + '\n'.join(f'  {name:<12} {text}' for name, (_, text) in BENCHMARKS.items()))
     parser.add_argument('names', nargs='*', metavar='NAME', help=f"which ones; default: {' '.join(DEFAULT)}")
     parser.add_argument('--width', choices=['small', 'paper'], help='of the networks (step, gpu)')
-    parser.add_argument('--batch', type=int, help='faces a step (step, gpu)')
+    parser.add_argument('--batch', type=int, help='faces per step (step, gpu)')
     parser.add_argument('--rounds', type=int, help='how often each side is measured')
     parser.add_argument('--rows', type=int, help='features of the index, pairs of images (restoration)')
     parser.add_argument('--config', type=Path, help='the official blufr_lfw_config.mat (blufr); else made-up trials')

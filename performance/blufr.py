@@ -1,4 +1,4 @@
-"""LFW-BLUFR's ten trials against their ten bare score products, and the memory they need beside the features.
+"""LFW-BLUFR's ten trials against their ten bare score products, and the memory they need on top of the features.
 
 A bare product is `torch.matmul` of a trial's test features with themselves: what any evaluation must do that takes the
 trials one by one, before it has looked at a single score. Features are random, of 13,233 faces in the sizes of LFW's
@@ -122,5 +122,5 @@ def _memory(path: Path) -> Finding:
     done = subprocess.run([sys.executable, '-c', _CHILD, str(path)], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parents[1])
     peak, before = (json.loads(done.stdout)[name] for name in ('peak', 'before'))
-    return Finding('blufr_memory', 'the same: peak memory beside the features', f'{peak:.2f} GB',
+    return Finding('blufr_memory', 'the same: peak memory on top of the features', f'{peak:.2f} GB',
                    f'with the features loaded: {before:.2f} GB', peak - before, 'GB', 1.0)

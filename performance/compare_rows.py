@@ -1,4 +1,4 @@
-"""build_compare_index: linear in the number of identities, streaming from a file, and how it stands beside plain NumPy.
+"""build_compare_index: linear in the number of identities, streaming from a file, and compared with plain NumPy.
 
 The features are as many as CASIA-WebFace has photos (494,414 of 10,575 people), in sizes as uneven. They lie in a
 float16 file of 0.5 GB that is memory-mapped. Memory is that of a process of its own, which says how much it ever held.
@@ -48,7 +48,7 @@ def run(*, rows: int = IMAGES, length: int = 512, rounds: int = 3, against: int 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         features, labels = write_features(folder, rows, length)
-        return [*_beside_numpy(features, labels, against or rows, rounds), *_large(folder, labels)]
+        return [*_against_numpy(features, labels, against or rows, rounds), *_large(folder, labels)]
 
 
 def casia_sizes(images: int) -> np.ndarray:
@@ -95,7 +95,7 @@ def plain_numpy(features: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     return index
 
 
-def _beside_numpy(features: np.ndarray, labels: np.ndarray, count: int, rounds: int) -> list[Finding]:
+def _against_numpy(features: np.ndarray, labels: np.ndarray, count: int, rounds: int) -> list[Finding]:
     from cface_basicsr.data.compare_index import build_compare_index
     features, labels = features[:count], labels[:count]
     results: dict[str, np.ndarray] = {}
@@ -122,7 +122,7 @@ def _large(folder: Path, labels: np.ndarray) -> list[Finding]:
     growth = math.log(whole['seconds'] / part['seconds']) / math.log(people[0] / people[1])
     size = Path(folder, 'features.npy').stat().st_size / 1e9
     return [Finding('index_memory', f'the same, {len(labels):,} rows, float16 from a file: peak memory of its process',
-                    f"{whole['seconds']:.1f} s", f'the file alone: {size:.2f} GB (its pages count)',
+                    f"{whole['seconds']:.1f} s", f'only the file: {size:.2f} GB (its pages count)',
                     whole['peak'], 'GB', 2.0),
             Finding('index_growth', f'growth of the time with the number of identities ({people[1]:,} to '
                                     f'{people[0]:,}): exponent, 1 is linear',

@@ -28,7 +28,7 @@ def run(*, pairs: int = 6000, thresholds: int = 20_001, rounds: int = 3) -> list
                        rounds)
     each = Times([seconds / 20 for seconds in times['ours'].seconds])
     return [Finding('lfw', f'`kfold_accuracy` of {pairs:,} scores in ten folds ({100 * found["ours"]:.2f} %)',
-                    f'{each.spread(1000)} ms', f'a search over {thresholds:,} thresholds a fold, in NumPy: '
+                    f'{each.spread(1000)} ms', f'a search over {thresholds:,} thresholds per fold, in NumPy: '
                     f'{times["grid"].spread()} s ({100 * found["grid"]:.2f} %)',
                     ratio(times['grid'].seconds, each.seconds), target=300, at_most=False)]
 

@@ -114,7 +114,7 @@ def markdown(findings: Sequence[Finding], command: str, load_before: float) -> s
 
 
 def machine(load_before: float) -> str:
-    """What it ran on, and whether it was alone."""
+    """What it ran on, and how busy the machine was."""
     import torch
 
     import cface_basicsr

@@ -35,12 +35,12 @@ def run(*, identities: int = 40, images: int = 16, rounds: int = 3) -> list[Find
     ours, plain = times['ours'], times['plain']
     what = f'`cface prepare`, {count} photos of 250x250, x2 x4 x8, one process'
     return [Finding('prepare', f'{what}, by the clock', f'{count / ours.median:.0f} photos/s',
-                    f'plain loop: {count / plain.median:.0f} photos/s', count / ours.median, 'photos/s a core', 120,
+                    f'plain loop: {count / plain.median:.0f} photos/s', count / ours.median, 'photos/s per core', 120,
                     at_most=False),
             Finding('prepare_cpu', 'the same, by CPU time (without waiting for the disk or for other programs)',
                     f'{count / ours.median_cpu:.0f} photos/s',
                     f'plain loop: {count / plain.median_cpu:.0f} photos/s',
-                    count / ours.median_cpu, 'photos/s a core', 120, at_most=False),
+                    count / ours.median_cpu, 'photos/s per core', 120, at_most=False),
             Finding('prepare_ratio', 'the same, against the plain loop (time, ours / its)', f'{ours.spread()} s',
                     f'{plain.spread()} s', ratio(ours.seconds, plain.seconds))]
 

@@ -29,7 +29,7 @@ def run(*, width: str | None = None, batch: int | None = None, rounds: int | Non
     Args:
         width, batch, rounds: default: the paper's, 64 faces and 20 rounds on a GPU; small widths, 4 and 2 on a CPU.
         layer: of VGG19.
-        compiled: torch.compile too, measured behind the others; default: on a GPU alone (on a CPU it takes minutes).
+        compiled: torch.compile too, measured after the others; default: only on a GPU (on a CPU it takes minutes).
     """
     gpu = torch.cuda.is_available()
     width, batch = width or ('paper' if gpu else 'small'), batch or (64 if gpu else 4)

@@ -32,7 +32,7 @@ def run(*, width: str = 'paper', batch: int = 16, rounds: int = 3, layer: str = 
 
     Args:
         width: a key of WIDTHS.
-        batch: faces a step.
+        batch: faces per step.
         rounds: how many steps of each are measured, after one that is not.
         layer: of VGG19 (a test takes a shallow one).
     """

@@ -1,4 +1,4 @@
-"""The documents say what is so: names, commands, options and files in them exist, and snippets hold."""
+"""The documents say what is so: names, commands, options, files and links in them exist, tables and snippets hold."""
 
 import importlib
 import importlib.util
@@ -15,7 +15,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), *(ROOT / 'docs/results').rglob('README.md')])
+PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').rglob('*.md')])
+MAKERS = sorted(path.stem for path in (ROOT / 'docs').glob('make_*.py'))
+on_each_page = pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def text_of(page: Path) -> str:
@@ -58,13 +60,13 @@ def test_each_cface_command_and_each_option_in_it_exists(line: str) -> None:
     assert {word for word in words if word.startswith('--')} <= options_of(words[1:])
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+@on_each_page
 def test_each_make_target_in_a_page_is_in_the_makefile(page: Path) -> None:
     targets = set(re.findall(r'^(\w+):', text_of(ROOT / 'Makefile'), re.M))
     assert set(re.findall(r'^ +make (\w+)', text_of(page), re.M)) <= targets
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+@on_each_page
 def test_each_file_of_the_repository_named_in_a_page_is_there(page: Path) -> None:
     named = re.findall(r'(?<![\w/.])((?:options|scripts|tests|performance|cface_basicsr)/[\w./-]+\.(?:yml|sh|py))',
                        text_of(page))
@@ -72,7 +74,7 @@ def test_each_file_of_the_repository_named_in_a_page_is_there(page: Path) -> Non
                 'cface_basicsr/archs/my_net_arch.py', 'cface_basicsr/data/my_dataset.py',
                 'cface_basicsr/archs/edge_net_arch.py', 'options/baselines/edge_net_x8.yml',
                 'tests/archs/test_edge_net_arch.py'}
-    assert [name for name in named if name not in examples and not (ROOT / name).exists()] == []
+    assert [name for name in named if name not in examples and 'WHICH' not in name and not (ROOT / name).exists()] == []
 
 
 def heading_anchors(page: Path) -> set[str]:
@@ -80,16 +82,31 @@ def heading_anchors(page: Path) -> set[str]:
     return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
-def test_each_link_between_pages_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r'\]\(([^)\s]+\.md(?:#[^)]+)?|#[^)]+)\)', text_of(page)):
-        path, _, anchor = target.partition('#')
-        there = (page.parent / path) if path else page
-        assert there.is_file(), target
-        assert not anchor or anchor in heading_anchors(there), target
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """(file or folder, anchor or '') of each link of a page to something of the repository."""
+    for target in re.findall(r'\]\(([^)\s]+)\)', text_of(page)):
+        if not target.startswith('https://'):
+            path, _, anchor = target.partition('#')
+            yield (page.parent / path).resolve() if path else page, anchor
 
 
-@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+@on_each_page
+def test_each_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for there, anchor in links(page):
+        assert there.exists(), there
+        assert not anchor or anchor in heading_anchors(there), f'{there}#{anchor}'
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, todo = set(), {ROOT / 'README.md'}
+    while todo:
+        page = todo.pop()
+        reached.add(page)
+        todo |= {there for there, _ in links(page) if there.suffix == '.md'} - reached
+    assert set(PAGES) - reached == {ROOT / 'CHANGELOG.md'}
+
+
+@on_each_page
 def test_no_page_names_a_place_on_somebodys_machine(page: Path) -> None:
     assert not re.search(r'(?<![\w.~:/])/(?:work|root|home|tmp|Users)\b', text_of(page))
 
@@ -110,15 +127,15 @@ def maker(name: str) -> Any:
     return module
 
 
-def test_the_page_of_defects_is_the_table_of_the_code() -> None:
-    assert text_of(ROOT / 'docs' / 'compat.md') == maker('make_compat').page(), 'run: python docs/make_compat.py'
+@pytest.mark.parametrize('name', MAKERS)
+def test_what_is_printed_from_the_code_is_in_its_page(name: str) -> None:
+    made = maker(name)
+    assert text_of(made.PAGE) == made.page(), f'run: python docs/{name}.py'
 
 
-def test_the_page_of_options_and_the_schemas_are_those_of_the_types() -> None:
-    options = maker('make_options')
-    assert text_of(ROOT / 'docs' / 'options.md') == options.page(), 'run: python docs/make_options.py'
+def test_the_schemas_for_editors_are_those_of_the_types() -> None:
     written = {path.name: text_of(path) for path in (ROOT / 'options' / 'schema').iterdir()}
-    assert written == options.schemas(), 'run: python docs/make_options.py'
+    assert written == maker('make_options').schemas(), 'run: python docs/make_options.py'
 
 
 def test_each_module_that_the_architecture_names_is_there() -> None:
@@ -127,13 +144,13 @@ def test_each_module_that_the_architecture_names_is_there() -> None:
     known = {str(path.relative_to(package)) for path in package.rglob('*.py')} | {path.name for path in
                                                                                   package.glob('ops/*.py')}
     assert {name for name in named if not name.startswith('tests/')} - known == set()
-    rooms = {path.name for path in package.iterdir() if (path / '__init__.py').is_file()}
-    assert {f'`{room}/`' for room in rooms} <= set(re.findall(r'`\w+/`', text_of(ROOT / 'ARCHITECTURE.md')))
 
 
-def test_the_table_of_protocols_is_what_they_declare() -> None:
-    module = maker('make_protocols')
-    assert module.table() in text_of(ROOT / 'docs' / 'protocols.md'), 'run: python docs/make_protocols.py'
+def test_the_layers_of_the_architecture_are_those_that_its_test_holds() -> None:
+    from tests.test_architecture import LAYER, NAMES, room_of
+    rows = re.findall(r'^\| (\d+) \| (.+?) \|', text_of(ROOT / 'ARCHITECTURE.md'), re.M)
+    told = {room: int(layer) for layer, rooms in rows for room in re.findall(r'`(\w+)(?:/|\.py)`', rooms)}
+    assert told == {room: LAYER[room] for room in map(room_of, NAMES) if not room.startswith('__')}
 
 
 def names_in_code(text: str) -> set[str]:
@@ -150,7 +167,7 @@ def test_the_page_of_options_has_every_section_with_each_of_its_keys() -> None:
     assert keys - named == set()
 
 
-@pytest.mark.parametrize(('page', 'schema'), [('recipes.md', 'recipe'), ('benchmark.md', 'benchmark')])
+@pytest.mark.parametrize(('page', 'schema'), [('train.md', 'recipe'), ('benchmark.md', 'benchmark')])
 def test_the_example_of_a_page_fits_the_schema_of_its_files(page: str, schema: str) -> None:
     examples = re.findall(r'(?:^    .*\n|^\n)+', text_of(ROOT / 'docs' / page), re.M)
     example = next(text for text in examples if text.lstrip().startswith('name: '))

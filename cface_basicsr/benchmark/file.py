@@ -101,7 +101,7 @@ class BenchmarkFile(Section):
     curve_points: int = Field(default=4, ge=0)
     """Networks saved along each phase, from which the curves of accuracy and PSNR are measured; 0: none."""
     published: bool = True
-    """Show the paper's numbers beside ours."""
+    """Show the paper's numbers next to ours."""
     notes: list[str] = Field(default_factory=list)
     """Lines of the report."""
 

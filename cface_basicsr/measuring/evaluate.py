@@ -105,7 +105,7 @@ def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any]
     restoration = '' if request.sides == 'lr' else (
         f'; PSNR and SSIM of {color}, ' + (f'{request.border} pixels cut off each side' if request.border else
                                            'no border cut'))
-    mirrored = 'joined with those of the mirror image' if flip else 'of the image alone'
+    mirrored = 'joined with those of the mirror image' if flip else 'of the image only'
     return f'Switches: {SIDES_IN_WORDS[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.'
 
 

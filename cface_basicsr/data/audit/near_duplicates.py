@@ -18,9 +18,9 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import Progress
 
 NEAR = 22
-"""The hashes of near-duplicates differ in at most this many of 120 bits; docs/audit.md says why."""
+"""The hashes of near-duplicates differ in at most this many of 120 bits; docs/results/near_duplicates.md says why."""
 ALIKE = 0.96
-"""Two pictures of at least this likeness count as one; docs/audit.md says why."""
+"""Two pictures of at least this likeness count as one; docs/results/near_duplicates.md says why."""
 MOST = 1_000_000
 """At most this many pairs are compared as pictures: more mean that the hash cannot tell these pictures apart."""
 _MIDDLE = 52

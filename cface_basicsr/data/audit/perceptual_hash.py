@@ -1,7 +1,8 @@
 """A hash of pictures that survives recompression, resizing, a small crop and mirroring; and a search for near hashes.
 
 The hash consists of the signs of a picture's low cosine frequencies, after Zauner ("Implementation and Benchmarking of
-Perceptual Image Hash Functions", 2010, section 3.2.1: pHash), changed for faces; docs/audit.md has the measurement:
+Perceptual Image Hash Functions", 2010, section 3.2.1: pHash), changed for faces, as docs/results/near_duplicates.md
+measures:
 
 - 120 bits instead of 64: aligned faces differ little at the lowest frequencies.
 - Frequencies without a horizontal or a vertical part are left out: they are light from above and the order of brow,
