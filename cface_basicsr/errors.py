@@ -2,10 +2,27 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class UserError(ValueError):
     """Bad input. The message says what was expected, what came, and what to do; the commands exit with code 2."""
+
+
+def check_file(path: str | Path, expected: str, kind: str = '') -> Path:
+    """The path of a file that must exist.
+
+    Args:
+        expected: sentences that follow "'PATH' is missing."
+        kind: a word or two before the path.
+
+    Raises:
+        UserError: it is missing, or not a file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{kind} '{path}' is missing. {expected}".lstrip())
+    return path
 
 
 def describe_error(error: Exception) -> str:

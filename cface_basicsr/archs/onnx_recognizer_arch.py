@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cface_basicsr import registration
 from cface_basicsr.archs.frozen_batchnorm import freeze_batchnorm
 from cface_basicsr.archs.input_size import check_size
-from cface_basicsr.errors import UserError, describe_error, nearest
+from cface_basicsr.errors import UserError, check_file, describe_error, nearest
 from cface_basicsr.files.recognizer_file import external_weights, read_eats
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
@@ -133,8 +133,7 @@ def _read_onnx(path: Path) -> Any:
         import onnx
     except ImportError as error:
         raise UserError('OnnxRecognizer needs two more libraries: pip install onnx onnx2torch') from error
-    if not path.is_file():
-        raise UserError(f"ONNX file '{path}' is missing. Give `file` the path of a face recognizer's .onnx file.")
+    check_file(path, "Give `file` the path of a face recognizer's .onnx file.", 'ONNX file')
     try:
         for weights in external_weights(path):
             if not weights.is_file():

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.io
 from numpy.typing import ArrayLike
 
-from cface_basicsr.errors import UserError, first_few
+from cface_basicsr.errors import UserError, check_file, first_few
 from cface_basicsr.evaluation.verification import Ints
 
 PARTS = ('train', 'test', 'gallery', 'probe')
@@ -60,7 +60,7 @@ def load_config(path: str | Path) -> BlufrConfig:
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"'{path}' is missing: expected BLUFR's blufr_lfw_config.mat, or its folder of lists.")
+        raise UserError(f"'{path}' is missing. Expected BLUFR's blufr_lfw_config.mat, or its folder of lists.")
     names, labels, parts = _read_folder(path) if path.is_dir() else _read_mat(path)
     _check_images(path, names, labels)
     trials = tuple(Trial(*(_rows(f"'{path}', {name} of trial {number + 1}", lists[number], len(names))
@@ -143,9 +143,8 @@ def _read_folder(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
 
 
 def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing. The folder should hold image_list.txt, labels.txt and "
-                        f"{', '.join(f'{part}_set.txt' for part in PARTS)}.")
+    check_file(path, 'The folder should hold image_list.txt, labels.txt and '
+                     f"{', '.join(f'{part}_set.txt' for part in PARTS)}.")
     return [line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
 
 

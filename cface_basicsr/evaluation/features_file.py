@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.unit_features import broken_rows
 from cface_basicsr.files.atomic import replacing
 
@@ -97,8 +97,7 @@ def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -
 
 def _read_matrix(path: Path) -> NDArray:
     """(N, D), mapped from disk: only the rows that are needed are read."""
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing. Expected features (N, D) as a .npy file.")
+    check_file(path, 'Expected features (N, D) as a .npy file.')
     try:
         matrix = np.load(path, mmap_mode='r', allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
@@ -111,10 +110,8 @@ def _read_matrix(path: Path) -> NDArray:
 
 
 def _read_names(path: Path) -> list[str]:
-    names_path = keys_file(path)
-    if not names_path.is_file():
-        raise UserError(f"'{names_path}' is missing. Expected one line per row of '{path.name}': the image's key "
-                        '(<identity>/<image>) or file name.')
+    names_path = check_file(keys_file(path), f"Expected one line per row of '{path.name}': the image's key "
+                                             '(<identity>/<image>) or file name.')
     try:
         return names_path.read_text(encoding='utf-8-sig').rstrip().splitlines()
     except UnicodeDecodeError as error:

@@ -5,15 +5,13 @@ nearest gallery image of its own identity: a tie counts against the probe. With 
 the usual rank of the cumulative match curve; with several, rank k asks for a hit among the k nearest images.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.unit_features import row_numbers, unit_features
+from cface_basicsr.evaluation.unit_features import unit_features
 from cface_basicsr.evaluation.verification import Ints
 
 _SCORES_AT_ONCE = 1 << 23
@@ -22,55 +20,14 @@ _TIE = 1e-6
 """Cosines of unit float32 features that differ by less than this differ only by rounding."""
 
 
-class RankRate(NamedTuple):
-    """The result of `rank_rate`: the share in [0, 1], and the counts it comes from."""
-
-    rate: float
-    rank: int
-    probes: int
-    skipped: int
-    gallery: int
-
-
-def rank_rate(features: ArrayLike, labels: ArrayLike, *, rank: int = 1, gallery: ArrayLike | None = None,
-              probe: ArrayLike | None = None) -> RankRate:
-    """The share of probes that find their identity among the `rank` nearest images of the gallery.
-
-    An image is never compared with itself. Without gallery and probe, each image is searched for among all others.
-    A probe whose identity has no (other) image in the gallery cannot be found: it is counted as skipped, not as a miss.
-    So identities with one image are not searched for, but others can be mistaken for them.
-
-    Args:
-        features: (N, D), any length; compared by cosine.
-        labels: (N,) identity of each image.
-        rank: 1: only the nearest image counts.
-        gallery, probe: row numbers; None: all rows. Ties count against the probe, down to 1e-6 in cosine.
-
-    Returns:
-        rate, a share in [0, 1]; rank; probes that count, probes skipped, images in the gallery.
-
-    Raises:
-        UserError: shapes do not match, a feature is NaN, infinite or zero, a row number is out of range or occurs
-            twice, or no probe has an image of its identity in the gallery.
-    """
-    if rank < 1:
-        raise UserError(f'rank: expected 1 or more, got {rank}.')
-    labels = np.asarray(labels)
-    gallery, probe = (np.arange(len(labels)) if rows is None else row_numbers(name, rows, len(labels))
-                      for name, rows in (('gallery', gallery), ('probe', probe)))
-    ranks = probe_ranks(features, labels, gallery, probe)
-    found = ranks[ranks > 0]
-    if not len(found):
-        raise UserError(f'none of {len(probe)} probes has another image of the same person in the gallery of '
-                        f'{len(gallery)}. Give people with two or more images.')
-    return RankRate(float(np.mean(found <= rank)), rank, len(found), len(ranks) - len(found), len(gallery))
-
-
 def probe_ranks(features: ArrayLike, labels: ArrayLike, gallery: Ints, probe: Ints) -> Ints:
     """The rank (P,) of each probe from 1, see above; 0 if its identity has no other image in the gallery.
 
+    Such a probe cannot be found, and is not a miss: identities with one image are not searched for, but others can be
+    mistaken for them.
+
     Args:
-        features: (N, D), any length.
+        features: (N, D), any length; compared by cosine. Ties count against the probe, down to 1e-6 in cosine.
         labels: (N,).
         gallery, probe: row numbers; a row may be in both, and is not compared with itself.
 

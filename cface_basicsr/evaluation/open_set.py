@@ -12,7 +12,6 @@ from torch import Tensor
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.pair_search import SCORES_AT_ONCE, RateAtFar, Scores
-from cface_basicsr.evaluation.unit_features import row_numbers
 from cface_basicsr.evaluation.verification import Flags, Ints, threshold_at_far
 
 
@@ -75,7 +74,7 @@ def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayL
         UserError: row numbers are out of range or occur twice, the gallery is empty, or there are no genuine or no
             impostor probes.
     """
-    gallery, probe = row_numbers('gallery', gallery, len(labels)), row_numbers('probe', probe, len(labels))
+    gallery, probe = _row_numbers('gallery', gallery, len(labels)), _row_numbers('probe', probe, len(labels))
     if len(both := np.intersect1d(gallery, probe)):
         raise UserError(f'gallery and probe share {len(both)} images (first: row {both[0]}). An image must not be '
                         'searched for among itself.')
@@ -89,6 +88,18 @@ def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayL
     threshold, allowed = threshold_at_far(best[~known], far)
     found = (best[known] >= threshold) & (ranks[known] <= rank)
     return RateAtFar(float(found.mean()), threshold, allowed, int(known.sum()), int((~known).sum()))
+
+
+def _row_numbers(name: str, rows: ArrayLike, count: int) -> Ints:
+    """Checked row numbers (R,) into `count` features."""
+    rows = np.asarray(rows)
+    if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in 'iu':
+        raise UserError(f'{name}: expected at least one row number, got {rows.dtype} of shape {rows.shape}.')
+    if not 0 <= rows.min() <= rows.max() < count:
+        raise UserError(f'{name}: row numbers from {rows.min()} to {rows.max()}, but there are {count} features.')
+    if repeated := len(rows) - len(np.unique(rows)):
+        raise UserError(f'{name}: expected different row numbers, {repeated} are repeated.')
+    return rows.astype(np.int64)
 
 
 def _search(units: Tensor, labels: Ints, gallery: Ints, probe: Ints, known: Flags) -> tuple[Scores, Ints]:

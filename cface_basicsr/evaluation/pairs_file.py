@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cface_basicsr.errors import UserError, first_few
+from cface_basicsr.errors import UserError, check_file, first_few
 from cface_basicsr.evaluation.verification import FoldedPairs
 from cface_basicsr.files.lfw_lists import read_named_pairs
 
@@ -46,10 +46,7 @@ def read_pairs(path: str | Path, keys: Sequence[str]) -> FoldedPairs:
     Raises:
         UserError: the file is missing or broken, or names images that the folder does not have.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing: expected pairs, in the layout of LFW's pairs.txt or with the header "
-                        f"{','.join(HEADER)}.")
+    path = check_file(path, f"Expected pairs, in the layout of LFW's pairs.txt or with the header {','.join(HEADER)}.")
     try:
         lines = [line for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Features at unit length, so that the product of two is their cosine; and checks of features and their rows."""
+"""Features at unit length, so that the product of two is their cosine; and a check that all have a direction."""
 
 import numpy as np
 import torch
@@ -50,18 +50,3 @@ def check_directions(features: NDArray) -> None:
         raise UserError(f'{len(bad)} of {len(features)} features are NaN, infinite or zero (first: row {bad[0]}). '
                         'The recognizer is broken, or its weights are.')
 
-
-def row_numbers(name: str, rows: ArrayLike, count: int) -> NDArray[np.int64]:
-    """Checked row numbers (R,) into `count` features; `name` is what a message calls them.
-
-    Raises:
-        UserError: they are not integers, there are none, one is out of range, or one occurs twice.
-    """
-    rows = np.asarray(rows)
-    if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in 'iu':
-        raise UserError(f'{name}: expected at least one row number, got {rows.dtype} of shape {rows.shape}.')
-    if not 0 <= rows.min() <= rows.max() < count:
-        raise UserError(f'{name}: row numbers from {rows.min()} to {rows.max()}, but there are {count} features.')
-    if repeated := len(rows) - len(np.unique(rows)):
-        raise UserError(f'{name}: expected different row numbers, {repeated} are repeated.')
-    return rows.astype(np.int64)

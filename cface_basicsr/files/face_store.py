@@ -13,7 +13,7 @@ import cv2
 import lmdb
 import numpy as np
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.identities import PREPARE_COMMAND
 
 MAP_SIZE = 1 << 40
@@ -85,10 +85,8 @@ def read_meta_info(path: str | Path) -> list[str]:
     Raises:
         UserError: there is no meta_info.txt.
     """
-    meta_info = Path(path, 'meta_info.txt')
-    if not meta_info.is_file():
-        raise UserError(f"'{meta_info}' is missing: '{path}' is not a finished LMDB store.\n"
-                        f'Make it with {PREPARE_COMMAND}.')
+    meta_info = check_file(Path(path, 'meta_info.txt'), f"'{path}' is not a finished LMDB store.\n"
+                                                        f'Make it with {PREPARE_COMMAND}.')
     with open(meta_info, encoding='ascii', errors='surrogateescape') as lines:
         return sorted(line.split('.')[0] for line in lines if line.strip())
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 
 IDENTITIES_HEADER = ['key', 'label', 'original_name']
 PREPARE_COMMAND = '`cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center`'
@@ -38,10 +38,8 @@ def read_identities(folder_or_csv: str | Path) -> tuple[list[str], np.ndarray]:
     Raises:
         UserError: the file is missing, or a line is malformed.
     """
-    path = identities_file(folder_or_csv)
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing. Expected a table with the columns {', '.join(IDENTITIES_HEADER)}.\n"
-                        f'Make it with {PREPARE_COMMAND}.')
+    path = check_file(identities_file(folder_or_csv), f'Expected a table with the columns '
+                      f"{', '.join(IDENTITIES_HEADER)}.\nMake it with {PREPARE_COMMAND}.")
     with open(path, encoding='utf-8', errors='surrogateescape', newline='') as file:
         rows = csv.reader(file)
         if next(rows, [])[:2] != IDENTITIES_HEADER[:2]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 
 
 class NamedPair(NamedTuple):
@@ -76,7 +76,6 @@ def _malformed(path: str | Path, came: str) -> UserError:
 
 
 def _lines(path: str | Path, like: str) -> list[list[str]]:
-    if not Path(path).is_file():
-        raise UserError(f"'{path}' is missing: expected a file in the layout of LFW's {like}.")
-    text = Path(path).read_text(encoding='utf-8-sig', errors='surrogateescape')
+    path = check_file(path, f"Expected a file in the layout of LFW's {like}.")
+    text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
     return [line.split() for line in text.splitlines() if line.strip()]

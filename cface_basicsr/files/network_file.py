@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.registration import find_arch
 
@@ -30,9 +30,7 @@ def read_network_file(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, cut off, or not a network file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"weights file '{path}' is missing. Expected a .pth file that `cface train` or BasicSR wrote.")
+    path = check_file(path, 'Expected a .pth file that `cface train` or BasicSR wrote.', 'weights file')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.errors import UserError, describe_error, nearest
+from cface_basicsr.errors import UserError, check_file, describe_error, nearest
 from cface_basicsr.files.network_file import read_network_file
 
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (channels, convolutions) between poolings
@@ -115,10 +115,9 @@ def read_weights(path: str | None) -> dict[str, Tensor]:
     """
     if path is None:
         return _cached_or_downloaded()
-    if not Path(path).is_file():
-        raise UserError(f"VGG19 weights '{path}' are missing. Expected a file with torchvision's vgg19 state dict, "
-                        'complete or features only; leave `weights` empty to use the one that torch hub keeps.')
-    return read_network_file(path)
+    return read_network_file(check_file(path, "Expected a file with torchvision's vgg19 state dict, complete or "
+                                              'features only; leave `weights` empty to use the one that torch hub '
+                                              'keeps.', 'VGG19 weights file'))
 
 
 def _cached_or_downloaded() -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import write_text
 
 
@@ -23,9 +23,7 @@ def read_option_file(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: missing file, broken YAML, or no mapping at the top.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"option file '{path}' is missing.")
+    path = check_file(path, 'Expected a YAML file.', 'option file')
     try:
         content = yaml.load(path.read_text(encoding='utf-8'), Loader=_OptionLoader)
     except yaml.YAMLError as error:

@@ -1,12 +1,12 @@
 """Sizes of a data set, read from its stores before anything is built."""
 
-import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.identities import read_identities
 
 
 def roots(dataset: Mapping[str, Any]) -> list[str]:
@@ -28,13 +28,12 @@ def count_images(dataset: Mapping[str, Any]) -> int | None:
 
 
 def count_identities(dataset: Mapping[str, Any]) -> int:
-    """How many identities the labels of a data set section name."""
-    path = Path(dataset.get('identities') or Path(roots(dataset)[0]).parent)
-    path = path / 'identities.csv' if path.is_dir() else path
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing: expected the labels that `cface prepare` writes beside the stores.")
-    with open(path, newline='', encoding='utf-8') as file:
-        return len({row['label'] for row in csv.DictReader(file)})
+    """The number of identities that the labels of a data set section name.
+
+    Raises:
+        UserError: identities.csv is missing or malformed.
+    """
+    return len(set(read_identities(dataset.get('identities') or Path(roots(dataset)[0]).parent)[1].tolist()))
 
 
 def iterations_an_epoch(images: int, world: int, batch_a_rank: int) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 
 # (field, number, type, repeated) of caffe.proto. `V1Layer` and the four single sizes occur in files before 2015.
 _MESSAGES: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
@@ -34,9 +34,7 @@ def read_caffe_blobs(path: str | Path) -> dict[str, list[Tensor]]:
     Raises:
         UserError: the file is missing, cut off or not a Caffe network, or a blob does not have the size it announces.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"Caffe network file '{path}' is missing.")
+    path = check_file(path, 'Expected a .caffemodel file.', 'Caffe network file')
     net = _net_class()()
     try:
         net.ParseFromString(path.read_bytes())

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from cface_basicsr.archs.arcface_irse50_arch import from_facexlib, is_facexlib_arcface
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.manifest import manifest_settings
 from cface_basicsr.files.network_file import build_network, build_network_from_file, file_hash, read_network_file
 from cface_basicsr.files.recognizer_file import read_eats, recognizer_files
@@ -33,8 +33,7 @@ def load_recognizer(text: str | Path) -> nn.Module:
     path = Path(text)
     if is_callable_name(str(text)) and not path.is_file():
         return recognizer_from_callable(str(text))
-    if not path.is_file():
-        raise UserError(f"recognizer '{text}' is missing. Expected {ACCEPTED}.")
+    check_file(path, f'Expected {ACCEPTED}.', 'recognizer')
     if path.suffix == '.npy':
         raise UserError(f"'{path}' holds features, not a recognizer: `cface evaluate` takes them by --features.")
     if path.suffix == '.onnx':

@@ -361,7 +361,7 @@ def test_a_mat_file_in_another_format_is_refused(tmp_path, act, message):
 
 
 def test_a_file_that_is_missing_or_cut_off_is_refused(tmp_path):
-    with pytest.raises(UserError, match='is missing: expected BLUFR'):
+    with pytest.raises(UserError, match='is missing. Expected BLUFR'):
         load_config(tmp_path / 'none.mat')
     path = written(tmp_path, official_form(made_up()))
     whole = path.read_bytes()

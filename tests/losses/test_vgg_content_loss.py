@@ -144,7 +144,7 @@ def test_offline_it_says_in_three_lines_where_the_file_belongs(tmp_path, monkeyp
 
 
 def test_a_missing_file_is_never_replaced_by_random_weights(tmp_path):
-    with pytest.raises(UserError, match="VGG19 weights '.*nowhere.pth' are missing"):
+    with pytest.raises(UserError, match="VGG19 weights file '.*nowhere.pth' is missing"):
         VGGContentLoss(weights=str(tmp_path / 'nowhere.pth'))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 
 
 def plain_name(name: str) -> str:
@@ -79,9 +79,7 @@ def read_names(path: str | Path, identities: Iterable[str]) -> dict[str, str]:
     Raises:
         UserError: the file is missing, a line has another form, an id has two names, or no identity is in the file.
     """
-    path, names = Path(path), {}
-    if not path.is_file():
-        raise UserError(f"names file '{path}' is missing. Expected lines 'id name'.")
+    path, names = check_file(path, "Expected lines 'id name'.", 'names file'), {}
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except UnicodeDecodeError as error:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cface_basicsr.data.images.face_crop import blend_with_white
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.ops.resize import bicubic_resize
 
@@ -55,9 +55,7 @@ def find_faces(paths: Iterable[str | Path], *, skip: str | Path | None = None) -
 
 
 def _single(path: Path) -> FaceFile:
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing. Expected an image file or a folder of images.")
-    return FaceFile(path, Path(path.name))
+    return FaceFile(check_file(path, 'Expected an image file or a folder of images.'), Path(path.name))
 
 
 def _walk(folder: Path, skip: str | Path | None) -> list[FaceFile]:
@@ -79,9 +77,7 @@ def read_face(path: str | Path) -> Face:
     Raises:
         UserError: the file is missing, truncated, too large, not an image, or has pixels without a fixed range (float).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing. Expected an image file.")
+    path = check_file(path, 'Expected an image file.')
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter('error', Image.DecompressionBombWarning)

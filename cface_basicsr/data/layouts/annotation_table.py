@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 
 Annotations = dict[str, tuple[float, ...]]
 """The numbers of each image, by its name."""
@@ -26,9 +26,7 @@ def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotatio
         UserError: the file is missing, a line has another form, a name occurs twice, or the number of lines is not
             the one given at the top.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"'{path}' is missing: expected a table of {', '.join(columns)} for each image.")
+    path = check_file(path, f"Expected a table of {', '.join(columns)} for each image.")
     text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)
              if line.strip() and not line.startswith('#')]

@@ -50,5 +50,5 @@ def test_a_malformed_table_is_refused_with_the_number_of_the_line(tmp_path: Path
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r'is missing: expected a table of x_1, y_1, width, height'):
+    with pytest.raises(UserError, match=r'is missing. Expected a table of x_1, y_1, width, height'):
         read_annotation_table(tmp_path / 'no.txt', BOX)
