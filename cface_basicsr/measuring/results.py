@@ -290,6 +290,11 @@ class Results:
         """All seeds of a system at a scale, also failed ones."""
         return [run for run in self.runs if run.system == system and run.scale == scale]
 
+    def measured_on(self, test: DataSet, system: str | None = None, scale: int | None = None) -> list[Run]:
+        """The finished runs that have numbers on a test set: all of them, or those of a system, of a scale."""
+        return [run for run in self.runs if run.status == 'done' and test.name in run.measured
+                and system in (None, run.system) and scale in (None, run.scale)]
+
     def tests(self) -> list[DataSet]:
         """The test sets in order."""
         return [data for data in self.facts.data if data.role == 'test']

@@ -1,14 +1,15 @@
-"""Pictures of many systems: rows of faces, columns of systems, with readable labels.
+"""Pictures of many systems: one row per face, one column per system, with readable labels.
 
-The qualitative grids of the paper's Fig. 7 and 8 are whole faces (a), and a region of each enlarged (b).
+The paper's Fig. 7 and 8 show whole faces (a), and a region of each enlarged (b).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import replacing
@@ -20,30 +21,29 @@ _SMALLEST_FONT = 12
 
 DEFAULT_REGIONS = (Region('eyes', (0.21, 0.25, 0.80, 0.48)), Region('mouth', (0.29, 0.62, 0.72, 0.86)),
                    Region('nose', (0.33, 0.38, 0.67, 0.68)))
-"""Of a face whose crop is CASIA-WebFace's middle; a key without a region of its own takes them in turn."""
+"""Of a face that is cut out like CASIA-WebFace's middle; keys without a region of their own take them in turn."""
 
-INPUT = 'LR'
-_FRAME = np.array((230, 30, 30), np.uint8)
+_FRAME = (230, 30, 30)
 
 
 def face_grid(columns: Mapping[str, Sequence[_Face]], path: str | Path, scale: float = 1,
               row_labels: Sequence[str] | None = None) -> Path:
-    """Write a labelled PNG: one column a system, one row a face.
+    """Write a labelled PNG: one column per system, one row per face.
 
     All cells are as large as the largest face; smaller ones (the 16x16 input) are enlarged by repeated pixels, so
     that one sees what the network saw. Labels break at spaces and hyphens to the width of their column.
 
     Args:
-        columns: title -> uint8 (H, W, 3) RGB faces, as many in each column, in one order.
-        path: of the PNG; written aside, then renamed.
+        columns: title -> uint8 (H, W, 3) RGB faces, equally many in each column, in one order.
+        path: of the PNG, which appears only when it is complete.
         scale: enlarges the cells; 1 shows a pixel as a pixel.
-        row_labels: at the left of each row.
+        row_labels: to the left of each row.
 
     Returns:
         path.
 
     Raises:
-        UserError: no faces, columns of unequal length, or arrays that are no faces.
+        UserError: no faces, columns of unequal length, or arrays that are not faces.
     """
     rows = _check(columns, row_labels)
     cell = round(scale * max(max(face.shape[:2]) for faces in columns.values() for face in faces))
@@ -61,9 +61,14 @@ def face_grid(columns: Mapping[str, Sequence[_Face]], path: str | Path, scale: f
     for title, width, faces in zip(titles, wide, columns.values(), strict=True):
         draw.multiline_text((left + width / 2, head - _GAP), title, 'black', font, anchor='md', align='center')
         for row, face in enumerate(faces):
-            canvas.paste(_fit(face, cell), (left + (width - cell) // 2, head + row * (cell + _GAP)))
+            fitted = ImageOps.pad(Image.fromarray(face), (cell, cell), Image.Resampling.NEAREST, 'white')
+            canvas.paste(fitted, (left + (width - cell) // 2, head + row * (cell + _GAP)))
         left += width + _GAP
-    return _save(canvas, Path(path))
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as aside:
+        canvas.save(aside, format='PNG')
+    return path
 
 
 def _check(columns: Mapping[str, Sequence[_Face]], row_labels: Sequence[str] | None) -> int:
@@ -95,38 +100,25 @@ def _height(text: str, font: ImageFont.FreeTypeFont) -> int:
     return round(ImageDraw.Draw(Image.new('L', (1, 1))).multiline_textbbox((0, 0), text, font)[3])
 
 
-def _fit(face: _Face, cell: int) -> Image.Image:
-    """The face enlarged by repeated pixels so that its longer side fills the cell, centred on white."""
-    height, width = face.shape[:2]
-    factor = cell / max(height, width)
-    resized = Image.fromarray(face).resize((round(width * factor), round(height * factor)), Image.Resampling.NEAREST)
-    square = Image.new('RGB', (cell, cell), 'white')
-    square.paste(resized, ((cell - resized.width) // 2, (cell - resized.height) // 2))
-    return square
-
-
-def _save(canvas: Image.Image, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as aside:
-        canvas.save(aside, format='PNG')
-    return path
-
-
 # -------------------------------------------------------------------------------------------------- of the results
 
-def shown_faces(results: Results, faces: Faces, scale: int, folder: Path) -> dict[str, list[_Face]]:
-    """Title -> uint8 (H, W, 3) faces in order of the keys, of the first seed that was finished: LR, then the systems.
+def face_files(results: Results, faces: Faces, scale: int, folder: Path) -> dict[str, dict[str, Path]]:
+    """Title -> key -> file of the face, where it is there: LR, then each system by the first seed that has faces.
 
     Args:
-        folder: where the paths begin; a system is left out where a picture is not there.
+        folder: where the paths in the results begin.
     """
-    columns = {INPUT: faces.low.get(scale, {})}
-    for system in results.systems:
-        columns[system] = next((run.faces for run in results.runs_of(system, scale)
-                                if run.status == 'done' and set(faces.keys) <= set(run.faces)), {})
-    paths = {title: [folder / column[key] for key in faces.keys if key in column] for title, column in columns.items()}
-    return {title: list(map(_read, found)) for title, found in paths.items()
-            if len(found) == len(faces.keys) and all(path.is_file() for path in found)}
+    columns = {'LR': faces.low.get(scale, {})} | {
+        system: next((run.faces for run in results.runs_of(system, scale) if run.faces), {})
+        for system in results.systems}
+    return {title: {key: folder / path for key, path in paths.items() if (folder / path).is_file()}
+            for title, paths in columns.items()}
+
+
+def shown_faces(results: Results, faces: Faces, scale: int, folder: Path) -> dict[str, list[_Face]]:
+    """Title -> uint8 (H, W, 3) faces in the order of the keys, of `face_files` where none is missing."""
+    return {title: [_read(files[key]) for key in faces.keys]
+            for title, files in face_files(results, faces, scale, folder).items() if set(faces.keys) <= set(files)}
 
 
 def regions_of(faces: Faces) -> list[Region]:
@@ -136,7 +128,7 @@ def regions_of(faces: Faces) -> list[Region]:
 
 
 def crop(face: _Face, region: Region) -> _Face:
-    """The pixels of a region, borders rounded outwards.
+    """The pixels of a region, with its borders rounded outwards.
 
     >>> crop(np.zeros((10, 20, 3), np.uint8), Region('', (0.25, 0.5, 0.75, 1.0))).shape
     (5, 10, 3)
@@ -148,14 +140,13 @@ def crop(face: _Face, region: Region) -> _Face:
 def framed(face: _Face, region: Region) -> _Face:
     """A copy with a red frame of one pixel just inside the region's border."""
     left, top, right, bottom = _pixels(face, region)
-    copy = face.copy()
-    copy[top:bottom, [left, right - 1]] = _FRAME
-    copy[[top, bottom - 1], left:right] = _FRAME
-    return copy
+    copy = Image.fromarray(face)
+    ImageDraw.Draw(copy).rectangle((left, top, right - 1, bottom - 1), outline=_FRAME)
+    return np.asarray(copy)
 
 
 def write_grids(columns: Mapping[str, Sequence[_Face]], regions: Sequence[Region], stem: Path) -> list[Path]:
-    """<stem>a.png, whole faces; <stem>b.png, the region of each row, HR with its frame first.
+    """<stem>a.png, whole faces; <stem>b.png, the region of each row, beginning with the framed region in HR.
 
     Args:
         columns: of `shown_faces`; HR must be there. A smaller input is enlarged by repeated pixels before it is cut, so
@@ -175,12 +166,11 @@ def _pixels(face: _Face, region: Region) -> tuple[int, int, int, int]:
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise UserError(f"region '{region.name}': expected left < right and top < bottom in [0, 1], got {region.box}.")
     height, width = face.shape[:2]
-    return (int(np.floor(left * width)), int(np.floor(top * height)), int(np.ceil(right * width)),
-            int(np.ceil(bottom * height)))
+    return math.floor(left * width), math.floor(top * height), math.ceil(right * width), math.ceil(bottom * height)
 
 
 def _as_large_as(face: _Face, hr: _Face) -> _Face:
-    """A face of which HR is a whole multiple, by repeated pixels."""
+    """A face whose size divides that of HR, enlarged by repeated pixels."""
     return face.repeat(hr.shape[0] // face.shape[0], axis=0).repeat(hr.shape[1] // face.shape[1], axis=1)
 
 

@@ -7,22 +7,20 @@ import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
 from scipy.special import ndtri
 
 from cface_basicsr.evaluation.roc import RocCurve, equal_error_rate, mean_roc, roc_curve
-from cface_basicsr.evaluation.verification import Floats
 from cface_basicsr.measuring.results import DataSet, Results, Run, load_scores
 
 _COLOURS = ('#4477aa', '#66ccee', '#228833', '#ccbb44', '#ee8866', '#aa3377', '#997700', '#44bb99', '#8866cc',
             '#bb5566', '#556677', '#99bb33')
 _FIXED = {'HR': ('black', '-', 1.8), 'Bicubic': ('#999999', '--', 1.8), 'C-Face-v1': ('#ff9933', '-', 1.8),
           'C-Face-v2': ('#dd1111', '-', 2.2)}
-_POINT = ('recognizer', 'system', 'threshold', 'far', 'tar', 'frr')
 _DET_TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 
 
@@ -37,34 +35,28 @@ def styles(systems: Sequence[str]) -> dict[str, dict[str, object]]:
 # ---------------------------------------------------------------------------------------------------------- training
 
 def loss_figure(results: Results, scale: int, path: Path) -> Path | None:
-    """One panel a system, one line a loss and seed, on a logarithmic axis; None where no curve was kept.
+    """One panel per system, one line per loss and seed, on a logarithmic axis; None where no curve was kept.
 
     Losses of different systems are different quantities: only their course can be compared.
     """
     systems = [system for system in results.systems if any(run.curve for run in results.runs_of(system, scale))]
     if not systems:
         return None
-    figure, panels = _panels(len(systems), columns=4, width=3.2, height=2.5)
-    for panel, system in zip(panels, systems, strict=False):
-        _losses_of(panel, results.runs_of(system, scale))
-        panel.set_title(system, fontsize=10)
-    figure.suptitle(f'Training losses at x{scale}', fontsize=12)
-    figure.supxlabel('images through the generator', fontsize=9)
+    figure, panels = _panels(systems, f'Training losses at x{scale}', columns=4, width=3.2, height=2.5)
+    for system, panel in panels.items():
+        _draw_losses(panel, results.runs_of(system, scale))
     return _save(figure, path)
 
 
-def _losses_of(panel: Axes, runs: Sequence[Run]) -> None:
-    names = list(dict.fromkeys(name for run in runs for point in run.curve for name in point.losses))
-    colours = dict(zip(names, _COLOURS * (1 + len(names) // len(_COLOURS)), strict=False))
+def _draw_losses(panel: Axes, runs: Sequence[Run]) -> None:
+    names = dict.fromkeys(name for run in runs for point in run.curve for name in point.losses)
     for run in runs:
-        for name, colour in colours.items():
+        for place, name in enumerate(names):
             points = [(point.images, abs(point.losses[name])) for point in run.curve if name in point.losses]
-            label = name if not panel.lines or name not in {line.get_label() for line in panel.lines} else None
-            if points:
-                panel.plot(*zip(*points, strict=True), color=colour, linewidth=1.1, alpha=0.8, label=label)
+            _plot(panel, points, label=name, color=_COLOURS[place % len(_COLOURS)], linewidth=1.1, alpha=0.8)
     _mark_phases(panel, next(run for run in runs if run.curve))
     panel.set_yscale('log')
-    panel.legend(fontsize=6.5, frameon=False, ncols=2 if len(names) > 4 else 1)
+    panel.legend(**_once([panel]), fontsize=6.5, frameon=False, ncols=2 if len(names) > 4 else 1)
 
 
 def _mark_phases(panel: Axes, run: Run) -> None:
@@ -77,50 +69,80 @@ def _mark_phases(panel: Axes, run: Run) -> None:
 
 
 def accuracy_figure(results: Results, scale: int, path: Path) -> Path | None:
-    """One panel a validated number (the same quantity for all), one line a system and seed; None where none was kept.
+    """One panel per validated number, one line per system and seed; None where no curve was kept.
+
+    PSNR is in dB, an accuracy in [0, 1].
     """
     runs = [run for run in results.runs if run.scale == scale]
     names = list(dict.fromkeys(name for run in runs for point in run.curve for name in point.accuracies))
     if not names:
         return None
-    figure, panels = _panels(len(names), columns=2, width=5.5, height=3.8)
+    titles = ['PSNR in dB' if name == 'psnr' else f'accuracy by {name}' for name in names]
+    figure, panels = _panels(titles, f'Validation during training at x{scale}', columns=2, width=5.5, height=3.8)
     style = styles(results.systems)
-    for panel, name in zip(panels, names, strict=False):
+    for name, panel in zip(names, panels.values(), strict=True):
         for run in runs:
             points = [(point.images, point.accuracies[name]) for point in run.curve if name in point.accuracies]
-            if points:
-                panel.plot(*zip(*points, strict=True), label=run.system, marker='.', markersize=3, **style[run.system])
-        panel.set_title('PSNR in dB' if name == 'psnr' else f'accuracy by {name}', fontsize=10)
-    _legend_once(figure, panels)
-    figure.suptitle(f'Validation during training at x{scale}', fontsize=12)
-    figure.supxlabel('images through the generator', fontsize=9)
+            _plot(panel, points, label=run.system, marker='.', markersize=3, **style[run.system])
+    figure.legend(**_once(panels.values()), loc='outside right center', fontsize=8, frameon=False)
     return _save(figure, path)
+
+
+def _panels(titles: Sequence[str], heading: str, *, columns: int, width: float,
+            height: float) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with one panel per title, over the images through the generator."""
+    columns = min(columns, len(titles))
+    rows = -(-len(titles) // columns)
+    figure = Figure(figsize=(max(5.0, columns * width), rows * height + 0.6), layout='constrained')
+    figure.suptitle(heading, fontsize=12)
+    figure.supxlabel('images through the generator', fontsize=9)
+    panels = {title: figure.add_subplot(rows, columns, number) for number, title in enumerate(titles, 1)}
+    for title, panel in panels.items():
+        panel.set_title(title, fontsize=10)
+        panel.tick_params(which='both', labelsize=7)
+        panel.grid(color='#eeeeee')
+    return figure, panels
+
+
+def _plot(panel: Axes, points: Sequence[tuple[float, float]], **style: Any) -> None:
+    if points:
+        panel.plot(*zip(*points, strict=True), **style)
+
+
+def _once(panels: Iterable[Axes]) -> dict[str, Any]:
+    """The handles and labels of a legend that names each label once, however many lines and panels have it."""
+    once = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    return {'handles': list(once.values()), 'labels': list(once)}
 
 
 # ------------------------------------------------------------------------------------------------------- verification
 
 def roc_and_det_figure(results: Results, folder: Path, test: DataSet, scale: int, recognizer: str,
                        path: Path) -> Path | None:
-    """ROC (logarithmic FAR) and DET (normal deviates), one line a system; None where no scores are there.
+    """ROC (logarithmic FAR) and DET (normal deviates), one line per system; None where no scores are there.
 
     With several seeds a line is the mean at equal false accept rates, and the equal error rate in the legend the mean.
 
     Args:
         folder: where the paths of the scores begin.
     """
-    curves = {system: _curves(results.runs_of(system, scale), folder, test, recognizer) for system in results.systems}
+    curves = {system: _curves(results.measured_on(test, system, scale), folder, test, recognizer)
+              for system in results.systems}
     curves = {system: found for system, found in curves.items() if found}
     if not curves:
         return None
-    return draw_roc_and_det(curves, results.systems, f'{test.name}, x{scale}, by {recognizer}', path)
+    return _draw_roc_and_det(curves, results.systems, f'{test.name}, x{scale}, by {recognizer}', path)
 
 
-def draw_roc_and_det(curves: Mapping[str, Sequence[RocCurve]], systems: Sequence[str], title: str, path: Path) -> Path:
-    """ROC and DET of each system from its curves, one a seed, as a PNG.
+def _curves(runs: Iterable[Run], folder: Path, test: DataSet, recognizer: str) -> list[RocCurve]:
+    paths = [folder / run.measured[test.name].scores for run in runs]
+    found = [load_scores(path) for path in paths if path.is_file()]
+    return [roc_curve(scores[recognizer], same) for same, scores in found if recognizer in scores]
 
-    Args:
-        systems: all that have a style, so that it is the same in every figure.
-    """
+
+def _draw_roc_and_det(curves: Mapping[str, Sequence[RocCurve]], systems: Sequence[str], title: str,
+                      path: Path) -> Path:
+    """ROC and DET of each system from its curves, one per seed, as a PNG; `systems` are all that have a style."""
     figure = Figure(figsize=(13, 4.8), layout='constrained')
     roc, det = figure.subplots(1, 2)
     style = styles(systems)
@@ -128,67 +150,26 @@ def draw_roc_and_det(curves: Mapping[str, Sequence[RocCurve]], systems: Sequence
         far, tar = mean_roc(found)
         label = f'{system} ({100 * np.mean([equal_error_rate(curve) for curve in found]):.1f} %)'
         roc.plot(far, tar, drawstyle='steps-post', label=label, **style[system])
-        _draw_det(det, far, tar, style[system])
+        inside = (far > 0) & (far < 1) & (tar > 0) & (tar < 1)  # the ends lie at infinity
+        det.plot(ndtri(far[inside]), ndtri(1 - tar[inside]), **style[system])
     smallest = min(curve.far[curve.far > 0][0] for found in curves.values() for curve in found)
-    _frame_roc(roc, smallest)
+    roc.set(xscale='log', xlim=(smallest, 1), ylim=(0, 1.01), ylabel='true accept rate', title='ROC')
     _frame_det(det, smallest)
+    for panel in (roc, det):
+        panel.set_xlabel('false accept rate')
+        panel.grid(color='#e5e5e5')
     figure.legend(loc='outside right center', fontsize=8, frameon=False, title='equal error rate', title_fontsize=8)
     figure.suptitle(title, fontsize=12)
     return _save(figure, path)
 
 
-def _curves(runs: Iterable[Run], folder: Path, test: DataSet, recognizer: str) -> list[RocCurve]:
-    paths = [folder / run.measured[test.name].scores for run in runs if test.name in run.measured]
-    found = [load_scores(path) for path in paths if path.is_file()]
-    return [roc_curve(scores[recognizer], same) for same, scores in found if recognizer in scores]
-
-
-def _draw_det(panel: Axes, far: Floats, tar: Floats, style: dict[str, object]) -> None:
-    inside = (far > 0) & (far < 1) & (tar > 0) & (tar < 1)  # the ends lie at infinity
-    panel.plot(ndtri(far[inside]), ndtri(1 - tar[inside]), **style)
-
-
-def _frame_roc(panel: Axes, smallest: float) -> None:
-    panel.set(xscale='log', xlim=(smallest, 1), ylim=(0, 1.01), xlabel='false accept rate', ylabel='true accept rate',
-              title='ROC')
-    panel.grid(color='#e5e5e5')
-
-
 def _frame_det(panel: Axes, smallest: float) -> None:
     ticks = [share for share in _DET_TICKS if share >= smallest]
     for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_locator(FixedLocator(ndtri(ticks)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f'{100 * _share(value):g} %'))
+        axis.set_ticks(ndtri(ticks), [f'{100 * share:g} %' for share in ticks])
     ends = ndtri((min(smallest, 0.1), 0.97))
     panel.plot(ends, ends, color='#cccccc', linewidth=0.8, zorder=0)
-    panel.set(xlim=ends, ylim=ends, xlabel='false accept rate', ylabel='false reject rate', title='DET')
-    panel.grid(color='#e5e5e5')
-
-
-def _share(deviate: float) -> float:
-    """The tick's share, from its place on the axis."""
-    return min(_DET_TICKS, key=lambda share: abs(ndtri(share) - deviate))
-
-
-# -------------------------------------------------------------------------------------------------------------- paper
-
-def _legend_once(figure: Figure, panels: Iterable[Axes]) -> None:
-    """Beside the panels, one entry a system, however many seeds and panels it was drawn in."""
-    once = {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(once.values()), list(once), loc='outside right center', fontsize=8, frameon=False)
-
-
-def _panels(count: int, *, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    figure = Figure(figsize=(max(5.0, columns * width), rows * height + 0.6), layout='constrained')
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for panel in panels[count:]:
-        panel.remove()
-    for panel in panels[:count]:
-        panel.tick_params(which='both', labelsize=7)
-        panel.grid(color='#eeeeee')
-    return figure, panels[:count]
+    panel.set(xlim=ends, ylim=ends, ylabel='false reject rate', title='DET')
 
 
 def _save(figure: Figure, path: Path) -> Path:
@@ -197,10 +178,8 @@ def _save(figure: Figure, path: Path) -> Path:
     return path
 
 
-# ------------------------------------------------------------------------------------------------- points as files
-
 def save_curves(curves: Mapping[str, Mapping[str, RocCurve]], title: str, stem: str | Path) -> list[Path]:
-    """Write <stem>.roc.csv, and <stem>.roc.png, or one <stem>.roc.<recognizer>.png each where there are several.
+    """Write <stem>.roc.csv, and <stem>.roc.png, or <stem>.roc.<recognizer>.png for each of several recognizers.
 
     Args:
         curves: recognizer -> system -> curve.
@@ -210,15 +189,14 @@ def save_curves(curves: Mapping[str, Mapping[str, RocCurve]], title: str, stem: 
     table.parent.mkdir(parents=True, exist_ok=True)
     with open(table, 'w', encoding='utf-8', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(_POINT)
+        writer.writerow(['recognizer', 'system', 'threshold', 'far', 'tar', 'frr'])
         for recognizer, systems in curves.items():
             for system, curve in systems.items():
                 writer.writerows((recognizer, system, threshold, far, tar, 1 - tar) for far, tar, threshold in
                                  zip(*(part.tolist() for part in curve), strict=True))
-    return [table, *(_draw(recognizer, systems, title, stem, len(curves)) for recognizer, systems in curves.items())]
-
-
-def _draw(recognizer: str, systems: Mapping[str, RocCurve], title: str, stem: str | Path, count: int) -> Path:
-    name = '' if count == 1 else '.' + re.sub(r'[^\w-]+', '_', recognizer)
-    return draw_roc_and_det({system: [curve] for system, curve in systems.items()}, list(systems),
-                            f'{title}, by {recognizer}', Path(f'{stem}.roc{name}.png'))
+    pictures = []
+    for recognizer, systems in curves.items():
+        name = '' if len(curves) == 1 else '.' + re.sub(r'[^\w-]+', '_', recognizer)
+        pictures.append(_draw_roc_and_det({system: [curve] for system, curve in systems.items()}, list(systems),
+                                          f'{title}, by {recognizer}', Path(f'{stem}.roc{name}.png')))
+    return [table, *pictures]

@@ -1,4 +1,4 @@
-"""A table for a paper: LaTeX with booktabs, names escaped."""
+"""A table for a paper: LaTeX with booktabs, and names escaped."""
 
 import itertools
 import re
@@ -16,7 +16,7 @@ _ANY_SIGN = re.compile('|'.join(map(re.escape, _SIGNS)))
 
 
 def latex_text(text: str) -> str:
-    r"""Text that LaTeX prints as it is.
+    r"""Text that LaTeX prints unchanged.
 
     >>> latex_text('N_SR & 5 %')
     'N\\_SR \\& 5 \\%'
@@ -27,7 +27,7 @@ def latex_text(text: str) -> str:
 def latex_table(table: Table, label: str = '') -> str:
     r"""A table environment; needs `\usepackage{booktabs,graphicx}`.
 
-    The best of each column is bold, notes stand below, and a table of many columns is shrunk to the line.
+    The best of each column is bold, notes are below, and a table of many columns is shrunk to the line.
     """
     head = [_group_line(table.columns)] if any(column.group for column in table.columns) else []
     head.append(' & '.join(['system', *(latex_text(column.title) for column in table.columns)]) + r' \\')
@@ -44,7 +44,7 @@ def latex_table(table: Table, label: str = '') -> str:
 
 
 def save_latex(table: Table, path: Path) -> Path:
-    """Write it aside, then rename it; the label is the file's name."""
+    """Write the table to a file, which appears only when it is complete; its label is the file's name."""
     write_text(path, latex_table(table, f'tab:{path.stem}'))
     return path
 

@@ -1,6 +1,7 @@
-"""One HTML page with a whole benchmark, to be opened offline: pictures, style and script are inside it.
+"""What a report looks like: its templates, and the functions that they call.
 
-How it looks is said by page.html.j2, page.css and page.js next to this file; here is what the template asks for.
+`page.html.j2` is one HTML page that can be read offline: pictures, style (`page.css`) and script (`page.js`) are inside
+it. `report.md.j2` is the same for a repository, `short.md.j2` what a recipe prints.
 """
 
 import base64
@@ -10,28 +11,32 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from cface_basicsr.measuring.results import Faces, Results
+from cface_basicsr.measuring.results import Faces, Facts, Results
 from cface_basicsr.measuring.table import Column, Row, Table
+from cface_basicsr.report.face_grid import face_files
 from cface_basicsr.report.paper_tables import PUBLISHED
+from cface_basicsr.report.systems_table import domain_table, systems_table
+
+TitledPaths = list[tuple[str, Path]]
 
 
 @dataclass
 class Page:
-    """What the page shows, besides the results.
+    """What a whole report shows.
 
     Attributes:
-        verdicts: headings and their sentences.
+        folder: where the paths of faces begin.
+        verdicts: heading -> sentences.
         overviews: one table per scale.
         tables: in the paper's layout.
-        curves: titles and paths of figures.
-        zoomed: titles and paths of the grids with regions.
-        folder: where the paths of faces begin.
+        curves: figures with their titles.
+        whole, zoomed: grids of whole faces and of regions, with their titles.
     """
 
     results: Results
@@ -39,25 +44,42 @@ class Page:
     verdicts: dict[str, list[str]]
     overviews: list[Table]
     tables: list[Table]
-    curves: list[tuple[str, Path]] = field(default_factory=list)
-    zoomed: list[tuple[str, Path]] = field(default_factory=list)
+    curves: TitledPaths = field(default_factory=list)
+    whole: TitledPaths = field(default_factory=list)
+    zoomed: TitledPaths = field(default_factory=list)
 
 
-def html_report(page: Page) -> str:
-    """The page as text; nothing in it points outside."""
-    return _environment().get_template('page.html.j2').render(page=page)
+def render(template: str, **values: Any) -> str:
+    """The text of a template of this folder; in HTML every value is escaped."""
+    return _environment().get_template(template).render(**values)
 
 
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(loader=PackageLoader('cface_basicsr.report', ''), autoescape=True, trim_blocks=True,
-                              lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader('cface_basicsr.report', ''), undefined=StrictUndefined,
+                              autoescape=select_autoescape(['html.j2']), trim_blocks=True, lstrip_blocks=True,
+                              keep_trailing_newline=True)
     environment.globals |= {
         'file': lambda name: Markup(environment.loader.get_source(environment, name)[0]),
         'as_yaml': functools.partial(yaml.safe_dump, sort_keys=False, allow_unicode=True),
-        'data_uri': data_uri, 'galleries': _galleries, 'groups': _groups, 'has_published': _has_published,
-        'kind': _kind, 'lines': _lines, 'sort_value': _sort_value}
+        'data_uri': data_uri, 'domain_table': domain_table, 'galleries': _galleries, 'groups': _groups,
+        'has_published': _has_published, 'kind': _kind, 'lines': _lines, 'origins': _origins,
+        'sort_value': _sort_value, 'systems_table': systems_table}
     return environment
+
+
+def _origins(facts: Facts) -> Iterator[tuple[str, str]]:
+    """What makes the numbers traceable: names and texts."""
+    yield 'command', facts.command
+    yield 'device', facts.device
+    yield 'seeds', ', '.join(map(str, facts.seeds))
+    yield 'versions', ', '.join(map(' '.join, facts.versions.items()))
+    for data in facts.data:
+        yield (f'{data.role} data {data.name}',
+               f'SHA-256 {data.sha256}; {data.identities} identities, {data.images} images. {data.protocol}'.strip())
+    for name, digest in facts.recognizers.items():
+        if digest:
+            yield f'recognizer {name}', f'SHA-256 {digest}'
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
@@ -98,7 +120,7 @@ def _kind(column: Column, text: str = '') -> str | None:
 
 
 def _sort_value(row: Row, column: Column) -> float | str | None:
-    """What the sorter reads; None where there is no number."""
+    """What the script sorts by; None where there is no number."""
     value = row.numbers.get(column.key)
     if value is None:
         return row.instead[column.key] if column.key == 'width' and row.instead else None
@@ -114,23 +136,20 @@ class _Face(NamedTuple):
 
 
 def data_uri(path: Path) -> str:
-    """A PNG as text that a page can hold."""
+    """A PNG file as text that a page can hold."""
     return 'data:image/png;base64,' + base64.b64encode(path.read_bytes()).decode()
 
 
 def _galleries(page: Page) -> Iterator[tuple[str, list[list[_Face]]]]:
     """For each scale and test set that has pictures, a heading and one row per face."""
-    for faces in page.results.faces:
-        for scale in page.results.scales:
-            if rows := [row for row in _gallery(page, faces, scale) if row]:
-                yield f'x{scale} on {faces.test}', rows
+    for faces, scale in itertools.product(page.results.faces, page.results.scales):
+        if rows := [row for row in _gallery(page, faces, scale) if row]:
+            yield f'x{scale} on {faces.test}', rows
 
 
 def _gallery(page: Page, faces: Faces, scale: int) -> Iterator[list[_Face]]:
-    """All systems' pictures of each face, those of the first seed that was finished."""
-    columns = {'LR': faces.low.get(scale, {})} | {
-        system: next((run.faces for run in page.results.runs_of(system, scale) if run.faces), {})
-        for system in page.results.systems}
+    """Every system's picture of each face."""
+    columns = face_files(page.results, faces, scale)
     for key in faces.keys:
         yield [_Face(title, f'{title}, x{scale}, {key}', page.folder / paths[key])
-               for title, paths in columns.items() if key in paths and (page.folder / paths[key]).is_file()]
+               for title, paths in columns.items() if key in paths]

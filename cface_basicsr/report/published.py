@@ -35,7 +35,7 @@ class PublishedTable:
 
     @property
     def source(self) -> str:
-        """Which table and which data, in words."""
+        """Which table it is, and on which data."""
         return (f"Table {self.number} of the C-Face paper, published on other data: trained on CASIA-WebFace (494,414 "
                 f'photos), measured on {self.measured_on}')
 

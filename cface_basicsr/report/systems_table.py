@@ -7,24 +7,22 @@ from cface_basicsr.measuring.table import Column, Number, Row, Table
 
 def systems_table(results: Results, test: DataSet) -> Table:
     """The systems on a test set: by the first of its protocols, PSNR and SSIM, and the images of their trainings."""
-    kind, compared = PROTOCOLS[test.compared[0].protocol], test.compared[0]
-    runs = [run for run in results.runs if test.name in run.measured]
+    kind, compared, runs = PROTOCOLS[test.compared[0].protocol], test.compared[0], results.measured_on(test)
     columns = [column for name in results.facts.recognizers for column in kind.columns(name, compared)]
     if any(run.measured[test.name].numbers.get('psnr') is not None for run in runs if run.system != 'HR'):
         columns += [Column('psnr', 'PSNR dB', 2), Column('ssim', 'SSIM', 4)]
     if any(run.images_g is not None for run in runs):
-        columns += [Column('images', 'images G', 0, best=None),
-                    Column('recognizer_images', 'images R', 0, best=None)]
+        columns += [Column('images_g', 'images G', 0, best=None), Column('images_r', 'images R', 0, best=None)]
     return Table('', columns, [Row(run.system, _numbers(run, test), reference=run.system == 'HR') for run in runs])
 
 
 def _numbers(run: Run, test: DataSet) -> dict[str, Number]:
-    images = {} if run.images_g is None else {'images': run.images_g, 'recognizer_images': run.images_r}
+    images = {} if run.images_g is None else {'images_g': run.images_g, 'images_r': run.images_r}
     return run.measured[test.name].numbers | images
 
 
 def evaluation_table(results: Results) -> Table:
-    """All of `cface evaluate`: the systems, and below them equal error and true accept rates, where there are some."""
+    """All of `cface evaluate`: the systems, and below them equal error and true accept rates where there are any."""
     test = results.tests()[0]
     table, compared = systems_table(results, test), test.compared[0]
     what = f'{test.images:,} images of {test.identities:,} identities, x{results.scales[0]}' if results.scales else \
@@ -36,8 +34,8 @@ def evaluation_table(results: Results) -> Table:
 
 
 def domain_table(results: Results) -> Table:
-    """Stages by the mean distances of the paper's section 3.4."""
+    """Stages by the mean distances of the paper's section 3.4, in [0, 4]."""
     columns = [Column('sr_hr', 'L_SI(SR, HR)', 3, best=None), Column('sr_compare', 'L_SI(SR, C)', 3, best=None),
                Column('hr_compare', 'L_SI(HR, C)', 3, best=None)]
-    return Table('Mean distances of SR, HR and the nearest other photo C of the same person', columns,
+    return Table('Mean distances between SR, HR and C, the nearest other photo of the same identity', columns,
                  [Row(title, values) for title, values in results.domains.items()])

@@ -1,17 +1,21 @@
-"""What may be said of the results, in plain sentences with standard errors, the unwelcome ones too."""
+"""What the numbers say, in plain sentences with standard errors, also where they are unwelcome."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cface_basicsr.evaluation.significance import clear_sign, paired_test, t_test_p
-from cface_basicsr.measuring.results import REFERENCES, DataSet, Results, Run
+from cface_basicsr.measuring.results import REFERENCES, DataSet, Results
 from cface_basicsr.report.paper_tables import over_seeds
 
 PROPOSED = 'C-Face'
-"""Systems whose names begin so are compared with every other one."""
+"""Systems whose names begin with this are compared with every other one."""
+
+_AGAINST_BICUBIC = {1: 'clearly better:', 0: 'not clearly different:', -1: 'clearly worse:'}
+_AGAINST_OTHERS = {1: 'beats', 0: 'does not differ clearly from', -1: 'loses to'}
 
 
 class Difference(NamedTuple):
@@ -19,7 +23,7 @@ class Difference(NamedTuple):
 
     Attributes:
         error: standard error, the larger of the one over the folds and the one over the seeds.
-        p: how often chance alone gives so much, the larger of the two.
+        p: how often chance by itself gives a difference this large; the larger of the two.
         clear: 1 or -1 where p is below 5 %, else 0.
     """
 
@@ -37,7 +41,7 @@ class Difference(NamedTuple):
 
 
 def verdicts(results: Results) -> dict[str, list[str]]:
-    """Heading (test set and scale) -> sentences; how to read them comes last.
+    """Heading (test set and scale) -> sentences; the last section says how to read them.
 
     Differences are paired over the folds, whose pairs are the same for all systems.
     """
@@ -47,8 +51,8 @@ def verdicts(results: Results) -> dict[str, list[str]]:
             lines = [line for recognizer in results.facts.recognizers
                      for line in _by_recognizer(results, test, scale, recognizer)]
             sections[f'x{scale} on {test.name}'] = lines + _restoration(results, test, scale)
-    said = {heading: lines for heading, lines in sections.items() if lines}
-    return said | {'How to read this': _caveats(results)} if said else {}
+    sections = {heading: lines for heading, lines in sections.items() if lines}
+    return sections | {'How to read this': _caveats(results)} if sections else {}
 
 
 def accuracy_difference(results: Results, test: DataSet, scale: int, recognizer: str, first: str,
@@ -58,7 +62,9 @@ def accuracy_difference(results: Results, test: DataSet, scale: int, recognizer:
     Each fold's accuracy is averaged over the seeds, then the folds are paired. With two seeds or more of a system, the
     error over the seeds is known as well (unpaired, Welch's), and the larger one counts.
     """
-    a, b = (_folds(results.runs_of(system, scale), test, recognizer) for system in (first, second))
+    key = f'{recognizer}/accuracy'
+    a, b = ([measured.per_fold[key] for run in results.measured_on(test, system, scale)
+             if key in (measured := run.measured[test.name]).per_fold] for system in (first, second))
     if not a or not b:
         return None
     folds = paired_test(*(np.mean(each, axis=0) for each in (a, b)))
@@ -77,67 +83,49 @@ def _over_seeds(mean: float, systems: Sequence[NDArray]) -> tuple[float, float]:
     return error, t_test_p(mean, error, freedom)
 
 
-def _folds(runs: Sequence[Run], test: DataSet, recognizer: str) -> list[list[float]]:
-    measured = [run.measured[test.name] for run in runs if run.status == 'done' and test.name in run.measured]
-    key = f'{recognizer}/accuracy'
-    return [each.per_fold[key] for each in measured if key in each.per_fold]
-
-
 def _by_recognizer(results: Results, test: DataSet, scale: int, recognizer: str) -> list[str]:
     trained = [system for system in results.systems if system not in REFERENCES]
-    against_bicubic = [(system, accuracy_difference(results, test, scale, recognizer, system, 'Bicubic'))
-                       for system in trained]
-    known = [found._replace(other=system) for system, found in against_bicubic if found]
-    lines = [f'By {recognizer}, against Bicubic: {_sorted_out(known)}.'] if known else []
-    for system in trained:
-        if system.startswith(PROPOSED):
-            others = [accuracy_difference(results, test, scale, recognizer, system, other)
-                      for other in trained if other != system]
-            others = [found for found in others if found]
-            lines += [f'By {recognizer}, {system} {_outcomes(others)}.'] if others else []
+    difference = partial(accuracy_difference, results, test, scale, recognizer)
+    lines = []
+    if known := [found._replace(other=system) for system in trained if (found := difference(system, 'Bicubic'))]:
+        lines.append(f'By {recognizer}, against Bicubic: {_list_by_outcome(known, _AGAINST_BICUBIC)}.')
+    for system in (system for system in trained if system.startswith(PROPOSED)):
+        if others := [found for other in trained if other != system and (found := difference(system, other))]:
+            lines.append(f'By {recognizer}, {system} {_list_by_outcome(others, _AGAINST_OTHERS)}.')
     return lines
 
 
-def _sorted_out(differences: Sequence[Difference]) -> str:
-    """Better, not clearly different, worse: whose difference is what."""
-    words = {1: 'clearly better', 0: 'not clearly different', -1: 'clearly worse'}
-    return _listed(differences, words, '{}: {}')
-
-
-def _outcomes(differences: Sequence[Difference]) -> str:
-    return _listed(differences, {1: 'beats', 0: 'does not differ clearly from', -1: 'loses to'}, '{} {}')
-
-
-def _listed(differences: Sequence[Difference], words: dict[int, str], form: str) -> str:
+def _list_by_outcome(differences: Sequence[Difference], words: dict[int, str]) -> str:
+    """The systems that are better, not clearly different, worse, each with its difference."""
     parts = []
     for clear, word in words.items():
         names = [str(each) for each in sorted(differences, key=lambda each: -each.mean) if each.clear == clear]
         if names:
-            parts.append(form.format(word, ', '.join(names)))
+            parts.append(f"{word} {', '.join(names)}")
     return '; '.join(parts)
 
 
 def _restoration(results: Results, test: DataSet, scale: int) -> list[str]:
-    psnr = {system: over_seeds(run.measured[test.name].numbers.get('psnr') for run in results.runs_of(system, scale)
-                               if run.status == 'done' and test.name in run.measured)
+    psnr = {system: over_seeds(run.measured[test.name].numbers.get('psnr')
+                               for run in results.measured_on(test, system, scale))
             for system in results.systems if system != 'HR'}
     known = {system: spread.mean for system, spread in psnr.items() if spread}
     if len(known) < 2:
         return []
     best = max(known, key=known.get)
+    parts = [f'PSNR: the best is {best} with {known[best]:.2f} dB']
     ours = [f'{system} {known[system] - known[best]:+.2f} dB' for system in known if system.startswith(PROPOSED)
             and system != best]
-    below = [system for system in known if known[system] < known['Bicubic']] if 'Bicubic' in known else []
-    line = f'PSNR: the best is {best} with {known[best]:.2f} dB'
-    line += f"; {', '.join(ours)}" if ours else ''
-    line += f"; below Bicubic: {', '.join(below)}" if below else ''
-    return [f'{line}.']
+    below = [system for system in known if known[system] < known.get('Bicubic', -np.inf)]
+    parts += [', '.join(ours)] if ours else []
+    parts += [f"below Bicubic: {', '.join(below)}"] if below else []
+    return [f"{'; '.join(parts)}."]
 
 
 def _caveats(results: Results) -> list[str]:
-    lines = ['Differences are in points of accuracy with their standard errors; clear means p < 5 % in a paired t-test '
-             'over the folds (at ten folds: more than 2.26 standard errors) and, with several seeds, in one over the '
-             'seeds. Among many comparisons about one in twenty is clear by chance.']
+    lines = ['Differences are in percentage points of accuracy, with their standard errors. Clear means p < 5 % in a '
+             'paired t-test over the folds (with ten folds: more than 2.26 standard errors) and, with several seeds, '
+             'in one over the seeds. Among many comparisons about one in twenty is clear by chance.']
     if len(results.facts.seeds) == 1:
-        lines.append('One seed: the errors know the pairs that were drawn, not what another training would have given.')
+        lines.append('One seed: the errors reflect which pairs were drawn, not what another training would have given.')
     return lines

@@ -88,7 +88,7 @@ def test_a_system_that_failed_with_every_seed_says_so_in_its_row(tmp_path: Path)
     assert cells_of(tables['table2'], 'EDSR')[2:] == ['failed', 'failed']
     assert cells_of(overview(results, 8), 'EDSR')[0] == 'failed'
     assert cells_of(tables['table1'], 'EDSR')[0] != 'failed'  # x4 was finished
-    assert 'One seed (1): there is no spread over seeds.' in tables['table1'].notes
+    assert 'One seed (1), so there is no spread over seeds.' in tables['table1'].notes
     assert '±' not in tables['table1'].markdown()
 
 
@@ -103,37 +103,37 @@ def test_widths_are_named_below_the_tables(results: Results) -> None:
             in paper_tables(results)['table1'].notes)
 
 
-def test_the_published_number_stands_beside_ours_and_is_marked_as_of_other_data(results: Results) -> None:
-    tables = paper_tables(results, beside_published=True)
-    assert list(tables) == ['table1', 'table2', 'table3', 'table4', 'table5']
-    assert [column.heading for column in tables['table1'].columns] == ['Scale=4 ours', 'Scale=4 paper', 'Scale=8 ours',
-                                                                       'Scale=8 paper']
-    assert cells_of(tables['table1'], 'VDSR')[1::2] == ['0.9152', '0.7442']
-    assert cells_of(tables['table2'], 'ESRGAN')[1::2] == ['33.4906', '0.9233', '28.0794', '0.8001']
-    assert cells_of(tables['table3'], 'C-Face-v2')[1::2] == ['63.2833', '26.0716', '30.8874', '10.3348']
-    assert cells_of(tables['table4'], 'C-Face-v1')[1::2] == ['–', '–']
+def test_the_published_number_follows_ours_and_is_marked_as_of_other_data(results: Results) -> None:
+    tables = paper_tables(results, with_published=True)
+    assert list(tables) == [f'table{number}_with_published' for number in range(1, 6)]
+    assert [column.heading for column in tables['table1_with_published'].columns] == [
+        'Scale=4 ours', 'Scale=4 paper', 'Scale=8 ours', 'Scale=8 paper']
+    assert cells_of(tables['table1_with_published'], 'VDSR')[1::2] == ['0.9152', '0.7442']
+    assert cells_of(tables['table2_with_published'], 'ESRGAN')[1::2] == ['33.4906', '0.9233', '28.0794', '0.8001']
+    assert cells_of(tables['table3_with_published'], 'C-Face-v2')[1::2] == ['63.2833', '26.0716', '30.8874', '10.3348']
+    assert cells_of(tables['table4_with_published'], 'C-Face-v1')[1::2] == ['–', '–']
     for number in range(1, 6):
-        note = tables[f'table{number}'].notes[0]
+        note = tables[f'table{number}_with_published'].notes[0]
         assert note == f"Columns 'paper': {published(number).source}. Not comparable with ours."
     ours = paper_tables(results)['table1']
-    assert cells_of(tables['table1'], 'VDSR')[::2] == cells_of(ours, 'VDSR')
+    assert cells_of(tables['table1_with_published'], 'VDSR')[::2] == cells_of(ours, 'VDSR')
 
 
 def test_published_numbers_never_win(results: Results) -> None:
-    bold = paper_tables(results, beside_published=True)['table1'].cells('**{}**')
+    bold = paper_tables(results, with_published=True)['table1_with_published'].cells('**{}**')
     assert not [cell for row in bold for cell in row[2::2] if cell.startswith('**')]
 
 
-def test_the_overview_has_the_costs_beside_each_system(results: Results) -> None:
+def test_the_overview_has_the_costs_of_each_system(results: Results) -> None:
     table = overview(results, 8)
     headings = [column.title for column in table.columns]
     row = dict(zip(headings, cells_of(table, 'ESRGAN'), strict=True))
-    assert row['parameters M'] == '1.235' and row['GMAC a face'] == '2.500' and row['ms a face'] == '12.5'
+    assert row['parameters M'] == '1.235' and row['GMAC per face'] == '2.500' and row['ms per face'] == '12.5'
     assert row['training images/s'] == '80.0' and row['images G'] == '8000' and row['width'] == '16 of 64 features'
     assert any('times on CPU' in note for note in table.notes)
 
 
-def test_several_recognizers_have_a_table_each(results: Results, tmp_path: Path) -> None:
+def test_each_of_several_recognizers_has_its_table(results: Results, tmp_path: Path) -> None:
     more = made_up_results(tmp_path)
     more.facts.recognizers['arcface'] = 'e' * 64
     assert {'table1_sphereface', 'table1_arcface', 'table2', 'table3_arcface'} <= set(paper_tables(more))

@@ -57,7 +57,7 @@ def test_every_file_that_is_named_is_there(written: tuple[Path, Results, list[Pa
     assert all(path.is_file() and path.stat().st_size for path in paths)
     names = {path.relative_to(out).as_posix() for path in paths}
     assert {f'tables/table{n}.{kind}' for n in range(1, 6) for kind in ('csv', 'md', 'tex')} <= names
-    assert {f'tables/table{n}_beside_published.csv' for n in range(1, 6)} <= names
+    assert {f'tables/table{n}_with_published.csv' for n in range(1, 6)} <= names
     assert {'figures/fig7_x8a.png', 'figures/fig7_x8b.png', 'figures/fig8_x8a.png', 'figures/losses_x8.png',
             'figures/validation_x8.png', 'figures/roc_held-out_sphereface_x8.png', 'report.md', 'report.html',
             'tables/overview_x8.tex'} <= names
@@ -128,7 +128,7 @@ def test_the_markdown_report_has_the_checks_the_tables_and_its_pictures(
     out = written[0]
     text = (out / 'report.md').read_text(encoding='utf-8')
     assert '| no test image is a training image (by hash) | broken | 2 of 190: 0000003/001, 0000005/002 |' in text
-    assert (out / 'tables' / 'table1_beside_published.md').read_text(encoding='utf-8').strip() in text
+    assert (out / 'tables' / 'table1_with_published.md').read_text(encoding='utf-8').strip() in text
     pictures = re.findall(r'!\[.*?\]\((.*?)\)', text)
     assert len(pictures) == 8 and all((out / picture).is_file() for picture in pictures)
     assert '- EDSR x8, seed 1: **failed**, the loss is NaN at iteration 42' in text
@@ -140,7 +140,7 @@ def test_without_published_numbers_there_are_none(tmp_path: Path) -> None:
     for run in results.runs:
         run.curve = []
     paths = write_report(results, tmp_path)
-    assert not [path for path in paths if 'beside_published' in path.name or 'losses' in path.name]
+    assert not [path for path in paths if 'with_published' in path.name or 'losses' in path.name]
     page = (tmp_path / 'report.html').read_text(encoding='utf-8')
     assert 'class="published"' not in page and 'id="published"' not in page
 
@@ -172,7 +172,7 @@ def test_the_short_report_has_the_table_the_verdicts_the_distances_and_the_trace
     for run in recipe.runs:
         numbers = run.measured['held-out'].numbers
         assert float(rows[run.system]['sphereface/accuracy']) == numbers['sphereface/accuracy']
-        assert rows[run.system]['images'] == ('' if run.images_g is None else str(run.images_g))
+        assert rows[run.system]['images_g'] == ('' if run.images_g is None else str(run.images_g))
     with Image.open(paths[2]) as picture:
         assert picture.width > 8 * 32  # LR, seven systems
 
