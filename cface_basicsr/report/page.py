@@ -149,7 +149,7 @@ def _galleries(page: Page) -> Iterator[tuple[str, list[list[_Face]]]]:
 
 def _gallery(page: Page, faces: Faces, scale: int) -> Iterator[list[_Face]]:
     """Every system's picture of each face."""
-    columns = face_files(page.results, faces, scale)
+    columns = face_files(page.results, faces, scale, page.folder)
     for key in faces.keys:
-        yield [_Face(title, f'{title}, x{scale}, {key}', page.folder / paths[key])
-               for title, paths in columns.items() if key in paths]
+        yield [_Face(title, f'{title}, x{scale}, {key}', files[key]) for title, files in columns.items()
+               if key in files]
