@@ -73,8 +73,7 @@ def paper_tables(results: Results, *, with_published: bool = False) -> dict[str,
         with_published: each column is followed by the paper's own; only tables that the paper has.
 
     Returns:
-        stem of the file ('table1', or 'table1_<recognizer>' where there are several; with the paper's numbers also
-        '_with_published') -> table.
+        stem of the file ('table1', or 'table1_<recognizer>' where there are several) -> table.
     """
     tables = {}
     recognizers = list(results.facts.recognizers)
@@ -85,8 +84,7 @@ def paper_tables(results: Results, *, with_published: bool = False) -> dict[str,
             stem += f'_{recognizer}' if recognizer and len(recognizers) > 1 else ''
             if number or not with_published:
                 table = _table(results, test, layout, recognizer)
-                tables |= {f'{stem}_with_published': _next_to(published(number), table)} if with_published else {
-                    stem: table}
+                tables[stem] = _next_to(published(number), table) if with_published else table
     return tables
 
 

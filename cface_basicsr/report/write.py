@@ -57,11 +57,12 @@ def _write_short(results: Results, folder: Path, out: Path) -> list[Path]:
 def _write_whole(results: Results, folder: Path, out: Path) -> list[Path]:
     overviews = _overviews(results)
     tables = paper_tables(results) if results.made_by != 'evaluate' else {}
-    tables |= paper_tables(results, with_published=True) if results.show_published else {}
+    published = paper_tables(results, with_published=True) if results.show_published else {}
     whole, zoomed = _grids(results, folder, out)
-    page = Page(results, folder, verdicts(results), list(overviews.values()), list(tables.values()),
-                _curves(results, folder, out), whole, zoomed)
-    saved = [path for stem, table in (tables | overviews).items() for path in (
+    page = Page(results, folder, verdicts(results), list(overviews.values()),
+                list((tables | published).values()), _curves(results, folder, out), whole, zoomed)
+    published = {f'{stem}_with_published': table for stem, table in published.items()}
+    saved = [path for stem, table in (tables | published | overviews).items() for path in (
         *table.save(out / 'tables' / stem), save_latex(table, out / 'tables' / f'{stem}.tex'))]
     texts = _write_texts({out / 'report.html': render('page.html.j2', page=page),
                           out / 'report.md': render('report.md.j2', page=page, out=out)})

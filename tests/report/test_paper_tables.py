@@ -105,22 +105,22 @@ def test_widths_are_named_below_the_tables(results: Results) -> None:
 
 def test_the_published_number_follows_ours_and_is_marked_as_of_other_data(results: Results) -> None:
     tables = paper_tables(results, with_published=True)
-    assert list(tables) == [f'table{number}_with_published' for number in range(1, 6)]
-    assert [column.heading for column in tables['table1_with_published'].columns] == [
+    assert list(tables) == [f'table{number}' for number in range(1, 6)]
+    assert [column.heading for column in tables['table1'].columns] == [
         'Scale=4 ours', 'Scale=4 paper', 'Scale=8 ours', 'Scale=8 paper']
-    assert cells_of(tables['table1_with_published'], 'VDSR')[1::2] == ['0.9152', '0.7442']
-    assert cells_of(tables['table2_with_published'], 'ESRGAN')[1::2] == ['33.4906', '0.9233', '28.0794', '0.8001']
-    assert cells_of(tables['table3_with_published'], 'C-Face-v2')[1::2] == ['63.2833', '26.0716', '30.8874', '10.3348']
-    assert cells_of(tables['table4_with_published'], 'C-Face-v1')[1::2] == ['–', '–']
+    assert cells_of(tables['table1'], 'VDSR')[1::2] == ['0.9152', '0.7442']
+    assert cells_of(tables['table2'], 'ESRGAN')[1::2] == ['33.4906', '0.9233', '28.0794', '0.8001']
+    assert cells_of(tables['table3'], 'C-Face-v2')[1::2] == ['63.2833', '26.0716', '30.8874', '10.3348']
+    assert cells_of(tables['table4'], 'C-Face-v1')[1::2] == ['–', '–']
     for number in range(1, 6):
-        note = tables[f'table{number}_with_published'].notes[0]
+        note = tables[f'table{number}'].notes[0]
         assert note == f"Columns 'paper': {published(number).source}. Not comparable with ours."
     ours = paper_tables(results)['table1']
-    assert cells_of(tables['table1_with_published'], 'VDSR')[::2] == cells_of(ours, 'VDSR')
+    assert cells_of(tables['table1'], 'VDSR')[::2] == cells_of(ours, 'VDSR')
 
 
 def test_published_numbers_never_win(results: Results) -> None:
-    bold = paper_tables(results, with_published=True)['table1_with_published'].cells('**{}**')
+    bold = paper_tables(results, with_published=True)['table1'].cells('**{}**')
     assert not [cell for row in bold for cell in row[2::2] if cell.startswith('**')]
 
 

@@ -129,6 +129,7 @@ def test_the_markdown_report_has_the_checks_the_tables_and_its_pictures(
     text = (out / 'report.md').read_text(encoding='utf-8')
     assert '| no test image is a training image (by hash) | broken | 2 of 190: 0000003/001, 0000005/002 |' in text
     assert (out / 'tables' / 'table1_with_published.md').read_text(encoding='utf-8').strip() in text
+    assert text.count("layout of the paper's Table 1") == 1  # the one with the paper's numbers has ours, too
     pictures = re.findall(r'!\[.*?\]\((.*?)\)', text)
     assert len(pictures) == 8 and all((out / picture).is_file() for picture in pictures)
     assert '- EDSR x8, seed 1: **failed**, the loss is NaN at iteration 42' in text
