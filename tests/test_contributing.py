@@ -17,7 +17,9 @@ from tests.small_data import write_small_data
 
 ROOT = Path(__file__).parents[1]
 STRUCTURAL = ('tests/test_architecture.py', 'tests/test_registry.py', 'tests/options/test_sections.py',
-              'tests/test_docs.py::test_the_page_of_options_and_the_schemas_are_those_of_the_types',
+              *(f'tests/test_docs.py::test_what_is_printed_from_the_code_is_in_its_page[make_{page}]'
+                for page in ('options', 'commands', 'protocols')),
+              'tests/test_docs.py::test_the_schemas_for_editors_are_those_of_the_types',
               'tests/test_docs.py::test_the_page_of_options_has_every_section_with_each_of_its_keys')
 
 
@@ -115,6 +117,7 @@ def test_a_protocol_is_added_and_the_command_measures_by_it(tree: Path, tmp_path
     insert(tree / 'cface_basicsr/measuring/protocols.py', "    'set_protocols.BlufrProtocol',\n", line, 4)
     (tree / 'tests/measuring/test_nearest_protocol.py').write_text(test)
     run(tree, 'docs/make_protocols.py')
+    run(tree, 'docs/make_commands.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/measuring/test_nearest_protocol.py',
         'tests/measuring/test_protocols.py', *STRUCTURAL)
     write_small_data(tmp_path / 'data')
@@ -140,4 +143,5 @@ def test_an_option_of_a_command_is_added(tree: Path) -> None:
     insert(path, '    workers: Workers = 0', parameter, 4)
     insert(path, '    settings = TreeSettings(', body, 4)
     (tree / 'tests/cli/test_synth.py').write_text(test)
+    run(tree, 'docs/make_commands.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/cli/test_synth.py', *STRUCTURAL)
