@@ -1,4 +1,4 @@
-"""`cface evaluate` behind its options: every system through one protocol, and one record of it."""
+"""What `cface evaluate` does: every system through one protocol, and one record of it."""
 
 from collections.abc import Mapping
 from pathlib import Path

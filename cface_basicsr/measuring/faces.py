@@ -31,7 +31,7 @@ class FaceSet:
     """A prepared folder at one scale, or some of its faces.
 
     Attributes:
-        keys, labels: of the N images, in one order.
+        keys, labels: of the images, N strings and (N,) identities, in one order.
         hr, lr: the stores.
     """
 
@@ -59,11 +59,11 @@ class FaceSet:
         return cls(folder, scale, keys, np.asarray(labels, dtype=np.int64), hr, lr)
 
     def part(self, rows: NDArray[np.int64]) -> 'FaceSet':
-        """The faces of some rows, in their order."""
+        """The faces of some rows (n,), in their order."""
         return replace(self, keys=[self.keys[row] for row in rows], labels=self.labels[rows])
 
     def of_different_people(self, count: int) -> NDArray[np.int64]:
-        """Rows of the first face of `count` people (or of all), spread evenly."""
+        """Rows (n,) of the first face of n = `count` identities (or of all), spread evenly."""
         first = np.unique(self.labels, return_index=True)[1]
         count = min(count, len(first))
         return first[np.linspace(0, len(first) - 1, count).astype(int)] if count else first[:0]

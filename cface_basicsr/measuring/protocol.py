@@ -90,10 +90,10 @@ class Protocol(ABC):
     has_sides: ClassVar[bool] = False
     has_curve: ClassVar[bool] = False
 
-    def __init__(self, note: str, sha256: str, settings: dict[str, Any], behind: dict[str, Any] | None = None,
+    def __init__(self, note: str, sha256: str, settings: dict[str, Any], counts: dict[str, Any] | None = None,
                  shared: float = 0.0) -> None:
         """See `Compared`."""
-        self.compared = Compared(self.name, sha256, note, settings, behind or {}, shared)
+        self.compared = Compared(self.name, sha256, note, settings, counts or {}, shared)
 
     @classmethod
     def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'Protocol':
@@ -143,25 +143,25 @@ class Protocol(ABC):
     @classmethod
     def rates(cls, name: str, rows: Sequence[Row], compared: Compared) -> Table | None:
         """A second table: equal error rate and true accept rates; None where the protocol has no threshold."""
-        if 'allowed' not in compared.behind:
+        if 'allowed' not in compared.counts:
             return None
         columns = [Column(f'{name}/eer', 'EER %', 2, best='min', factor=100)]
         columns += [Column(f'{name}/tar@{far:g}', f'TAR % at FAR {100 * far:g} %', 2, factor=100) for far in FARS]
         over = '' if cls.unit == 'folds' else f', means over the {cls.unit}'
         return Table(f'Equal error and true accept rates{over} ({name})', columns, rows,
-                     [f'{_describe_behind(compared.behind)} {FEW_PASSING}'])
+                     [f'{_describe_counts(compared.counts)} {FEW_PASSING}'])
 
 
-def _describe_behind(behind: Mapping[str, Any]) -> str:
+def _describe_counts(counts: Mapping[str, Any]) -> str:
     """How many pairs and probes the rates rest on; of several trials the smallest and largest numbers."""
-    passing = ', '.join(f'{_range(allowed)} at {100 * float(far):g} %' for far, allowed in behind['allowed'].items())
-    counts = {key: _range(values) for key, values in behind.items() if key != 'allowed'}
-    where = 'Behind each trial' if isinstance(behind['genuine'], list) else 'Behind them'
-    text = (f'{where}: {counts["genuine"]} pairs of one person and {counts["impostor"]} of different people, of which '
+    passing = ', '.join(f'{_range(allowed)} at {100 * float(far):g} %' for far, allowed in counts['allowed'].items())
+    ranges = {key: _range(values) for key, values in counts.items() if key != 'allowed'}
+    rest = 'Each trial rests' if isinstance(counts['genuine'], list) else 'They rest'
+    text = (f'{rest} on {ranges["genuine"]} pairs of one person and {ranges["impostor"]} of different people, of which '
             f'may pass: {passing}.')
-    return text if 'false_alarms' not in behind else (
-        f'{text} For DIR: {counts["genuine_probes"]} probes of people in the gallery and {counts["impostor_probes"]} '
-        f'of others, of which {counts["false_alarms"]} may raise a false alarm.')
+    return text if 'false_alarms' not in counts else (
+        f'{text} DIR rests on {ranges["genuine_probes"]} probes of people in the gallery and '
+        f'{ranges["impostor_probes"]} of others, of which {ranges["false_alarms"]} may raise a false alarm.')
 
 
 def _range(numbers: int | Sequence[int]) -> str:
@@ -199,11 +199,11 @@ class PairsProtocol(Protocol):
         """
         self.folded, self.far = folded, 0.01 if far is None else far
         pairs, folds, genuine = len(folded.same), len(np.unique(folded.fold)), int(np.sum(folded.same))
-        behind = {'genuine': genuine, 'impostor': pairs - genuine,
+        counts = {'genuine': genuine, 'impostor': pairs - genuine,
                   'allowed': {f'{far:g}': allowed_at_far(far, pairs - genuine) for far in FARS}}
         super().__init__(f'{pairs:,} pairs in {folds} folds, {source}; the threshold of a fold comes from the others, '
                          '± is the standard deviation over the folds.', pairs_sha256(folded, keys),
-                         {'pairs': pairs, 'folds': folds, 'far': self.far, 'pairs_from': source} | settings, behind)
+                         {'pairs': pairs, 'folds': folds, 'far': self.far, 'pairs_from': source} | settings, counts)
 
     @classmethod
     def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'PairsProtocol':

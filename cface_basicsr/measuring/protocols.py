@@ -74,10 +74,10 @@ def protocols_of(test: TestSet, keys: Sequence[str], labels: Ints) -> list[Proto
     """What a test set of a recipe or a benchmark file is measured by: its pairs, and open-set identification.
 
     Args:
-        keys, labels: of its N images.
+        keys, labels: of its images: N strings, (N,) identities.
 
     Raises:
-        UserError: a file is missing, or names images that the set lacks; too few people for so many pairs.
+        UserError: a file is missing, or names images that the set lacks; too few people for that number of pairs.
     """
     pairs = PairsProtocol.of_file(Path(test.pairs), keys, far=test.far) if test.pairs else PairsProtocol.drawn(
         keys, labels, folds=test.folds, pairs_per_fold=test.pairs_per_fold, seed=0, far=test.far)

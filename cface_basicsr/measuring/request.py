@@ -33,10 +33,10 @@ class Request:
         scale: None: that of the networks, or of the only low-resolution store.
         sides: one of SIDES_IN_WORDS.
         flip: None: as the protocol has it.
-        color, border: of PSNR and SSIM.
+        color, border: of PSNR and SSIM; the border in pixels.
         folds, pairs_per_fold, seed: of what is drawn.
         pairs: a pairs file for 'lfw'; config: BLUFR's lists.
-        far, far_identification: None: as the protocol has it.
+        far, far_identification: shares in [0, 1]; None: as the protocol has it.
         batch_size, device: of the networks.
         curves: whether ROC curves are wanted.
     """
@@ -64,7 +64,7 @@ class Request:
 
 
 class TestSet(Section):
-    """Faces that are measured on, and how."""
+    """Faces that are measured on, and how; rates are shares."""
 
     data: str | None = None
     """Folder of `cface prepare`; by default the held-out part of the data that is trained on."""

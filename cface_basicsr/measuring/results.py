@@ -54,7 +54,7 @@ class Compared:
         sha256: of which images are compared how, whatever they look like; other numbers are not comparable.
         note: in words.
         settings: far (a share), pairs, folds, seed …; what there is depends on the protocol.
-        behind: numbers of pairs or probes behind the rates.
+        counts: numbers of pairs or probes that the rates rest on.
         shared: share of its people that a trial has in common with another one, see `paired_test`.
     """
 
@@ -62,7 +62,7 @@ class Compared:
     sha256: str
     note: str
     settings: dict[str, Any] = field(default_factory=dict)
-    behind: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
     shared: float = 0.0
 
 
@@ -384,6 +384,9 @@ def save_scores(path: str | Path, same: ArrayLike, scores: Mapping[str, ArrayLik
         path: an .npz file.
         same: (P,) true where both images show one person.
         scores: recognizer -> (P,) similarities, larger = more alike.
+
+    Raises:
+        UserError: another number of scores than of pairs, or a recognizer called 'same'.
     """
     path, same = Path(path), np.asarray(same, dtype=bool)
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}

@@ -180,10 +180,10 @@ class BlufrProtocol(Protocol):
             f'{trials - 1}).',
             lists_sha256(self.config),
             {'trials': trials, 'far': self.far, 'far_identification': self.far_identification, 'rank': 1,
-             'config': str(config)}, self._behind(),
+             'config': str(config)}, self._counts(),
             overlap(self.config.labels[trial.test] for trial in self.config.trials))
 
-    def _behind(self) -> dict[str, Any]:
+    def _counts(self) -> dict[str, Any]:
         """Pairs and probes of each trial."""
         labels, trials = self.config.labels, self.config.trials
         genuine = [_pairs_among(np.bincount(labels[trial.test])) for trial in trials]

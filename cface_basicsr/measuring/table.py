@@ -26,11 +26,11 @@ class Column:
     Attributes:
         key: its name in a row's numbers.
         title: its heading.
-        digits: behind the point.
+        digits: after the point.
         best: which end wins and is set in bold; None: no winner.
         factor: 100 shows a share as per cent (Markdown and console only; CSV and JSON keep the number as it is).
-        spread: key of a second number that is shown behind this one as ± (the standard deviation over folds).
-        group: what stands above this and its neighbours where the layout has two lines of headings (LaTeX, HTML), and
+        spread: key of a second number that is shown after this one as ± (the standard deviation over folds).
+        group: what is above this and its neighbours where the layout has two lines of headings (LaTeX, HTML), and
             before the title where it has one.
     """
 
@@ -48,7 +48,7 @@ class Column:
         return f'{self.group} {self.title}'.strip()
 
     def text(self, numbers: dict[str, Number]) -> str:
-        """What stands in the cell: '–' where there is no number, '∞' for infinity."""
+        """The text of the cell: '–' where there is no number, '∞' for infinity."""
         shown = self._shown(numbers.get(self.key))
         if self.spread is None or numbers.get(self.spread) is None:
             return shown
@@ -70,7 +70,7 @@ class Row:
         name: of the system.
         numbers: key -> value; None or absent where it was not measured.
         reference: not in the contest for the best value (HR).
-        sign: behind the name, explained by a note, such as '†'.
+        sign: after the name, explained by a note, such as '†'.
         instead: key -> a word for the cell where there is no number ('failed').
     """
 
@@ -81,7 +81,7 @@ class Row:
     instead: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, column: Column) -> str:
-        """What stands in a column."""
+        """The text in a column."""
         return self.instead.get(column.key, '–') if self.numbers.get(column.key) is None else column.text(self.numbers)
 
 
@@ -91,7 +91,7 @@ class Table:
 
     Attributes:
         facts: what makes the numbers traceable (command, hashes, seed, versions); goes into JSON as it is.
-        notes: lines below the table; start one with a row's sign to explain it.
+        notes: lines below the table; one that explains a row's sign begins with it.
         below: further tables under this one in Markdown and on the console. Their numbers are not repeated in CSV and
             JSON, so give the rows of this one all of them.
     """

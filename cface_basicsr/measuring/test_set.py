@@ -91,7 +91,7 @@ class OpenTestSet:
         run.faces |= self._save(embedded.kept, root / 'faces' / self.name / Path(*place), root)
 
     def along_the_way(self, network: nn.Module) -> dict[str, float]:
-        """PSNR, and accuracy by each recognizer, of a checkpoint, on a part of the pairs that has few images."""
+        """PSNR (dB), and accuracy (a share) by each recognizer, of a checkpoint, on pairs that have few images."""
         pairs = few_pairs(self.protocols[0].folded, CURVE_IMAGES)
         rows, places = np.unique(pairs.pairs, return_inverse=True)
         faces = self.faces.part(rows)

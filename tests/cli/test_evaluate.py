@@ -68,7 +68,7 @@ def test_the_table_holds_the_numbers_of_the_protocol(folder):
     assert [rows['HR'][f'R/tar@{far:g}'] for far in (.1, .01, .001, .0001)] == pytest.approx(
         [rate.tar for rate in tar_at_far(scores, folded.same)])
     compared, = content['facts']['data'][0]['compared']
-    assert compared['behind'] == {'genuine': 36, 'impostor': 36,
+    assert compared['counts'] == {'genuine': 36, 'impostor': 36,
                                   'allowed': {'0.1': 4, '0.01': 0, '0.001': 0, '0.0001': 0}}
     assert content['facts']['options']['switches'] == {'sides': 'both', 'flip': False, 'crop': None, 'template': None,
                                                        'color': 'rgb', 'border': 0}
@@ -289,7 +289,7 @@ def test_blufr_is_that_of_slow_loops(lfw, arguments):
     assert numbers['features/eer'] == pytest.approx(np.mean(errors), abs=1e-3)
     compared, = facts['data'][0]['compared']
     assert compared['shared'] == pytest.approx(4 / 5)  # Ann, Cid, Dee and Eve of five people each
-    assert compared['behind']['genuine_probes'] == [6, 6]
+    assert compared['counts']['genuine_probes'] == [6, 6]
 
 
 def test_images_give_what_their_features_give(folder, tmp_path):

@@ -52,9 +52,9 @@ def test_without_mirror_images_both_ways_have_the_whole_feature(given: tuple) ->
     assert numbers['R/accuracy'] == kfold_accuracy(cosine_scores(image, folded.pairs), folded.same, folded.fold).mean
 
 
-def test_the_rates_say_how_many_pairs_stand_behind_them(given: tuple) -> None:
+def test_the_rates_say_how_many_pairs_they_rest_on(given: tuple) -> None:
     protocol = PairsProtocol(given[2], KEYS, 'made up', far=0.1)
-    assert protocol.compared.behind == {'genuine': 40, 'impostor': 40,
+    assert protocol.compared.counts == {'genuine': 40, 'impostor': 40,
                                         'allowed': {'0.1': 4, '0.01': 0, '0.001': 0, '0.0001': 0}}
     note = protocol.rates('R', [], protocol.compared).notes[0]
     assert '40 pairs of one person and 40 of different people' in note and '4 at 10 %, 0 at 1 %' in note

@@ -59,7 +59,7 @@ def test_open_set_trials_share_those_that_are_enrolled_in_both() -> None:
     enrolled = [set(labels[draw.gallery].tolist()) for draw in protocol.draws]
     shares = [len(a & b) / 4 for place, a in enumerate(enrolled) for b in enrolled[:place]]
     assert protocol.compared.shared == pytest.approx(np.mean(shares)) and 0.3 < protocol.compared.shared < 0.7
-    assert protocol.compared.behind['genuine_probes'] == [8] * 10  # two more images of each of four people
+    assert protocol.compared.counts['genuine_probes'] == [8] * 10  # two more images of each of four people
 
 
 def test_trials_share_the_people_that_are_in_both() -> None:
