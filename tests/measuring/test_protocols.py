@@ -189,7 +189,7 @@ def test_vr_and_dir_of_blufrs_lists_are_those_of_slow_loops(tmp_path: Path) -> N
 
 
 def test_lists_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match='expected BLUFR'):
+    with pytest.raises(UserError, match="is missing. Expected BLUFR's"):
         of_test_set(blufr='nowhere.mat')
     write_blufr_file(tmp_path / 'other.mat', [*NAMES, 'Zoe/Zoe_1'], [*PEOPLE.tolist(), 6], TRIALS)
     with pytest.raises(UserError, match='1 of 25 images of BLUFR are missing'):
