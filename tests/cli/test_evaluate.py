@@ -265,8 +265,8 @@ def test_open_set_identification_is_that_of_slow_loops_over_its_galleries(lfw):
     assert trials == {'features/dir': pytest.approx(slow)}
     assert numbers == {'features/dir': pytest.approx(np.mean(slow)),
                        'features/dir_std': pytest.approx(np.std(slow, ddof=1))}
-    behind = facts['data'][0]['compared'][0]['behind']
-    assert behind == {'genuine_probes': [9] * 10, 'impostor_probes': [12] * 10, 'false_alarms': [3] * 10}
+    counts = facts['data'][0]['compared'][0]['counts']
+    assert counts == {'genuine_probes': [9] * 10, 'impostor_probes': [12] * 10, 'false_alarms': [3] * 10}
 
 
 @pytest.mark.parametrize('arguments', [[], ['--config', 'blufr.mat']])
