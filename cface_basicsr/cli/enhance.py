@@ -89,7 +89,8 @@ def _enhance(network: Any, size: int, targets: list[tuple['FaceFile', Path]], re
     with ShowSteps(1) as show:
         show.start('enhance', len(targets))
         for batch in in_batches(_readable(targets, size, refused), batch_size):
-            enhanced = super_resolve(network, np.stack([lr for _, lr in batch]), batch_size=batch_size, device=device)
+            enhanced = super_resolve(network, np.stack([lr for _, lr in batch]), batch_size=batch_size, device=device,
+                                     names=[f"'{target}'" for target, _ in batch])
             for (target, _), face in zip(batch, enhanced, strict=True):
                 write_face(target, face, overwrite=True)  # `_targets` has checked that it may
                 written.append(str(target))
