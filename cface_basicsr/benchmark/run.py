@@ -18,7 +18,7 @@ from cface_basicsr.benchmark.throughput import Rates, find_rates, images_of, kep
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.measuring.faces import need_stores
+from cface_basicsr.measuring.faces import check_stores
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.results import Results
 from cface_basicsr.report.write import write_report
@@ -132,7 +132,7 @@ def preflight(plan: Plan) -> None:
     for name, options in plan.file.tests.items():
         folder = folder_of_test(plan, options.data)
         for scale in plan.file.scales:
-            need_stores(name, folder, scale)
+            check_stores(name, folder, scale)
         protocols_of(options, *read_identities(folder))
 
 

@@ -19,7 +19,7 @@ from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import Compared, DataSet, Results, load_results
 from cface_basicsr.measuring.table import Column, Number, Row, Table
 
-VERDICTS = {1: 'clearly better', 0: 'not clear', -1: 'clearly worse'}
+VERDICTS = {1: 'clearly better', 0: 'not clearly different', -1: 'clearly worse'}
 
 _COLUMNS = [Column('a', 'A %', 2, best=None, factor=100), Column('b', 'B %', 2, best=None, factor=100),
             Column('difference', 'B - A, points', 2, best=None, factor=100, spread='error'),
@@ -27,7 +27,7 @@ _COLUMNS = [Column('a', 'A %', 2, best=None, factor=100), Column('b', 'B %', 2, 
             Column('verdict', 'B is', best=None)]
 
 _USUAL = {'precomputed': False, 'sides': 'both', 'flip': False, 'color': 'rgb', 'border': 0}
-"""The switches of `cface train` and `cface benchmark`, which have no options for them."""
+"""How `cface train` and `cface benchmark` measure; they have no options for it."""
 
 _System = tuple[str, int | None]
 """Its name; and its scale, where one of the two results has several."""
@@ -51,10 +51,10 @@ def compare(a: Path, b: Path) -> Table:
     """The differences B - A of all numbers that both have folds or trials of, and whether they are clear.
 
     Systems of one name are compared with one another; those that only one file has, with those that only the other
-    has. A file with itself: its systems among one another.
+    has. Where both are the same file, its systems are compared with one another.
 
     Raises:
-        UserError: not results, or of other protocols or pairs.
+        UserError: they are not results, or of different protocols or pairs.
     """
     first, second = (_sides(*paths) for paths in ((a, b), (b, a)))
     both = [(one, other) for one in first for other in second
@@ -71,7 +71,7 @@ def compare(a: Path, b: Path) -> Table:
         notes += [*_other_facts(one, other), _assumption(one)] if found else []
     if not rows:
         raise UserError(f"'{a}' and '{b}' share no number with folds: {_listed(first)} against {_listed(second)}.\n"
-                        'Name the recognizers alike: --recognizer NAME=FILE')
+                        'Give the recognizers the same names: --recognizer NAME=FILE')
     facts = {'a': str(a), 'b': str(b), 'compared': [
         {'protocol': one.compared.protocol, 'sha256': one.compared.sha256, 'shared': one.compared.shared,
          'count': _count(one)} for one, _ in both]}
@@ -79,7 +79,7 @@ def compare(a: Path, b: Path) -> Table:
 
 
 def _sides(path: Path, other: Path) -> list[_Side]:
-    """All that one result compares; its scales are kept apart where one of the two has several."""
+    """All that one of the results compares; scales are kept apart where either of the two has several."""
     results = load_results(path)
     by_scale = max(len(results.scales), len(load_results(other).scales)) > 1
     return [_Side(results, test, compared, _systems(results, test, compared, by_scale))
@@ -99,7 +99,7 @@ def _systems(results: Results, test: DataSet, compared: Compared,
 
 
 def _describe(sides: list[_Side]) -> str:
-    """What was compared: protocol, data, and what tells two draws of pairs apart."""
+    """What was compared: protocol, data, and what distinguishes two draws of pairs."""
     texts = []
     for side in sides:
         settings = side.compared.settings
@@ -122,7 +122,7 @@ def _rows(first: _Side, second: _Side, itself: bool, by_test: bool) -> list[Row]
 
 
 def _pairs(first: list[_System], second: list[_System], itself: bool) -> Iterator[tuple[_System, _System]]:
-    """Systems of one scale, one of each side."""
+    """Pairs of systems of the same scale, one of each result."""
     found = list(combinations((system for system in first if system[0] != 'HR'), 2)) if itself else [
         *((system, system) for system in first if system in second),
         *product((system for system in first if system not in second),
@@ -150,7 +150,7 @@ def _count(side: _Side) -> int:
 
 
 def _assumption(side: _Side) -> str:
-    """What the test took for granted."""
+    """What the test assumes."""
     kind, shared, count = PROTOCOLS[side.compared.protocol], side.compared.shared, _count(side)
     times = (1 + count * shared / (1 - shared)) ** 0.5
     return (f'Paired over {count} {kind.unit}; ± is the standard error, clear means p below {100 * LEVEL:g} % in the '
@@ -158,12 +158,12 @@ def _assumption(side: _Side) -> str:
 
 
 def _other_facts(a: _Side, b: _Side) -> list[str]:
-    """What else differs between the two, in one line; networks and features are expected to."""
+    """What else differs between the two, in one line; networks and features are expected to differ."""
     first, second = (_facts(side) for side in (a, b))
     lines = [f'{name} ({first[name]} and {second[name]})' for name in first if first[name] != second[name]]
     ours, theirs = (side.results.facts.recognizers for side in (a, b))
     lines += [f"recognizer '{name}' (another file)" for name in ours if ours[name] != theirs.get(name, ours[name])]
-    return [f"They also differ in {', '.join(lines)}: the difference is of all of it together."] if lines else []
+    return [f"They also differ in {', '.join(lines)}: the difference may come from any of it."] if lines else []
 
 
 def _facts(side: _Side) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `cface evaluate` does: every system through one protocol, and one record of it."""
+"""What `cface evaluate` does: it measures every system by one protocol, and makes a record."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,14 +21,13 @@ from cface_basicsr.measuring.faces import FaceSet
 from cface_basicsr.measuring.measure import judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
-from cface_basicsr.measuring.request import SIDES_IN_WORDS, Request
+from cface_basicsr.measuring.request import SIDES, Request
 from cface_basicsr.measuring.results import DataSet, Measured, Results, Run, facts_of_this_run, file_facts
 from cface_basicsr.recognizers.load import load_recognizer, recognizer_facts
 from cface_basicsr.runtime import Progress, describe_device
 
 PRECOMPUTED = 'features'
-"""What the recognizer is called where features come from files."""
-
+"""The name of the recognizer where features come from files."""
 
 Curves = dict[str, dict[str, RocCurve]]
 """Recognizer -> system -> ROC curve."""
@@ -37,7 +36,7 @@ _Judged = Mapping[str, tuple[Measured, Mapping[str, Outcome]]]
 
 
 def evaluate_request(request: Request, show: Progress) -> tuple[Results, Curves]:
-    """Measure what is asked for; curves are empty where they were not asked for.
+    """Measure what is asked for; there are curves only where they are asked for.
 
     Raises:
         UserError: the request contradicts itself, or its files do not fit; nothing is measured then.
@@ -69,7 +68,7 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
 
 def _judge_systems(request: Request, networks: Mapping[str, nn.Module], recognizers: Mapping[str, nn.Module],
                    faces: FaceSet, protocol: Protocol, flip: bool, show: Progress) -> _Judged:
-    """Every system by every recognizer; the features of HR are kept where they are one side of each pair."""
+    """Every system by every recognizer; with --sides one, HR is the first image of each pair."""
     systems: dict[str, str | nn.Module] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
         'HR': 'HR', 'Bicubic': 'Bicubic', **networks}
     judged, left = {}, None
@@ -93,7 +92,7 @@ def _scale(request: Request, networks: Mapping[str, nn.Module]) -> int:
         scales = {int(path.name[4:-5]) for path in request.data.glob('lr_x*.lmdb') if path.name[4:-5].isdigit()}
     if len(scales) != 1:
         text = ', '.join(f'{name}: x{scale}' for name, scale in found.items()) or f'folder: {sorted(scales) or "none"}'
-        raise UserError(f'one table holds one scale; {text}' + (f'; --scale {request.scale}' if request.scale else '')
+        raise UserError(f'a table has one scale; {text}' + (f'; --scale {request.scale}' if request.scale else '')
                         + '. Give --scale, or networks of one scale.')
     return scales.pop()
 
@@ -106,7 +105,7 @@ def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any]
         f'; PSNR and SSIM of {color}, ' + (f'{request.border} pixels cut off each side' if request.border else
                                            'no border cut'))
     mirrored = 'joined with those of the mirror image' if flip else 'of the image only'
-    return f'Switches: {SIDES_IN_WORDS[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.'
+    return f'Switches: {SIDES[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.'
 
 
 # ------------------------------------------------------------------------------------------------------- from features
@@ -119,7 +118,7 @@ def _evaluate_features(request: Request, show: Progress) -> tuple[Results, Curve
         show.start(name, 1)
         judged[name] = judge(Embedded({PRECOMPUTED: read_features(path, keys)}, None, None, {}), [protocol])
         show.end(name, f'{len(keys)} features')
-    notes = ['Switches: none; crop, sides and mirror images are what the features were made of.']
+    notes = ['Switches: none; crop, sides and mirror images are those that the features were made with.']
     prepared = request.data.is_dir() and identities_file(request.data).is_file()
     sha256 = manifest_hash(request.data) if prepared else file_facts(request.data)['sha256'] or ''
     data = DataSet(request.data.resolve().name, 'test', sha256, 0 if labels is None else len(set(labels.tolist())),
@@ -128,7 +127,7 @@ def _evaluate_features(request: Request, show: Progress) -> tuple[Results, Curve
 
 
 def _keys_and_labels(request: Request) -> tuple[list[str], Ints | None]:
-    """From a prepared folder or its identities.csv; otherwise the keys are those of the features."""
+    """Keys of the N images and labels (N,), from identities.csv; without it the keys of the features, and no labels."""
     path = identities_file(request.data)
     if request.data.is_dir() and path.is_file() or _is_identities(request.data):
         return read_identities(path)

@@ -31,7 +31,7 @@ class FaceSet:
     """A prepared folder at one scale, or some of its faces.
 
     Attributes:
-        keys, labels: of the images, N strings and (N,) identities, in one order.
+        keys, labels: of the N images, in one order; labels are (N,).
         hr, lr: the stores.
     """
 
@@ -63,7 +63,7 @@ class FaceSet:
         return replace(self, keys=[self.keys[row] for row in rows], labels=self.labels[rows])
 
     def of_different_people(self, count: int) -> NDArray[np.int64]:
-        """Rows (n,) of the first face of n = `count` identities (or of all), spread evenly."""
+        """Rows (N,) of the first face of N = `count` people, evenly spread; of all people where there are fewer."""
         first = np.unique(self.labels, return_index=True)[1]
         count = min(count, len(first))
         return first[np.linspace(0, len(first) - 1, count).astype(int)] if count else first[:0]
@@ -113,29 +113,30 @@ class FaceSet:
                        [each.compared for each in protocols], like)
 
     def notes(self, recognizers: Mapping[str, nn.Module]) -> list[str]:
-        """What a reader must know: a crop that a recognizer was not made for, equal pictures of different people."""
+        """What a reader must know: crops that a recognizer was not made for, equal pictures of different people."""
         notes = [crop_note(self.folder, name, network) for name, network in recognizers.items()]
         return [note for note in (*notes, self._equal_pictures()) if note]
 
     def _equal_pictures(self) -> str | None:
-        """One line when pictures are also there under another identity, here or in the training part.
+        """One line where pictures are there under another identity, too, here or in the training part.
 
-        The manifest of a held-out part lists groups of equal faces, those of the other part too.
+        The manifest of a held-out part lists groups of equal faces, including those of the other part.
         """
         groups, keys = read_manifest(self.folder).get('duplicates', []), set(self.keys)
         mixed = [group for group in groups if len({key.split('/')[0] for key in group}) > 1 and keys & set(group)]
         trained = sum(len(keys & set(group)) for group in mixed if not keys.issuperset(group))
         if not mixed:
             return None
-        return (f'The data names equal pictures as different people: {sum(len(keys & set(g)) for g in mixed)} held-out '
-                f'pictures, {trained} of them also in the training set. They are counted as they are named.')
+        held_out = sum(len(keys & set(group)) for group in mixed)
+        return (f'The data has equal pictures under different identities: {held_out} held-out pictures, {trained} of '
+                'them also in the training set. They count as what they are labelled.')
 
 
-def need_stores(name: str, folder: Path, scale: int) -> None:
-    """The images of a test set must be there.
+def check_stores(name: str, folder: Path, scale: int) -> None:
+    """Check that the images of a test set are there.
 
     Raises:
-        UserError: a store is missing; with the command that makes it.
+        UserError: a store is missing; it names the command that makes it.
     """
     for store in ('hr.lmdb', f'lr_x{scale}.lmdb'):
         if not (folder / store).is_dir():

@@ -35,8 +35,8 @@ from cface_basicsr.measuring.table import Column, Number, Row, Table
 
 Features = NDArray[np.float32]
 
-FEW_PASSING = ('Few passing pairs make a rate a matter of chance; with 0, a pair of one person must score higher than '
-               'every pair of different people.')
+FEW_PASSING = ('Where few pairs may pass, the rate is a matter of chance; with 0, a pair of one person must score '
+               'higher than every pair of different people.')
 PAIRS_PER_FOLD = 600
 """300 of one person and 300 of different people: with ten folds the paper's 3,000 + 3,000."""
 
@@ -59,22 +59,22 @@ class Outcome:
 
 
 class Protocol(ABC):
-    """One way to measure.
+    """A way to measure, which describes itself.
 
     Attributes:
-        name: as the command calls it.
+        name: in the command and in records.
         help: what is compared with what, in one line.
-        gives: what comes of it, in one line.
-        unit: over what ± and comparisons run: 'folds', 'trials' or 'parts'.
-        assumption: what a paired test over them takes for granted; {shared} and {times} are filled in.
+        gives: which numbers it gives, in one line.
+        unit: what ± and comparisons are taken over: 'folds', 'trials' or 'parts'.
+        assumption: what a paired test over them assumes; {shared} and {times} are filled in.
         paired: the numbers that are known for each fold, trial or part.
         shown: number, heading and whether its standard deviation is shown; {far} and {far_identification} are per cent.
-        takes: options of the request that belong to it, besides those of all protocols.
-        flip: whether the features of an image and of its mirror image are joined, unless asked otherwise.
-        unit_length: whether features are scaled to unit length before they come here.
+        takes: options of the request that it uses, besides those of all protocols.
+        flip: whether the features of an image and of its mirror image are joined by default.
+        unit_length: whether it is given features of unit length.
         has_sides: whether the two images of a pair can be treated differently.
         has_curve: whether it gives a ROC curve.
-        compared: of an instance: what goes into the record.
+        compared: what an instance compares, for the record.
     """
 
     name: ClassVar[str]
@@ -100,14 +100,14 @@ class Protocol(ABC):
         """The protocol for a set of images: of keys, labels, and the options that it takes.
 
         Args:
-            keys: of the N images; labels: (N,) their identities, None where nobody knows.
+            keys: of the N images; labels: (N,) their identities, None where they are not known.
 
         Raises:
             UserError: what it needs is missing, or does not fit the images.
         """
         if labels is None:
-            raise UserError(f"{request.protocol} needs to know who is who: give a prepared folder or its "
-                            f"identities.csv, not '{request.data}'.")
+            raise UserError(f'{request.protocol} needs to know which images show one person: give a prepared folder or '
+                            f"its identities.csv, not '{request.data}'.")
         return cls(keys, labels, **{option: getattr(request, option) for option in cls.takes})
 
     @classmethod
@@ -115,7 +115,7 @@ class Protocol(ABC):
         """Refuse what this protocol cannot do, before anything is read.
 
         Raises:
-            UserError: naming the option.
+            UserError: it names the option.
         """
         if request.sides == 'one' and not cls.has_sides:
             raise UserError(f"--sides one needs pairs with a first and a second image; '{cls.name}' has none. Expected "
@@ -153,14 +153,14 @@ class Protocol(ABC):
 
 
 def _describe_counts(counts: Mapping[str, Any]) -> str:
-    """How many pairs and probes the rates rest on; of several trials the smallest and largest numbers."""
+    """How many pairs and probes the rates are based on; of several trials the smallest and largest numbers."""
     passing = ', '.join(f'{_range(allowed)} at {100 * float(far):g} %' for far, allowed in counts['allowed'].items())
     ranges = {key: _range(values) for key, values in counts.items() if key != 'allowed'}
-    rest = 'Each trial rests' if isinstance(counts['genuine'], list) else 'They rest'
-    text = (f'{rest} on {ranges["genuine"]} pairs of one person and {ranges["impostor"]} of different people, of which '
-            f'may pass: {passing}.')
+    where = 'Each trial has' if isinstance(counts['genuine'], list) else 'There are'
+    text = (f'{where} {ranges["genuine"]} pairs of one person and {ranges["impostor"]} of different people, of which '
+            f'these may pass: {passing}.')
     return text if 'false_alarms' not in counts else (
-        f'{text} DIR rests on {ranges["genuine_probes"]} probes of people in the gallery and '
+        f'{text} For DIR there are {ranges["genuine_probes"]} probes of people in the gallery and '
         f'{ranges["impostor_probes"]} of others, of which {ranges["false_alarms"]} may raise a false alarm.')
 
 
@@ -193,7 +193,7 @@ class PairsProtocol(Protocol):
         Args:
             folded: which rows are compared.
             keys: of the rows.
-            source: where the pairs are from, in words.
+            source: where the pairs come from, for the note.
             far: false accept rate of the verification rate; None: 0.01.
             settings: more facts, such as the seed.
         """
@@ -248,8 +248,8 @@ def _two_sided(left: Features, right: Features | None, folded: FoldedPairs) -> t
 class LfwProtocol(PairsProtocol):
     """LFW in SphereFace's official way, and by plain cosine.
 
-    The official way joins the features of the image and of its mirror image and takes the training folds' mean away.
-    The plain variant has the first half of the same features: those of the image itself.
+    The official way joins the features of the image and of its mirror image and subtracts the mean of the training
+    folds. The plain way has the first half of the same features: those of the image itself.
     """
 
     name = 'lfw'
@@ -266,12 +266,12 @@ class LfwProtocol(PairsProtocol):
         """
         Args:
             args, settings: see `PairsProtocol`.
-            mirrored: features come as image and mirror image; else they are taken whole for both ways.
+            mirrored: features are those of the image and of its mirror image; otherwise both ways use them whole.
         """
         super().__init__(*args, **settings)
         self.mirrored = mirrored
-        ways = "with the mirror image's" if mirrored else 'as they are'
-        self.compared.note += (f' Official: features {ways}, less the mean of the other folds; plain: cosine of the '
+        ways = "joined with the mirror image's" if mirrored else 'as they are'
+        self.compared.note += (f' Official: features {ways}, minus the mean of the other folds; plain: cosine of the '
                                'image only.')
 
     @classmethod

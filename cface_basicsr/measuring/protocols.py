@@ -1,4 +1,4 @@
-"""All protocols, and those of a request or of a test set. A new protocol is its module and a line here."""
+"""All protocols, and those of a request or of a test set. A new protocol is a module of its own and a line here."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -10,7 +10,7 @@ from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.evaluation.restoration import Color
 from cface_basicsr.evaluation.verification import Ints
 from cface_basicsr.measuring.protocol import PairsProtocol, Protocol
-from cface_basicsr.measuring.request import SIDES_IN_WORDS, Request, TestSet
+from cface_basicsr.measuring.request import SIDES, Request, TestSet
 from cface_basicsr.measuring.set_protocols import BlufrProtocol, OpenSetProtocol
 
 _KINDS = (
@@ -28,11 +28,11 @@ def _kind(place: str) -> type[Protocol]:
 
 
 PROTOCOLS = {kind.name: kind for kind in map(_kind, _KINDS)}
-"""Name -> kind; the only list of them."""
+"""Name -> class; the only list of protocols."""
 
 
 def check_request(request: Request) -> type[Protocol]:
-    """Refuse what cannot be meant, before anything is read; returns the kind of protocol.
+    """Check a request before anything is read; returns the class of its protocol.
 
     Raises:
         UserError: an unknown name, or options that exclude one another.
@@ -40,14 +40,14 @@ def check_request(request: Request) -> type[Protocol]:
     if request.protocol not in PROTOCOLS:
         raise UserError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got '{request.protocol}'; "
                         f'{nearest(request.protocol, PROTOCOLS)}')
-    if request.sides not in SIDES_IN_WORDS:
-        raise UserError(f"--sides: expected one of {', '.join(SIDES_IN_WORDS)}, got '{request.sides}'.")
+    if request.sides not in SIDES:
+        raise UserError(f"--sides: expected one of {', '.join(SIDES)}, got '{request.sides}'.")
     if request.color not in get_args(Color):
         raise UserError(f"--color: expected {' or '.join(get_args(Color))}, got '{request.color}'.")
     contradictions = {
-        'give --recognizer (it tells people apart), or --features with what one has said already.':
+        'give --recognizer, or --features that a recognizer has already made.':
             not request.features and not request.recognizers,
-        '--features stand for themselves: leave out --recognizer, --weights, --scale, --sides and --flip.':
+        '--features need nothing else: leave out --recognizer, --weights, --scale, --sides and --flip.':
             bool(request.features) and bool(request.recognizers or request.weights or request.scale
                                             or request.sides != 'both' or request.flip is not None),
         '--sides lr uses no network: leave out --weights.': request.sides == 'lr' and bool(request.weights),
@@ -61,23 +61,23 @@ def check_request(request: Request) -> type[Protocol]:
 
 
 def _check_options(request: Request) -> None:
-    """An option of another protocol would silently do nothing."""
+    """Refuse options of other protocols, which would silently do nothing."""
     defaults = {each.name: each.default for each in fields(request)}
     for option in dict.fromkeys(option for kind in PROTOCOLS.values() for option in kind.takes):
         takers = [name for name, kind in PROTOCOLS.items() if option in kind.takes]
         if request.protocol not in takers and getattr(request, option) != defaults[option]:
             raise UserError(f"--{option.replace('_', '-')} belongs to the protocol '{' or '.join(takers)}'; "
-                            f"'{request.protocol}' has no use for it.")
+                            f"'{request.protocol}' does not use it.")
 
 
 def protocols_of(test: TestSet, keys: Sequence[str], labels: Ints) -> list[Protocol]:
     """What a test set of a recipe or a benchmark file is measured by: its pairs, and open-set identification.
 
     Args:
-        keys, labels: of its images: N strings, (N,) identities.
+        keys, labels: of its N images; labels are (N,).
 
     Raises:
-        UserError: a file is missing, or names images that the set lacks; too few people for that number of pairs.
+        UserError: a file is missing, or names images that the set lacks; or there are too few people for the pairs.
     """
     pairs = PairsProtocol.of_file(Path(test.pairs), keys, far=test.far) if test.pairs else PairsProtocol.drawn(
         keys, labels, folds=test.folds, pairs_per_fold=test.pairs_per_fold, seed=0, far=test.far)

@@ -14,29 +14,29 @@ from cface_basicsr.evaluation.restoration import Color
 from cface_basicsr.options import Section
 
 Sides = Literal['both', 'one', 'lr']
-SIDES_IN_WORDS = {'both': 'all images are super-resolved, both of each pair',
+SIDES = {'both': 'all images are super-resolved, both of each pair',
          'one': 'the first image of a pair is HR, the second super-resolved',
          'lr': "all images are LR, enlarged only by the recognizer's own resize"}
 
 HELD_OUT = 'held-out'
-"""What a test set is called where nobody names one."""
+"""The name of a test set that a file does not name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked for; the options of the command have the same names.
+    """What `cface evaluate` is asked for; its options have the same names.
 
     Attributes:
         protocol: one of `protocols.PROTOCOLS`.
         data: a prepared folder; with `features` also identities.csv, a pairs file, or BLUFR's lists.
         recognizers, weights, features: name -> file (of a recognizer also 'package.module:callable').
         scale: None: that of the networks, or of the only low-resolution store.
-        sides: one of SIDES_IN_WORDS.
-        flip: None: as the protocol has it.
-        color, border: of PSNR and SSIM; the border in pixels.
+        sides: one of SIDES.
+        flip: None: the protocol's default.
+        color, border: of PSNR and SSIM.
         folds, pairs_per_fold, seed: of what is drawn.
         pairs: a pairs file for 'lfw'; config: BLUFR's lists.
-        far, far_identification: shares in [0, 1]; None: as the protocol has it.
+        far, far_identification: shares in [0, 1]; None: the protocol's default.
         batch_size, device: of the networks.
         curves: whether ROC curves are wanted.
     """
@@ -64,7 +64,7 @@ class Request:
 
 
 class TestSet(Section):
-    """Faces that are measured on, and how; rates are shares."""
+    """Faces to measure on, and how; rates are shares in [0, 1]."""
 
     data: str | None = None
     """Folder of `cface prepare`; by default the held-out part of the data that is trained on."""
@@ -88,11 +88,11 @@ class TestSet(Section):
 
 
 def check_names(where: str, *names: Iterable[str]) -> None:
-    """Names of test sets and recognizers become parts of file names.
+    """Check names of test sets and recognizers, which become parts of file names.
 
     Raises:
-        UserError: one has another sign than letters, digits, '.', '-' and '_'.
+        UserError: one has a character other than letters, digits, '.', '-' and '_'.
     """
     for name in chain(*names):
         if not re.fullmatch(r'[\w.-]+', name):
-            raise UserError(f"{where}: '{name}' becomes a part of file names: letters, digits, '.', '-', '_' only.")
+            raise UserError(f"{where}: '{name}' becomes a part of file names: use only letters, digits, '.', '-', '_'.")

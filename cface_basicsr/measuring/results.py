@@ -51,10 +51,10 @@ class Compared:
 
     Attributes:
         protocol: its name (`measuring.protocols.PROTOCOLS`).
-        sha256: of which images are compared how, whatever they look like; other numbers are not comparable.
-        note: in words.
+        sha256: of which images are compared and how, not of their pixels; where it differs, numbers are not comparable.
+        note: what is compared, for a reader.
         settings: far (a share), pairs, folds, seed …; what there is depends on the protocol.
-        counts: numbers of pairs or probes that the rates rest on.
+        counts: numbers of pairs or probes that the rates are based on.
         shared: share of its people that a trial has in common with another one, see `paired_test`.
     """
 
@@ -94,7 +94,7 @@ class DataSet:
 
     @property
     def protocol(self) -> str:
-        """How it is measured, in words."""
+        """How it is measured, for a reader."""
         return ' '.join(each.note for each in self.compared)
 
 
@@ -107,8 +107,8 @@ class Facts:
         seeds: of the trainings; empty where nothing was trained.
         recognizers: name -> SHA-256 of the file that measured.
         versions: package -> version (cface-basicsr, torch, basicsr, python …).
-        device: in words, of training and measuring.
-        budget: in words, such as '8,000 images through each generator'; '' where it is not one for all.
+        device: of training and measuring, as a reader calls it.
+        budget: such as '8,000 images through each generator'; '' where systems have different ones.
         options: what was asked for: the benchmark file or the recipe as it was read, or files and switches.
         notes: lines that a reader must know.
     """
@@ -199,7 +199,7 @@ class Run:
         scale: None for features of files, whose scale nobody knows.
         seed: None where it was not trained by the command that measured it.
         network: its network options (type, widths, depths).
-        width: in words, such as 'full', or '16 instead of 64 features'.
+        width: such as 'full', or '16 instead of 64 features'.
         status: done or failed.
         reason: why it failed, one line.
         footnotes: such as 'not converged'; each is printed with the row.
@@ -369,7 +369,7 @@ def _numbered(per_fold: Mapping[str, list[float]]) -> dict[str, float]:
 # --------------------------------------------------------------------------------------- names and files of one run
 
 def step_name(system: str) -> str:
-    """A system's name as a folder's.
+    """A system's name as the name of a folder.
 
     >>> step_name('C-Face-v2')
     'c_face_v2'
@@ -392,7 +392,7 @@ def save_scores(path: str | Path, same: ArrayLike, scores: Mapping[str, ArrayLik
     arrays = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
     wrong = {name: values.shape for name, values in arrays.items() if values.shape != same.shape}
     if wrong or 'same' in arrays:
-        raise UserError(f"scores of {same.shape} pairs: expected as many of each recognizer, none named 'same', "
+        raise UserError(f"scores of {same.shape} pairs: expected arrays of that shape, none named 'same', "
                         f'got {wrong or list(arrays)}.')
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, same=same, **arrays)

@@ -32,7 +32,7 @@ def _hash_of_lines(lines: Iterable[str]) -> str:
 
 
 def _parts(labels: Ints) -> tuple[Ints, int, int]:
-    """People with several images in parts, so that two systems can be compared part by part.
+    """The people with several images, divided into parts, so that two systems can be compared part by part.
 
     Returns:
         the part (N,) of each image, -1 where it is its person's only one; how many people have several, and one.
@@ -45,14 +45,14 @@ def _parts(labels: Ints) -> tuple[Ints, int, int]:
 
 
 class IdentificationProtocol(Protocol):
-    """Each image looks for its person among all others: rank 1 and rank 5."""
+    """Each image is searched among all others: is its person found at rank 1, at rank 5?"""
 
     name = 'identification'
-    help = 'each image against all others'
+    help = 'each image is searched among all others'
     gives = 'rank 1, rank 5'
     unit = 'parts'
-    assumption = ('People are dealt to parts, and A and B are means over the parts. All parts search the same gallery, '
-                  'so p is somewhat too small.')
+    assumption = ('People are divided into parts, and A and B are means over the parts. All parts search the same '
+                  'gallery, so p is somewhat too small.')
     paired = ('rank1', 'rank5')
     shown = (('rank1', 'rank 1 %', False), ('rank5', 'rank 5 %', False))
 
@@ -66,12 +66,12 @@ class IdentificationProtocol(Protocol):
         """
         self.labels, (self.part, people, single) = labels, _parts(labels)
         if not people:
-            raise UserError(f'none of the {len(labels)} images has another one of its person: nobody can be found. '
-                            'Give people with two or more images.')
+            raise UserError(f'none of the {len(labels)} images has another one of its person, so nobody can be '
+                            'found. Give data with two or more images of a person.')
         self.parts, probes = int(self.part.max()) + 1, int((self.part >= 0).sum())
         super().__init__(
-            f'each of {probes:,} images of {people:,} people looks for its person among the other {len(labels) - 1:,} '
-            f'images; {single:,} people with one image are there, but not looked for.',
+            f'each of {probes:,} images of {people:,} people is searched among the other {len(labels) - 1:,} '
+            f'images; {single:,} people with one image are there, but not searched for.',
             _hash_of_lines(f'{key},{label}' for key, label in zip(keys, labels, strict=True)),
             {'probes': probes, 'people': people, 'people_with_one_image': single, 'parts': self.parts})
 
@@ -90,10 +90,10 @@ class IdentificationProtocol(Protocol):
 # ------------------------------------------------------------------------------------------------------------ open set
 
 class OpenSetProtocol(Protocol):
-    """Galleries are drawn: who is enrolled should be found, and strangers raise few false alarms."""
+    """Galleries are drawn: people who are enrolled should be found, and others raise few false alarms."""
 
     name = 'open-set'
-    help = 'ten galleries of one image each of half of the people; all other images look for their person'
+    help = 'ten galleries with one image of each of half the people; all other images are searched in them'
     gives = 'DIR at rank 1 and a false alarm rate of 1 %'
     unit = 'trials'
     assumption = f'Trials are draws from the same people: two share {{shared:.0%}} of those enrolled. {_ENLARGED}'
@@ -142,7 +142,7 @@ class OpenSetProtocol(Protocol):
 # --------------------------------------------------------------------------------------------------------------- BLUFR
 
 class BlufrProtocol(Protocol):
-    """LFW-BLUFR: ten trials over the whole set, verification and open-set identification at few false accepts."""
+    """LFW-BLUFR: ten trials over the whole set, verification and open-set identification at low false accept rates."""
 
     name = 'blufr'
     help = 'LFW-BLUFR: all pairs of ten large random parts of LFW'

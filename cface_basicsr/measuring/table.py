@@ -26,12 +26,12 @@ class Column:
     Attributes:
         key: its name in a row's numbers.
         title: its heading.
-        digits: after the point.
-        best: which end wins and is set in bold; None: no winner.
+        digits: after the decimal point.
+        best: which value is the best and printed in bold; None: neither.
         factor: 100 shows a share as per cent (Markdown and console only; CSV and JSON keep the number as it is).
         spread: key of a second number that is shown after this one as ± (the standard deviation over folds).
-        group: what is above this and its neighbours where the layout has two lines of headings (LaTeX, HTML), and
-            before the title where it has one.
+        group: a heading above this column and its neighbours where the layout has two lines of headings (LaTeX, HTML);
+            where it has one line, it comes before the title.
     """
 
     key: str
@@ -69,8 +69,8 @@ class Row:
     Attributes:
         name: of the system.
         numbers: key -> value; None or absent where it was not measured.
-        reference: not in the contest for the best value (HR).
-        sign: after the name, explained by a note, such as '†'.
+        reference: does not count for the best value (HR).
+        sign: printed after the name and explained by a note, such as '†'.
         instead: key -> a word for the cell where there is no number ('failed').
     """
 
@@ -81,7 +81,7 @@ class Row:
     instead: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, column: Column) -> str:
-        """The text in a column."""
+        """The text of the cell in a column."""
         return self.instead.get(column.key, '–') if self.numbers.get(column.key) is None else column.text(self.numbers)
 
 
@@ -159,7 +159,7 @@ class Table:
         return table
 
     def save(self, stem: str | Path) -> list[Path]:
-        """Write <stem>.md and <stem>.csv, each aside and then renamed; returns the paths."""
+        """Write <stem>.md and <stem>.csv, which appear only when they are complete; returns the paths."""
         Path(stem).parent.mkdir(parents=True, exist_ok=True)
         files = {Path(f'{stem}.md'): self.markdown(), Path(f'{stem}.csv'): self.csv()}
         for path, text in files.items():
@@ -175,7 +175,7 @@ class Table:
         """For each row its name and its texts.
 
         Args:
-            bold: how the best of a column is set, with {} for the text.
+            bold: how the best of a column is printed, with {} for the text.
             escape: makes a text safe for the medium.
         """
         winners = [self._winners(column) for column in self.columns]

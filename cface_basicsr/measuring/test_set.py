@@ -1,4 +1,4 @@
-"""A test set of a recipe or a benchmark at one scale, opened: every network by the same images, pairs, recognizers."""
+"""A test set of a recipe or a benchmark at one scale: it measures every network by the same images and recognizers."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from cface_basicsr.evaluation.verification import FoldedPairs
 from cface_basicsr.files.face_store import encode_png
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.recognizer_file import recognizer_hash
-from cface_basicsr.measuring.faces import FaceSet, need_stores
+from cface_basicsr.measuring.faces import FaceSet, check_stores
 from cface_basicsr.measuring.measure import judge, measure
 from cface_basicsr.measuring.protocol import PairsProtocol
 from cface_basicsr.measuring.protocols import protocols_of
@@ -24,7 +24,7 @@ from cface_basicsr.measuring.results import DataSet, Faces, Run, save_scores, st
 from cface_basicsr.recognizers.load import load_recognizer
 
 CURVE_IMAGES = 300
-"""Images that an accuracy along the way is taken from, at most."""
+"""At most this many images are measured for an accuracy during training."""
 
 
 class Recognizer(NamedTuple):
@@ -53,7 +53,7 @@ class OpenTestSet:
         Raises:
             UserError: a store is missing, or the lists do not fit.
         """
-        need_stores(name, folder, scale)
+        check_stores(name, folder, scale)
         self.name, self.options, self.recognizers = name, options, recognizers
         self.networks = {who: recognizer.network for who, recognizer in recognizers.items()}
         self.faces = FaceSet.open(folder, scale)
@@ -65,7 +65,7 @@ class OpenTestSet:
         return self.faces.data_set(self.name, self.protocols, self.options.like)
 
     def fingerprint(self) -> str:
-        """A hash of all that decides the numbers and the faces shown, but the network."""
+        """A hash of everything that decides the numbers and the faces shown, except the network."""
         facts = [manifest_hash(self.faces.folder), self.faces.scale, self.shown,
                  self.options.model_dump(exclude={'like', 'data', 'pairs', 'blufr'}),
                  [each.compared.sha256 for each in self.protocols],
@@ -75,12 +75,12 @@ class OpenTestSet:
     # ----------------------------------------------------------------------------------------------------- measuring
 
     def embed(self, system: str | nn.Module, networks: Mapping[str, nn.Module] | None = None) -> Embedded:
-        """See `FaceSet.embed`: by the set's recognizers, or by others; HR is not compared with itself."""
+        """See `FaceSet.embed`: by the recognizers of this set, or by others; HR is not compared with itself."""
         return self.faces.embed(system, self.networks if networks is None else networks, originals=system != 'HR',
                                 keep=self.shown)
 
     def measure(self, run: Run, embedded: Embedded, root: Path) -> None:
-        """Write a system's numbers into its run, the scores of its pairs and its faces into files below `root`."""
+        """Put a system's numbers into its run, and the scores of its pairs and its faces into files below `root`."""
         place = [f'x{run.scale}', step_name(run.system) + ('' if run.seed is None else f'_seed{run.seed}')]
         measured, scored = judge(embedded, self.protocols)
         measured.numbers |= {'psnr': None, 'ssim': 1.0} if run.system == 'HR' else {}
@@ -91,7 +91,7 @@ class OpenTestSet:
         run.faces |= self._save(embedded.kept, root / 'faces' / self.name / Path(*place), root)
 
     def along_the_way(self, network: nn.Module) -> dict[str, float]:
-        """PSNR (dB), and accuracy (a share) by each recognizer, of a checkpoint, on pairs that have few images."""
+        """PSNR in dB, and accuracy in [0, 1] by each recognizer, of a checkpoint, on a part of the pairs."""
         pairs = few_pairs(self.protocols[0].folded, CURVE_IMAGES)
         rows, places = np.unique(pairs.pairs, return_inverse=True)
         faces = self.faces.part(rows)
@@ -122,9 +122,9 @@ class OpenTestSet:
 
 
 def few_pairs(pairs: FoldedPairs, most: int) -> FoldedPairs:
-    """The first pairs of each kind in each fold, as many as keep the number of images at `most` or below.
+    """The first pairs of each kind in each fold, reduced until they have `most` images or fewer.
 
-    At least one pair of each kind in a fold is left, whatever that costs.
+    At least one pair of each kind is left in each fold, even if that is too many images.
     """
     count = max(int((pairs.fold == fold).sum()) for fold in np.unique(pairs.fold))
     while True:

@@ -46,7 +46,7 @@ class RecipeReport:
         """Measure the rows; what was measured before is not measured again.
 
         Args:
-            after: only the rows that are there after this step, for `<run>/after_<step>/`; None: all.
+            after: only the rows that exist after this step, for `<run>/after_<step>/`; None: all.
 
         Returns:
             the results, and the folder where their paths begin.
@@ -160,7 +160,7 @@ def _restoration(embedded: Embedded) -> dict[str, float]:
 
 
 def collapse_notes(domains: dict[str, dict[str, float]]) -> list[str]:
-    """A line for each stage whose recognizer gives all faces one feature: what it led says nothing."""
+    """One line per stage whose recognizer gives all faces the same feature: what it trained says nothing."""
     return [f'**{title}: the recognizer has collapsed** (it gives all faces the same feature), so what was trained '
             'with it says nothing about the method. Lower its learning rate.'
             for title, values in domains.items() if values['hr_compare'] < _COLLAPSED]

@@ -89,7 +89,7 @@ def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
 
 
 @pytest.mark.parametrize('arguments, words', [
-    ([], 'one table holds one scale; folder: \\[2, 4, 8\\]'),
+    ([], 'a table has one scale; folder: \\[2, 4, 8\\]'),
     (['--scale', 4, '--weights', '{}/net_g.pth'], 'net_g: x8; --scale 4'),
     (['--scale', 4, '--pairs-per-fold', 38], 'at most 36 pairs per fold'),
     (['--scale', 4, '--weights', 'HR={}/net_g.pth'], "would be called 'HR'"),

@@ -42,7 +42,8 @@ def test_systems_of_one_name_are_compared_by_a_paired_test(tmp_path: Path) -> No
     assert gain['difference'] == pytest.approx(np.mean(GAIN)) and gain['error'] == pytest.approx(stats.sem(GAIN))
     assert gain['p'] == pytest.approx(stats.ttest_1samp(GAIN, 0).pvalue) and gain['p_flips'] == 2 / 1024
     assert (gain['a'], gain['b']) == (pytest.approx(np.mean(BASE)), pytest.approx(np.mean(BASE) + np.mean(GAIN)))
-    assert [row.instead['verdict'] for row in table.rows] == ['not clear', 'clearly better', 'not clear']
+    assert [row.instead['verdict'] for row in table.rows] == ['not clearly different', 'clearly better',
+                                                              'not clearly different']
     assert '2.20 ± 0.29' in table.markdown()
 
 

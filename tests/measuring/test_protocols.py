@@ -144,8 +144,8 @@ def test_lfw_takes_features_as_image_and_mirror_image_where_they_were_joined(tmp
 
 
 @pytest.mark.parametrize('name', ['identification', 'open-set'])
-def test_identification_must_know_who_is_who(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match=f'{name} needs to know who is who'):
+def test_identification_must_know_which_images_show_one_person(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=f'{name} needs to know which images show one person'):
         made(name, tmp_path, labels=None)
     assert made(name, tmp_path).compared.protocol == name
 
