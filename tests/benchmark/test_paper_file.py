@@ -11,7 +11,7 @@ from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.cli.main import app
 from cface_basicsr.evaluation.pairs_file import read_pairs
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.measuring.faces import need_stores
+from cface_basicsr.measuring.faces import check_stores
 from tests.data.layouts.test_celeba import aligned_images, text_files
 from tests.data.layouts.test_lfw import PAIRS, images
 from tests.noise_photos import write_photo
@@ -36,8 +36,8 @@ def test_what_its_commands_prepare_is_what_it_reads(tmp_path: Path, monkeypatch:
         assert done.exit_code == 0, done.output + repr(done.exception)
     file = read_benchmark(PAPER)
     for scale in file.scales:
-        need_stores('train', Path(file.data), scale)
+        check_stores('train', Path(file.data), scale)
         for name, test in file.tests.items():
-            need_stores(name, Path(test.data), scale)
+            check_stores(name, Path(test.data), scale)
     pairs = read_pairs(file.tests['LFW'].pairs, read_identities(Path('datasets/lfw'))[0])
     assert sorted(pairs.same.tolist()) == [False, False, True, True]
