@@ -32,7 +32,7 @@ def check_named_file(arguments: list[str]) -> None:
     if '-opt' in arguments[:-1]:
         path = Path(arguments[arguments.index('-opt') + 1])
         if path.is_file():
-            options.refuse_broken_frame(options.read_option_file(path))
+            options.check_frame(options.read_option_file(path))
 
 
 keep_freed_memory()

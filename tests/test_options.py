@@ -18,13 +18,13 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.options import (
     Optimizer,
     Schedule,
+    check_frame,
     count_identities,
     iterations_an_epoch,
     merge,
     open_section,
     prepare_training_options,
     read_option_file,
-    refuse_broken_frame,
     write_option_file,
 )
 from tests.tiny_stages import REPOSITORY, parsed, stage_options, write_tiny_data
@@ -104,7 +104,7 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
                                        'be a valid list, got 5'),
     ('path', None, "option 'path': input should be a valid dictionary or .*, got None"),
     ('network_r', 'net_r.pth', "option 'network_r': input should be a valid dictionary, got 'net_r.pth'"),
-    ('train.optim_r.schedule', {'gamma': 1}, "option 'train.optim_r.schedule': a constant rate has no 'gamma'"),
+    ('train.optim_r.schedule', {'gamma': 1}, "option 'train.optim_r.schedule': a constant schedule has no 'gamma'"),
     ('train.ema_decay', 1.0, "option 'train.ema_decay': input should be less than 1, got 1.0"),
     ('train.total_iter', 0, "option 'train.total_iter': input should be greater than or equal to 1, got 0")])
 def test_a_wrong_value_is_named(opt: dict[str, Any], place: str, value: Any, message: str) -> None:
@@ -135,10 +135,10 @@ def test_a_missing_option_is_named(opt: dict[str, Any], place: str) -> None:
 @pytest.mark.parametrize('key', ['name', 'model_type', 'num_gpu', 'datasets', 'path'])
 def test_a_section_that_basicsrs_parser_needs_is_missed_before_it_does(opt: dict[str, Any], key: str) -> None:
     with pytest.raises(UserError, match=f"option '{key}_' is unknown; did you mean '{key}'"):
-        refuse_broken_frame(renamed(opt, key, f'{key}_'))
+        check_frame(renamed(opt, key, f'{key}_'))
     del opt[key]
     with pytest.raises(UserError, match=f"option '{key}' is missing"):
-        refuse_broken_frame(opt)
+        check_frame(opt)
 
 
 def test_a_training_with_a_misspelt_section_ends_in_one_line_and_writes_nothing(data: Path, tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_a_cosine_falls_to_its_least_rate_and_stays_there() -> None:
     ({'type': 'epoch'}, "'epoch' needs 'gamma'"),
     ({'type': 'steps', 'gamma': 0.5}, "'milestones' .* go with the schedule 'steps'"),
     ({'type': 'epoch', 'gamma': 0.5, 'milestones': [3]}, "'milestones' .* go with the schedule 'steps'"),
-    ({'gamma': 0.5}, "a constant rate has no 'gamma'"),
+    ({'gamma': 0.5}, "a constant schedule has no 'gamma'"),
 ])
 def test_a_schedule_with_a_part_missing_or_without_use_is_refused(schedule: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
@@ -304,13 +304,13 @@ def test_an_option_file_is_read_without_running_its_code(tmp_path: Path) -> None
     path.write_text('plugin: !!python/name:no.such.module\nname: a\n')
     assert read_option_file(path) == {'plugin': 'no.such.module', 'name': 'a'}
     path.write_text('a: !!python/object/apply:os.mkdir ["made"]\n')
-    with pytest.raises(UserError, match=r"x.yml', line 1 is no valid YAML"):
+    with pytest.raises(UserError, match=r"x.yml', line 1 is not valid YAML"):
         read_option_file(path)
     assert not Path('made').exists()
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    ('a: [1', 'line 2 is no valid YAML'), ('', 'holds no settings'), ('- 1', 'holds no settings')])
+    ('a: [1', 'line 2 is not valid YAML'), ('', 'holds no settings'), ('- 1', 'holds no settings')])
 def test_a_broken_option_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / 'x.yml').write_text(text + '\n')
     with pytest.raises(UserError, match=message):

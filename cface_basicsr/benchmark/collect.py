@@ -1,7 +1,7 @@
-"""Measures the rows of a benchmark and collects all that its report needs; what was measured once is read again."""
+"""Measures the rows of a benchmark and collects all that its report needs; what was measured before is read again."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,28 +25,20 @@ from cface_basicsr.training.report import facts_of_training, row_of
 
 NOT_CONVERGED = 'not converged'
 
-Failures = Mapping[tuple[int, int], Mapping[str, str]]
-"""(scale, seed) -> step -> why it failed."""
-
 _RUN = TypeAdapter(Run)
 
 
-def collect(plan: Plan, failures: Failures, show: Progress) -> Results:
-    """Measure every row of a plan whose trainings have been run, and collect its results.
-
-    Args:
-        failures: of the trainings; a row that needs one of them says failed, with the reason.
-    """
+def collect(plan: Plan, show: Progress) -> Results:
+    """Measure every row of a plan whose trainings have been run; a row that needs one that failed says so."""
     recognizers = {name: Recognizer.load(plan.recognizer_file(who)) for name, who in plan.file.recognizers.items()}
     runs, faces = [], {name: Faces(name, []) for name in plan.file.tests}
     for scale in plan.file.scales:
-        tests = [OpenTestSet(name, options, folder_of_test(plan, options.data), scale, recognizers)
+        tests = [OpenTestSet(name, options, plan.test_folder(name), scale, recognizers)
                  for name, options in plan.file.tests.items()]
         measuring = _Measuring(plan, scale, tests, show)
         runs += measuring.references()
         for run in (run for run in plan.runs if run.scale == scale):
-            failed = failures.get((run.scale, run.seed), {})
-            runs += [measuring.row(run, row, failed) for row in run.rows]
+            runs += [measuring.row(run, row) for row in run.rows]
         add_footnotes([run for run in runs if run.scale == scale and run.status == 'done'], plan, tests[0].name)
         for test in tests:
             test.save_low(faces[test.name], plan.out)
@@ -60,17 +52,15 @@ def collect(plan: Plan, failures: Failures, show: Progress) -> Results:
                    [entry for entry in faces.values() if entry.keys], show_published=plan.file.published)
 
 
-def folder_of_test(plan: Plan, data: str | None) -> Path:
-    """The folder of a test set; without a name the held-out part of the benchmark's data."""
-    return Path(data) if data else plan.runs[0].recipe.test_folder
-
-
 def add_footnotes(runs: list[Run], plan: Plan, test: str) -> None:
-    """Note what a reader must know: a row of a first phase had a part of the budget; one that learns only pixels and
-    has a PSNR below Bicubic's has not converged.
+    """Note what a reader must know.
+
+    A row of a first phase had only a part of the budget. One that learns only from pixels and has a PSNR below
+    Bicubic's has not converged.
 
     Args:
-        runs: finished ones of one scale, Bicubic among them.
+        runs: the finished ones of one scale, with Bicubic's.
+        plan: where the rows come from.
         test: the test set whose PSNR counts.
     """
     first = {row.title for planned in plan.runs for row in first_phases(planned)}
@@ -99,13 +89,13 @@ class _Measuring:
                            lambda system=system: self._measured(Run(system, self.scale), networks[system]))
                 for system in REFERENCES]
 
-    def row(self, planned: PlannedRun, row: PlannedRow, failed: Mapping[str, str]) -> Run:
-        """A trained row; a failed one where a step that it needs failed, or its network cannot be measured."""
-        reason = next((failed[step] for step in row.steps if step in failed), None)
+    def row(self, planned: PlannedRun, row: PlannedRow) -> Run:
+        """A trained row; it says failed where a step that it needs failed, or its network cannot be measured."""
+        reason = next((planned.failed[step] for step in row.steps if step in planned.failed), None)
         if reason is None:
             try:
                 return self._trained(planned, row)
-            except (UserError, RuntimeError, MemoryError) as error:  # also of torch: out of memory costs its row alone
+            except (UserError, RuntimeError, MemoryError) as error:  # also of torch: out of memory costs only this row
                 reason = f'measuring: {error}' if str(error) else f'measuring: {type(error).__name__}'
         run = self._frame(planned, row)
         run.status, run.reason = 'failed', reason.splitlines()[0]
@@ -141,7 +131,7 @@ class _Measuring:
         """What is known of a row without measuring."""
         run = row_of(planned.recipe, row.title, row.step)
         run.width = describe_width(planned.recipe, row.step)
-        run.images_r = recognizer_images(self.plan, planned.recipe, row.step)
+        run.images_r = recognizer_images(self.plan, planned.recipe, row)
         return run
 
     def _measured(self, run: Run, network: nn.Module | None) -> Run:
@@ -161,7 +151,7 @@ class _Measuring:
 
 
 def describe_width(recipe: Recipe, step: str) -> str:
-    """How a row's generator differs from its option file, in words.
+    """How a row's generator differs from that of its option file, as text.
 
     >>> # 'num_feat 16 instead of 64, num_block 4 instead of 16', or 'full'
     """
@@ -172,23 +162,15 @@ def describe_width(recipe: Recipe, step: str) -> str:
     return ', '.join(changed) or 'full'
 
 
-def recognizer_images(plan: Plan, recipe: Recipe, step: str) -> int:
-    """Images that trained the recognizers behind a row: in its own recipe, and the loss's recognizer before it."""
-    own = recipe.recognizer_images(step)
-    root = str(plan.recognizers.out.absolute()) if plan.recognizers else None
-    trainings = recipe.trainings
-    sources = {who for name in _chain(recipe, step) if name in trainings
-               for network, who in trainings[name].weights.items()
-               if network == 'network_r' and root and who.startswith(root)}
-    return own + sum(plan.recognizers.recognizer_images(Path(who).parents[1].name) for who in sources)
-
-
-def _chain(recipe: Recipe, step: str) -> list[str]:
-    """A step and those that it starts from."""
-    if step not in recipe.file.steps:
-        return []
-    before = [name for who in recipe.file.steps[step].sources for name in _chain(recipe, who)]
-    return list(dict.fromkeys([*before, step]))
+def recognizer_images(plan: Plan, recipe: Recipe, row: PlannedRow) -> int:
+    """How many images trained the recognizers that a row depends on: in its own recipe, and the losses' before it."""
+    own, trained = recipe.recognizer_images(row.step), plan.recognizers
+    if trained is None:
+        return own
+    files = {who for step, content in recipe.trainings.items() if step in row.steps
+             for network, who in content.weights.items() if network == 'network_r'}
+    return own + sum(trained.recognizer_images(name) for name in trained.trainings
+                     if str(trained.weights_of(name, 'r').absolute()) in files)
 
 
 # -------------------------------------------------------------------------------------------------- curves and costs
@@ -206,12 +188,11 @@ def images_a_second(recipe: Recipe, row: PlannedRow) -> float | None:
     """Training speed of a row over all trainings of its generator, from their logs; None where a log is too short."""
     images, seconds = 0, 0.0
     for step in generator_steps(recipe, row):
-        opt = recipe.compose(step)
         each = seconds_an_iteration(training_logs(recipe.out / step))
         if each is None:
             return None
-        images += iterations(opt) * opt['datasets']['train']['batch_size']
-        seconds += iterations(opt) * each
+        images += recipe.own_images(step)
+        seconds += iterations(recipe.compose(step)) * each
     return images / seconds if seconds else None
 
 

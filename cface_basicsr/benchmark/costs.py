@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-accumulates, milliseconds a face."""
+"""What a network costs: parameters, multiply-accumulates, milliseconds per face."""
 
 import statistics
 import time
@@ -17,13 +17,14 @@ def measure_costs(network: nn.Module, scale: int, *, size: tuple[int, int] = (12
 
     Args:
         network: (1, 3, height / scale, width / scale) in [0, 1] -> (1, 3, height, width); comes back in its own mode,
-            but on `device`.
+            but stays on `device`.
         size: height and width of the HR face.
         device: where the time is measured.
-        warm_up: forwards before the clock starts; repeats: forwards of which the median counts.
+        warm_up: forwards before the clock starts.
+        repeats: forwards that are timed; the result is their median.
 
     Returns:
-        `images_a_second` is None: training measures it.
+        the costs, with None for `images_a_second`, which training measures.
     """
     device = torch.device(device)
     low = torch.rand(1, 3, size[0] // scale, size[1] // scale, generator=torch.Generator().manual_seed(0)).to(device)
@@ -34,14 +35,14 @@ def measure_costs(network: nn.Module, scale: int, *, size: tuple[int, int] = (12
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Numbers that training moves; buffers (statistics, fixed filters, mean shifts) and frozen ones do not count."""
+    """Number of trainable parameters; buffers (statistics, fixed filters, mean shifts) and frozen ones do not count."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def count_macs(network: nn.Module, images: Tensor) -> int:
     """Multiply-accumulates of one forward: those of convolutions and matrix products, as torch counts them.
 
-    Element-wise work, normalization and resizing count 0, as is the custom. 1 MAC = 2 FLOP.
+    Element-wise operations, normalization and resizing count as 0, as usual. 1 MAC = 2 FLOP.
     """
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:

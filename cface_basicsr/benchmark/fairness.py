@@ -1,4 +1,4 @@
-"""Was the comparison fair? Each claim is checked on the files themselves, and says what was compared."""
+"""Was the comparison fair? Each claim is checked on the files themselves, and its evidence says what was compared."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,8 +22,7 @@ def check_fairness(plan: Plan, runs: list[Run], recognizers: Mapping[str, str]) 
         recognizers: name -> SHA-256 of the file that measured.
     """
     train = plan.runs[0].recipe.train_folder
-    tests = {name: Path(options.data) if options.data else plan.runs[0].recipe.test_folder
-             for name, options in plan.file.tests.items()}
+    tests = {name: plan.test_folder(name) for name in plan.file.tests}
     checks = [check for name, folder in tests.items() for check in (
         disjoint_by_key(name, train, folder), disjoint_by_picture(name, train, folder))]
     return [*checks, same_setting('crop', train, tests), same_setting('kernel', train, tests),
@@ -36,7 +35,7 @@ def _check(what: str, holds: bool | None, evidence: str) -> Check:
 
 
 def disjoint_by_key(name: str, train: Path, test: Path) -> Check:
-    """No identity of the test set is trained on, by the identities' names, however they are written."""
+    """No identity of the test set is trained on: their names are compared, however they are written."""
     people = [identities_of(open_pictures(folder)) for folder in (train, test)]
     both = [person.name for person in shared_people(*people)]
     return _check(f'identities of training and {name} are disjoint (by key)', not both,
@@ -44,7 +43,7 @@ def disjoint_by_key(name: str, train: Path, test: Path) -> Check:
 
 
 def disjoint_by_picture(name: str, train: Path, test: Path) -> Check:
-    """No HR picture of the test set is trained on, under whatever name: none has equal pixels."""
+    """No HR picture of the test set is trained on, under any name: none has equal pixels."""
     sides = [Distinct(pictures, fingerprint_pictures(pictures, hashed=False))
              for pictures in (open_pictures(train), open_pictures(test))]
     both = [f'{match.test[0]} = {match.train[0]} of the training set' for match in equal_pictures(*sides)]
@@ -67,18 +66,18 @@ def same_setting(key: str, train: Path, tests: Mapping[str, Path]) -> Check:
     if None in found.values():
         without = [name for name, value in found.items() if value is None]
         return _check(what, None, f"no manifest says how {', '.join(without)} was made")
-    texts = {name: _in_words(value) for name, value in found.items()}
+    texts = {name: _describe_setting(value) for name, value in found.items()}
     same = len(set(texts.values())) == 1
     return _check(what, same, next(iter(texts.values())) if same else
                   '; '.join(f'{name}: {text}' for name, text in texts.items()))
 
 
-def _in_words(value: Any) -> str:
+def _describe_setting(value: Any) -> str:
     return value if isinstance(value, str) else ', '.join(f'{key} {each}' for key, each in value.items() if each)
 
 
 def crop_of_recognizers(plan: Plan, tests: Mapping[str, Path]) -> Check:
-    """The recognizers learnt faces cut as those that they judge."""
+    """The recognizers learnt from faces that were cropped as those that they judge are."""
     networks = {name: load_recognizer(Path(plan.recognizer_file(who))) for name, who in plan.file.recognizers.items()}
     notes = [note for folder in tests.values() for name, network in networks.items()
              if (note := crop_note(folder, name, network))]
@@ -89,7 +88,7 @@ def crop_of_recognizers(plan: Plan, tests: Mapping[str, Path]) -> Check:
 
 
 def same_recognizers(plan: Plan, runs: Iterable[Run], recognizers: Mapping[str, str]) -> Check:
-    """Every row was measured by the same recognizer files; they have not changed since the first."""
+    """Every row was measured by the same recognizer files, which have not changed since the first row."""
     now = {name: recognizer_hash(plan.recognizer_file(who), 64) for name, who in plan.file.recognizers.items()}
     wanted = set(recognizers)
     lacking = sorted({run.system for run in runs if run.status == 'done' for measured in run.measured.values()
@@ -100,7 +99,7 @@ def same_recognizers(plan: Plan, runs: Iterable[Run], recognizers: Mapping[str, 
 
 
 def same_images(plan: Plan, runs: Iterable[Run]) -> Check:
-    """Every finished row had the budget. A phase that another one follows (ESRGAN's first) gives a row of its own."""
+    """Every finished row had the budget, except rows of a phase that another one follows (ESRGAN's first)."""
     partial = {row.title for run in plan.runs for row in first_phases(run)}
     trained = [run for run in runs if run.status == 'done' and run.images_g is not None]
     counts = {run.images_g for run in trained if run.system not in partial}
@@ -113,7 +112,7 @@ def same_images(plan: Plan, runs: Iterable[Run]) -> Check:
 
 
 def same_training_set(plan: Plan) -> Check:
-    """Every training of a generator reads the same HR images, and only LR images beside them."""
+    """Every training of a generator reads the same HR images."""
     found = {}
     for run in plan.runs:
         for name in run.recipe.trainings:
@@ -128,13 +127,10 @@ def same_training_set(plan: Plan) -> Check:
 def same_seeds(plan: Plan, runs: Iterable[Run]) -> Check:
     """Every system was trained with every seed."""
     wanted = {(scale, seed) for scale in plan.file.scales for seed in plan.file.seeds}
-    done: dict[str, set[tuple[int, int]]] = {}
-    for run in runs:
-        if run.seed is not None:
-            done.setdefault(run.system, set())
-            if run.status == 'done':
-                done[run.system].add((run.scale, run.seed))
-    lacking = sorted(name for name, found in done.items() if found != wanted)
+    trained = [run for run in runs if run.seed is not None]
+    done = {(run.system, run.scale, run.seed) for run in trained if run.status == 'done'}
+    lacking = sorted(name for name in {run.system for run in trained}
+                     if any((name, scale, seed) not in done for scale, seed in wanted))
     seeds = ', '.join(map(str, plan.file.seeds))
     return _check('all systems were trained with the same seeds', not lacking,
                   f'seeds {seeds}' + (f"; not all of them finished: {', '.join(lacking)}" if lacking else ''))

@@ -1,12 +1,13 @@
 """The file of `cface benchmark`: which systems, at which scales, on which data, with which budget."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from cface_basicsr.benchmark.systems import SYSTEMS, System, find_systems
+from cface_basicsr.benchmark.systems import SYSTEMS, Phase, System, find_systems
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import Section, merge, open_section
@@ -15,12 +16,12 @@ from cface_basicsr.training.scale import check_scale
 
 
 class Budget(Section):
-    """The same for every row; one of the two."""
+    """The same for every row: either `images` or `minutes`."""
 
     images: int | None = Field(default=None, ge=1)
-    """Through a row's generator, all its phases together."""
+    """How many go through a row's generator, in all its phases together."""
     minutes: float | None = Field(default=None, gt=0)
-    """Of all trainings of systems together; by measured rates it becomes one number of images for all rows."""
+    """For the trainings of all systems together; measured throughput turns it into the number of images of a row."""
 
     @model_validator(mode='after')
     def _one_of_two(self) -> 'Budget':
@@ -30,23 +31,23 @@ class Budget(Section):
 
 
 class Generated(Section):
-    """Synthetic faces, for a benchmark without photographs; made where the data folder is not there yet."""
+    """Synthetic faces, for a benchmark without photographs; they are made if the data folder is not there yet."""
 
     identities: int = Field(default=240, ge=2)
     """How many identities."""
     images: int = Field(default=8, ge=2)
-    """Images of each."""
+    """How many images of each identity."""
     holdout: int = Field(default=60, ge=1)
-    """Identities that are held out, to measure on."""
+    """How many of the identities are held out, to measure on."""
 
 
 class Variant(Section):
     """A row of an ablation: a system with other options."""
 
     of: str
-    """The system that it is, but for what follows."""
+    """The system that it changes."""
     set: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Phase -> changes of its options, over those that the file sets for the system."""
+    """Phase -> changes of its options, on top of those that the file sets for the system."""
     shares: dict[str, float] = Field(default_factory=dict)
     """Phase -> share of the budget."""
     weights: dict[str, dict[str, str | None]] = Field(default_factory=dict)
@@ -54,32 +55,32 @@ class Variant(Section):
 
 
 class BenchmarkFile(Section):
-    """A benchmark as its file says it; `base:` names a file, or a list of files, over which it is laid."""
+    """A benchmark file; `base:` names another file, or a list of them, which this one changes."""
 
     name: str
-    """Of the run folder."""
+    """Name of the run folder."""
     title: str = ''
-    """Of the report."""
+    """Title of the report."""
     systems: list[str] | str = 'all'
-    """Names of systems, or `all`: those of the paper, or the variants where there are some."""
+    """Names of systems, or `all`: those of the paper, or the variants if there are any."""
     variants: dict[str, Variant] = Field(default_factory=dict)
     """Name -> row of an ablation."""
     scales: list[int] = Field(min_length=1)
-    """Of 2, 4 and 8; each with each seed is a recipe of its own, `<out>/x8/seed0`."""
+    """Some of 2, 4 and 8; each scale with each seed is a recipe of its own, `<out>/x8/seed0`."""
     data: str
-    """The folder that `cface prepare` made, with `--holdout`; `--data` names another."""
+    """The folder that `cface prepare --holdout` made; `--data` names another."""
     generated: Generated | None = None
-    """Synthetic faces, where the data folder is not there."""
+    """Synthetic faces, made if the data folder is not there."""
     out: str | None = None
     """The run folder, by default `experiments/<name>`; `--out` names another."""
     budget: Budget
     """What every row is trained with."""
     batch: int = Field(ge=1)
-    """Images in a batch of every training of a system."""
+    """Images in a batch, of every training of a system."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
-    """Of weights, order and draws."""
+    """Seeds of the weights, of the order of images and of all draws."""
     steps: dict[str, TrainStep] = Field(default_factory=dict)
-    """Name -> training of a recognizer, as in a recipe; done once for all scales and seeds."""
+    """Name -> training of a recognizer, as in a recipe; it is done once for all scales and seeds."""
     recognizers: dict[str, str]
     """Name in the tables -> one of `steps`, or a `.pth` or `.onnx` file."""
     loss: str | None = None
@@ -87,9 +88,9 @@ class BenchmarkFile(Section):
     tests: dict[str, TestSet] = Field(default_factory=lambda: {HELD_OUT: TestSet()}, min_length=1)
     """Name -> faces that are measured on; by default the held-out ones."""
     common: dict[str, Any] = Field(default_factory=dict)
-    """Laid over every option file, where that has such a section."""
+    """Changes to every option file that has such a section."""
     widths: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """System -> changes of its generator in all phases; the tables name them."""
+    """System -> changes of its generator in all phases; the tables name these changes."""
     set: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     """System -> phase -> changes of its options."""
     shares: dict[str, dict[str, float]] = Field(default_factory=dict)
@@ -97,25 +98,26 @@ class BenchmarkFile(Section):
     ema_decay: float = Field(default=0, ge=0, lt=1)
     """Above 0: an averaged generator for every row, which is then the one that is measured."""
     share_equal_phases: bool = False
-    """Train phases that are equal in two rows once."""
+    """Train phases only once that are equal in several rows."""
     curve_points: int = Field(default=4, ge=0)
-    """Networks saved along each phase, from which the curves of accuracy and PSNR are measured; 0: none."""
+    """How many networks are saved along each phase, for the curves of accuracy and PSNR; 0: none."""
     published: bool = True
     """Show the paper's numbers next to ours."""
     notes: list[str] = Field(default_factory=list)
-    """Lines of the report."""
+    """Lines that the report shows as notes."""
 
 
 def read_benchmark(path: str | Path, variables: Mapping[str, str] | None = None,
                    changes: Mapping[str, Any] | None = None) -> BenchmarkFile:
-    """Read a benchmark file, laid over the one that its `base:` names, or over several in their order.
+    """Read a benchmark file with its `base:`.
 
     Args:
+        path: the file.
         variables: values of `$NAME`.
-        changes: laid over the file (what a command line sets).
+        changes: what a command line sets instead of the file.
 
     Raises:
-        UserError: an unknown key, system, scale, phase or recognizer; with the nearest name.
+        UserError: a key, system, scale, phase or recognizer is unknown; the message gives the nearest.
     """
     content = merge(read_with_base(Path(path)), changes or {})
     content |= {key: without_nulls(content[key]) for key in ('steps', 'tests', 'variants') if key in content}
@@ -125,7 +127,7 @@ def read_benchmark(path: str | Path, variables: Mapping[str, str] | None = None,
 
 
 def known_systems(file: BenchmarkFile) -> dict[str, System]:
-    """The paper's systems and the file's variants; a variant's one row has the variant's name."""
+    """The paper's systems and the file's variants; a variant has one row, with the variant's name."""
     known = dict(SYSTEMS)
     for name, variant in file.variants.items():
         if variant.of not in SYSTEMS:
@@ -133,22 +135,38 @@ def known_systems(file: BenchmarkFile) -> dict[str, System]:
                             f'{nearest(variant.of, SYSTEMS)}')
         base = SYSTEMS[variant.of]
         title, phase = list(base.rows.items())[-1]
-        pixel = (name,) if title in base.pixel else ()
-        known[name] = System(name, base.phases, {name: phase}, pixel, base.compares, base.published)
+        known[name] = replace(base, name=name, rows={name: phase}, pixel=(name,) if title in base.pixel else ())
     return known
 
 
 def chosen_systems(file: BenchmarkFile) -> list[System]:
-    """The systems of a file in order; 'all' is every known one, or the variants where there are some."""
-    known = known_systems(file)
-    if file.systems == 'all':
-        return [known[name] for name in file.variants or SYSTEMS]
-    return find_systems(file.systems, known)
+    """The systems of a file in order, with what it sets for them; 'all' is every one, or the variants if there are any.
+
+    Each phase has the share, the weights and the changes of options that the file gives it.
+    """
+    names = list(file.variants or SYSTEMS) if file.systems == 'all' else file.systems
+    return [replace(system, phases=tuple(_as_set(file, system, phase) for phase in system.phases))
+            for system in find_systems(names, known_systems(file))]
+
+
+def _as_set(file: BenchmarkFile, system: System, phase: Phase) -> Phase:
+    """A phase as the file sets it: for the system that a variant is of, for the system, and in the variant itself."""
+    variant = file.variants.get(system.name)
+    changes, share, weights = phase.set, phase.share, phase.weights
+    for name in [variant.of, system.name] if variant else [system.name]:
+        if phase.learner == 'g' and name in file.widths:
+            changes = merge(changes, {'network_g': file.widths[name]}, keep_null=True)
+        changes = merge(changes, file.set.get(name, {}).get(phase.name, {}), keep_null=True)
+        share = file.shares.get(name, {}).get(phase.name, share)
+    if variant:
+        changes = merge(changes, variant.set.get(phase.name, {}), keep_null=True)
+        share = variant.shares.get(phase.name, share)
+        weights = {**weights, **variant.weights.get(phase.name, {})}
+    return replace(phase, set=changes, share=share, weights=weights)
 
 
 def _check(file: BenchmarkFile) -> None:
-    systems = chosen_systems(file)
-    if not systems:
+    if not chosen_systems(file):
         raise UserError("benchmark: 'systems' names none that is trained; HR and Bicubic are always there.")
     for scale in file.scales:
         check_scale(scale)

@@ -1,12 +1,12 @@
-"""A benchmark file as recipes: one for the recognizers, one for each scale and seed.
+"""A benchmark file as recipes: one for the recognizers, and one for each scale and seed.
 
-The recipes run by `benchmark.steps` as any other. Here it is decided how long each phase is (its share of the one
-budget), what it starts from, and which step gives which row. Published milestones become fractions: a phase that is cut
-to a tenth of its published length has its milestones at a tenth, too.
+They are run like any other recipe. This module decides how long each phase is (its share of the one budget), what it
+starts from, and which step gives which row. Published milestones become fractions: a phase that is cut to a tenth of
+its published length reaches its milestones at a tenth, too.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,9 @@ class PlannedRow:
 
     Attributes:
         title: its name there.
-        step: whose generator it is.
+        step: the step whose generator it is.
         steps: all steps that must be done for it, in order.
-        pixel: it learns pixels alone.
+        pixel: it learns only from pixels.
         phases: step -> name of the phase, where the system has several.
     """
 
@@ -46,16 +46,23 @@ class PlannedRow:
 
 @dataclass
 class PlannedRun:
-    """One scale and seed: a recipe, and the rows that it gives."""
+    """One scale and seed.
+
+    Attributes:
+        recipe: its trainings.
+        rows: what it gives to the tables.
+        failed: step -> why it failed, when it has been run.
+    """
 
     scale: int
     seed: int
     recipe: Recipe
     rows: list[PlannedRow] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def first_phases(run: PlannedRun) -> list[PlannedRow]:
-    """Rows of a phase that another one follows (ESRGAN's first): they have seen a part of the budget."""
+    """Rows of a phase that another one follows (ESRGAN's first): they have seen only a part of the budget."""
     followed = {step.weights.get('network_g') for step in run.recipe.trainings.values()}
     return [row for row in run.rows if row.step in followed]
 
@@ -65,8 +72,8 @@ class Plan:
     """All runs of a benchmark.
 
     Attributes:
-        images: through the generator of each row.
-        recognizers: the recipe of the recognizers; None where all come from files.
+        images: how many go through the generator of each row.
+        recognizers: the recipe that trains the recognizers; None where all come from files.
     """
 
     file: BenchmarkFile
@@ -75,8 +82,17 @@ class Plan:
     recognizers: Recipe | None
     runs: list[PlannedRun]
 
+    @property
+    def recipes(self) -> list[Recipe]:
+        """All of them, in the order in which they are run."""
+        return [*([self.recognizers] if self.recognizers else []), *(run.recipe for run in self.runs)]
+
+    def test_folder(self, name: str) -> Path:
+        """The folder of a test set; where the file names none, the held-out part of the benchmark's data."""
+        return Path(self.file.tests[name].data or self.runs[0].recipe.test_folder)
+
     def recognizer_file(self, who: str) -> str:
-        """A step of the recognizers, or a file, as a path."""
+        """The path of a recognizer: a step of `recognizers`, or a file."""
         return str(_recognizer_path(self.out, self.file, who, 'r'))
 
 
@@ -94,7 +110,7 @@ def make_plan(file: BenchmarkFile, out: Path | None, images: int) -> Plan:
         images: the budget of every row.
 
     Raises:
-        UserError: an option file is missing, or the budget gives a phase no iteration.
+        UserError: an option file is missing, or the budget leaves a phase no iteration.
     """
     out = out_folder(file, out)
     runs = [_plan_run(file, out, images, scale, seed) for scale in file.scales for seed in file.seeds]
@@ -139,11 +155,11 @@ class _Composer:
     def add(self, system: System) -> Iterator[PlannedRow]:
         """Add a system's steps; yields its rows."""
         if system.compares and 'index' not in self.steps:
-            self.steps['index'] = {'index': str(_recognizer_path(self.out, self.file, self._loss(), 'r'))}
-        active = active_phases(self.file, system)
+            self.steps['index'] = {'index': self._recognizer('r')}
+        active = active_phases(system)
         lengths = phase_iterations(active, self.images, self.file.batch, system.name)
         named: dict[str, str] = {}  # phase -> step
-        for phase, _ in active:
+        for phase in active:
             named[phase.name] = self._add_step(system, phase, lengths.get(phase.name, 0), named)
         for title, name in system.rows.items():
             if name not in named:
@@ -152,12 +168,13 @@ class _Composer:
             needed = self._chain(named[name], *(['index'] if system.compares else []))
             yield PlannedRow(title, system.name, named[name], needed, title in system.pixel, phases)
 
-    def _loss(self) -> str:
-        return loss_recognizer(self.file)
+    def _recognizer(self, label: str) -> str:
+        """The file of the recognizer that leads the losses ('r'), or of its classifier ('c')."""
+        return str(_recognizer_path(self.out, self.file, loss_recognizer(self.file), label))
 
     def _add_step(self, system: System, phase: Phase, iterations: int, named: Mapping[str, str]) -> str:
         step = {'generate': named[phase.generate]} if phase.generate else \
-            self._training(system, phase, iterations, named)
+            self._training(phase, iterations, named)
         key = json.dumps(step, sort_keys=True)
         if self.file.share_equal_phases and key in self._equal:
             return self._equal[key]
@@ -168,55 +185,38 @@ class _Composer:
         self._equal[key] = name
         return name
 
-    def _training(self, system: System, phase: Phase, iterations: int, named: Mapping[str, str]) -> dict[str, Any]:
+    def _training(self, phase: Phase, iterations: int, named: Mapping[str, str]) -> dict[str, Any]:
         options = find_recipe(phase.options)
         base = read_option_file(options)
-        changes = self._changes(system, phase)
-        changed = merge(merge(base, only_existing(self.file.common, base)), changes)
+        changed = merge(merge(base, only_existing(self.file.common, base)), phase.set)
         fixed = {'manual_seed': self.seed, 'train': cut_to(changed['train'], iterations),
                  'datasets': {'train': {'batch_size': self.file.batch}, 'val': None}, 'val': None}
         of_generator = self._of_every_generator(iterations) if phase.learner == 'g' else {}
-        step = {'options': str(options), 'weights': self._weights(system, phase, named, changed),
-                'set': _over(_over(changes, of_generator), fixed)}
+        step = {'options': str(options), 'weights': self._weights(phase, named, changed),
+                'set': merge(merge(phase.set, of_generator, keep_null=True), fixed, keep_null=True)}
         return step | ({'d_sr': named[phase.d_sr]} if named.get(phase.d_sr) else {})
 
     def _of_every_generator(self, iterations: int) -> dict[str, Any]:
-        """Averaging, alike for all rows, and networks along the way, which the accuracy curves are measured from."""
+        """Averaging, the same for all rows, and the networks saved along the way, for the curves of accuracy."""
         points, decay = self.file.curve_points, self.file.ema_decay
         checkpoints = {'logger': {'save_checkpoint_freq': max(1, iterations // points)}} if points else {}
         return checkpoints | ({'train': {'ema_decay': decay}} if decay else {})
 
-    def _changes(self, system: System, phase: Phase) -> dict[str, Any]:
-        """What differs from the option file: the phase's own, the width, the file's and the variant's changes."""
-        changes: dict[str, Any] = dict(phase.set)
-        for name in lineage(self.file, system.name):
-            width = self.file.widths.get(name)
-            if width and phase.learner == 'g':
-                changes = _over(changes, {'network_g': width})
-            changes = _over(changes, self.file.set.get(name, {}).get(phase.name, {}))
-        variant = self.file.variants.get(system.name)
-        return _over(changes, variant.set.get(phase.name, {})) if variant else changes
-
-    def _weights(self, system: System, phase: Phase, named: Mapping[str, str],
-                 opt: Mapping[str, Any]) -> dict[str, str]:
-        variant = self.file.variants.get(system.name)
-        wanted = dict(phase.weights) | (variant.weights.get(phase.name, {}) if variant else {})
-        found = {network: self._source(network, who, named) for network, who in wanted.items() if who}
+    def _weights(self, phase: Phase, named: Mapping[str, str], opt: Mapping[str, Any]) -> dict[str, str]:
+        found = {network: self._source(network, who, named) for network, who in phase.weights.items() if who}
         return {network: who for network, who in found.items() if who and network in opt}
 
     def _source(self, network: str, who: str, named: Mapping[str, str]) -> str | None:
         if who in named:
             return named[who]
         if who in (LOSS, HEAD) or network in ('network_r', 'network_c'):  # a phase left out hands on what it got
-            trained = self._loss() in self.file.steps
-            label = network[-1]
-            if not trained and (label == 'c' or Path(self._loss()).suffix == '.onnx'):
-                return None  # an ONNX recognizer reads its own file, and has no classifier
-            return str(_recognizer_path(self.out, self.file, self._loss(), label))
+            loss, label = loss_recognizer(self.file), network[-1]
+            if loss in self.file.steps or (label == 'r' and Path(loss).suffix != '.onnx'):
+                return self._recognizer(label)  # an ONNX recognizer reads its own file, and has no classifier
         return None
 
     def _chain(self, *steps: str) -> tuple[str, ...]:
-        """Some steps with all that they need, in the order of the recipe."""
+        """These steps and all that they need, in the order of the recipe."""
         needed, todo = set(), [*steps]
         while todo:
             name = todo.pop()
@@ -228,50 +228,35 @@ class _Composer:
         return tuple(name for name in self.steps if name in needed)
 
 
-def _over(changes: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes laid over changes: a null stays, since it takes something away from the option file."""
-    return merge(changes, more, keep_null=True)
-
-
-def lineage(file: BenchmarkFile, name: str) -> tuple[str, ...]:
-    """The names whose settings apply to a system: the one that a variant is of, then its own."""
-    variant = file.variants.get(name)
-    return (variant.of, name) if variant else (name,)
-
-
 # --------------------------------------------------------------------------------------------------------- the budget
 
-def active_phases(file: BenchmarkFile, system: System) -> list[tuple[Phase, float]]:
-    """The phases of a system that have a share, with it, in order; stage 2 is there where somebody reads its D_SR."""
-    shares = {phase.name: phase.share for phase in system.phases}
-    for name in lineage(file, system.name):
-        shares |= file.shares.get(name, {})
-    if system.name in file.variants:
-        shares |= file.variants[system.name].shares
-    read = {phase.d_sr for phase in system.phases if shares[phase.name] > 0 and phase.d_sr}
-    return [(phase, shares[phase.name]) for phase in system.phases
-            if shares[phase.name] > 0 and (not phase.generate or phase.name in read)]
+def active_phases(system: System) -> list[Phase]:
+    """The phases of a system that have a share, in order; stage 2 is among them where one of them reads its D_SR."""
+    active = [phase for phase in system.phases if phase.share > 0]
+    read = {phase.d_sr for phase in active}
+    return [phase for phase in active if not phase.generate or phase.name in read]
 
 
-def phase_iterations(phases: list[tuple[Phase, float]], images: int, batch: int, system: str) -> dict[str, int]:
+def phase_iterations(phases: Sequence[Phase], images: int, batch: int, system: str) -> dict[str, int]:
     """How many iterations each phase gets; those of the generator add up to floor(images / batch).
 
     Args:
-        phases: with their shares; the shares of the generator's phases are taken in proportion to one another.
+        phases: the shares of the generator's phases are taken in proportion to one another.
+        images: the budget.
+        batch: images in a batch.
+        system: its name, for the message.
 
     Raises:
-        UserError: a phase would have none.
+        UserError: the budget leaves a phase no iteration.
     """
     total = images // batch
-    whole = sum(share for phase, share in phases if phase.learner == 'g' and phase.options)
+    whole = sum(phase.share for phase in phases if phase.learner == 'g' and phase.options)
     lengths, seen, given = {}, 0.0, 0
-    for phase, share in phases:
-        if not phase.options:
-            continue
+    for phase in (phase for phase in phases if phase.options):
         if phase.learner == 'r':
-            lengths[phase.name] = round(total * share)
+            lengths[phase.name] = round(total * phase.share)
         else:
-            seen += share
+            seen += phase.share
             lengths[phase.name] = round(total * seen / whole) - given
             given += lengths[phase.name]
         if lengths[phase.name] < 1:

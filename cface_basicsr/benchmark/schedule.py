@@ -1,4 +1,4 @@
-"""A published training cut to another length: what counts iterations becomes the same fraction of the new length."""
+"""A published training cut to another length: all counts of iterations become the same fraction of the new length."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from cface_basicsr.errors import UserError
 
 _COUNTS = ('head_only_iter', 'net_d_init_iters')
-"""Keys of `train:` that count iterations, beside the schedules."""
+"""Keys of `train:` that count iterations, besides the schedules."""
 
 
 def cut_to(train: Mapping[str, Any], iterations: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The compared systems: which trainings each one is, in which order, and which of them gives a row of the table.
+"""The compared systems: the trainings that each consists of, in order, and which of them give a row of the table.
 
-A phase names an option file and says nothing of its content. Lengths are shares: a system's phases divide one budget
+A phase names an option file and repeats nothing of its content. Lengths are shares: a system's phases divide one budget
 of images through its generator, in the proportions of the published schedules.
 """
 
@@ -21,11 +21,12 @@ class Phase:
 
     Attributes:
         name: within its system.
-        options: file below options/, of any scale: a recipe sets its own; '' for stage 2.
+        options: file in options/, of any scale, since a recipe sets its own; '' for stage 2.
         share: of the system's budget of images; 0 leaves the phase out unless the benchmark file gives it a share.
         learner: 'g': the share is of images through the generator, and all such shares together are the budget;
-            'r': a recognizer alone is trained, by `share` times the budget, listed apart.
-        weights: network -> an earlier phase of the system, LOSS or HEAD; one that is not there is not handed over.
+            'r': only a recognizer is trained, on `share` times the budget, which is listed apart.
+        weights: network -> an earlier phase of the system, LOSS or HEAD. Where that phase is left out, nothing is
+            handed over.
         set: changes to the option file.
         generate: stage 2: the phase whose generator super-resolves the training set.
         d_sr: the stage-2 phase whose D_SR is read.
@@ -47,9 +48,10 @@ class System:
 
     Attributes:
         rows: title in the tables -> the phase whose generator it is.
-        pixel: titles of rows that learn pixels alone, so that a PSNR below Bicubic's says: not converged.
+        pixel: titles of rows that learn only from pixels, so a PSNR below Bicubic's means that they have not
+            converged.
         compares: the training set needs compare images, hence the index of the loss's recognizer.
-        published: what the shares are taken from.
+        published: the schedule that the shares are taken from.
     """
 
     name: str
@@ -63,7 +65,7 @@ class System:
         """A phase by its name.
 
         Raises:
-            UserError: it has none of that name; with the nearest.
+            UserError: there is none of that name; the message gives the nearest.
         """
         names = {phase.name: phase for phase in self.phases}
         if name not in names:
@@ -72,7 +74,7 @@ class System:
 
 
 def _one(name: str, file: str) -> System:
-    """A system of one training by pixels alone."""
+    """A system of one training that learns only from pixels."""
     return System(name, (Phase('train', f'baselines/{file}_x8.yml'),), {name: 'train'}, (name,))
 
 
@@ -80,7 +82,7 @@ WARMUP = Phase('warmup', 'cface_stage1.yml', share=0.0, set={
     'network_d': None, 'network_r': None, 'datasets': {'train': {'compare_mode': 'none', 'compare_index': None}},
     'train': {'optim_d': None, 'content_opt': None, 'gan_opt': None, 'cface_opt': None,
               'pixel_opt': {'type': 'L1Loss', 'loss_weight': 1.0}}})
-"""Pixels only. The paper has no such phase; a budget too small for a GAN from scratch may give it a share."""
+"""Pixels only. The paper has no such phase; a benchmark too small to train a GAN from scratch may give it a share."""
 
 
 def _stage1(share: float = 1.0) -> Phase:
@@ -114,7 +116,7 @@ _ALL = (
            {'ESRGAN (PSNR)': 'psnr', 'ESRGAN': 'gan'}, ('ESRGAN (PSNR)',),
            published='1,000,000 and 400,000 iterations of 16'),
     _one('SRFBN', 'srfbn'),
-    System('C-Face-v1', (WARMUP, _stage1()), {'C-Face-v1': 'stage1'}, compares=True, published='stage 1 alone'),
+    System('C-Face-v1', (WARMUP, _stage1()), {'C-Face-v1': 'stage1'}, compares=True, published='stage 1 only'),
     System('C-Face-v2', _STAGES, {'C-Face-v2': 'stage4'}, compares=True,
            published='10 epochs of stage 1, 5 of stage 4; stage 3: 10 epochs of D_HR and D_SR'),
 )
@@ -124,13 +126,11 @@ SYSTEMS: dict[str, System] = {system.name: system for system in _ALL}
 
 
 def find_systems(names: Iterable[str] | str, known: Mapping[str, System]) -> list[System]:
-    """Systems by name, in the given order; 'all' is every known one. HR and Bicubic are always there and may be named.
+    """Systems by name, in the given order. HR and Bicubic are always there and may be named.
 
     Raises:
-        UserError: an unknown name, with the nearest one.
+        UserError: a name is unknown; the message gives the nearest.
     """
-    if names == 'all':
-        return list(known.values())
     found = []
     for name in [names] if isinstance(names, str) else names:
         if name in known:

@@ -1,19 +1,20 @@
-"""How long an image takes in each training: a few real steps of it on drawn faces, or a JSON file of rates.
+"""How long an image takes in each training: from a few real steps on synthetic faces, or from a JSON file.
 
-The steps are BasicSR's own, in a process of its own as in a real run, with the real networks, losses and batch. Only
-data, recognizers and VGG19 are stand-ins where they are not there yet: they cost the same time.
+The steps are BasicSR's, run in a process of their own as in a real training, with the real networks, losses and batch.
+Only data, recognizers and VGG19 are replaced by stand-ins where they are not there yet: they cost the same time.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from cface_basicsr.benchmark.plan import Plan
+from cface_basicsr.benchmark.plan import RECOGNIZERS, Plan
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.network_file import build_network, file_hash
@@ -21,83 +22,91 @@ from cface_basicsr.options import merge, write_option_file
 from cface_basicsr.runtime import Progress, describe_device
 from cface_basicsr.training.logs import seconds_an_iteration
 from cface_basicsr.training.process import run_training
-from cface_basicsr.training.recipe import Recipe, iterations
+from cface_basicsr.training.recipe import Recipe
 
-RATES = 'rates.json'
+FILE = 'throughput.json'
 QUICK_BATCH, QUICK_STEPS, STEPS = 2, 2, 4
-"""A first look at two images; where a whole batch then takes no longer than LONG seconds, so many of it are timed."""
+"""First QUICK_STEPS steps of two images are timed; where a whole batch would then take at most LONG seconds, so are
+STEPS steps of it."""
 LONG = 20.0
 
-Rates = dict[str, float]
-"""'x8/edsr', 'recognizers/witness' -> seconds of one image in one step of that training."""
+SecondsPerImage = dict[str, float]
+"""'x8/edsr', 'recognizers/witness' -> seconds per image of a step of that training."""
 
 
-def trainings(plan: Plan) -> Iterator[tuple[str, Recipe, str]]:
-    """(key of its rate, recipe, step) of every training of a plan; a rate is that of all seeds."""
+class PlannedTraining(NamedTuple):
+    """One training of a plan; `key` is that of its throughput, which is the same for all seeds."""
+
+    key: str
+    recipe: Recipe
+    step: str
+
+    @property
+    def images(self) -> int:
+        """How many images it takes, without those of the trainings before it."""
+        return self.recipe.own_images(self.step)
+
+
+def trainings(plan: Plan) -> Iterator[PlannedTraining]:
+    """Every training of a plan, in the order in which they are run."""
     if plan.recognizers:
-        yield from ((f'{plan.recognizers.file.name}/{name}', plan.recognizers, name)
+        yield from (PlannedTraining(f'{RECOGNIZERS}/{name}', plan.recognizers, name)
                     for name in plan.recognizers.trainings)
     for run in plan.runs:
-        yield from ((f'x{run.scale}/{name}', run.recipe, name) for name in run.recipe.trainings)
+        yield from (PlannedTraining(f'x{run.scale}/{name}', run.recipe, name) for name in run.recipe.trainings)
 
 
-def read_rates(path: Path) -> dict[str, Any]:
-    """A rates file: {'device': …, 'seconds_an_image': {key: seconds}, 'options': {key: hash of what was measured}}.
+def read_throughput(path: Path) -> dict[str, Any]:
+    """A file of measured throughput: {'device': …, 'seconds_an_image': {key: seconds}, 'options': {key: their hash}}.
 
     Raises:
-        UserError: missing, or no such file.
+        UserError: it is missing, or has other contents.
     """
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
         return content | {'seconds_an_image': {key: float(value) for key, value in content['seconds_an_image'].items()}}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"'{path}' is no file of rates ({type(error).__name__}): expected JSON with "
+        raise UserError(f"'{path}' is not a file of measured throughput ({type(error).__name__}): expected JSON with "
                         "{'seconds_an_image': {'x8/edsr': 0.05, …}}, as `cface benchmark FILE --plan` writes it."
                         ) from error
 
 
-def find_rates(plan: Plan, given: Path | None, show: Progress) -> tuple[Rates, dict[str, str], str]:
-    """The rate of every training of a plan.
+def find_throughput(plan: Plan, given: Path | None, show: Progress) -> tuple[SecondsPerImage, dict[str, str], str]:
+    """The throughput of every training of a plan.
 
     Args:
-        given: a rates file; what it names is taken from it, the rest is measured.
+        given: a file of measured throughput; trainings that it does not name are measured.
 
     Returns:
-        the rates, those that could not be measured with the reason, and the device in words. What was measured stands
-        in the run folder's rates.json, and is measured again only where its options have changed.
+        the throughput of each, the reason for each that could not be measured, and the device as text. What was
+        measured is kept in the run folder's throughput.json, and is measured again only where its options have changed.
     """
-    read = read_rates(given) if given else {'seconds_an_image': {}}
-    kept_in = plan.out / RATES
-    kept = read_rates(kept_in) if kept_in.is_file() else {'seconds_an_image': {}, 'options': {}}
-    wanted = {key: (recipe, step) for key, recipe, step in trainings(plan)}
-    rates = {key: read['seconds_an_image'][key] for key in wanted if key in read['seconds_an_image']}
-    hashes = {key: options_hash(recipe.compose(step)) for key, (recipe, step) in wanted.items() if key not in rates}
-    here = describe_device()
-    if kept.get('device') == here:
-        rates |= {key: kept['seconds_an_image'][key] for key, mark in hashes.items()
-                  if kept.get('options', {}).get(key) == mark}
-    missing = {key: wanted[key] for key in wanted if key not in rates}
+    read = read_throughput(given) if given else {'seconds_an_image': {}}
+    path, here = plan.out / FILE, describe_device()
+    kept = read_throughput(path) if path.is_file() else {}
+    if kept.get('device') != here:
+        kept = {'seconds_an_image': {}, 'options': {}}
+    wanted = {each.key: each.recipe.compose(each.step) for each in trainings(plan)}
+    hashes = {key: options_hash(opt) for key, opt in wanted.items()}
+    still = {key: kept['seconds_an_image'][key] for key, value in kept['options'].items() if hashes.get(key) == value}
+    throughput = {key: value for key, value in (still | read['seconds_an_image']).items() if key in wanted}
+    missing = {key: opt for key, opt in wanted.items() if key not in throughput}
     measured, unknown = _measure(missing, show) if missing else ({}, {})
     if measured:
-        _keep(kept_in, here, kept, measured, hashes)
-    return rates | measured, unknown, here if measured or not given else str(read.get('device', given))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {'device': here, 'seconds_an_image': kept['seconds_an_image'] | measured,
+                          'options': kept['options'] | {key: hashes[key] for key in measured}})
+    return throughput | measured, unknown, here if measured or not given else str(read.get('device', given))
 
 
-def kept_rates(plan: Plan) -> Rates:
-    """The rates that a run folder keeps from a measurement, good enough for an estimate; none where it has none."""
-    path = plan.out / RATES
-    return read_rates(path)['seconds_an_image'] if path.is_file() else {}
-
-
-def _keep(path: Path, here: str, kept: Mapping[str, Any], measured: Rates, hashes: Mapping[str, str]) -> None:
-    old = kept if kept.get('device') == here else {}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, {'device': here, 'seconds_an_image': old.get('seconds_an_image', {}) | measured,
-                      'options': old.get('options', {}) | {key: hashes[key] for key in measured}})
+def kept_throughput(plan: Plan) -> SecondsPerImage:
+    """The throughput that a run folder keeps from a measurement, good enough for an estimate; {} where it has none."""
+    path = plan.out / FILE
+    return read_throughput(path)['seconds_an_image'] if path.is_file() else {}
 
 
 def options_hash(opt: Mapping[str, Any]) -> str:
-    """What decides the time of a step: model, networks, losses, batch; not data, length, rates or seeds."""
+    """A hash of what decides the time of a step: model, networks, losses, batch; not data, length or seeds."""
     train = {key: value for key, value in opt['train'].items() if key.endswith('_opt') or key == 'channels_last'}
     parts = {key: value for key, value in opt.items() if key.startswith('network_') or key in ('model_type', 'scale')}
     text = json.dumps([parts, train, opt['datasets']['train']['batch_size']], sort_keys=True, default=str)
@@ -106,23 +115,21 @@ def options_hash(opt: Mapping[str, Any]) -> str:
 
 # ------------------------------------------------------------------------------------------------------------ measuring
 
-def _measure(missing: Mapping[str, tuple[Recipe, str]], show: Progress) -> tuple[Rates, dict[str, str]]:
-    rates: Rates = {}
+def _measure(missing: Mapping[str, dict[str, Any]], show: Progress) -> tuple[SecondsPerImage, dict[str, str]]:
+    throughput: SecondsPerImage = {}
     unknown: dict[str, str] = {}
-    show.start('measuring rates', len(missing))
-    with TemporaryDirectory(prefix='cface_rates_') as folder:
-        stand_ins = _StandIns(Path(folder), {recipe.file.scale for recipe, _ in missing.values()},
-                              max(recipe.compose(step)['datasets']['train']['batch_size']
-                                  for recipe, step in missing.values()))
-        for number, (key, (recipe, step)) in enumerate(missing.items(), 1):
+    show.start('measuring throughput', len(missing))
+    with TemporaryDirectory(prefix='cface_throughput_') as folder:
+        stand_ins = _StandIns(Path(folder), list(missing.values()))
+        for number, (key, opt) in enumerate(missing.items(), 1):
             try:
-                rates[key] = _seconds_an_image(stand_ins.options(recipe.compose(step)), Path(folder) / str(number))
+                throughput[key] = _seconds_an_image(stand_ins.options(opt), Path(folder) / str(number))
             except UserError as error:
                 unknown[key] = str(error).splitlines()[0]
             show.advance(number, key)
     failed = f', {len(unknown)} could not be measured' if unknown else ''
-    show.end('measuring rates', f'{len(rates)} trainings{failed}')
-    return rates, unknown
+    show.end('measuring throughput', f'{len(throughput)} trainings{failed}')
+    return throughput, unknown
 
 
 def _seconds_an_image(opt: dict[str, Any], folder: Path) -> float:
@@ -143,23 +150,24 @@ def _timed(opt: dict[str, Any], folder: Path, batch: int, steps: int) -> float:
 
 
 class _StandIns:
-    """A small folder of drawn faces, an index over it, and networks with random weights."""
+    """A small folder of synthetic faces, an index of it, and networks with random weights, for these trainings."""
 
-    def __init__(self, folder: Path, scales: set[int], batch: int) -> None:
+    def __init__(self, folder: Path, trainings: Sequence[Mapping[str, Any]]) -> None:
         self.folder, self.data = folder, folder / 'data'
-        self._draw(scales, max(2, -(-2 * batch // 4)))
-        self.index = self._index()
+        self._make_faces({opt['scale'] for opt in trainings},
+                         max(opt['datasets']['train']['batch_size'] for opt in trainings))
+        self.index = self._make_index()
 
-    def _draw(self, scales: set[int], identities: int) -> None:
-        """Four faces a person, two batches in all."""
+    def _make_faces(self, scales: set[int], batch: int) -> None:
+        """Four images of each identity, two batches in all."""
         from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
         from cface_basicsr.data.prepare.run import PrepareSettings, prepare
-        write_synthetic_faces(self.folder / 'faces', TreeSettings(identities=identities, images=4))
+        write_synthetic_faces(self.folder / 'faces', TreeSettings(identities=max(2, -(-2 * batch // 4)), images=4))
         settings = PrepareSettings(scales=tuple(sorted(scales)), crop='center', template=None, weights=None, holdout=0,
                                    seed=0)
         prepare(self.folder / 'faces', self.data, settings)
 
-    def _index(self) -> str:
+    def _make_index(self) -> str:
         from cface_basicsr.data.compare_index import build_index
         from cface_basicsr.recognizers.load import load_recognizer
         path = self.network({'type': 'SphereFace20', 'input_size': [128, 128], 'num_feat': 2, 'feature_length': 8})
@@ -175,8 +183,8 @@ class _StandIns:
         return path
 
     def options(self, opt: Mapping[str, Any]) -> dict[str, Any]:
-        """A training's options on the stand-ins; nothing is validated or saved along the way."""
-        opt = merge(opt, {'name': 'rate', 'val': None, 'datasets': {'val': None}, 'logger': {
+        """A training's options, with the stand-ins; nothing is validated or saved along the way."""
+        opt = merge(opt, {'name': 'throughput', 'val': None, 'datasets': {'val': None}, 'logger': {
             'print_freq': 1, 'save_checkpoint_freq': 1000000, 'use_tb_logger': False}})
         opt = merge(opt, {'datasets': {'train': self._dataset(opt['datasets']['train'])}})
         opt['path'] = {}
@@ -197,7 +205,7 @@ class _StandIns:
         return str(self.data / ('hr.lmdb' if name.startswith('sr_') else name))
 
     def _loss(self, values: Any) -> Any:
-        """VGG19 with random weights where the file is left to torch hub and is not there: it costs the same time."""
+        """A loss; VGG19 with random weights where torch hub would fetch the file: it costs the same time."""
         if not isinstance(values, Mapping) or values.get('weights') or not str(values.get('type')).startswith('VGG'):
             return values
         hub = Path(torch.hub.get_dir(), 'checkpoints')
@@ -211,13 +219,64 @@ class _StandIns:
         return path
 
 
-def seconds_of(plan: Plan, rates: Rates) -> dict[tuple[str, str], float | None]:
-    """(run folder, step) -> expected seconds of each training; None where its rate is unknown."""
-    return {(str(recipe.out), step): rates[key] * images_of(recipe, step) if key in rates else None
-            for key, recipe, step in trainings(plan)}
+# ---------------------------------------------------------------------------------------------------- the time left
+
+class Eta:
+    """A `Progress` of all trainings of a plan; at the end of each it says how long the others will take."""
+
+    def __init__(self, plan: Plan, throughput: SecondsPerImage, show: Progress) -> None:
+        """
+        Args:
+            throughput: what is known of them; where one is missing, all images are taken to cost the same.
+            show: where everything is passed on, with the estimate appended to the note of each training.
+        """
+        planned = list(trainings(plan))
+        known = all(each.key in throughput for each in planned)
+        self.left = {(each.recipe.out, each.step): each.images * (throughput[each.key] if known else 1.0)
+                     for each in planned}
+        self.show, self.spent, self.done = show, 0.0, 0.0
+
+    def follow(self, recipe: Recipe) -> 'Eta':
+        """The same `Progress`, now for the steps of this recipe."""
+        self.folder, self.began = recipe.out, {}
+        return self
+
+    def start(self, name: str, total: int) -> None:
+        """A step begins."""
+        self.began = {name: time.monotonic()}
+        self.show.start(name, total)
+
+    def advance(self, done: int, text: str = '') -> None:
+        """A part of it is done."""
+        self.show.advance(done, text)
+
+    def end(self, name: str, note: str) -> None:
+        """A step is done, or was done before."""
+        seconds = time.monotonic() - self.began[name] if name in self.began else None
+        self.show.end(name, note + self.ended(name, seconds))
+
+    def ended(self, step: str, seconds: float | None) -> str:
+        """Note that a step has ended; returns what to say of the rest, '' where nothing can be said.
+
+        Args:
+            seconds: that it took; None where it was finished before.
+        """
+        cost = self.left.pop((self.folder, step), None)
+        if cost is None or seconds is None:
+            return ''
+        self.spent, self.done = self.spent + seconds, self.done + cost
+        rest = sum(self.left.values())
+        if not (rest and self.done):
+            return ''
+        return f'; about {describe_seconds(rest * self.spent / self.done)} of training left'
 
 
-def images_of(recipe: Recipe, step: str) -> int:
-    """Images that one training takes, its own alone."""
-    opt = recipe.compose(step)
-    return iterations(opt) * opt['datasets']['train']['batch_size']
+def describe_seconds(seconds: float) -> str:
+    """A duration for a person who waits.
+
+    >>> describe_seconds(50), describe_seconds(600), describe_seconds(7200)
+    ('50 s', '10 min', '2.0 h')
+    """
+    if seconds < 100:
+        return f'{seconds:.0f} s'
+    return f'{seconds / 60:.0f} min' if seconds < 6000 else f'{seconds / 3600:.1f} h'

@@ -19,5 +19,4 @@ ImageBudget = Annotated[int | None, typer.Option('--images', min=1,
                                                  help="Budget of every row, instead of the file's.")]
 PlanOnly = Annotated[bool, typer.Option('--plan', help='Print every run, its images and its expected hours; train '
                                                        'nothing.')]
-Throughput = Annotated[Path | None, typer.Option('--rates', help='JSON file of measured throughput, so that none is '
-                                                                 'measured.')]
+Throughput = Annotated[Path | None, typer.Option(help='JSON file of measured throughput, so that none is measured.')]

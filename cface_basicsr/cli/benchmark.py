@@ -1,4 +1,4 @@
-"""`cface benchmark`: train and measure every system side by side, from one file."""
+"""`cface benchmark`: train and measure many systems alike, from one file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,7 +42,7 @@ def command(
     if plan_only:
         return _show_plan(plan, throughput, as_json)
     if content.generated:
-        _draw(content)
+        _make_faces(content)
     raise typer.Exit(_run(plan, processes, as_json))
 
 
@@ -50,15 +50,15 @@ def _show_plan(plan: 'Plan', throughput: Path | None, as_json: bool) -> None:
     import json
 
     from cface_basicsr.benchmark.run import describe_plan, plan_as_text
-    from cface_basicsr.benchmark.throughput import find_rates
+    from cface_basicsr.benchmark.throughput import find_throughput
     from cface_basicsr.cli.show import ShowSteps
     with ShowSteps(1) as show:
-        described = describe_plan(plan, *find_rates(plan, throughput, show))
+        described = describe_plan(plan, *find_throughput(plan, throughput, show))
     typer.echo(json.dumps(described, indent=1) if as_json else plan_as_text(described))
 
 
-def _draw(file: 'BenchmarkFile') -> None:
-    """Draw and prepare synthetic faces, for a benchmark without photographs; once for each data folder."""
+def _make_faces(file: 'BenchmarkFile') -> None:
+    """Make and prepare synthetic faces, for a benchmark without photographs; once for each data folder."""
     from cface_basicsr.cli.demo import draw_faces, prepare_faces
     if (Path(file.data) / 'test' / 'manifest.json').is_file():
         return _check_faces(file)
@@ -74,15 +74,14 @@ def _check_faces(file: 'BenchmarkFile') -> None:
     there = {'identities': train['identities'] + test['identities'], 'holdout': test['identities'],
              'images': (train['images'] + test['images']) // (train['identities'] + test['identities'])}
     if there != wanted.model_dump():
-        raise UserError(f"benchmark: '{file.data}' was drawn with {there}, the file says {wanted.model_dump()}.\n"
+        raise UserError(f"benchmark: '{file.data}' was made with {there}, but the file says {wanted.model_dump()}.\n"
                         'Give another --data, or remove that folder.')
 
 
 def _run(plan: 'Plan', processes: int, as_json: bool) -> int:
     from cface_basicsr.benchmark.run import run_benchmark
     from cface_basicsr.cli.show import ShowSteps
-    recipes = [run.recipe for run in plan.runs] + ([plan.recognizers] if plan.recognizers else [])
-    with ShowSteps(sum(len(recipe.file.steps) for recipe in recipes) + len(plan.file.scales) * 2
+    with ShowSteps(sum(len(recipe.file.steps) for recipe in plan.recipes) + len(plan.file.scales) * 2
                    + sum(len(run.rows) for run in plan.runs)) as show:
         finished = run_benchmark(plan, show, processes)
     report = next((path for path in finished.files if path.name == 'report.md'), None)

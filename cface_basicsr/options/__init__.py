@@ -1,10 +1,10 @@
 """Typed, strict views of option files: what may be set, checked before any work.
 
-BasicSR passes options on as nested dictionaries, and a misspelt key is silently ignored. Here each section of an
-option file is opened once by a model that knows its keys; an unknown key is refused with the nearest valid name.
+BasicSR passes options on as nested dictionaries, so a misspelt key is silently ignored. Here each section of an
+option file is opened once by a model that knows its keys; an unknown key is refused, and the nearest valid one named.
 """
 
-from cface_basicsr.options.checks import prepare_test_options, prepare_training_options, refuse_broken_frame
+from cface_basicsr.options.checks import check_frame, prepare_test_options, prepare_training_options
 from cface_basicsr.options.files import merge, option_text, read_option_file, write_option_file
 from cface_basicsr.options.sections import FilledIn, Section, open_section, problem
 from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
@@ -18,6 +18,6 @@ from cface_basicsr.options.training import (
 )
 
 __all__ = ['CFaceTraining', 'FilledIn', 'Optimizer', 'RecognitionTraining', 'SICNNTraining', 'Schedule', 'Section',
-           'Training', 'count_identities', 'count_images', 'iterations_an_epoch', 'merge', 'open_section',
-           'option_text', 'prepare_test_options', 'prepare_training_options', 'problem', 'read_option_file',
-           'refuse_broken_frame', 'write_option_file']
+           'Training', 'check_frame', 'count_identities', 'count_images', 'iterations_an_epoch', 'merge',
+           'open_section', 'option_text', 'prepare_test_options', 'prepare_training_options', 'problem',
+           'read_option_file', 'write_option_file']

@@ -1,7 +1,7 @@
-"""What BasicSR's own super-resolution models read under `train:`; what they do not read they ignore without a word.
+"""What BasicSR's own super-resolution models read under `train:`; they silently ignore all other keys.
 
-The compared systems are trained by SRModel, SRGANModel and ESRGANModel. The keys are those of BasicSR 1.4.2; optimizers
-and schedulers are left to it, since it hands their keys on to classes that refuse unknown ones themselves.
+The compared systems are trained by SRModel, SRGANModel and ESRGANModel. The keys are those of BasicSR 1.4.2. Optimizers
+and schedulers are not checked here, since BasicSR passes their keys on to classes that refuse unknown ones.
 """
 
 from typing import Annotated, Any, ClassVar
@@ -18,13 +18,13 @@ class SRTraining(Training):
     ema_decay: float = Field(default=0, ge=0, lt=1)
     """Above 0: an averaged copy of `network_g` is kept, and used for validation and files."""
     optim_g: dict[str, Any]
-    """Optimizer of the generator: `type`, and what the class of torch takes."""
+    """Optimizer of the generator: `type`, and the arguments of that class of torch."""
     scheduler: dict[str, Any]
     """One schedule for all optimizers: `type`, a class of BasicSR or torch, and its arguments."""
     pixel_opt: Loss | None = None
     """A loss of images."""
     perceptual_opt: Loss | None = None
-    """A loss of images by their VGG19 features; it gives a perceptual and a style term."""
+    """A loss of images by their VGG19 features, with a perceptual and a style term."""
 
 
 class SRGANTraining(SRTraining):
@@ -39,13 +39,13 @@ class SRGANTraining(SRTraining):
     ldl_opt: Loss | None = None
     """BasicSR's loss of local artifacts."""
     net_d_iters: int = Field(default=1, ge=1)
-    """Updates of the discriminator for each one of the generator."""
+    """Updates of the discriminator for each update of the generator."""
     net_d_init_iters: int = Field(default=0, ge=0)
     """First iterations in which only the discriminator learns."""
 
 
 class OtherTraining(Training):
-    """The `train:` section of any other model: only the losses whose usual names are here are looked at."""
+    """The `train:` section of any other model: only losses with these usual names are checked."""
 
     model_config = ConfigDict(extra='allow')
 

@@ -1,7 +1,7 @@
-"""What is asked of a whole option file before any work, and what is filled in.
+"""The checks of a whole option file before any work, and what is filled in.
 
-`prepare_training_options` is called once, when BasicSR has parsed the file and before anything is built. It also turns
-epochs into iterations and a global batch into a batch a rank, from the true size of the data set.
+`prepare_training_options` is called once, after BasicSR has parsed the file and before anything is built. It also turns
+epochs into iterations, by the true size of the data set, and a global batch into the batch of one rank.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from cface_basicsr.options.training import OUR_TRAINING, Training
 
 
 class _Loader(Section):
-    """What BasicSR's loader needs of any training set; `batch_size` is ours and global, for the share of one device."""
+    """What BasicSR's loader needs of any training set; `batch_size` is ours, global, and replaces BasicSR's own key."""
 
     model_config = ConfigDict(extra='allow')
 
@@ -35,11 +35,11 @@ class _Loader(Section):
         return self
 
 
-def refuse_broken_frame(opt: Mapping[str, Any]) -> None:
-    """Refuse a file in which a section is misspelt that BasicSR's parser reads before it asks anyone.
+def check_frame(opt: Mapping[str, Any]) -> None:
+    """Check the sections that BasicSR's parser reads before any of our code runs.
 
     Raises:
-        UserError: a needed section is missing; names the misspelt one, where one is near.
+        UserError: one of them is missing; the message names a misspelt one, where one is near.
     """
     missing = [key for key in Frame.model_fields if key not in opt]
     misspelt = {near for key in missing for near in get_close_matches(key, opt)}
@@ -47,12 +47,12 @@ def refuse_broken_frame(opt: Mapping[str, Any]) -> None:
 
 
 def _ranks(opt: Mapping[str, Any]) -> tuple[int, int]:
-    """(processes, devices a process feeds): BasicSR multiplies its batch by the second outside of DDP."""
+    """(processes, devices of each process): without DDP, BasicSR multiplies its batch by the second."""
     return opt.get('world_size', 1), 1 if opt.get('dist') else max(1, opt.get('num_gpu', 0))
 
 
 def _fill_batch(opt: dict[str, Any]) -> None:
-    """`batch_size` is global; BasicSR wants the share of one device."""
+    """`batch_size` is global; BasicSR needs the share of one device."""
     train = opt['datasets']['train']
     loader = open_section(_Loader, train, 'datasets.train')
     if loader.batch_size is None:
@@ -90,7 +90,7 @@ def _fill_iterations(opt: dict[str, Any]) -> None:
 
 
 def _fill_identities(opt: dict[str, Any]) -> None:
-    """`network_c.num_classes: ~` is read from the labels; a number that differs from them is refused."""
+    """Read `network_c.num_classes: ~` from the labels; a number that differs from them is refused."""
     head = opt.get('network_c')
     if not head:
         return
@@ -103,7 +103,7 @@ def _fill_identities(opt: dict[str, Any]) -> None:
 
 
 def _check_parts(opt: Mapping[str, Any], training: Training) -> None:
-    """Losses that need a network, and the other way round."""
+    """Check that each loss has the networks that it needs."""
     for loss, parts in training.needs().items():
         for part in parts if getattr(training, loss) else ():
             if not (opt.get(part) or opt['train'].get(part)):
@@ -111,7 +111,7 @@ def _check_parts(opt: Mapping[str, Any], training: Training) -> None:
     for loss in training.compared_by_features():
         if not (opt['path'].get('pretrain_network_r') or 'file' in opt['network_r']):
             raise UserError(f"option 'path.pretrain_network_r' is missing: 'train.{loss}' needs a trained recognizer "
-                            '(stage 0), a random one knows no faces.')
+                            '(stage 0); a random one knows no faces.')
     if opt['model_type'] == 'RecognitionModel' and opt.get('val'):
         raise UserError("option 'val': RecognitionModel has no validation of its own; measure with "
                         '`cface evaluate pairs` on identities that it was not trained on.')
@@ -124,10 +124,10 @@ def _keep_frozen_recognizer(opt: dict[str, Any]) -> None:
 
 
 def prepare_training_options(opt: dict[str, Any]) -> None:
-    """Check a training's options and complete them in place; nothing has been built or written yet.
+    """Check a training's options and complete them in place, before anything is built or written.
 
     Raises:
-        UserError: one line that names the option, what was expected and what came.
+        UserError: one line that names the option, what was expected and what was given.
     """
     if 'plugin' not in opt:
         return
@@ -146,7 +146,7 @@ def prepare_test_options(opt: dict[str, Any]) -> None:
     """Check the options of `basicsr/test.py`, before anything is built or written.
 
     Raises:
-        UserError: one line that names the option.
+        UserError: one line that names the option, what was expected and what was given.
     """
     if 'plugin' in opt:
         open_file(opt, training=False)

@@ -1,4 +1,4 @@
-"""Option files: read without running code, written so that BasicSR's own command reads them, laid over one another."""
+"""Option files: read without running code, written for BasicSR's own command, and merged."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from cface_basicsr.files.atomic import write_text
 
 
 class _OptionLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, and one tag more: `!!python/name:` is read as a string and imports nothing."""
+    """PyYAML's safe loader with one more tag: `!!python/name:` is read as a string and imports nothing."""
 
 
 _OptionLoader.add_multi_constructor('tag:yaml.org,2002:python/name:', lambda loader, suffix, node: suffix)
@@ -21,7 +21,7 @@ def read_option_file(path: str | Path) -> dict[str, Any]:
     """An option file as a dictionary; runs no code, unlike BasicSR's own reader.
 
     Raises:
-        UserError: missing file, broken YAML, or no mapping at the top.
+        UserError: the file is missing, is not valid YAML, or has no mapping at the top.
     """
     path = check_file(path, 'Expected a YAML file.', 'option file')
     try:
@@ -29,7 +29,7 @@ def read_option_file(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         where = getattr(error, 'problem_mark', None)
         line = f', line {where.line + 1}' if where else ''
-        raise UserError(f"option file '{path}'{line} is no valid YAML: {getattr(error, 'problem', error)}.") from error
+        raise UserError(f"option file '{path}'{line} is not valid YAML: {getattr(error, 'problem', error)}.") from error
     if not isinstance(content, dict):
         raise UserError(f"option file '{path}' holds no settings: expected 'key: value' lines.")
     return content
@@ -51,15 +51,15 @@ def option_text(options: Mapping[str, Any]) -> str:
 
 
 def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:
-    """Write options as `option_text` puts them; the file is whole or not there."""
+    """Write options as `option_text` gives them; the file is whole or not there."""
     write_text(path, option_text(options))
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool = False) -> dict[str, Any]:
-    """`base` with `changes` laid over it, section by section.
+    """`base` with `changes` applied, section by section.
 
-    A change to null removes the key (or stays as null, with `keep_null`). A section of another `type` replaces the
-    old one: its keys belong to that type.
+    A change to null removes the key (or is kept as null, with `keep_null`). A section of another `type` replaces the
+    old one, whose keys belong to the old type.
 
     >>> merge({'train': {'lr': 1, 'gan': {}}}, {'train': {'gan': None, 'lr': 2}})
     {'train': {'lr': 2}}

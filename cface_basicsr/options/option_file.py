@@ -1,4 +1,4 @@
-"""The frame of an option file: its top level, data sets, paths, validation and log, and a file of each model."""
+"""The frame of an option file: its top level, data sets, paths, validation and log; and the file of each model."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -23,9 +23,9 @@ class _Folders(Section):
     results_root: str | None = None
     """Where a test writes, instead of `results/<name>`."""
     resume_state: str | None = None
-    """A `.state` file to go on from; `--auto_resume` on the command line finds the newest."""
+    """A `.state` file to continue from; `--auto_resume` on the command line finds the newest."""
     ignore_resume_networks: str | list[str] | None = None
-    """Networks that a resumed training reads from their own files; for a frozen CNN_R this is filled in."""
+    """Networks that a resumed training reads from their own files; filled in for a frozen CNN_R."""
     models: FilledIn[str] = None
     training_states: FilledIn[str] = None
     log: FilledIn[str] = None
@@ -41,7 +41,7 @@ PathSection = create_model(
     'PathSection', __base__=_Folders, __doc__=_Folders.__doc__, __module__=__name__,
     **_for_each_network('pretrain_network', str | None, None, 'File that {} starts from.'),
     **_for_each_network('param_key', str, 'params', 'Entry of that file: `params`, or `params_ema`, the average.'),
-    **_for_each_network('strict_load', bool, True, '`false`: take the weights that fit, and leave the others.'))
+    **_for_each_network('strict_load', bool, True, '`false`: load the weights that fit, and ignore the others.'))
 
 
 class ValSection(Section):
@@ -52,13 +52,13 @@ class ValSection(Section):
     save_img: bool
     """Keep the pictures of each validation."""
     suffix: str | None = None
-    """Put behind the names of the pictures of a test; by default the name of the run."""
+    """Appended to the names of a test's pictures; by default the name of the run."""
     metrics: dict[str, Metric] | None = None
-    """Name in the log -> a metric of an image pair."""
+    """Name in the log -> a metric of two images."""
     pbar: bool = True
     """Show a progress bar."""
     num_tb_images: int = Field(default=8, ge=0)
-    """Faces in TensorBoard's strip of LR, SR and HR; of our own models."""
+    """How many faces TensorBoard shows as LR, SR and HR; for our own models."""
 
 
 class TrainingValSection(ValSection):
@@ -83,40 +83,40 @@ class LoggerSection(Section):
 
 
 class TrainingDatasets(Section):
-    """The `datasets:` section of a training. Several for validation are called `val_1`, `val_2`, …"""
+    """The `datasets:` section of a training. If there are several for validation, they are `val_1`, `val_2`, …"""
 
     model_config = ConfigDict(extra='allow')
     __pydantic_extra__: dict[str, DataSection]
 
     train: DataSection
-    """What is trained on."""
+    """The training set."""
     val: DataSection | None = None
-    """What the validations look at."""
+    """The validation set."""
 
     @classmethod
     def knows(cls, key: str) -> bool:
-        """Whether it is one of these, with a number or without."""
+        """Whether it is one of these, with or without a number."""
         return key.split('_')[0] in cls.model_fields
 
 
 class Datasets(TrainingDatasets):
-    """The `datasets:` section of a test. Several of a kind are called `test_1`, `test_2`, …"""
+    """The `datasets:` section of a test. If there are several of a kind, they are `test_1`, `test_2`, …"""
 
     train: DataSection | None = None
-    """What the training is done on; a test goes through it as well."""
+    """The training set; a test runs on it as well."""
     test: DataSection | None = None
-    """What the test goes through."""
+    """The test set."""
 
 
 class Frame(Section):
-    """What BasicSR's parser reads before it asks anybody: without one of these keys it ends in a KeyError."""
+    """What BasicSR's parser reads before any of our code runs: without one of these keys it raises a KeyError."""
 
     name: str
-    """Of the run: its folder is `experiments/<name>`."""
+    """Name of the run, whose folder is `experiments/<name>`."""
     model_type: str
-    """What trains, or goes through a test."""
+    """The model that is trained or tested."""
     num_gpu: Literal['auto'] | int
-    """Devices: 0 is the CPU, `auto` all GPUs."""
+    """Number of devices: 0 is the CPU, `auto` all GPUs."""
     datasets: dict[str, Any]
     """The data sets."""
     path: dict[str, Any]
@@ -131,7 +131,7 @@ class OptionFile(Frame):
     scale: int | None = None
     """2, 4 or 8; must fit the LR store and `network_g`."""
     manual_seed: int | None = None
-    """Of weights, order and draws; without it BasicSR takes a random one."""
+    """Seed of the weights, of the order of images and of all draws; without it BasicSR takes a random one."""
     datasets: Datasets
     """The data sets."""
     path: PathSection
@@ -153,7 +153,7 @@ class OptionFile(Frame):
 
     @classmethod
     def hint(cls, key: str) -> str:
-        """As of any section; of a network that the model does not build, those that it does."""
+        """As for any section; for a network that the model does not build, those that it builds."""
         if key in [f'network_{label}' for label in _NETWORKS]:
             built = [name for name in cls.model_fields if name.startswith('network_')]
             return f"{get_args(cls.model_fields['model_type'].annotation)[0]} builds only {', '.join(built)}."
@@ -182,15 +182,15 @@ class GenerateFile(OptionFile):
     """The top level of an option file for stage 2, a test of GenerateModel."""
 
     model_type: Literal['GenerateModel']
-    """What goes through a test."""
+    """The model that is tested."""
     network_g: Network
-    """N_SR, whose weights stay."""
+    """N_SR, whose weights stay as they are."""
     path: _GeneratePath
     """The file of N_SR, and folders to write to."""
 
 
 class OtherFile(Section):
-    """An option file of a model that is neither ours nor one of the compared systems': BasicSR reads the rest of it."""
+    """An option file of a model that is neither ours nor of a compared system; its other keys are not checked."""
 
     model_config = ConfigDict(extra='allow')
 
@@ -210,7 +210,7 @@ TRAINING: dict[str, type[Training]] = {**OUR_TRAINING, **BASICSR_TRAINING}
 
 @cache
 def file_of(model_type: str, training: bool = True) -> type[Section]:
-    """What an option file of a model may say, in a training or a test."""
+    """The section of a whole option file of this model, for a training or a test."""
     section = TRAINING.get(model_type)
     if section is None:
         return GenerateFile if model_type == 'GenerateModel' else OtherFile
@@ -220,14 +220,14 @@ def file_of(model_type: str, training: bool = True) -> type[Section]:
     train = (section, Field(description='How it is trained.')) if training else (section | None, None)
     return create_model(
         f'{model_type}File', __base__=TrainingFile if training else OptionFile, __doc__=OptionFile.__doc__,
-        model_type=(Literal[model_type], Field(description='What trains.')), train=train, **networks)
+        model_type=(Literal[model_type], Field(description='The model that is trained.')), train=train, **networks)
 
 
 def open_file(opt: Mapping[str, Any], training: bool = True) -> Any:
     """An option file as BasicSR's parser hands it over, as its typed view.
 
     Raises:
-        UserError: one line that names the option, what was expected and what came.
+        UserError: one line that names the option, what was expected and what was given.
     """
     model, known = opt.get('model_type'), registered('models')
     if model not in known:

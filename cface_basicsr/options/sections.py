@@ -1,4 +1,4 @@
-"""What a section of a file is: a typed model that knows its keys, and one way to say what is wrong with a section."""
+"""A section of a file as a typed model that knows its keys, and one way to say what is wrong with a section."""
 
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +12,13 @@ from cface_basicsr.errors import UserError, nearest
 
 _Kind = TypeVar('_Kind')
 FilledIn = Annotated[_Kind | None, SkipJsonSchema()]
-"""The kind of a key that is filled in when a file is read. No file has to say it, so no page and no schema lists it."""
+"""The type of a key that is filled in when a file is read. Files do not set it, so no page and no schema lists it."""
 
 
 class Section(BaseModel):
     """A section of a file: unknown keys are refused.
 
-    The sentence under a field is its line in docs/options.md and what an editor shows.
+    The sentence under a field is printed in docs/options.md and shown by editors.
     """
 
     model_config = ConfigDict(extra='forbid', arbitrary_types_allowed=True, use_attribute_docstrings=True)
@@ -33,12 +33,12 @@ class Section(BaseModel):
 
     @classmethod
     def knows(cls, key: str) -> bool:
-        """Whether a file may say this key here."""
+        """Whether a file may set this key here."""
         return key in cls.model_fields or cls.model_config['extra'] == 'allow'
 
     @classmethod
     def hint(cls, key: str) -> str:
-        """Half a sentence about an unknown key: the section within this one that it belongs to, or the nearest key."""
+        """The end of the message about an unknown key: the section inside this one that has it, or the nearest key."""
         for name, field in cls.model_fields.items():
             if any(key in section.model_fields for section in sections_in(field.annotation)):
                 return f"did you mean '{name}.{key}'?"
@@ -64,11 +64,12 @@ def sections_in(kind: Any) -> Iterator[type[Section]]:
 
 
 def problem(type_: str, message: str, key: str | None = None) -> PydanticCustomError:
-    """A problem that `open_section` will name: of a section, or of a key in it.
+    """A problem of a section, or of a key in it, for `open_section` to report.
 
     Args:
         type_: 'unknown', 'missing' or 'wrong'.
-        message: what follows the option's name: of an unknown key the hint, of a missing one nothing.
+        message: what follows the option's name: for an unknown key the hint, for a missing one nothing.
+        key: of the section; None: the section itself.
     """
     return PydanticCustomError(type_, '{message}', {'message': message} | ({'key': key} if key else {}))
 
@@ -77,10 +78,12 @@ def open_section(model: type[Section], values: Any, section: str = '') -> Any:
     """A section as its typed view.
 
     Args:
+        model: the kind of section.
+        values: as read from the file.
         section: its name in messages; '' is the top of a file.
 
     Raises:
-        UserError: an unknown key (with the nearest valid one), a missing one, or a value of the wrong kind.
+        UserError: a key is unknown (the message gives the nearest valid one) or missing, or a value has the wrong type.
     """
     try:
         return model.model_validate(values)
@@ -109,7 +112,7 @@ def _explain(first: ErrorDetails, problems: list[ErrorDetails], values: Any, sec
 
 
 def _written(loc: Sequence[int | str], values: Any) -> list[int | str]:
-    """The part of a place that is in the file; pydantic adds which one of several kinds it tried."""
+    """The part of a location that is in the file; pydantic adds which one of several types it tried."""
     place: list[int | str] = []
     for part in loc:
         try:

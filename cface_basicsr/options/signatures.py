@@ -1,7 +1,7 @@
 """Sections of registered classes: the keyword arguments of a network, a loss or a metric are its options.
 
-So no such class describes its options a second time: the names, kinds and defaults come from the signature, the
-sentences from the `Args:` of its docstring. A data set takes one dictionary, and names the section by its `OPTIONS`.
+So no such class describes its options a second time: names, types and defaults come from the signature, sentences
+from the `Args:` of the docstring. A data set takes one dictionary instead, and its `OPTIONS` is the section.
 """
 
 import inspect
@@ -23,13 +23,13 @@ _FROM_LABELS = 'num_classes'
 
 
 class _Arguments(Section):
-    """Keyword arguments as they are; a number in quotes would reach the class as text, so it is refused."""
+    """Keyword arguments, passed on as they are: a number in quotes would reach the class as text, so it is refused."""
 
     model_config = ConfigDict(strict=True)
 
 
 class _AnyArguments(Section):
-    """Those of a class that takes any."""
+    """Keyword arguments of a class that takes any."""
 
     model_config = ConfigDict(extra='allow')
 
@@ -94,7 +94,7 @@ def _check(room: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(room: str) -> Any:
-    """The kind of a section {type: NAME, …}: it stays as it is written, and fits the class of that name."""
+    """The type of a section {type: NAME, …}: a dictionary whose other keys are arguments of that class."""
     return Annotated[dict[str, Any], AfterValidator(partial(_check, room)), WithJsonSchema({'registered': room})]
 
 

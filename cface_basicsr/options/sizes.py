@@ -10,7 +10,7 @@ from cface_basicsr.files.identities import read_identities
 
 
 def roots(dataset: Mapping[str, Any]) -> list[str]:
-    """The ground-truth stores of a data set section: one path or several."""
+    """The ground-truth stores of a data set section: one or several paths."""
     root = dataset['dataroot_gt']
     return [root] if isinstance(root, str) else list(root)
 

@@ -1,4 +1,4 @@
-"""The `train:` sections of our own models: how long, by which optimizers, on which losses, and what a loss needs."""
+"""The `train:` sections of our own models: length, optimizers, losses, and what a loss needs."""
 
 import math
 from typing import Annotated, Any, ClassVar, Literal
@@ -10,7 +10,7 @@ from cface_basicsr.options.signatures import Loss
 
 
 class Needs:
-    """What a loss cannot do without, as an annotation of its section: networks and optimizers, by their keys."""
+    """Annotation of a loss's section: the networks and optimizers that the loss needs, by their keys."""
 
     def __init__(self, *parts: str) -> None:
         self.parts = parts
@@ -20,17 +20,17 @@ class Schedule(Section):
     """How a learning rate falls.
 
     `epoch`: times gamma each epoch, which needs LMDB stores, since their size is known; `steps`: times gamma at each
-    milestone; `cosine`: along half a cosine, from the whole rate to gamma times it, within `period` iterations.
+    milestone; `cosine`: along half a cosine, from `lr` to gamma times `lr`, within `period` iterations.
     """
 
     type: Literal['epoch', 'steps', 'cosine', 'constant'] = 'constant'
     """The shape of the fall."""
     gamma: float | None = None
-    """Factor of each fall of `epoch` and `steps`; for `cosine` the share of the rate that is left, 0 by default."""
+    """Factor of each fall of `epoch` and `steps`; for `cosine` the share of `lr` that is left, 0 by default."""
     milestones: list[int] = Field(default_factory=list)
-    """Iterations at which `steps` lowers the rate."""
+    """Iterations at which `steps` lowers the learning rate."""
     period: int | None = Field(default=None, ge=1)
-    """Iterations that `cosine` takes; afterwards the rate stays."""
+    """Iterations that `cosine` takes; afterwards the learning rate stays."""
 
     @model_validator(mode='after')
     def _needs_a_period(self) -> 'Schedule':
@@ -41,11 +41,11 @@ class Schedule(Section):
     @model_validator(mode='after')
     def _leaves_nothing_unused(self) -> 'Schedule':
         if self.type == 'constant' and self.gamma is not None:
-            raise ValueError("a constant rate has no 'gamma'; 'type' is one of epoch, steps, cosine")
+            raise ValueError("a constant schedule has no 'gamma'; 'type' is one of epoch, steps, cosine")
         if (self.type == 'steps') != bool(self.milestones):
             raise ValueError("'milestones' (iterations) go with the schedule 'steps'")
         if self.type in ('epoch', 'steps') and self.gamma is None:
-            raise ValueError(f"the schedule '{self.type}' needs 'gamma', by which the rate is multiplied")
+            raise ValueError(f"the schedule '{self.type}' needs 'gamma', by which the learning rate is multiplied")
         return self
 
     def factor(self, iteration: int, iterations_an_epoch: int) -> float:
@@ -82,11 +82,12 @@ class Optimizer(Section):
     eps: float | None = None
     """Added to a denominator, so that nothing is divided by 0; torch's default: 1e-8."""
     clip_norm: float | None = Field(default=None, gt=0)
-    """All gradients together are scaled down to this Euclidean norm before a step."""
+    """Before a step, all gradients together are scaled down to at most this Euclidean norm."""
     clip_step: float | None = Field(default=None, gt=0)
-    """Each gradient is kept within ± clip_step / lr, so that no weight moves by more (momentum aside), as in VDSR."""
+    """Each gradient is kept within ± clip_step / lr, so no weight moves by more than clip_step (before momentum), as in
+    VDSR."""
     schedule: Schedule = Field(default_factory=Schedule)
-    """How the rate falls; by default it stays."""
+    """How the learning rate falls; by default it stays."""
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for the torch class: what the file sets, without schedule and clipping."""
@@ -109,16 +110,16 @@ class Training(Section):
     iterations_an_epoch: FilledIn[int] = None
     """Full batches of one epoch, for each rank."""
     warmup_iter: int = -1
-    """BasicSR's: iterations in which the rate rises from 0; -1: none."""
+    """BasicSR's: iterations in which the learning rate rises from 0; -1: none."""
 
     @classmethod
     def needs(cls) -> dict[str, tuple[str, ...]]:
-        """Section of a loss -> what it cannot do without: sections of networks and optimizers."""
+        """Section of a loss -> the sections of networks and optimizers that it needs."""
         return {name: each.parts for name, field in cls.model_fields.items() for each in field.metadata
                 if isinstance(each, Needs)}
 
     def losses(self) -> dict[str, dict[str, Any] | None]:
-        """Section of a loss -> its content; None where the file has none."""
+        """Section of a loss -> its content; None where the file has no such loss."""
         return {name: getattr(self, name) for name in type(self).model_fields if name.endswith('_opt')}
 
     def needed(self) -> set[str]:
@@ -126,16 +127,16 @@ class Training(Section):
         return {part for name, parts in self.needs().items() if getattr(self, name) for part in parts}
 
     def compared_by_features(self) -> list[str]:
-        """The losses of this file that look through CNN_R without training it, so it has to be trained already."""
+        """The losses of this file that compare features of CNN_R without training it, so it must be trained already."""
         return [name for name, parts in self.needs().items()
                 if getattr(self, name) and 'network_r' in parts and 'optim_r' not in parts]
 
 
 class _StageTraining(Training):
-    """What our own models have besides."""
+    """What all of our own models have."""
 
     channels_last: bool = False
-    """Another memory layout of networks and images: faster for narrow networks on a CPU; on a GPU, measure it."""
+    """Another memory layout of networks and images: faster for narrow networks on a CPU; measure it on a GPU."""
 
 
 class _Averaged(_StageTraining):
@@ -146,26 +147,26 @@ class _Averaged(_StageTraining):
 
 
 class CFaceTraining(_Averaged):
-    """The `train:` section of CFaceModel (stages 1 and 4): the terms of equation (7). A loss left out is not there."""
+    """The `train:` section of CFaceModel (stages 1 and 4): the terms of equation (7). Each loss is optional."""
 
     networks: ClassVar[tuple[str, ...]] = ('network_g', 'network_d', 'network_r', 'network_c')
 
     optim_g: Optimizer
-    """Of N_SR."""
+    """The optimizer of N_SR."""
     optim_d: Optimizer | None = None
-    """Of N_D."""
+    """The optimizer of N_D."""
     optim_r: Optimizer | None = None
-    """Of CNN_R and its classifier."""
+    """The optimizer of CNN_R and its classifier."""
     pixel_opt: Loss | None = None
     """A loss of images, such as L1Loss."""
     content_opt: Loss | None = None
     """β L_P, equation (2): a loss of images by their VGG19 features."""
     gan_opt: Annotated[Loss | None, Needs('network_d', 'optim_d')] = None
-    """α L_GAN, equation (1); with it N_D is built and trained."""
+    """α L_GAN, equation (1); it makes N_D a part of the training."""
     cface_opt: Annotated[Loss | None, Needs('network_r')] = None
-    """L_CF, equation (5) or (6), by a trained CNN_R; without it this is SRGAN."""
+    """L_CF, equation (5) or (6), by a trained CNN_R; without it the model is SRGAN."""
     recognition_opt: Annotated[Loss | None, Needs('network_r', 'network_c', 'optim_r')] = None
-    """L_FR, equation (3), by which CNN_R learns along: it makes stage 1 into stage 4."""
+    """L_FR, equation (3), by which CNN_R is trained, too: it turns stage 1 into stage 4."""
 
 
 class SICNNTraining(_Averaged):
@@ -174,15 +175,15 @@ class SICNNTraining(_Averaged):
     networks: ClassVar[tuple[str, ...]] = ('network_g', 'network_r', 'network_c')
 
     optim_g: Optimizer
-    """Of CNN_H, the generator."""
+    """The optimizer of CNN_H, the generator."""
     optim_r: Optimizer
-    """Of CNN_R and its classifier."""
+    """The optimizer of CNN_R and its classifier."""
     pixel_opt: Loss
     """L_SR, a loss of images."""
     identity_opt: Annotated[Loss, Needs('network_r')]
     """L_SI, equation (4), a loss of features."""
     recognition_opt: Annotated[Loss, Needs('network_r', 'network_c', 'optim_r')]
-    """L_FR, by which CNN_R learns in its turn."""
+    """L_FR, by which CNN_R is trained in turn."""
 
 
 class RecognitionTraining(_StageTraining):
@@ -191,11 +192,11 @@ class RecognitionTraining(_StageTraining):
     networks: ClassVar[tuple[str, ...]] = ('network_r', 'network_c')
 
     optim_r: Optimizer
-    """Of CNN_R and its classifier."""
+    """The optimizer of CNN_R and its classifier."""
     recognition_opt: Annotated[Loss, Needs('network_r', 'network_c', 'optim_r')]
     """L_FR, equation (3)."""
     head_only_iter: int = Field(default=0, ge=0)
-    """First iterations in which only the classifier learns: for a new one on a trained CNN_R."""
+    """First iterations in which only the classifier learns: for a new classifier on a trained CNN_R."""
 
 
 OUR_TRAINING: dict[str, type[Training]] = {'CFaceModel': CFaceTraining, 'RecognitionModel': RecognitionTraining,

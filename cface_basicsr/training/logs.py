@@ -34,7 +34,7 @@ def training_logs(folder: Path) -> list[Path]:
 def losses_over_iterations(logs: Iterable[Path], points: int = 50) -> list[tuple[int, dict[str, float]]]:
     """(iteration, losses): at most `points`, each the mean of the lines up to it.
 
-    Where a resumed training logs an iteration again, the later line counts.
+    Where a resumed training logged an iteration again, the later line counts.
     """
     by_iteration: dict[int, dict[str, float]] = {}
     for path in logs:

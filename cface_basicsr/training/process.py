@@ -29,7 +29,7 @@ def run_training(options: Path, log: Path, progress: _Progress, processes: int =
 
     Args:
         options: a complete option file.
-        log: where everything goes that the training prints.
+        log: the file that gets everything that the training prints.
         progress: told whenever the log shows a new iteration.
         processes: more than one trains by DDP, under torchrun.
 
@@ -43,62 +43,46 @@ def run_training(options: Path, log: Path, progress: _Progress, processes: int =
         _watch(process, log, progress)
     finally:
         process.terminate()
-    if process.code() != 0:
-        raise UserError(f"training of '{options}' failed (exit code {process.code()}): {_last_words(log)}\nLog: {log}")
+    process.join()
+    if process.exitcode != 0:
+        raise UserError(f"training of '{options}' failed (exit code {process.exitcode}): {_last_words(log)}\n"
+                        f'Log: {log}')
 
 
-class _Forked:
-    """A forked training, with the few calls that are asked of a process."""
+class _Launched(subprocess.Popen):
+    """A training under torchrun, which answers as a process of multiprocessing does."""
 
-    def __init__(self, process: multiprocessing.Process) -> None:
-        self._process = process
+    def is_alive(self) -> bool:
+        return self.poll() is None
 
-    def running(self) -> bool:
-        return self._process.is_alive()
+    def join(self) -> None:
+        self.wait()
 
-    def code(self) -> int | None:
-        self._process.join()
-        return self._process.exitcode
-
-    def terminate(self) -> None:
-        if self._process.is_alive():
-            self._process.terminate()
+    @property
+    def exitcode(self) -> int | None:
+        return self.returncode
 
 
-class _Launched:
-    """A training under torchrun, with the same calls."""
-
-    def __init__(self, process: subprocess.Popen) -> None:
-        self._process = process
-
-    def running(self) -> bool:
-        return self._process.poll() is None
-
-    def code(self) -> int | None:
-        return self._process.wait()
-
-    def terminate(self) -> None:
-        if self.running():
-            self._process.terminate()
+_Process = multiprocessing.Process | _Launched
 
 
-def _start_forked(options: Path, log: Path) -> _Forked:
+def _start_forked(options: Path, log: Path) -> _Process:
     kind = 'forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn'
     context = multiprocessing.get_context(kind)
     if kind == 'forkserver':
         context.set_forkserver_preload(['cface_basicsr.train', 'cface_basicsr.register'])
     process = context.Process(target=_train, args=(str(options), str(log), os.getcwd()))
     process.start()
-    return _Forked(process)
+    return process
 
 
-def _start_torchrun(options: Path, log: Path, processes: int) -> _Launched:
+def _start_torchrun(options: Path, log: Path, processes: int) -> _Process:
     with open(log, 'a') as file:
-        return _Launched(subprocess.Popen(training_command(options, processes), stdout=file, stderr=subprocess.STDOUT))
+        return _Launched(training_command(options, processes), stdout=file, stderr=subprocess.STDOUT)
 
 
 def training_command(options: Path, processes: int) -> list[str]:
-    """The command that trains an option file: alone, or in several processes under torchrun at a free port."""
+    """The command that trains an option file: in one process, or in several under torchrun at a free port."""
     training = ['-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume']
     if processes == 1:
         return [sys.executable, *training]
@@ -107,7 +91,7 @@ def training_command(options: Path, processes: int) -> list[str]:
 
 
 def _free_port() -> int:
-    """A port for the ranks to meet at: torchrun hands 0 on to them as it is, and they wait for one another for ever."""
+    """A port where the ranks meet: torchrun would hand them 0 as it is, and they would wait for each other for ever."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]
@@ -134,15 +118,15 @@ def _train(options: str, log: str, folder: str) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """A killed `cface train` must not leave a training behind, which the next one would find at work."""
+    """A killed `cface train` must not leave its training running, where the next one would find it at work."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)
 
 
-def _watch(process: _Forked | _Launched, log: Path, progress: _Progress, pause: float = 0.2) -> None:
+def _watch(process: _Process, log: Path, progress: _Progress, pause: float = 0.2) -> None:
     with open(log, errors='replace') as file:
         while True:
-            alive = process.running()
+            alive = process.is_alive()
             for line in file:
                 found = _PROGRESS.search(line)
                 if found:
@@ -153,7 +137,7 @@ def _watch(process: _Forked | _Launched, log: Path, progress: _Progress, pause: 
 
 
 def _last_words(log: Path) -> str:
-    """The line of a log that says what went wrong: the error's own, else the last one."""
+    """The line of a log that says what went wrong: that of the error, else the last one."""
     lines = [line.strip() for line in log.read_text(errors='replace').splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r'(cface: |\w*(Error|Exception)\b)', line)]
     return (errors or lines or ['it printed nothing'])[-1][:400]

@@ -1,8 +1,8 @@
 """Recipes: a chain of steps in one file, on top of the stage option files.
 
-A recipe names stage option files and what differs from them; nothing of a stage is said twice. A step is one of
+A recipe names stage option files and what differs from them, so nothing of a stage is repeated. A step is one of
 
-    options: FILE     a training by BasicSR, with `set:` (changes to the file) and `weights:` (who hands over what)
+    options: FILE     a training by BasicSR, with `set:` (changes to the file) and `weights:` (what it starts from)
     index: WHO        the compare index of a recognizer
     generate: STEP    stage 2: the training set super-resolved by that step's generator
 
@@ -30,11 +30,11 @@ class TrainStep(Section):
     options: str
     """A stage option file, relative to the recipe."""
     set: dict[str, Any] = Field(default_factory=dict)
-    """What differs from that file; `~` takes a section away."""
+    """What differs from that file; `~` removes a section."""
     weights: dict[str, str] = Field(default_factory=dict)
     """Network -> an earlier step, or a file (`.pth`, `.onnx`), that it starts from."""
     d_sr: str | None = None
-    """Of a training that reads D_SR: the `generate` step that wrote it; by default the first one."""
+    """For a training that reads D_SR: the `generate` step that wrote it; by default the first one."""
 
     @field_validator('weights', mode='before')
     @classmethod
@@ -53,7 +53,7 @@ class IndexStep(Section):
     index: str
     """The step or file (`.pth`, `.onnx`) whose recognizer finds the neighbours."""
     k: int = Field(default=5, ge=1)
-    """How many neighbours of each image."""
+    """How many neighbours each image has."""
 
     @property
     def sources(self) -> list[str]:
@@ -78,7 +78,7 @@ _STEPS: dict[str, type[Section]] = {'options': TrainStep, 'index': IndexStep, 'g
 
 
 def _one_kind(values: Any, handler: Callable[[Any], Any]) -> Any:
-    """A step as what its key says it is; one that has none of them, or two, is refused."""
+    """A step as the kind that its key names; a step with none of the keys, or with two, is refused."""
     given = [key for key in _STEPS if isinstance(values, Mapping) and key in values]
     if len(given) == 1:
         return _STEPS[given[0]].model_validate(values)
@@ -99,32 +99,32 @@ class ReportOptions(Section):
     tests: dict[str, TestSet] = Field(default_factory=lambda: {HELD_OUT: TestSet()}, min_length=1)
     """Name -> faces that are measured on; by default the held-out ones."""
     recognizers: dict[str, str] = Field(min_length=1)
-    """Name in the table -> step or weights file; one leads the losses, the others never met them."""
+    """Name in the table -> step or weights file; one leads the losses, the others are judges that no loss has met."""
     rows: dict[str, str] = Field(default_factory=dict)
-    """The table's title of a system -> the step that trained its generator."""
+    """Title of a system in the table -> the step that trained its generator."""
     also_after: list[str] = Field(default_factory=list)
-    """Steps after which a first report is made of the rows that are there."""
+    """Steps after which an early report is made of the rows that are there by then."""
     domains: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Title -> `{generator: STEP, recognizer: STEP or file}`, for the mean distances of the paper's section 3.4."""
     notes: list[str] = Field(default_factory=list)
-    """Lines of the report."""
+    """Lines that the report shows as notes."""
 
 
 class RecipeFile(Section):
-    """A recipe as its file says it; `base:` names another one, over which it is laid."""
+    """A recipe file; `base:` names another recipe, which this one changes."""
 
     name: str
-    """Of the run."""
+    """Name of the run."""
     scale: int
-    """Of all steps, whatever the stage files say: 2, 4 or 8."""
+    """2, 4 or 8: the scale of all steps, whatever the stage files say."""
     data: str
-    """The folder that `cface prepare` made, with `--holdout`; `--data` names another."""
+    """The folder that `cface prepare --holdout` made; `--data` names another."""
     out: str | None = None
     """The run folder, by default `experiments/<name>`; `--out` names another."""
     common: dict[str, Any] = Field(default_factory=dict)
-    """Laid over every stage file, where that has such a section."""
+    """Changes to every stage file that has such a section."""
     steps: dict[str, Step]
-    """Name -> step, in order; each is a training, an index or stage 2. `~` leaves a step of the base out."""
+    """Name -> step, in order; each is a training, an index or stage 2. `~` leaves out a step of the base."""
     report: ReportOptions | None = None
     """What is measured when the steps are done."""
 
@@ -144,7 +144,7 @@ def fill_variables(value: Any, variables: Mapping[str, str]) -> Any:
 
 
 def read_with_base(path: Path) -> dict[str, Any]:
-    """A file laid over the one that its `base:` names, or over several in their order. Nulls stay.
+    """A file with its `base:`, or several, merged under it in their order. Nulls stay.
 
     Raises:
         UserError: a file is missing or broken.
@@ -163,7 +163,7 @@ def read_with_base(path: Path) -> dict[str, Any]:
 
 
 def without_nulls(names: Any) -> Any:
-    """A null takes a name away, of a step for example; deeper ones take keys of an option file away, later."""
+    """A mapping without its null entries, such as removed steps; deeper nulls remove keys of option files later."""
     if not isinstance(names, Mapping):
         return names
     return {name: value for name, value in names.items() if value is not None}
@@ -214,7 +214,7 @@ class Recipe:
     @staticmethod
     def _check_reference(who: str, seen: set[str], where: str) -> None:
         if who not in seen and not _is_file(who):
-            raise UserError(f"recipe, {where}: '{who}' is no earlier step; {nearest(who, seen)}")
+            raise UserError(f"recipe, {where}: '{who}' is not an earlier step; {nearest(who, seen)}")
 
     def weights_of(self, who: str, label: str) -> Path:
         """The file that a step (`net_<label>_latest.pth`) or a path names."""
@@ -247,10 +247,11 @@ class Recipe:
     # -------------------------------------------------------------------------------------------- options of a training
 
     def compose(self, name: str) -> dict[str, Any]:
-        """The full options of a training step, as BasicSR's own command would read them."""
+        """The full options of a training step; `write_option_file` adds the plugin line that BasicSR reads first."""
         step = self.file.steps[name]
         base = read_option_file(step.options)
         opt = merge(merge(base, only_existing(self.file.common, base)), step.set)
+        opt.pop('plugin', None)
         opt['name'] = name
         opt['path'] = {'experiments_root': str(self.out.absolute())} | {
             f'pretrain_{network}': str(self.weights_of(who, network[-1]).absolute())
@@ -268,7 +269,7 @@ class Recipe:
         return store_in(self.data, path, self.file.scale).absolute()
 
     def generated_store(self, generator: str | None = None) -> Path:
-        """Where stage 2 writes D_SR: beside hr.lmdb, named after the generator's weights."""
+        """Where stage 2 writes D_SR: next to hr.lmdb, named after the generator's weights."""
         from cface_basicsr.files.network_file import file_hash
         step = generator or next((step.generate for step in self._steps_of(GenerateStep).values()), None)
         if step is None:
@@ -278,7 +279,7 @@ class Recipe:
         return self.train_folder / f'sr_x{self.file.scale}_{mark}.lmdb'
 
     def index_folder(self, recognizer: str | None = None) -> Path:
-        """Where the compare index of a recognizer lies."""
+        """The folder of a recognizer's compare index."""
         from cface_basicsr.files.recognizer_file import recognizer_hash
         who = recognizer or next((step.index for step in self._steps_of(IndexStep).values()), None)
         if who is None:
@@ -288,29 +289,29 @@ class Recipe:
 
     # --------------------------------------------------------------------------------------------------------- budgets
 
-    def images(self, name: str) -> int:
-        """How many images have gone through a step's generator, with those of the steps it starts from."""
-        if name not in self.trainings:
-            return 0
-        before = self.file.steps[name].weights.get('network_g')
+    def own_images(self, name: str) -> int:
+        """How many images a training takes, without those of the steps that it starts from."""
         opt = self.compose(name)
-        if 'network_g' not in opt:
+        return iterations(opt) * opt['datasets']['train']['batch_size']
+
+    def images(self, name: str) -> int:
+        """How many images have gone through a step's generator, with those of the steps that it starts from."""
+        if name not in self.trainings or 'network_g' not in self.compose(name):
             return 0
-        return iterations(opt) * opt['datasets']['train']['batch_size'] + (self.images(before) if before else 0)
+        return self.own_images(name) + self.images(self.trainings[name].weights.get('network_g', ''))
 
     def recognizer_images(self, name: str) -> int:
-        """How many images have gone through a step's recognizer to train it, with those of the steps before."""
+        """How many images have trained a step's recognizer, with those of the steps that it starts from."""
         if name not in self.trainings:
             return 0
-        before = self.file.steps[name].weights.get('network_r')
         opt = self.compose(name)
-        batch = opt['datasets']['train']['batch_size'] * (2 if 'network_g' in opt else 1)  # stage 4 sees SR and HR
-        own = iterations(opt) * batch if opt['train'].get('recognition_opt') else 0  # a frozen one is not trained
-        return own + (self.recognizer_images(before) if before else 0)
+        sides = 2 if 'network_g' in opt else 1  # stage 4 sees SR and HR
+        own = sides * self.own_images(name) if opt['train'].get('recognition_opt') else 0  # else it is frozen
+        return own + self.recognizer_images(self.trainings[name].weights.get('network_r', ''))
 
 
 def only_existing(changes: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """`changes` without the sections that `base` does not have: a stage without network_d gets none.
+    """`changes` without the sections that `base` does not have: a stage without network_d is not given one.
 
     >>> only_existing({'seed': 1, 'network_d': {'num_feat': 8}, 'train': {'lr': 2}}, {'train': {}})
     {'seed': 1, 'train': {'lr': 2}}

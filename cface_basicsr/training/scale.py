@@ -1,4 +1,4 @@
-"""An option file at another scale and on other data; recipes and `cface options show` both go through here."""
+"""An option file at another scale and on other data, for recipes and `cface options show`."""
 
 import inspect
 import re
@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.options import refuse_broken_frame
+from cface_basicsr.options import check_frame
 from cface_basicsr.registration import find_arch
 
 SCALES = (2, 4, 8)
-"""Of the paper, and of all networks."""
+"""The scales of the paper, and of all networks."""
 
 _STORES = ('dataroot_gt', 'dataroot_lq', 'compare_index', 'out')
 """Keys of a data set section that name a store or an index of a prepared folder; several stores may be a list."""
 
 
 def check_scale(scale: int) -> None:
-    """Refuse a scale that is not 2, 4 or 8.
+    """Check that a scale is 2, 4 or 8.
 
     Raises:
-        UserError: it is another; with the nearest of them.
+        UserError: it is another; the message gives the nearest.
     """
     if scale not in SCALES:
         raise UserError(f'scale {scale} is unknown; nearest: {min(SCALES, key=lambda known: abs(known - scale))} '
@@ -40,20 +40,20 @@ def at_scale(opt: Mapping[str, Any], scale: int, data: Path | None = None) -> di
         data: a folder that `cface prepare` made, in place of the file's.
 
     Raises:
-        UserError: another scale, options without a generator, or broken ones.
+        UserError: the scale is another, or the options are broken or have no generator.
     """
     if not isinstance(opt.get('network_g'), Mapping) or not isinstance(opt.get('scale'), int):
         raise UserError("no 'network_g' and 'scale': expected the options of a training that has a generator, such as "
                         'options/baselines/edsr_x8.yml.')
     check_scale(scale)
-    refuse_broken_frame(opt)
+    check_frame(opt)
     scaled = set_scale(opt, scale)
     scaled |= {key: _renamed(scaled[key], opt['scale'], scale) for key in ('name', 'datasets', 'path')}
     return with_stores(scaled, lambda path: store_in(data, path, scale)) if data else scaled
 
 
 def set_scale(opt: Mapping[str, Any], scale: int) -> dict[str, Any]:
-    """Options whose generator and losses have another scale; those without a generator have none and stay as they are.
+    """Options whose generator and losses have another scale; options without a generator stay as they are.
 
     Names and paths stay, too.
     """
@@ -70,7 +70,7 @@ def scale_argument(network: str) -> str:
     """What a registered network calls its scale: BasicSR's EDSR says `upscale`.
 
     Raises:
-        UserError: no network has that name, or it knows no scale.
+        UserError: no network has that name, or it has no such argument.
     """
     try:
         parameters = inspect.signature(find_arch(network)).parameters
@@ -94,7 +94,7 @@ def _renamed(value: Any, old: int, new: int) -> Any:
 # -------------------------------------------------------------------------------------------------------------- stores
 
 def with_stores(opt: Mapping[str, Any], place: Callable[[str], Path]) -> dict[str, Any]:
-    """Options whose data sets read each store and index from where `place` says that this path now is."""
+    """Options whose data sets read each store and index from the path that `place` gives for it."""
     def placed(value: str | list[str]) -> str | list[str]:
         return [str(place(path)) for path in value] if isinstance(value, list) else str(place(value))
     return {**opt, 'datasets': {
@@ -108,6 +108,6 @@ def train_folder(data: Path) -> Path:
 
 
 def store_in(data: Path, path: str, scale: int) -> Path:
-    """Where a store that an option file names lies in a prepared folder, at a scale."""
+    """The path in a prepared folder, at a scale, of a store that an option file names."""
     folder = data / 'test' if Path(path).parent.name == 'test' else train_folder(data)
     return folder / re.sub(r'^(lr|sr)_x\d+', rf'\1_x{scale}', Path(path).name)

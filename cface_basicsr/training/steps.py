@@ -21,7 +21,7 @@ from cface_basicsr.training.recipe import GenerateStep, IndexStep, Recipe, Train
 from cface_basicsr.version import __version__
 
 DATA = 'data.json'
-"""In a run folder: the training set that it was begun with."""
+"""File of a run folder: the training set that it was begun with."""
 
 
 class OtherOptions(UserError):
@@ -30,19 +30,24 @@ class OtherOptions(UserError):
 
 def run_steps(recipe: Recipe, show: Progress, processes: int = 1, after: Callable[[str], None] | None = None,
               failed: dict[str, str] | None = None) -> None:
-    """Run all steps of a recipe into its run folder; `after` is called with the name of each one done.
+    """Run all steps of a recipe into its run folder.
 
     Args:
-        failed: where it is given, a step that fails is written down here with its reason, and only the steps that
-            need it are left out.
+        recipe: the recipe.
+        show: told of each step.
+        processes: of each training; more than one run under torchrun.
+        after: called with the name of each step that is done.
+        failed: where it is given, a step that fails is recorded here with its reason, and only the steps that need it
+            are left out.
 
     Raises:
-        UserError: data missing, a step that failed, or a run folder made by other options (`OtherOptions`).
+        UserError: data are missing, a step failed, or the run folder was begun with other options (`OtherOptions`).
     """
-    need_data(recipe)
+    check_data(recipe)
     recipe.out.mkdir(parents=True, exist_ok=True)
     with exclusive_run(recipe.out):
-        _keep_data(recipe)
+        _check_same_data(recipe)
+        write_json(recipe.out / DATA, _data(recipe))
         for name in recipe.file.steps:
             try:
                 _run_step(recipe, name, show, processes, failed or {})
@@ -68,42 +73,37 @@ def _run_step(recipe: Recipe, name: str, show: Progress, processes: int, failed:
     run[type(step)](recipe, name, show, processes)
 
 
-def refuse_other_runs(recipe: Recipe) -> None:
-    """Look at all trainings of a run folder before any work is done in it.
+def check_same_run(recipe: Recipe) -> None:
+    """Check that a run folder was begun with the same options and data, before any work is done in it.
 
     Raises:
-        OtherOptions: one was begun with other options, or all of them on other data; both are shown.
+        OtherOptions: a training was begun with other options, or all of them with other data; both are shown.
     """
-    _refuse_other_data(recipe)
+    _check_same_data(recipe)
     for name in recipe.trainings:
         path = recipe.out / 'options' / f'{name}.yml'
         if path.is_file():
             _keep_options(path, recipe.compose(name))
 
 
-def need_data(recipe: Recipe) -> None:
-    """What the trainings of a recipe read must be there.
+def check_data(recipe: Recipe) -> None:
+    """Check that the stores are there that the trainings of a recipe read.
 
     Raises:
-        UserError: a store is missing; with the command that makes it.
+        UserError: a store is missing; the message gives the command that makes it.
     """
     for store in ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb'):
         if not (recipe.train_folder / store).is_dir():
-            raise UserError(f"'{recipe.train_folder}' holds no {store}: expected a folder that `cface prepare` made.\n"
+            raise UserError(f"'{recipe.train_folder}' has no {store}: expected a folder that `cface prepare` made.\n"
                             f'Make it: cface prepare --layout casia SRC --out {recipe.data} --scale '
                             f'{recipe.file.scale} --crop center --holdout N --seed 0')
 
 
-def _refuse_other_data(recipe: Recipe) -> None:
-    """A run folder belongs to one training set: another one at the same place may hold people who are tested now."""
+def _check_same_data(recipe: Recipe) -> None:
+    """A run folder belongs to one training set: another one in its place may hold identities that are tested now."""
     path = recipe.out / DATA
     if path.is_file():
-        _refuse_other(json.loads(path.read_text(encoding='utf-8')), _data(recipe), path, 'another training set')
-
-
-def _keep_data(recipe: Recipe) -> None:
-    _refuse_other_data(recipe)
-    write_json(recipe.out / DATA, _data(recipe))
+        _check_equal(json.loads(path.read_text(encoding='utf-8')), _data(recipe), path, 'another training set')
 
 
 def _data(recipe: Recipe) -> dict[str, str]:
@@ -114,7 +114,7 @@ def _data(recipe: Recipe) -> dict[str, str]:
 
 
 def exclusive_run(folder: Path) -> AbstractContextManager[None]:
-    """Hold a run folder's lock; a second run in the same folder is refused."""
+    """Hold the lock of a run folder, so that a second run in it is refused."""
     return lock(folder, "another run is at work in '{}'. Wait for it, or choose another --out.", inherited=True)
 
 
@@ -147,16 +147,17 @@ def _weights_hashes(recipe: Recipe, name: str) -> dict[str, str]:
 
 
 def _keep_options(path: Path, opt: Mapping[str, Any]) -> None:
-    """Write a step's options, or refuse where the folder was begun with others."""
+    """Write a step's options, or check that the folder was begun with the same."""
     if path.is_file():
-        _refuse_other(read_option_file(path), {k: v for k, v in opt.items() if k != 'plugin'}, path)
-        return
+        before = read_option_file(path)
+        before.pop('plugin', None)
+        return _check_equal(before, opt, path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_option_file(opt, path)
+    return write_option_file(opt, path)
 
 
-def _refuse_other(before: Mapping[str, Any], now: Mapping[str, Any], path: Path, of: str = 'other options') -> None:
-    old, new = _flat({k: v for k, v in before.items() if k != 'plugin'}), _flat(now)
+def _check_equal(before: Mapping[str, Any], now: Mapping[str, Any], path: Path, of: str = 'other options') -> None:
+    old, new = _flat(before), _flat(now)
     for key in {**old, **new}:
         if old.get(key) != new.get(key):
             raise OtherOptions(f"'{path}' was begun with {of}: {key} was {old.get(key)!r}, now "
@@ -178,16 +179,14 @@ def _is_finished(folder: Path, opt: Mapping[str, Any], source: Mapping[str, str]
     if not path.is_file():
         return False
     record = json.loads(path.read_text())
-    now = json.loads(json.dumps({k: v for k, v in opt.items() if k != 'plugin'}))
-    _refuse_other(record['options'], now, path)
-    _refuse_other(record['weights'], source, path)
+    _check_equal(record['options'], json.loads(json.dumps(opt)), path)
+    _check_equal(record['weights'], source, path)
     return True
 
 
 def _mark_finished(folder: Path, opt: Mapping[str, Any], source: Mapping[str, str], **facts: Any) -> None:
-    record = {'options': {k: v for k, v in opt.items() if k != 'plugin'}, 'weights': dict(source), **facts,
-              'version': __version__, 'torch': torch.__version__}
-    write_json(folder / 'finished.json', record)
+    write_json(folder / 'finished.json', {'options': opt, 'weights': source, **facts, 'version': __version__,
+                                          'torch': torch.__version__})
 
 
 # -------------------------------------------------------------------------------------------------- index and stage 2

@@ -75,21 +75,20 @@ def test_no_two_rows_of_the_demo_share_a_training() -> None:
 
 
 def test_phases_divide_the_budget_as_the_published_schedules_do() -> None:
-    phases = [(phase, phase.share) for phase in SYSTEMS['C-Face-v2'].phases if phase.share]
+    phases = [phase for phase in SYSTEMS['C-Face-v2'].phases if phase.share]
     assert phase_iterations(phases, images=15 * 64 * 100, batch=64, system='C-Face-v2') == {
         'stage1': 1000, 'stage3': 2000, 'stage4': 500}  # 10 and 5 epochs; stage 3: 10 epochs of twice the images
-    phases = [(phase, phase.share) for phase in SYSTEMS['ESRGAN'].phases]
-    assert phase_iterations(phases, 1400 * 16, 16, 'ESRGAN') == {'psnr': 1000, 'gan': 400}
+    assert phase_iterations(SYSTEMS['ESRGAN'].phases, 1400 * 16, 16, 'ESRGAN') == {'psnr': 1000, 'gan': 400}
 
 
 def test_rounding_loses_no_step() -> None:
-    phases = [(Phase(name, 'x'), 1.0) for name in 'abc']
+    phases = [Phase(name, 'x') for name in 'abc']
     assert phase_iterations(phases, 100, 1, 'x') == {'a': 33, 'b': 34, 'c': 33}
 
 
 def test_a_budget_that_leaves_a_phase_no_step_is_refused() -> None:
     with pytest.raises(UserError, match="leave no step for phase 'b' of X"):
-        phase_iterations([(Phase('a', 'x'), 9.0), (Phase('b', 'x'), 0.1)], 40, 4, 'X')
+        phase_iterations([Phase('a', 'x', 9.0), Phase('b', 'x', 0.1)], 40, 4, 'X')
 
 
 def test_milestones_batch_seed_and_width_are_the_benchmarks(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Rates: read from a file or measured, and what follows from them for a plan."""
+"""Throughput: read from a file or measured, and what follows from them for a plan."""
 
 import json
 import math
@@ -9,9 +9,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cface_basicsr.benchmark import throughput as rates
+from cface_basicsr.benchmark import throughput
 from cface_basicsr.benchmark.collect import describe_width
-from cface_basicsr.benchmark.eta import Eta
 from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import Plan, make_plan
 from cface_basicsr.benchmark.run import describe_plan, images_in, plan_as_text, plan_benchmark
@@ -35,16 +34,16 @@ def plan_of(folder: Path, images: int = 800, **changes: Any) -> Plan:
     return make_plan(file, folder / 'run', images)
 
 
-def rates_file(folder: Path, seconds: dict[str, float]) -> Path:
-    (folder / 'rates.json').write_text(json.dumps({'device': 'an abacus', 'seconds_an_image': seconds}))
-    return folder / 'rates.json'
+def throughput_file(folder: Path, seconds: dict[str, float]) -> Path:
+    (folder / 'throughput.json').write_text(json.dumps({'device': 'an abacus', 'seconds_an_image': seconds}))
+    return folder / 'throughput.json'
 
 
-def test_hours_follow_from_images_and_rates(tmp_path: Path) -> None:
+def test_hours_follow_from_images_and_throughput(tmp_path: Path) -> None:
     """800 images a row: EDSR 800; C-Face-v2 400 + 200 + 200, and 400 through stage 3; 4 steps of 8 for CNN_R."""
     plan = plan_of(tmp_path)
-    given = rates_file(tmp_path, dict(zip(KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True)))
-    found = rates.find_rates(plan, given, Told())
+    given = throughput_file(tmp_path, dict(zip(KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True)))
+    found = throughput.find_throughput(plan, given, Told())
     assert found[1:] == ({}, 'an abacus')
     described = describe_plan(plan, *found)
     assert {row['step']: (row['images'], row['hours']) for row in described['trainings']} == {
@@ -66,54 +65,54 @@ def test_minutes_become_one_number_of_images_for_all(tmp_path: Path) -> None:
     with pytest.raises(UserError, match='less than one batch'):
         images_in(0.1, plan, known, {})
     del known['x8/edsr']
-    with pytest.raises(UserError, match="needs the rate of 'x8/edsr', which could not be measured: no VGG19"):
+    with pytest.raises(UserError, match="needs the throughput of 'x8/edsr', which could not be measured: no VGG19"):
         images_in(100, plan, known, {'x8/edsr': 'no VGG19'})
 
 
 def test_a_budget_in_minutes_stays_what_it_was_when_a_run_continues(tmp_path: Path) -> None:
     file = read_benchmark(write_benchmark(tmp_path, tiny_benchmark(budget={'minutes': 100})))
-    given = rates_file(tmp_path, dict.fromkeys(KEYS, 1.0))
+    given = throughput_file(tmp_path, dict.fromkeys(KEYS, 1.0))
     first = plan_benchmark(file, tmp_path / 'run', given, Told())
-    given = rates_file(tmp_path, dict.fromkeys(KEYS, 2.0))  # the machine is slower now
+    given = throughput_file(tmp_path, dict.fromkeys(KEYS, 2.0))  # the machine is slower now
     assert plan_benchmark(file, tmp_path / 'run', given, Told()).images == first.images
     assert plan_benchmark(file, tmp_path / 'other', given, Told()).images < first.images
 
 
 @pytest.mark.parametrize('text', ['', '[]', '{"x8/edsr": 1}', '{"seconds_an_image": {"x8/edsr": "fast"}}'])
-def test_a_file_that_holds_no_rates_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / 'r.json').write_text(text)
-    with pytest.raises(UserError, match='is no file of rates'):
-        rates.read_rates(tmp_path / 'r.json')
+    with pytest.raises(UserError, match='is not a file of measured throughput'):
+        throughput.read_throughput(tmp_path / 'r.json')
 
 
 @pytest.mark.slow
-def test_a_few_real_steps_give_a_rate_and_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_few_real_steps_give_a_throughput_and_are_not_repeated(tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of(tmp_path, systems=['EDSR'])
-    given = rates_file(tmp_path, {'recognizers/recognizer': 1.0})
+    given = throughput_file(tmp_path, {'recognizers/recognizer': 1.0})
     told = Told()
-    found, unknown, _ = rates.find_rates(plan, given, told)
+    found, unknown, _ = throughput.find_throughput(plan, given, told)
     assert unknown == {} and 0 < found['x8/edsr'] < 10 and found['recognizers/recognizer'] == 1.0
-    assert told.started == [('measuring rates', 1)]
-    monkeypatch.setattr(rates, '_measure', None)  # it would be called if anything were measured again
-    assert rates.find_rates(plan, given, Told())[0] == found
+    assert told.started == [('measuring throughput', 1)]
+    monkeypatch.setattr(throughput, '_measure', None)  # it would be called if anything were measured again
+    assert throughput.find_throughput(plan, given, Told())[0] == found
 
 
-def test_a_rate_belongs_to_networks_losses_and_batch_not_to_length_and_seed(tmp_path: Path) -> None:
+def test_a_throughput_belongs_to_networks_losses_and_batch_not_to_length_and_seed(tmp_path: Path) -> None:
     def mark(**changes: Any) -> str:
-        return rates.options_hash(plan_of(tmp_path, **changes).runs[0].recipe.compose('edsr'))
+        return throughput.options_hash(plan_of(tmp_path, **changes).runs[0].recipe.compose('edsr'))
     assert mark() == mark(images=1600) == mark(seeds=[3])
     assert len({mark(), mark(batch=8), mark(widths={'EDSR': {'num_feat': 8}})}) == 3
 
 
-def test_what_is_left_is_told_by_the_rates(tmp_path: Path) -> None:
+def test_what_is_left_is_told_by_the_throughput(tmp_path: Path) -> None:
     """EDSR's 800 images at 2 s each took 80 s in truth, so the 5,200 s of C-Face-v2 and 32 s of CNN_R take 262 s."""
     plan = plan_of(tmp_path)
     known = dict(zip(KEYS, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0), strict=True))
-    eta = Eta(plan, known, Told())
-    recipe = plan.runs[0].recipe
-    assert eta.ended(recipe, 'index', 5.0) == ''
-    assert eta.ended(recipe, 'edsr', 80.0) == '; about 4 min of training left'
-    assert eta.ended(recipe, 'c_face_v2_warmup', None) == ''  # finished before: it says nothing of the speed
+    eta = throughput.Eta(plan, known, Told()).follow(plan.runs[0].recipe)
+    assert eta.ended('index', 5.0) == ''
+    assert eta.ended('edsr', 80.0) == '; about 4 min of training left'
+    assert eta.ended('c_face_v2_warmup', None) == ''  # finished before: it says nothing of the speed
 
 
 PUBLISHED = {
@@ -130,10 +129,10 @@ def test_the_papers_whole_setup_is_planned_without_data_or_training(tmp_path: Pa
     file = read_benchmark(REPOSITORY / 'options/benchmark/paper.yml')
     plan = make_plan(file, tmp_path / 'run', file.budget.images)
     assert {describe_width(run.recipe, row.step) for run in plan.runs for row in run.rows} == {'full'}
-    keys = [key for key, _, _ in rates.trainings(plan)]
+    keys = [key for key, _, _ in throughput.trainings(plan)]
     rate = {key: 0.001 * number for number, key in enumerate(keys, 1)}  # each its own, so that a mix-up is seen
-    arguments = ['benchmark', str(REPOSITORY / 'options/benchmark/paper.yml'), '--plan', '--rates',
-                 str(rates_file(tmp_path, rate)), '--out', str(tmp_path / 'run')]
+    arguments = ['benchmark', str(REPOSITORY / 'options/benchmark/paper.yml'), '--plan', '--throughput',
+                 str(throughput_file(tmp_path, rate)), '--out', str(tmp_path / 'run')]
     done = CliRunner().invoke(app, [*arguments, '--json'])
     assert done.exit_code == 0, done.output
     described = json.loads(done.stdout)
@@ -179,7 +178,7 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No VGG19 on the machine, and the two images of a first look are all that is timed."""
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'hub'))
     monkeypatch.setattr(torch.hub, '_hub_dir', None)
-    monkeypatch.setattr(rates, 'LONG', 0.0)
+    monkeypatch.setattr(throughput, 'LONG', 0.0)
     return tmp_path
 
 
@@ -187,8 +186,8 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The options of each training that was really run."""
     options: list[dict[str, Any]] = []
-    run = rates.run_training
-    monkeypatch.setattr(rates, 'run_training',
+    run = throughput.run_training
+    monkeypatch.setattr(throughput, 'run_training',
                         lambda path, *others: (options.append(read_option_file(path)), run(path, *others)))
     return options
 
@@ -201,14 +200,14 @@ def perceptual(opt: dict[str, Any]) -> list[tuple[str, str]]:
 
 def composed(plan: Plan) -> list[dict[str, Any]]:
     """The options of each training of a plan."""
-    return [recipe.compose(step) for _, recipe, step in rates.trainings(plan)]
+    return [recipe.compose(step) for _, recipe, step in throughput.trainings(plan)]
 
 
 def assert_all_measured(plan: Plan) -> None:
-    """A rate for each training: none is unknown, each is seconds of an image."""
-    found, unknown, _ = rates.find_rates(plan, None, Told())
+    """A throughput for each training: none is unknown, each is seconds of an image."""
+    found, unknown, _ = throughput.find_throughput(plan, None, Told())
     assert unknown == {}
-    assert set(found) == {key for key, _, _ in rates.trainings(plan)}
+    assert set(found) == {key for key, _, _ in throughput.trainings(plan)}
     assert all(math.isfinite(value) and value > 0 for value in found.values()), found
 
 

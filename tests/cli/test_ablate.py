@@ -23,7 +23,7 @@ def planned(which: str, folder: Path, *more: str) -> dict:
     file = read_benchmark(REPOSITORY / 'options' / name)
     keys = {key for key, _, _ in trainings(make_plan(file, folder, file.budget.images))}
     (folder / 'r.json').write_text(json.dumps({'seconds_an_image': dict.fromkeys(keys, 0.01)}))
-    done = CliRunner().invoke(app, ['ablate', which, '--plan', '--json', '--rates', str(folder / 'r.json'), *more])
+    done = CliRunner().invoke(app, ['ablate', which, '--plan', '--json', '--throughput', str(folder / 'r.json'), *more])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 

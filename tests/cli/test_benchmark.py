@@ -153,7 +153,7 @@ def test_a_budget_on_the_command_line_replaces_that_of_the_file(tmp_path: Path) 
     keys = ('recognizers/recognizer', 'x8/edsr', *(f'x8/c_face_v2_{name}' for name in (
         'warmup', 'stage1', 'stage3', 'stage4')))
     (tmp_path / 'r.json').write_text(json.dumps({'seconds_an_image': dict.fromkeys(keys, 1.0)}))
-    done = CliRunner().invoke(app, ['benchmark', str(path), '--images', '80', '--plan', '--json', '--rates',
+    done = CliRunner().invoke(app, ['benchmark', str(path), '--images', '80', '--plan', '--json', '--throughput',
                                     str(tmp_path / 'r.json'), '--out', str(tmp_path / 'run')])
     assert done.exit_code == 0, done.output
     assert {row['images'] for row in json.loads(done.stdout)['rows']} == {80}

@@ -49,9 +49,9 @@ def plain(**changes: Any) -> dict[str, Any]:
     ({'steps': {'a': {'options': 5}}}, "'recipe.steps.a.options': input should be a valid string, got 5"),
     ({'steps': {'a': 'stage1'}}, "'recipe.steps.a': expected one of options, index, generate; got none"),
     ({'steps': {'first': {'index': 'a.pth'}, 'b': {'generate': 'frist'}}},
-     r"step 'b': 'frist' is no earlier step; did you mean 'first'\?"),
+     r"step 'b': 'frist' is not an earlier step; did you mean 'first'\?"),
     ({'report': {'rows': {'A': 'secnd'}, 'recognizers': {'loss': 'a.pth'}}},
-     r"report: 'secnd' is no earlier step; did you mean 'second'\?"),
+     r"report: 'secnd' is not an earlier step; did you mean 'second'\?"),
     ({'report': {'rows': {}}}, "'recipe.report.recognizers' is missing"),
     ({'report': {'recognizers': {"loss's": 'a.pth'}}}, "report: 'loss's' becomes a part of file names"),
     ({'report': {'recognizers': {'loss': 'a.pth'}, 'tests': {'held-out': {'fars': 1}}}},
@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_named_in_one_line(tmp_path: Path, change: dict[str
 
 def test_a_step_may_not_start_from_a_later_one(tmp_path: Path) -> None:
     steps = plain()['steps']
-    with pytest.raises(UserError, match="step 'second': 'first' is no earlier step"):
+    with pytest.raises(UserError, match="step 'second': 'first' is not an earlier step"):
         recipe(tmp_path, plain(steps={'second': steps['second'], 'first': steps['first']}))
 
 

@@ -145,7 +145,7 @@ def test_weights_that_an_earlier_step_lost_are_named(
 def test_missing_data_is_named_with_the_command_that_makes_it(
         content: dict[str, Any], trainings: Trainings, tmp_path: Path) -> None:
     content['data'] = str(tmp_path / 'nowhere')
-    with pytest.raises(UserError, match="holds no hr.lmdb.*\nMake it: cface prepare .* --scale 4"):
+    with pytest.raises(UserError, match="has no hr.lmdb.*\nMake it: cface prepare .* --scale 4"):
         run(content, tmp_path)
     assert not (tmp_path / 'run').exists()
 
@@ -183,7 +183,7 @@ def test_other_options_are_refused_also_where_failures_are_collected(
     (tmp_path / 'r.yml').write_text(yaml.safe_dump(content, sort_keys=False))
     recipe = Recipe.read(tmp_path / 'r.yml')
     with pytest.raises(steps.OtherOptions, match='total_iter was 7, now 8'):
-        steps.refuse_other_runs(recipe)
+        steps.check_same_run(recipe)
     with pytest.raises(steps.OtherOptions, match='total_iter was 7, now 8'):
         run_steps(recipe, Told(), failed={})
 
