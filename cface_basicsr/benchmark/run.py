@@ -159,7 +159,7 @@ def _hours(*seconds: float | None) -> float | None:
 
 def plan_as_text(described: Mapping[str, Any]) -> str:
     """The plan as text for a terminal."""
-    lines = [f"{described['name']}: {described['images_a_row']:,} images a row in batches of {described['batch']}; "
+    lines = [f"{described['name']}: {described['images_a_row']:,} images per row in batches of {described['batch']}; "
              f"throughput on {described['device']}", '', f"{'training':44} {'images':>12} {'hours':>10}"]
     for row in described['trainings']:
         hours = f'unknown: {row["unknown"]}' if row['hours'] is None else f"{row['hours']:10.3f}"

@@ -30,7 +30,7 @@ def command(
         raise UserError(f"the folder '{out.parent}' is missing. Make it, or name a file elsewhere.")
     published = published_recognizer(source)
     if published is None:
-        raise UserError(f"'{source}' says already which network it holds; there is nothing to convert.")
+        raise UserError(f"'{source}' already says which network it holds; there is nothing to convert.")
     options, state = published
     save_atomically({'params': state, 'network': options}, out)
     section = ', '.join(f'{name}: {value}' for name, value in options.items())

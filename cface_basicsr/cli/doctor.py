@@ -19,7 +19,7 @@ def command(
     basicsr: Annotated[Path | None, typer.Option(help='Another BasicSR: a checkout.')] = None,
     as_json: Annotated[bool, typer.Option('--json', help='Print the findings as JSON.')] = False,
 ) -> None:
-    """Say what is installed and what in BasicSR needs a repair; the exit code is 1 if anything does.
+    """Show what is installed and what in BasicSR needs a repair; the exit code is 1 if anything does.
 
     Most defects are patched in memory while a training runs. Two strike before the option file is read: for each,
     `--repair` edits one line of the installed BasicSR, keeps a copy of the file next to it, and says what it changed.

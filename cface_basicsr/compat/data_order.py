@@ -49,7 +49,7 @@ def _end_exactly(create: Callable[..., Loaders], opt: dict[str, Any], logger: An
 
 
 def generator_of(seed: int) -> torch.Generator:
-    """A loader's own generator: starting its workers then leaves the training's random numbers alone."""
+    """A loader's own generator, so that starting its workers does not touch the training's random numbers."""
     return torch.Generator().manual_seed(seed)
 
 

@@ -54,7 +54,7 @@ class Defect:
     that may run a pipeline (see `pipelines`).
 
     Attributes:
-        name: how CFACE_COMPAT_WITHOUT and `cface doctor` call it.
+        name: as CFACE_COMPAT_WITHOUT and `cface doctor` use it.
         target: where the defect is.
         symptom: what a user sees.
         upstream: where it was reported, or 'not reported'.
@@ -91,7 +91,7 @@ class Defect:
 
 
 def places(target: str) -> list[tuple[Any, str]]:
-    """Each module or class that holds what is called so, with the name it has there."""
+    """Each module or class that holds the target, with the name that it has there."""
     module, _, path = target.partition(':')
     *classes, name = path.split('.')
     if module == 'basicsr.train':

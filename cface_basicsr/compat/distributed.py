@@ -12,7 +12,7 @@ from torch import nn
 from cface_basicsr.compat.defect import Defect
 
 PATIENCE = datetime.timedelta(hours=2)
-"""How long a rank waits for another: only rank 0 validates while the others wait, and NCCL's default is 10 minutes."""
+"""How long a rank waits for the others: only rank 0 validates while they wait, and NCCL's default is 10 minutes."""
 
 
 def _slurm_environment(port: int | None) -> None:

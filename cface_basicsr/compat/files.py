@@ -22,7 +22,7 @@ def plain(value: Any) -> Any:
 
 
 def _save_ourselves(save: Callable, *args: Any, **kwargs: Any) -> None:
-    """BasicSR gathers the content and calls torch.save; the writing itself happens here, outside of its `try`."""
+    """BasicSR collects the content and calls torch.save; the writing itself happens here, outside of its `try`."""
     wanted: list[tuple[Any, str]] = []
     with swapped(torch, 'save', lambda content, path: wanted.append((content, path))):
         save(*args, **kwargs)

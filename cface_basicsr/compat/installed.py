@@ -18,7 +18,7 @@ class Repair:
     """One textual edit of one file of BasicSR.
 
     Attributes:
-        name: as `cface doctor` calls it.
+        name: as `cface doctor` shows it.
         file: below the package.
         old: the defective text; it must be there exactly once.
         new: what takes its place.
@@ -122,7 +122,7 @@ def restore(package: Path, repair: Repair) -> None:
     """Put back the file as it was before `repair`, byte for byte.
 
     Raises:
-        UserError: the file was changed since by somebody else.
+        UserError: the file has been changed since.
     """
     path, backup = package / repair.file, _backup(package, repair)
     old = backup.read_bytes()

@@ -11,11 +11,11 @@ from cface_basicsr.data.epoch_index import EpochIndex
 
 
 class PositionedSampler(Sampler):
-    """In place of BasicSR's EnlargedSampler, with the same arguments; says to each index its epoch and repeat.
+    """Replaces BasicSR's EnlargedSampler, with the same arguments; each index carries its epoch and repeat.
 
     Order: a permutation by (seed, epoch) of all images, each `ratio` times, dealt out to the ranks in turn. `place`
-    tells where in the training the sampler is; it then leaves out the batches of an epoch that were already seen, and
-    those behind the last iteration.
+    says where in the training the sampler is; it then leaves out the batches of an epoch that were already seen, and
+    those after the last iteration.
     """
 
     def __init__(self, dataset: Sized, num_replicas: int, rank: int, ratio: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Going on where a training stopped: from the right folder, on any device, in the middle of an epoch, bit for bit."""
+"""Continuing a stopped training: from the right folder, on any device, in the middle of an epoch, bit for bit."""
 
 import random
 import re

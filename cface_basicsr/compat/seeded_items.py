@@ -18,7 +18,7 @@ patch_functional_tensor()
 
 @contextmanager
 def _kept_random_state() -> Iterator[None]:
-    """Python's, NumPy's and torch's generators are afterwards as they were."""
+    """Python's, NumPy's and torch's generators are restored at the end."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
         yield
@@ -37,7 +37,7 @@ def _seed_all(seed: int) -> None:
 class SeededItems(Dataset):
     """Any data set, with the global generators seeded by (seed, epoch, repeat, index) before each item is made.
 
-    Stock BasicSR data sets crop and flip by Python's `random`; BasicSR seeds it once a worker, the same in every
+    Stock BasicSR data sets crop and flip by Python's `random`; BasicSR seeds it once per worker, the same in every
     epoch, so that each epoch draws the same crops, and other ones with another number of workers.
     """
 

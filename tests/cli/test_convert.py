@@ -34,7 +34,7 @@ def test_the_converted_file_gives_the_features_of_the_published_one(tmp_path: Pa
 @pytest.mark.parametrize(('source', 'out', 'message'), [
     ('none.pth', 'out.pth', 'none.pth. is missing'), ('theirs.pth', 'theirs.pth', 'exists. Give another name'),
     ('theirs.pth', 'nowhere/out.pth', 'the folder .*nowhere. is missing'),
-    ('ours.pth', 'out.pth', 'says already which network it holds; there is nothing to convert')])
+    ('ours.pth', 'out.pth', 'already says which network it holds; there is nothing to convert')])
 def test_what_cannot_be_converted_is_refused_and_nothing_is_written(
         tmp_path: Path, source: str, out: str, message: str) -> None:
     torch.save(made_up_weights(), tmp_path / 'theirs.pth')
