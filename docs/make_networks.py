@@ -51,10 +51,11 @@ def recognizers() -> str:
 
 
 def _recognizer(name: str, settings: dict[str, Any], paper: str, faces: str) -> str:
-    eats = _build(name, settings).eats
-    parameters, macs = _count(name, settings, eats.height, eats.width)
-    size = f', `input_size: {settings["input_size"]}`' if (eats.height, eats.width) == (112, 96) else ''
-    return f'| `{name}`{size} | {paper} | {parameters:,} | {macs / 1e9:.2f} | {eats.height}×{eats.width} {faces} |\n'
+    input_spec = _build(name, settings).input_spec
+    parameters, macs = _count(name, settings, input_spec.height, input_spec.width)
+    size = f', `input_size: {settings["input_size"]}`' if (input_spec.height, input_spec.width) == (112, 96) else ''
+    fed = f'{input_spec.height}×{input_spec.width} {faces}'
+    return f'| `{name}`{size} | {paper} | {parameters:,} | {macs / 1e9:.2f} | {fed} |\n'
 
 
 def _build(name: str, settings: dict[str, Any]) -> nn.Module:

@@ -52,8 +52,8 @@ HABITS = {
     'mend': Habit(
         r'\bmend(?:s|ed|ing|ings)?\b', '"patch" at run time, "repair" on disk.', 'mends BasicSR', 'recommended'),
     'eats': Habit(
-        r'(?<![.\w])eat(?:s|en|ing)?\b(?!\.|:| =)', 'A recognizer takes an input, described by its record.',
-        'what it eats', 'NAME.eats.yml'),
+        r'\beat(?:s|en|ing)?\b', 'A recognizer takes an input, described by its record.', 'what it eats',
+        'it beats SRGAN'),
     'witness': Habit(
         r'\bwitness(?:es)?\b|\bunseen recognizers?\b', '"judge": a recognizer that no loss has met.',
         'the witness', 'the judge'),

@@ -32,7 +32,7 @@ class ArcFaceIRSE50(nn.Module):
         drop_ratio: dropout before the feature, in training mode.
 
     Attributes:
-        eats: its `RecognizerInput`: 112x112, a value v in 0 .. 255 goes in as (v - 127.5) / 127.5.
+        input_spec: its `RecognizerInput`: 112x112, a value v in 0 .. 255 goes in as (v - 127.5) / 127.5.
         feature_length: 512.
 
     Shape: (B, 3, 112, 112) in the recognizer's own range (see `ops.recognizer_input.to_recognizer`) to (B, 512), not
@@ -45,7 +45,7 @@ class ArcFaceIRSE50(nn.Module):
     def __init__(self, *, channels: str = 'bgr', template: str = 'arcface', drop_ratio: float = 0.6) -> None:
         super().__init__()
         from facexlib.recognition.arcface_arch import Backbone
-        self.eats = RecognizerInput(_SIDE, _SIDE, channels, 127.5, 127.5, template)
+        self.input_spec = RecognizerInput(_SIDE, _SIDE, channels, 127.5, 127.5, template)
         self.feature_length = 512
         self.backbone = Backbone(num_layers=50, drop_ratio=drop_ratio, mode='ir_se')
         self.train(self.training)

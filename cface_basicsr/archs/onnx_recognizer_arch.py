@@ -13,7 +13,7 @@ from cface_basicsr import registration
 from cface_basicsr.archs.frozen_batchnorm import freeze_batchnorm
 from cface_basicsr.archs.input_size import check_size
 from cface_basicsr.errors import UserError, check_file, describe_error, nearest
-from cface_basicsr.files.recognizer_file import external_weights, read_eats
+from cface_basicsr.files.recognizer_file import external_weights, read_input_spec
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 
 DEFAULTS = {'channels': 'rgb', 'mean': 127.5, 'std': 128.0, 'template': 'arcface', 'output': None}
@@ -32,7 +32,7 @@ class OnnxRecognizer(nn.Module):
     batches is safe.
 
     What an ONNX file does not say about itself and differs from the defaults is given by the arguments, or once for
-    all commands in a settings file next to it (`FILE.eats.yml`, see `files.recognizer_file`); arguments take
+    all commands in a settings file next to it (`FILE.input.yml`, see `files.recognizer_file`); arguments take
     precedence.
 
     A network file (.pth) of a fine-tuned recognizer holds all its weights, but not the graph: its 'network' entry names
@@ -48,7 +48,7 @@ class OnnxRecognizer(nn.Module):
         output: name of the output that is the feature, if the file has several.
 
     Attributes:
-        eats: its `RecognizerInput`.
+        input_spec: its `RecognizerInput`.
         feature_length: D, found by a forward pass.
         face_by_face: whether the file works only with one face at a time.
 
@@ -66,14 +66,14 @@ class OnnxRecognizer(nn.Module):
         super().__init__()
         given = {'height': height, 'width': width, 'channels': channels, 'mean': mean, 'std': std,
                  'template': template, 'output': output}
-        settings = DEFAULTS | read_eats(file, given) | {name: value for name, value in given.items()
+        settings = DEFAULTS | read_input_spec(file, given) | {name: value for name, value in given.items()
                                                         if value is not None}
         for name in ('height', 'width', 'mean', 'std'):
             _check_number(name, settings.get(name))
         proto = _read_onnx(Path(file))
         sides = _sides(proto, settings.pop('height', None), settings.pop('width', None), file)
         _keep_one_output(proto, settings.pop('output'), file)
-        self.eats = RecognizerInput(*sides, **settings)
+        self.input_spec = RecognizerInput(*sides, **settings)
         self.body = _convert(proto, file)
         self.feature_length, self.face_by_face = self._measure(file)
         self.train(self.training)
@@ -85,7 +85,7 @@ class OnnxRecognizer(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        check_size(x, self.eats.height, self.eats.width, 'OnnxRecognizer')
+        check_size(x, self.input_spec.height, self.input_spec.width, 'OnnxRecognizer')
         if self.face_by_face:
             return torch.cat([self._features(face) for face in x.split(1)])
         return self._features(x)
@@ -100,8 +100,9 @@ class OnnxRecognizer(nn.Module):
     def _measure(self, file: str) -> tuple[int, bool]:
         """D, and whether the file works only with one face at a time: two together give other features, or none."""
         self.body.eval()
-        faces = 2 * torch.rand(2, 3, self.eats.height, self.eats.width, generator=torch.Generator().manual_seed(0)) - 1
-        expected = f"'{file}': expected an output (B, D) for (B, 3, {self.eats.height}, {self.eats.width}) faces"
+        height, width = self.input_spec.height, self.input_spec.width
+        faces = 2 * torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0)) - 1
+        expected = f"'{file}': expected an output (B, D) for (B, 3, {height}, {width}) faces"
         try:
             singly = [self._features(face) for face in faces.split(1)]
         except Exception as error:
@@ -180,7 +181,7 @@ def _keep_one_output(proto: Any, wanted: str | None, file: str) -> None:
     outputs = {value.name: value for value in proto.graph.output}
     if wanted is None and len(outputs) > 1:
         raise UserError(f"'{file}' has {len(outputs)} outputs: {', '.join(outputs)}. Say which is the feature, by "
-                        '`output: NAME` in the options or in the settings file next to it (FILE.eats.yml).')
+                        '`output: NAME` in the options or in the settings file next to it (FILE.input.yml).')
     if wanted is not None and wanted not in outputs:
         raise UserError(f"'{file}' has no output '{wanted}'; {nearest(str(wanted), outputs)}")
     if wanted is not None:

@@ -44,7 +44,7 @@ class SphereFace20(nn.Module):
         template: the crop that the network is trained on: 'center', 'arcface' or 'sphereface'.
 
     Attributes:
-        eats: its `RecognizerInput`; a value v in 0 .. 255 goes in as (v - 127.5) / 128.
+        input_spec: its `RecognizerInput`; a value v in 0 .. 255 goes in as (v - 127.5) / 128.
         feature_length: D.
 
     Shape: (B, 3, height, width) in the recognizer's own range (see `ops.recognizer_input.to_recognizer`) to
@@ -60,7 +60,7 @@ class SphereFace20(nn.Module):
         height, width = height_and_width(input_size, 'SphereFace20')
         if len(blocks) != 4:
             raise UserError(f'SphereFace20: blocks: expected four numbers, one per stage, got {list(blocks)}.')
-        self.eats = RecognizerInput(height, width, channels, 127.5, 128.0, template)
+        self.input_spec = RecognizerInput(height, width, channels, 127.5, 128.0, template)
         self.feature_length = feature_length
         widths = [3, *(num_feat * 2 ** stage for stage in range(4))]
         self.stages = nn.Sequential(*(self._stage(before, after, count) for before, after, count
@@ -88,7 +88,7 @@ class SphereFace20(nn.Module):
                 caffe_xavier_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_size(x, self.eats.height, self.eats.width, 'SphereFace20')
+        check_size(x, self.input_spec.height, self.input_spec.width, 'SphereFace20')
         return self.fc5(self.stages(x).flatten(1))  # rows before columns, channels first, as Caffe flattens
 
 

@@ -82,7 +82,7 @@ def crop_of_recognizers(plan: Plan, tests: Mapping[str, Path]) -> Check:
     notes = [note for folder in tests.values() for name, network in networks.items()
              if (note := crop_note(folder, name, network))]
     unknown = [f'no manifest says how {name} was cut' for name, folder in tests.items() if not manifest_crop(folder)]
-    texts = [f"{name}: '{network.eats.template}'" for name, network in networks.items()]
+    texts = [f"{name}: '{network.input_spec.template}'" for name, network in networks.items()]
     holds = False if notes else None if unknown else True
     return _check('recognizers learnt the crop that they judge', holds, '; '.join(notes or unknown or texts))
 

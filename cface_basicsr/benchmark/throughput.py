@@ -31,7 +31,7 @@ STEPS steps of it."""
 LONG = 20.0
 
 SecondsPerImage = dict[str, float]
-"""'x8/edsr', 'recognizers/witness' -> seconds per image of a step of that training."""
+"""'x8/edsr', 'recognizers/judge' -> seconds per image of a step of that training."""
 
 
 class PlannedTraining(NamedTuple):

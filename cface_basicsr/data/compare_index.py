@@ -168,7 +168,7 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
 
     Args:
         folder: made by `cface prepare` (hr.lmdb and identities.csv).
-        recognizer: CNN_R in eval mode on `device`, with `eats` and `feature_length`.
+        recognizer: CNN_R in eval mode on `device`, with `input_spec` and `feature_length`.
         recognizer_hash: names the index, index/<recognizer_hash>/.
         k: number of neighbours.
         batch_size: images at a time; None: `ops.recognizer_input.feature_batch`.
@@ -187,7 +187,7 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
     out = Path(folder, 'index', recognizer_hash)
     manifest = {'product': 'compare index', 'recognizer': recognizer_hash, 'images': len(keys),
                 'keys_sha256': keys_sha256(keys), 'feature_length': recognizer.feature_length,
-                'eats': vars(recognizer.eats), 'distance': 'normalized, eq. (4)'} | (facts or {})
+                'input_spec': vars(recognizer.input_spec), 'distance': 'normalized, eq. (4)'} | (facts or {})
     if not (out / 'manifest.json').is_file():
         aside = unfinished(out)
         aside.mkdir(parents=True, exist_ok=True)

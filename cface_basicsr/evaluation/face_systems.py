@@ -51,7 +51,7 @@ def embed(chunks: Iterable[tuple[Images, Images | None]], recognizers: Mapping[s
 
     Args:
         chunks: (images, originals), each (n, H, W, 3) uint8 RGB; None for originals that have another size.
-        recognizers: name -> network that carries `eats`.
+        recognizers: name -> network that carries `input_spec`.
         flip, unit_length: see `extract_features`.
         color, border: see `psnr_ssim`.
         keep: rows whose images are returned.

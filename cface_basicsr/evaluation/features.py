@@ -19,10 +19,10 @@ _PAIRS_AT_ONCE = 65_536
 def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *, batch_size: int | None = None,
                      device: str | torch.device | None = None, flip: bool = False,
                      unit_length: bool = True) -> NDArray[np.float32]:
-    """Identity features of 8-bit RGB faces, fed to the recognizer according to its record (`eats`).
+    """Identity features of 8-bit RGB faces, fed to the recognizer according to its record (`input_spec`).
 
     Args:
-        recognizer: carries `eats: RecognizerInput`; runs in eval mode and returns to its former mode.
+        recognizer: carries `input_spec: RecognizerInput`; runs in eval mode and returns to its former mode.
         images: (N, H, W, 3) uint8 RGB, or anything that yields (H, W, 3) images of one size; read batch by batch.
         batch_size: images at a time; None: `ops.recognizer_input.feature_batch`.
         device: where to compute; the recognizer moves there. None: where it is.
@@ -35,8 +35,8 @@ def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *
     Raises:
         UserError: the network is not a recognizer, images are not uint8 RGB, or a feature is NaN, infinite or zero.
     """
-    if not hasattr(recognizer, 'eats'):
-        raise UserError(f'{type(recognizer).__name__} is not a recognizer: it has no record `eats` of its input.')
+    if not hasattr(recognizer, 'input_spec'):
+        raise UserError(f'{type(recognizer).__name__} is not a recognizer: it has no record `input_spec` of its input.')
     device = device or next((p.device for p in recognizer.parameters()), 'cpu')
     batch_size = feature_batch(device) if batch_size is None else batch_size
     with eval_mode(recognizer.to(device)):

@@ -1,7 +1,7 @@
 """The files of a recognizer: one hash of them all, and a settings file for weights that do not describe their input.
 
     resnet100.onnx
-    resnet100.eats.yml     channels: bgr
+    resnet100.input.yml     channels: bgr
                            mean: 0
                            std: 255
 """
@@ -17,12 +17,12 @@ from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.files.network_file import file_hash
 
 
-def eats_file(file: str | Path) -> Path:
-    """The settings file of a recognizer: NAME.onnx -> NAME.eats.yml."""
-    return Path(file).with_suffix('.eats.yml')
+def input_file(file: str | Path) -> Path:
+    """The settings file of a recognizer: NAME.onnx -> NAME.input.yml."""
+    return Path(file).with_suffix('.input.yml')
 
 
-def read_eats(file: str | Path, valid: Iterable[str]) -> dict[str, Any]:
+def read_input_spec(file: str | Path, valid: Iterable[str]) -> dict[str, Any]:
     """What the settings file of a recognizer says; empty if there is none.
 
     Args:
@@ -32,7 +32,7 @@ def read_eats(file: str | Path, valid: Iterable[str]) -> dict[str, Any]:
     Raises:
         UserError: the content is not a mapping, or has an unknown key.
     """
-    path, valid = eats_file(file), tuple(valid)
+    path, valid = input_file(file), tuple(valid)
     if not path.is_file():
         return {}
     try:
@@ -53,7 +53,7 @@ def recognizer_files(file: str | Path) -> list[Path]:
     Those last ones are listed whether they are there or not.
     """
     file = Path(file)
-    files = [file, *([eats_file(file)] if eats_file(file).is_file() else [])]
+    files = [file, *([input_file(file)] if input_file(file).is_file() else [])]
     return files + (external_weights(file) if file.suffix == '.onnx' else [])
 
 

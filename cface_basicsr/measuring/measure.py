@@ -17,7 +17,7 @@ def measure(system: str | nn.Module, faces: FaceSet, recognizers: Mapping[str, n
 
     Args:
         system: 'HR', 'Bicubic', 'LR', or a super-resolution network (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w).
-        recognizers: name -> network that carries `eats`.
+        recognizers: name -> network that carries `input_spec`.
         how: see `FaceSet.embed`.
     """
     unit_length = all(each.unit_length for each in protocols)

@@ -80,7 +80,7 @@ class StageModel(BaseModel):
             raise UserError(f"weights file '{load_path}' has no entry '{param_key}'; "
                             f"found: {', '.join(map(str, content))[:80]}."
                             + ('\n`cface convert` makes network files of published recognizers.'
-                               if hasattr(network, 'eats') else ''))
+                               if hasattr(network, 'input_spec') else ''))
         try:
             network.load_state_dict(content[param_key], strict=strict)
         except RuntimeError as error:

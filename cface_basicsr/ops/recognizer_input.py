@@ -1,7 +1,7 @@
 """The input that a recognizer expects, as a frozen record, and the one function that brings images into that form.
 
 Losses, metrics and evaluation never need a recognizer's size, colour order or range: the network carries
-`eats: RecognizerInput` and `feature_length: int`, and `recognizer_features` does the rest.
+`input_spec: RecognizerInput` and `feature_length: int`, and `recognizer_features` does the rest.
 """
 
 from dataclasses import dataclass
@@ -60,26 +60,26 @@ def centre_crop_to_aspect(images: Tensor, height: int, width: int) -> Tensor:
     return images[..., top:top + crop_h, left:left + crop_w]
 
 
-def to_recognizer(images: Tensor, eats: RecognizerInput) -> Tensor:
+def to_recognizer(images: Tensor, input_spec: RecognizerInput) -> Tensor:
     """Bring RGB images to a recognizer's input: crop, antialiased resize, colour order, range. Differentiable.
 
     Args:
         images: (B, 3, H, W) RGB, nominal range [0, 1]; super-resolved images are fed unclamped.
-        eats: the recognizer's record.
+        input_spec: the recognizer's record.
 
     Returns:
-        (B, 3, eats.height, eats.width) in the recognizer's own range and colour order.
+        (B, 3, input_spec.height, input_spec.width) in the recognizer's own range and colour order.
 
     Raises:
         ValueError: the images have another shape.
     """
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f'expected (B, 3, H, W) RGB images, got {tuple(images.shape)}.')
-    images = centre_crop_to_aspect(images, eats.height, eats.width)
-    images = bicubic_resize(images, (eats.height, eats.width))
-    if eats.channels == 'bgr':
+    images = centre_crop_to_aspect(images, input_spec.height, input_spec.width)
+    images = bicubic_resize(images, (input_spec.height, input_spec.width))
+    if input_spec.channels == 'bgr':
         images = images.flip(1)
-    return (images * 255.0 - eats.mean) / eats.std
+    return (images * 255.0 - input_spec.mean) / input_spec.std
 
 
 def recognizer_features(network: nn.Module, images: Tensor, bare: nn.Module | None = None) -> Tensor:
@@ -90,8 +90,8 @@ def recognizer_features(network: nn.Module, images: Tensor, bare: nn.Module | No
         images: see `to_recognizer`.
         bare: the unwrapped recognizer, which carries the record, if `network` is wrapped.
     """
-    eats = cast(RecognizerInput, (network if bare is None else bare).eats)
-    return network(to_recognizer(images, eats))
+    input_spec = cast(RecognizerInput, (network if bare is None else bare).input_spec)
+    return network(to_recognizer(images, input_spec))
 
 
 def unit(features: Tensor) -> Tensor:

@@ -22,14 +22,14 @@ class FunctionRecognizer(nn.Module):
 
     Args:
         function: (B, 3, height, width), in the range of its record, to (B, D).
-        eats: its record.
+        input_spec: its record.
 
     Shape: that of the function.
     """
 
-    def __init__(self, *, function: Callable[[Tensor], Tensor], eats: RecognizerInput) -> None:
+    def __init__(self, *, function: Callable[[Tensor], Tensor], input_spec: RecognizerInput) -> None:
         super().__init__()
-        self.function, self.eats = function, eats
+        self.function, self.input_spec = function, input_spec
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x)
@@ -49,26 +49,27 @@ def recognizer_from_callable(text: str) -> nn.Module:
 
     The name is that of
 
-    - a class or function that needs no argument: it is called, and returns a torch module with `eats`;
-    - a function of one argument with an attribute `eats`: faces to features;
-    - a torch module with `eats`.
+    - a class or function that needs no argument: it is called, and returns a torch module with `input_spec`;
+    - a function of one argument with an attribute `input_spec`: faces to features;
+    - a torch module with `input_spec`.
 
-    `eats` is an `ops.recognizer_input.RecognizerInput`. Modules in the working folder are found too, after installed
-    ones. The recognizer is tried on two faces, which also gives its `feature_length`.
+    `input_spec` is an `ops.recognizer_input.RecognizerInput`. Modules in the working folder are found too, after
+    installed ones. The recognizer is tried on two faces, which also gives its `feature_length`.
 
     Raises:
-        UserError: there is no such module or name, it has no `eats`, it fails, or its output is not (B, D) floats.
+        UserError: there is no such module or name, it has no `input_spec`, it fails, or its output is not (B, D)
+            floats.
     """
     found = _find(text)
     if isinstance(found, nn.Module):
         network = found
     elif _needed_arguments(found) == 1 and not inspect.isclass(found):
-        network = FunctionRecognizer(function=found, eats=_record(found, text))
+        network = FunctionRecognizer(function=found, input_spec=_record(found, text))
     else:
         network = _call(found, text)
-    eats = _record(network, text)
+    input_spec = _record(network, text)
     network.eval()
-    network.feature_length = _feature_length(network, eats, text)
+    network.feature_length = _feature_length(network, input_spec, text)
     return network
 
 
@@ -114,24 +115,24 @@ def _call(found: Any, text: str) -> nn.Module:
         raise UserError(f"recognizer '{text}' fails when it is called ({describe_error(error)}).") from error
     if not isinstance(network, nn.Module):
         raise UserError(f"recognizer '{text}' returned an object of type {type(network).__name__}, expected a torch "
-                        'module with `eats`.')
+                        'module with `input_spec`.')
     return network
 
 
 def _record(network: Any, text: str) -> RecognizerInput:
-    eats = getattr(network, 'eats', None)
-    if not isinstance(eats, RecognizerInput):
-        came = 'has no attribute `eats`' if eats is None else f'has `eats` of type {type(eats).__name__}'
+    spec = getattr(network, 'input_spec', None)
+    if not isinstance(spec, RecognizerInput):
+        came = 'has no attribute `input_spec`' if spec is None else f'has `input_spec` of type {type(spec).__name__}'
         raise UserError(f"recognizer '{text}' {came}. Expected a description of its input, for example\n"
-                        'eats = cface_basicsr.ops.recognizer_input.RecognizerInput(height=112, width=112, '
+                        'input_spec = cface_basicsr.ops.recognizer_input.RecognizerInput(height=112, width=112, '
                         "channels='rgb', mean=127.5, std=127.5, template='arcface')")
-    return eats
+    return spec
 
 
 @torch.no_grad()
-def _feature_length(network: nn.Module, eats: RecognizerInput, text: str) -> int:
-    faces = torch.zeros(2, 3, eats.height, eats.width)
-    expected = f"recognizer '{text}': expected features (2, D) of two faces (2, 3, {eats.height}, {eats.width})"
+def _feature_length(network: nn.Module, spec: RecognizerInput, text: str) -> int:
+    faces = torch.zeros(2, 3, spec.height, spec.width)
+    expected = f"recognizer '{text}': expected features (2, D) of two faces (2, 3, {spec.height}, {spec.width})"
     try:
         device = next((p.device for p in network.parameters()), 'cpu')
         features = network(faces.to(device))

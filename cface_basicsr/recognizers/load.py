@@ -11,7 +11,7 @@ from cface_basicsr.archs.arcface_irse50_arch import from_facexlib, is_facexlib_a
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.manifest import manifest_settings
 from cface_basicsr.files.network_file import build_network, build_network_from_file, file_hash, read_network_file
-from cface_basicsr.files.recognizer_file import read_eats, recognizer_files
+from cface_basicsr.files.recognizer_file import read_input_spec, recognizer_files
 from cface_basicsr.recognizers.caffe import read_caffe_blobs
 from cface_basicsr.recognizers.from_callable import is_callable_name, recognizer_from_callable
 from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, to_sphereface20
@@ -21,7 +21,9 @@ ACCEPTED = ('a .pth file of stage 0 or 3, published SphereFace-20 weights (.pth,
 
 
 def load_recognizer(text: str | Path) -> nn.Module:
-    """A recognizer with `eats` and `feature_length`, in evaluation mode, on the CPU: (B, 3, height, width) to (B, D).
+    """A recognizer in evaluation mode, on the CPU: (B, 3, height, width) to (B, D).
+
+    It has `input_spec` and `feature_length`.
 
     Args:
         text: the path of a network file of ours (.pth), of weights published elsewhere (see `published_recognizer`) or
@@ -42,7 +44,7 @@ def load_recognizer(text: str | Path) -> nn.Module:
     if (published := published_recognizer(path)) is not None:
         return build_network(*published).eval()
     network = build_network_from_file(path)
-    if not hasattr(network, 'eats'):
+    if not hasattr(network, 'input_spec'):
         raise UserError(f"'{path}' holds a {type(network).__name__}, which is not a recognizer.\n"
                         'Expected CNN_R: net_r_*.pth of stage 0 or 3.')
     return network
@@ -76,7 +78,7 @@ def published_recognizer(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]
     else:
         raise UserError(f'{where} does not say which network it holds, and its layers are not those of a known one '
                         f"(first: '{next(iter(state), '')}').\nExpected {ACCEPTED}.")
-    return options | read_eats(path, ('channels', 'template')), state
+    return options | read_input_spec(path, ('channels', 'template')), state
 
 
 def recognizer_facts(text: str | Path, network: nn.Module) -> dict[str, Any]:
@@ -84,7 +86,7 @@ def recognizer_facts(text: str | Path, network: nn.Module) -> dict[str, Any]:
 
     A `package.module:name` is identified by the file of its module.
     """
-    facts: dict[str, Any] = {'recognizer': str(text), 'eats': asdict(network.eats),
+    facts: dict[str, Any] = {'recognizer': str(text), 'input_spec': asdict(network.input_spec),
                              'feature_length': network.feature_length}
     path = Path(text)
     if path.is_file():
@@ -107,15 +109,15 @@ def crop_note(folder: Path, name: str, network: nn.Module) -> str | None:
         name: what the warning calls the recognizer.
     """
     settings = manifest_settings(folder)
-    crop, eats = settings.get('crop'), network.eats
+    crop, spec = settings.get('crop'), network.input_spec
     # Both landmark templates give the same square (data/images/align.py), so only aligned or not matters there.
-    fits = {'align': eats.template != 'center', 'center': eats.template == 'center', 'box': False}
+    fits = {'align': spec.template != 'center', 'center': spec.template == 'center', 'box': False}
     if not fits.get(crop, True):
-        return (f"the faces were cropped with --crop {crop}, {name} was trained on '{eats.template}' crops: its "
+        return (f"the faces were cropped with --crop {crop}, {name} was trained on '{spec.template}' crops: its "
                 'features will be poor.')
     size = settings.get('size')
-    if crop == 'align' and isinstance(size, list) and size[1] * eats.height < size[0] * eats.width:
-        return (f'the faces are {size[0]}x{size[1]}, {name} takes wider ones ({eats.height}x{eats.width}): it sees '
+    if crop == 'align' and isinstance(size, list) and size[1] * spec.height < size[0] * spec.width:
+        return (f'the faces are {size[0]}x{size[1]}, {name} takes wider ones ({spec.height}x{spec.width}): it sees '
                 'only their middle, and its features will be poor.')
     return None
 

@@ -43,7 +43,7 @@ def test_its_feature_has_the_direction_of_facexlibs(theirs: Backbone, ours: ArcF
 
 
 def test_it_takes_aligned_faces_in_the_colour_order_of_opencv(ours: ArcFaceIRSE50) -> None:
-    assert ours.eats == RecognizerInput(112, 112, 'bgr', 127.5, 127.5, 'arcface')
+    assert ours.input_spec == RecognizerInput(112, 112, 'bgr', 127.5, 127.5, 'arcface')
 
 
 def test_it_has_the_parameters_of_facexlibs(ours: ArcFaceIRSE50) -> None:

@@ -68,7 +68,7 @@ def test_it_computes_what_the_file_says_with_any_batch(tmp_path):
 
 
 def test_it_says_which_input_it_takes_and_how_long_its_feature_is(tiny):
-    assert tiny.eats == RecognizerInput(16, 12, 'rgb', 127.5, 128.0, 'arcface')
+    assert tiny.input_spec == RecognizerInput(16, 12, 'rgb', 127.5, 128.0, 'arcface')
     assert tiny.feature_length == 6
     assert recognizer_features(tiny, torch.rand(2, 3, 40, 40)).shape == (2, 6)
 
@@ -126,30 +126,31 @@ def test_options_of_another_size_than_the_files_are_refused_with_both(tmp_path):
 
 def test_height_and_width_are_the_files_or_112_where_it_leaves_them_free(tmp_path):
     write_onnx(tmp_path / 'tiny.onnx')
-    assert OnnxRecognizer(file=str(tmp_path / 'tiny.onnx')).eats == RecognizerInput(16, 12, 'rgb', 127.5, 128.0,
+    assert OnnxRecognizer(file=str(tmp_path / 'tiny.onnx')).input_spec == RecognizerInput(16, 12, 'rgb', 127.5, 128.0,
                                                                                     'arcface')
     write_onnx(tmp_path / 'free.onnx', faces=('batch', 3, 'height', 'width'))
-    assert OnnxRecognizer(file=str(tmp_path / 'free.onnx')).eats == RecognizerInput(112, 112, template='arcface')
+    assert OnnxRecognizer(file=str(tmp_path / 'free.onnx')).input_spec == RecognizerInput(112, 112, template='arcface')
     free = OnnxRecognizer(file=str(tmp_path / 'free.onnx'), height=16, width=12)
-    assert (free.eats.height, free.eats.width) == (16, 12)
+    assert (free.input_spec.height, free.input_spec.width) == (16, 12)
 
 
 def test_a_settings_file_describes_the_input_and_options_take_precedence(tmp_path):
     write_onnx(tmp_path / 'tiny.onnx')
-    (tmp_path / 'tiny.eats.yml').write_text('channels: bgr\nmean: 0\nstd: 255\ntemplate: center\n')
+    (tmp_path / 'tiny.input.yml').write_text('channels: bgr\nmean: 0\nstd: 255\ntemplate: center\n')
     file = str(tmp_path / 'tiny.onnx')
-    assert OnnxRecognizer(file=file).eats == RecognizerInput(16, 12, 'bgr', 0, 255, 'center')
-    assert OnnxRecognizer(file=file, channels='rgb', mean=1).eats == RecognizerInput(16, 12, 'rgb', 1, 255, 'center')
+    assert OnnxRecognizer(file=file).input_spec == RecognizerInput(16, 12, 'bgr', 0, 255, 'center')
+    expected = RecognizerInput(16, 12, 'rgb', 1, 255, 'center')
+    assert OnnxRecognizer(file=file, channels='rgb', mean=1).input_spec == expected
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    ('chanels: bgr', "tiny.eats.yml.: unknown key 'chanels'; did you mean 'channels'?"),
+    ('chanels: bgr', "tiny.input.yml.: unknown key 'chanels'; did you mean 'channels'?"),
     ('channels: grb', "expected one of rgb, bgr, got 'grb'"), ('std: 0', 'std of a recognizer: expected a number'),
     ('mean: [1, 2, 3]', r'mean: expected a number, got \[1, 2, 3\]'), ('- bgr', "expected lines like 'channels: bgr'"),
     ('a: [', 'cannot be read as YAML'), ('width: 96', 'the options say width 96')])
 def test_a_settings_file_that_makes_no_sense_is_refused(tmp_path, text, message):
     write_onnx(tmp_path / 'tiny.onnx')
-    (tmp_path / 'tiny.eats.yml').write_text(text)
+    (tmp_path / 'tiny.input.yml').write_text(text)
     with pytest.raises(UserError, match=message):
         OnnxRecognizer(file=str(tmp_path / 'tiny.onnx'))
 
@@ -201,7 +202,7 @@ def test_of_several_outputs_the_named_one_is_the_feature(tmp_path):
         OnnxRecognizer(file=file, output='featur')
     x = torch.randn(2, 3, 16, 12)
     torch.testing.assert_close(OnnxRecognizer(file=file, output='feature')(x), literal(x, weights))
-    (tmp_path / 'two.eats.yml').write_text('output: d')
+    (tmp_path / 'two.input.yml').write_text('output: d')
     pooled = OnnxRecognizer(file=file)
     assert pooled.feature_length == 5  # (B, 5, 1, 1), before the dense layer
     torch.testing.assert_close(pooled(x) @ weights['dense'], literal(x, weights))

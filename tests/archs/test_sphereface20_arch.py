@@ -67,7 +67,7 @@ def test_caffes_xavier_depends_on_the_inputs_only():
 
 def test_it_says_which_input_it_takes_and_how_long_its_feature_is():
     network = SphereFace20(input_size=[128, 128], num_feat=2, feature_length=7, channels='bgr')
-    assert network.eats == RecognizerInput(128, 128, 'bgr', 127.5, 128.0, 'center')
+    assert network.input_spec == RecognizerInput(128, 128, 'bgr', 127.5, 128.0, 'center')
     assert network.feature_length == 7
     assert recognizer_features(network, torch.rand(2, 3, 64, 64)).shape == (2, 7)
 

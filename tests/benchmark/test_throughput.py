@@ -137,7 +137,7 @@ def test_the_papers_whole_setup_is_planned_without_data_or_training(tmp_path: Pa
     assert done.exit_code == 0, done.output
     described = json.loads(done.stdout)
     found = {f"{row['run'].split('/')[0]}/{row['step']}": row for row in described['trainings']}
-    images = dict.fromkeys(['recognizers/cnn_r', 'recognizers/witness'], 28000 * 256) | {  # stage 0's own
+    images = dict.fromkeys(['recognizers/cnn_r', 'recognizers/judge'], 28000 * 256) | {  # stage 0's own
         f'x{scale}/{step}': 64 * count for scale in (2, 4, 8) for step, count in PUBLISHED.items()}
     assert list(found) == keys
     assert {key: found[key]['images'] for key in images} == images

@@ -25,7 +25,7 @@ def test_the_converted_file_gives_the_features_of_the_published_one(tmp_path: Pa
     assert done.exit_code == 0, done.output
     before, after = load_recognizer(tmp_path / 'sphere20a.pth'), build_network_from_file(tmp_path / 'ours.pth')
     faces = torch.rand(2, 3, 112, 96)
-    assert torch.equal(before(faces), after(faces)) and before.eats == after.eats
+    assert torch.equal(before(faces), after(faces)) and before.input_spec == after.input_spec
     section = yaml.safe_load(done.stdout.splitlines()[1])['network_r']
     assert section == {'type': 'SphereFace20', 'input_size': [112, 96], 'num_feat': 4, 'feature_length': 6,
                        'channels': 'bgr', 'template': 'sphereface'}

@@ -50,7 +50,7 @@ def test_a_recognizer_with_another_input_gets_its_own_index(tmp_path: Path) -> N
     file = write_onnx_recognizer(tmp_path / 'r.onnx', size=32, feature_length=8)
     words = ['index', str(data), '--recognizer', str(file), '--k', '1', '--device', 'cpu', '--json']
     plain = json.loads(CliRunner().invoke(app, words).stdout)['index']
-    (tmp_path / 'r.eats.yml').write_text('channels: bgr')
+    (tmp_path / 'r.input.yml').write_text('channels: bgr')
     other = json.loads(CliRunner().invoke(app, words).stdout)['index']
     assert Path(plain).name == file_hash(file) != Path(other).name
     assert not np.allclose(np.load(f'{plain}/features.npy'), np.load(f'{other}/features.npy'), atol=1e-3)

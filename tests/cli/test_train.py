@@ -40,7 +40,7 @@ def recipe() -> dict[str, Any]:
                    'datasets': {'train': {'num_worker_per_gpu': 0, 'persistent_workers': False},
                                 'val': {'num_images': 2}},
                    'logger': {'save_checkpoint_freq': 2}},
-        'steps': {'recognizer': of(6, 8), 'witness': of(6, 8), 'stage3': of(4, 8), 'srgan': of(LONG),
+        'steps': {'recognizer': of(6, 8), 'judge': of(6, 8), 'stage3': of(4, 8), 'srgan': of(LONG),
                   **{name: of(SHORT) for name in trained}},
         'report': {'tests': {'held-out': {'pairs_per_fold': 8, 'faces': 3}}}}
 
@@ -79,7 +79,7 @@ def finished(folder: Path) -> tuple[Path, dict[str, Any], str]:
 def test_a_killed_run_continues_with_what_is_missing(finished: tuple[Path, dict[str, Any], str]) -> None:
     folder, _, shown = finished
     assert [line.split(': ')[0].split('] ')[1] for line in shown.splitlines() if 'already finished' in line] == [
-        'recognizer', 'witness', 'index', 'warmup']
+        'recognizer', 'judge', 'index', 'warmup']
     assert 'Resuming training from epoch' in (folder / 'run/logs/srgan.log').read_text()
     for step in ('srgan', 'v2', 'v1_more'):
         assert torch.load(folder / f'run/{step}/models/net_g_latest.pth', weights_only=True)['network']['scale'] == 8

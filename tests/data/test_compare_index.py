@@ -126,7 +126,7 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
 class MeanColours(nn.Module):
     """A recognizer that can be checked by hand: the mean colours of the four quarters of a face."""
 
-    eats, feature_length = RecognizerInput(128, 128, 'rgb', 0.0, 255.0), 12
+    input_spec, feature_length = RecognizerInput(128, 128, 'rgb', 0.0, 255.0), 12
 
     def __init__(self) -> None:
         super().__init__()

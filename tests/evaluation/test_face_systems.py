@@ -18,7 +18,7 @@ from cface_basicsr.ops.recognizer_input import RecognizerInput
 
 
 class Colours(nn.Module):
-    eats = RecognizerInput(16, 16)
+    input_spec = RecognizerInput(16, 16)
     feature_length = 12
 
     def forward(self, x):

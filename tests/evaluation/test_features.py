@@ -12,7 +12,7 @@ from cface_basicsr.ops.recognizer_input import RecognizerInput
 class MeanColour(nn.Module):
     """The three mean values of each half of the image: a feature that can be worked out by hand."""
 
-    eats = RecognizerInput(8, 8, channels='bgr', mean=0, std=1)
+    input_spec = RecognizerInput(8, 8, channels='bgr', mean=0, std=1)
     feature_length = 6
 
     def forward(self, x):

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.recognizer_file import eats_file, read_eats
+from cface_basicsr.files.recognizer_file import input_file, read_input_spec
 
 
 def test_it_is_next_to_the_file_under_the_same_name(tmp_path: Path) -> None:
-    assert eats_file('weights/resnet.v2.onnx') == Path('weights/resnet.v2.eats.yml')
-    assert read_eats(tmp_path / 'alone.onnx', ['channels']) == {}
-    (tmp_path / 'net.eats.yml').write_text('channels: bgr\nstd: 255\n')
-    assert read_eats(tmp_path / 'net.onnx', ['channels', 'std']) == {'channels': 'bgr', 'std': 255}
-    with pytest.raises(UserError, match="net.eats.yml.: unknown key 'std'; valid: channels"):
-        read_eats(tmp_path / 'net.onnx', ['channels'])
+    assert input_file('weights/resnet.v2.onnx') == Path('weights/resnet.v2.input.yml')
+    assert read_input_spec(tmp_path / 'alone.onnx', ['channels']) == {}
+    (tmp_path / 'net.input.yml').write_text('channels: bgr\nstd: 255\n')
+    assert read_input_spec(tmp_path / 'net.onnx', ['channels', 'std']) == {'channels': 'bgr', 'std': 255}
+    with pytest.raises(UserError, match="net.input.yml.: unknown key 'std'; valid: channels"):
+        read_input_spec(tmp_path / 'net.onnx', ['channels'])

@@ -26,7 +26,7 @@ def test_a_file_with_settings_differs_from_the_bare_file_and_from_other_settings
     seen = [recognizer_hash(tmp_path / 'net.pth')]
     assert seen == [file_hash(tmp_path / 'net.pth')]
     for text in ('channels: bgr', 'channels: rgb'):
-        (tmp_path / 'net.eats.yml').write_text(text)
+        (tmp_path / 'net.input.yml').write_text(text)
         seen.append(recognizer_hash(tmp_path / 'net.pth'))
     assert len(set(seen)) == 3 and all(len(each) == 12 for each in seen)
 

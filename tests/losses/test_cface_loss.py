@@ -89,7 +89,7 @@ def test_both_terms_reach_sr_and_neither_reaches_the_references(faces, distance,
 
 def test_through_a_frozen_recognizer_it_reaches_the_super_resolved_image_and_nothing_else():
     recognizer = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5)).requires_grad_(False)
-    recognizer.eats = RecognizerInput(8, 8, channels='bgr')
+    recognizer.input_spec = RecognizerInput(8, 8, channels='bgr')
     sr, hr, compare = (torch.rand(2, 3, 16, 16, requires_grad=True) for _ in range(3))
     features = [recognizer_features(recognizer, images) for images in (sr, hr, compare)]
     cface_loss(*features, **GAMMAS).backward()

@@ -38,16 +38,16 @@ def test_super_resolved_faces_are_fed_unclamped():
 
 def test_the_gradient_reaches_the_image_through_crop_and_resize():
     x = torch.rand(1, 3, 18, 18, dtype=torch.float64, requires_grad=True)
-    eats = RecognizerInput(8, 6, channels='bgr')
-    assert torch.autograd.gradcheck(lambda x: to_recognizer(x, eats), x)
+    input_spec = RecognizerInput(8, 6, channels='bgr')
+    assert torch.autograd.gradcheck(lambda x: to_recognizer(x, input_spec), x)
 
 
 def test_a_wrapped_recognizer_is_fed_by_the_record_of_the_bare_one():
     bare = nn.Flatten()
-    bare.eats = RecognizerInput(4, 4)
+    bare.input_spec = RecognizerInput(4, 4)
     x = torch.rand(2, 3, 8, 8)
     features = recognizer_features(nn.Sequential(bare), x, bare)
-    torch.testing.assert_close(features, to_recognizer(x, bare.eats).flatten(1))
+    torch.testing.assert_close(features, to_recognizer(x, bare.input_spec).flatten(1))
 
 
 def test_unit_features_have_length_one():

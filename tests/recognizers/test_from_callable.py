@@ -19,7 +19,7 @@ EATS = RecognizerInput(height=4, width=3, channels='bgr', mean=0, std=255, templ
 class Net(torch.nn.Module):
     def __init__(self, shape=(-1, 36)):
         super().__init__()
-        self.eats, self.shape, self.drop = EATS, shape, torch.nn.Dropout(0.5)
+        self.input_spec, self.shape, self.drop = EATS, shape, torch.nn.Dropout(0.5)
     def forward(self, x):
         return self.drop(x).reshape(self.shape)
 
@@ -28,24 +28,24 @@ def build():
 
 def flat(x):
     return x.flatten(1)
-flat.eats = EATS
+flat.input_spec = EATS
 
 ready = Net()
 def odd(): return Net((-1, 2, 18))
 def few(): return Net((1, -1))
 def whole(x): return x.flatten(1).to(torch.uint8)
-whole.eats = EATS
+whole.input_spec = EATS
 def bare(x): return x
 def listed(): return [1]
 def broken(): raise RuntimeError('no weights here')
 def crash(x): raise RuntimeError('no such operator')
-crash.eats = EATS
+crash.input_spec = EATS
 def greedy(a, b): return a
 class Needy(Net):
     def __init__(self, path): super().__init__()
 def wordy():
     net = Net()
-    net.eats = {'height': 112}
+    net.input_spec = {'height': 112}
     return net
 number = 3
 '''
@@ -67,7 +67,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize('name', ['Net', 'build', 'flat', 'ready'])
 def test_a_class_a_factory_a_function_and_a_module_become_recognizers(name: str) -> None:
     network = recognizer_from_callable(f'made_up.nets:{name}')
-    assert network.eats == RecognizerInput(4, 3, 'bgr', 0, 255, 'center')
+    assert network.input_spec == RecognizerInput(4, 3, 'bgr', 0, 255, 'center')
     assert network.feature_length == 36 and not network.training
     face = torch.rand(2, 3, 4, 3)
     torch.testing.assert_close(recognizer_features(network, face), face.flip(1).flatten(1))
@@ -79,8 +79,8 @@ def test_a_class_a_factory_a_function_and_a_module_become_recognizers(name: str)
     ('made_up.needs:Net', "module 'made_up.needs' needs 'a_library_that_nobody_has', which is not installed"),
     ('made_up.fails:Net', r"importing 'made_up.fails' fails \(ZeroDivisionError"),
     ('made_up.nets:biuld', "'made_up.nets' has no 'biuld'; did you mean 'build'?"),
-    ('made_up.nets:bare', 'has no attribute `eats`'),
-    ('made_up.nets:wordy', 'has `eats` of type dict'),
+    ('made_up.nets:bare', 'has no attribute `input_spec`'),
+    ('made_up.nets:wordy', 'has `input_spec` of type dict'),
     ('made_up.nets:listed', 'returned an object of type list, expected a torch module'),
     ('made_up.nets:broken', r'fails when it is called \(RuntimeError: no weights here\)'),
     ('made_up.nets:greedy', r'it needs 2 argument\(s\)'),

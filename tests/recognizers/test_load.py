@@ -30,7 +30,7 @@ SPHEREFACE = RecognizerInput(112, 96, 'bgr', 127.5, 128.0, 'sphereface')
 
 
 def fed_as_opencv_reads(faces: Tensor, std: float) -> Tensor:
-    """RGB in [0, 1] to what cv2.imread, (v - 127.5) / std and a transpose give, without a word of `eats`."""
+    """RGB in [0, 1] to what cv2.imread, (v - 127.5) / std and a transpose give, without a word of `input_spec`."""
     return (faces * 255)[:, [2, 1, 0]].sub(127.5).div(std)
 
 
@@ -86,7 +86,7 @@ def test_a_file_of_ours_says_what_it_holds(tmp_path: Path) -> None:
     faces = torch.rand(2, 3, 20, 18)
     loaded = load_recognizer(str(tmp_path / 'net_r.pth'))
     torch.testing.assert_close(loaded(faces), network(faces))
-    assert loaded.eats == network.eats and published_recognizer(tmp_path / 'net_r.pth') is None
+    assert loaded.input_spec == network.input_spec and published_recognizer(tmp_path / 'net_r.pth') is None
 
 
 def as_clcarwin(weights: dict[str, Tensor], path: Path) -> None:
@@ -111,7 +111,7 @@ def test_published_sphereface_weights_are_known_by_their_layers_and_fed_bgr(tmp_
     weights = made_up_weights()
     save(weights, tmp_path / name)
     network = load_recognizer(tmp_path / name)
-    assert network.eats == SPHEREFACE and network.feature_length == 6 and not network.training
+    assert network.input_spec == SPHEREFACE and network.feature_length == 6 and not network.training
     faces = torch.rand(2, 3, 112, 96)
     expected = layer_outputs(weights, fed_as_opencv_reads(faces, 128))['fc5']
     torch.testing.assert_close(recognizer_features(network, faces), expected, rtol=1e-4, atol=1e-4)
@@ -119,9 +119,9 @@ def test_published_sphereface_weights_are_known_by_their_layers_and_fed_bgr(tmp_
 
 def test_a_settings_file_of_published_weights_changes_their_input(tmp_path: Path) -> None:
     torch.save(made_up_weights(), tmp_path / 'mine.pth')
-    (tmp_path / 'mine.eats.yml').write_text('channels: rgb\ntemplate: arcface')
-    assert load_recognizer(tmp_path / 'mine.pth').eats == RecognizerInput(112, 96, 'rgb', 127.5, 128.0, 'arcface')
-    (tmp_path / 'mine.eats.yml').write_text('mean: 0')
+    (tmp_path / 'mine.input.yml').write_text('channels: rgb\ntemplate: arcface')
+    assert load_recognizer(tmp_path / 'mine.pth').input_spec == RecognizerInput(112, 96, 'rgb', 127.5, 128.0, 'arcface')
+    (tmp_path / 'mine.input.yml').write_text('mean: 0')
     with pytest.raises(UserError, match="unknown key 'mean'"):
         load_recognizer(tmp_path / 'mine.pth')
 
@@ -131,7 +131,7 @@ def test_facexlibs_arcface_is_loaded_on_the_cpu_and_fed_bgr(tmp_path: Path) -> N
     theirs = Backbone(num_layers=50, drop_ratio=0.6, mode='ir_se').eval()
     torch.save(theirs.state_dict(), tmp_path / 'recognition_arcface_ir_se50.pth')
     network = load_recognizer(tmp_path / 'recognition_arcface_ir_se50.pth')
-    assert network.eats == RecognizerInput(112, 112, 'bgr', 127.5, 127.5, 'arcface') and not network.training
+    assert network.input_spec == RecognizerInput(112, 112, 'bgr', 127.5, 127.5, 'arcface') and not network.training
     faces = torch.rand(2, 3, 112, 112)
     with torch.no_grad():
         torch.testing.assert_close(unit(recognizer_features(network, faces)), theirs(fed_as_opencv_reads(faces, 127.5)))
@@ -141,9 +141,9 @@ def test_an_onnx_file_is_fed_as_its_settings_file_says(tmp_path: Path) -> None:
     path = write_onnx_recognizer(tmp_path / 'r.onnx', size=32, feature_length=7)
     faces = torch.rand(2, 3, 32, 32)
     as_assumed = recognizer_features(load_recognizer(path), faces)
-    (tmp_path / 'r.eats.yml').write_text('{channels: bgr, mean: 0, std: 255, template: center}')
+    (tmp_path / 'r.input.yml').write_text('{channels: bgr, mean: 0, std: 255, template: center}')
     network = load_recognizer(path)
-    assert network.eats == RecognizerInput(32, 32, 'bgr', 0, 255, 'center')
+    assert network.input_spec == RecognizerInput(32, 32, 'bgr', 0, 255, 'center')
     torch.testing.assert_close(recognizer_features(network, faces), network(faces.flip(1)))
     assert not torch.allclose(recognizer_features(network, faces), as_assumed)
 
@@ -161,11 +161,11 @@ def test_a_python_name_is_a_recognizer(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_facts_name_the_files_and_the_input(tmp_path: Path) -> None:
     path = write_onnx_recognizer(tmp_path / 'r.onnx', size=32, feature_length=7)
-    (tmp_path / 'r.eats.yml').write_text('channels: bgr')
+    (tmp_path / 'r.input.yml').write_text('channels: bgr')
     facts = recognizer_facts(path, load_recognizer(path))
     assert facts['file'] == str(path) and facts['sha256'] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert facts['beside'] == {'r.eats.yml': hashlib.sha256(b'channels: bgr').hexdigest()}
-    assert facts['eats'] == {'height': 32, 'width': 32, 'channels': 'bgr', 'mean': 127.5, 'std': 128.0,
+    assert facts['beside'] == {'r.input.yml': hashlib.sha256(b'channels: bgr').hexdigest()}
+    assert facts['input_spec'] == {'height': 32, 'width': 32, 'channels': 'bgr', 'mean': 127.5, 'std': 128.0,
                              'template': 'arcface'}
     assert facts['feature_length'] == 7 and json.dumps(facts)
 

@@ -11,7 +11,7 @@ from cface_basicsr.ops.recognizer_input import to_recognizer
 
 def phi(network: Any, images: Tensor) -> Tensor:
     """Identity features, (B, D)."""
-    return network(to_recognizer(images, network.eats))
+    return network(to_recognizer(images, network.input_spec))
 
 
 def l_si(a: Tensor, b: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ def test_a_recipe_on_another_may_drop_a_step(tmp_path: Path) -> None:
     assert 'recognizer' not in photos.file.steps
     assert photos.file.steps['l_si'].weights == {'network_g': 'warmup'}
     assert photos.compose('v1')['network_r'] == {'type': 'OnnxRecognizer', 'file': 'a.onnx', 'template': 'arcface'}
-    assert photos.compose('witness')['network_r']['type'] == 'SphereFace20'
+    assert photos.compose('judge')['network_r']['type'] == 'SphereFace20'
     faces = Recipe.read(OPTIONS / 'demo/faces.yml')
     assert list(photos.file.steps) == [name for name in faces.file.steps if name != 'recognizer']
 

@@ -61,10 +61,10 @@ def test_rows_and_distances_are_those_of_their_networks_and_nothing_is_embedded_
         system if isinstance(system, str) else 'network', sorted(networks))) or embed(system, networks))
     early, folder = report.results(Told(), 'v1')
     assert folder == trained.out / 'after_v1' and early.systems == ['HR', 'Bicubic', 'SRGAN', 'L_SI only', 'C-Face-v1']
-    assert seen == [(name, ['recognizer', 'witness']) for name in ('HR', 'Bicubic', *['network'] * 3)]
+    assert seen == [(name, ['recognizer', 'judge']) for name in ('HR', 'Bicubic', *['network'] * 3)]
     late, folder = report.results(Told())
     assert folder == trained.out and [run.measured for run in late.runs[:5]] == [run.measured for run in early.runs]
-    assert sorted(seen[5:]) == sorted([('network', ['recognizer', 'witness'])] * 4 + [
+    assert sorted(seen[5:]) == sorted([('network', ['recognizer', 'judge'])] * 4 + [
         ('network', ['stage3']), ('HR', ['stage3']), ('network', ['v2']), ('HR', ['v2'])])
 
     run = next(run for run in late.runs if run.system == 'C-Face-v1')
@@ -77,7 +77,7 @@ def test_rows_and_distances_are_those_of_their_networks_and_nothing_is_embedded_
         return extract_features(build_network_from_file(trained.weights_of(who, 'r')), pictures)
     pairs = test.protocols[0]
     assert run.measured['held-out'].per_fold['judge/accuracy'] == pairs.measure(
-        'judge', features(sr, 'witness')).per_fold['judge/accuracy']
+        'judge', features(sr, 'judge')).per_fold['judge/accuracy']
     compare = build_compare_index(features(hr, 'recognizer'), test.faces.labels, 1)[:, 0]
     assert late.domains['after stage 3'] == pytest.approx(
         identity_distances(features(sr, 'stage3'), features(hr, 'stage3'), compare))
@@ -87,7 +87,7 @@ def test_the_record_says_where_every_number_comes_from(trained: Recipe) -> None:
     results, _ = RecipeReport(trained).results(Told())
     facts = results.facts
     assert facts.recognizers == {'loss': file_hash(trained.weights_of('recognizer', 'r'), 64),
-                                 'judge': file_hash(trained.weights_of('witness', 'r'), 64)}
+                                 'judge': file_hash(trained.weights_of('judge', 'r'), 64)}
     assert [(data.role, data.identities, data.images, data.pairs) for data in facts.data] == [
         ('train', 2, 2, 0), ('test', 20, 40, 40)]
     assert facts.options['report']['rows']['C-Face-v2'] == 'v2' and facts.seeds == [0]
