@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def command(
     train: Annotated[Path, typer.Argument(metavar='TRAIN', show_default=False, help=(
         'Training set: a folder made by `cface prepare`, or photographs as <identity>/<image>.'))],
-    test: Annotated[Path, typer.Argument(metavar='TEST', help='Test set, likewise.', show_default=False)],
+    test: Annotated[Path, typer.Argument(metavar='TEST', help='Test set, in the same form.', show_default=False)],
     near: Annotated[int | None, typer.Option(min=0, max=120, show_default='22', help=(
         'Bits of 120 in which the hashes of near-duplicates may differ.'))] = None,
     names: Annotated[Path | None, typer.Option(show_default=False, help=(
