@@ -153,7 +153,7 @@ def warp_face(photo: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size
     """
     matrix = similarity_transform(landmarks, target)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    if scale < 0.75:  # cubic interpolation alone would alias, so shrink by averaging first
+    if scale < 0.75:  # cubic interpolation by itself would alias, so shrink by averaging first
         photo, landmarks = _shrink(photo, landmarks, scale)
         matrix = similarity_transform(landmarks, target)
     return cv2.warpAffine(photo, matrix, both_sides(size)[::-1], flags=cv2.INTER_CUBIC,

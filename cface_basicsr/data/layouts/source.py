@@ -176,7 +176,7 @@ def add_identity(listing: Listing, identity: str, images: Iterable[tuple[str, st
         listing: is changed.
         identity: its name.
         images: (name with ending, path relative to the source folder). If images are in subfolders, their names hold
-            '/', which becomes %2F in the key; this alone does not count as renamed.
+            '/', which becomes %2F in the key; this does not count as renamed.
     """
     images = list(images)
     stems = Counter(os.path.splitext(name)[0] for name, _ in images)
