@@ -12,13 +12,13 @@ from cface_basicsr.runtime import eval_mode
 
 
 @torch.inference_mode()
-def super_resolve(network: Callable[[Tensor], Tensor], lr: Images, *, batch_size: int = 32,
+def super_resolve(network: Callable[[Tensor], Tensor], lr: Images | Tensor, *, batch_size: int = 32,
                   device: str | torch.device = 'cpu', names: Sequence[str] | None = None) -> Images:
     """Super-resolved 8-bit faces, clamped and rounded as BasicSR saves them.
 
     Args:
         network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w); a module moves to the device and runs in eval mode.
-        lr: (N, h, w, 3) uint8 RGB.
+        lr: (N, h, w, 3) uint8 RGB; or (N, 3, h, w) in [0, 1], which the network is given as it is.
         batch_size: faces at a time.
         names: what a message calls the N images.
 
@@ -33,7 +33,8 @@ def super_resolve(network: Callable[[Tensor], Tensor], lr: Images, *, batch_size
     parts = []
     with eval_mode(network):
         for start in range(0, len(lr), batch_size):
-            sr = network(to_images(lr[start:start + batch_size], device))
+            batch = lr[start:start + batch_size]
+            sr = network(batch.to(device) if isinstance(batch, Tensor) else to_images(batch, device))
             _check_finite(sr, network, start, names)
             parts.append((sr.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(parts)

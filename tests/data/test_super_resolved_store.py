@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.data.super_resolved_store import write_super_resolved_store
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import unfinished
@@ -92,3 +93,15 @@ def test_a_network_in_training_is_put_back_into_training(lr: Path, tmp_path: Pat
     network = Enlarge().train()
     write_super_resolved_store(network, lr, tmp_path / 'sr.lmdb')
     assert network.training
+
+
+def test_a_network_is_given_what_it_is_trained_on_bit_by_bit_and_in_the_same_layout(lr: Path, tmp_path: Path) -> None:
+    given: list[Tensor] = []
+
+    def network(images: Tensor) -> Tensor:
+        given.append(images.clone())
+        return images
+    write_super_resolved_store(network, lr, tmp_path / 'sr.lmdb', batch_size=4)
+    small = FaceStore(lr)
+    assert torch.equal(torch.cat(given), torch.stack([image_tensor(small.image(key)) for key in small.keys]))
+    assert all(images.is_contiguous() for images in given)  # another layout would have its sums in another order
