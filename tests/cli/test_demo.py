@@ -26,7 +26,7 @@ def demo(*arguments: str) -> None:
     assert CliRunner().invoke(app, ['demo', *arguments], catch_exceptions=False).exit_code == 0
 
 
-def test_generated_faces_are_split_by_identity_and_given_to_the_recipe(
+def test_synthetic_faces_are_split_by_identity_and_given_to_the_recipe(
         trained: list[tuple[Any, ...]], tmp_path: Path) -> None:
     arguments = ('--out', str(tmp_path), '--identities', '4', '--images', '2', '--holdout', '1')
     demo(*arguments)
@@ -45,7 +45,7 @@ def test_generated_faces_are_split_by_identity_and_given_to_the_recipe(
 
 
 def test_a_recognizer_of_photographs_needs_photographs(trained: list[tuple[Any, ...]], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match='--recognizer goes with --data'):
+    with pytest.raises(UserError, match='--recognizer needs --data'):
         demo('--recognizer', 'a.onnx', '--out', str(tmp_path / 'demo'))
     assert not (tmp_path / 'demo').exists()
 
