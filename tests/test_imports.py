@@ -100,3 +100,9 @@ def test_the_public_names_are_there_and_no_others() -> None:
     assert set(cface_basicsr.__all__) <= set(dir(cface_basicsr))
     with pytest.raises(AttributeError, match="'cface_basicsr' has no attribute 'CFaceLos'"):
         cface_basicsr.CFaceLos  # noqa: B018
+
+
+@pytest.mark.parametrize('name', ['benchmark', 'enhance', 'evaluate', 'generate', 'index', 'train'])
+def test_a_command_that_computes_asks_for_the_allocator_setting_itself(name: str) -> None:
+    source = (Path(__file__).parents[1] / 'cface_basicsr' / 'cli' / f'{name}.py').read_text(encoding='utf-8')
+    assert source.count('    keep_freed_memory()\n') == 1
