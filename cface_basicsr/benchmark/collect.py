@@ -15,8 +15,8 @@ from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_pha
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer
 from cface_basicsr.measuring.results import REFERENCES, CurvePoint, Faces, Results, Run, step_name
-from cface_basicsr.measuring.test_set import OpenTestSet, Recognizer
 from cface_basicsr.options import read_option_file
 from cface_basicsr.runtime import Progress, pick_device
 from cface_basicsr.training.logs import losses_over_iterations, seconds_an_iteration, training_logs

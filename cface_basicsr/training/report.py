@@ -18,8 +18,8 @@ from cface_basicsr.evaluation.face_systems import Embedded, identity_distances
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Faces, Facts, Results, Run, facts_of_this_run
-from cface_basicsr.measuring.test_set import OpenTestSet, Recognizer
 from cface_basicsr.runtime import Progress, describe_device
 from cface_basicsr.training.recipe import Recipe, ReportOptions
 

@@ -13,8 +13,8 @@ from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs, verification_rate_at_far
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.measuring import request
+from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer, few_pairs
 from cface_basicsr.measuring.results import Faces, Run, load_scores
-from cface_basicsr.measuring.test_set import OpenTestSet, Recognizer, few_pairs
 from cface_basicsr.recognizers.load import load_recognizer
 from tests.small_data import write_small_data
 from tests.tiny_stages import write_recognizer
@@ -85,7 +85,7 @@ def test_on_the_way_fewer_images_are_measured_in_the_same_way(opened: OpenTestSe
     whole = measured(opened, 'Bicubic', tmp_path).measured['held-out'].numbers
     used = np.unique(opened.protocols[0].folded.pairs)
     assert opened.along_the_way(network)['r'] == whole['r/accuracy']  # all pairs: there are fewer than 300 images
-    monkeypatch.setattr('cface_basicsr.measuring.test_set.CURVE_IMAGES', 30)
+    monkeypatch.setattr('cface_basicsr.measuring.held_out.CURVE_IMAGES', 30)
     rows = np.unique(few_pairs(opened.protocols[0].folded, 30).pairs)
     assert len(rows) < len(used)
     sr = super_resolve(network, images(opened, 'lr_x8.lmdb')[rows])
