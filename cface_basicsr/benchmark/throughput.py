@@ -154,8 +154,8 @@ class _StandIns:
 
     def __init__(self, folder: Path, trainings: Sequence[Mapping[str, Any]]) -> None:
         self.folder, self.data = folder, folder / 'data'
-        self._make_faces({opt['scale'] for opt in trainings},
-                         max(opt['datasets']['train']['batch_size'] for opt in trainings))
+        scales = {opt['scale'] for opt in trainings if 'scale' in opt}  # a recognizer's training has none
+        self._make_faces(scales or {8}, max(opt['datasets']['train']['batch_size'] for opt in trainings))
         self.index = self._make_index()
 
     def _make_faces(self, scales: set[int], batch: int) -> None:
