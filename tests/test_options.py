@@ -132,6 +132,12 @@ def test_a_missing_option_is_named(opt: dict[str, Any], place: str) -> None:
     assert 'missing' in refusal(opt)
 
 
+def test_an_argument_of_a_metric_may_not_be_null(opt: dict[str, Any]) -> None:
+    """BasicSR would fail with it at the first validation only."""
+    opt['val']['metrics']['psnr']['crop_border'] = None
+    assert refusal(opt) == "option 'val.metrics.psnr.crop_border' is missing."
+
+
 @pytest.mark.parametrize('key', ['name', 'model_type', 'num_gpu', 'datasets', 'path'])
 def test_a_section_that_basicsrs_parser_needs_is_missed_before_it_does(opt: dict[str, Any], key: str) -> None:
     with pytest.raises(UserError, match=f"option '{key}_' is unknown; did you mean '{key}'"):

@@ -89,7 +89,11 @@ def _check(room: str, values: dict[str, Any]) -> dict[str, Any]:
     name, known = _AnyArguments.model_validate(values).type, registered(room)
     if name not in known:
         raise problem('wrong', f'{name!r} is not registered; {nearest(name, known)}', 'type')
-    section_of(room, name).model_validate(values)
+    section = section_of(room, name)
+    section.model_validate(values)
+    for key, field in section.model_fields.items() if room == 'metrics' else ():
+        if field.is_required() and values[key] is None:  # the metric would fail, but only at the first validation
+            raise problem('missing', '', key)
     return values
 
 
