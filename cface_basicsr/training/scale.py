@@ -56,13 +56,18 @@ def set_scale(opt: Mapping[str, Any], scale: int) -> dict[str, Any]:
     """Options whose generator and losses have another scale; options without a generator stay as they are.
 
     Names and paths stay, too.
+
+    Raises:
+        UserError: the generator has no type, or it is unknown or takes no scale.
     """
-    if 'network_g' not in opt:
+    network = opt.get('network_g')
+    if not isinstance(network, Mapping):
         return dict(opt)
-    network = opt['network_g']
+    if 'type' not in network:
+        raise UserError("option 'network_g.type' is missing.")
     argument = next((key for key in ('scale', 'upscale') if key in network), None) or scale_argument(network['type'])
     train = {key: values | {'scale': scale} if isinstance(values, Mapping) and 'scale' in values else values
-             for key, values in opt.get('train', {}).items()}  # the depth of WaveletLoss follows it
+             for key, values in (opt.get('train') or {}).items()}  # the depth of WaveletLoss follows it
     return {**opt, 'scale': scale, 'network_g': network | {argument: scale}, **({'train': train} if train else {})}
 
 
@@ -99,7 +104,7 @@ def with_stores(opt: Mapping[str, Any], place: Callable[[str], Path]) -> dict[st
         return [str(place(path)) for path in value] if isinstance(value, list) else str(place(value))
     return {**opt, 'datasets': {
         phase: {**section, **{key: placed(section[key]) for key in _STORES if section.get(key)}}
-        for phase, section in opt['datasets'].items()}}
+        if isinstance(section, Mapping) else section for phase, section in opt['datasets'].items()}}
 
 
 def train_folder(data: Path) -> Path:

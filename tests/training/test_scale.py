@@ -95,6 +95,16 @@ def test_another_scale_and_options_without_a_generator_are_refused(
         at_scale(opt, scale)
 
 
+def test_empty_sections_stay_and_a_generator_needs_a_type(tmp_path: Path) -> None:
+    opt = read_option_file(REPOSITORY / 'options/baselines/edsr_x8.yml')
+    opt |= {'train': None, 'datasets': {**opt['datasets'], 'val': None}}
+    scaled = at_scale(opt, 4, tmp_path)
+    assert scaled['train'] is None and scaled['datasets']['val'] is None and scaled['scale'] == 4
+    with pytest.raises(UserError, match=r"'network_g\.type' is missing"):
+        at_scale({**opt, 'network_g': {'num_feat': 64}}, 4)
+    assert set_scale({'network_g': 5}, 4) == {'network_g': 5}
+
+
 @pytest.mark.parametrize(('network', 'message'), [
     ('SRResNt', r"'network_g\.type': network 'SRResNt' is unknown; did you mean 'SRResNet'\?"),
     ('SphereFace20', "SphereFace20 takes neither 'scale' nor 'upscale'")])
