@@ -19,7 +19,7 @@ from pydantic import Field, WrapValidator, field_validator
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import Section, count_images, merge, open_section, problem, read_option_file
-from cface_basicsr.training.scale import set_scale, store_in, train_folder, with_stores
+from cface_basicsr.training.scale import check_scale, set_scale, store_in, train_folder, with_stores
 
 _Kind = TypeVar('_Kind')
 
@@ -38,8 +38,8 @@ class TrainStep(Section):
 
     @field_validator('weights', mode='before')
     @classmethod
-    def _drop_null(cls, weights: dict[str, str | None]) -> dict[str, str]:
-        return {network: who for network, who in weights.items() if who is not None}
+    def _drop_null(cls, weights: Any) -> Any:
+        return {} if weights is None else without_nulls(weights)
 
     @property
     def sources(self) -> list[str]:
@@ -156,8 +156,11 @@ def read_with_base(path: Path) -> dict[str, Any]:
         if isinstance(step, dict) and isinstance(step.get('options'), str):
             step['options'] = str(path.parent.absolute() / step['options'])  # each file names its own neighbours
     bases = content.pop('base', None) or []
+    bases = [bases] if isinstance(bases, str) else bases
+    if not (isinstance(bases, list) and all(isinstance(name, str) for name in bases)):
+        raise UserError(f"'{path}', option 'base': expected a file or a list of files, got {bases!r}.")
     laid: dict[str, Any] = {}
-    for name in [bases] if isinstance(bases, str) else bases:
+    for name in bases:
         laid = merge(laid, read_with_base(path.parent / name), keep_null=True)
     return merge(laid, content, keep_null=True)
 
@@ -200,6 +203,7 @@ class Recipe:
     # ----------------------------------------------------------------------------------------------------- references
 
     def _check(self) -> None:
+        check_scale(self.file.scale)
         seen: set[str] = set()
         for name, step in self.file.steps.items():
             for who in step.sources:

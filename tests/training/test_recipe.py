@@ -56,11 +56,19 @@ def plain(**changes: Any) -> dict[str, Any]:
     ({'report': {'recognizers': {"loss's": 'a.pth'}}}, "report: 'loss's' becomes a part of file names"),
     ({'report': {'recognizers': {'loss': 'a.pth'}, 'tests': {'held-out': {'fars': 1}}}},
      r"'recipe\.report\.tests\.held-out\.fars' is unknown; did you mean 'far'"),
+    ({'scale': 3}, 'scale 3 is unknown; nearest: 2'),
+    ({'base': 5}, "option 'base': expected a file or a list of files, got "),
+    ({'steps': {'a': {'options': 'x.yml', 'weights': ['r.pth']}}}, "weights': input should be a valid dictionary"),
     ({'report': {'row': {}}}, r"'recipe\.report\.row' is unknown; did you mean 'rows'\?")])
 def test_what_does_not_fit_is_named_in_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         recipe(tmp_path, plain(**change))
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_step_without_weights_may_say_so_by_a_null(tmp_path: Path) -> None:
+    steps = {'a': {'options': 'x.yml', 'weights': None}, 'b': {'options': 'x.yml', 'weights': {'network_r': None}}}
+    assert [step.weights for step in recipe(tmp_path, plain(steps=steps)).file.steps.values()] == [{}, {}]
 
 
 def test_a_step_may_not_start_from_a_later_one(tmp_path: Path) -> None:
