@@ -88,14 +88,15 @@ def find_throughput(plan: Plan, given: Path | None, show: Progress) -> tuple[Sec
         kept = {'seconds_an_image': {}, 'options': {}}
     wanted = {each.key: each.recipe.compose(each.step) for each in trainings(plan)}
     hashes = {key: options_hash(opt) for key, opt in wanted.items()}
-    still = {key: kept['seconds_an_image'][key] for key, value in kept['options'].items() if hashes.get(key) == value}
+    still = {key: kept['seconds_an_image'][key] for key, value in kept.get('options', {}).items()
+             if hashes.get(key) == value and key in kept['seconds_an_image']}
     throughput = {key: value for key, value in (still | read['seconds_an_image']).items() if key in wanted}
     missing = {key: opt for key, opt in wanted.items() if key not in throughput}
     measured, unknown = _measure(missing, show) if missing else ({}, {})
     if measured:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {'device': here, 'seconds_an_image': kept['seconds_an_image'] | measured,
-                          'options': kept['options'] | {key: hashes[key] for key in measured}})
+                          'options': kept.get('options', {}) | {key: hashes[key] for key in measured}})
     return throughput | measured, unknown, here if measured or not given else str(read.get('device', given))
 
 

@@ -98,6 +98,18 @@ def test_a_few_real_steps_give_a_throughput_and_are_not_repeated(tmp_path: Path,
     assert throughput.find_throughput(plan, given, Told())[0] == found
 
 
+def test_a_file_that_does_not_say_what_was_measured_is_measured_again(tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(tmp_path, systems=['EDSR'])
+    given = throughput_file(tmp_path, {'recognizers/recognizer': 1.0})
+    plan.out.mkdir()
+    path = plan.out / throughput.FILE
+    path.write_text(json.dumps({'device': throughput.describe_device(), 'seconds_an_image': {'x8/edsr': 9.0}}))
+    monkeypatch.setattr(throughput, '_measure', lambda missing, show: (dict.fromkeys(missing, 2.0), {}))
+    assert throughput.find_throughput(plan, given, Told())[0]['x8/edsr'] == 2.0
+    assert list(json.loads(path.read_text())['options']) == ['x8/edsr']
+
+
 def test_a_throughput_belongs_to_networks_losses_and_batch_not_to_length_and_seed(tmp_path: Path) -> None:
     def mark(**changes: Any) -> str:
         return throughput.options_hash(plan_of(tmp_path, **changes).runs[0].recipe.compose('edsr'))
