@@ -64,13 +64,26 @@ def lock(folder: str | Path, busy: str = "another process is writing '{}'. Wait 
     Raises:
         UserError: another process holds it.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(busy.format(folder)) from error
+            descriptor = _locked(os.open(folder, os.O_RDONLY))
+        except BlockingIOError:
+            raise
+        except OSError:  # NFS locks only what is open for writing, which a folder never is
+            descriptor = _locked(os.open(Path(folder, '.lock'), os.O_RDWR | os.O_CREAT))
+    except BlockingIOError as error:
+        raise UserError(busy.format(folder)) from error
+    try:
         os.set_inheritable(descriptor, inherited)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int) -> int:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

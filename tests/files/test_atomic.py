@@ -1,5 +1,9 @@
 """A file is the old one or the new one, whatever happens; a folder belongs to one process at a time."""
 
+import errno
+import fcntl
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +66,17 @@ def test_a_second_process_is_refused_until_the_first_is_done(tmp_path: Path) -> 
         with pytest.raises(UserError, match='^busy: .*Wait'), lock(tmp_path, 'busy: {}. Wait.'):
             pass
     assert subprocess.run([sys.executable, '-c', code], check=False).returncode == 0
+
+
+def test_where_folders_cannot_be_locked_a_file_in_them_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on NFS, which locks only what is open for writing."""
+    flock = fcntl.flock
+
+    def of_nfs(descriptor: int, how: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, 'Bad file descriptor')
+        flock(descriptor, how)
+    monkeypatch.setattr(fcntl, 'flock', of_nfs)
+    for _ in range(2):
+        with lock(tmp_path), pytest.raises(UserError, match='another process is writing'), lock(tmp_path):
+            pass
