@@ -117,12 +117,17 @@ def _rows(section: type[BaseModel], without: Iterable[str] = ()) -> str:
             default = 'required' if name in required else _default(field)
             text = _as_yaml(field.get('description', ''))
             cells.setdefault((_kind(field), default, text), []).append(name)
-    lines = [f'| {_codes(names)} | {" | ".join(each).replace("<", "&lt;")} |\n' for each, names in cells.items()]
+    lines = [f'| {_codes(names)} | {_escaped(" | ".join(each))} |\n' for each, names in cells.items()]
     return '| option | value | default | meaning |\n|---|---|---|---|\n' + ''.join(lines)
 
 
 def _codes(names: Iterable[str]) -> str:
     return ', '.join(f'`{name}`' for name in names)
+
+
+def _escaped(text: str) -> str:
+    """Text in which `<` begins no tag; between backticks Markdown shows it as it is, and would show an entity too."""
+    return re.sub('`[^`]*`|<', lambda found: '&lt;' if found[0] == '<' else found[0], text)
 
 
 def _link(section: type[BaseModel]) -> str:
