@@ -19,8 +19,11 @@ class ASoftmaxLoss(nn.Module):
 
     Args:
         margin: m, a whole number from 1 up: the angle to a face's own class counts m-fold.
-        lambda_base, lambda_gamma, lambda_power, lambda_min: lambda = max(min, base (1 + gamma step)^-power), the
-            falling weight of plain softmax next to the margin's.
+        lambda_base: the first lambda, the weight of plain softmax next to the margin's. It falls with the step:
+            lambda = max(min, base (1 + gamma step)^-power).
+        lambda_gamma: how fast lambda begins to fall.
+        lambda_power: the power of its fall.
+        lambda_min: the smallest lambda, where it stays.
 
     Shape: features (B, D), weight (D, C), labels (B,) int64, step (a number or a 0-d tensor, from 1 at the first
         update) to a scalar, the mean over the batch.

@@ -61,7 +61,10 @@ class WaveletLoss(nn.Module):
 
     Args:
         scale: of the super-resolution, a power of two; the packet has depth log2(scale).
-        detail_weight, lowpass_weight, image_weight, texture_weight: factors of the four terms.
+        detail_weight: factor of the squared differences of all sub-bands but the lowest.
+        lowpass_weight: factor of those of the lowest sub-band.
+        image_weight: factor of those of the images.
+        texture_weight: factor of `texture_loss`, which keeps details from being smoothed away.
         texture_factor: of the original's texture; the prediction's is to be no smaller.
 
     Shape: two (N, 3, H, W) images, predicted and original, to a scalar.
