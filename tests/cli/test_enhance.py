@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_named_in_one_line_each_and_the_others_are_done(enh
     lines = [line for line in result.stderr.splitlines() if line.startswith('cface: ')]
     assert len(lines) == 2
     assert 'broken.jpg: cannot be read as an image' in lines[0]
-    assert 'large.png: 64x64 pixels' in lines[1] and 'use a x2 network' in lines[1]
+    assert 'large.png: 64x64 pixels' in lines[1] and 'use a network for x2' in lines[1]
     assert files(tmp_path / 'out') == ['good.png']
 
 

@@ -161,7 +161,7 @@ def to_low_resolution(face: Face, size: int) -> Face:
     near = low_resolution_size(size)
     if short not in near:
         fitting = [f'x{128 // other}' for other in (16, 32, 64) if short in low_resolution_size(other)]
-        advice = f'use a {fitting[0]} network' if fitting else 'resize or crop it first'
+        advice = f'use a network for {fitting[0]}' if fitting else 'resize or crop it first'
         raise UserError(f'{width}x{height} pixels: this network takes faces near {size}x{size} (short side '
                         f'{near.start} to {near.stop - 1}); {advice}.')
     top, left = (height - short) // 2, (width - short) // 2
