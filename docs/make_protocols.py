@@ -6,7 +6,7 @@ from pathlib import Path
 from cface_basicsr.measuring.protocols import PROTOCOLS
 
 PAGE = Path(__file__).with_name('evaluate.md')
-HEAD = '| protocol | what is compared | what comes of it | unit of ± and of comparisons |\n|---|---|---|---|\n'
+HEAD = '| protocol | what is compared | what you get | unit of ± and of comparisons |\n|---|---|---|---|\n'
 
 
 def page() -> str:
