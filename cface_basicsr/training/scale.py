@@ -65,7 +65,7 @@ def set_scale(opt: Mapping[str, Any], scale: int) -> dict[str, Any]:
         return dict(opt)
     if 'type' not in network:
         raise UserError("option 'network_g.type' is missing.")
-    argument = next((key for key in ('scale', 'upscale') if key in network), None) or scale_argument(network['type'])
+    argument = scale_argument(network['type'])
     train = {key: values | {'scale': scale} if isinstance(values, Mapping) and 'scale' in values else values
              for key, values in (opt.get('train') or {}).items()}  # the depth of WaveletLoss follows it
     return {**opt, 'scale': scale, 'network_g': network | {argument: scale}, **({'train': train} if train else {})}

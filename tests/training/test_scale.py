@@ -111,3 +111,5 @@ def test_empty_sections_stay_and_a_generator_needs_a_type(tmp_path: Path) -> Non
 def test_a_generator_that_takes_no_scale_is_refused(network: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         scale_argument(network)
+    with pytest.raises(UserError, match=message):  # also where the section already has one
+        set_scale({'network_g': {'type': network, 'scale': 8, 'upscale': 8}}, 4)
