@@ -11,7 +11,7 @@ import torch
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, write_json
-from cface_basicsr.files.manifest import read_manifest
+from cface_basicsr.files.manifest import MANIFEST, read_manifest
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
 from cface_basicsr.options import count_images, read_option_file, write_option_file
 from cface_basicsr.recognizers.load import load_recognizer
@@ -196,11 +196,11 @@ def _count_faces(recipe: Recipe) -> int:
 
 
 def _index_step(recipe: Recipe, name: str, show: Progress, processes: int) -> None:
-    from cface_basicsr.data.compare_index import build_index
+    from cface_basicsr.data.compare_index import build_index, read_index_manifest
     step = recipe.file.steps[name]
     path = recipe.weights_of(step.index, 'r')
     folder = recipe.index_folder(step.index)
-    if (folder / f'compare_k{step.k}.npy').is_file():
+    if (folder / MANIFEST).is_file() and read_index_manifest(folder)['k'] == step.k:
         return show.end(name, 'already finished')
     show.start(name, _count_faces(recipe))
     device = pick_device()

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import read_option_file
 from cface_basicsr.training import steps
-from cface_basicsr.training.recipe import Recipe
+from cface_basicsr.training.recipe import Recipe, RecipeFile
 from cface_basicsr.training.steps import run_steps
 from tests.tiny_stages import REPOSITORY
 
@@ -206,3 +207,22 @@ def test_what_reads_the_compare_index_is_left_out_where_the_index_failed(
     run_steps(Recipe.read(tmp_path / 'r.yml'), Told(), failed=failed)  # the fake recognizer cannot be read
     assert list(failed) == ['index', 'second'] and trainings.names() == ['first']
     assert failed['second'] == f"it starts from 'index', which failed: {failed['index']}"
+
+
+@pytest.mark.parametrize(('k', 'made'), [(5, False), (2, True)])
+def test_an_index_of_other_neighbours_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, k: int,
+                                                    made: bool) -> None:
+    """`cface index` with another k leaves the file of the first, but its manifest names the new one."""
+    index = tmp_path / 'index'
+    index.mkdir()
+    (index / 'compare_k5.npy').touch()
+    (index / 'manifest.json').write_text(json.dumps({'k': k}))
+    content = {'name': 'r', 'scale': 8, 'data': str(tmp_path), 'steps': {'index': {'index': 'r.pth'}}}
+    recipe = Recipe(RecipeFile.model_validate(content))
+    calls = []
+    monkeypatch.setattr(Recipe, 'index_folder', lambda self, who: index)
+    monkeypatch.setattr(steps, '_count_faces', lambda recipe: 1)
+    monkeypatch.setattr(steps, 'load_recognizer', lambda path: torch.nn.Identity())
+    monkeypatch.setattr('cface_basicsr.data.compare_index.build_index', lambda *given, **how: calls.append(how['k']))
+    steps._index_step(recipe, 'index', Told(), 1)
+    assert calls == ([5] if made else [])
