@@ -43,10 +43,11 @@ def kill_behind_a_checkpoint(options: Path, stage: int) -> None:
     run = options.parent / f'cface_stage{stage}'
     (options.parent / 'killed.txt').touch()
     process = _start_forked(options, options.parent / 'killed.txt')
-    while process.running() and not (run / 'training_states/4.state').is_file():
+    while process.is_alive() and not (run / 'training_states/4.state').is_file():
         time.sleep(0.002)
-    os.kill(process._process.pid, signal.SIGKILL)
-    assert process.code() == -signal.SIGKILL, (options.parent / 'killed.txt').read_text()[-2000:]
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (options.parent / 'killed.txt').read_text()[-2000:]
     assert not list((run / 'models').glob('*latest*'))
 
 
