@@ -160,7 +160,7 @@ def test_the_exact_size_is_kept_and_other_crops_are_squared_and_resized():
 
 
 def test_a_crop_that_does_not_fit_says_what_would():
-    with pytest.raises(UserError, match='30x28 pixels.*short side 12 to 23.*x4 network'):
+    with pytest.raises(UserError, match='30x28 pixels.*short side 12 to 23.*network for x4'):
         to_low_resolution(np.zeros((28, 30, 3), np.uint8), 16)
     with pytest.raises(UserError, match='resize or crop it first'):
         to_low_resolution(np.zeros((300, 300, 3), np.uint8), 64)
