@@ -115,6 +115,8 @@ def test_the_class_equals_the_function(faces):
 
 def test_it_is_built_by_name_from_an_option_file(faces):
     from basicsr.losses import build_loss
+
+    import cface_basicsr.register  # noqa: F401  hands the losses to BasicSR
     loss = build_loss({'type': 'CFaceLoss', 'gamma1': 0.05, 'gamma2': 0.05})
     assert loss(*faces) == cface_loss(*faces, gamma1=0.05, gamma2=0.05)
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from basicsr.metrics import calculate_metric
 
+import cface_basicsr.register  # noqa: F401  hands the metric to BasicSR
 from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.network_file import save_atomically
