@@ -239,11 +239,11 @@ def test_epochs_count_both_stores_of_stage_3(data: Path, tmp_path: Path) -> None
     assert parsed(stage_options(3, data), tmp_path)['train']['iterations_an_epoch'] == 6
 
 
-@pytest.mark.parametrize('length', [{'total_iter': 5, 'total_epoch': 1}, {}])
+@pytest.mark.parametrize('length', [{'total_iter': 5, 'total_epoch': 1}, {}, {'total_iter': None, 'total_epoch': None}])
 def test_a_training_has_one_length(opt: dict[str, Any], length: dict[str, int]) -> None:
     del opt['train']['total_iter']
     opt['train'] |= length
-    assert f"got {'both' if length else 'neither'}" in refusal(opt)
+    assert f"got {'both' if any(length.values()) else 'neither'}" in refusal(opt)
 
 
 def test_fewer_images_than_a_batch_are_refused_with_both_numbers(opt: dict[str, Any]) -> None:

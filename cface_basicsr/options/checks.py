@@ -80,10 +80,11 @@ def _fill_iterations(opt: dict[str, Any]) -> None:
     elif any((section.get('schedule') or {}).get('type') == 'epoch' for key, section in train.items()
              if key.startswith('optim_') and section):
         raise UserError("option 'schedule.type': 'epoch' needs LMDB stores, whose size is known; take 'steps'.")
-    if ('total_epoch' in train) == ('total_iter' in train):
+    lengths = [key for key in ('total_epoch', 'total_iter') if train.get(key) is not None]
+    if len(lengths) != 1:
         raise UserError("option 'train': expected 'total_epoch' or 'total_iter', "
-                        f"got {'both' if 'total_iter' in train else 'neither'}.")
-    if 'total_epoch' in train:
+                        f"got {'both' if lengths else 'neither'}.")
+    if lengths == ['total_epoch']:
         if images is None:
             raise UserError("option 'train.total_epoch' needs LMDB stores, whose size is known; set 'total_iter'.")
         train['total_iter'] = train.pop('total_epoch') * train['iterations_an_epoch']
