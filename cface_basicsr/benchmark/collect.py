@@ -176,7 +176,7 @@ def recognizer_images(plan: Plan, recipe: Recipe, row: PlannedRow) -> int:
 # -------------------------------------------------------------------------------------------------- curves and costs
 
 def generator_steps(recipe: Recipe, row: PlannedRow) -> list[str]:
-    """The trainings of a row's generator, first to last: those that hand it over to one another."""
+    """The trainings of a row's generator, first to last: those that hand it over to each other."""
     steps, name = [], row.step
     while name in recipe.file.steps:
         steps.insert(0, name)

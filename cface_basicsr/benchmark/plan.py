@@ -241,7 +241,7 @@ def phase_iterations(phases: Sequence[Phase], images: int, batch: int, system: s
     """How many iterations each phase gets; those of the generator add up to floor(images / batch).
 
     Args:
-        phases: the shares of the generator's phases are taken in proportion to one another.
+        phases: the shares of the generator's phases are taken in proportion to each other.
         images: the budget.
         batch: images in a batch.
         system: its name, for the message.

@@ -69,7 +69,7 @@ _FarIdentification = Annotated[float | None, _option(_PROTOCOL, (
 _Seed = Annotated[int, _option(_PROTOCOL, 'pairs, open-set: of the draw.')]
 _Compare = Annotated[tuple[Path, Path] | None, _option(_OUTPUT, (
     'Measure nothing; print how the second result differs from the first and whether that is more than chance. A file '
-    'twice: its systems among one another.'), metavar='A.json B.json')]
+    'twice: its systems among each other.'), metavar='A.json B.json')]
 _Out = Annotated[Path | None, _option(_OUTPUT, 'Save as OUT.json, OUT.md and OUT.csv.')]
 _Curves = Annotated[bool, _option(_OUTPUT, 'pairs, lfw: save ROC and DET as OUT.roc.csv and OUT.roc.png, too.',
                                  '--curves')]

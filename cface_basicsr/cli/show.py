@@ -19,7 +19,7 @@ class ShowSteps:
         Args:
             total: number of steps.
             console: where to write; stderr by default, so that `--json` on stdout stays clean.
-            every: seconds between two lines if there is no terminal.
+            every: seconds between two lines where the output is not a terminal.
         """
         self.console = console or Console(stderr=True)
         self.total, self.number, self.every = total, 0, every

@@ -162,7 +162,7 @@ def _blocks(lines: list[str], names: list[str]) -> list[Ints]:
         count = int(lines[place])
         entries = [line.split(', ') for line in lines[place + 1:place + 1 + count]]
         if len(entries) < count:
-            raise ValueError(f'{count} images announced, {len(entries)} found')
+            raise ValueError(f'{count} images declared, {len(entries)} found')
         for index, name in entries:
             if names[int(index) - 1] != name:
                 raise ValueError(f'image {index} is {names[int(index) - 1]} in image_list.txt, {name} here')

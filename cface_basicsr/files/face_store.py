@@ -83,7 +83,7 @@ def read_meta_info(path: str | Path) -> list[str]:
     """The keys of a store as BasicSR reads them (each line up to its first dot), sorted.
 
     Raises:
-        UserError: there is no meta_info.txt.
+        UserError: meta_info.txt is missing.
     """
     meta_info = check_file(Path(path, 'meta_info.txt'), f"'{path}' is not a finished LMDB store.\n"
                                                         f'Make it with {PREPARE_COMMAND}.')
@@ -142,7 +142,7 @@ class FaceStore:
         """uint8 HWC RGB image of a key.
 
         Raises:
-            UserError: there is no such key, or its bytes are not an image.
+            UserError: the key is unknown, or its bytes are not an image.
         """
         with self._environment().begin(buffers=True) as transaction:
             content = transaction.get(key.encode('ascii'))

@@ -36,7 +36,7 @@ def read_named_pairs(path: str | Path) -> list[NamedPair]:
         raise UserError(f"'{path}' is not a pairs file: expected 'FOLDS PAIRS', then lines 'NAME i j' and "
                         "'NAME i OTHER j'.") from error
     if len(pairs) != 2 * folds * of_each_kind:
-        raise UserError(f"'{path}' announces {2 * folds * of_each_kind} pairs and holds {len(pairs)}. Copy it again.")
+        raise UserError(f"'{path}' declares {2 * folds * of_each_kind} pairs and holds {len(pairs)}. Copy it again.")
     for fold in range(folds):
         same = sum(pair.same for pair in pairs if pair.fold == fold)
         if same != of_each_kind:
@@ -65,9 +65,9 @@ def read_people(path: str | Path) -> dict[str, int]:
         raise _malformed(path, f"a line that is neither: {error}") from error
     if not people or any(len(words) > 2 for words in lines):
         raise _malformed(path, 'other lines')
-    announced = sum(counts[1:]) if len(counts) > 1 else sum(counts)
-    if counts and announced != len(people):
-        raise UserError(f"'{path}' announces {announced} people and holds {len(people)}. Copy it again.")
+    declared = sum(counts[1:]) if len(counts) > 1 else sum(counts)
+    if counts and declared != len(people):
+        raise UserError(f"'{path}' declares {declared} people and holds {len(people)}. Copy it again.")
     return people
 
 

@@ -71,7 +71,7 @@ def build_network(options: Mapping[str, Any], parameters: Mapping[str, Tensor] |
     """The network that options {'type': NAME, …} describe, ours or BasicSR's, with these weights.
 
     Raises:
-        UserError: there is no network of that name.
+        UserError: the network is unknown.
     """
     arguments = dict(options)
     network = find_arch(arguments.pop('type'))(**arguments)

@@ -45,7 +45,7 @@ def cface_terms(sr: Tensor, hr: Tensor, compare: Tensor, *, gamma1: float, gamma
         Two scalars, each the sum over the batch divided by B (rows without a compare face count too).
 
     Raises:
-        UserError: there is no distance of that name.
+        UserError: the distance is unknown.
         ValueError: shapes differ.
     """
     hr, compare = hr.detach(), compare.detach()

@@ -50,8 +50,8 @@ class _Side:
 def compare(a: Path, b: Path) -> Table:
     """The differences B - A of all numbers that both have folds or trials of, and whether they are clear.
 
-    Systems of one name are compared with one another; those that only one file has, with those that only the other
-    has. Where both are the same file, its systems are compared with one another.
+    Systems of one name are compared with each other; those that only one file has, with those that only the other
+    has. Where both are the same file, its systems are compared with each other.
 
     Raises:
         UserError: they are not results, or of different protocols or pairs.

@@ -239,7 +239,7 @@ class PairsProtocol(Protocol):
 
 
 def _two_sided(left: Features, right: Features | None, folded: FoldedPairs) -> tuple[Features, FoldedPairs]:
-    """Features of both sides below one another, and the pairs with their second rows moved there."""
+    """Features of both sides below each other, and the pairs with their second rows moved there."""
     if right is None:
         return left, folded
     return np.concatenate([left, right]), folded._replace(pairs=folded.pairs + np.array([0, len(left)]))

@@ -35,7 +35,7 @@ def check_request(request: Request) -> type[Protocol]:
     """Check a request before anything is read; returns the class of its protocol.
 
     Raises:
-        UserError: an unknown name, or options that exclude one another.
+        UserError: an unknown name, or options that exclude each other.
     """
     if request.protocol not in PROTOCOLS:
         raise UserError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got '{request.protocol}'; "

@@ -58,7 +58,7 @@ def _as_text(network_r: str | Mapping[str, Any]) -> str:
 
 
 def _version(network_r: str | Mapping[str, Any], weights: str | None) -> int:
-    """The time stamp of the weights file, so that a changed file is read again; 0 if there is no file."""
+    """The time stamp of the weights file, so that a changed file is read again; 0 without a file."""
     path = network_r if isinstance(network_r, str) else weights
     return os.stat(path).st_mtime_ns if path and os.path.exists(path) else 0
 

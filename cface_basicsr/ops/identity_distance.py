@@ -24,7 +24,7 @@ def identity_distance(a: Tensor, b: Tensor, distance: str = 'normalized') -> Ten
         (B,) distances; gradients reach both arguments.
 
     Raises:
-        UserError: there is no distance of that name.
+        UserError: the distance is unknown.
         ValueError: the shapes differ or are not (B, D).
     """
     check_distance(distance)

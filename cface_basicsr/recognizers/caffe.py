@@ -32,7 +32,7 @@ def read_caffe_blobs(path: str | Path) -> dict[str, list[Tensor]]:
         sizes of 1 at the front are dropped.
 
     Raises:
-        UserError: the file is missing, cut off or not a Caffe network, or a blob does not have the size it announces.
+        UserError: the file is missing, cut off or not a Caffe network, or a blob does not have the size it declares.
     """
     path = check_file(path, 'Expected a .caffemodel file.', 'Caffe network file')
     net = _net_class()()
@@ -76,6 +76,6 @@ def _tensor(blob: Any, layer: str, path: Path) -> Tensor:
         while len(shape) > 1 and shape[0] == 1:
             shape = shape[1:]
     if values.size != int(np.prod(shape)):
-        raise UserError(f"'{path}': a blob of layer '{layer}' announces {'x'.join(map(str, shape))} numbers and has "
+        raise UserError(f"'{path}': a blob of layer '{layer}' declares {'x'.join(map(str, shape))} numbers and has "
                         f'{values.size}. The file is damaged: copy it again.')
     return torch.from_numpy(values).reshape(shape)

@@ -1,4 +1,4 @@
-"""A benchmark file: what it takes, what it refuses, and files that lie over one another."""
+"""A benchmark file: what it takes, what it refuses, and files that lie over each other."""
 
 from pathlib import Path
 from typing import Any

@@ -29,7 +29,7 @@ def test_the_development_view_has_one_fold(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    ('2 1\nAnn 1 4\nAnn 2 Bob 1\n', 'announces 4 pairs and holds 2'), ('', 'is not a pairs file'),
+    ('2 1\nAnn 1 4\nAnn 2 Bob 1\n', 'declares 4 pairs and holds 2'), ('', 'is not a pairs file'),
     ('1 1\nAnn 1 x\nAnn 2 Bob 1\n', 'is not a pairs file'),
     ('1 1\nAnn 1 2\nAnn 1 3\n', 'fold 1 has 2 pairs of one person'),
     ('1 2 3\nAnn 1 2\n', 'is not a pairs file')])
@@ -53,7 +53,7 @@ def test_people_come_with_their_numbers_of_images(tmp_path: Path, text: str) -> 
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    ('2\n1\nAnn\t4\n2\nBob\t12\n', 'announces 3 people and holds 2'), ('Ann 1 4\n', 'is not a people file'),
+    ('2\n1\nAnn\t4\n2\nBob\t12\n', 'declares 3 people and holds 2'), ('Ann 1 4\n', 'is not a people file'),
     ('Ann x\n', 'is not a people file'), ('', 'is not a people file')])
 def test_what_is_not_a_people_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

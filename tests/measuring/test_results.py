@@ -55,8 +55,9 @@ def test_the_file_is_strict_json(tmp_path: Path) -> None:
     import json
 
     def refuse(name: str) -> None:
-        raise AssertionError(f'{name} is no JSON')
-    json.loads(results().save(tmp_path).read_text(), parse_constant=refuse)
+        raise AssertionError(f'{name} is not JSON')
+    content = json.loads(results().save(tmp_path).read_text(), parse_constant=refuse)
+    assert content['runs'][0]['measured']['held-out']['numbers']['psnr'] == 'Infinity'
 
 
 def test_nan_is_refused_with_system_set_and_number(tmp_path: Path) -> None:

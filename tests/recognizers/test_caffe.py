@@ -35,7 +35,7 @@ def test_a_file_that_is_cut_off_is_named(tmp_path: Path, keep: int) -> None:
 def test_a_blob_with_fewer_numbers_than_it_announces_is_named_by_its_layer(tmp_path: Path) -> None:
     path = write_caffemodel(tmp_path / 'net.caffemodel', {'conv7': [np.ones((2, 3))]})
     path.write_bytes(path.read_bytes().replace(bytes([2, 3]), bytes([2, 4])))
-    with pytest.raises(UserError, match="layer 'conv7' announces 2x4 numbers and has 6"):
+    with pytest.raises(UserError, match="layer 'conv7' declares 2x4 numbers and has 6"):
         read_caffe_blobs(path)
 
 

@@ -76,7 +76,7 @@ class RecordFile(ByteFile):
         """The header of the record at an offset; the image is not read.
 
         Raises:
-            UserError: there is no record, or it is truncated.
+            UserError: the record is missing or truncated.
         """
         content, more = self._payload(offset, _HEADER.size)
         flag, label, number, _ = self._fields(content, offset)
@@ -93,7 +93,7 @@ class RecordFile(ByteFile):
             label: what the first label of the record must be, if that is known.
 
         Raises:
-            UserError: there is no record, it is truncated, or has another label.
+            UserError: the record is missing, truncated, or has another label.
         """
         content, _ = self._payload(offset)
         flag, first, _, _ = self._fields(content, offset)
@@ -107,7 +107,7 @@ class RecordFile(ByteFile):
         """The offset after the record at an offset.
 
         Raises:
-            UserError: there is no record, or it is truncated.
+            UserError: the record is missing or truncated.
         """
         part = self._part(offset, (_WHOLE, _FIRST), _HEADER_READ)
         while part.kind in (_FIRST, _MIDDLE):
@@ -162,7 +162,7 @@ class RecordFile(ByteFile):
                             f'the {_HEADER.size} of an image header.')
         fields = _HEADER.unpack_from(content)
         if fields[0] > _MOST_LABELS:
-            raise UserError(f"'{self.path}': the record at byte {offset} announces {fields[0]} labels.\n"
+            raise UserError(f"'{self.path}': the record at byte {offset} declares {fields[0]} labels.\n"
                             'The file is damaged, or holds something other than images.')
         return fields
 
@@ -171,6 +171,6 @@ class RecordFile(ByteFile):
         if not flag:
             return (label,)
         if len(content) < _HEADER.size + 4 * flag:
-            raise UserError(f"'{self.path}': the record at byte {offset} announces {flag} labels, but has "
+            raise UserError(f"'{self.path}': the record at byte {offset} declares {flag} labels, but has "
                             f'{len(content) - _HEADER.size} bytes.')
         return struct.unpack_from(f'<{flag}f', content, _HEADER.size)

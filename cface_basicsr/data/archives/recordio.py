@@ -30,8 +30,8 @@ class RecordIOSource:
         numbers: (N,) int64 record number of each image, ascending.
         offsets: (N,) int64 offset of its record in the .rec, in bytes.
         labels: (N,) int64 identity, from 0, as in the file.
-        classes: number of identities that `property` announces; None if there is no such file.
-        size: (height, width) of the images in pixels by `property`; None if there is no such file.
+        classes: number of identities that `property` declares; None without that file.
+        size: (height, width) of the images in pixels by `property`; None without that file.
         notes: one sentence about each missing file, and what was done instead.
     """
 
@@ -50,7 +50,7 @@ class RecordIOSource:
         self.classes, self.size = self._property()
 
     def original_names(self) -> list[str] | None:
-        """The path of each image in the .lst; None if there is no .lst next to the .rec.
+        """The path of each image in the .lst; None without a .lst next to the .rec.
 
         Raises:
             UserError: the .lst does not fit the images.
@@ -75,7 +75,7 @@ class RecordIOSource:
         classes, height, width = read_property(path)
         if self.labels.max() >= classes:
             row = self.labels.argmax()
-            raise UserError(f"'{path}' announces {classes} people, but record {self.numbers[row]} of "
+            raise UserError(f"'{path}' declares {classes} people, but record {self.numbers[row]} of "
                             f"'{self.file.path.name}' has label {self.labels[row]}, expected 0 to {classes - 1}.\n"
                             'One of them belongs to another set; without property the people are counted.')
         return classes, (height, width)

@@ -124,7 +124,7 @@ def audit(train: PictureSet, test: PictureSet, *, show: Progress, names: Names |
         workers: number of processes.
 
     Raises:
-        UserError: the pictures can no longer be read, or so many pairs are near one another that they cannot be
+        UserError: the pictures can no longer be read, or so many pairs are near each other that they cannot be
             photographs.
     """
     names = names or Names()
@@ -178,14 +178,14 @@ def equal_within(side: Distinct) -> Iterator[Match]:
 
 
 def near_pictures(train: Distinct, test: Distinct, radius: int, workers: int, show: Progress) -> list[Match]:
-    """Pictures of both sets that are near one another, mirrored or not; equal ones are left out."""
+    """Pictures of both sets that are near each other, mirrored or not; equal ones are left out."""
     equal = np.array([test.number.get(fingerprint, -1) for fingerprint in train.fingerprints], np.int64)
     pairs = near_duplicates(train, test, radius, lambda rows, others: equal[rows] != others, workers=workers, show=show)
     return _matches(train, test, pairs)
 
 
 def near_within(name: str, side: Distinct, radius: int, workers: int, show: Progress) -> list[Match]:
-    """Pictures of one set that are near one another, under two identities."""
+    """Pictures of one set that are near each other, under two identities."""
     numbers: dict[str, int] = {}
     person = np.array([numbers.setdefault(plain_name(side.name_of(side.source(number).key)), len(numbers))
                        for number in range(len(side.fingerprints))], np.int64)

@@ -76,7 +76,7 @@ class PictureSet:
         folder: as the caller named it.
         reader: gives the picture of a source.
         sources: sorted by key.
-        crop: 'crop', 'size' and 'template' from the manifest; None: a tree, or there is no manifest.
+        crop: 'crop', 'size' and 'template' from the manifest; None for a tree, or without a manifest.
         prepared: whether it is a prepared folder.
         has_identities: photographs of the same person share an identity; False: identities mean nothing.
         rejected: (path, reason) of what cannot be a picture.

@@ -185,7 +185,7 @@ def _apart(rng: Generator, low: float, high: float) -> float:
 
 
 def _beard(rng: Generator) -> dict[str, float]:
-    """The parts of a beard, which are independent of one another, with densities in [0, 1]."""
+    """The parts of a beard, which are independent of each other, with densities in [0, 1]."""
     dense = rng.uniform(0.75, 0.95)
     full = rng.random() < 0.04
     return {'moustache': dense * (full or rng.random() < 0.4),

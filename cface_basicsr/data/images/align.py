@@ -41,7 +41,7 @@ def template_points(template: str, size: Size) -> np.ndarray:
         (5, 2) x, y in pixels; pixel centres are integers.
 
     Raises:
-        UserError: there is no such template.
+        UserError: the template is unknown.
     """
     if template not in ALIGNMENTS:
         raise UserError(f"template '{template}' is unknown; {nearest(template, ALIGNMENTS)}")
@@ -130,7 +130,7 @@ def main_face(faces: np.ndarray, width: int, height: int) -> np.ndarray:
         width, height: of the photograph in pixels.
 
     Raises:
-        Rejected: there is no face.
+        Rejected: it shows no face.
     """
     if not len(faces):
         raise Rejected('no face found')

@@ -30,7 +30,7 @@ def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotatio
     text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)
              if line.strip() and not line.startswith('#')]
-    announced = int(lines.pop(0)[1]) if lines and lines[0][1].isdecimal() else None
+    declared = int(lines.pop(0)[1]) if lines and lines[0][1].isdecimal() else None
     if lines and _numbers(lines[0][1], len(columns)) is None and not any(map(_is_number, _words(lines[0][1]))):
         lines.pop(0)  # names of the columns
     table: Annotations = {}
@@ -42,8 +42,8 @@ def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotatio
         if name in table:
             raise UserError(f"'{path}', line {number}: '{name}' occurs for the second time.")
         table[name] = values
-    if announced is not None and announced != len(table):
-        raise UserError(f"'{path}' announces {announced} lines but holds {len(table)}: it is truncated or was edited. "
+    if declared is not None and declared != len(table):
+        raise UserError(f"'{path}' declares {declared} lines but holds {len(table)}: it is truncated or was edited. "
                         'Copy it again.')
     if not table:
         raise UserError(f"'{path}' has no line with a name and {len(columns)} numbers ({' '.join(columns)}).")

@@ -89,7 +89,7 @@ class _Files:
         """The path of a text file.
 
         Raises:
-            UserError: there is no such file.
+            UserError: it is missing.
         """
         for folder in self.folders:
             for ending in ('.txt', '.csv'):
@@ -108,7 +108,7 @@ def find_celeba_images(source: Path) -> Path:
     """The folder of CelebA's images: `source` or one up to three levels below it.
 
     Raises:
-        UserError: there is no such folder, or there are several.
+        UserError: no folder holds them, or several do.
     """
     return find_below(source, _holds_images, _DEEPEST, 'images of CelebA', 'images called 000001.jpg, nor do the '
                       "folders in it. Expected CelebA's img_align_celeba or img_celeba.")

@@ -25,7 +25,7 @@ def list_recordio(path: str | Path) -> Listing:
     rows = zip(records.labels.tolist(), records.numbers.tolist(), records.offsets.tolist(), names, strict=True)
     sources = sorted(Source(f'{label:07d}/{number:08d}', name, (offset, label)) for label, number, offset, name in rows)
     people = len(set(records.labels.tolist()))
-    classes = f', property announces {records.classes}' if records.classes is not None else ''
+    classes = f', property declares {records.classes}' if records.classes is not None else ''
     size = f' Images of {records.size[0]}x{records.size[1]} (height x width) by property.' if records.size else ''
     return Listing(
         ArchivePhotos(records.file.image), sources, digest=_digest(rec), facts={'images_in': str(rec.absolute())},

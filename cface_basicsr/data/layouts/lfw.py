@@ -36,7 +36,7 @@ def list_lfw(source: str | Path, *, pairs: Path | None = None, people: Path | No
         people: people.txt, likewise; the folder is compared with it.
 
     Raises:
-        UserError: there is no folder of people, or several; or a text file is missing or malformed.
+        UserError: no folder holds people, or several do; or a text file is missing or malformed.
     """
     source = existing_folder(source, '<Name>/<Name>_0001.jpg files')
     root = find_lfw_images(source)
@@ -60,7 +60,7 @@ def find_lfw_images(source: Path) -> Path:
     """The folder with one folder per person: `source` or one up to two levels below it.
 
     Raises:
-        UserError: there is no such folder, or there are several.
+        UserError: no folder holds them, or several do.
     """
     return find_below(source, _holds_identities, _DEEPEST, 'LFW', '<Name>/<Name>_0001.jpg, nor do the folders in it. '
                       "Expected LFW's images; for other names use --layout folders.")

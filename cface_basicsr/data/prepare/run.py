@@ -97,7 +97,7 @@ def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, w
         commit_every: photographs between two commits.
 
     Raises:
-        UserError: the settings contradict one another or those of the folder, or there are no usable photographs.
+        UserError: the settings contradict each other or those of the folder, or there are no usable photographs.
     """
     settings.check()
     listing = list_layout(source, settings)

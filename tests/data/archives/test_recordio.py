@@ -157,7 +157,7 @@ def test_a_malformed_property_is_refused(face_set: Path, text: str) -> None:
 
 def test_a_property_of_another_set_is_refused(face_set: Path) -> None:
     (face_set / 'property').write_text('2,112,112')
-    with pytest.raises(UserError, match="announces 2 people, but record 4 of 'train.rec' has label 2, expected 0 to 1"):
+    with pytest.raises(UserError, match="declares 2 people, but record 4 of 'train.rec' has label 2, expected 0 to 1"):
         RecordIOSource(face_set)
 
 
@@ -300,7 +300,7 @@ def test_a_damaged_byte_never_gives_anything_but_a_user_error(
 
 def test_a_flag_that_counts_more_labels_than_there_are_is_refused(tmp_path: Path) -> None:
     path = tmp_path / 'x.rec'
-    for flag, message in ((7, 'announces 7 labels, but has 9 bytes'), (1 << 30, 'announces 1073741824 labels')):
+    for flag, message in ((7, 'declares 7 labels, but has 9 bytes'), (1 << 30, 'declares 1073741824 labels')):
         path.write_bytes(record(struct.pack('<IfQQ', flag, 0.0, 1, 0) + b'some face'))
         for look in (RecordFile(path).header, RecordFile(path).image):
             with pytest.raises(UserError, match=message):

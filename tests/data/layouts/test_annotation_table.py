@@ -38,12 +38,12 @@ def test_names_may_contain_blanks_and_lines_may_be_comments(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    ('3\na b c d e\n1.jpg 1 2 3 4\n', 'announces 3 lines but holds 1: it is truncated'),
+    ('3\na b c d e\n1.jpg 1 2 3 4\n', 'declares 3 lines but holds 1: it is truncated'),
     ('1.jpg 1 2 3 4\n2.jpg 1 2 3\n',
      "line 2: expected a name and 4 numbers .x_1 y_1 width height., got '2.jpg 1 2 3'"),
     ('1.jpg 1 2 3 4\n2.jpg 1 2 3 nan\n', 'line 2: expected'), ('1.jpg,1,2,3,4,5\n', 'line 1: expected'),
     ('1.jpg 1 2 3 4\n1.jpg 1 2 3 4\n', "line 2: '1.jpg' occurs for the second time"),
-    ('', 'has no line'), ('2\nimage_id x_1 y_1 width height\n', 'announces 2 lines but holds 0')])
+    ('', 'has no line'), ('2\nimage_id x_1 y_1 width height\n', 'declares 2 lines but holds 0')])
 def test_a_malformed_table_is_refused_with_the_number_of_the_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_annotation_table(file(tmp_path, text), BOX)

@@ -190,7 +190,7 @@ def test_crops_that_do_not_suit_the_images_are_refused(celeba: Path, wild: Path,
 def test_a_truncated_text_file_is_refused(celeba: Path) -> None:
     path = celeba / 'Anno' / 'list_landmarks_align_celeba.txt'
     path.write_text(''.join(path.read_text().splitlines(True)[:-1]))
-    with pytest.raises(UserError, match='announces 4 lines but holds 3: it is truncated'):
+    with pytest.raises(UserError, match='declares 4 lines but holds 3: it is truncated'):
         list_celeba(celeba, settings(crop='align', template='arcface'))
 
 

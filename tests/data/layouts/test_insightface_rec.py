@@ -30,7 +30,7 @@ def test_keys_are_label_and_record_number_and_the_pixels_are_the_records(tmp_pat
                           '0000001/00000003']
     assert np.array_equal(store.image('0000000/00000005'), FACES[4][1:29, 3:27])
     assert read_identities(tmp_path / 'out')[1].tolist() == [0, 0, 1, 1, 1]
-    assert report.notes[0].startswith(f"5 images of 2 people in '{tmp_path}/set/train.rec', property announces 2.")
+    assert report.notes[0].startswith(f"5 images of 2 people in '{tmp_path}/set/train.rec', property declares 2.")
     assert '0000001/00000001,1,train.rec#1' in (tmp_path / 'out' / 'identities.csv').read_text()
     assert not report.rejected and not report.renamed
 
