@@ -63,6 +63,8 @@ def _targets(faces: list['FaceFile'], out: Path, overwrite: bool) -> tuple[list[
     targets, refused = [], []
     for face in faces:
         target = out / face.name.with_suffix('.png')
+        if target in taken and taken[target].resolve() == face.path.resolve():
+            continue  # the same file again, by itself and in a folder
         if target in taken:
             reason = f"'{taken[target]}' already becomes '{target}'"
         elif target.resolve() in inputs:
@@ -117,4 +119,4 @@ def _report(written: list[str], refused: Refused, out: Path, weights: Path, scal
         typer.echo(json.dumps({'weights': str(weights), 'scale': scale, 'written': written, 'refused': refused},
                               indent=2, ensure_ascii=False))
     elif written:
-        typer.echo(f"{len(written)} faces in '{out}'")
+        typer.echo(f"{len(written)} {'face' if len(written) == 1 else 'faces'} in '{out}'")

@@ -15,7 +15,8 @@ command = typer.Typer(no_args_is_help=True, help='Print an option file at anothe
 
 @command.command()
 def show(
-    file: Annotated[Path, typer.Argument(help='The option file of one training: options/baselines/edsr_x8.yml.')],
+    file: Annotated[Path, typer.Argument(help=(
+        'The option file of a training with a generator: options/baselines/edsr_x8.yml.'))],
     scale: Annotated[int | None, typer.Option(help='2, 4 or 8; default: that of the file.')] = None,
     data: Data = None,
     changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE', help=(

@@ -50,7 +50,8 @@ def network_options(path: str | Path) -> dict[str, Any]:
     content = read_network_file(path)
     if not isinstance(content.get('network'), dict):
         raise UserError(f"weights file '{path}' does not say which network it holds (no 'network' entry). "
-                        'Files that the plugin saves have one; `cface convert` gives one to published recognizers.')
+                        'Files that the plugin saves have one; `cface convert` gives one to published recognizers, and '
+                        'docs/networks.md shows how to give one to a generator.')
     return dict(content['network'])
 
 

@@ -14,7 +14,7 @@ from cface_basicsr.evaluation.restoration import Color
 from cface_basicsr.options import Section
 
 Sides = Literal['both', 'one', 'lr']
-SIDES = {'both': 'all images are super-resolved, both of each pair',
+SIDES = {'both': 'all images are super-resolved',
          'one': 'the first image of a pair is HR, the second super-resolved',
          'lr': "all images are LR, enlarged only by the recognizer's own resize"}
 

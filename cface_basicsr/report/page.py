@@ -72,7 +72,8 @@ def _origins(facts: Facts) -> Iterator[tuple[str, str]]:
     """What makes the numbers traceable: names and texts."""
     yield 'command', facts.command
     yield 'device', facts.device
-    yield 'seeds', ', '.join(map(str, facts.seeds))
+    if facts.seeds:
+        yield 'seeds', ', '.join(map(str, facts.seeds))
     yield 'versions', ', '.join(map(' '.join, facts.versions.items()))
     for data in facts.data:
         yield (f'{data.role} data {data.name}',

@@ -91,6 +91,12 @@ def test_results_are_never_overwritten_unasked_nor_inputs_at_all(enhance, tmp_pa
     assert onto_itself.exit_code == 1 and 'would overwrite the input' in onto_itself.stderr
 
 
+def test_a_file_that_is_given_twice_is_enhanced_once(enhance, tmp_path):
+    save(tmp_path / 'in' / 'a.png')
+    result = enhance(tmp_path / 'in' / 'a.png', tmp_path / 'in')
+    assert result.exit_code == 0 and "1 face in '" in result.stdout
+
+
 def test_json_tells_what_was_written_and_refused(enhance, tmp_path):
     save(tmp_path / 'in' / 'a.png')
     save(tmp_path / 'in' / 'b.png', (40, 40))
