@@ -4,6 +4,7 @@ Torch is imported only by the functions that need it, so that a command can coun
 """
 
 import ctypes
+import importlib.metadata
 import os
 import platform
 from collections.abc import Iterator
@@ -35,6 +36,14 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _LARGEST_INT), (_M_TOP_PAD, _PAD))
     return all([mallopt(name, value) == 1 for name, value in settings])
+
+
+def installed_version(package: str) -> str | None:
+    """The version of an installed package; None without it. Imports nothing."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def cores() -> int:

@@ -25,8 +25,20 @@ def imported_by(code: str) -> set[str]:
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 
-def imported_by_command(*arguments: object) -> set[str]:
-    return imported_by(f"""
+NOT_INSTALLED = """
+import importlib.metadata, sys
+version = importlib.metadata.version
+def without_basicsr(name):
+    if name == 'basicsr':
+        raise importlib.metadata.PackageNotFoundError(name)
+    return version(name)
+importlib.metadata.version = without_basicsr
+sys.modules['basicsr'] = None  # an import of it fails
+"""
+
+
+def imported_by_command(*arguments: object, before: str = '') -> set[str]:
+    return imported_by(f"""{before}
 import sys
 sys.argv = ['cface', *{[str(argument) for argument in arguments]!r}]
 from cface_basicsr.cli.main import main
@@ -69,6 +81,12 @@ def test_no_command_that_uses_a_trained_network_needs_basicsr(folder: Path, tmp_
     assert imported_by_command('generate', folder, *weights) == set()
     assert imported_by_command('evaluate', 'pairs', folder, *recognizer, *weights, '--folds', 2, '--pairs-per-fold',
                                4) == set()
+
+
+def test_results_are_measured_where_basicsr_is_not_even_installed(folder: Path) -> None:
+    seen = imported_by_command('evaluate', 'pairs', folder, '--recognizer', folder / 'net_r.pth', '--weights',
+                               folder / 'net_g.pth', '--folds', 2, '--pairs-per-fold', 4, before=NOT_INSTALLED)
+    assert seen == {'basicsr'}  # the entry that keeps it out
 
 
 def test_a_network_that_is_basicsrs_own_brings_basicsr(folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """`cface doctor`: what is installed here, which defects BasicSR has on it, and their repair."""
 
-import importlib.metadata
 import json
 import platform
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from cface_basicsr.compat import installed
 from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError
+from cface_basicsr.runtime import installed_version
 
 
 def command(
@@ -65,13 +65,6 @@ def _undo(package: Path) -> list[str]:
     return changes
 
 
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _findings(package: Path | None, changes: list[str]) -> dict[str, Any]:
     repairs = [] if package is None else [
         {'name': each.name, 'status': installed.status(package, each), 'file': str(package / each.file),
@@ -79,7 +72,7 @@ def _findings(package: Path | None, changes: list[str]) -> dict[str, Any]:
         for each in installed.REPAIRS]
     return {
         'versions': {'python': platform.python_version(),
-                     **{name: _version(name) for name in ('cface-basicsr', 'torch', 'torchvision')}},
+                     **{name: installed_version(name) for name in ('cface-basicsr', 'torch', 'torchvision')}},
         'basicsr': _basicsr(package), 'repairs': repairs, 'rows': _rows(package), 'changes': changes,
         'warnings': _warnings(package),
         'needs_repair': package is None or any(each['status'] == 'defect' for each in repairs)}

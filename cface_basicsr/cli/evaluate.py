@@ -104,7 +104,7 @@ def command(
       cface evaluate blufr blufr_lfw_config.mat --features mine=lfw.npy
       cface evaluate --compare results/srgan.json results/cface.json
     """
-    _refuse_existing(out, overwrite)
+    _check_absent(out, overwrite)
     if compare:
         from cface_basicsr.measuring.compare import compare as compare_results
         table = compare_results(*compare)
@@ -156,7 +156,7 @@ def _print(table: 'Table', record: str, out: Path | None, as_json: bool) -> None
         typer.echo(f'{out}.json', err=True)
 
 
-def _refuse_existing(out: Path | None, overwrite: bool) -> None:
+def _check_absent(out: Path | None, overwrite: bool) -> None:
     there = [path for path in (Path(f'{out}.{suffix}') for suffix in ('md', 'csv', 'json')) if out and path.exists()]
     if there and not overwrite:
         raise UserError(f"'{there[0]}' exists; --overwrite replaces it.")

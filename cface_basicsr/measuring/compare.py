@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.evaluation.significance import LEVEL, paired_test
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import Compared, DataSet, Results, load_results
@@ -79,8 +79,16 @@ def compare(a: Path, b: Path) -> Table:
 
 
 def _sides(path: Path, other: Path) -> list[_Side]:
-    """All that one of the results compares; scales are kept apart where either of the two has several."""
+    """All that one of the results compares; scales are kept apart where either of the two has several.
+
+    Raises:
+        UserError: it was measured by a protocol that is not known here.
+    """
     results = load_results(path)
+    for name in (compared.protocol for test in results.tests() for compared in test.compared):
+        if name not in PROTOCOLS:
+            raise UserError(f"'{path}' was measured by the protocol '{name}', which is not known here; "
+                            f'{nearest(name, PROTOCOLS)}')
     by_scale = max(len(results.scales), len(load_results(other).scales)) > 1
     return [_Side(results, test, compared, _systems(results, test, compared, by_scale))
             for test in results.tests() for compared in test.compared]

@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +20,7 @@ from pydantic.dataclasses import dataclass
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
 from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.runtime import installed_version
 from cface_basicsr.version import __version__
 
 RESULTS = 'results.json'
@@ -131,7 +131,8 @@ def facts_of_this_run(data: list[DataSet], recognizers: Mapping[str, str], devic
     Args:
         more: see `Facts`.
     """
-    versions = {'cface-basicsr': __version__, **{name: version(name) for name in ('basicsr', 'torch', 'numpy')},
+    found = {name: installed_version(name) for name in ('basicsr', 'torch', 'numpy')}
+    versions = {'cface-basicsr': __version__, **{name: each for name, each in found.items() if each},
                 'python': platform.python_version()}
     return Facts(' '.join(['cface', *sys.argv[1:]]), more.pop('seeds', []), data, dict(recognizers), versions, device,
                  **more)
