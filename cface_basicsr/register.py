@@ -10,6 +10,7 @@ from pathlib import Path
 from basicsr.utils import registry
 
 from cface_basicsr import compat, options, registration
+from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.runtime import keep_freed_memory
 
 NAME = 'cface_basicsr'
@@ -25,6 +26,18 @@ def register() -> None:
         for name, kind in registration.offered(room).items():
             if name not in theirs or theirs.get(name) is not kind:  # a clash with BasicSR is BasicSR's own error
                 theirs.register(kind)
+
+
+def find_named_file(arguments: list[str]) -> None:
+    """Let `-opt` name an option file of the plugin too, as in commands of `cface`; for our own train.py and test.py.
+
+    Raises:
+        UserError: there is no such file, or its sections are misspelt.
+    """
+    if '-opt' in arguments[:-1]:
+        place = arguments.index('-opt') + 1
+        arguments[place] = str(find_option_file(arguments[place]))
+        check_named_file(arguments)
 
 
 def check_named_file(arguments: list[str]) -> None:

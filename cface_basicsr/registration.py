@@ -6,6 +6,7 @@ Nothing here needs BasicSR. `register.register` hands the same classes to BasicS
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -31,10 +32,15 @@ arch, dataset, loss, model, metric = map(_decorator, ROOMS)
 def import_rooms(rooms: Iterable[str] = tuple(ROOMS)) -> None:
     """Import the modules of these rooms that offer classes. Safe to call again."""
     for room in rooms:
-        package = importlib.import_module(f'{__package__}.{room}')
-        for module in pkgutil.iter_modules(package.__path__):
-            if module.name.endswith(ROOMS[room]):
-                importlib.import_module(f'{package.__name__}.{module.name}')
+        _import_room(room)
+
+
+@cache
+def _import_room(room: str) -> None:
+    package = importlib.import_module(f'{__package__}.{room}')
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.endswith(ROOMS[room]):
+            importlib.import_module(f'{package.__name__}.{module.name}')
 
 
 def offered(room: str) -> Mapping[str, Callable[..., Any]]:

@@ -1,6 +1,7 @@
 """`python -m cface_basicsr.test -opt options/x.yml`: BasicSR's test, even if `import basicsr` fails by itself."""
 
 import os
+import sys
 
 from cface_basicsr.compat.before_import import prepare_import
 
@@ -9,5 +10,6 @@ prepare_import()  # before the first import of BasicSR
 if __name__ == '__main__':
     import basicsr.test
 
-    import cface_basicsr.register  # noqa: F401  registers the classes, patches BasicSR
+    from cface_basicsr.register import find_named_file  # registers the classes, patches BasicSR
+    find_named_file(sys.argv)
     basicsr.test.test_pipeline(os.getcwd())

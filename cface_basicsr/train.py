@@ -5,6 +5,7 @@ directory.
 """
 
 import os
+import sys
 
 from cface_basicsr.compat.before_import import prepare_import
 
@@ -13,5 +14,6 @@ prepare_import()  # before the first import of BasicSR; spawned workers run this
 if __name__ == '__main__':
     import basicsr.train
 
-    import cface_basicsr.register  # noqa: F401  registers the classes, patches BasicSR
+    from cface_basicsr.register import find_named_file  # registers the classes, patches BasicSR
+    find_named_file(sys.argv)
     basicsr.train.train_pipeline(os.getcwd())

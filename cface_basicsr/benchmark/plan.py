@@ -17,7 +17,7 @@ from cface_basicsr.benchmark.systems import HEAD, LOSS, Phase, System
 from cface_basicsr.errors import UserError
 from cface_basicsr.measuring.results import step_name
 from cface_basicsr.options import merge, read_option_file
-from cface_basicsr.training.option_files import find_recipe
+from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.training.recipe import Recipe, RecipeFile, only_existing
 
 RECOGNIZERS = 'recognizers'
@@ -186,7 +186,7 @@ class _Composer:
         return name
 
     def _training(self, phase: Phase, iterations: int, named: Mapping[str, str]) -> dict[str, Any]:
-        options = find_recipe(phase.options)
+        options = find_option_file(phase.options)
         base = read_option_file(options)
         changed = merge(merge(base, only_existing(self.file.common, base)), phase.set)
         fixed = {'manual_seed': self.seed, 'train': cut_to(changed['train'], iterations),

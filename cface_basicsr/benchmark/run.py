@@ -13,6 +13,7 @@ from typing import Any
 from cface_basicsr.benchmark.collect import collect
 from cface_basicsr.benchmark.file import BenchmarkFile
 from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
+from cface_basicsr.benchmark.throughput import FILE as THROUGHPUT_FILE
 from cface_basicsr.benchmark.throughput import Eta, SecondsPerImage, find_throughput, kept_throughput, trainings
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
@@ -50,11 +51,12 @@ class Finished:
         return int(bool(self.failed or self.broken))
 
 
-def plan_benchmark(file: BenchmarkFile, out: Path | None, throughput: Path | None, show: Progress) -> Plan:
+def plan_benchmark(file: BenchmarkFile, out: Path | None, throughput: Path | None, show: Progress,
+                   measure: bool = True) -> Plan:
     """The plan of a file; a budget in minutes becomes images by measured throughput, once for a run folder.
 
     Raises:
-        UserError: the budget is in minutes, and the throughput of a training could not be measured.
+        UserError: the budget is in minutes, and the throughput of a training is not known, or could not be measured.
     """
     if file.budget.images:
         return make_plan(file, out, file.budget.images)
@@ -65,7 +67,7 @@ def plan_benchmark(file: BenchmarkFile, out: Path | None, throughput: Path | Non
         if content['minutes'] == wanted:
             return make_plan(file, out, content['images'])
     reference = make_plan(file, out, _REFERENCE)
-    found, unknown, _ = find_throughput(reference, throughput, show)
+    found, unknown, _ = find_throughput(reference, throughput, show, measure)
     images = images_in(wanted, reference, found, unknown)
     kept.parent.mkdir(parents=True, exist_ok=True)
     write_json(kept, {'minutes': wanted, 'images': images})
@@ -81,9 +83,9 @@ def images_in(minutes: float, reference: Plan, throughput: SecondsPerImage, unkn
     systems = [each for each in trainings(reference) if each.recipe is not reference.recognizers]
     for key, _, _ in systems:
         if key not in throughput:
-            raise UserError(f"benchmark: a budget in minutes needs the throughput of '{key}', which could not be "
-                            f"measured: {unknown.get(key, '')}\nGive it by --throughput FILE, or set "
-                            'budget: {images: N}.')
+            why = f'could not be measured: {unknown[key]}' if key in unknown else 'is not measured yet.'
+            raise UserError(f"benchmark: a budget in minutes needs the throughput of '{key}', which {why}\n"
+                            'Add --measure, give it by --throughput FILE, or set budget: {images: N}.')
     seconds = sum(throughput[each.key] * each.images for each in systems) / reference.images
     images = int(60 * minutes / seconds) // reference.file.batch * reference.file.batch
     if not images:
@@ -99,9 +101,9 @@ def run_benchmark(plan: Plan, show: Progress, processes: int = 1) -> Finished:
         UserError: data are missing, a recognizer cannot be trained, a run folder was begun with other options, or the
             pairs or lists of a test set do not fit it.
     """
+    preflight(plan)
     plan.out.mkdir(parents=True, exist_ok=True)
     with exclusive_run(plan.out):
-        preflight(plan)
         eta = Eta(plan, kept_throughput(plan), show)
         if plan.recognizers:
             run_steps(plan.recognizers, eta.follow(plan.recognizers), processes)
@@ -142,8 +144,8 @@ def describe_plan(plan: Plan, throughput: SecondsPerImage, unknown: Mapping[str,
     seconds = {(each.recipe.out, each.step): throughput[each.key] * each.images if each.key in throughput else None
                for each in planned}
     rows = [{'run': str(each.recipe.out.relative_to(plan.out)), 'step': each.step, 'images': each.images,
-             'hours': _hours(seconds[each.recipe.out, each.step]), 'unknown': unknown.get(each.key, '')}
-            for each in planned]
+             'iterations': each.iterations, 'hours': _hours(seconds[each.recipe.out, each.step]),
+             'unknown': unknown.get(each.key, '')} for each in planned]
     titles = [{'row': row.title, 'scale': run.scale, 'seed': run.seed, 'images': run.recipe.images(row.step),
                'hours': _hours(*(seconds.get((run.recipe.out, step), 0.0) for step in row.steps))}
               for run in plan.runs for row in run.rows]
@@ -159,14 +161,24 @@ def _hours(*seconds: float | None) -> float | None:
 
 def plan_as_text(described: Mapping[str, Any]) -> str:
     """The plan as text for a terminal."""
-    lines = [f"{described['name']}: {described['images_a_row']:,} images per row in batches of {described['batch']}; "
-             f"throughput on {described['device']}", '', f"{'training':44} {'images':>12} {'hours':>10}"]
+    lines = [f"{described['name']}: {described['images_a_row']:,} images per row in batches of {described['batch']}",
+             '', f"{'training':44} {'images':>12} {'iterations':>12} {'hours':>10}"]
     for row in described['trainings']:
-        hours = f'unknown: {row["unknown"]}' if row['hours'] is None else f"{row['hours']:10.3f}"
-        lines.append(f"{row['run'] + '/' + row['step']:44} {row['images']:12,} {hours}")
-    whole = described['hours']
-    known = sum(row['hours'] or 0 for row in described['trainings'])
-    lines += ['', f'{len(described["trainings"])} trainings, about {known:.2f} hours'
-              + ('' if whole is not None else ' without those of unknown throughput')
-              + '; index, stage 2 and measuring are not counted.']
-    return '\n'.join(lines)
+        hours = f"{row['hours']:10.3f}" if row['hours'] is not None else f"{'–':>10}  {row['unknown']}".rstrip()
+        lines.append(f"{row['run'] + '/' + row['step']:44} {row['images']:12,} {row['iterations']:12,} {hours}")
+    return '\n'.join([*lines, '', *_in_all(described)])
+
+
+def _in_all(described: Mapping[str, Any]) -> list[str]:
+    """How many trainings, how long they take as far as that is known, and how more of it can be known."""
+    known = [row['hours'] for row in described['trainings'] if row['hours'] is not None]
+    count = f'{len(described["trainings"])} trainings'
+    how = ('--measure times a few real steps of each training here and keeps them in '
+           f"'{described['out']}/{THROUGHPUT_FILE}', a file that --throughput takes on another machine.")
+    if not known:
+        return [f'{count}. Hours are not known yet: {how}']
+    text = f'{count}, about {sum(known):.2f} hours on {described["device"]}'
+    if described['hours'] is not None:
+        return [f'{text}; index, stage 2 and measuring are not counted.']
+    return [f'{text} for {len(known)} of them; index, stage 2 and measuring are not counted.',
+            f'For the others: {how}']

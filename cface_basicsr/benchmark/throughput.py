@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from cface_basicsr.benchmark.plan import RECOGNIZERS, Plan
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.network_file import build_network, file_hash
 from cface_basicsr.options import merge, write_option_file
@@ -46,6 +46,11 @@ class PlannedTraining(NamedTuple):
         """How many images it takes, without those of the trainings before it."""
         return self.recipe.own_images(self.step)
 
+    @property
+    def iterations(self) -> int:
+        """How many iterations it takes, without those of the trainings before it."""
+        return self.recipe.own_iterations(self.step)
+
 
 def trainings(plan: Plan) -> Iterator[PlannedTraining]:
     """Every training of a plan, in the order in which they are run."""
@@ -62,20 +67,23 @@ def read_throughput(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, or has other contents.
     """
+    check_file(path, 'Expected a file that `cface benchmark FILE --plan --measure` writes.')
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
         return content | {'seconds_an_image': {key: float(value) for key, value in content['seconds_an_image'].items()}}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{path}' is not a file of measured throughput ({type(error).__name__}): expected JSON with "
-                        "{'seconds_an_image': {'x8/edsr': 0.05, …}}, as `cface benchmark FILE --plan` writes it."
-                        ) from error
+                        "{'seconds_an_image': {'x8/edsr': 0.05, …}}, as `cface benchmark FILE --plan --measure` "
+                        'writes it.') from error
 
 
-def find_throughput(plan: Plan, given: Path | None, show: Progress) -> tuple[SecondsPerImage, dict[str, str], str]:
+def find_throughput(plan: Plan, given: Path | None, show: Progress,
+                    measure: bool = True) -> tuple[SecondsPerImage, dict[str, str], str]:
     """The throughput of every training of a plan.
 
     Args:
-        given: a file of measured throughput; trainings that it does not name are measured.
+        given: a file of measured throughput.
+        measure: measure the trainings whose throughput is not known; otherwise they are left out.
 
     Returns:
         the throughput of each, the reason for each that could not be measured, and the device as text. What was
@@ -83,6 +91,8 @@ def find_throughput(plan: Plan, given: Path | None, show: Progress) -> tuple[Sec
     """
     read = read_throughput(given) if given else {'seconds_an_image': {}}
     path, here = plan.out / FILE, describe_device()
+    if not (measure or given or path.is_file()):
+        return {}, {}, here
     kept = read_throughput(path) if path.is_file() else {}
     if kept.get('device') != here:
         kept = {'seconds_an_image': {}, 'options': {}}
@@ -92,7 +102,7 @@ def find_throughput(plan: Plan, given: Path | None, show: Progress) -> tuple[Sec
              if hashes.get(key) == value and key in kept['seconds_an_image']}
     throughput = {key: value for key, value in (still | read['seconds_an_image']).items() if key in wanted}
     missing = {key: opt for key, opt in wanted.items() if key not in throughput}
-    measured, unknown = _measure(missing, show) if missing else ({}, {})
+    measured, unknown = _measure(missing, show) if missing and measure else ({}, {})
     if measured:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {'device': here, 'seconds_an_image': kept['seconds_an_image'] | measured,

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, ImageBudget, Json, PlanOnly, Processes, RunFolder, Throughput, Values
+from cface_basicsr.cli.arguments import (
+    Data,
+    ImageBudget,
+    Json,
+    Measure,
+    PlanOnly,
+    Processes,
+    RunFolder,
+    Throughput,
+    Values,
+    option_file_instead,
+)
 from cface_basicsr.errors import UserError, nearest
 
 ABLATIONS = ('compare', 'training', 'loss')
@@ -14,12 +25,13 @@ ABLATIONS = ('compare', 'training', 'loss')
 def command(
     which: Annotated[str, typer.Argument(help='compare: which compare image (Table 6); training: the training '
                                               'algorithm (Table 7); loss: (5) against (6), and the distance.')],
-    file: Annotated[Path | None, typer.Option(help='A file instead of options/ablation/WHICH.yml, such as one of '
-                                                   'reduced widths with `base: compare.yml`.')] = None,
+    file: Annotated[Path | None, option_file_instead('A file instead of options/ablation/WHICH.yml, such as '
+                                                          'one of reduced widths with `base: compare.yml`.')] = None,
     small: Annotated[bool, typer.Option('--small', help='options/ablation/WHICH_small.yml: synthetic faces, reduced '
                                                         'widths, for a CPU.')] = False,
     data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
-    values: Values = None, plan_only: PlanOnly = False, throughput: Throughput = None, as_json: Json = False,
+    values: Values = None, plan_only: PlanOnly = False, measure: Measure = False,
+    throughput: Throughput = None, as_json: Json = False,
 ) -> None:
     """Train the rows of an ablation, which differ in one option, and tabulate them as the paper does.
 
@@ -31,11 +43,11 @@ def command(
       cface ablate compare --data datasets/casia --plan
     """
     from cface_basicsr.cli.benchmark import command as benchmark
-    from cface_basicsr.training.option_files import find_recipe
+    from cface_basicsr.options.shipped import find_option_file
     if which not in ABLATIONS:
         raise UserError(f"ablation: expected one of {', '.join(ABLATIONS)}, got '{which}'; "
                         f'{nearest(which, ABLATIONS)}')
     if file and small:
         raise UserError('--file and --small name two files; give one of them.')
-    path = file or find_recipe(f"ablation/{which}{'_small' if small else ''}.yml")
-    benchmark(path, data, out, images, processes, values, plan_only, throughput, as_json)
+    path = file or find_option_file(f"ablation/{which}{'_small' if small else ''}.yml")
+    benchmark(path, data, out, images, processes, values, plan_only, measure, throughput, as_json)

@@ -1,9 +1,25 @@
 """Options that several commands share, each with one name and one sentence."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+
+def _found(path: Path | None) -> Path | None:
+    from cface_basicsr.options.shipped import find_option_file
+    return path and find_option_file(path)
+
+
+def option_file(help: str) -> Any:
+    """An argument that names an option file, a recipe or a benchmark file: one's own, or one of the plugin's."""
+    return typer.Argument(help=help, callback=_found)
+
+
+def option_file_instead(help: str) -> Any:
+    """The same as an option, for a command that has a file of its own."""
+    return typer.Option(help=help, callback=_found)
+
 
 Json = Annotated[bool, typer.Option('--json', help='Print the result as JSON.')]
 Device = Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU if there is one.')]
@@ -17,6 +33,8 @@ Data = Annotated[Path | None, typer.Option(help="Folder made by `cface prepare -
 RunFolder = Annotated[Path | None, typer.Option('--out', help="Run folder, instead of the file's.")]
 ImageBudget = Annotated[int | None, typer.Option('--images', min=1,
                                                  help="Budget of every row, instead of the file's.")]
-PlanOnly = Annotated[bool, typer.Option('--plan', help='Print every run, its images and its expected hours; train '
-                                                       'nothing.')]
+PlanOnly = Annotated[bool, typer.Option('--plan', help='Print every training with its images and iterations, and its '
+                                                       'hours where they are known; train nothing.')]
+Measure = Annotated[bool, typer.Option('--measure', help='With --plan: time a few real steps of every training first, '
+                                                         'for the hours; the run folder keeps the throughput.')]
 Throughput = Annotated[Path | None, typer.Option(help='JSON file of measured throughput, so that none is measured.')]

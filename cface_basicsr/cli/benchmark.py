@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, ImageBudget, Json, PlanOnly, Processes, RunFolder, Throughput, Values
+from cface_basicsr.cli.arguments import (
+    Data,
+    ImageBudget,
+    Json,
+    Measure,
+    PlanOnly,
+    Processes,
+    RunFolder,
+    Throughput,
+    Values,
+    option_file,
+)
 from cface_basicsr.runtime import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -14,9 +25,10 @@ if TYPE_CHECKING:
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help='A benchmark file, such as options/benchmark/demo.yml.')],
+    file: Annotated[Path, option_file('A benchmark file, such as options/benchmark/demo.yml.')],
     data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
-    values: Values = None, plan_only: PlanOnly = False, throughput: Throughput = None, as_json: Json = False,
+    values: Values = None, plan_only: PlanOnly = False, measure: Measure = False,
+    throughput: Throughput = None, as_json: Json = False,
 ) -> None:
     """Train every system with the same budget of images, measure all, write tables, curves, grids and a report.
 
@@ -27,6 +39,7 @@ def command(
     Example:
       cface benchmark options/benchmark/demo.yml
       cface benchmark options/benchmark/paper.yml --plan
+      cface benchmark options/benchmark/paper.yml --plan --measure
     """
     from cface_basicsr.benchmark.file import read_benchmark
     from cface_basicsr.benchmark.run import plan_benchmark
@@ -38,22 +51,22 @@ def command(
     keep_freed_memory()
     content = read_benchmark(file, read_values(values), changes)
     with ShowSteps(1) as show:
-        plan = plan_benchmark(content, out, throughput, show)
+        plan = plan_benchmark(content, out, throughput, show, measure or not plan_only)
     if plan_only:
-        return _show_plan(plan, throughput, as_json)
+        return _show_plan(plan, throughput, measure, as_json)
     if content.generated:
         _make_faces(content)
     raise typer.Exit(_run(plan, processes, as_json))
 
 
-def _show_plan(plan: 'Plan', throughput: Path | None, as_json: bool) -> None:
+def _show_plan(plan: 'Plan', throughput: Path | None, measure: bool, as_json: bool) -> None:
     import json
 
     from cface_basicsr.benchmark.run import describe_plan, plan_as_text
     from cface_basicsr.benchmark.throughput import find_throughput
     from cface_basicsr.cli.show import ShowSteps
     with ShowSteps(1) as show:
-        described = describe_plan(plan, *find_throughput(plan, throughput, show))
+        described = describe_plan(plan, *find_throughput(plan, throughput, show, measure))
     typer.echo(json.dumps(described, indent=1) if as_json else plan_as_text(described))
 
 

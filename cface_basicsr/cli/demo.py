@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cface_basicsr.cli.arguments import Json
+from cface_basicsr.cli.arguments import Json, option_file_instead
 from cface_basicsr.runtime import cores
 
 
@@ -17,7 +17,7 @@ def command(
     holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default 41; synthetic: 60.')] = None,
     identities: Annotated[int, typer.Option(help='Synthetic identities, without --data.')] = 240,
     images: Annotated[int, typer.Option(help='Synthetic images of each.')] = 8,
-    recipe: Annotated[Path | None, typer.Option(help='Another recipe than options/demo/*.yml.')] = None,
+    recipe: Annotated[Path | None, option_file_instead('Another recipe than options/demo/*.yml.')] = None,
     as_json: Json = False,
 ) -> None:
     """Make faces, prepare them, train all stages, and print the table; a killed demo continues.
@@ -31,14 +31,14 @@ def command(
     """
     from cface_basicsr.cli.train import train_recipe
     from cface_basicsr.errors import UserError
-    from cface_basicsr.training.option_files import find_recipe
+    from cface_basicsr.options.shipped import find_option_file
     if recognizer and not data:
         raise UserError('--recognizer needs --data: a recognizer of photographs does not know synthetic faces.')
     source = data or draw_faces(out / 'faces', identities, images)
     prepare_faces(source, out / 'data', holdout or (41 if data else 60), recognizer is not None, weights)
     name = 'faces.yml' if not data else 'photos.yml' if recognizer else 'photos_trained.yml'
     variables = {'recognizer': str(recognizer.absolute())} if recognizer else {}
-    train_recipe(recipe or find_recipe(f'demo/{name}'), out / 'data', out / 'run', variables, 1, as_json)
+    train_recipe(recipe or find_option_file(f'demo/{name}'), out / 'data', out / 'run', variables, 1, as_json)
 
 
 def draw_faces(folder: Path, identities: int, images: int) -> Path:

@@ -1,4 +1,4 @@
-"""`cface options`: what is in an option file, as BasicSR's own command would read it."""
+"""`cface options`: the option files that come with the plugin, and one of them at another scale."""
 
 import os
 import re
@@ -7,25 +7,65 @@ from typing import Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.arguments import Data
+from cface_basicsr.cli.arguments import Data, Json, option_file
 from cface_basicsr.errors import UserError
 
-command = typer.Typer(no_args_is_help=True, help='Print an option file at another scale.')
+command = typer.Typer(no_args_is_help=True, help='List, print and copy the option files that come with the plugin.')
+
+
+@command.command('list')
+def list_files(as_json: Json = False) -> None:
+    """List the option files, recipes and benchmark files that come with the plugin.
+
+    Every command takes them by these names, in any folder.
+
+    \b
+    Example:
+      cface options list
+      cface options show baselines/edsr_x8.yml --scale 4
+    """
+    import json
+
+    from cface_basicsr.options.shipped import shipped_files
+    about = {name: about_file(path.read_text(encoding='utf-8')) for name, path in shipped_files().items()}
+    width = max(map(len, about))
+    typer.echo(json.dumps(about, indent=1) if as_json
+               else '\n'.join(f'{name:{width}}  {text}' for name, text in about.items()))
+
+
+def about_file(text: str) -> str:
+    """The first comment of an option file, below the line for editors: it says what the file is for."""
+    return next((line[2:] for line in text.splitlines() if re.match('# (?!yaml-)', line)), '')
+
+
+@command.command()
+def copy(folder: Annotated[Path, typer.Argument(help='Where to; it is made if it is missing.')]) -> None:
+    """Copy the option files into a folder, to change them, or for BasicSR's own command.
+
+    Files that are there already with the same contents are kept; others are never replaced.
+
+    \b
+    Example:
+      cface options copy options
+      python -m basicsr.train -opt options/cface_stage1.yml
+    """
+    from cface_basicsr.options.shipped import copy_option_files
+    copied = copy_option_files(folder)
+    typer.echo(f'{len(copied)} files copied to {folder}')
 
 
 @command.command()
 def show(
-    file: Annotated[Path, typer.Argument(help=(
-        'The option file of a training with a generator: options/baselines/edsr_x8.yml.'))],
+    file: Annotated[Path, option_file('An option file, such as options/baselines/edsr_x8.yml.')],
     scale: Annotated[int | None, typer.Option(help='2, 4 or 8; default: that of the file.')] = None,
     data: Data = None,
     changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE', help=(
         "A setting instead of the file's, train.total_iter=1000; null takes a key away. May be repeated."))] = None,
 ) -> None:
-    """Print an option file in full, at another scale, for BasicSR's own command.
+    """Print an option file: as it is, or in full at another scale, for BasicSR's own command.
 
-    Network, losses and stores get the scale; where names and paths end in the file's own scale (edsr_x8), they end in
-    the new one.
+    At another scale network, losses and stores get it; where names and paths end in the file's own scale (edsr_x8),
+    they end in the new one. --scale, --data and --set need the file of a training that has a generator.
 
     \b
     Example:
@@ -37,6 +77,8 @@ def show(
     if data and not data.is_dir():
         raise UserError(f"--data: the folder '{data}' is missing; expected one that `cface prepare` made.")
     opt = read_option_file(file)
+    if scale is None and not data and not changes:
+        return typer.echo(_schema(file) + _without_schema(file), nl=False)
     scale = opt.get('scale') if scale is None else scale
     try:
         opt = at_scale(opt, scale, data)
@@ -46,10 +88,17 @@ def show(
     typer.echo(_schema(file) + option_text(opt), nl=False)
 
 
+_SCHEMA = r'(# yaml-language-server: \$schema=)(\S+\n)'
+
+
 def _schema(file: Path) -> str:
     """The comment that tells an editor the schema, for a file in the working directory; '' where there is none."""
-    found = re.match(r'(# yaml-language-server: \$schema=)(\S+\n)', file.read_text(encoding='utf-8'))
+    found = re.match(_SCHEMA, file.read_text(encoding='utf-8'))
     return found[1] + os.path.relpath(file.parent / found[2]) if found else ''
+
+
+def _without_schema(file: Path) -> str:
+    return re.sub(rf'\A{_SCHEMA}', '', file.read_text(encoding='utf-8'))
 
 
 def read_changes(changes: list[str]) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, Json, Processes, RunFolder, Values
+from cface_basicsr.cli.arguments import Data, Json, Processes, RunFolder, Values, option_file
 from cface_basicsr.runtime import keep_freed_memory
 
 
 def command(
-    recipe: Annotated[Path, typer.Argument(help='A recipe (options/cface_x8.yml), or one stage option file.')],
+    recipe: Annotated[Path, option_file('A recipe (options/cface_x8.yml), or one stage option file.')],
     data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None, as_json: Json = False,
 ) -> None:
     """Train all stages of a recipe, hand weights over, and measure at the end.

@@ -11,6 +11,8 @@ and refers to earlier steps by name, or to a weights file by its path.
 
 import math
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -185,6 +187,7 @@ class Recipe:
         self.file = file
         self.data = Path(data or file.data)
         self.out = Path(out or file.out or Path('experiments') / file.name)
+        self._read = cache(read_option_file)  # a plan composes every training several times
         self._check()
 
     @classmethod
@@ -253,7 +256,7 @@ class Recipe:
     def compose(self, name: str) -> dict[str, Any]:
         """The full options of a training step; `write_option_file` adds the plugin line that BasicSR reads first."""
         step = self.file.steps[name]
-        base = read_option_file(step.options)
+        base = deepcopy(self._read(step.options))
         opt = merge(merge(base, only_existing(self.file.common, base)), step.set)
         opt.pop('plugin', None)
         opt['name'] = name
@@ -297,6 +300,10 @@ class Recipe:
         """How many images a training takes, without those of the steps that it starts from."""
         opt = self.compose(name)
         return iterations(opt) * opt['datasets']['train']['batch_size']
+
+    def own_iterations(self, name: str) -> int:
+        """How many iterations a training takes, without those of the steps that it starts from."""
+        return iterations(self.compose(name))
 
     def images(self, name: str) -> int:
         """How many images have gone through a step's generator, with those of the steps that it starts from."""

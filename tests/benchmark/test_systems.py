@@ -5,8 +5,8 @@ import pytest
 from cface_basicsr.benchmark.systems import REFERENCES, SYSTEMS, find_systems
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import read_option_file
+from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.report.published import OURS, published
-from cface_basicsr.training.option_files import find_recipe
 from tests.tiny_stages import REPOSITORY
 
 
@@ -19,7 +19,7 @@ def test_all_systems_of_the_paper_are_there_in_the_order_of_its_tables() -> None
 @pytest.mark.parametrize('name', SYSTEMS)
 def test_every_phase_names_an_option_file_of_a_training_or_is_stage_2(name: str) -> None:
     for phase in SYSTEMS[name].phases:
-        opt = read_option_file(find_recipe(phase.options)) if phase.options else {}
+        opt = read_option_file(find_option_file(phase.options)) if phase.options else {}
         assert bool(phase.options) == ('train' in opt)
         assert ('network_g' in opt) == bool(phase.options and phase.learner == 'g')
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from cface_basicsr.benchmark.systems import SYSTEMS
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import read_option_file
-from cface_basicsr.training.option_files import find_recipe
+from cface_basicsr.options.shipped import find_option_file
 from tests.narrow import narrow_networks
 from tests.onnx_file import write_onnx_recognizer
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
@@ -55,6 +56,35 @@ def test_hours_follow_from_images_and_throughput(tmp_path: Path) -> None:
     assert described['hours'] == pytest.approx(6832 / 3600)
     text = plan_as_text(described)
     assert 'x8/seed0/edsr' in text and '0.444' in text and '6 trainings, about 1.90 hours' in text
+
+
+def test_a_plan_is_printed_without_measuring_and_says_how_hours_become_known(tmp_path: Path,
+                                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, '_measure', lambda missing, show: pytest.fail('it measured'))
+    path = write_benchmark(tmp_path, tiny_benchmark(budget={'images': 800}))
+    done = CliRunner().invoke(app, ['benchmark', str(path), '--plan', '--out', str(tmp_path / 'run')])
+    assert done.exit_code == 0, done.output
+    assert re.search(r'^x8/seed0/edsr +800 +200 +–$', done.stdout, re.M)
+    assert re.search(r'^recognizers/recognizer +32 +4 +–$', done.stdout, re.M)
+    assert f"6 trainings. Hours are not known yet: --measure times a few real steps of each training here and keeps " \
+        f"them in '{tmp_path}/run/throughput.json', a file that --throughput takes on another machine." in done.stdout
+    given = throughput_file(tmp_path, {'x8/edsr': 3.6})
+    done = CliRunner().invoke(app, ['benchmark', str(path), '--plan', '--throughput', str(given)])
+    assert 'about 0.80 hours on an abacus for 1 of them' in done.stdout and 'For the others: --measure' in done.stdout
+    measured = []
+    monkeypatch.setattr(throughput, '_measure', lambda missing, show: (measured.append(set(missing))
+                                                                       or dict.fromkeys(missing, 1.0), {}))
+    done = CliRunner().invoke(app, ['benchmark', str(path), '--plan', '--measure', '--throughput', str(given),
+                                    '--out', str(tmp_path / 'run')])
+    assert measured == [set(KEYS) - {'x8/edsr'}] and '6 trainings, about' in done.stdout
+
+
+def test_a_plan_of_minutes_needs_throughput(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, '_measure', lambda missing, show: pytest.fail('it measured'))
+    path = write_benchmark(tmp_path, tiny_benchmark(budget={'minutes': 100}))
+    done = CliRunner().invoke(app, ['benchmark', str(path), '--plan', '--out', str(tmp_path / 'run')])
+    assert isinstance(done.exception, UserError)
+    assert "which is not measured yet.\nAdd --measure, give it by --throughput FILE" in str(done.exception)
 
 
 def test_minutes_become_one_number_of_images_for_all(tmp_path: Path) -> None:
@@ -176,7 +206,7 @@ def narrow_benchmark(**changes: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for system in SYSTEMS.values():
         for phase in (phase for phase in system.phases if phase.options):
-            networks = narrow_networks(read_option_file(find_recipe(phase.options)))
+            networks = narrow_networks(read_option_file(find_option_file(phase.options)))
             widths |= {system.name: networks['network_g']} if 'network_g' in networks else {}
             settings.setdefault(system.name, {})[phase.name] = {
                 key: value for key, value in networks.items() if key == 'network_d' and key not in phase.set}

@@ -42,5 +42,5 @@ def test_an_unknown_ablation_is_refused_with_the_nearest_name() -> None:
 
 
 def test_two_files_are_refused() -> None:
-    done = CliRunner().invoke(app, ['ablate', 'loss', '--small', '--file', 'x.yml'])
+    done = CliRunner().invoke(app, ['ablate', 'loss', '--small', '--file', 'demo/faces.yml'])
     assert isinstance(done.exception, UserError) and 'give one of them' in str(done.exception)

@@ -11,7 +11,7 @@ from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.training.option_files import find_recipe
+from cface_basicsr.options.shipped import find_option_file
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_synthetic_faces_are_split_by_identity_and_given_to_the_recipe(
         trained: list[tuple[Any, ...]], tmp_path: Path) -> None:
     arguments = ('--out', str(tmp_path), '--identities', '4', '--images', '2', '--holdout', '1')
     demo(*arguments)
-    assert trained == [(find_recipe('demo/faces.yml'), tmp_path / 'data', tmp_path / 'run', {}, 1, False)]
+    assert trained == [(find_option_file('demo/faces.yml'), tmp_path / 'data', tmp_path / 'run', {}, 1, False)]
     people = {part: {key.split('/')[0] for key in read_identities(tmp_path / 'data' / part)[0]}
               for part in ('train', 'test')}
     assert [len(people['train']), len(people['test'])] == [3, 1]
@@ -53,9 +53,4 @@ def test_a_recognizer_of_photographs_needs_photographs(trained: list[tuple[Any, 
 def test_photographs_get_a_recipe_of_their_own(trained: list[tuple[Any, ...]], tmp_path: Path) -> None:
     demo('--out', str(tmp_path / 'faces'), '--identities', '3', '--images', '2', '--holdout', '1')
     demo('--data', str(tmp_path / 'faces/faces'), '--out', str(tmp_path / 'photos'), '--holdout', '1')
-    assert trained[1][0] == find_recipe('demo/photos_trained.yml')
-
-
-def test_a_recipe_that_does_not_exist_is_named() -> None:
-    with pytest.raises(UserError, match="recipe 'demo/none.yml' is neither in"):
-        find_recipe('demo/none.yml')
+    assert trained[1][0] == find_option_file('demo/photos_trained.yml')
