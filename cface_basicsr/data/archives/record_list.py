@@ -50,7 +50,8 @@ def read_property(path: Path) -> tuple[int, int, int]:
     return people, height, width
 
 
-_OTHER_SET = 'It belongs to another set. Remove it to have the images named by their record numbers.'
+_OTHER_SET = ('It belongs to another set, or numbers the records in another way. Remove it to have the images named by '
+              'their record numbers.')
 
 
 class _Line(NamedTuple):

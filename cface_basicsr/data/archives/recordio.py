@@ -2,8 +2,13 @@
 
 Record 0 is a header without an image; its two labels are the range of numbers of the identity records, and the images
 are 1 .. first identity - 1. An identity record has no image either; its two labels are the range of image numbers of
-one identity. The first label of an image is its identity. Sets without record 0, or with an image in it, hold nothing
-but images. (InsightFace's face2rec2.py writes such sets, its image_iter.py and arcface_torch/dataset.py read them.)
+one identity. The first label of an image is its identity. (InsightFace's face2rec2.py writes such sets, its
+image_iter.py reads them.)
+
+Other packers write for arcface_torch/dataset.py, which needs no identity records and reads only the header's first
+label, the number of images + 1: the header's other labels may be anything (the number of people, often), the first one
+may be the number of images, and there may be a dummy picture with them. Sets without record 0, or with an image of the
+set in it (MXNet's im2rec.py), hold nothing but images.
 """
 
 from array import array
@@ -131,19 +136,24 @@ def _check_ends(file: RecordFile, idx: Path, records: _Records) -> None:
 def _scan(file: RecordFile) -> _Records:
     """The records of a .rec without an .idx.
 
-    In a set with a header record, the ids are the numbers of the records, which are written in any order. In other
-    sets the ids may be anything, and the order in the file counts.
+    The ids are the numbers of the records if they are 0 .. R-1 in any order, or if there are identity records, which
+    name images by number. Otherwise the order in the file counts, after the header if a record shows that it is it.
     """
-    offsets, ids, offset, listed = array('q'), array('q'), 0, False
+    offsets, ids, marked, offset = array('q'), array('q'), array('q'), 0
     while offset < file.size:
         header = file.header(offset)
-        listed = listed or (header.id == 0 and header.flag == 2 and not header.has_image)
+        if header.flag and not header.has_image:
+            marked.append(len(ids))
         offsets.append(offset)
         ids.append(min(header.id, (1 << 63) - 1))
         offset = file.end(offset)
     if not ids:
         raise UserError(f"'{file.path}' is empty.")
-    numbers = np.array(ids, np.int64) if listed else np.arange(len(ids))
+    numbers = np.arange(len(ids))
+    if len(marked) > 1 or np.array_equal(np.sort(ids), numbers):
+        numbers = np.array(ids, np.int64)
+    elif marked:
+        numbers = np.insert(numbers[1:], marked[0], 0)
     order = np.argsort(numbers, kind='stable')
     records = _Records(numbers[order], np.array(offsets, np.int64)[order])
     if (twice := np.flatnonzero(np.diff(records.numbers) == 0)).size:
@@ -154,26 +164,74 @@ def _scan(file: RecordFile) -> _Records:
 
 def _images(file: RecordFile, records: _Records) -> _Images:
     """The records that are images, with the label of each."""
-    header = file.header(int(records.offsets[0])) if records.numbers[0] == 0 else None
-    if header is None or header.has_image:
+    if records.numbers[0] != 0:
         return _Images(*records, _own_labels(file, records))
+    header, others = file.header(int(records.offsets[0])), _Records(*(values[1:] for values in records))
+    if header.has_image and not _is_header(file, header, others):
+        return _Images(*records, _own_labels(file, records))
+    name = file.path.name
+    notes = (f"record 0 of '{name}' is a header: its picture is left out.",) if header.has_image else ()
     if records.numbers[-1] > LARGEST_NUMBER:
-        return _records_with_images(file, records)
-    first, end = _range_of(file, 0, header)
-    images, identities = records.between(1, first), records.between(first, end)
-    if len(images.numbers) != first - 1 or len(identities.numbers) != end - first or not 1 < first < end:
-        raise UserError(f"'{file.path}': according to record 0, the images are 1 to {first - 1} and the people {first} "
-                        f'to {end - 1}, but there are {len(images.numbers)} images and {len(identities.numbers)} '
-                        'people.\nThe .rec or its .idx is truncated, or the .idx belongs to another set.')
-    labels = _labels_by_identity(file, images, identities)
+        return _records_with_images(file, others, notes)
+    images, identities, found = _counted(file, header, others)
+    labels = _labels_by_identity(file, images, identities) if len(identities.numbers) else None
     if labels is None:
-        return _Images(*images, _own_labels(file, images), (
-            f"the identity records of '{file.path.name}' do not cover each image once: read the label of each image.",))
-    return _Images(*images, labels)
+        labels = _own_labels(file, images)
+        found += (f"the identity records of '{name}' do not cover each image once: read the label of each image."
+                  if len(identities.numbers) else f"'{name}' has no identity records: read the label of each image.",)
+    return _Images(*images, labels, notes + found)
+
+
+def _is_header(file: RecordFile, zero: RecordHeader, others: _Records) -> bool:
+    """Whether record 0, which has a picture, is a header with a dummy, and not an image of the set.
+
+    InsightFace takes it for a header if it has a list of labels. Here it must also differ from the images, which have
+    single labels, or count them, as the labels of people, numbered without gaps, do not.
+    """
+    if not zero.flag or not len(others.numbers):
+        return False
+    count, first = len(others.numbers), zero.labels[0]
+    if zero.flag != file.header(int(others.offsets[0])).flag or first == np.float32(count + 1):
+        return True
+    if zero.flag == 2 and first < zero.labels[1] == count + 1:  # as many images and identity records
+        return not any(header.has_image for _, header in _headers(file, others.between(int(first), int(first) + 1)))
+    return first == count and len(np.unique(_own_labels(file, others))) < count
+
+
+def _counted(file: RecordFile, header: RecordHeader, others: _Records) -> tuple[
+        _Records, _Records, tuple[str, ...]]:
+    """The images and the identity records of a set, as its header counts them, and a note.
+
+    Raises:
+        UserError: there are fewer or more of them than the header says.
+    """
+    if not len(others.numbers):
+        raise UserError(f"'{file.path}' holds no images.")
+    if not header.flag:
+        return others, others.between(0, 0), (f"record 0 of '{file.path.name}' is empty: it is left out.",)
+    first = header.whole_label(0, file.path, 0)
+    end = int(header.labels[1]) if header.flag == 2 and first < header.labels[1] <= LARGEST_NUMBER else 0
+    images, rest = others.between(1, first), others.between(first, LARGEST_NUMBER + 1)
+    listed = 0 < len(rest.numbers) == end - first and rest.numbers[-1] == end - 1
+    beyond = 0 if listed and end - first > 1 else sum(record.has_image for _, record in _headers(file, rest))
+    if len(images.numbers) == first - 1:
+        if beyond and others.numbers[-1] == first:
+            return others, others.between(0, 0), (
+                f"record 0 of '{file.path.name}' gives {first}, expected the number of images + 1, {first + 1}: the "
+                'images are taken as they are.',)
+        unlisted = not rest.numbers.size and file.path.with_suffix('.idx').is_file()  # which has shown the .rec's end
+        if images.numbers.size and not beyond and (listed or not end or unlisted):
+            return images, rest, ()
+    claimed = f'the images are 1 to {first - 1}' if first > 1 else 'there are no images'
+    there = f'{len(images.numbers) + beyond} images'
+    if end and not beyond:
+        claimed, there = f'{claimed} and the people {first} to {end - 1}', f'{there} and {len(rest.numbers)} people'
+    raise UserError(f"'{file.path}': according to record 0, {claimed}, but there are {there}.\nThe .rec or its .idx is "
+                    'truncated, or the .idx belongs to another set, or record 0 was not written again after a change.')
 
 
 def _range_of(file: RecordFile, number: int, header: RecordHeader) -> tuple[int, int]:
-    """The two labels of a header or identity record."""
+    """The two labels of an identity record."""
     if header.has_image or header.flag != 2:
         raise UserError(f"'{file.path}': record {number} has {header.flag} labels and "
                         f'{"an" if header.has_image else "no"} image, expected the two labels of a range and no image.')
@@ -204,7 +262,7 @@ def _own_labels(file: RecordFile, records: _Records) -> NDArray[np.int64]:
     return np.fromiter(labels, np.int64, len(records.numbers))
 
 
-def _records_with_images(file: RecordFile, records: _Records) -> _Images:
+def _records_with_images(file: RecordFile, records: _Records, notes: tuple[str, ...]) -> _Images:
     """Every record that has an image, for sets too large for the float32 numbers of their identity records."""
     rows, labels = array('q'), array('q')
     for row, (number, header) in enumerate(_headers(file, records)):
@@ -214,8 +272,8 @@ def _records_with_images(file: RecordFile, records: _Records) -> _Images:
     if not rows:
         raise UserError(f"'{file.path}' holds no images.")
     return _Images(records.numbers[rows], records.offsets[rows], np.array(labels, np.int64), (
-        f"'{file.path.name}' has record numbers above {LARGEST_NUMBER}, which its identity records cannot name: read "
-        'the label of each image.',))
+        *notes, f"'{file.path.name}' has record numbers above {LARGEST_NUMBER}, which its identity records cannot "
+        'name: read the label of each image.'))
 
 
 def _headers(file: RecordFile, records: _Records) -> Iterator[tuple[int, RecordHeader]]:

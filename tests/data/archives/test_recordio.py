@@ -113,6 +113,100 @@ def test_labels_after_the_first_may_be_anything(tmp_path: Path) -> None:
     assert RecordIOSource(write_records(tmp_path, images)).labels.tolist() == [0, 1, 2]
 
 
+COUNT = len(IMAGES)
+PICTURE = b'a black picture'
+HEADERS = {
+    'number + 1 and people': [COUNT + 1, 3], 'number twice': [COUNT, COUNT], 'number and people': [COUNT, 3],
+    'number + 1 twice': [COUNT + 1, COUNT + 1], 'number + 1 only': [COUNT + 1], 'number only': [COUNT],
+    'three labels': [COUNT + 1, 3, 0], 'four labels': [COUNT, 3, 112, 112], 'no number': [COUNT + 1, float('nan')],
+    'range of identity records that are not there': [COUNT + 1, COUNT + 4],
+    'range of identity records': [COUNT + 1, COUNT + 4],
+}
+
+
+@pytest.mark.parametrize('labels', ['single', 'list'])
+@pytest.mark.parametrize('picture', [b'', PICTURE], ids=['empty', 'dummy picture'])
+@pytest.mark.parametrize('written', ['first', 'last', 'without .idx', 'without .idx, last', 'without .idx and ids'])
+@pytest.mark.parametrize('header', HEADERS)
+def test_a_header_of_any_packer_gives_each_person_their_images_and_invents_none(
+        tmp_path: Path, header: str, written: str, picture: bytes, labels: str) -> None:
+    """As InsightFace reads them: images from 1 on, counted by the first label of record 0; people by own labels."""
+    numbers = (lambda number: 0) if 'and ids' in written else (lambda number: number)
+    payloads = [(number, image_record([label, 1.0] if labels == 'list' else label, numbers(number), image))
+                for number, (label, image) in enumerate(zip(LABELS, IMAGES, strict=True), 1)]
+    if header == 'range of identity records':
+        payloads += [(COUNT + 1 + row, image_record(ends, numbers(COUNT + 1 + row), b''))
+                     for row, ends in enumerate([[1, 3], [3, 4], [4, 7]])]
+    payloads.insert(len(payloads) if 'last' in written else 0, (0, image_record(HEADERS[header], 0, picture)))
+    idx = '.idx' not in written
+    folder = write_records(tmp_path, payloads, '3,112,112', idx)
+    if not idx and header == 'range of identity records that are not there':
+        with pytest.raises(UserError, match='people 7 to 9, but there are 6 images and 0 people.\n.*truncated'):
+            RecordIOSource(folder)
+    elif header == 'range of identity records' and 'and ids' in written:
+        with pytest.raises(UserError, match='two records with the number 0; its .idx is needed to tell them apart'):
+            RecordIOSource(folder)
+    else:
+        source = RecordIOSource(folder)
+        assert source.labels.tolist() == LABELS and images_of(source) == IMAGES
+        assert source.numbers.tolist() == [1, 2, 3, 4, 5, 6]
+        if picture:
+            assert "record 0 of 'train.rec' is a header: its picture is left out." in source.notes
+
+
+@pytest.mark.parametrize('labels', [[0, 0, 1, 2, 2, 2], [2, 1, 0, 2, 0, 2], [5, 0, 1, 2, 3, 4], [70, 0, 0, 8, 8, 9]])
+@pytest.mark.parametrize('several', [True, False])
+@pytest.mark.parametrize('idx', [True, False])
+def test_an_image_in_record_0_as_im2rec_packs_it_is_no_header(
+        tmp_path: Path, labels: list[int], several: bool, idx: bool) -> None:
+    """im2rec numbers from 0, writes no header, and with --pack-label writes a list of labels for each image."""
+    payloads = [(number, image_record([label, 0.5, 6.0] if several else label, number, image))
+                for number, (label, image) in enumerate(zip(labels, IMAGES, strict=True))]
+    source = RecordIOSource(write_records(tmp_path, payloads, idx=idx))
+    assert source.labels.tolist() == labels and images_of(source) == IMAGES
+
+
+def test_a_shuffled_set_of_im2rec_has_the_same_numbers_with_and_without_idx(tmp_path: Path) -> None:
+    payloads = [(number, image_record(LABELS[number], number, IMAGES[number])) for number in (3, 0, 5, 2, 4, 1)]
+    for idx in (True, False):
+        source = RecordIOSource(write_records(tmp_path / f'{idx}', payloads, idx=idx))
+        assert source.labels.tolist() == LABELS and images_of(source) == IMAGES
+
+
+def test_an_empty_record_0_without_a_list_of_labels_counts_nothing(tmp_path: Path) -> None:
+    images = [(number, image_record(number // 3, number, b'face')) for number in (1, 2, 5)]
+    source = RecordIOSource(write_records(tmp_path, [(0, image_record(6.0, 0, b'')), *images]))
+    assert (source.numbers.tolist(), source.labels.tolist()) == ([1, 2, 5], [0, 0, 1])
+    assert source.notes[0] == "record 0 of 'train.rec' is empty: it is left out."
+
+
+@pytest.mark.parametrize('picture', [b'', PICTURE])
+@pytest.mark.parametrize(('header', 'message'), [
+    ([COUNT + 3, 3], 'the images are 1 to 8, but there are 6 images'), ([3, 3], 'are 1 to 2, but there are 6 images'),
+    ([0, 0], 'there are no images, but there are 6 images'), ([float('nan'), 3], 'record 0 has label nan, expected a'),
+    ([-1.0, 3], 'record 0 has label -1, expected a whole number'), ([1, 3, 0], 'there are no images, but there are 6'),
+])
+def test_a_header_that_counts_other_images_is_refused(
+        tmp_path: Path, header: list[float], message: str, picture: bytes) -> None:
+    images = [(number, image_record(label, number, b'face')) for number, label in enumerate(LABELS, 1)]
+    folder = write_records(tmp_path, [(0, image_record(header, 0, picture)), *images])
+    with pytest.raises(UserError, match=message):
+        RecordIOSource(folder)
+
+
+def test_a_header_without_any_images_is_refused(tmp_path: Path) -> None:
+    for labels in (1.0, [1.0, 1.0], 0.0):
+        with pytest.raises(UserError, match='holds no images'):
+            RecordIOSource(write_records(tmp_path, [(0, image_record(labels, 0, b''))]))
+
+
+def test_a_header_whose_image_lacks_is_refused_where_no_identity_records_tell_it(tmp_path: Path) -> None:
+    payloads = [(0, image_record([COUNT + 1, 3], 0, b''))]
+    payloads += [(number, image_record(0.0, number, b'face')) for number in (1, 2, 4, 5, 6)]
+    with pytest.raises(UserError, match='images are 1 to 6, but there are 5 images.\n.*truncated'):
+        RecordIOSource(write_records(tmp_path, payloads))
+
+
 def test_records_may_be_in_any_order(tmp_path: Path) -> None:
     payloads = insightface_payloads(PEOPLE)
     shuffled = [payloads[row] for row in np.random.default_rng(1).permutation(len(payloads))]
