@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from cface_basicsr.data.images.face_images import read_face
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.measuring.results import Faces, Region, Results
@@ -117,7 +118,7 @@ def face_files(results: Results, faces: Faces, scale: int, folder: Path) -> dict
 
 def shown_faces(results: Results, faces: Faces, scale: int, folder: Path) -> dict[str, list[_Face]]:
     """Title -> uint8 (H, W, 3) faces in the order of the keys, of `face_files` where none is missing."""
-    return {title: [_read(files[key]) for key in faces.keys]
+    return {title: [read_face(files[key]) for key in faces.keys]
             for title, files in face_files(results, faces, scale, folder).items() if set(faces.keys) <= set(files)}
 
 
@@ -172,8 +173,3 @@ def _pixels(face: _Face, region: Region) -> tuple[int, int, int, int]:
 def _as_large_as(face: _Face, hr: _Face) -> _Face:
     """A face whose size divides that of HR, enlarged by repeated pixels."""
     return face.repeat(hr.shape[0] // face.shape[0], axis=0).repeat(hr.shape[1] // face.shape[1], axis=1)
-
-
-def _read(path: Path) -> _Face:
-    with Image.open(path) as image:
-        return np.asarray(image.convert('RGB'))

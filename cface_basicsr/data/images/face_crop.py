@@ -6,10 +6,19 @@ CASIA-WebFace and LFW are 250x250, and their middle 128 pixels hold the face (HR
 """
 
 import io
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+_ORIENTATION, _BITS, _WHITE, _PLANES = 274, 258, 262, 284
+"""Tags of EXIF and TIFF: how to turn it upright, bits per channel, 0: 0 is white, 2: one channel after the other."""
+_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+          8: Image.Transpose.ROTATE_90}
 
 
 class Rejected(Exception):
@@ -32,41 +41,99 @@ def both_sides(size: Size) -> tuple[int, int]:
 
 
 def decode_photo(content: bytes) -> np.ndarray:
-    """Decode an image file to uint8 (H, W, 3) RGB, upright according to its EXIF orientation.
+    """The bytes of an image file of any kind that Pillow reads, as uint8 (H, W, 3) RGB.
 
-    Grey becomes three equal channels, 16 bits become 8, and transparent pixels are blended with white.
+    Everything that opens photographs opens them by this. Of several frames the first is taken. Grey is repeated in
+    three channels, palettes are looked up, 16 bits are scaled (v * 255 / 65535, rounded), transparent pixels are
+    blended with white, and the EXIF orientation is applied. Colour profiles are ignored, as in BasicSR.
 
     Raises:
-        Rejected: the file is empty, not an image, damaged or truncated.
+        Rejected: the file is empty, not an image, damaged or truncated, or has pixels without a fixed range (float).
     """
+    with _opened(content) as photo:
+        stored = _raw_mode(photo)
+        photo.load()  # the whole file, so that a truncated one fails here
+        turn = _TURNS.get(photo.getexif().get(_ORIENTATION))  # Pillow has turned a TIFF already, and forgotten it
+        pixels = _of_sixteen(photo, stored, content) if _is_deep(photo, stored) else np.asarray(_of_eight(photo))
+    return pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
+
+
+def upright_size(content: bytes) -> tuple[int, int]:
+    """(width, height) in pixels of what `decode_photo` gives; of most files only the header is read.
+
+    Raises:
+        Rejected: the file is empty, not an image, or damaged.
+    """
+    with _opened(content) as photo:
+        if photo.format == 'TIFF':
+            photo.load()  # Pillow turns it, and only new versions say its upright size before
+        return photo.size[::-1] if photo.getexif().get(_ORIENTATION, 1) > 4 else photo.size
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
     if not content:
         raise Rejected('empty file')
     try:
-        with Image.open(io.BytesIO(content)) as photo:
-            photo.load()
-            return np.asarray(_rgb(ImageOps.exif_transpose(photo)))
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as photo:
+                yield photo
+    except Rejected:
+        raise
     except UnidentifiedImageError as error:
-        raise Rejected('not an image') from error
+        raise Rejected('not an image, or of a kind that cannot be read') from error
     except Exception as error:  # Pillow raises a dozen kinds of errors on damaged files; none may end a run of hours
         raise Rejected(f'damaged image ({type(error).__name__}: {str(error)[:80]})') from error
 
 
-def _rgb(photo: Image.Image) -> Image.Image:
-    if photo.mode == 'RGB':
-        return photo
-    if photo.mode.startswith('I;16'):
-        return Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8)).convert('RGB')
-    if photo.mode in ('I', 'F'):
-        raise ValueError(f'pixels of mode {photo.mode} have no fixed range')
-    return blend_with_white(photo)
+def _raw_mode(photo: Image.Image) -> str:
+    """How the file stores a pixel, such as 'RGB;16B', of which Pillow would drop the low byte. Call before loading."""
+    arguments = photo.tile[0][3] if photo.tile else ''
+    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
 
 
-def blend_with_white(photo: Image.Image) -> Image.Image:
+def _is_deep(photo: Image.Image, stored: str) -> bool:
+    """Whether a channel has more than 8 bits."""
+    bits = photo.tag_v2.get(_BITS, (1,)) if photo.format == 'TIFF' else (1,)
+    return ';16' in stored or max(bits) > 8 or photo.mode[0] in 'IF'
+
+
+def _of_eight(photo: Image.Image) -> Image.Image:
     """An 8-bit image of any mode as RGB, with white behind transparent pixels."""
+    if photo.mode == 'LAB':
+        raise Rejected('L*a*b* colours cannot be read; save it as RGB')
     if photo.has_transparency_data:
         photo = photo.convert('RGBA')
         photo = Image.alpha_composite(Image.new('RGBA', photo.size, 'white'), photo)
-    return photo.convert('RGB')
+    return photo if photo.mode == 'RGB' else photo.convert('RGB')
+
+
+def _of_sixteen(photo: Image.Image, stored: str, content: bytes) -> np.ndarray:
+    """Grey or colour with 16 bits per channel, with or without alpha, as 8-bit RGB; it is not turned upright."""
+    if photo.mode[0] == 'F':
+        raise Rejected('floating-point pixels have no fixed range; save it with 8 or 16 bits')
+    grey = photo.mode[0] == 'I'
+    values = _grey(photo) if grey else cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    planes = photo.format == 'TIFF' and photo.tag_v2.get(_PLANES) == 2
+    if values is None or values.dtype != np.uint16 or values.ndim != 3 or (planes and not grey):
+        raise Rejected('16 bits per channel, stored in a way that cannot be read; save it with 8 bits')
+    colour, alpha = values[..., 2::-1].astype(np.float64), values[..., 3:] / 65535
+    if not alpha.size and (key := photo.info.get('transparency')) is not None:  # a colour that stands for transparent
+        alpha = (colour != key).any(-1, keepdims=True) * 1.0
+    if alpha.size:
+        colour = (colour if stored.startswith('RGBa') else colour * alpha) + 65535 * (1 - alpha)
+    return np.round(colour.clip(0, 65535) / 257).astype(np.uint8)
+
+
+def _grey(photo: Image.Image) -> np.ndarray:
+    """Grey with 16 bits, as uint16 (H, W, 3)."""
+    if photo.mode == 'I' and photo.format not in ('PNG', 'PPM'):  # Pillow's mode for both 16 and 32 bits
+        raise Rejected('whole numbers of 32 bits or with a sign have no fixed range; save it with 8 or 16 bits')
+    values = np.asarray(photo).astype(np.uint16)
+    if photo.format == 'TIFF' and photo.tag_v2.get(_WHITE) == 0:
+        values = 65535 - values
+    return np.repeat(values[..., None], 3, axis=2)
 
 
 def center_crop(photo: np.ndarray, size: Size) -> np.ndarray:

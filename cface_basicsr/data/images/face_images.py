@@ -1,24 +1,17 @@
-"""Face images of any file format to 8-bit RGB, and back to PNG.
-
-Any format that Pillow reads will do; of several frames the first is taken. Grey is repeated in three channels,
-palettes are looked up, 16 bits are scaled (v / 257, rounded), transparent pixels are blended with white, and the EXIF
-orientation is applied. Colour profiles are ignored, as in BasicSR.
-"""
+"""Image files of face crops: found, read, fitted to a network's input, and written as PNG."""
 
 import os
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cface_basicsr.data.images.face_crop import blend_with_white
+from cface_basicsr.data.images.face_crop import Rejected, decode_photo
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.ops.resize import bicubic_resize
@@ -28,9 +21,6 @@ SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '
 """Endings of the files in a folder that count as images; a file that is named itself may end in anything."""
 _LARGEST_ASPECT = 1.5
 """An image whose long side exceeds its short side by more than this factor is not taken for a face crop."""
-_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-          8: Image.Transpose.ROTATE_90}
 
 
 @dataclass(frozen=True)
@@ -72,64 +62,16 @@ def _walk(folder: Path, skip: str | Path | None) -> list[FaceFile]:
 
 
 def read_face(path: str | Path) -> Face:
-    """Read an image file as uint8 (H, W, 3) RGB; the module's docstring says how other kinds are converted.
+    """Read an image file as uint8 (H, W, 3) RGB, as `decode_photo` does.
 
     Raises:
-        UserError: the file is missing, truncated, too large, not an image, or has pixels without a fixed range (float).
+        UserError: the file is missing, or `decode_photo` rejects it.
     """
     path = check_file(path, 'Expected an image file.')
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter('error', Image.DecompressionBombWarning)
-            sixteen_bit_colour = image.mode.startswith('RGB') and ';16' in _raw_mode(image)
-            orientation = image.getexif().get(274, 1)
-            image.load()  # the whole file, so that a truncated one fails here
-            already_upright = image.format == 'TIFF'  # Pillow applies the orientation of this format itself
-            pixels = _eight_bit_of_sixteen(path) if sixteen_bit_colour else _pixels(image, path)
-    except UserError:
-        raise
-    except (OSError, ValueError, SyntaxError, EOFError, Warning, Image.DecompressionBombError) as error:
-        raise UserError(f"'{path}' cannot be read as an image: {str(error)[:120] or type(error).__name__}.") from error
-    if orientation in _TURNS and not already_upright:
-        pixels = np.asarray(Image.fromarray(pixels).transpose(_TURNS[orientation]))
-    return np.ascontiguousarray(pixels)
-
-
-def _raw_mode(image: Image.Image) -> str:
-    """How the file stores a pixel, such as 'RGB;16B', of which Pillow would drop the low byte. Call before loading."""
-    arguments = image.tile[0][3] if image.tile else ''
-    return str(arguments[0] if isinstance(arguments, tuple) else arguments)
-
-
-def _pixels(image: Image.Image, path: Path) -> Face:
-    if image.mode.startswith('I'):
-        return _grey_of_sixteen(np.asarray(image), path)
-    if image.mode == 'F':
-        raise UserError(f"'{path}' holds floating-point values; their range is unknown. Save it with 8 or 16 bits.")
-    return np.asarray(blend_with_white(image))
-
-
-def _grey_of_sixteen(values: NDArray, path: Path) -> Face:
-    if values.min() < 0 or values.max() > 65535:
-        raise UserError(f"'{path}' holds values from {values.min()} to {values.max()}; expected 8 or 16 bits.")
-    return np.repeat(_scaled(values)[..., None], 3, axis=2)
-
-
-def _eight_bit_of_sixteen(path: Path) -> Face:
-    """Colour with 16 bits per channel, with or without alpha, as 8-bit RGB; the orientation is not applied."""
-    values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.dtype != np.uint16 or values.ndim != 3:
-        raise UserError(f"'{path}' stores 16 bits per channel in a way that cannot be read. Save it with 8 bits.")
-    colour = values[..., 2::-1].astype(np.float64)
-    if values.shape[2] == 4:
-        alpha = values[..., 3:] / 65535
-        colour = colour * alpha + 65535 * (1 - alpha)
-    return _scaled(colour)
-
-
-def _scaled(values: NDArray) -> Face:
-    """0 .. 65535 -> 0 .. 255."""
-    return np.round(values / 257).astype(np.uint8)
+        return decode_photo(path.read_bytes())
+    except (Rejected, OSError) as error:
+        raise UserError(f"'{path}' cannot be read as an image: {error}.") from error
 
 
 def low_resolution_size(size: int) -> range:

@@ -5,16 +5,14 @@ corner of the mouth; in pixels, where (0, 0) is the centre of the first pixel. N
 source folder, or just its file name if no other image has the same.
 """
 
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from cface_basicsr.data.images.align import points_outside
-from cface_basicsr.data.images.face_crop import Rejected
+from cface_basicsr.data.images.face_crop import Rejected, upright_size
 from cface_basicsr.data.layouts.annotation_table import Annotations, read_annotation_table
 from cface_basicsr.data.layouts.source import Listing, Photos, Source, some_of
 from cface_basicsr.errors import UserError
@@ -96,9 +94,8 @@ def check_landmarks_fit(photos: Photos, sources: Sequence[Source], path: Path) -
 
 
 def image_size(photos: Photos, source: Source) -> tuple[int, int] | None:
-    """(width, height) in pixels, from the header of an image; None if it cannot be read."""
+    """(width, height) in pixels of an image, upright; None if it cannot be read."""
     try:
-        with Image.open(io.BytesIO(photos.read(source))) as image:
-            return image.size
-    except (Rejected, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return upright_size(photos.read(source))
+    except Rejected:
         return None
