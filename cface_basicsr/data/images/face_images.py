@@ -39,7 +39,7 @@ def find_faces(paths: Iterable[str | Path], *, skip: str | Path | None = None) -
         skip: a folder to leave out (that of the results).
 
     Raises:
-        UserError: a path is missing, or a folder holds no images.
+        UserError: a path is missing, or a folder holds no images or cannot be read.
     """
     return [face for path in map(Path, paths) for face in (_walk(path, skip) if path.is_dir() else [_single(path)])]
 
@@ -49,11 +49,14 @@ def _single(path: Path) -> FaceFile:
 
 
 def _walk(folder: Path, skip: str | Path | None) -> list[FaceFile]:
-    skipped = Path(skip).resolve() if skip and Path(skip).resolve() != folder.resolve() else None
+    def unreadable(error: OSError) -> None:
+        raise UserError(f"folder '{error.filename}' cannot be read: {error.strerror}.") from error
+
+    skipped = {os.path.realpath(skip)} - {os.path.realpath(folder)} if skip else ()
     found = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders
-                            if not name.startswith('.') and Path(place, name).resolve() != skipped)
+                            if not name.startswith('.') and os.path.realpath(Path(place, name)) not in skipped)
         found += [FaceFile(Path(place, name), Path(place, name).relative_to(folder)) for name in sorted(files)
                   if name.lower().endswith(SUFFIXES) and not name.startswith('.')]
     if not found:

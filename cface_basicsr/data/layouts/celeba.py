@@ -60,8 +60,8 @@ def list_celeba(source: str | Path, settings: 'PrepareSettings') -> Listing:
     files = _Files(root, source, settings.annotations)
     listing, images = Listing(FolderPhotos(root)), {}
     for entry in sorted_entries(root):
-        if entry.is_file():
-            images[entry.name] = entry.stat().st_size
+        if os.path.isfile(entry.path):
+            images[entry.name] = os.path.getsize(entry.path)
         else:
             listing.rejected.append((entry.name, NOT_A_FILE))
     listing.digest = digest_of_sizes(images)
@@ -116,7 +116,7 @@ def find_celeba_images(source: Path) -> Path:
 
 def _holds_images(folder: Path) -> bool:
     with os.scandir(folder) as entries:
-        return any(re.fullmatch(r'\d{6}\.(jpe?g|png)', entry.name, re.IGNORECASE) and entry.is_file()
+        return any(re.fullmatch(r'\d{6}\.(jpe?g|png)', entry.name, re.IGNORECASE) and os.path.isfile(entry.path)
                    for entry in entries)
 
 

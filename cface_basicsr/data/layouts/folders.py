@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cface_basicsr.data.generated_faces.tree import SETTINGS
 from cface_basicsr.data.layouts.source import (
+    LEADS_BACK,
     NOT_A_FILE,
     OUTSIDE,
     FolderPhotos,
@@ -20,6 +21,7 @@ from cface_basicsr.data.layouts.source import (
     add_identity,
     digest_of_sizes,
     existing_folder,
+    leads_back,
 )
 from cface_basicsr.errors import UserError
 
@@ -70,15 +72,22 @@ def _list_files(root: str | Path, identity: str | None = None, deeper: bool = Tr
 
 
 def _walk(root: Path, listing: Listing, deeper: bool) -> list[str]:
-    """Relative paths of all files below a folder, sorted; empty folders are rejected. Links to folders are followed.
+    """Relative paths of all files below a folder, sorted. Links to folders are followed, unless they are in them.
+
+    Folders that are empty or cannot be read, and links that lead back, are rejected.
 
     Args:
         deeper: whether to look into the folders of identity folders; otherwise they are rejected.
     """
     paths = []
-    for place, folders, names in os.walk(root, followlinks=True):
-        folders.sort()
+    def unreadable(error: OSError) -> None:
+        listing.rejected.append((f'{os.path.relpath(error.filename, root)}/', f'cannot be read ({error.strerror})'))
+
+    for place, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
         below = '' if place == str(root) else f'{os.path.relpath(place, root)}/'
+        back = [name for name in folders if leads_back(os.path.join(place, name))]
+        listing.rejected += [(below + name, LEADS_BACK) for name in back]
+        folders[:] = sorted(set(folders) - set(back))
         if below and not deeper:
             listing.rejected += [(below + name, 'is deeper than <identity>/<image>') for name in folders]
             folders.clear()

@@ -68,8 +68,8 @@ def find_lfw_images(source: Path) -> Path:
 
 def _holds_identities(folder: Path) -> bool:
     """Whether one of its folders holds an image that is named after that folder."""
-    return any(entry.is_dir() and any(_is_image_of(entry.name, file.name) for file in sorted_entries(entry.path))
-               for entry in sorted_entries(folder))
+    people = (entry for entry in sorted_entries(folder) if os.path.isdir(entry.path))
+    return any(_is_image_of(person.name, file.name) for person in people for file in sorted_entries(person.path))
 
 
 def _is_image_of(person: str, file: str) -> bool:

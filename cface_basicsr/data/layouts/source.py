@@ -143,6 +143,7 @@ def identity_name(key: str) -> str:
 
 OUTSIDE = 'is not in an identity folder'
 NOT_A_FILE = 'is not a regular file'
+LEADS_BACK = 'is a link to a folder that it is in'
 """Reasons for rejecting what cannot be a photograph."""
 
 
@@ -161,10 +162,24 @@ def existing_folder(root: str | Path, expected: str = '<identity>/<image> files'
     return Path(root)
 
 
+def leads_back(path: str | Path) -> bool:
+    """Whether a path is a link to a folder that it is in, which would be walked through without end."""
+    target = os.path.realpath(path)
+    around = (os.path.realpath(folder) for folder in Path(os.path.abspath(path)).parents)
+    return os.path.islink(path) and any(os.path.commonpath([target, folder]) == target for folder in around)
+
+
 def sorted_entries(folder: str | Path) -> Iterator[os.DirEntry]:
-    """The entries of a folder, sorted by name."""
-    with os.scandir(folder) as entries:
-        yield from sorted(entries, key=lambda entry: entry.name)
+    """The entries of a folder, sorted by name. Their own is_file and is_dir raise OSError for a link to itself.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            yield from sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"folder '{folder}' cannot be read: {error.strerror}.") from error
 
 
 def add_identity(listing: Listing, identity: str, images: Iterable[tuple[str, str]]) -> None:
@@ -218,7 +233,8 @@ def find_below(source: Path, holds: Callable[[Path], bool], deepest: int, what: 
     for _ in range(deepest + 1):
         if found := [folder for folder in level if holds(folder)]:
             break
-        level = [Path(entry.path) for folder in level for entry in sorted_entries(folder) if entry.is_dir()]
+        level = [Path(entry.path) for folder in level for entry in sorted_entries(folder)
+                 if os.path.isdir(entry.path) and not leads_back(entry.path)]
     if not found:
         raise UserError(f"'{source}' has no {expected}")
     if len(found) > 1:

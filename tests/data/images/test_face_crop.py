@@ -190,7 +190,7 @@ def test_16_bits_are_turned_upright_like_8(orientation: int) -> None:
 
 
 @pytest.mark.parametrize(('content', 'reason'), [
-    (tiff(_COLOUR.astype(np.float32), 2, t339=(3, 3)), 'cannot be read'),
+    (tiff(_COLOUR.astype(np.float32), 2, t339=(3, 3)), 'a kind of TIFF that cannot be read; save it with 8 or 16 bits'),
     (tiff(_GREY.astype(np.float32), 1, t339=(3, 3)), 'floating-point pixels have no fixed range'),
     (b'Pf 3 4 -1.0\n' + _GREY.astype('<f4').tobytes(), 'floating-point pixels have no fixed range'),
     (tiff(_GREY.astype(np.uint32), 1), 'whole numbers of 32 bits or with a sign have no fixed range'),
