@@ -1,5 +1,6 @@
 """`cface enhance`: super-resolve face crops, and folders of them, with a trained network."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,8 @@ def command(
     weights: Generator,
     out: Annotated[Path, typer.Option(help='Folder for the results: <name>.png, in the same subfolders.',
                                       show_default=False)],
+    keep_extension: Annotated[bool, typer.Option('--keep-extension', help=(
+        'Name the results <name>.<ending>.png, so that a.gif and a.tif give two.'))] = False,
     overwrite: Overwrite = False,
     batch_size: Annotated[int, typer.Option(min=1, help='Faces at a time.')] = 32,
     device: Device = None,
@@ -50,29 +53,34 @@ def command(
     network = build_network_from_file(weights)
     scale = scale_of(network, f"weights file '{weights}'")
     faces = find_faces(paths, skip=out)
-    targets, refused = _targets(faces, out, overwrite)
+    targets, refused = _targets(faces, out, keep_extension, overwrite)
     written = _enhance(network, 128 // scale, targets, refused, batch_size, pick_device(device))
     _report(written, refused, out, weights, scale, as_json)
     raise typer.Exit(1 if refused else 0)
 
 
-def _targets(faces: list['FaceFile'], out: Path, overwrite: bool) -> tuple[list[tuple['FaceFile', Path]], Refused]:
+def _targets(faces: list['FaceFile'], out: Path, keep_extension: bool, overwrite: bool) -> tuple[
+        list[tuple['FaceFile', Path]], Refused]:
     """Each face with its target; refused: what would overwrite an input, a result, or the result of another face."""
-    inputs = {face.path.resolve() for face in faces}
-    taken: dict[Path, Path] = {}
+    inputs = {os.path.realpath(face.path) for face in faces}
+    taken: dict[Path, FaceFile] = {}
     targets, refused = [], []
     for face in faces:
-        target = out / face.name.with_suffix('.png')
-        if target in taken and taken[target].resolve() == face.path.resolve():
+        name = face.name.name if keep_extension else face.name.stem
+        target = out / face.name.with_name(f'{name}.png')
+        first = taken.get(target)
+        if first and os.path.realpath(first.path) == os.path.realpath(face.path):
             continue  # the same file again, by itself and in a folder
-        if target in taken:
-            reason = f"'{taken[target]}' already becomes '{target}'"
-        elif target.resolve() in inputs:
+        if first:
+            reason = f"'{first.path}' already becomes '{target}'"
+            if first.name != face.name:
+                reason += f"; with --keep-extension they become '{first.name.name}.png' and '{face.name.name}.png'"
+        elif os.path.realpath(target) in inputs:
             reason = f"its result would overwrite the input '{target}'; choose another --out"
         elif target.exists() and not overwrite:
             reason = f"'{target}' exists; --overwrite replaces it"
         else:
-            taken[target] = face.path
+            taken[target] = face
             targets.append((face, target))
             continue
         refused.append({'path': str(face.path), 'reason': reason})

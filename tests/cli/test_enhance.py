@@ -116,3 +116,27 @@ def test_a_network_of_another_kind_or_a_device_that_is_absent_is_refused(enhance
     other = enhance(tmp_path / 'a.png')
     assert isinstance(other.exception, UserError) and 'Expected a super-resolution network' in str(other.exception)
     assert not (tmp_path / 'out').exists()
+
+
+def test_files_that_differ_by_their_ending_give_two_results_when_asked(enhance, tmp_path):
+    for name in ('p/a.gif', 'p/a.tif', 'b.png'):
+        save(tmp_path / 'in' / name)
+    result = enhance(tmp_path / 'in')
+    assert result.exit_code == 1 and files(tmp_path / 'out') == ['b.png', 'p/a.png']
+    assert ("in/p/a.gif' already becomes '" in result.stderr
+            and "out/p/a.png'; with --keep-extension they become 'a.gif.png' and 'a.tif.png'\n" in result.stderr)
+    result = enhance(tmp_path / 'in', '--keep-extension', '--out', tmp_path / 'kept')
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / 'kept') == ['b.png.png', 'p/a.gif.png', 'p/a.tif.png']
+    save(tmp_path / 'other' / 'a.gif')
+    result = enhance(tmp_path / 'in' / 'p' / 'a.gif', tmp_path / 'other', '--out', tmp_path / 'same')
+    assert result.exit_code == 1 and '--keep-extension' not in result.stderr  # it would not help
+
+
+def test_a_link_to_itself_is_named_and_the_others_are_done(enhance, tmp_path):
+    save(tmp_path / 'in' / 'a.png')
+    (tmp_path / 'in' / 'loop.png').symlink_to('loop.png')
+    (tmp_path / 'in' / 'ring').symlink_to('.')
+    result = enhance(tmp_path / 'in')
+    assert result.exit_code == 1 and files(tmp_path / 'out') == ['a.png']
+    assert result.stderr.splitlines()[-1] == f'cface: {tmp_path}/in/loop.png: is missing. Expected an image file.'
