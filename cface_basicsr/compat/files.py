@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from cface_basicsr.compat.defect import Defect, swapped
-from cface_basicsr.files.network_file import save_atomically
+from cface_basicsr.errors import first_few
+from cface_basicsr.files.network_file import load_weights, save_atomically
 
 _SAVE_NETWORK = 'basicsr.models.base_model:BaseModel.save_network'
 
@@ -41,6 +42,14 @@ def _say_its_name(save: Callable, self: Any, net: Any, net_label: str, *args: An
         save(self, net, net_label, *args, **kwargs)
 
 
+def _load_weights_only(load: Callable, self: Any, net: Any, load_path: str, strict: bool = True,
+                       param_key: str = 'params') -> None:
+    """As BasicSR does, `params` is read where a file has no average of its weights."""
+    from basicsr.utils import get_root_logger
+    left = load_weights(self.get_bare_model(net), load_path, (param_key, 'params'), strict=strict)
+    get_root_logger().info(f"'{load_path}' is loaded" + (f'; as they were: {first_few(left)}.' if left else '.'))
+
+
 FILE_ROWS = (
     Defect(name='network-options', upstream='not reported',
            symptom='a .pth file does not say which network and scale it is',
@@ -50,4 +59,7 @@ FILE_ROWS = (
            target=_SAVE_NETWORK, unless='os.replace',
            wrap=dict.fromkeys((_SAVE_NETWORK, 'basicsr.models.base_model:BaseModel.save_training_state'),
                               _save_ourselves)),
+    Defect(name='weights-only', upstream='not reported',
+           symptom='a weights file of another network ends in a traceback; code in a file is run by torch before 2.6',
+           target='basicsr.models.base_model:BaseModel.load_network', unless='weights_only', wrap=_load_weights_only),
 )

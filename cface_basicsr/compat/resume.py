@@ -13,6 +13,7 @@ from cface_basicsr.compat.data_order import Loaders, generator_of
 from cface_basicsr.compat.defect import Defect, swapped
 from cface_basicsr.compat.files import plain
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.torch_file import read_torch_file
 
 State = dict[str, Any]
 LoadState = Callable[[dict[str, Any]], State | None]
@@ -21,12 +22,18 @@ LoadState = Callable[[dict[str, Any]], State | None]
 
 
 def _read_onto_cpu(load: LoadState, opt: dict[str, Any]) -> State | None:
-    read = torch.load
-
-    def onto_cpu(path: str, **kwargs: Any) -> State:  # optimizers move their state to their parameters' device
-        return read(path, map_location='cpu', weights_only=True)
-    with swapped(torch.cuda, 'current_device', lambda: 'cpu'), swapped(torch, 'load', onto_cpu):
+    # optimizers move their state to their parameters' device
+    with swapped(torch.cuda, 'current_device', lambda: 'cpu'), swapped(torch, 'load', _read_state):
         return load(opt)
+
+
+def _read_state(path: str | Path, mmap: bool = False, **_: Any) -> State:
+    expected = 'Expected a .state file that BasicSR wrote during a training.'
+    state = read_torch_file(path, expected, 'training state', mmap=mmap)
+    if not isinstance(state, dict) or 'iter' not in state:
+        raise UserError(f"'{path}' is not a training state: it does not say at which iteration it was saved. "
+                        + expected)
+    return state
 
 
 # ----------------------------------------------------------------------------------------------- finding the newest one
@@ -42,10 +49,10 @@ def _newest_state(folder: Path) -> Path | None:
                     key=lambda path: int(path.stem), reverse=True)
     for path in states:
         try:
-            torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+            _read_state(path, mmap=True)
             return path
-        except Exception as error:  # torch raises half a dozen kinds for a cut-off file
-            print(f"Warning: '{path}' cannot be read ({type(error).__name__}), trying the one before.", flush=True)
+        except UserError as error:
+            print(f'Warning: {error} Trying the one before.', flush=True)
     if states:
         raise UserError(f"--auto_resume: none of the {len(states)} states in '{folder}' can be read.\n"
                         'Delete or move the folder to start anew.')

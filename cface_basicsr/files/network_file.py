@@ -6,16 +6,22 @@ only tensors and plain values, so it loads under `weights_only=True`.
 """
 
 import hashlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError, describe_error, nearest
 from cface_basicsr.files.atomic import replacing
+from cface_basicsr.files.torch_file import read_torch_file
 from cface_basicsr.registration import find_arch
+
+AVERAGED = ('params_ema', 'params')
+"""The entries whose weights are taken: the average (EMA) if there is one."""
 
 
 def save_atomically(content: Any, path: str | Path) -> None:
@@ -30,12 +36,7 @@ def read_network_file(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, cut off, or not a network file.
     """
-    path = check_file(path, 'Expected a .pth file that `cface train` or BasicSR wrote.', 'weights file')
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:
-        raise UserError(f"weights file '{path}' cannot be read ({type(error).__name__}): it is cut off or not a "
-                        'PyTorch file. Copy, download or train it again.') from error
+    content = read_torch_file(path, 'Expected a .pth file that `cface train` or BasicSR wrote.')
     if not isinstance(content, dict):
         raise UserError(f"weights file '{path}' holds a {type(content).__name__}, expected a dictionary.")
     return content
@@ -47,43 +48,128 @@ def network_options(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: the file does not say which network it is.
     """
-    content = read_network_file(path)
-    if not isinstance(content.get('network'), dict):
+    return _options(read_network_file(path), path)
+
+
+def _options(content: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
+    options = content.get('network')
+    if not isinstance(options, dict):
         raise UserError(f"weights file '{path}' does not say which network it holds (no 'network' entry). "
                         'Files that the plugin saves have one; `cface convert` gives one to published recognizers, and '
                         'docs/networks.md shows how to give one to a generator.')
-    return dict(content['network'])
+    return dict(options)
 
 
-def network_parameters(path: str | Path) -> dict[str, Tensor]:
-    """The state dict of a file: the averaged one (EMA) if there is one.
-
-    Raises:
-        UserError: it has none.
-    """
-    content = read_network_file(path)
-    for key in ('params_ema', 'params'):
-        if key in content:
-            return content[key]
-    raise UserError(f"weights file '{path}' has no 'params' entry; found: {', '.join(map(str, content))[:80]}.")
-
-
-def build_network(options: Mapping[str, Any], parameters: Mapping[str, Tensor] | None = None) -> nn.Module:
-    """The network that options {'type': NAME, …} describe, ours or BasicSR's, with these weights.
+def build_network(options: Mapping[str, Any]) -> nn.Module:
+    """The network that options {'type': NAME, …} describe, ours or BasicSR's, with random weights.
 
     Raises:
-        UserError: the network is unknown.
+        UserError: the network is unknown, or cannot be built from these arguments.
     """
-    arguments = dict(options)
-    network = find_arch(arguments.pop('type'))(**arguments)
-    if parameters is not None:
-        network.load_state_dict(parameters)
-    return network
+    name, arguments = options.get('type'), {key: value for key, value in options.items() if key != 'type'}
+    if not isinstance(name, str):
+        raise UserError(f"expected 'type', the name of a network, got {dict(options)}.")
+    kind = find_arch(name)
+    known = inspect.signature(kind).parameters
+    unknown = [key for key in arguments if key not in known]
+    if unknown and not any(each.kind is each.VAR_KEYWORD for each in known.values()):
+        raise UserError(f"{name} has no argument '{unknown[0]}'; {nearest(str(unknown[0]), known)}")
+    try:
+        return kind(**arguments)
+    except UserError:
+        raise
+    except Exception as error:  # a wrong value ends deep in torch, in many ways
+        raise UserError(f'{name} cannot be built from {arguments}: {describe_error(error)}') from error
 
 
 def build_network_from_file(path: str | Path) -> nn.Module:
-    """The network of a file with its weights, in eval mode, on the CPU."""
-    return build_network(network_options(path), network_parameters(path)).eval()
+    """The network of a file with its weights, in eval mode, on the CPU.
+
+    Raises:
+        UserError: the file does not say which network it holds, or its weights do not fit that network.
+    """
+    content = read_network_file(path)
+    try:
+        network = build_network(_options(content, path))
+    except UserError as error:
+        if str(path) in str(error):
+            raise
+        raise UserError(f"weights file '{path}', entry 'network': {error}") from error
+    fill_network(network, _parameters(content, path, AVERAGED, network), f"weights file '{path}'")
+    return network.eval()
+
+
+def load_weights(network: nn.Module, path: str | Path, entries: Sequence[str] = AVERAGED, *,
+                 strict: bool = True) -> list[str]:
+    """Load a file's weights into a network.
+
+    Args:
+        entries: of the file; the first one that it has is taken.
+        strict: whether all weights must fit; otherwise those that fit are loaded.
+
+    Returns:
+        the names of those weights of the network that stay as they were; none if all must fit.
+
+    Raises:
+        UserError: the file is missing or cut off, has none of these entries, or belongs to another network.
+    """
+    parameters = _parameters(read_network_file(path), path, entries, network)
+    return fill_network(network, parameters, f"weights file '{path}'", strict=strict)
+
+
+def _parameters(content: Mapping[str, Any], path: str | Path, entries: Sequence[str], network: nn.Module) -> Any:
+    """The first of these entries that is there; a null is not."""
+    for entry in entries:
+        if content.get(entry) is not None:
+            return content[entry]
+    raise UserError(f"weights file '{path}' has no entry '{entries[-1]}'; found: {', '.join(map(str, content))[:80]}."
+                    + ('\n`cface convert` makes network files of published recognizers.'
+                       if hasattr(network, 'input_spec') else ''))
+
+
+def fill_network(network: nn.Module, parameters: Any, where: str, *, strict: bool = True) -> list[str]:
+    """Load a state dict into a network; returns what `load_weights` does.
+
+    Args:
+        parameters: see `as_state_dict`.
+        where: what a message calls the file.
+        strict: see `load_weights`.
+
+    Raises:
+        UserError: it is not a state dict, or belongs to another network; without `strict`: nothing fits.
+    """
+    parameters, name = as_state_dict(parameters, where), type(network).__name__
+    if not strict:
+        ours = network.state_dict()
+        parameters = {key: value for key, value in parameters.items()
+                      if key in ours and value.shape == ours[key].shape}
+        if ours and not parameters:
+            raise UserError(f'{where} does not fit {name}: no tensor in it has a name and shape of that network.')
+    try:
+        return network.load_state_dict(parameters, strict=strict).missing_keys
+    except RuntimeError as error:
+        raise UserError(f'{where} does not fit {name}: {str(error).splitlines()[1].strip()[:160]}') from error
+
+
+def as_state_dict(parameters: Any, where: str) -> dict[str, Tensor]:
+    """A state dict without the 'module.' that DataParallel puts before names.
+
+    Raises:
+        UserError: it is something else than names of tensors.
+    """
+    if not isinstance(parameters, dict) or not all(isinstance(key, str) and isinstance(value, Tensor)
+                                                   for key, value in parameters.items()):
+        raise UserError(f'{where}: expected weights, a dictionary of tensors by name, got '
+                        f'{_describe(parameters)}. Save network.state_dict() there.')
+    consume_prefix_in_state_dict_if_present(parameters, 'module.')
+    return parameters
+
+
+def _describe(value: Any) -> str:
+    if not isinstance(value, dict):
+        return f'a {type(value).__name__}'
+    return next(f'{key!r}: {type(each).__name__}' for key, each in value.items()
+                if not isinstance(key, str) or not isinstance(each, Tensor))
 
 
 def file_hash(path: str | Path, digits: int = 12) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cface_basicsr import registration
 from cface_basicsr.errors import UserError, check_file, describe_error, nearest
-from cface_basicsr.files.network_file import read_network_file
+from cface_basicsr.files.network_file import as_state_dict, read_network_file
 
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (channels, convolutions) between poolings
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
@@ -115,9 +115,9 @@ def read_weights(path: str | None) -> dict[str, Tensor]:
     """
     if path is None:
         return _cached_or_downloaded()
-    return read_network_file(check_file(path, "Expected a file with torchvision's vgg19 state dict, complete or "
-                                              'features only; leave `weights` empty to use the one that torch hub '
-                                              'keeps.', 'VGG19 weights file'))
+    check_file(path, "Expected a file with torchvision's vgg19 state dict, complete or features only; leave `weights` "
+                     'empty to use the one that torch hub keeps.', 'VGG19 weights file')
+    return as_state_dict(read_network_file(path), f"VGG19 weights '{path}'")
 
 
 def _cached_or_downloaded() -> dict[str, Tensor]:

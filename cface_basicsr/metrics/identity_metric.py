@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from cface_basicsr import registration
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.network_file import build_network, build_network_from_file, network_parameters
+from cface_basicsr.files.network_file import build_network, build_network_from_file, load_weights
 from cface_basicsr.ops.identity_distance import identity_distance
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.runtime import pick_device
@@ -77,7 +77,10 @@ def _build(network_r: str | dict[str, Any], weights: str | None) -> nn.Module:
     if weights is None and 'file' not in network_r:
         raise UserError('identity distance: expected `weights`, the file of the recognizer. Random weights measure '
                         'nothing.')
-    return build_network(network_r, None if weights is None else network_parameters(weights))
+    recognizer = build_network(network_r)
+    if weights is not None:
+        load_weights(recognizer, weights)
+    return recognizer
 
 
 def _rgb(image: NDArray[np.uint8], device: str) -> Tensor:

@@ -7,7 +7,7 @@ from basicsr.utils import get_root_logger
 from torch import nn
 
 from cface_basicsr import registration
-from cface_basicsr.files.network_file import read_network_file
+from cface_basicsr.files.network_file import AVERAGED, load_weights
 from cface_basicsr.models.stage import StageModel
 
 
@@ -17,9 +17,8 @@ class GenerateModel(StageModel, SRModel):
 
     def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str = 'params') -> None:
         """Load what `cface generate` would: averaged weights (EMA) if there are any, unless `param_key_g` is set."""
-        if not self.opt['path'].get('param_key_g') and 'params_ema' in read_network_file(load_path):
-            param_key = 'params_ema'
-        super().load_network(net, load_path, strict, param_key)
+        named = self.opt['path'].get('param_key_g')
+        load_weights(self.get_bare_model(net), load_path, (named,) if named else AVERAGED, strict=strict)
 
     def nondist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
         """Write D_SR and log where it is."""

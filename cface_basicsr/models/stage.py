@@ -14,11 +14,12 @@ import torch
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.models.base_model import BaseModel
+from basicsr.utils import get_root_logger
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from cface_basicsr.errors import UserError
-from cface_basicsr.files.network_file import read_network_file
+from cface_basicsr.errors import UserError, first_few
+from cface_basicsr.files.network_file import load_weights
 from cface_basicsr.options import Optimizer, Training, open_section
 
 
@@ -72,20 +73,11 @@ class StageModel(BaseModel):
         """Load a file's weights into a network.
 
         Raises:
-            UserError: the file is missing or cut off, holds no `param_key`, or belongs to another network.
+            UserError: see `load_weights`; other than BasicSR's models, none takes `params` for a missing `param_key`.
         """
-        content = read_network_file(load_path)
-        network = self.get_bare_model(net)
-        if param_key not in content:
-            raise UserError(f"weights file '{load_path}' has no entry '{param_key}'; "
-                            f"found: {', '.join(map(str, content))[:80]}."
-                            + ('\n`cface convert` makes network files of published recognizers.'
-                               if hasattr(network, 'input_spec') else ''))
-        try:
-            network.load_state_dict(content[param_key], strict=strict)
-        except RuntimeError as error:
-            raise UserError(f"weights file '{load_path}' does not fit {type(network).__name__}: "
-                            f"{str(error).splitlines()[1].strip()[:160]}") from error
+        left = load_weights(self.get_bare_model(net), load_path, (param_key,), strict=strict)
+        if left:
+            get_root_logger().warning(f"'{load_path}' does not hold all weights; as they were: {first_few(left)}.")
 
     def set_layout(self, *networks: nn.Module | None) -> None:
         """With `channels_last`, convolutions keep that memory layout and pass it on; images may have either."""

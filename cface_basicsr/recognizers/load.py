@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from cface_basicsr.archs.arcface_irse50_arch import from_facexlib, is_facexlib_arcface
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.manifest import manifest_settings
-from cface_basicsr.files.network_file import build_network, build_network_from_file, file_hash, read_network_file
+from cface_basicsr.files.network_file import (
+    build_network,
+    build_network_from_file,
+    file_hash,
+    fill_network,
+    read_network_file,
+)
 from cface_basicsr.files.recognizer_file import read_input_spec, recognizer_files
 from cface_basicsr.recognizers.caffe import read_caffe_blobs
 from cface_basicsr.recognizers.from_callable import is_callable_name, recognizer_from_callable
@@ -42,7 +48,10 @@ def load_recognizer(text: str | Path) -> nn.Module:
         from cface_basicsr.archs.onnx_recognizer_arch import OnnxRecognizer
         return OnnxRecognizer(file=str(path)).eval()
     if (published := published_recognizer(path)) is not None:
-        return build_network(*published).eval()
+        options, state = published
+        network = build_network(options)
+        fill_network(network, state, f"'{path}'")
+        return network.eval()
     network = build_network_from_file(path)
     if not hasattr(network, 'input_spec'):
         raise UserError(f"'{path}' holds a {type(network).__name__}, which is not a recognizer.\n"

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not at all, and they say which network they hold."""
 
+import logging
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -64,3 +65,32 @@ def test_a_network_without_options_of_its_own_is_saved_as_basicsr_does(tmp_path:
     with patched():
         model_in(tmp_path).save_network(nn.Linear(2, 2), 'net_x', 3)
     assert set(torch.load(tmp_path / 'net_x_3.pth', weights_only=True)) == {'params'}
+
+
+def test_a_weights_file_of_another_network_ends_a_stock_training_in_one_line(tmp_path: Path) -> None:
+    network, path = nn.Linear(2, 2), tmp_path / 'net.pth'
+    torch.save({'params': nn.Linear(3, 2).state_dict()}, path)
+
+    def check() -> None:
+        with pytest.raises(Exception, match='size mismatch for weight') as caught:
+            model_in(tmp_path).load_network(network, str(path))
+        assert isinstance(caught.value, UserError) and len(str(caught.value).splitlines()) == 1
+
+    holds_by_row(check, 'weights-only')
+
+
+def test_a_stock_training_reads_params_where_a_file_has_no_average_and_what_fits_if_that_is_wished(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As BasicSR's own function does; SRModel starts its average so."""
+    source, network, path = nn.Linear(2, 2), nn.Linear(2, 2), tmp_path / 'net.pth'
+    torch.save({'params': {f'module.{key}': value for key, value in source.state_dict().items()}}, path)
+    with patched():
+        model_in(tmp_path).load_network(network, str(path), True, 'params_ema')
+    assert torch.equal(network.weight, source.weight) and torch.equal(network.bias, source.bias)
+    wider = nn.Linear(3, 2)
+    before = wider.weight.detach().clone()
+    with patched(), caplog.at_level('INFO', 'basicsr'):
+        monkeypatch.setattr(logging.getLogger('basicsr'), 'propagate', True)
+        model_in(tmp_path).load_network(wider, str(path), strict=False)
+    assert torch.equal(wider.weight, before) and torch.equal(wider.bias, source.bias)
+    assert caplog.messages[-1] == f"'{path}' is loaded; as they were: weight."

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,6 +99,19 @@ def test_auto_resume_takes_the_state_before_a_cut_off_one_and_ignores_strange_na
         assert "4.state' cannot be read" in capsys.readouterr().out
 
     holds_by_row(check, 'auto-resume', defect=ValueError)  # could not convert string to float: 'best'
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (None, "^training state '.*4.state' is missing"), ({'params': {}}, '4.state. is not a training state'),
+    ({'iter': 4, 'best': np.float64(1)}, '^training state .*4.state. holds numpy._core.multiarray.scalar')])
+def test_a_state_that_cannot_be_continued_is_refused_in_one_line(pictures: Path, tmp_path: Path, content: object,
+                                                                 message: str) -> None:
+    path = tmp_path / '4.state'
+    if content:
+        torch.save(content, path)
+    with patched(), pytest.raises(UserError, match=message) as caught:
+        train_here(tiny_options(pictures, **{'path.resume_state': str(path)}), tmp_path)
+    assert len(str(caught.value).splitlines()) == 1 and not (tmp_path / 'experiments').exists()
 
 
 def test_auto_resume_refuses_to_start_over_when_no_state_can_be_read(pictures: Path, tmp_path: Path) -> None:

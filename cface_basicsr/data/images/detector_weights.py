@@ -11,6 +11,7 @@ import torch
 from cface_basicsr.data.images.align import find_detector, has_detector
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.torch_file import read_torch_file
 
 WEIGHTS_FILE = 'detection_mobilenet0.25_Final.pth'
 URL = f'https://github.com/xinntao/facexlib/releases/download/v0.1.0/{WEIGHTS_FILE}'
@@ -58,6 +59,8 @@ def _download(file: Path, url: str, sha256: str) -> None:
 
 def _check_hash(file: Path, sha256: str) -> None:
     """Refuse a truncated or replaced file here, not deep in torch; the hashes of other detectors are not known."""
-    if file.name == WEIGHTS_FILE and (found := file_hash(file, 64)) != sha256:
+    if file.name != WEIGHTS_FILE:
+        read_torch_file(file, '', 'face detector')
+    elif (found := file_hash(file, 64)) != sha256:
         raise UserError(f"'{file}' is damaged or another file: expected SHA-256 {sha256},\ngot {found}.\n"
                         'Delete it, and it will be downloaded again.')

@@ -69,6 +69,14 @@ def test_a_damaged_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(not SHARED.is_file(), reason='needs ../shared with the detector')
+def test_a_detector_whose_hash_is_not_known_is_read_before_any_photograph(tmp_path: Path) -> None:
+    (tmp_path / 'detection_Resnet50_Final.pth').write_bytes(b'<!DOCTYPE html>')
+    with pytest.raises(UserError, match="^face detector '.*Resnet50_Final.pth' cannot be read"):
+        detector_folder(tmp_path)
+    torch.save({'weight': torch.zeros(1)}, tmp_path / 'detection_Resnet50_Final.pth')
+    assert detector_folder(tmp_path) == tmp_path
+
+
 def test_the_known_hash_is_that_of_facexlibs_file() -> None:
     from facexlib.detection import init_detection_model
     assert hashlib.sha256(SHARED.read_bytes()).hexdigest() == SHA256

@@ -1,0 +1,43 @@
+"""The one reader of files that `torch.save` wrote: tensors and plain values, never an object that could run code."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cface_basicsr.errors import UserError, check_file
+
+_NOT_READ = (
+    (r'GLOBAL ([^\s,]+)', 'holds {}, so it is not read: all but tensors and plain values could run code.'),
+    (r'(TorchScript)', 'is a {} program, not weights.'),
+    (r'Unsupported operand 14[0-9]', 'was written with pickle protocol 4 or newer, which torch does not read safely.'))
+"""What torch says of a file that it refuses, and what we say."""
+
+
+def read_torch_file(path: str | Path, expected: str, kind: str = 'weights file', *, mmap: bool = False) -> Any:
+    """The content of a file, tensors on the CPU; nothing in it is run.
+
+    Args:
+        expected: a sentence for the message about a missing file.
+        kind: what a message calls the file.
+        mmap: leave the tensors on the disk until they are used.
+
+    Raises:
+        UserError: the file is missing or cut off, or holds more than tensors and plain values: it names what.
+    """
+    path = check_file(path, expected, kind)
+    try:
+        # not torch.load: while BasicSR reads a training state, compat puts this very function there
+        return torch.serialization.load(path, map_location='cpu', weights_only=True, mmap=mmap)
+    except Exception as error:  # torch raises half a dozen kinds
+        raise UserError(f"{kind} '{path}' {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    for pattern, text in _NOT_READ:
+        if found := re.search(pattern, str(error)):
+            return (text.format(*found.groups()) + " Where it was made, save the weights by themselves: "
+                    "torch.save({'params': network.state_dict()}, FILE).")
+    return (f'cannot be read ({type(error).__name__}): it is cut off or not a PyTorch file. Copy it again, or use '
+            'another.')
