@@ -9,7 +9,14 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from cface_basicsr import registration
-from cface_basicsr.models.recognition import check_collapse, check_feature_length, frozen, recognition_step
+from cface_basicsr.models.recognition import (
+    check_collapse,
+    check_feature_length,
+    check_repeatable,
+    frozen,
+    recognition_step,
+    without_gradients,
+)
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.options import CFaceTraining
@@ -37,6 +44,8 @@ class CFaceModel(StageModel, SRModel):
         self.net_c = self.make_network('c') if learns else None
         if learns:
             check_feature_length(self)
+        if self.stage.compared_by_features():
+            check_repeatable(self.get_bare_model(self.net_r), self.device)
         self._init_average()
         self.make_losses()
         self.set_layout(self.net_g, self.net_d, self.net_r)
@@ -108,7 +117,7 @@ class CFaceModel(StageModel, SRModel):
         return losses
 
     def _generator_gan_loss(self, sr: Tensor) -> Tensor:
-        with frozen(self.get_bare_model(self.net_d)) as discriminator:
+        with without_gradients(self.get_bare_model(self.net_d)) as discriminator:
             return self.cri_gan(discriminator(sr), True, is_disc=False)
 
     def _identity_features(self, sr: Tensor) -> tuple[Tensor, Tensor, Tensor]:

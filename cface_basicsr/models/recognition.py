@@ -13,6 +13,8 @@ from cface_basicsr.ops.recognizer_input import recognizer_features, unit
 
 COLLAPSED = 0.01
 """The share of the spread that a recognizer's unit features had at the first step, below which it has collapsed."""
+_ROUNDING = 1e-2
+"""The share of their length by which features of one face may differ between two batches; TF32 needs the most."""
 
 
 def check_feature_length(model: Any) -> None:
@@ -28,7 +30,7 @@ def check_feature_length(model: Any) -> None:
 
 
 @contextmanager
-def frozen(network: nn.Module) -> Iterator[nn.Module]:
+def without_gradients(network: nn.Module) -> Iterator[nn.Module]:
     """A network whose parameters get no gradient inside the block; after it, the same ones learn as before."""
     learning = [p for p in network.parameters() if p.requires_grad]
     for parameter in learning:
@@ -38,6 +40,49 @@ def frozen(network: nn.Module) -> Iterator[nn.Module]:
     finally:
         for parameter in learning:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[nn.Module]:
+    """A network that learns nothing inside the block, is not random and does not count; after it, it is as before.
+
+    Its parameters get no gradient, and all its modules are in evaluation mode: dropout passes its input on, and batch
+    normalization uses its running statistics and leaves them as they are.
+    """
+    training = [module for module in network.modules() if module.training]  # some keep part of themselves in eval mode
+    for module in training:
+        module.training = False  # as `eval` does, which visits every module several times in some recognizers
+    try:
+        with without_gradients(network):
+            yield network
+    finally:
+        for module in training:
+            module.training = True
+
+
+@torch.no_grad()
+def check_repeatable(network: nn.Module, device: torch.device) -> None:
+    """Check that a frozen recognizer gives a face the same feature every time; if not, L_SI(HR, HR) would not be 0.
+
+    This finds modules that are random, count or mix the faces of a batch in evaluation mode too, whatever their names.
+
+    Args:
+        network: the bare recognizer.
+        device: where it is.
+
+    Raises:
+        UserError: it does not.
+    """
+    spec = network.input_spec
+    faces = torch.rand(4, 3, spec.height, spec.width, generator=torch.Generator().manual_seed(0)).to(device)
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    with frozen(network):
+        among_others, alone = recognizer_features(network, faces)[:2], recognizer_features(network, faces[:2])
+    changed = [name for name, buffer in network.named_buffers() if not torch.equal(buffer, before[name])]
+    if changed or (among_others - alone).norm() > _ROUNDING * alone.norm():
+        what = f"changes '{changed[0]}'" if changed else 'gives one face different features in two batches'
+        raise UserError(f"option 'network_r': {type(network).__name__} {what}, in evaluation mode too, so L_SI(HR, HR) "
+                        'is not 0. Take one without randomness, counters or statistics of the batch.')
 
 
 def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: int, *,
