@@ -111,7 +111,18 @@ def _save_random_state(save: Callable, self: Any, epoch: int, current_iter: int)
         save(self, epoch, current_iter)
 
 
+def _check_groups(model: Any, state: State) -> None:
+    """Check that a state's optimizers have the parameters of the model's, group by group."""
+    ours, theirs = ([[len(group['params']) for group in groups] for groups in side] for side in (
+        [optimizer.param_groups for optimizer in model.optimizers],
+        [optimizer['param_groups'] for optimizer in state['optimizers']]))
+    if ours != theirs:
+        raise UserError(f'the training cannot be resumed: its optimizers had groups of {theirs} parameters, now they '
+                        f"have {ours}.\nTake the networks, losses and 'bias' that it began with, or begin anew.")
+
+
 def _restore_random_state(resume: Callable, self: Any, resume_state: State) -> None:
+    _check_groups(self, resume_state)
     resume(self, resume_state)
     if resume_state.get('best_metric_results'):
         self.best_metric_results = resume_state['best_metric_results']

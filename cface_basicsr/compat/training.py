@@ -1,13 +1,15 @@
-"""Two steps of a training: averaged weights (EMA) and the choice of an optimizer."""
+"""Two steps of a training: averaged weights (EMA), and the choice of an optimizer and its parameter groups."""
 
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch import nn
 
 from cface_basicsr.compat.defect import Defect
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.options import Multipliers, open_section
 
 
 def _with_buffers(model_ema: Callable, self: Any, decay: float = 0.999) -> None:
@@ -30,6 +32,31 @@ def _any_of_torch(get_optimizer: Callable, self: Any, optim_type: str, params: I
     return known[optim_type](params, lr=lr, **kwargs)
 
 
+def _is_bias(name: str) -> bool:
+    """Whether a parameter of this name is a bias: `…bias`, an attention's `in_proj_bias`, an LSTM's `bias_ih_l0`."""
+    leaf = name.rpartition('.')[2]
+    return leaf == 'bias' or leaf.startswith('bias_') or leaf.endswith('_bias')
+
+
+def _with_own_rates(get_optimizer: Callable, self: Any, optim_type: str, params: Iterable, lr: float,
+                    bias: Any = None, **kwargs: Any) -> torch.optim.Optimizer:
+    """Biases are a second group, whose rates are multiples of the first one's; schedules keep the ratio."""
+    if not bias:
+        return get_optimizer(self, optim_type, params, lr, **kwargs)
+    times = open_section(Multipliers, bias, 'bias')
+    networks = (each for each in vars(self).values() if isinstance(each, nn.Module))
+    biases = {parameter for network in networks for name, parameter in network.named_parameters() if _is_bias(name)}
+    groups: tuple[list, list] = ([], [])
+    for parameter in params:
+        groups[parameter in biases].append(parameter)
+    optimizer = get_optimizer(self, optim_type, [{'params': group} for group in groups if group], lr, **kwargs)
+    if groups[True]:
+        group = optimizer.param_groups[-1]
+        group['lr'] *= times.lr
+        group['weight_decay'] = times.decay * group.get('weight_decay', 0)  # Rprop has none
+    return optimizer
+
+
 TRAINING_ROWS = (
     Defect(name='ema-buffers', upstream='not reported',
            symptom='the averaged network keeps the first BatchNorm statistics for ever, and its images are wrong',
@@ -37,4 +64,8 @@ TRAINING_ROWS = (
     Defect(name='optimizers', upstream='repaired in HEAD',
            symptom='"optimizer SGD is not supperted yet": 1.4.2 knows only Adam',
            target='basicsr.models.base_model:BaseModel.get_optimizer', unless="'SGD'", wrap=_any_of_torch),
+    Defect(name='bias-rates', upstream='not reported',
+           symptom='an optimizer has one learning rate and one weight decay for all parameters, where net files of '
+                   'Caffe have others for biases',
+           target='basicsr.models.base_model:BaseModel.get_optimizer', unless='bias', wrap=_with_own_rates),
 )

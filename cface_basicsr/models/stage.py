@@ -95,7 +95,7 @@ class StageModel(BaseModel):
     def make_optimizer(self, section: Optimizer, networks: Iterable[nn.Module]) -> torch.optim.Optimizer:
         """The optimizer of an option section for the networks' parameters, with its own schedule."""
         parameters = [p for network in networks for p in network.parameters() if p.requires_grad]
-        optimizer = getattr(torch.optim, section.type)(parameters, lr=section.lr, **section.arguments())
+        optimizer = self.get_optimizer(section.type, parameters, section.lr, **section.arguments())
         factor = partial(section.schedule.factor, iterations_an_epoch=self.stage.iterations_an_epoch or 1)
         clip_before_each_step(optimizer, section.clip_norm, section.clip_step)
         self.optimizers.append(optimizer)

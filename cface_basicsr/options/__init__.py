@@ -10,6 +10,7 @@ from cface_basicsr.options.sections import FilledIn, Section, open_section, prob
 from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
 from cface_basicsr.options.training import (
     CFaceTraining,
+    Multipliers,
     Optimizer,
     RecognitionTraining,
     Schedule,
@@ -17,7 +18,7 @@ from cface_basicsr.options.training import (
     Training,
 )
 
-__all__ = ['CFaceTraining', 'FilledIn', 'Optimizer', 'RecognitionTraining', 'SICNNTraining', 'Schedule', 'Section',
-           'Training', 'check_frame', 'count_identities', 'count_images', 'iterations_an_epoch', 'merge',
+__all__ = ['CFaceTraining', 'FilledIn', 'Multipliers', 'Optimizer', 'RecognitionTraining', 'SICNNTraining', 'Schedule',
+           'Section', 'Training', 'check_frame', 'count_identities', 'count_images', 'iterations_an_epoch', 'merge',
            'open_section', 'option_text', 'prepare_test_options', 'prepare_training_options', 'problem',
            'read_option_file', 'write_option_file']

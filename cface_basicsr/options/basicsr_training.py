@@ -1,15 +1,30 @@
 """What BasicSR's own super-resolution models read under `train:`; they silently ignore all other keys.
 
-The compared systems are trained by SRModel, SRGANModel and ESRGANModel. The keys are those of BasicSR 1.4.2. Optimizers
-and schedulers are not checked here, since BasicSR passes their keys on to classes that refuse unknown ones.
+The compared systems are trained by SRModel, SRGANModel and ESRGANModel. The keys are those of BasicSR 1.4.2, and `bias`
+of an optimizer. Other keys of optimizers and schedulers are not checked here, since BasicSR passes them on to classes
+that refuse unknown ones.
 """
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
+from cface_basicsr.options.sections import Section, problem
 from cface_basicsr.options.signatures import Loss
-from cface_basicsr.options.training import Needs, Training
+from cface_basicsr.options.training import Multipliers, Needs, Training
+
+
+class BasicSROptimizer(Section):
+    """An optimizer of a model of BasicSR; the arguments of its class of `torch.optim` are further keys."""
+
+    model_config = ConfigDict(extra='allow')
+
+    type: str
+    """The class of `torch.optim`."""
+    lr: float
+    """The first learning rate."""
+    bias: Multipliers | None = None
+    """Multipliers for the biases, the shifts of normalizations among them; by default they learn as the weights do."""
 
 
 class SRTraining(Training):
@@ -17,8 +32,8 @@ class SRTraining(Training):
 
     ema_decay: float = Field(default=0, ge=0, lt=1)
     """Above 0: an averaged copy of `network_g` is kept, and used for validation and files."""
-    optim_g: dict[str, Any]
-    """Optimizer of the generator: `type`, and the arguments of that class of torch."""
+    optim_g: BasicSROptimizer
+    """Optimizer of the generator."""
     scheduler: dict[str, Any]
     """One schedule for all optimizers: `type`, a class of BasicSR or torch, and its arguments."""
     pixel_opt: Loss | None = None
@@ -26,13 +41,21 @@ class SRTraining(Training):
     perceptual_opt: Loss | None = None
     """A loss of images by their VGG19 features, with a perceptual and a style term."""
 
+    @model_validator(mode='after')
+    def _biases_keep_their_rate(self) -> 'SRTraining':
+        optimizers = (getattr(self, name) for name in type(self).model_fields if name.startswith('optim_'))
+        if self.scheduler.get('eta_min') and any(each.bias for each in optimizers):
+            raise problem('wrong', "biases would fall to the learning rate of the weights; leave it out, or 'bias'.",
+                          'scheduler.eta_min')
+        return self
+
 
 class SRGANTraining(SRTraining):
     """The `train:` section of SRGANModel and ESRGANModel."""
 
     networks: ClassVar[tuple[str, ...]] = ('network_g', 'network_d')
 
-    optim_d: Annotated[dict[str, Any], Needs('network_d')]
+    optim_d: Annotated[BasicSROptimizer, Needs('network_d')]
     """Optimizer of the discriminator."""
     gan_opt: Loss | None = None
     """The adversarial loss."""

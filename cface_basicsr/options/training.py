@@ -66,6 +66,15 @@ class Schedule(Section):
         return 1.0
 
 
+class Multipliers(Section):
+    """What the learning rate and the weight decay of some parameters are multiplied by, as in a net file of Caffe."""
+
+    lr: float = Field(default=1, ge=0, allow_inf_nan=False)
+    """Factor of the learning rate (`lr_mult`), throughout its schedule; 0: these parameters stay as they are."""
+    decay: float = Field(default=1, ge=0, allow_inf_nan=False)
+    """Factor of the weight decay (`decay_mult`)."""
+
+
 class Optimizer(Section):
     """An optimizer with its own schedule, and gradients clipped before each of its steps where that is asked for."""
 
@@ -81,6 +90,8 @@ class Optimizer(Section):
     """Factor of the weights that is added to the gradient (AdamW: taken from the weights); torch's default."""
     eps: float | None = None
     """Added to a denominator, so that nothing is divided by 0; torch's default: 1e-8."""
+    bias: Multipliers | None = None
+    """Multipliers for the biases, the shifts of normalizations among them; by default they learn as the weights do."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Before a step, all gradients together are scaled down to at most this Euclidean norm."""
     clip_step: float | None = Field(default=None, gt=0)
@@ -90,7 +101,7 @@ class Optimizer(Section):
     """How the learning rate falls; by default it stays."""
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments for the torch class: what the file sets, without schedule and clipping."""
+        """Keyword arguments for BasicSR's `get_optimizer`: what the file sets, without schedule and clipping."""
         return self.model_dump(exclude={'type', 'schedule', 'lr', 'clip_norm', 'clip_step'}, exclude_none=True)
 
 

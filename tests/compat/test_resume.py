@@ -38,11 +38,13 @@ def train_with_break(options: dict[str, Any], folder: Path, stop_at: int) -> Non
         train_here(options, folder)
 
 
-@pytest.mark.parametrize('saved_at', [3, 4])  # in the middle of epoch 1, and right behind its last iteration
+@pytest.mark.parametrize(('saved_at', 'bias'), [  # in the middle of epoch 1, and right behind its last iteration
+    (3, None), (4, {'lr': 2, 'decay': 0})])
 def test_a_resumed_training_ends_with_the_weights_of_the_unbroken_one(
-        pictures: Path, tmp_path: Path, saved_at: int) -> None:
-    options = tiny_options(pictures, **{'logger.save_checkpoint_freq': saved_at,
-                                        'datasets.train.num_worker_per_gpu': 2, 'val.val_freq': 4})
+        pictures: Path, tmp_path: Path, saved_at: int, bias: dict[str, float] | None) -> None:
+    options = tiny_options(pictures, **{
+        'logger.save_checkpoint_freq': saved_at, 'datasets.train.num_worker_per_gpu': 2, 'val.val_freq': 4,
+        'train.optim_g': {'type': 'Adam', 'lr': 1e-2, 'weight_decay': 1e-3, 'bias': bias}})
 
     with patched():
         train_here(options, tmp_path / 'unbroken')
@@ -129,3 +131,10 @@ def test_a_state_is_read_weights_only_and_keeps_generators_and_best_metrics(pict
     state = torch.load(tmp_path / 'experiments/tiny/training_states/6.state', weights_only=True)
     assert state['iter'] == 6 and set(state['random'][0]) == {'torch', 'cuda', 'numpy', 'python'}
     assert state['best_metric_results']['test']['psnr']['val'] > 0
+
+
+def test_a_state_of_other_groups_of_parameters_is_refused_with_both(pictures: Path, tmp_path: Path) -> None:
+    options = trained_to_4(pictures, tmp_path / 'run')
+    options['train']['optim_g']['bias'] = {'lr': 2}
+    with pytest.raises(UserError, match=r'had groups of \[\[14\]\] parameters, now they have \[\[7, 7\]\]\.\n.*bias'):
+        train_here(options, tmp_path / 'run', '--auto_resume')

@@ -1,4 +1,4 @@
-"""EMA of BatchNorm buffers; optimizers beyond Adam."""
+"""EMA of BatchNorm buffers; optimizers beyond Adam, and their rates for biases."""
 
 from typing import Any
 
@@ -50,3 +50,70 @@ def test_a_misspelt_optimizer_is_named_with_its_neighbour() -> None:
         if 'optimizers' not in compat.applied():
             pytest.skip('this BasicSR knows more than Adam and is left as it is')
         model_with(normalized()).get_optimizer('Adem', [nn.Parameter(torch.ones(1))], lr=0.1)
+
+
+def named(*names: str) -> nn.Module:
+    """A network whose parameters have these names, in modules that are called by what comes before the dot."""
+    network = nn.Module()
+    for name in names:
+        module, _, leaf = name.rpartition('.')
+        if module not in dict(network.named_modules()):
+            network.add_module(module, nn.Module())
+        network.get_submodule(module).register_parameter(leaf, nn.Parameter(torch.ones(1)))
+    return network
+
+
+BIASES = ['a.bias', 'b.bias', 'attention.in_proj_bias', 'lstm.bias_ih_l0', 'lstm.bias_hh_l0_reverse']
+OTHERS = ['a.weight', 'b.weight', 'window.relative_position_bias_table', 'c.unbiased']
+
+
+def test_biases_have_rates_of_their_own_and_are_known_by_their_names() -> None:
+    def check() -> None:
+        model = model_with(named(*OTHERS, *BIASES))
+        optimizer = model.get_optimizer('Adam', model.net_g.parameters(), lr=0.1, weight_decay=0.5,
+                                        bias={'lr': 2, 'decay': 0.1})
+        names = {id(p): name for name, p in model.net_g.named_parameters()}
+        found = [([names[id(p)] for p in group['params']], group['lr'], group['weight_decay'])
+                 for group in optimizer.param_groups]
+        assert [(sorted(group), *rates) for group, *rates in found] == [
+            (sorted(OTHERS), 0.1, 0.5), (sorted(BIASES), 0.2, 0.05)]
+
+    holds_by_row(check, 'bias-rates', defect=TypeError)
+
+
+def test_without_multipliers_or_without_biases_there_is_one_group_as_before() -> None:
+    with patched():
+        for names, bias in ((OTHERS, {'lr': 2}), (BIASES + OTHERS, None), (BIASES + OTHERS, {})):
+            model = model_with(named(*names))
+            optimizer = model.get_optimizer('Adam', model.net_g.parameters(), lr=0.1, bias=bias)
+            (group,) = optimizer.param_groups
+            assert group['params'] == list(model.net_g.parameters()) and group['lr'] == 0.1
+
+
+def test_the_default_decay_of_an_optimizer_is_multiplied_too() -> None:
+    with patched():
+        model = model_with(named('a.weight', 'a.bias'))
+        decays = {kind: [group['weight_decay'] for group in model.get_optimizer(
+            kind, model.net_g.parameters(), lr=0.1, bias={'decay': 0.5}).param_groups] for kind in ('AdamW', 'SGD')}
+        assert decays == {'AdamW': [0.01, 0.005], 'SGD': [0, 0]}
+
+
+@pytest.mark.parametrize('scheduler', [
+    {'type': 'MultiStepLR', 'milestones': [8, 12], 'gamma': 0.5},
+    {'type': 'MultiStepRestartLR', 'milestones': [8], 'gamma': 0.5, 'restarts': [0, 14], 'restart_weights': [1, 0.5]},
+    {'type': 'CosineAnnealingRestartLR', 'periods': [10, 10], 'restart_weights': [1, 0.5]}])
+def test_biases_keep_their_multiple_of_the_rate_through_warm_up_and_every_schedule_of_basicsr(
+        scheduler: dict[str, Any]) -> None:
+    with patched():
+        model = model_with(named('a.weight', 'a.bias'))
+        model.opt['train'] = {'scheduler': dict(scheduler)}
+        model.optimizers.append(model.get_optimizer('SGD', model.net_g.parameters(), lr=0.1, bias={'lr': 2}))
+        model.setup_schedulers()
+        seen = []
+        for iteration in range(1, 20):
+            model.optimizers[0].step()
+            model.update_learning_rate(iteration, warmup_iter=5)
+            weights, biases = (group['lr'] for group in model.optimizers[0].param_groups)
+            assert biases == pytest.approx(2 * weights, rel=1e-12)
+            seen.append(weights)
+        assert seen[:4] == pytest.approx([0.02, 0.04, 0.06, 0.08]) and seen[-1] < seen[4]

@@ -118,7 +118,8 @@ def test_the_learning_rates_fall_by_a_fifth_every_3000_batches(make: Make) -> No
         factor = scheduler.lr_lambdas[0]
         assert [round(factor(it), 6) for it in (0, 2999, 3000, 6000, 29999)] == [1, 1, 0.8, 0.64, round(0.8 ** 9, 6)]
         assert optimizer.param_groups[0]['momentum'] == 0.9
-        assert optimizer.param_groups[0]['weight_decay'] == 2.5e-4
+    decays = [[group['weight_decay'] for group in optimizer.param_groups] for optimizer in model.optimizers]
+    assert decays == [[0, 0], [2.5e-4, 0]]  # CNN_H does not decay, nor do biases
 
 
 def test_all_three_networks_are_saved(make: Make, tmp_path: Path) -> None:

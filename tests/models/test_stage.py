@@ -1,4 +1,4 @@
-"""Clipped gradients: what an optimizer of a StageModel does with them before it steps."""
+"""Optimizers of a StageModel: what they do with gradients before a step, and the rates of biases."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from torch import nn
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.models.stage import clip_before_each_step
-from cface_basicsr.options import Optimizer, open_section
-from tests.tiny_stages import batch_of, build, tiny
+from cface_basicsr.options import Optimizer, Schedule, merge, open_section, read_option_file
+from tests.tiny_stages import REPOSITORY, batch_of, build, parsed, tiny
 
 
 def stepped(gradients: list[float], lr: float = 0.1, **clip: float) -> list[float]:
@@ -66,3 +66,63 @@ def test_vdsr_is_trained_with_clipped_gradients_from_its_own_option_file(data: P
     assert isinstance(optimizer, torch.optim.SGD) and optimizer.param_groups[0]['momentum'] == 0.9
     factor = model.schedulers[0].lr_lambdas[0]
     assert [factor(it) for it in (0, 2489, 2490, 4980, 7470)] == pytest.approx([1, 1, 0.1, 0.01, 0.001])
+
+
+@pytest.mark.parametrize('schedule', [{'type': 'epoch', 'gamma': 0.5}, {'type': 'constant'},
+                                      {'type': 'steps', 'milestones': [8, 12], 'gamma': 0.1},
+                                      {'type': 'cosine', 'period': 15, 'gamma': 0.2}])
+def test_biases_keep_their_multiple_of_the_rate_through_warm_up_and_schedule(
+        data: Path, tmp_path: Path, schedule: dict[str, Any]) -> None:
+    section = {'lr': 0.1, 'weight_decay': 0.5, 'bias': {'lr': 2, 'decay': 0}, 'schedule': schedule}
+    model: Any = build(merge(tiny('baselines/vdsr_x8.yml', data), {'train': {'optim_g': {'type': 'SGD', **section}}}),
+                       tmp_path)
+    weights, biases = model.optimizer_g.param_groups
+    assert [p.ndim for p in biases['params']] == [1, 1, 1] and all(p.ndim == 4 for p in weights['params'])
+    assert (weights['weight_decay'], biases['weight_decay']) == (0.5, 0)
+    for iteration in range(1, 20):
+        model.optimizer_g.step()
+        model.update_learning_rate(iteration, warmup_iter=5)
+        assert biases['lr'] == pytest.approx(2 * weights['lr'], rel=1e-12)
+        factor = iteration / 5 if iteration < 5 else Schedule(**schedule).factor(iteration - 1, 3)
+        assert model.current_lrs() == {'lr_g': pytest.approx(0.1 * factor)}
+
+
+def test_a_bias_is_clipped_to_a_step_by_its_own_rate(data: Path, tmp_path: Path) -> None:
+    model: Any = build(merge(tiny('baselines/vdsr_x8.yml', data), {'train': {'optim_g': {
+        'momentum': 0.0, 'weight_decay': 0.0, 'clip_norm': None, 'clip_step': 0.01, 'bias': {'lr': 3}}}}), tmp_path)
+    before = [p.detach().clone() for p in model.net_g.parameters()]
+    for p in model.net_g.parameters():
+        p.grad = torch.full_like(p, 1000.0)
+    model.optimizer_g.step()
+    for was, p in zip(before, model.net_g.parameters(), strict=True):
+        torch.testing.assert_close(was - p, torch.full_like(p, 0.01))
+
+
+def at_full_width(file: str, data: Path) -> dict[str, Any]:
+    opt = tiny(f'baselines/{file}_x8.yml', data)
+    return opt | {'network_g': read_option_file(REPOSITORY / f'options/baselines/{file}_x8.yml')['network_g']}
+
+
+@pytest.mark.parametrize(('bias', 'message'), [
+    ({'lr': -1}, r"option 'train\.optim_g\.bias\.lr': input should be greater than or equal to 0, got -1"),
+    ({'lr': float('nan')}, r"option 'train\.optim_g\.bias\.lr': input should be a finite number, got nan"),
+    ({'decay': 'none'}, r"option 'train\.optim_g\.bias\.decay': input should be a valid number.*, got 'none'"),
+    ({'lr_mult': 2}, r"option 'train\.optim_g\.bias\.lr_mult' is unknown; valid: decay, lr"),
+    (2, r"option 'train\.optim_g\.bias': input should be a valid dictionary or instance of Multipliers, got 2"),
+    ([2, 0], r"option 'train\.optim_g\.bias': input should be a valid dictionary")])
+@pytest.mark.parametrize('file', ['vdsr', 'sicnn_pre'])
+def test_wrong_multipliers_are_refused_in_one_line_by_our_models_and_by_basicsrs(
+        data: Path, tmp_path: Path, file: str, bias: Any, message: str) -> None:
+    opt = at_full_width(file, data)
+    opt['train']['optim_g']['bias'] = bias
+    with pytest.raises(UserError, match=message) as caught:
+        parsed(opt, tmp_path)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_schedule_to_one_rate_for_all_contradicts_multipliers(data: Path, tmp_path: Path) -> None:
+    cosine = {'type': 'CosineAnnealingRestartLR', 'periods': [6], 'eta_min': 1e-7}
+    opt = merge(at_full_width('sicnn_pre', data), {'train': {'scheduler': cosine}})
+    with pytest.raises(UserError, match=r"^option 'train\.scheduler\.eta_min': biases would fall to the learning rate"):
+        parsed(opt, tmp_path)
+    parsed(merge(opt, {'train': {'optim_g': {'bias': None}}}), tmp_path)
