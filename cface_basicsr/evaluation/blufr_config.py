@@ -9,14 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import numpy as np
 import scipy.io
 from numpy.typing import ArrayLike
 
-from cface_basicsr.errors import UserError, check_file, first_few
+from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.evaluation.verification import Ints
+from cface_basicsr.files.image_keys import composed, find_images, image_label
+from cface_basicsr.files.text_file import read_lines
 
 PARTS = ('train', 'test', 'gallery', 'probe')
 FIELDS = ('trainIndex', 'testIndex', 'galIndex', 'probIndex')
@@ -86,30 +87,13 @@ def rows_of(config: BlufrConfig, keys: Sequence[str]) -> Ints:
     Raises:
         UserError: an image is missing, or several keys have the same name.
     """
-    rows: dict[str, list[int]] = {}
-    for row, key in enumerate(keys):
-        rows.setdefault(_stem(key), []).append(row)
-    found = [rows.get(_stem(name), []) for name in config.names]
-    missing = [name for name, places in zip(config.names, found, strict=True) if not places]
+    found = find_images([name.rsplit('/')[-1] for name in config.names], keys, 'BLUFR')
+    missing = [name for name, row in zip(config.names, found, strict=True) if row is None]
     if missing:
         raise UserError(f'{len(missing)} of {len(config.names)} images of BLUFR are missing among {len(keys)} keys, '
                         f'first {first_few(missing)}.\nThe protocol needs them all: prepare the whole set with '
                         '--crop center, which rejects no face (manifest.json lists what was rejected).')
-    double = [places for places in found if len(places) > 1]
-    if double:
-        raise UserError(f'{len(double)} images of BLUFR have several keys of their name, for example '
-                        f"{first_few([keys[row] for row in double[0]])}.\nKeep one of each.")
-    return np.array([places[0] for places in found], np.int64)
-
-
-def _stem(name: str) -> str:
-    """The image's name without folder and extension; a key, which has no dot, is unescaped.
-
-    >>> _stem('Ann_O.K._0001.jpg'), _stem('Ann_O%2EK%2E/Ann_O%2EK%2E_0001'), _stem('ann/1+jpg')
-    ('Ann_O.K._0001', 'Ann_O.K._0001', '1')
-    """
-    name = name.rsplit('/', 1)[-1]
-    return name.rpartition('.')[0] if '.' in name else unquote(name.partition('+')[0])
+    return np.array(found, np.int64)
 
 
 def _read_mat(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
@@ -143,9 +127,8 @@ def _read_folder(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
 
 
 def _lines(path: Path) -> list[str]:
-    check_file(path, 'The folder should hold image_list.txt, labels.txt and '
-                     f"{', '.join(f'{part}_set.txt' for part in PARTS)}.")
-    return [line.strip() for line in path.read_text(encoding='utf-8').splitlines() if line.strip()]
+    return [line for _, line in read_lines(path, 'The folder should hold image_list.txt, labels.txt and '
+                                                 f"{', '.join(f'{part}_set.txt' for part in PARTS)}.")]
 
 
 def _parsed(path: Path, parse: Callable[[list[str]], Any]) -> Any:
@@ -160,7 +143,7 @@ def _blocks(lines: list[str], names: list[str]) -> list[Ints]:
     trials, place = [], 1
     for _ in range(int(lines[0])):
         count = int(lines[place])
-        entries = [line.split(', ') for line in lines[place + 1:place + 1 + count]]
+        entries = [line.split(', ', 1) for line in lines[place + 1:place + 1 + count]]
         if len(entries) < count:
             raise ValueError(f'{count} images declared, {len(entries)} found')
         for index, name in entries:
@@ -176,7 +159,8 @@ def _check_images(path: Path, names: list[str], labels: Ints) -> None:
         raise UserError(f"'{path}': expected a label for each image, got {len(labels)} labels and {len(names)} names.")
     if not all(names):
         raise UserError(f"'{path}': expected a list of file names; number {names.index('') + 1} is not one.")
-    double = [name for name, times in Counter(_stem(name) for name in names).items() if times > 1]
+    stems = Counter(composed(image_label(name).rpartition('/')[2]) for name in names)
+    double = [name for name, times in stems.items() if times > 1]
     if double:
         raise UserError(f"'{path}': {len(double)} names occur twice in the list of images, for example "
                         f"'{double[0]}'. Features cannot be joined to it by name.")

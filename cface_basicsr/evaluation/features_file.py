@@ -6,9 +6,9 @@
 Rows are joined to the images of a folder by name, never by position.
 """
 
+import io
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,9 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.unit_features import broken_rows
 from cface_basicsr.files.atomic import replacing
-
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '.ppm')
-"""Extensions that are removed from a line before it is compared with a key."""
+from cface_basicsr.files.image_keys import find_images, image_label
+from cface_basicsr.files.text_file import read_text
 
 
 def keys_file(path: str | Path) -> Path:
@@ -32,7 +31,7 @@ def read_features(path: str | Path, keys: Sequence[str], *, allow_extra: bool = 
     A line of the keys file is a path or a name, with or without the image's extension: `Ann/Ann_0001`,
     `lfw/Ann/Ann_0001.jpg`, `Ann_0001.jpg`. If the lines have folders, the last folder and the name must be the key's
     identity and image. If no line has one, only names are compared; then no two images of the folder may share one.
-    Characters that a key writes as %XX may be written either way.
+    Characters that a key writes as %XX may be written either way (`find_images`).
 
     Args:
         path: the .npy file, (N, D) of floats; the names of its rows are in `<stem>.keys.txt` next to it.
@@ -62,7 +61,7 @@ def keys_of_features(path: str | Path) -> list[str]:
     Raises:
         UserError: there is no list of keys next to the file.
     """
-    return [_label(name) for name in _read_names(Path(path))]
+    return [image_label(name) for name in _read_names(Path(path))]
 
 
 def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -> Path:
@@ -110,21 +109,15 @@ def _read_matrix(path: Path) -> NDArray:
 
 
 def _read_names(path: Path) -> list[str]:
-    names_path = check_file(keys_file(path), f"Expected one line per row of '{path.name}': the image's key "
-                                             '(<identity>/<image>) or file name.')
-    try:
-        return names_path.read_text(encoding='utf-8-sig').rstrip().splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"'{names_path}' is not UTF-8 text. Expected one key or file name per line.") from error
+    text = read_text(keys_file(path), f"Expected one line per row of '{path.name}': the image's key "
+                                      '(<identity>/<image>) or file name.')
+    return [line.strip() for line in io.StringIO(text.rstrip(), newline=None)]
 
 
 def _rows(names: Sequence[str], keys: Sequence[str], where: Path, allow_extra: bool) -> list[int]:
     """The line that belongs to each key."""
-    theirs = _their_rows(names, where)
-    by_name = not any('/' in label for label in theirs)
-    ours = [key.rpartition('/')[2] if by_name else key for key in keys]
-    _check_unambiguous(ours, keys, where)
-    found = [theirs.get(label, theirs.get(unquote(label))) for label in ours]
+    _check_lines(names, where)
+    found = find_images(keys, names, f"'{where}'")
     missing = [key for key, row in zip(keys, found, strict=True) if row is None]
     extra = sorted(set(range(len(names))) - set(found))
     if missing or (extra and not allow_extra):
@@ -132,11 +125,11 @@ def _rows(names: Sequence[str], keys: Sequence[str], where: Path, allow_extra: b
     return found
 
 
-def _their_rows(names: Sequence[str], where: Path) -> dict[str, int]:
-    """'folder/name' or 'name' of each line, without extension -> its row."""
+def _check_lines(names: Sequence[str], where: Path) -> None:
+    """Check that each line names an image, none twice, and all with their folder or all without."""
     rows: dict[str, int] = {}
     for row, name in enumerate(names):
-        label = _label(name)
+        label = image_label(name)
         if not label:
             raise UserError(f"'{where}', line {row + 1}: expected a key or file name, got an empty line.")
         if rows and ('/' in label) != ('/' in next(iter(rows))):
@@ -146,29 +139,6 @@ def _their_rows(names: Sequence[str], where: Path) -> dict[str, int]:
             raise UserError(f"'{where}': lines {rows[label] + 1} and {row + 1} name the same image, '{label}'. Write "
                             'the folder too (<identity>/<image>), or remove one of the rows.')
         rows[label] = row
-    return rows
-
-
-def _label(name: str) -> str:
-    """The last folder and the name of a path, without the extension of an image.
-
-    >>> _label('lfw\\\\Ann\\\\Ann_0001.JPG'), _label('Ann_0001')
-    ('Ann/Ann_0001', 'Ann_0001')
-    """
-    parts = PurePosixPath(name.strip().replace('\\', '/')).parts
-    label = '/'.join(part for part in parts[-2:] if part != '/')
-    suffix = PurePosixPath(label).suffix
-    return label.removesuffix(suffix) if suffix.lower() in IMAGE_SUFFIXES else label
-
-
-def _check_unambiguous(labels: Sequence[str], keys: Sequence[str], where: Path) -> None:
-    """Check that no line can mean two images of the folder."""
-    first: dict[str, str] = {}
-    for label, key in zip(labels, keys, strict=True):
-        if label in first:
-            raise UserError(f"'{where}' has names without folders, and the folder has two images called '{label}': "
-                            f"'{first[label]}' and '{key}'.\nWrite <identity>/<image> in each line.")
-        first[label] = key
 
 
 def _mismatch(names: Sequence[str], keys: Sequence[str], missing: Sequence[str], extra: Sequence[str],
@@ -179,7 +149,7 @@ def _mismatch(names: Sequence[str], keys: Sequence[str], missing: Sequence[str],
     if extra:
         counts.append(f"{len(extra)} rows belong to no image (first: '{extra[0]}')")
     images = {key.rpartition('/')[2] for key in keys}
-    if len(missing) == len(keys) and images <= {_label(name).rpartition('/')[2] for name in names}:
+    if len(missing) == len(keys) and images <= {image_label(name).rpartition('/')[2] for name in names}:
         advice = 'The names by themselves would match: write them without their folders.'
     else:
         advice = "Give the features of this folder's images, and in each line the image's key or file name."

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.text_file import read_table
 
 IDENTITIES_HEADER = ['key', 'label', 'original_name']
 PREPARE_COMMAND = '`cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center`'
@@ -38,14 +39,12 @@ def read_identities(folder_or_csv: str | Path) -> tuple[list[str], np.ndarray]:
     Raises:
         UserError: the file is missing, or a line is malformed.
     """
-    path = check_file(identities_file(folder_or_csv), f'Expected a table with the columns '
-                      f"{', '.join(IDENTITIES_HEADER)}.\nMake it with {PREPARE_COMMAND}.")
-    with open(path, encoding='utf-8', errors='surrogateescape', newline='') as file:
-        rows = csv.reader(file)
-        if next(rows, [])[:2] != IDENTITIES_HEADER[:2]:
-            raise UserError(f"'{path}': expected the first line '{','.join(IDENTITIES_HEADER)}'.")
+    path, pairs = identities_file(folder_or_csv), []
+    expected = f"Expected a table with the columns {', '.join(IDENTITIES_HEADER)}.\nMake it with {PREPARE_COMMAND}."
+    for number, row in read_table(path, IDENTITIES_HEADER[:2], expected):
         try:
-            pairs = sorted((row[0], int(row[1])) for row in rows)
+            pairs.append((row[0], int(row[1])))
         except (IndexError, ValueError) as error:
-            raise UserError(f"'{path}', line {rows.line_num}: expected 'key,label,original name'.") from error
+            raise UserError(f"'{path}', line {number}: expected 'key,label,original name'.") from error
+    pairs.sort()
     return [key for key, _ in pairs], np.array([label for _, label in pairs], np.int64)

@@ -7,16 +7,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.face_systems import Embedded
 from cface_basicsr.evaluation.features_file import keys_of_features, read_features
 from cface_basicsr.evaluation.roc import RocCurve, roc_curve
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
-from cface_basicsr.files.identities import identities_file, read_identities
+from cface_basicsr.files.identities import IDENTITIES_HEADER, PREPARE_COMMAND, identities_file, read_identities
 from cface_basicsr.files.manifest import manifest_hash, manifest_settings
 from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.files.text_file import has_header
 from cface_basicsr.measuring.faces import FaceSet
 from cface_basicsr.measuring.measure import judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
@@ -48,6 +49,7 @@ def evaluate_request(request: Request, show: Progress) -> tuple[Results, Curves]
 # --------------------------------------------------------------------------------------------------------- from images
 
 def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]:
+    check_file(identities_file(request.data), f'Expected a folder made by {PREPARE_COMMAND}.')
     networks = {name: build_network_from_file(path) for name, path in request.weights.items()}
     scale = _scale(request, networks)
     recognizers = {name: load_recognizer(file) for name, file in request.recognizers.items()}
@@ -140,8 +142,8 @@ def _keys_and_labels(request: Request) -> tuple[list[str], Ints | None]:
 def _is_identities(path: Path) -> bool:
     if path.suffix != '.csv' or not path.is_file():
         return False
-    with open(path, encoding='utf-8', errors='replace') as file:
-        return file.readline().startswith('key,label')
+    with open(path, encoding='utf-8-sig', errors='replace') as file:
+        return has_header(file.readline().strip(), IDENTITIES_HEADER[:2])
 
 
 # ---------------------------------------------------------------------------------------------------------- the record

@@ -209,16 +209,17 @@ class PairsProtocol(Protocol):
     def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'PairsProtocol':
         """See `Protocol.from_request`: drawn, or from the pairs file that is given as data."""
         if labels is None:
-            return cls.of_file(request.data, keys, far=request.far)
+            return cls.of_file(request.data, keys, prepared=False, far=request.far)
         count = request.pairs_per_fold
         if count is None:
             count = max(2, min(PAIRS_PER_FOLD, largest_pairs_per_fold(labels, folds=request.folds, seed=request.seed)))
         return cls.drawn(keys, labels, folds=request.folds, pairs_per_fold=count, seed=request.seed, far=request.far)
 
     @classmethod
-    def of_file(cls, path: Path, keys: Sequence[str], **more: Any) -> 'PairsProtocol':
+    def of_file(cls, path: Path, keys: Sequence[str], *, prepared: bool = True, **more: Any) -> 'PairsProtocol':
         """The pairs of a file; see `read_pairs`, and `__init__` for `more`."""
-        return cls(read_pairs(path, keys), keys, f"from '{path.name}'", pairs_file=file_facts(path), **more)
+        return cls(read_pairs(path, keys, prepared=prepared), keys, f"from '{path.name}'",
+                   pairs_file=file_facts(path), **more)
 
     @classmethod
     def drawn(cls, keys: Sequence[str], labels: Ints, *, folds: int, pairs_per_fold: int, seed: int,
@@ -277,12 +278,14 @@ class LfwProtocol(PairsProtocol):
     @classmethod
     def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'LfwProtocol':
         """See `Protocol.from_request`: from the file that is named, or from the folder's pairs.csv."""
-        path = request.pairs or (request.data / 'pairs.csv' if request.data.is_dir() else request.data)
+        folder = request.data if request.data.is_dir() else request.data.parent
+        path = request.pairs or (request.data if labels is None and request.data.is_file() else folder / 'pairs.csv')
         if not path.is_file():
             raise UserError(f"'{path}' is missing: the folder was prepared without pairs. Give LFW's pairs.txt: "
                             '--pairs pairs.txt')
         flips = cls.flip if request.flip is None else request.flip
-        return cls.of_file(path, keys, far=request.far, mirrored=flips and not request.features)
+        return cls.of_file(path, keys, prepared=labels is not None, far=request.far,
+                           mirrored=flips and not request.features)
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: as `PairsProtocol` by plain cosine, and '<name>/official', 'official_std'."""

@@ -6,10 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
-from cface_basicsr.errors import UserError, check_file, nearest
+from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.evaluation.restoration import Color
 from cface_basicsr.evaluation.verification import Ints
-from cface_basicsr.files.identities import PREPARE_COMMAND, identities_file
 from cface_basicsr.measuring.protocol import PairsProtocol, Protocol
 from cface_basicsr.measuring.request import SIDES, Request, TestSet
 from cface_basicsr.measuring.set_protocols import BlufrProtocol, OpenSetProtocol
@@ -56,8 +55,6 @@ def check_request(request: Request) -> type[Protocol]:
     for message, holds in contradictions.items():
         if holds:
             raise UserError(message)
-    if not request.features:
-        check_file(identities_file(request.data), f'Expected a folder made by {PREPARE_COMMAND}.')
     _check_options(request)
     PROTOCOLS[request.protocol].check(request)
     return PROTOCOLS[request.protocol]

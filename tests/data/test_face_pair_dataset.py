@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cface_basicsr.data.face_pair_dataset import FacePairDataset, picture_name
-from cface_basicsr.data.layouts.source import escape
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.image_keys import escape
 from tests.small_data import write_small_data
 
 

@@ -384,7 +384,7 @@ def test_images_are_joined_by_file_name_whatever_the_order_and_the_folder():
 
 
 def test_escaped_keys_are_joined_by_the_name_they_came_from():
-    from cface_basicsr.data.layouts.source import escape
+    from cface_basicsr.files.image_keys import escape
     names = ['Ann_O.K._0001.jpg', 'José_0001.jpg', 'a__b_.jpg', '100%.jpg', 'plain_0001.jpg']
     keys = [f'{escape("J. D.")}/{escape(name[:-4])}' for name in names]
     assert keys[0] == 'J%2E%20D%2E/Ann_O%2EK%2E_0001'
@@ -396,5 +396,6 @@ def test_missing_and_ambiguous_images_are_named():
     config = named('a_1.jpg', 'a_2.jpg', 'b_1.jpg')
     with pytest.raises(UserError, match=r'2 of 3 images of BLUFR are missing among 1 keys, first a_2.jpg, b_1.jpg'):
         rows_of(config, ['a/a_1'])
-    with pytest.raises(UserError, match=r'1 images of BLUFR have several keys .*a/a_1\+jpg, a/a_1\+png'):
-        rows_of(config, ['a/a_1+jpg', 'a/a_1+png', 'a/a_2', 'b/b_1'])
+    with pytest.raises(UserError, match=r"^BLUFR: 'b_1.jpg' may be 'b/b_1' or 'c/b_1'"):
+        rows_of(config, ['a/a_1', 'a/a_2', 'b/b_1', 'c/b_1'])
+    assert rows_of(config, ['a/a_1+png', 'a/a_1+jpg', 'a/a_2', 'b/b_1']).tolist() == [1, 2, 3]

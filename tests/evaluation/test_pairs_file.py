@@ -20,7 +20,7 @@ def test_folds_kinds_and_rows_are_those_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    (TEXT.replace('Bob\t10', 'Bob\t11'), "names 1 images that are not among the 4 here: Bob_0011; 1 of 4 pairs"),
+    (TEXT.replace('Bob\t10', 'Bob\t11'), "names 1 images that are not among the 4 here: Bob/Bob_0011; 1 of 4 pairs"),
     (TEXT + 'Bob\t1\t10\n', 'declares 4 pairs and holds 5'), ('hello\n', 'is not a pairs file'),
     ('', 'is not a pairs file')])
 def test_a_broken_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -53,7 +53,7 @@ def test_a_broken_table_is_refused(tmp_path: Path, text: str, message: str) -> N
 
 def test_bytes_are_not_pairs(tmp_path: Path) -> None:
     (tmp_path / 'lfw.bin').write_bytes(b'\x80\x03\xff\xfe')
-    with pytest.raises(UserError, match='it is not text'):
+    with pytest.raises(UserError, match='is not a pairs file: expected'):
         read_pairs(tmp_path / 'lfw.bin', KEYS)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from cface_basicsr.data.audit.identity_names import SharedPerson, plain_name, shared_people
 from cface_basicsr.data.audit.near_duplicates import ALIKE, NEAR, NearPair, near_duplicates
 from cface_basicsr.data.audit.picture_set import Distinct, Fingerprinted, PictureSet, fingerprint_pictures
-from cface_basicsr.data.layouts.source import identity_name
+from cface_basicsr.files.image_keys import identity_name
 from cface_basicsr.runtime import Progress
 
 

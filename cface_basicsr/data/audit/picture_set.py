@@ -13,10 +13,11 @@ import numpy as np
 from cface_basicsr.data.audit.perceptual_hash import VIEWS, WORDS, perceptual_hashes
 from cface_basicsr.data.images.face_crop import Rejected, center_crop, decode_photo
 from cface_basicsr.data.layouts.folders import list_sources
-from cface_basicsr.data.layouts.source import Photos, Source, identity_name
+from cface_basicsr.data.layouts.source import Photos, Source
 from cface_basicsr.data.worker_pool import map_chunks
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, decode_image, open_environment
+from cface_basicsr.files.image_keys import identity_name
 from cface_basicsr.files.manifest import manifest_crop, manifest_settings
 
 _CHUNK = 64

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from cface_basicsr.data.archives.verification_bin import read_verification_bin
-from cface_basicsr.data.layouts.source import ArchivePhotos, Listing, Pair, Source
+from cface_basicsr.data.layouts.source import ArchivePhotos, Listing, Source
+from cface_basicsr.files.named_pairs import Pair
 from cface_basicsr.files.network_file import file_hash
 
 FOLDS = 10

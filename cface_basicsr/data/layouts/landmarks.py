@@ -16,6 +16,7 @@ from cface_basicsr.data.images.face_crop import Rejected, upright_size
 from cface_basicsr.data.layouts.annotation_table import Annotations, read_annotation_table
 from cface_basicsr.data.layouts.source import Listing, Photos, Source, some_of
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.image_keys import composed
 
 COLUMNS = ('x1', 'y1', 'x2', 'y2', 'x3', 'y3', 'x4', 'y4', 'x5', 'y5')
 _SAMPLE = 64
@@ -50,6 +51,7 @@ def assign_landmarks(listing: Listing, table: Annotations, path: Path) -> None:
         UserError: no source has landmarks, a name fits several sources, or the landmarks are for images of another
             size.
     """
+    table = {composed(name): points for name, points in table.items()}
     names = {source: _name(source, table) for source in listing.sources}
     shared = [name for name, count in Counter(names.values()).items() if name is not None and count > 1]
     if shared:
@@ -70,7 +72,8 @@ def assign_landmarks(listing: Listing, table: Annotations, path: Path) -> None:
 
 def _name(source: Source, table: Annotations) -> str | None:
     """The name of a source in the table; None if it is not there."""
-    return next((name for name in (source.path, source.path.rsplit('/', 1)[-1]) if name in table), None)
+    path = composed(source.path)
+    return next((name for name in (path, path.rsplit('/', 1)[-1]) if name in table), None)
 
 
 def check_landmarks_fit(photos: Photos, sources: Sequence[Source], path: Path) -> None:

@@ -13,14 +13,14 @@ from cface_basicsr.data.layouts.folders import list_sources
 from cface_basicsr.data.layouts.source import (
     OUTSIDE,
     Listing,
-    Pair,
-    escape,
     existing_folder,
     find_below,
     some_of,
     sorted_entries,
 )
-from cface_basicsr.files.lfw_lists import read_named_pairs, read_people
+from cface_basicsr.files.image_keys import composed, find_images
+from cface_basicsr.files.named_pairs import read_named_pairs
+from cface_basicsr.files.people_file import read_people
 
 _DEEPEST = 2
 _DOCUMENTS = ('.txt', '.csv', '.html')
@@ -73,7 +73,7 @@ def _holds_identities(folder: Path) -> bool:
 
 
 def _is_image_of(person: str, file: str) -> bool:
-    return re.fullmatch(re.escape(person) + r'_\d{4}', os.path.splitext(file)[0]) is not None
+    return re.fullmatch(re.escape(composed(person)) + r'_\d{4}', composed(os.path.splitext(file)[0])) is not None
 
 
 def _reject_other_names(listing: Listing) -> None:
@@ -93,8 +93,8 @@ def _find(name: str, folders: list[Path]) -> Path | None:
 
 def _compare_people(listing: Listing, path: Path) -> None:
     """Note how the folder's people and their numbers of images differ from people.txt."""
-    expected = read_people(path)
-    there = Counter(source.path.split('/')[0] for source in listing.sources)
+    expected = {composed(name): images for name, images in read_people(path).items()}
+    there = Counter(composed(source.path.split('/')[0]) for source in listing.sources)
     differs = {name: (expected.get(name, 0), there[name]) for name in sorted(expected.keys() | there.keys())
                if expected.get(name, 0) != there[name]}
     listing.files['people'] = path
@@ -110,17 +110,12 @@ def _compare_people(listing: Listing, path: Path) -> None:
 
 def _take_pairs(listing: Listing, path: Path) -> None:
     named = read_named_pairs(path)
-    listing.pairs = [Pair(image_key(*pair.left), image_key(*pair.right), pair.same, pair.fold) for pair in named]
+    keys = [source.key for source in listing.sources]
+    wanted = list(dict.fromkeys(key for pair in named for key in (pair.left, pair.right)))
+    found = {name: name if row is None else keys[row]
+             for name, row in zip(wanted, find_images(wanted, keys, f"'{path}'"), strict=True)}
+    listing.pairs = [pair._replace(left=found[pair.left], right=found[pair.right]) for pair in named]
     listing.files['pairs'] = path
     folds = len({pair.fold for pair in named})
     listing.facts['pairs'] = {'pairs': len(named), 'folds': folds}
     listing.notes.append(f"pairs: {len(named)} in {folds} folds, from '{path}'.")
-
-
-def image_key(person: str, number: int) -> str:
-    """The key of image `number` (from 1) of a person.
-
-    >>> image_key('Abel_Pacheco', 4)
-    'Abel_Pacheco/Abel_Pacheco_0004'
-    """
-    return f'{escape(person)}/{escape(f"{person}_{number:04d}")}'

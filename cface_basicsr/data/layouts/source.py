@@ -1,25 +1,18 @@
-"""Source photographs and the keys they get; `listing.py` has the layouts.
-
-BasicSR cuts a key at its first dot, encodes it as ASCII, and names validation pictures after it. So a key is
-'<identity>/<image>', where every character other than A-Z a-z 0-9 _ - is escaped as %XX (its UTF-8 bytes). Two files
-never get the same key; original names are kept in identities.csv.
-"""
+"""Source photographs and the keys they get (`files.image_keys`); `listing.py` has the layouts."""
 
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote, unquote
 
 from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.image_keys import escape
+from cface_basicsr.files.named_pairs import Pair
 
-LONGEST_PART = 100
-"""Limit of each half of a key, in characters: '<identity>__<image>' becomes a file name, of at most 255 bytes."""
 _LONGEST_ENDING = 30
 
 
@@ -83,15 +76,6 @@ class ArchivePhotos:
             raise Rejected(str(error).replace('\n', ' ')) from error
 
 
-class Pair(NamedTuple):
-    """Two keys to compare, whether they show the same person, and the fold (from 0)."""
-
-    left: str
-    right: str
-    same: bool
-    fold: int
-
-
 @dataclass
 class Listing:
     """What a source holds.
@@ -119,26 +103,6 @@ class Listing:
     facts: dict[str, Any] = field(default_factory=dict)
     pairs: list[Pair] | None = None
     has_identities: bool = True
-
-
-def escape(name: str, longest: int = LONGEST_PART) -> str:
-    """A name as one half of a key; injective.
-
-    >>> escape('img.0'), escape('a__b_')
-    ('img%2E0', 'a%5F%5Fb%5F')
-    """
-    escaped = quote(os.fsencode(name), safe='').replace('.', '%2E').replace('~', '%7E')
-    # The '/' of a key becomes '__' in the name of a picture; another '__' in either half would make that ambiguous.
-    escaped = re.sub('__+|_$', lambda match: '%5F' * len(match[0]), escaped)
-    if len(escaped) > longest:
-        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-        escaped = f'{escaped[:longest - 18]}++{digest}'
-    return escaped
-
-
-def identity_name(key: str) -> str:
-    """The original name of a key's identity; names that were too long stay shortened."""
-    return unquote(key.split('/')[0], errors='surrogateescape')
 
 
 OUTSIDE = 'is not in an identity folder'

@@ -21,15 +21,16 @@ import cv2
 
 from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
-from cface_basicsr.data.layouts.source import Listing, Source, identity_name, some_of
+from cface_basicsr.data.layouts.source import Listing, Source, some_of
 from cface_basicsr.data.prepare.journal import Journal
 from cface_basicsr.data.prepare.packing import Packed, Packing, pack_all, packing_of, photo_to_face
-from cface_basicsr.data.prepare.tables import duplicates, pairs_table
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json, write_text
 from cface_basicsr.files.face_store import store_sha256
 from cface_basicsr.files.identities import identity_table
+from cface_basicsr.files.image_keys import identity_name
 from cface_basicsr.files.manifest import read_manifest, write_manifest
+from cface_basicsr.files.named_pairs import pairs_table
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.version import __version__
@@ -205,7 +206,7 @@ class Work:
                 path, reason = self.rejected()[0]
                 raise UserError(f"'{source}' gave no usable face{f' for {name}/' if name else ''}. "
                                 f'The first rejected file: {path}: {reason}.')
-        equal = duplicates({key: pixels for packed in accepted.values() for key, (_, pixels) in packed.items()})
+        equal = _duplicates({key: pixels for packed in accepted.values() for key, (_, pixels) in packed.items()})
         if self.listing.pairs is not None:
             self._publish_pairs(self.parts[''], accepted[''])
         for name, part in self.parts.items():
@@ -297,6 +298,18 @@ class Work:
             shutil.rmtree(self.aside)
         return PrepareReport(self.parts, rejected, self.listing.renamed, notes, self.listing.has_identities,
                              already_finished)
+
+
+def _duplicates(pixels: dict[str, str]) -> list[list[str]]:
+    """Groups of keys with equal faces, sorted.
+
+    Args:
+        pixels: key -> hash of the face's pixels.
+    """
+    groups = defaultdict(list)
+    for key, digest in sorted(pixels.items()):
+        groups[digest].append(key)
+    return sorted(group for group in groups.values() if len(group) > 1)
 
 
 def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Packing) -> list[str]:

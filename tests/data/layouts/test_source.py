@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cface_basicsr.data.layouts.folders import list_sources
-from cface_basicsr.data.layouts.source import LONGEST_PART, escape
+from cface_basicsr.files.image_keys import LONGEST_PART, escape
 
 
 def tree(root: Path, *files: str) -> Path:

@@ -1,0 +1,70 @@
+"""Text files and tables that people edit: in UTF-8, with or without a mark at the start, as spreadsheets save them."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cface_basicsr.errors import UserError, check_file
+
+_DELIMITERS = ',;\t'
+
+
+def read_text(path: str | Path, expected: str) -> str:
+    """The text of a UTF-8 file; bytes that are not UTF-8, as in old names, become lone surrogates.
+
+    Args:
+        expected: a sentence for the message about a missing file.
+
+    Raises:
+        UserError: the file is missing, or not text.
+    """
+    content = check_file(path, expected).read_bytes()
+    if b'\0' in content:
+        raise UserError(f"'{path}' is not UTF-8 text. {expected}\nA spreadsheet saves it as 'CSV UTF-8'.")
+    return content.decode('utf-8-sig', 'surrogateescape')
+
+
+def read_lines(path: str | Path, expected: str) -> list[tuple[int, str]]:
+    """(number from 1, line) of those lines of a text file that are not empty; see `read_text`."""
+    lines = io.StringIO(read_text(path, expected), newline=None)
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def has_header(line: str, header: Sequence[str]) -> bool:
+    """Whether the first line of a table begins with these columns."""
+    return _delimiter(line, header) is not None
+
+
+def _delimiter(line: str, header: Sequence[str]) -> str | None:
+    for delimiter in _DELIMITERS:
+        cells = [cell.strip().lower() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+        if cells[:len(header)] == list(header):
+            return delimiter
+    return None
+
+
+def read_table(path: str | Path, header: Sequence[str], expected: str) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of each line below the header; commas, semicolons or tabs between the cells.
+
+    Empty lines, and empty cells at the end of a line, are left out.
+
+    Args:
+        header: what the first line begins with.
+        expected: see `read_text`.
+
+    Raises:
+        UserError: the file is missing, not text, or has another first line.
+    """
+    text = read_text(path, expected)
+    first = next((line.strip() for line in io.StringIO(text, newline=None) if line.strip()), '')
+    delimiter = _delimiter(first, header)
+    if delimiter is None:
+        raise UserError(f"'{path}': expected the first line '{','.join(header)}', got '{first[:60]}'.")
+    rows = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
+    filled = (row for row in rows if any(cell.strip() for cell in row))
+    next(filled)
+    for row in filled:
+        while not row[-1].strip():
+            row.pop()
+        yield rows.line_num, row
