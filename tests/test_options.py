@@ -201,7 +201,7 @@ def test_a_missing_store_is_named_with_the_command_that_makes_it(opt: dict[str, 
 @given(images=st.integers(1, 60), world=st.integers(1, 4), batch=st.integers(1, 9))
 def test_iterations_an_epoch_are_those_of_a_literal_loop_over_a_loader(images: int, world: int, batch: int) -> None:
     numbers = TensorDataset(torch.arange(images))
-    sampler = DistributedSampler(numbers, num_replicas=world, rank=world - 1, shuffle=False)
+    sampler = DistributedSampler(numbers, num_replicas=world, rank=world - 1, shuffle=False, drop_last=True)
     loop = sum(1 for _ in DataLoader(numbers, batch, sampler=sampler, drop_last=True))
     assert iterations_an_epoch(images, world, batch) == loop
 

@@ -1,6 +1,5 @@
 """The order of the training images, from any position and up to any position."""
 
-import math
 from collections.abc import Iterator, Sized
 
 import numpy as np
@@ -13,15 +12,16 @@ from cface_basicsr.data.epoch_index import EpochIndex
 class PositionedSampler(Sampler):
     """Replaces BasicSR's EnlargedSampler, with the same arguments; each index carries its epoch and repeat.
 
-    Order: a permutation by (seed, epoch) of all images, each `ratio` times, dealt out to the ranks in turn. `place`
+    Order: a permutation by (seed, epoch) of all images, each `ratio` times, dealt out to the ranks in turn as long as
+    there is one for each, so that their batches of an iteration are together what one rank's batch would be. `place`
     says where in the training the sampler is; it then leaves out the batches of an epoch that were already seen, and
     those after the last iteration.
     """
 
     def __init__(self, dataset: Sized, num_replicas: int, rank: int, ratio: int = 1) -> None:
-        self.images, self.ranks, self.rank = len(dataset), num_replicas, rank
+        self.images, self.ranks, self.rank, self.ratio = len(dataset), num_replicas, rank, ratio
         self.epoch = 0
-        self.num_samples = math.ceil(self.images * ratio / num_replicas)
+        self.num_samples = self.images * ratio // num_replicas
         self.seed, self.batch_size = 0, 1
         self.first_iteration, self.last_iteration = 0, None
 
@@ -39,8 +39,8 @@ class PositionedSampler(Sampler):
 
     def __iter__(self) -> Iterator[EpochIndex]:
         generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
-        order = torch.randperm(self.num_samples * self.ranks, generator=generator)
-        mine = order[self.rank::self.ranks].numpy()
+        order = torch.randperm(self.images * self.ratio, generator=generator)
+        mine = order[self.rank::self.ranks][:self.num_samples].numpy()
         for number in mine[self._left()].tolist():
             repeat, index = divmod(number, self.images)
             yield EpochIndex(index, epoch=self.epoch, repeat=repeat)

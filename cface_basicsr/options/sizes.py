@@ -1,6 +1,5 @@
 """Sizes of a data set, read from its stores before anything is built."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,9 +36,9 @@ def count_identities(dataset: Mapping[str, Any]) -> int:
 
 
 def iterations_an_epoch(images: int, world: int, batch_a_rank: int) -> int:
-    """Full batches that a rank gets from one pass over the data; BasicSR's loader drops the rest.
+    """Full batches of all ranks together in one pass over the data; the rest is dropped.
 
     >>> iterations_an_epoch(images=100, world=2, batch_a_rank=16)
     3
     """
-    return math.ceil(images / world) // batch_a_rank
+    return images // (world * batch_a_rank)

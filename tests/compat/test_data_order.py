@@ -17,6 +17,7 @@ from cface_basicsr.compat.positioned_sampler import PositionedSampler
 from cface_basicsr.compat.seeded_items import SeededItems
 from cface_basicsr.data.epoch_index import EpochIndex
 from cface_basicsr.errors import UserError
+from cface_basicsr.options import iterations_an_epoch
 from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here
 
 
@@ -89,7 +90,7 @@ sizes = st.integers(1, 40)
 
 
 @given(images=sizes, ranks=st.integers(1, 4), ratio=st.integers(1, 3), epoch=st.integers(0, 5), seed=sizes)
-def test_the_ranks_together_see_each_image_ratio_times(
+def test_the_ranks_together_see_each_image_ratio_times_but_for_a_last_few(
         images: int, ranks: int, ratio: int, epoch: int, seed: int) -> None:
     seen = []
     for rank in range(ranks):
@@ -101,8 +102,26 @@ def test_the_ranks_together_see_each_image_ratio_times(
         assert all(index.epoch == epoch for index in mine)
         seen += [(index.repeat, int(index)) for index in mine]
     assert len(seen) == len(set(seen))
-    assert {(repeat, index) for repeat in range(ratio) for index in range(images)} <= set(seen)
-    assert len(seen) - images * ratio < ranks  # the last round is filled up
+    assert set(seen) <= {(repeat, index) for repeat in range(ratio) for index in range(images)}
+    assert images * ratio - len(seen) < ranks  # a last round that is not full is left out
+
+
+@given(images=sizes, ranks=st.integers(1, 4), batch=st.integers(1, 3), epoch=st.integers(0, 2))
+def test_the_batches_of_all_ranks_in_an_iteration_are_together_the_batch_of_one_rank(
+        images: int, ranks: int, batch: int, epoch: int) -> None:
+    def batches(sharing: int) -> list[set[int]]:
+        """The images of each iteration of the epoch, of all ranks together."""
+        shares = []
+        for rank in range(sharing):
+            sampler = PositionedSampler(range(images), sharing, rank)
+            sampler.place(seed=1, batch_size=batch * ranks // sharing)
+            sampler.set_epoch(epoch)
+            loader = DataLoader(range(images), batch_size=sampler.batch_size, sampler=sampler, drop_last=True)
+            shares.append([set(part.tolist()) for part in loader])
+        return [set().union(*parts) for parts in zip(*shares, strict=True)]
+
+    assert batches(ranks) == batches(1)
+    assert len(batches(1)) == iterations_an_epoch(images, ranks, batch)
 
 
 @given(images=st.integers(2, 30), batch=st.integers(1, 4), cut=st.integers(0, 60), last=st.integers(1, 60))
