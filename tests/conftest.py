@@ -44,6 +44,14 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.fixture
+def group_of_one() -> Iterator[None]:
+    """This process as the only rank of a training, so that DDP can wrap networks."""
+    torch.distributed.init_process_group('gloo', store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
 @pytest.fixture(scope='session')
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """gt/ and lq/ with eleven pictures of 16x16 and 4x4 pixels."""

@@ -83,12 +83,14 @@ def test_a_file_is_of_x8_and_called_as_its_training_and_a_command_in_it_is_its_o
 
 @pytest.mark.parametrize('scale', SCALES)
 def test_every_training_does_a_step_and_hands_its_weights_to_the_next_phase(
-        casia: Path, scale: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        casia: Path, scale: int, group_of_one: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(casia)  # the files' own paths are taken as they are
+    dist = scale == SCALES[-1]  # at one scale as under torchrun, where DDP calls the networks as it does on a GPU
     for path in sorted(FILES, key=depth):
         opt = small(read_option_file(printed(path, scale, tmp_path)), casia)
         assert all(Path(weights).is_file() for weights in opt['path'].values()), path.stem
-        model = train_one_step(opt, casia)
+        model = train_one_step(opt, casia, dist)
+        assert isinstance(model.net_g, torch.nn.parallel.DistributedDataParallel) == dist
         logged = {key: value for key, value in model.get_current_log().items() if key.startswith('l_')}
         assert {key.removeprefix('l_').removeprefix('g_') for key in logged} == set(logged_names(opt)), path.stem
         assert all(0 < value < 1e6 for value in logged.values()), (path.stem, logged)

@@ -105,10 +105,10 @@ def parsed(opt: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return opt
 
 
-def build(opt: Mapping[str, Any], folder: Path) -> Any:
-    """The model of a stage, with its output folders made."""
+def build(opt: Mapping[str, Any], folder: Path, dist: bool = False) -> Any:
+    """The model of a stage, with its output folders made; `dist`: its networks are wrapped, as under torchrun."""
     from basicsr.models import build_model
-    opt = parsed(opt, folder)
+    opt = parsed(opt, folder) | {'dist': dist}
     for key in ('experiments_root', 'models', 'training_states'):
         Path(opt['path'][key]).mkdir(parents=True, exist_ok=True)
     return build_model(opt)
@@ -121,9 +121,9 @@ def batch_of(model: Any, count: int = 4) -> dict[str, Any]:
     return default_collate([data[i] for i in range(count)])
 
 
-def train_one_step(opt: Mapping[str, Any], folder: Path) -> Any:
+def train_one_step(opt: Mapping[str, Any], folder: Path, dist: bool = False) -> Any:
     """Build the model, do one step on a batch, save its networks as `net_*_latest.pth`; returns the model."""
-    model = build(opt, folder)
+    model = build(opt, folder, dist)
     model.update_learning_rate(1)
     model.feed_data(batch_of(model, model.opt['datasets']['train']['batch_size_per_gpu']))
     model.optimize_parameters(1)

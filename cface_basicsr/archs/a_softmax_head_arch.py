@@ -24,7 +24,8 @@ class ASoftmaxHead(nn.Module):
         weight: (D, C) parameter; the loss uses its columns at unit length, so only their directions matter.
         step: 0-d int64 buffer, the training steps done under annealing; the model increments it.
 
-    Shape: forward() takes nothing and returns the weight, (D, C).
+    Shape: features (B, D), whose values do not matter, to the weight, (D, C). On a GPU, DDP refuses a call without a
+        tensor.
 
     Raises:
         UserError: a number is not a whole number from 1 up.
@@ -42,5 +43,5 @@ class ASoftmaxHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(feature_length, num_classes).uniform_(-bound, bound))
         self.register_buffer('step', torch.zeros((), dtype=torch.int64))
 
-    def forward(self) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         return self.weight

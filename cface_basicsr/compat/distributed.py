@@ -43,11 +43,13 @@ def _init_with_gloo(init_dist: Callable, launcher: str, backend: str = 'nccl', *
         init_dist(launcher, backend, **kwargs)
 
 
-def _without_device_ids(model_to_device: Callable, self: Any, net: nn.Module) -> nn.Module:
+def _wrapped_on_cpu(model_to_device: Callable, self: Any, net: nn.Module) -> nn.Module:
     if self.device.type != 'cpu' or not self.opt['dist']:
         return model_to_device(self, net)
     unused = self.opt.get('find_unused_parameters', False)
-    return nn.parallel.DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
+    wrapped = nn.parallel.DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
+    wrapped.device_ids, wrapped.output_device = [0], 0  # only its constructor refuses them: a call goes as on a GPU
+    return wrapped
 
 
 DISTRIBUTED_ROWS = (
@@ -60,5 +62,5 @@ DISTRIBUTED_ROWS = (
     Defect(name='ddp-on-cpu', upstream='BasicSR #107',
            symptom='"Found no NVIDIA driver" when a network is wrapped under torchrun without a GPU',
            target='basicsr.models.base_model:BaseModel.model_to_device',
-           has='device_ids=[torch.cuda.current_device()]', wrap=_without_device_ids),
+           has='device_ids=[torch.cuda.current_device()]', wrap=_wrapped_on_cpu),
 )

@@ -106,7 +106,8 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
     with torch.set_grad_enabled(not head_only):
         features = recognizer_features(model.net_r, images, bare=model.get_bare_model(model.net_r))
     head.step += 1  # the annealing of lambda counts from 1
-    weight = model.net_c()  # (D, C); called through DDP, so that its gradient is averaged over the ranks
+    # Called through DDP, its gradient is averaged over the ranks; DataParallel would pile up the weights of all GPUs.
+    weight = (model.net_c if model.opt['dist'] else head)(features)  # (D, C)
     losses = {'l_fr': model.cri_recognition(features, weight, labels, head.step)}  # L_FR, eq. (3)
     model.check_finite(losses, current_iter)
     losses['l_fr'].backward()

@@ -13,7 +13,8 @@ def test_it_has_the_published_number_of_parameters():
 
 def test_forward_gives_the_trainable_weight_itself():
     head = ASoftmaxHead(feature_length=4, num_classes=3)
-    assert head() is head.weight and head().shape == (4, 3) and head().requires_grad
+    weight = head(torch.rand(2, 4))
+    assert weight is head.weight and weight.shape == (4, 3) and weight.requires_grad
 
 
 def test_columns_start_at_about_unit_length():

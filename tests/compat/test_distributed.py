@@ -58,14 +58,16 @@ def test_slurm_works_without_a_gpu(one_rank: None, monkeypatch: pytest.MonkeyPat
     assert (os.environ['RANK'], os.environ['WORLD_SIZE'], torch.distributed.get_backend()) == ('0', '1', 'gloo')
 
 
-def test_a_network_is_wrapped_without_a_gpu(one_rank: None) -> None:
-    torch.distributed.init_process_group('gloo')
-
+def test_a_network_is_wrapped_without_a_gpu(group_of_one: None) -> None:
     def check() -> None:
         from basicsr.models.base_model import BaseModel
         model: Any = BaseModel({'num_gpu': 0, 'is_train': True, 'dist': True})
         network = model.model_to_device(nn.Linear(2, 2))
         assert isinstance(network, nn.parallel.DistributedDataParallel)
         assert isinstance(model.get_bare_model(network), nn.Linear)
+        x = torch.rand(3, 2)
+        assert torch.equal(network(x), network.module(x)) and torch.equal(network(input=x), network.module(x))
+        with pytest.raises(IndexError):  # as on a GPU (pytorch #37814): tests on gloo see what would end there
+            network()
 
     holds_by_row(check, 'ddp-on-cpu', defect=(RuntimeError, AssertionError))
