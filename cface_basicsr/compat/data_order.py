@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from cface_basicsr.compat.defect import Defect
+from cface_basicsr.compat.distributed import of_all_ranks
 from cface_basicsr.compat.positioned_sampler import PositionedSampler
 from cface_basicsr.compat.seeded_items import SeededItems
 from cface_basicsr.errors import UserError
@@ -16,6 +17,7 @@ Loaders = tuple[Any, Any, list, int, int]
 
 
 def _place_sampler(create: Callable[..., Loaders], opt: dict[str, Any], logger: Any) -> Loaders:
+    opt['manual_seed'] = of_all_ranks(opt['manual_seed'])[0]  # without one in the file, each rank has drawn its own
     loaders = create(opt, logger)
     loaders[1].place(seed=opt['manual_seed'], batch_size=loaders[0].batch_size)
     return loaders

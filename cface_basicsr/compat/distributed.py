@@ -1,4 +1,4 @@
-"""torchrun and SLURM without a GPU: four places in BasicSR take CUDA and NCCL for granted."""
+"""Several ranks: by torchrun or SLURM without a GPU too, and with the numbers that one rank would compute."""
 
 import datetime
 import os
@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cface_basicsr.compat.defect import Defect
+from cface_basicsr.archs.synced_batchnorm import sync_batchnorms
+from cface_basicsr.compat.defect import Defect, swapped
+from cface_basicsr.ops.ranks import moments_over_ranks, several_ranks
 
 PATIENCE = datetime.timedelta(hours=2)
 """How long a rank waits for the others: only rank 0 validates while they wait, and NCCL's default is 10 minutes."""
@@ -52,6 +54,37 @@ def _wrapped_on_cpu(model_to_device: Callable, self: Any, net: nn.Module) -> nn.
     return wrapped
 
 
+def of_all_ranks(value: Any) -> list:
+    """What each rank holds, rank 0's first; every rank must call this."""
+    if not several_ranks():
+        return [value]
+    values: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+def _with_synced_batchnorm(model_to_device: Callable, self: Any, net: nn.Module) -> nn.Module:
+    if several_ranks() and self.opt.get('sync_batchnorm', True):
+        sync_batchnorms(net)
+    return model_to_device(self, net)
+
+
+class _MeanOverRanks:
+    """torch, whose `mean` of a whole tensor is that of all ranks' parts."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+    @staticmethod
+    def mean(x: Tensor) -> Tensor:
+        return moments_over_ranks(x.reshape(-1, 1))[0].squeeze() if several_ranks() else torch.mean(x)
+
+
+def _without_ddp(test: Callable, self: Any) -> None:
+    with swapped(self, 'net_g', self.get_bare_model(self.net_g) if self.opt['dist'] else self.net_g):
+        test(self)
+
+
 DISTRIBUTED_ROWS = (
     Defect(name='gloo-on-cpu', upstream='BasicSR #107',
            symptom='ZeroDivisionError or "Found no NVIDIA driver" under torchrun without a GPU; a validation of more '
@@ -63,4 +96,15 @@ DISTRIBUTED_ROWS = (
            symptom='"Found no NVIDIA driver" when a network is wrapped under torchrun without a GPU',
            target='basicsr.models.base_model:BaseModel.model_to_device',
            has='device_ids=[torch.cuda.current_device()]', wrap=_wrapped_on_cpu),
+    Defect(name='batchnorm-of-all-ranks', upstream='not reported',
+           symptom='several ranks train another network than one: BatchNorm knows only the part of its own rank',
+           target='basicsr.models.base_model:BaseModel.model_to_device', unless='SyncBatchNorm',
+           wrap=_with_synced_batchnorm),
+    Defect(name='relativistic-mean', upstream='not reported',
+           symptom='several ranks train another ESRGAN than one: a logit is compared with the mean of its own rank',
+           target='basicsr.models.esrgan_model:ESRGANModel.optimize_parameters', has='torch.mean(',
+           replace={'basicsr.models.esrgan_model:torch': _MeanOverRanks()}),
+    Defect(name='validation-of-one-rank', upstream='not reported',
+           symptom='the last validation of a generator with BatchNorm waits for the other ranks for ever',
+           target='basicsr.models.sr_model:SRModel.test', has='self.net_g(self.lq)', wrap=_without_ddp),
 )

@@ -11,6 +11,7 @@ import torch
 
 from cface_basicsr.compat.data_order import Loaders, generator_of
 from cface_basicsr.compat.defect import Defect, swapped
+from cface_basicsr.compat.distributed import of_all_ranks
 from cface_basicsr.compat.files import plain
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.torch_file import read_torch_file
@@ -93,18 +94,10 @@ def _set_random_state(state: State) -> None:
     random.setstate((version, tuple(numbers), gauss))
 
 
-def _of_all_ranks(value: Any, opt: dict[str, Any]) -> list:
-    if not opt['dist']:
-        return [value]
-    values: list[Any] = [None] * opt['world_size']
-    torch.distributed.all_gather_object(values, value)
-    return values
-
-
 def _save_random_state(save: Callable, self: Any, epoch: int, current_iter: int) -> None:
     if current_iter == -1:  # the networks of a finished training; BasicSR writes no state
         return save(self, epoch, current_iter)
-    more = {'random': _of_all_ranks(_random_state(), self.opt),
+    more = {'random': of_all_ranks(_random_state()),
             'best_metric_results': plain(getattr(self, 'best_metric_results', {}))}
     write = torch.save
     with swapped(torch, 'save', lambda content, path: write({**content, **more}, path)):

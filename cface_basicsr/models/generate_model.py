@@ -22,5 +22,6 @@ class GenerateModel(StageModel, SRModel):
 
     def nondist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
         """Write D_SR and log where it is."""
-        path = dataloader.dataset.write_super_resolved(self.net_g.eval(), self.device)
+        network = self.get_bare_model(self.net_g) if self.opt['dist'] else self.net_g  # DDP would wait for other ranks
+        path = dataloader.dataset.write_super_resolved(network.eval(), self.device)
         get_root_logger().info(f'Super-resolved faces: {path}')

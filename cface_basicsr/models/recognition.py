@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.ops.ranks import moments_over_ranks
 from cface_basicsr.ops.recognizer_input import recognizer_features, unit
 
 COLLAPSED = 0.01
@@ -113,16 +114,16 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
     losses['l_fr'].backward()
     model.optimizer_r.step()
     losses['acc'] = _accuracy(features, weight, labels)
-    losses['spread'] = _spread(features)
+    losses['spread'] = model.spread = _spread(features)
     if model.spread_at_start is None:
-        model.spread_at_start = losses['spread'].item()
+        model.spread_at_start = model.spread.item()
     return losses
 
 
 @torch.no_grad()
 def _spread(features: Tensor) -> Tensor:
-    """Mean squared distance of a batch's unit features from their mean, in [0, 1]; 0 if all features are equal."""
-    return unit(features).var(dim=0, unbiased=False).sum()
+    """Mean squared distance of a global batch's unit features from their mean, in [0, 1]; 0 if all are equal."""
+    return moments_over_ranks(unit(features))[1].sum()
 
 
 def check_collapse(model: Any, current_iter: int) -> None:
@@ -133,7 +134,7 @@ def check_collapse(model: Any, current_iter: int) -> None:
     """
     if model.spread_at_start is None:  # no step has been taken since the weights were read
         return
-    spread = model.log_dict['spread']
+    spread = model.spread.item()  # the same on every rank, unlike the log
     if spread < COLLAPSED * model.spread_at_start:
         raise UserError(f'the recognizer has collapsed at iteration {current_iter}, and is not saved: it gives all '
                         f'faces the same feature (spread {spread:.1e}, {model.spread_at_start:.1e} at the first step).'

@@ -46,7 +46,8 @@ class StageModel(BaseModel):
 
     train_section: ClassVar[type[Training]]
     stage: Any
-    spread_at_start: float | None = None  # of CNN_R's features at its first step; see models.recognition
+    spread: Tensor  # of CNN_R's features at the last step; see models.recognition
+    spread_at_start: float | None = None
 
     def open_stage(self) -> set[str]:
         """Check the `train:` section; returns the keys of the networks and optimizers that its losses need."""

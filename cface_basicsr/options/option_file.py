@@ -144,6 +144,9 @@ class OptionFile(Frame):
     """BasicSR's, for several processes: `backend` and `port`."""
     find_unused_parameters: bool = False
     """BasicSR's, for several processes: torch's option of that name."""
+    sync_batchnorm: bool = True
+    """For several processes: BatchNorm takes its statistics from the whole global batch, as one process would; `false`:
+    each process from its own part."""
     rank: FilledIn[int] = None
     world_size: FilledIn[int] = None
     dist: FilledIn[bool] = None

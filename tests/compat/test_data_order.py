@@ -1,6 +1,7 @@
 """Which images a training sees, in which order, for how many iterations."""
 
 import itertools
+import logging
 import random
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cface_basicsr.data.epoch_index import EpochIndex
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import iterations_an_epoch
 from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here
+from tests.two_ranks import on_both_ranks
 
 
 class Draws(Dataset):
@@ -142,6 +144,23 @@ def test_a_sampler_put_at_a_position_goes_on_where_the_unbroken_one_would(
     whole = order(0)
     assert len(whole) == last * batch
     assert order(cut) == whole[cut * batch:]
+
+
+def order_of_a_rank(options: dict[str, Any]) -> list[int]:
+    """The images of the first epoch on this rank, where the file names no seed and so each rank has drawn its own."""
+    import basicsr.train
+    rank = torch.distributed.get_rank()
+    train = options['datasets']['train'] | {'phase': 'train', 'scale': 4, 'batch_size_per_gpu': 2}
+    opt = options | {'manual_seed': rank, 'rank': rank, 'world_size': 2, 'dist': True, 'datasets': {'train': train}}
+    with patched():
+        _, sampler, *_ = basicsr.train.create_train_val_dataloader(opt, logging.getLogger('test'))
+    sampler.first_iteration = 0  # another training of this process may have been resumed
+    return [int(index) for index in sampler]
+
+
+def test_ranks_without_a_seed_in_the_file_share_the_images_of_one_order(pictures: Path) -> None:
+    first, second = on_both_ranks(order_of_a_rank, tiny_options(pictures))
+    assert len(first) == len(second) == 4 and not set(first) & set(second)  # of eleven images, two batches of four
 
 
 def test_the_seed_decides_the_order(pictures: Path, tmp_path: Path) -> None:

@@ -2,14 +2,16 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from cface_basicsr import compat
 from tests.compat.tiny_training import holds_by_row, patched
+from tests.two_ranks import on_both_ranks
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU here, so BasicSR finds one')
 
@@ -71,3 +73,62 @@ def test_a_network_is_wrapped_without_a_gpu(group_of_one: None) -> None:
             network()
 
     holds_by_row(check, 'ddp-on-cpu', defect=(RuntimeError, AssertionError))
+
+
+def wrapped_norms() -> list[str]:
+    """The kinds of the normalizations in a network of BasicSR's that is wrapped, with the option and without it."""
+    from basicsr.models.base_model import BaseModel
+    kinds = []
+    for option in ({}, {'sync_batchnorm': True}, {'sync_batchnorm': False}):
+        model: Any = BaseModel({'num_gpu': 0, 'is_train': True, 'dist': True, **option})
+        kinds.append(type(model.model_to_device(nn.Sequential(nn.BatchNorm2d(3))).module[0]).__name__)
+    return kinds
+
+
+def on_ranks_patched_as_here(function: Callable[[], Any]) -> list[Any]:
+    return on_both_ranks(patched_call, {row.name for row in compat.ROWS} - set(compat.applied()), function)
+
+
+def patched_call(without: set[str], function: Callable[[], Any]) -> Any:
+    with patched(without=tuple(without)):
+        return function()
+
+
+def test_several_ranks_share_the_statistics_of_their_batchnorms_unless_the_option_is_off() -> None:
+    def check() -> None:
+        kinds = ['SyncedBatchNorm', 'SyncedBatchNorm', 'BatchNorm2d']
+        assert on_ranks_patched_as_here(wrapped_norms) == [kinds, kinds]
+
+    holds_by_row(check, 'batchnorm-of-all-ranks')
+
+
+def test_one_rank_keeps_torchs_own_batchnorm(group_of_one: None) -> None:
+    with patched():
+        assert wrapped_norms() == ['BatchNorm2d'] * 3
+
+
+def mean_in_esrgan() -> float:
+    from basicsr.models import esrgan_model
+    rank = torch.distributed.get_rank()
+    return esrgan_model.torch.mean(torch.full((2, 1), 4.0 * rank)).item()
+
+
+def test_esrgans_mean_of_logits_is_that_of_all_ranks() -> None:
+    def check() -> None:
+        assert on_ranks_patched_as_here(mean_in_esrgan) == [2.0, 2.0]
+
+    holds_by_row(check, 'relativistic-mean')
+
+
+def test_a_validation_of_one_rank_waits_for_no_other(group_of_one: None) -> None:
+    """DDP would send the buffers of a BatchNorm to ranks that do not validate."""
+    def check() -> None:
+        from basicsr.models.sr_model import SRModel
+        model: Any = SRModel({'num_gpu': 0, 'is_train': False, 'dist': True, 'path': {},
+                              'network_g': {'type': 'SRResNet', 'scale': 2, 'num_feat': 2, 'num_block': 1}})
+        model.net_g._sync_buffers = lambda: pytest.fail('waits for other ranks')
+        model.lq = torch.rand(1, 3, 4, 4)
+        model.test()
+        assert model.output.shape == (1, 3, 8, 8) and isinstance(model.net_g, nn.parallel.DistributedDataParallel)
+
+    holds_by_row(check, 'validation-of-one-rank', defect=pytest.fail.Exception)

@@ -1,5 +1,6 @@
 """Stage 2 by basicsr/test.py: the same pictures as `cface generate`, and options checked before any work."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / 'net_g.pth'
 
 
-def run_stage_2(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> FaceStore:
+def run_stage_2(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any],
+                *arguments: str) -> FaceStore:
     """options/cface_stage2.yml with the tiny generator."""
     import basicsr.test
     opt = merge(read_option_file(REPOSITORY / 'options/cface_stage2.yml'), {
@@ -38,7 +40,7 @@ def run_stage_2(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, chang
         'datasets': {'test': {'dataroot_lq': str(data / 'train/lr_x8.lmdb'), 'out': str(folder / 'sr.lmdb'),
                               'batch_size': 5}}})
     write_option_file(merge(opt, changes), folder / 'stage2.yml')
-    monkeypatch.setattr(sys, 'argv', ['test.py', '-opt', str(folder / 'stage2.yml')])
+    monkeypatch.setattr(sys, 'argv', ['test.py', '-opt', str(folder / 'stage2.yml'), *arguments])
     basicsr.test.test_pipeline(str(folder))
     return FaceStore(folder / 'sr.lmdb')
 
@@ -57,6 +59,16 @@ def test_every_face_goes_through_the_averaged_generator_unless_another_is_named(
         with torch.no_grad():
             want = (network(x)[0].permute(1, 2, 0) * 255).round().clamp(0, 255).numpy()
         assert np.abs(store.image(name) - want).max() <= 1  # a batch of another size may round otherwise
+
+
+def test_under_torchrun_rank_0_works_without_the_other_ranks(
+        data: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group_of_one: None) -> None:
+    """DDP would send the buffers of BatchNorm to them."""
+    monkeypatch.setattr('basicsr.utils.options.init_dist', lambda launcher: None)
+    monkeypatch.setattr(torch.nn.parallel.DistributedDataParallel, '_sync_buffers', lambda ddp: pytest.fail('waits'))
+    store = run_stage_2(data, tmp_path, monkeypatch, {}, '--launcher', 'pytorch')
+    assert store.keys == FaceStore(data / 'train/lr_x8.lmdb').keys
+    assert json.loads((store.path / 'manifest.json').read_text())['generator'] == 'SRResNet'
 
 
 @pytest.mark.parametrize(('change', 'message'), [

@@ -1,13 +1,96 @@
-"""Several devices compute what one computes from the same batch."""
+"""Two ranks compute what one computes from the same global batch: every loss and number of the log, in float64."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from cface_basicsr.models.recognition import recognition_step
-from tests.tiny_stages import batch_of, build, stage_options
+from cface_basicsr.options import merge
+from tests.tiny_stages import batch_of, build, parsed, stage_options, tiny, write_recognizer
+from tests.two_ranks import on_both_ranks
+from tests.vgg_file import write_seeded_vgg19
+
+SIDE = 16
+NAMES = ('stage 0', 'stage 1', 'stage 3', 'stage 4', 'SRGAN', 'SICNN')
+
+
+def options(name: str, data: Path) -> dict[str, Any]:
+    """The options of a training at tiny widths, on images of 16x16."""
+    def small(file: str, changes: Mapping[str, Any], handed_over: str = '') -> dict[str, Any]:
+        opt = merge(tiny(file, data, handed_over=handed_over), changes)
+        sizes = {'network_d': {'input_size': SIDE}, 'network_r': {'input_size': [SIDE, SIDE]}}
+        opt = merge(opt, {key: size for key, size in sizes.items() if key in opt})
+        if 'r' in handed_over:
+            opt['path']['pretrain_network_r'] = str(write_recognizer(data / 'net_r_16.pth', input_size=[SIDE, SIDE]))
+        return opt
+
+    match name:
+        case 'SRGAN':
+            vgg = {'layer': 'relu1_1', 'weights': str(write_seeded_vgg19(data / 'vgg19.pth', layer='relu1_1'))}
+            return small('baselines/srgan_x8.yml', {'train': {'perceptual_opt': vgg}})
+        case 'SICNN':
+            widths = {'num_block': None, 'num_grow_ch': 2, 'num_dense': 1}
+            return small('baselines/sicnn_x8.yml', {'network_g': widths}, 'rc')
+    changes = {'stage 1': {'ema_decay': 0.9}, 'stage 3': {'head_only_iter': 5}}.get(name, {})
+    return small(f'cface_{name.replace(" ", "")}.yml', {'train': changes}, '' if name == 'stage 0' else 'rc')
+
+
+def faces(iteration: int, side: int, images: int = 8) -> dict[str, Any]:
+    """A global batch as the stages' data set makes it, other faces in each iteration; one has no compare face."""
+    generator = torch.Generator().manual_seed(iteration)
+    lq = torch.rand(images, 3, side // 8, side // 8, generator=generator).double()
+    gt = nn.functional.interpolate(lq, scale_factor=8, mode='bilinear')
+    return {'lq': lq, 'gt': gt, 'compare': gt.roll(1, 0) / 2, 'label': torch.arange(images) % 4,
+            'has_compare': torch.arange(images) < images - 1, 'gt_path': [str(number) for number in range(images)]}
+
+
+def train(opt: dict[str, Any], folder: str, ranks: int, steps: int, side: int) -> list[dict[str, float]]:
+    """What this rank logs in each iteration of a training; `ranks` share the batch as the sampler deals it out."""
+    from basicsr.models import build_model
+    from basicsr.utils import set_random_seed
+    rank = torch.distributed.get_rank() if ranks > 1 else 0
+    opt = parsed(opt, Path(folder, str(ranks), str(rank))) | {'dist': ranks > 1, 'rank': rank, 'world_size': ranks}
+    torch.set_default_dtype(torch.float64)
+    try:
+        set_random_seed(opt['manual_seed'] + rank)  # as BasicSR does: DDP sends rank 0's weights to all
+        model = build_model(opt)
+        logged = []
+        for iteration in range(1, steps + 1):
+            model.update_learning_rate(iteration)
+            model.feed_data({key: values[rank::ranks] for key, values in faces(iteration, side).items()})
+            model.optimize_parameters(iteration)
+            logged.append(dict(model.get_current_log()))
+        return logged
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def assert_two_ranks_equal_one(opt: dict[str, Any], folder: Path, steps: int = 50, side: int = SIDE) -> None:
+    alone = train(opt, str(folder), 1, steps, side)
+    together, _ = on_both_ranks(train, opt, str(folder), 2, steps, side)
+    for iteration, (one, two) in enumerate(zip(alone, together, strict=True), start=1):
+        assert two == pytest.approx(one, rel=1e-5, abs=1e-5), f'iteration {iteration}'
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_two_ranks_have_the_losses_of_one_over_50_steps(data: Path, tmp_path: Path, name: str) -> None:
+    assert_two_ranks_equal_one(options(name, data), tmp_path)
+
+
+def test_a_relativistic_discriminator_compares_with_the_mean_of_both_ranks(data: Path, tmp_path: Path) -> None:
+    changes = {'network_g': {'num_grow_ch': 2}, 'network_d': {'num_dense': None}, 'train': {'perceptual_opt': None}}
+    opt = tiny('baselines/esrgan_x8.yml', data, changes)
+    assert_two_ranks_equal_one(opt, tmp_path, steps=5, side=128)
+
+
+def test_without_sync_batchnorm_each_rank_normalizes_by_its_own_part(data: Path, tmp_path: Path) -> None:
+    opt = options('stage 1', data) | {'sync_batchnorm': False}
+    with pytest.raises(AssertionError, match='iteration 1'):
+        assert_two_ranks_equal_one(opt, tmp_path, steps=1)
 
 
 class _SharedByTwo(nn.DataParallel):
