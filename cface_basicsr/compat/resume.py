@@ -94,10 +94,18 @@ def _set_random_state(state: State) -> None:
     random.setstate((version, tuple(numbers), gauss))
 
 
+def _split(opt: dict[str, Any]) -> dict[str, int]:
+    """How a training shares its batches; only one that shares them alike goes on with the same numbers."""
+    processes = opt['world_size']
+    devices = processes if opt['dist'] else max(1, opt['num_gpu'])
+    return {'processes': processes, 'devices': devices,
+            'images in a batch': devices * opt['datasets']['train']['batch_size_per_gpu']}
+
+
 def _save_random_state(save: Callable, self: Any, epoch: int, current_iter: int) -> None:
     if current_iter == -1:  # the networks of a finished training; BasicSR writes no state
         return save(self, epoch, current_iter)
-    more = {'random': of_all_ranks(_random_state()),
+    more = {'random': of_all_ranks(_random_state()), 'split': _split(self.opt),
             'best_metric_results': plain(getattr(self, 'best_metric_results', {}))}
     write = torch.save
     with swapped(torch, 'save', lambda content, path: write({**content, **more}, path)):
@@ -119,9 +127,8 @@ def _restore_random_state(resume: Callable, self: Any, resume_state: State) -> N
     resume(self, resume_state)
     if resume_state.get('best_metric_results'):
         self.best_metric_results = resume_state['best_metric_results']
-    states = resume_state.get('random', [])
-    if len(states) == self.opt['world_size']:  # another number of ranks cannot repeat the unbroken run anyway
-        _set_random_state(states[self.opt['rank']])
+    if resume_state.get('random'):
+        _set_random_state(resume_state['random'][self.opt['rank']])
 
 
 class _Run:
@@ -130,8 +137,22 @@ class _Run:
     state: State | None = None
 
 
+def _check_split(state: State, opt: dict[str, Any]) -> None:
+    """Refuse a state of a training that shares its batches in another way; older states tell only their processes."""
+    here = _split(opt)
+    saved = state.get('split') or ({'processes': len(state['random'])} if 'random' in state else {})
+    other = [name for name, number in saved.items() if number != here[name]]
+    if other:
+        def numbers(split: dict[str, int]) -> str:
+            return ' and '.join(f'{split[name]} {name}' for name in other)
+        raise UserError(f"state '{opt['path']['resume_state']}' is of a training with {numbers(saved)}, but this one "
+                        f'has {numbers(here)}: continue with as many, or start anew under another name.')
+
+
 def _remember_state(load: LoadState, opt: dict[str, Any]) -> State | None:
     _Run.state = load(opt)
+    if _Run.state:
+        _check_split(_Run.state, opt)
     return _Run.state
 
 

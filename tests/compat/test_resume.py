@@ -1,5 +1,6 @@
 """A resumed training equals the unbroken one, from any directory, on a CPU."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from tests.compat.tiny_training import (
     train_here,
     weights,
 )
+from tests.two_ranks import on_both_ranks
 
 
 class Interrupted(Exception):
     """What the test kills a training with."""
 
 
-def train_with_break(options: dict[str, Any], folder: Path, stop_at: int) -> None:
+def train_with_break(options: dict[str, Any], folder: Path, *arguments: str, stop_at: int) -> None:
     """Train until an exception strikes in the middle of iteration `stop_at`."""
     from basicsr.models.sr_model import SRModel
     step = SRModel.optimize_parameters
@@ -35,7 +37,7 @@ def train_with_break(options: dict[str, Any], folder: Path, stop_at: int) -> Non
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(SRModel, 'optimize_parameters', broken)
-        train_here(options, folder)
+        train_here(options, folder, *arguments)
 
 
 @pytest.mark.parametrize(('saved_at', 'bias'), [  # in the middle of epoch 1, and right behind its last iteration
@@ -138,3 +140,81 @@ def test_a_state_of_other_groups_of_parameters_is_refused_with_both(pictures: Pa
     options['train']['optim_g']['bias'] = {'lr': 2}
     with pytest.raises(UserError, match=r'had groups of \[\[14\]\] parameters, now they have \[\[7, 7\]\]\.\n.*bias'):
         train_here(options, tmp_path / 'run', '--auto_resume')
+
+
+# -------------------------------------------------------------------------------------------------------- several ranks
+
+def shared(pictures: Path, folder: Path) -> dict[str, Any]:
+    """Eleven images in global batches of four, a generator with BatchNorm, validation at 5 and 7."""
+    network = {'type': 'SRResNet', 'scale': 4, 'num_feat': 4, 'num_block': 1}
+    options = tiny_options(pictures, **{
+        'network_g': network, 'val.val_freq': 5, 'path': {'experiments_root': str(folder)},
+        'datasets.train.batch_size': 4})
+    del options['datasets']['train']['batch_size_per_gpu']
+    return options
+
+
+def train_in_double(options: dict[str, Any], folder: str, *arguments: str, stop_at: int = 0) -> None:
+    """A whole training in this process, in double precision, as a rank if there are several."""
+    from basicsr.models.sr_model import SRModel
+    from basicsr.utils import options as parser
+    ranks = torch.distributed.is_initialized()
+    own = Path(folder, f'rank{torch.distributed.get_rank()}') if ranks else Path(folder)
+    feed = SRModel.feed_data
+
+    def feed_double(self: Any, data: dict[str, Any]) -> None:
+        feed(self, {name: value.double() if name in ('lq', 'gt') else value for name, value in data.items()})
+
+    with patched(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SRModel, 'feed_data', feed_double)
+        patch.setattr(parser, 'init_dist', lambda launcher: None)  # the ranks have met already
+        torch.set_default_dtype(torch.float64)
+        try:
+            own.mkdir(parents=True, exist_ok=True)
+            launched = [*arguments, *(['--launcher', 'pytorch'] if ranks else [])]
+            (partial(train_with_break, stop_at=stop_at) if stop_at else train_here)(options, own, *launched)
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+def test_two_ranks_end_with_the_weights_of_one_and_a_resumed_pair_with_those_of_the_unbroken(
+        pictures: Path, tmp_path: Path) -> None:
+    def trained(folder: str) -> dict[str, torch.Tensor]:
+        return torch.load(tmp_path / folder / 'tiny/models/net_g_latest.pth', weights_only=True)['params']
+
+    train_in_double(shared(pictures, tmp_path / 'one'), str(tmp_path))
+    on_both_ranks(train_in_double, shared(pictures, tmp_path / 'two'), str(tmp_path))
+    assert trained('one').keys() == trained('two').keys()
+    for name, value in trained('one').items():
+        torch.testing.assert_close(trained('two')[name], value, rtol=1e-9, atol=1e-9, msg=name)
+
+    broken = shared(pictures, tmp_path / 'broken')
+    on_both_ranks(partial(train_in_double, stop_at=4), broken, str(tmp_path))
+    on_both_ranks(train_in_double, broken, str(tmp_path), '--auto_resume')
+    assert_equal_weights(trained('broken'), trained('two'))
+    with pytest.raises(UserError, match=r"6.state' is of a training with 2 processes and 2 devices, but this one has 1 "
+                                        'processes and 1 devices: continue with as many'):
+        train_in_double(broken, str(tmp_path), '--auto_resume')
+
+
+def test_a_state_is_refused_by_a_training_with_another_global_batch(pictures: Path, tmp_path: Path) -> None:
+    with patched():
+        options = trained_to_4(pictures, tmp_path)
+        options['datasets']['train']['batch_size_per_gpu'] = 5
+        with pytest.raises(UserError, match='with 4 images in a batch, but this one has 5 images in a batch') as caught:
+            train_here(options, tmp_path, '--auto_resume')
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_state_of_before_that_was_recorded_still_tells_its_processes(pictures: Path, tmp_path: Path) -> None:
+    path = tmp_path / 'experiments/tiny/training_states/4.state'
+    with patched():
+        options = trained_to_4(pictures, tmp_path)
+        state = torch.load(path, weights_only=True)
+        del state['split']
+        torch.save(state | {'random': state['random'] * 2}, path)
+        with pytest.raises(UserError, match='with 2 processes, but this one has 1 processes'):
+            train_here(options, tmp_path, '--auto_resume')
+        torch.save(state, path)
+        train_here(options, tmp_path, '--auto_resume')
+    assert 'iter: 4.' in log_of(tmp_path)
