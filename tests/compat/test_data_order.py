@@ -146,8 +146,8 @@ def test_a_sampler_put_at_a_position_goes_on_where_the_unbroken_one_would(
     assert order(cut) == whole[cut * batch:]
 
 
-def order_of_a_rank(options: dict[str, Any]) -> list[int]:
-    """The images of the first epoch on this rank, where the file names no seed and so each rank has drawn its own."""
+def order_of_a_rank(options: dict[str, Any]) -> list[list[int]]:
+    """The images of three epochs on this rank, where the file names no seed and so each rank has drawn its own."""
     import basicsr.train
     rank = torch.distributed.get_rank()
     train = options['datasets']['train'] | {'phase': 'train', 'scale': 4, 'batch_size_per_gpu': 2}
@@ -155,12 +155,12 @@ def order_of_a_rank(options: dict[str, Any]) -> list[int]:
     with patched():
         _, sampler, *_ = basicsr.train.create_train_val_dataloader(opt, logging.getLogger('test'))
     sampler.first_iteration = 0  # another training of this process may have been resumed
-    return [int(index) for index in sampler]
+    return [(sampler.set_epoch(epoch), [int(index) for index in sampler])[1] for epoch in range(3)]
 
 
 def test_ranks_without_a_seed_in_the_file_share_the_images_of_one_order(pictures: Path) -> None:
-    first, second = on_both_ranks(order_of_a_rank, tiny_options(pictures))
-    assert len(first) == len(second) == 4 and not set(first) & set(second)  # of eleven images, two batches of four
+    for first, second in zip(*on_both_ranks(order_of_a_rank, tiny_options(pictures)), strict=True):
+        assert len(first) == len(second) == 4 and not set(first) & set(second)  # of eleven images, two batches of four
 
 
 def test_the_seed_decides_the_order(pictures: Path, tmp_path: Path) -> None:
