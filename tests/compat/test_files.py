@@ -20,6 +20,7 @@ EDSR = OrderedDict(type='EDSR', num_in_ch=3, num_out_ch=3, num_feat=4, num_block
 def model_in(folder: Path) -> Any:
     from basicsr.models.base_model import BaseModel
     return BaseModel({'num_gpu': 0, 'is_train': True, 'dist': False, 'rank': 0, 'world_size': 1, 'network_g': EDSR,
+                      'datasets': {'train': {'batch_size_per_gpu': 1}},
                       'path': {'models': str(folder), 'training_states': str(folder)}})
 
 
