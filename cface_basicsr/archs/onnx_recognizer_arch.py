@@ -1,6 +1,7 @@
 """Any face recognizer in an ONNX file, turned into a torch network by the library onnx2torch.
 
-It can then be CNN_R: gradients flow through it to the image, and its parameters can be fine-tuned.
+It can then be CNN_R: gradients flow through it to the image, and its parameters can be fine-tuned. onnx2torch knows
+single versions of each operator; files of an older or a newer opset are converted in memory, by ONNX's own converter.
 """
 
 from pathlib import Path
@@ -18,6 +19,8 @@ from cface_basicsr.ops.recognizer_input import RecognizerInput
 
 DEFAULTS = {'channels': 'rgb', 'mean': 127.5, 'std': 128.0, 'template': 'arcface', 'output': None}
 """What is assumed if neither the options nor the settings file say anything."""
+_OPSETS = (17, 13)
+"""Versions of ONNX's operators of which onnx2torch knows most; the first has more ways to it, from older and newer."""
 _FREE_SIDE = 112
 """Height and width if the file leaves them free and nothing sets them."""
 
@@ -141,6 +144,10 @@ def _read_onnx(path: Path) -> Any:
                 raise UserError(f"'{path}' keeps its weights in '{weights.name}', which is missing. Copy it into the "
                                 'same folder.')
         proto = onnx.load(str(path))
+        if proto.ir_version > onnx.IR_VERSION or opset_of(proto) > onnx.defs.onnx_opset_version():
+            raise UserError(f"'{path}' has opset {opset_of(proto)} and IR version {proto.ir_version}; onnx "
+                            f'{onnx.__version__} knows them up to {onnx.defs.onnx_opset_version()} and '
+                            f'{onnx.IR_VERSION}.\npip install --upgrade onnx, or export it with opset {_OPSETS[0]}.')
         onnx.checker.check_model(proto)
     except UserError:
         raise
@@ -194,12 +201,39 @@ def _convert(proto: Any, file: str) -> nn.Module:
         from onnx2torch import convert
     except ImportError as error:
         raise UserError('OnnxRecognizer needs one more library: pip install onnx2torch') from error
-    try:
-        body = convert(proto)
-    except Exception as error:
-        raise UserError(f"'{file}' cannot be turned into a torch network ({describe_error(error)}).") from error
+    from onnx import version_converter
+    body, failed = None, None
+    for target in (None, *_OPSETS):  # the file as it is, where that is possible
+        try:
+            body = convert(version_converter.convert_version(_one_batch_norm(proto), target) if target else proto)
+            break
+        except Exception as error:
+            failed = failed or error
+    if body is None:
+        raise UserError(f"'{file}' cannot be turned into a torch network ({describe_error(failed)}),\neither as it is, "
+                        f'with opset {opset_of(proto)}, or brought to {" or ".join(map(str, _OPSETS))} by '
+                        f'onnx.version_converter.\nExport it again with opset {_OPSETS[0]} (torch.onnx.export(…, '
+                        f'opset_version={_OPSETS[0]})), or with other operators.') from failed
     body.graph.eliminate_dead_code()  # what only the other outputs need
     body.delete_all_unused_submodules()
     body.recompile()
     return body
 
+
+def opset_of(proto: Any) -> int:
+    """The version of ONNX's own operators that a network uses; 0 if it does not say."""
+    return max((each.version for each in proto.opset_import if each.domain in ('', 'ai.onnx')), default=0)
+
+
+def _one_batch_norm(proto: Any) -> Any:
+    """A copy without spatial=0, which old exporters of MXNet wrote though there is one weight for each channel.
+
+    With spatial=0 each position of a map has weights of its own, so that they are no vector, or there is no map.
+    """
+    copied = type(proto).FromString(proto.SerializeToString())
+    vectors = {weight.name for weight in copied.graph.initializer if len(weight.dims) == 1}
+    for node in copied.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == 'BatchNormalization' and attribute.name == 'spatial' and node.input[1] in vectors:
+                attribute.i = 1
+    return copied

@@ -230,3 +230,76 @@ def test_a_real_recognizer_equals_onnxruntime_and_passes_gradients_to_the_face()
     assert network.feature_length == 128 and np.abs(features.detach().numpy() - expected).max() < 1e-4
     features.square().sum().backward()
     assert x.grad.abs().sum() > 0 and all(p.grad is not None for p in network.parameters())
+
+
+def write_mxnet_like(path: Path, opset: int, ir: int, *, spatial: int | None = None) -> torch.nn.Module:
+    """convolution, normalization, PReLU, pooling, dropout, dense, normalization; weights are inputs before IR 4."""
+    rng = np.random.default_rng(0)
+    shapes = {'w': (4, 3, 3, 3), 'slope': (4, 1, 1), 'd': (6, 24), 'e': (6,)} | {
+        f'{name}{size}': (size,) for name in ('gain', 'shift', 'mean', 'var') for size in (4, 6)}
+    weights = {name: rng.uniform(0.2, 1, shape).astype(np.float32) for name, shape in shapes.items()}
+    more = {} if spatial is None else {'spatial': spatial}
+    norm = ['gain', 'shift', 'mean', 'var']
+    nodes = [helper.make_node('Conv', ['face', 'w'], ['a'], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+             helper.make_node('BatchNormalization', ['a', *(f'{name}4' for name in norm)], ['b'], **more),
+             helper.make_node('PRelu', ['b', 'slope'], ['c']),
+             helper.make_node('AveragePool', ['c'], ['p'], kernel_shape=[8, 4], strides=[8, 4]),
+             helper.make_node('Dropout', ['p'], ['q']), helper.make_node('Flatten', ['q'], ['f']),
+             helper.make_node('Gemm', ['f', 'd', 'e'], ['g'], transB=1),
+             helper.make_node('BatchNormalization', ['g', *(f'{name}6' for name in norm)], ['feature'], **more)]
+    inputs = [helper.make_tensor_value_info('face', TensorProto.FLOAT, [1, 3, 16, 12])]
+    if ir < 4:
+        inputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    output = helper.make_tensor_value_info('feature', TensorProto.FLOAT, [1, 6])
+    graph = helper.make_graph(nodes, 'old', inputs, [output],
+                              [numpy_helper.from_array(value, name) for name, value in weights.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', opset)], ir_version=ir)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    w = {name: torch.from_numpy(value) for name, value in weights.items()}
+
+    def literal_forward(x: torch.Tensor) -> torch.Tensor:
+        x = functional.conv2d(x, w['w'], padding=1)
+        x = functional.batch_norm(x, w['mean4'], w['var4'], w['gain4'], w['shift4'])
+        x = functional.avg_pool2d(functional.prelu(x, w['slope'].flatten()), (8, 4)).flatten(1) @ w['d'].T + w['e']
+        return functional.batch_norm(x, w['mean6'], w['var6'], w['gain6'], w['shift6'])
+    return literal_forward
+
+
+@pytest.mark.parametrize(('opset', 'ir', 'spatial'), [
+    (7, 3, None), (8, 3, None), (8, 3, 0), (8, 3, 1), (8, 4, None), (9, 4, None), (13, 8, None), (18, 8, None),
+    (19, 9, None), (20, 9, None), (21, 10, None), (22, 10, None)])
+def test_files_of_any_opset_compute_what_they_say(tmp_path, opset, ir, spatial):
+    """MXNet wrote 7 and 8, with weights among the inputs and spatial=0; today's exporters write 18 and up."""
+    expected = write_mxnet_like(tmp_path / 'old.onnx', opset, ir, spatial=spatial)
+    network = OnnxRecognizer(file=str(tmp_path / 'old.onnx')).eval()  # without dropout
+    x = torch.randn(2, 3, 16, 12, requires_grad=True)
+    torch.testing.assert_close(network(x), expected(x))
+    network(x).square().sum().backward()
+    assert x.grad.abs().sum() > 0
+    assert {tuple(parameter.shape) for parameter in network.parameters()} >= {(4, 3, 3, 3), (6, 24)}
+
+
+def test_an_opset_that_cannot_be_bridged_is_named_with_what_to_do(tmp_path):
+    write_onnx(tmp_path / 'new.onnx')
+    model = onnx.load(tmp_path / 'new.onnx')
+    model.opset_import[0].version = 21
+    model.ir_version = 10
+    model.graph.node.insert(3, helper.make_node('Gelu', ['c'], ['gelu']))
+    model.graph.node[4].input[0] = 'gelu'
+    onnx.checker.check_model(model)
+    onnx.save(model, str(tmp_path / 'new.onnx'))
+    with pytest.raises(UserError, match='(?s)new.onnx. cannot be turned into a torch network .*Gelu.*with opset 21, or '
+                                        'brought to 17 or 13 by onnx.version_converter.\nExport it again with opset'):
+        OnnxRecognizer(file=str(tmp_path / 'new.onnx'))
+
+
+def test_an_opset_newer_than_the_installed_onnx_is_no_damaged_file(tmp_path):
+    write_onnx(tmp_path / 'future.onnx')
+    for change in ({'opset': 999}, {'ir': 999}):
+        model = onnx.load(tmp_path / 'future.onnx')
+        model.opset_import[0].version = change.get('opset', 13)
+        model.ir_version = change.get('ir', 8)
+        onnx.save(model, str(tmp_path / f'{min(change)}.onnx'))
+        with pytest.raises(UserError, match=r'has opset \d+ and IR version \d+; onnx .* knows .*\n.*--upgrade onnx'):
+            OnnxRecognizer(file=str(tmp_path / f'{min(change)}.onnx'))
