@@ -1,5 +1,6 @@
 """The one error for bad input: a message of one to three lines instead of a traceback."""
 
+import os
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,6 +29,16 @@ def check_file(path: str | Path, expected: str, kind: str = '') -> Path:
 def describe_error(error: Exception) -> str:
     """An error of another library in one line: its type, and the first 160 characters of its message."""
     return f'{type(error).__name__}: {" ".join(str(error).split())[:160]}'
+
+
+def refusal(error: OSError) -> str:
+    """What the operating system says against a file, in one line: its path and the reason.
+
+    >>> refusal(OSError(28, 'No space left on device', 'out/hr.lmdb'))
+    "'out/hr.lmdb': No space left on device."
+    """
+    names = [f"'{os.fspath(name)}'" for name in (error.filename, error.filename2) if name is not None]
+    return f'{" and ".join(names)}{": " if names else ""}{error.strerror or error}.'
 
 
 def first_few(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from cface_basicsr.compat.before_import import patch_functional_tensor
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, refusal
 from cface_basicsr.version import __version__
 
 COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'audit', 'index', 'train', 'generate', 'evaluate', 'report',
@@ -51,11 +51,17 @@ for _name in COMMANDS:
 
 
 def main() -> None:
-    """Run a command; bad input prints one to three lines and exits with code 2."""
+    """Run a command; bad input, and what the system refuses, print one to three lines and exit with code 2."""
     patch_functional_tensor()
     try:
         app()
     except UserError as error:
         print(f'cface: {error}', file=sys.stderr)
-        sys.exit(2)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        print(f'cface: {refusal(error)}', file=sys.stderr)
+    else:
+        return
+    sys.exit(2)
 

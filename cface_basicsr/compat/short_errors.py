@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from cface_basicsr.compat.defect import Defect
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, refusal
 
 
 def short_message(error: UserError) -> str:
@@ -18,10 +18,11 @@ def short_message(error: UserError) -> str:
 
 
 def _show(others: Callable, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    if not isinstance(error, UserError):
+    by_system = isinstance(error, OSError) and error.errno is not None and error.filename is not None
+    if not by_system and not isinstance(error, UserError):
         return others(kind, error, trace)
-    rank = os.environ.get('RANK', '0')
-    print(f"cface: {'' if rank == '0' else f'[rank {rank}] '}{short_message(error)}", file=sys.stderr, flush=True)
+    rank, message = os.environ.get('RANK', '0'), refusal(error) if by_system else short_message(error)
+    print(f"cface: {'' if rank == '0' else f'[rank {rank}] '}{message}", file=sys.stderr, flush=True)
     raise SystemExit(2)
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.atomic import lock, replacing, unfinished, write_text
+from cface_basicsr.files.atomic import lock, replacing, reserve, unfinished, write_text
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import write_manifest
@@ -214,6 +214,7 @@ def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recogniz
     features = np.lib.format.open_memmap(path, 'r+' if done else 'w+', np.float16, None if done else shape)
     if features.shape != shape:
         raise _damaged(path, str(shape), str(features.shape))
+    reserve(path, path.stat().st_size)
     for start in range(done, len(keys), batch_size):
         batch = keys[start:start + batch_size]
         features[start:start + len(batch)] = _face_features(recognizer, store, batch, device)

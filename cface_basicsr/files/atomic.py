@@ -1,5 +1,6 @@
 """Files and folders that are complete or absent: written aside, then renamed; and locks on what is being made."""
 
+import errno
 import fcntl
 import json
 import os
@@ -9,6 +10,32 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr.errors import UserError
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Inside, an error of the operating system that names no file, as that of a full disk, names this one."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def reserve(path: str | Path, size: int) -> None:
+    """Have the disk keep room for the first `size` bytes of a file that will be written through a memory map.
+
+    Without room, the first write to a map kills the process (SIGBUS).
+
+    Raises:
+        OSError: there is no room.
+    """
+    with naming(path), open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), 'rb') as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # not every file system can
+                raise
 
 
 @contextmanager
@@ -23,7 +50,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     aside = path.with_name(f'.{path.name}.tmp')
     try:
-        yield aside
+        with naming(path):
+            yield aside
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
@@ -62,7 +90,7 @@ def lock(folder: str | Path, busy: str = "another process is writing '{}'. Wait 
         inherited: programs that are started inside the block hold the lock too, so that it outlives a killed parent.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or the file system has no locks, so that nobody can know.
     """
     try:
         try:
@@ -70,7 +98,7 @@ def lock(folder: str | Path, busy: str = "another process is writing '{}'. Wait 
         except BlockingIOError:
             raise
         except OSError:  # NFS locks only what is open for writing, which a folder never is
-            descriptor = _locked(os.open(Path(folder, '.lock'), os.O_RDWR | os.O_CREAT))
+            descriptor = _locked_file(Path(folder, '.lock'))
     except BlockingIOError as error:
         raise UserError(busy.format(folder)) from error
     try:
@@ -87,3 +115,15 @@ def _locked(descriptor: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _locked_file(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        return _locked(descriptor)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise UserError(f"'{path.parent}' is on a file system without locks ({error.strerror}), so two processes could "
+                        'write it at once.\nUse a folder on another disk, or have the file system mounted with locks '
+                        '(Lustre: -o flock).') from error

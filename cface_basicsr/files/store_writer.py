@@ -1,8 +1,12 @@
 """Writing an image store: aside, committed in batches, continued after a kill, renamed when complete."""
 
+import errno
 import hashlib
+import mmap
 import os
-from contextlib import ExitStack
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,9 +15,13 @@ import lmdb
 import numpy as np
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.atomic import lock, unfinished
+from cface_basicsr.files.atomic import lock, naming, reserve, unfinished
 from cface_basicsr.files.face_store import MAP_SIZE, PNG_LEVEL, add_entry
 from cface_basicsr.files.manifest import write_manifest
+
+_LOCK_SIZE = 8192
+"""Bytes of lock.mdb for LMDB's default of 126 readers."""
+_LEAST_ROOM = 1 << 20
 
 
 class StoreWriter:
@@ -40,8 +48,13 @@ class StoreWriter:
         self.aside.mkdir(parents=True, exist_ok=True)
         self._lock = ExitStack()
         self._lock.enter_context(lock(self.aside))
-        self._environment = lmdb.open(str(self.aside), map_size=MAP_SIZE)
-        self._transaction = self._environment.begin(write=True)
+        data = self.aside / 'data.mdb'
+        if data.exists() and data.stat().st_size < 2 * mmap.PAGESIZE:
+            data.unlink()  # a full disk has cut off the head, so nothing was committed
+        reserve(self.aside / 'lock.mdb', _LOCK_SIZE)
+        with self._writing():
+            self._environment = lmdb.open(str(self.aside), map_size=MAP_SIZE)
+            self._transaction = self._environment.begin(write=True)
 
     def __enter__(self) -> 'StoreWriter':
         return self
@@ -58,12 +71,24 @@ class StoreWriter:
 
     def put(self, key: str, png: bytes) -> None:
         """Add the PNG bytes of an image under an ASCII key."""
-        self._transaction.put(key.encode('ascii'), png, overwrite=False)
+        with self._writing():
+            self._transaction.put(key.encode('ascii'), png, overwrite=False)
 
     def commit(self) -> None:
         """Write everything put so far to disk, so that it outlives a kill."""
-        self._transaction.commit()
-        self._transaction = self._environment.begin(write=True)
+        with self._writing():
+            self._transaction.commit()
+            self._transaction = self._environment.begin(write=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """LMDB's errors as the system's. On a full disk LMDB may speak of an input/output error."""
+        try:
+            yield
+        except lmdb.Error as error:
+            full = shutil.disk_usage(self.aside).free < _LEAST_ROOM
+            code = errno.ENOSPC if full or os.strerror(errno.ENOSPC) in str(error) else errno.EIO
+            raise OSError(code, os.strerror(code) if code == errno.ENOSPC else str(error), str(self.path)) from error
 
     def close(self) -> None:
         """Leave the store unfinished, without anything uncommitted. Safe to call again."""
@@ -80,7 +105,8 @@ class StoreWriter:
             manifest: facts for a manifest.json inside, to which the number of images and that hash are added.
         """
         self.commit()
-        digest, images = self._write_meta_info(), len(self)
+        with naming(self.path):
+            digest, images = self._write_meta_info(), len(self)
         if manifest is not None:
             write_manifest(self.aside, manifest | {'images': images, 'sha256': digest})
         self.close()

@@ -1,6 +1,8 @@
 """`cface prepare` as people type it."""
 
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from cface_basicsr.cli.main import app
+from cface_basicsr.cli.main import app, main
 from cface_basicsr.cli.prepare import parse_size, split_scales
 from cface_basicsr.errors import UserError
 
@@ -79,3 +81,19 @@ def test_landmarks_in_a_file_need_no_detector(source: Path, tmp_path: Path) -> N
     assert 'rejected (no landmarks in points.csv: 3): 3' in result.stdout
     settings = json.loads((tmp_path / 'out' / 'manifest.json').read_text())['settings']
     assert (settings['size'], settings['template']) == ([112, 96], 'sphereface')
+
+
+@pytest.mark.parametrize('out', ['file', 'file/below', 'n' * 300, 'loop/out'])
+def test_a_place_that_cannot_be_written_is_named_with_the_systems_reason(
+        source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        out: str) -> None:
+    (tmp_path / 'file').write_text('x')
+    (tmp_path / 'loop').symlink_to('loop')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', ['cface', 'prepare', str(source), '--out', out, '--scale', '8'])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('cface:')]
+    assert caught.value.code == 2 and len(lines) == 1
+    assert re.fullmatch(f"cface: '{out}.*': (Not a directory|File name too long|Too many levels of symbolic links|File "
+                        'exists).', lines[0])

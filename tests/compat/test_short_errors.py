@@ -19,6 +19,16 @@ def test_bad_input_ends_in_its_message_and_exit_code_2(capsys: pytest.CaptureFix
     holds_by_row(check, 'short-errors', defect=pytest.fail.Exception)
 
 
+def test_what_the_system_refuses_ends_in_one_line(capsys: pytest.CaptureFixture) -> None:
+    def check() -> None:
+        with pytest.raises(SystemExit) as ending:
+            sys.excepthook(OSError, OSError(28, 'No space left on device', 'net_g.pth'), None)
+        assert ending.value.code == 2
+        assert capsys.readouterr().err == "cface: 'net_g.pth': No space left on device.\n"
+
+    holds_by_row(check, 'short-errors', defect=pytest.fail.Exception)
+
+
 def test_any_other_error_keeps_its_traceback(capsys: pytest.CaptureFixture) -> None:
     with patched():
         sys.excepthook(KeyError, KeyError('lq'), None)

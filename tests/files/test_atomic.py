@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.atomic import lock, replacing, write_json, write_text
+from cface_basicsr.files.atomic import lock, replacing, reserve, write_json, write_text
 
 
 def test_a_file_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
@@ -80,3 +80,47 @@ def test_where_folders_cannot_be_locked_a_file_in_them_is(tmp_path: Path, monkey
     for _ in range(2):
         with lock(tmp_path), pytest.raises(UserError, match='another process is writing'), lock(tmp_path):
             pass
+
+
+@pytest.mark.parametrize('number', [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL])
+def test_a_file_system_without_locks_is_not_called_busy(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """As Lustre that is mounted without -o flock."""
+    def without(descriptor: int, how: int) -> None:
+        raise OSError(number, os.strerror(number))
+    monkeypatch.setattr(fcntl, 'flock', without)
+    opened = len(os.listdir('/proc/self/fd'))
+    with pytest.raises(UserError) as refused, lock(tmp_path):
+        pytest.fail('went on without a lock')
+    assert str(refused.value).startswith(f"'{tmp_path}' is on a file system without locks ({os.strerror(number)}), so ")
+    assert 'another disk' in str(refused.value) and 'is writing' not in str(refused.value)
+    assert len(os.listdir('/proc/self/fd')) == opened
+
+
+def test_an_error_of_the_system_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left on device: '.*a.txt'"), replacing(tmp_path / 'a.txt'):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="No such file.*: 'b'"), replacing(tmp_path / 'a.txt'):
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), 'b')
+
+
+def test_room_is_kept_without_a_change_of_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / 'a'
+    reserve(path, 10_000)
+    assert path.read_bytes() == bytes(10_000) and path.stat().st_blocks * 512 >= 10_000
+    path.write_bytes(b'x' * 20_000)
+    reserve(path, 10_000)
+    assert path.read_bytes() == b'x' * 20_000
+
+
+def test_where_room_cannot_be_kept_the_work_goes_on_and_a_full_disk_is_named(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def says(number: int) -> None:
+        def refuse(*arguments: int) -> None:
+            raise OSError(number, os.strerror(number))
+        monkeypatch.setattr(os, 'posix_fallocate', refuse)
+    says(errno.EOPNOTSUPP)
+    reserve(tmp_path / 'a', 100)
+    says(errno.ENOSPC)
+    with pytest.raises(OSError, match="No space left on device: '.*/a'"):
+        reserve(tmp_path / 'a', 100)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cface_basicsr.data.layouts.source import Source
 from cface_basicsr.data.prepare.packing import Packed
+from cface_basicsr.files.atomic import naming
 
 
 class Journal:
@@ -25,7 +26,8 @@ class Journal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        with naming(self._file.name):  # what a full disk has not taken is tried again
+            self._file.close()
 
     def __len__(self) -> int:
         return self._length
@@ -37,9 +39,10 @@ class Journal:
 
     def commit(self) -> None:
         """Write what was added to the disk. Call it after committing the stores."""
-        self._file.write(''.join(self._lines).encode('ascii'))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self._file.name):
+            self._file.write(''.join(self._lines).encode('ascii'))
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self._lines.clear()
 
     @staticmethod
