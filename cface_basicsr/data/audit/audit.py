@@ -13,6 +13,8 @@ import numpy as np
 from cface_basicsr.data.audit.identity_names import SharedPerson, plain_name, shared_people
 from cface_basicsr.data.audit.near_duplicates import ALIKE, NEAR, NearPair, near_duplicates
 from cface_basicsr.data.audit.picture_set import Distinct, Fingerprinted, PictureSet, fingerprint_pictures
+from cface_basicsr.data.layouts.source import counted
+from cface_basicsr.errors import UserError
 from cface_basicsr.files.image_keys import identity_name
 from cface_basicsr.runtime import Progress
 
@@ -148,6 +150,9 @@ def audit(train: PictureSet, test: PictureSet, *, show: Progress, names: Names |
 def _read(title: str, pictures: PictureSet, workers: int, show: Progress) -> Fingerprinted:
     show.start(title, len(pictures.sources))
     found = fingerprint_pictures(pictures, workers=workers, progress=show.advance)
+    if not found.sources and found.rejected:
+        raise UserError(f"'{pictures.folder}': none of the pictures ({pictures.describe_crop()}) can be compared: "
+                        f'{counted(found.rejected)}.')
     show.end(title, f'{len(found.sources)} read' + (f', {len(found.rejected)} not' if found.rejected else ''))
     return found
 

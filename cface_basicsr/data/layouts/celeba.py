@@ -85,8 +85,12 @@ class _Files:
         self.folders = [named, named / 'Anno', named / 'Eval'] if named else [*around, *below]
         self.named = named or source
 
-    def find(self, stem: str) -> Path:
+    def find(self, stem: str, instead: str = '') -> Path:
         """The path of a text file.
+
+        Args:
+            stem: its name without the ending.
+            instead: what helps too, for the message.
 
         Raises:
             UserError: it is missing.
@@ -96,7 +100,7 @@ class _Files:
                 if (path := folder / (stem + ending)).is_file():
                     return path
         raise UserError(f"CelebA's {stem}.txt is missing: it is not in '{self.named}' or the folders around it, nor in "
-                        'their Anno and Eval.\nPut it there, or name its folder with --annotations.')
+                        f'their Anno and Eval.\nPut it there, or name its folder with --annotations{instead}.')
 
     def table(self, listing: Listing, part: str, columns: tuple[str, ...]) -> Annotations:
         """One of the files, which is entered in the listing, as a table by names without endings."""
@@ -195,7 +199,7 @@ def _locate_faces(listing: Listing, aligned: bool, settings: 'PrepareSettings', 
         raise UserError(f"'{settings.landmarks}' is for images of another size: these are "
                         f"{'aligned' if aligned else 'in the wild'}, and {_LANDMARKS[aligned]}.txt belongs to them.")
     if settings.crop == 'align' and not settings.weights and not settings.landmarks:
-        path = files.find(_LANDMARKS[aligned])
+        path = files.find(_LANDMARKS[aligned], ', or have a detector find the landmarks: --weights DIR')
         stems = _without_endings(read_landmarks(path))
         assign_landmarks(listing, {source.path: stems[_stem(source.path)] for source in listing.sources
                                    if _stem(source.path) in stems}, path)

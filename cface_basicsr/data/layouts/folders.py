@@ -19,6 +19,7 @@ from cface_basicsr.data.layouts.source import (
     FolderPhotos,
     Listing,
     add_identity,
+    counted,
     digest_of_sizes,
     existing_folder,
     leads_back,
@@ -64,8 +65,9 @@ def _list_files(root: str | Path, identity: str | None = None, deeper: bool = Tr
     for own, images in sorted(identities.items()):
         add_identity(listing, own, images)
     if not listing.sources:
+        there = f'\nWhat is there: {counted(listing.rejected)}.' if listing.rejected else ''
         raise UserError(f"source folder '{root}' has no <identity>/<image> files. Expected one folder per person, as "
-                        'in CASIA-WebFace.')
+                        f'in CASIA-WebFace.{there}')
     listing.sources.sort()
     listing.digest = digest_of_sizes(sizes)
     return listing

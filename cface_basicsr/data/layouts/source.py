@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -109,6 +110,19 @@ OUTSIDE = 'is not in an identity folder'
 NOT_A_FILE = 'is not a regular file'
 LEADS_BACK = 'is a link to a folder that it is in'
 """Reasons for rejecting what cannot be a photograph."""
+
+
+def counted(rejected: Sequence[tuple[str, str]]) -> str:
+    """How often the most frequent kinds of reasons occur, each with an example; numbers in them make no other kind.
+
+    >>> counted([('a/1.pgm', '92x112 pixels, smaller than the 128x128 crop'), ('b/1.txt', 'not an image')])
+    '1 of 2: 92x112 pixels, smaller than the 128x128 crop (a/1.pgm); 1 of 2: not an image (b/1.txt)'
+    """
+    kinds: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for path, reason in rejected:
+        kinds[re.sub(r'[\d.]+| \(.*', '', reason)].append((path, reason))
+    often = sorted(kinds.values(), key=len, reverse=True)[:3]
+    return '; '.join(f'{len(kind)} of {len(rejected)}: {kind[0][1]} ({kind[0][0]})' for kind in often)
 
 
 def existing_folder(root: str | Path, expected: str = '<identity>/<image> files') -> Path:

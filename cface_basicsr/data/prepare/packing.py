@@ -99,14 +99,6 @@ def packing_of(settings: PrepareSettings, listing: Listing) -> Packing:
     return Packing(listing.photos, settings.crop, settings.size, settings.scales, settings.template or '', detector)
 
 
-def photo_to_face(packing: Packing, source: Source) -> np.ndarray | None:
-    """The HR face of a photograph, uint8 (height, width, 3) RGB; None if it gives no face."""
-    try:
-        return packing.face(source)
-    except Rejected:
-        return None
-
-
 def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
     """Pack some photographs; returns one result for each, in order."""
     faces, reasons = [], []

@@ -8,7 +8,9 @@ folder as finished.
 
 import itertools
 import json
+import math
 import random
+import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +21,14 @@ from typing import Any
 
 import cv2
 
+from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
-from cface_basicsr.data.layouts.source import Listing, Source, some_of
+from cface_basicsr.data.layouts.source import Listing, Source, counted, some_of
 from cface_basicsr.data.prepare.journal import Journal
-from cface_basicsr.data.prepare.packing import Packed, Packing, pack_all, packing_of, photo_to_face
+from cface_basicsr.data.prepare.packing import Packed, Packing, pack_all, packing_of
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.atomic import write_json, write_text
+from cface_basicsr.files.atomic import unfinished, write_json, write_text
 from cface_basicsr.files.face_store import store_sha256
 from cface_basicsr.files.identities import identity_table
 from cface_basicsr.files.image_keys import identity_name
@@ -203,9 +206,12 @@ class Work:
         accepted = self._accepted()
         for name, packed in accepted.items():
             if not packed:
-                path, reason = self.rejected()[0]
-                raise UserError(f"'{source}' gave no usable face{f' for {name}/' if name else ''}. "
-                                f'The first rejected file: {path}: {reason}.')
+                reasons = [(source.path, entry['reason']) for source, entry in self._packed()
+                           if self.part_of(source.key) == name]
+                if not any(accepted.values()):
+                    self._discard()  # so that other settings can be tried
+                raise UserError(f"'{source}' gave no usable face{f' for {name}/' if name else ''}: {counted(reasons)}."
+                                f'{advice(reasons, self.settings)}')
         equal = _duplicates({key: pixels for packed in accepted.values() for key, (_, pixels) in packed.items()})
         if self.listing.pairs is not None:
             self._publish_pairs(self.parts[''], accepted[''])
@@ -213,6 +219,16 @@ class Work:
             part.duplicates = [group for group in equal if any(key in accepted[name] for key in group)]
             self._publish_part(part, accepted[name], source)
         shutil.rmtree(self.aside)
+
+    def _discard(self) -> None:
+        """Remove what was made aside, and the folders that are empty then."""
+        for part in self.parts.values():
+            for name in self.stores:
+                shutil.rmtree(unfinished(part.folder / name), ignore_errors=True)
+        shutil.rmtree(self.aside)
+        for folder in dict.fromkeys([*(part.folder for part in self.parts.values()), self.out]):
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
     def _publish_part(self, part: Part, accepted: dict[str, tuple[str, str]], source: Path) -> None:
         for name in self.stores:
@@ -333,16 +349,41 @@ def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Pa
     files: dict[str, list[Source]] = defaultdict(list)
     for source in sources if count else ():
         files[source.key.split('/')[0]].append(source)
-    drawn = random.Random(seed).sample(sorted(files), len(files))
-    fit = (identity for identity in drawn if _gives_faces(packing, files[identity], 2))
+    drawn, rejected = random.Random(seed).sample(sorted(files), len(files)), []
+    fit = (identity for identity in drawn if _gives_faces(packing, files[identity], 2, rejected))
     chosen = list(itertools.islice(fit, count))
     if len(chosen) < count or count and count >= len(files):
         raise UserError(f'--holdout {count}: of {len(files)} identities in the source, {len(chosen)} have two or more '
-                        'usable photographs,\nand at least one identity must be left to train on.')
+                        'usable photographs,\nand at least one identity must be left to train on.'
+                        + (f' Rejected: {counted(rejected)}.{advice(rejected, packing)}' if rejected else ''))
     return sorted(chosen)
 
 
-def _gives_faces(packing: Packing, sources: Sequence[Source], wanted: int) -> bool:
-    """Whether at least `wanted` of the photographs give a face."""
-    usable = (source for source in sources if photo_to_face(packing, source) is not None)
-    return len(list(itertools.islice(usable, wanted))) == wanted
+def _gives_faces(packing: Packing, sources: Sequence[Source], wanted: int, rejected: list[tuple[str, str]]) -> bool:
+    """Whether at least `wanted` of the photographs give a face; the reasons of the others are added to `rejected`."""
+    found = 0
+    for source in sources:
+        try:
+            packing.face(source)
+            found += 1
+        except Rejected as reason:
+            rejected.append((source.path, str(reason)))
+        if found == wanted:
+            return True
+    return False
+
+
+def advice(rejected: Sequence[tuple[str, str]], settings: PrepareSettings | Packing) -> str:
+    """What helps against the most frequent of some reasons, as a line of its own; empty if nothing is known."""
+    small = [min(map(int, match.groups())) for _, reason in rejected
+             if (match := re.match(r'(\d+)x(\d+) pixels, smaller than', reason))]
+    if 2 * len(small) > len(rejected):
+        step = math.lcm(*settings.scales)
+        fits = min(small) // step * step
+        smaller = f'--size {fits} takes them as they are; ' if fits >= 16 else ''
+        return f'\n{smaller}--crop align finds the faces and enlarges them.'
+    if 2 * sum('(--crop none)' in reason for _, reason in rejected) > len(rejected):
+        return '\n--crop center takes the middle of larger photographs; --size HEIGHTxWIDTH names another size.'
+    if 2 * sum(reason == 'no face found' for _, reason in rejected) > len(rejected):
+        return '\n--crop center needs no detector; --landmarks FILE says where the faces are.'
+    return ''

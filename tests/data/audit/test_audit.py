@@ -8,6 +8,7 @@ import pytest
 from cface_basicsr.data.audit.audit import Audit, Match, Names, audit, audit_names
 from cface_basicsr.data.audit.identity_names import SharedPerson
 from cface_basicsr.data.audit.picture_set import open_alike, open_pictures
+from cface_basicsr.errors import UserError
 from tests.photos import Silent, mirror, photo, recompressed, write_tree
 
 TRAIN = {'Ann_Lee/1': 0, 'Ann_Lee/2': 1, 'Bob/1': 2, 'Cy/1': 3}
@@ -99,3 +100,14 @@ def test_what_could_not_be_read_is_reported(tmp_path: Path, train: dict[str, np.
     result = compare(tmp_path, train, {'Dora/1': photo(20)})
     assert ('Bob/cut.jpg', 'empty file') in result.train.rejected and result.test.rejected == []
     assert any(path == 'loose.txt' for path, _ in result.train.rejected)
+
+
+def test_a_side_of_which_nothing_can_be_read_is_not_called_disjoint(
+        tmp_path: Path, train: dict[str, np.ndarray]) -> None:
+    write_tree(tmp_path / 'train', train)
+    for name in 'ab':
+        (tmp_path / 'test' / name).mkdir(parents=True)
+        (tmp_path / 'test' / name / '1.jpg').write_text('text')
+    with pytest.raises(UserError, match=r"test': none of the pictures .whole photographs. can be compared: 2 of 2: not "
+                                        r'an image .a/1.jpg.'):
+        audit(*open_alike(tmp_path / 'train', tmp_path / 'test'), show=Silent())

@@ -208,3 +208,10 @@ def test_no_images_or_two_kinds_are_refused(celeba: Path, tmp_path: Path) -> Non
     with pytest.raises(UserError, match='holds images of CelebA 2 times'):
         list_celeba(celeba, settings())
     assert len(list_celeba(celeba / 'Img' / 'img_celeba', settings(crop='box', annotations=celeba)).sources) == 4
+
+
+def test_without_landmarks_an_alignment_may_use_a_detector_and_the_message_says_so(celeba: Path) -> None:
+    (celeba / 'Anno' / 'list_landmarks_align_celeba.txt').unlink()
+    with pytest.raises(UserError, match=r'list_landmarks_align_celeba.txt is missing(.|\n)*a detector find the '
+                                        r'landmarks: --weights DIR\.$'):
+        list_celeba(celeba, settings(crop='align', template='arcface', size=112))

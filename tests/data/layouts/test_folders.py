@@ -58,6 +58,9 @@ def test_an_empty_folder_is_rejected_and_a_source_without_images_refused(tmp_pat
     assert list_folders(root).rejected == [('empty/', 'empty identity: no files')]
     with pytest.raises(UserError, match='has no <identity>/<image> files'):
         list_folders(tree(tmp_path / 'b', '1.jpg'))
+    with pytest.raises(UserError, match=r'\nWhat is there: 2 of 3: is not in an identity folder .1.jpg.; 1 of 3: empty '
+                                        'identity: no files .x/..$'):
+        list_folders(tree(tmp_path / 'c', '1.jpg', '2.jpg', 'x/'))
 
 
 def test_what_cannot_be_a_photograph_is_rejected_with_a_reason(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -230,6 +231,49 @@ def test_a_source_without_a_usable_photograph_is_refused(tmp_path: Path) -> None
     (tmp_path / 'source' / 'a' / '1.jpg').write_text('no image')
     with pytest.raises(UserError, match='no usable face'):
         prepare(tmp_path / 'source', tmp_path / 'out', SMALL)
+
+
+def orl(root: Path) -> Path:
+    """As the Olivetti faces: 92x112 pixels, and a few other files."""
+    for name in ('s1/1.pgm', 's1/2.pgm', 's2/1.pgm', 's2/2.pgm', 's2/10.pgm'):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(len(name)).integers(0, 256, (112, 92), np.uint8)).save(root / name)
+    (root / 's2' / 'README').write_text('text')
+    return root
+
+
+@pytest.mark.parametrize('holdout', [0, 1])
+def test_where_nothing_is_usable_the_reasons_are_counted_and_what_helps_is_said(tmp_path: Path, holdout: int) -> None:
+    source, out = orl(tmp_path / 'orl'), tmp_path / 'out'
+    with pytest.raises(UserError) as refused:
+        prepare(source, out, PrepareSettings(scales=(2, 4, 8), holdout=holdout))
+    example = 's1/1.pgm' if not holdout else 's[12]/1.*.pgm'
+    assert re.search(rf'5 of 6: 92x112 pixels, smaller than the 128x128 crop \({example}\); 1 of 6: not an image '
+                     r'\(s2/README\)\.\n--size 88 takes them as they are; --crop align finds the faces and enlarges '
+                     'them.$', str(refused.value))
+    assert str(refused.value).count('\n') <= 2 and not out.exists()
+    report = prepare(source, out, PrepareSettings(scales=(2, 4, 8), size=88, holdout=holdout))
+    assert sum(part.images for part in report.parts.values()) == 5
+
+
+@pytest.mark.parametrize(('settings', 'reason', 'advised'), [
+    (PrepareSettings(scales=(2,), crop='none'), '5 of 6: 92x112 pixels, expected 128x128', '--crop center'),
+    (PrepareSettings(scales=(2,), size=256), '5 of 6: 92x112 pixels, smaller than the 256x256 crop', '--size 92 takes'),
+    (PrepareSettings(scales=(64,)), '5 of 6: 92x112 pixels, smaller than the 128x128 crop', '--size 64 takes'),
+    (PrepareSettings(scales=(128,)), '5 of 6: 92x112 pixels, smaller than the 128x128 crop', '\n--crop align finds')])
+def test_advice_suits_the_reason(tmp_path: Path, settings: PrepareSettings, reason: str, advised: str) -> None:
+    with pytest.raises(UserError) as refused:
+        prepare(orl(tmp_path / 'orl'), tmp_path / 'out', settings)
+    assert reason in str(refused.value) and advised in str(refused.value)
+
+
+def test_a_part_without_a_usable_photograph_keeps_the_work_on_the_other(tmp_path: Path) -> None:
+    source = photos(tmp_path / 'source', identities=2, images=2)
+    for name in ('00.png', '01.png'):
+        (source / '000' / name).write_bytes(b'broken')
+    with pytest.raises(UserError, match="gave no usable face for train/: 2 of 2: not an image .000/00.png..$"):
+        prepare(source, tmp_path / 'out', PrepareSettings(scales=(2,), size=32, holdout=1))
+    assert (tmp_path / 'out' / '.prepare.unfinished').is_dir()
 
 
 @pytest.mark.parametrize(('values', 'message'), [
