@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cface_basicsr.archs.synced_batchnorm import sync_batchnorms
 from cface_basicsr.compat.defect import Defect, swapped
+from cface_basicsr.errors import UserError
 from cface_basicsr.ops.ranks import moments_over_ranks, several_ranks
 
 PATIENCE = datetime.timedelta(hours=2)
@@ -85,6 +86,20 @@ def _without_ddp(test: Callable, self: Any) -> None:
         test(self)
 
 
+STARTED_BY = {'pytorch': ('torchrun', ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')),
+               'slurm': ('srun', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'))}
+"""Launcher -> the program that starts the processes, and what it tells each of them in its environment."""
+
+
+def _check_who_started(init_dist: Callable, launcher: str, *args: Any, **kwargs: Any) -> None:
+    program, variables = STARTED_BY[launcher]
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        raise UserError(f"--launcher {launcher}: the environment has no {', '.join(missing)}. Start the command by "
+                        f'{program}, or leave --launcher out.')
+    init_dist(launcher, *args, **kwargs)
+
+
 DISTRIBUTED_ROWS = (
     Defect(name='gloo-on-cpu', upstream='BasicSR #107',
            symptom='ZeroDivisionError or "Found no NVIDIA driver" under torchrun without a GPU; a validation of more '
@@ -92,6 +107,11 @@ DISTRIBUTED_ROWS = (
            target='basicsr.utils.dist_util:_init_dist_pytorch', has='torch.cuda.set_device(',
            wrap=dict.fromkeys(('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist'),
                               _init_with_gloo)),
+    Defect(name='launchers', upstream='not reported',
+           symptom="--launcher without torchrun or srun ends in KeyError: 'SLURM_NODELIST' or \"RANK expected\"",
+           target='basicsr.utils.dist_util:_init_dist_slurm', has="os.environ['SLURM_NODELIST']",
+           wrap=dict.fromkeys(('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist'),
+                              _check_who_started)),
     Defect(name='ddp-on-cpu', upstream='BasicSR #107',
            symptom='"Found no NVIDIA driver" when a network is wrapped under torchrun without a GPU',
            target='basicsr.models.base_model:BaseModel.model_to_device',

@@ -47,7 +47,16 @@ def _raise_the_error(following: Callable, self: Any) -> Any:
     return item
 
 
+def _keep_what_there_is(build: Callable, dataset: Any, dataset_opt: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    workers = dataset_opt['phase'] == 'train' and dataset_opt['num_worker_per_gpu']  # a validation has none
+    return build(dataset, dataset_opt if workers else {**dataset_opt, 'persistent_workers': False}, *args, **kwargs)
+
+
 LOADING_ROWS = (
+    Defect(name='no-workers', upstream='not reported',
+           symptom='"persistent_workers option needs num_workers > 0": a loader without workers has none to keep',
+           target='basicsr.data:build_dataloader', has="['persistent_workers']",
+           wrap={'basicsr.train:build_dataloader': _keep_what_there_is}),
     Defect(name='workers-once', upstream='not reported',
            symptom='all workers are started, thrown away and started again before the first step',
            target=f'{_PREFETCH}:CPUPrefetcher.__init__', has='iter(loader)',

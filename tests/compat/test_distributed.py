@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from cface_basicsr import compat
+from cface_basicsr.compat.distributed import STARTED_BY
+from cface_basicsr.errors import UserError
 from tests.compat.tiny_training import holds_by_row, patched
 from tests.two_ranks import on_both_ranks
 
@@ -46,6 +48,27 @@ def test_torchrun_works_without_a_gpu(one_rank: None) -> None:
         leave_group()
 
     holds_by_row(check, 'gloo-on-cpu', defect=(ZeroDivisionError, RuntimeError))
+
+
+@pytest.mark.parametrize(('launcher', 'program'), [('pytorch', 'torchrun'), ('slurm', 'srun')])
+@pytest.mark.parametrize('others', [0, 1])
+def test_a_launcher_that_did_not_start_the_process_is_named_with_the_program_that_does(
+        launcher: str, program: str, others: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = STARTED_BY[launcher][1]
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name in names[:others]:
+        monkeypatch.setenv(name, '0')
+    monkeypatch.setattr(torch.multiprocessing, 'get_start_method', lambda allow_none: 'fork')  # it holds for good
+
+    def check() -> None:
+        from basicsr.utils import options
+        with pytest.raises(UserError) as caught:
+            options.init_dist(launcher)
+        assert str(caught.value) == (f"--launcher {launcher}: the environment has no {', '.join(names[others:])}. Start "
+                                     f'the command by {program}, or leave --launcher out.')
+
+    holds_by_row(check, 'launchers', defect=(KeyError, ValueError))
 
 
 def test_slurm_works_without_a_gpu(one_rank: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,3 +82,22 @@ def test_an_unreadable_image_ends_a_training_with_prefetching() -> None:
         assert seen == [1, 'image cannot be read'] and not training.is_alive()
 
     holds_by_row(check, 'prefetch-errors')
+
+
+@pytest.mark.parametrize(('phase', 'workers'), [('train', 0), ('val', 3)])
+def test_workers_that_are_kept_need_not_be_there(phase: str, workers: int) -> None:
+    """The shipped files keep their workers; a validation has none, and who looks for a mistake takes none."""
+    def check() -> None:
+        import basicsr.train
+        section = {'phase': phase, 'num_worker_per_gpu': workers, 'batch_size_per_gpu': 1, 'persistent_workers': True}
+        loader = basicsr.train.build_dataloader(torch.arange(2), section, num_gpu=0, seed=0)
+        assert [batch.tolist() for batch in loader] in ([[0], [1]], [[1], [0]])
+
+    holds_by_row(check, 'no-workers', defect=ValueError)
+
+
+def test_workers_that_are_there_are_kept() -> None:
+    with patched():
+        import basicsr.train
+        section = {'phase': 'train', 'num_worker_per_gpu': 1, 'batch_size_per_gpu': 1, 'persistent_workers': True}
+        assert basicsr.train.build_dataloader(torch.arange(2), section, num_gpu=0, seed=0).persistent_workers
