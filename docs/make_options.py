@@ -20,8 +20,7 @@ from cface_basicsr.compat.before_import import prepare_import
 prepare_import()
 import cface_basicsr.register  # noqa: E402, F401
 from cface_basicsr.benchmark.file import BenchmarkFile  # noqa: E402
-from cface_basicsr.data.dataset_options import LoaderOptions  # noqa: E402
-from cface_basicsr.options import Training, option_file, signatures  # noqa: E402
+from cface_basicsr.options import LoaderOptions, Training, option_file, signatures  # noqa: E402
 from cface_basicsr.options.sections import Section  # noqa: E402
 from cface_basicsr.training.recipe import RecipeFile  # noqa: E402
 

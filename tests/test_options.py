@@ -135,7 +135,7 @@ def test_a_missing_option_is_named(opt: dict[str, Any], place: str) -> None:
 def test_an_argument_of_a_metric_may_not_be_null(opt: dict[str, Any]) -> None:
     """BasicSR would fail with it at the first validation only."""
     opt['val']['metrics']['psnr']['crop_border'] = None
-    assert refusal(opt) == "option 'val.metrics.psnr.crop_border' is missing."
+    assert refusal(opt) == "option 'val.metrics.psnr.crop_border': input should be a valid integer, got None."
 
 
 @pytest.mark.parametrize('key', ['name', 'model_type', 'num_gpu', 'datasets', 'path'])
@@ -252,8 +252,9 @@ def test_fewer_images_than_a_batch_are_refused_with_both_numbers(opt: dict[str, 
 
 
 def test_a_decay_by_epochs_needs_to_know_an_epochs_length(opt: dict[str, Any]) -> None:
-    opt['datasets']['train'] = {'type': 'PairedImageDataset', 'dataroot_gt': 'pictures', 'batch_size': 4,
-                                'num_worker_per_gpu': 0}
+    opt['datasets']['train'] = {'name': 'pictures', 'type': 'PairedImageDataset', 'dataroot_gt': 'pictures',
+                                'dataroot_lq': 'small', 'io_backend': {'type': 'disk'}, 'gt_size': 128,
+                                'use_hflip': True, 'use_rot': False, 'batch_size': 4, 'num_worker_per_gpu': 0}
     assert "'epoch' needs LMDB stores" in refusal(opt)
 
 

@@ -14,7 +14,7 @@ from cface_basicsr import registration
 from cface_basicsr.archs.frozen_batchnorm import freeze_batchnorm
 from cface_basicsr.archs.input_size import check_size
 from cface_basicsr.errors import UserError
-from cface_basicsr.ops.recognizer_input import RecognizerInput
+from cface_basicsr.ops.recognizer_input import Channels, RecognizerInput, Template
 
 _SIDE = 112
 
@@ -42,7 +42,7 @@ class ArcFaceIRSE50(nn.Module):
         UserError: unknown channels, an unknown template, or faces of another size.
     """
 
-    def __init__(self, *, channels: str = 'bgr', template: str = 'arcface', drop_ratio: float = 0.6) -> None:
+    def __init__(self, *, channels: Channels = 'bgr', template: Template = 'arcface', drop_ratio: float = 0.6) -> None:
         super().__init__()
         from facexlib.recognition.arcface_arch import Backbone
         self.input_spec = RecognizerInput(_SIDE, _SIDE, channels, 127.5, 127.5, template)

@@ -15,7 +15,7 @@ from cface_basicsr.archs.frozen_batchnorm import freeze_batchnorm
 from cface_basicsr.archs.input_size import check_size
 from cface_basicsr.errors import UserError, check_file, describe_error, nearest
 from cface_basicsr.files.recognizer_file import external_weights, read_input_spec
-from cface_basicsr.ops.recognizer_input import RecognizerInput
+from cface_basicsr.ops.recognizer_input import Channels, RecognizerInput, Template
 
 DEFAULTS = {'channels': 'rgb', 'mean': 127.5, 'std': 128.0, 'template': 'arcface', 'output': None}
 """What is assumed if neither the options nor the settings file say anything."""
@@ -63,9 +63,9 @@ class OnnxRecognizer(nn.Module):
             has several outputs and none is named.
     """
 
-    def __init__(self, *, file: str, height: int | None = None, width: int | None = None, channels: str | None = None,
-                 mean: float | None = None, std: float | None = None, template: str | None = None,
-                 output: str | None = None) -> None:
+    def __init__(self, *, file: str, height: int | None = None, width: int | None = None,
+                 channels: Channels | None = None, mean: float | None = None, std: float | None = None,
+                 template: Template | None = None, output: str | None = None) -> None:
         super().__init__()
         given = {'height': height, 'width': width, 'channels': channels, 'mean': mean, 'std': std,
                  'template': template, 'output': output}

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cface_basicsr import registration
 from cface_basicsr.archs.input_size import check_size, height_and_width
 from cface_basicsr.errors import UserError
-from cface_basicsr.ops.recognizer_input import RecognizerInput
+from cface_basicsr.ops.recognizer_input import Channels, RecognizerInput, Template
 
 
 class ResidualUnit(nn.Module):
@@ -55,7 +55,8 @@ class SphereFace20(nn.Module):
     """
 
     def __init__(self, *, input_size: Sequence[int] = (112, 96), num_feat: int = 64, feature_length: int = 512,
-                 blocks: Sequence[int] = (1, 2, 4, 1), channels: str = 'rgb', template: str = 'center') -> None:
+                 blocks: Sequence[int] = (1, 2, 4, 1), channels: Channels = 'rgb',
+                 template: Template = 'center') -> None:
         super().__init__()
         height, width = height_and_width(input_size, 'SphereFace20')
         if len(blocks) != 4:

@@ -1,6 +1,5 @@
 """Two steps of a training: averaged weights (EMA), and the choice of an optimizer and its parameter groups."""
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,6 +9,7 @@ from torch import nn
 from cface_basicsr.compat.defect import Defect
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options import Multipliers, open_section
+from cface_basicsr.options.signatures import registered
 
 
 def _with_buffers(model_ema: Callable, self: Any, decay: float = 0.999) -> None:
@@ -19,14 +19,9 @@ def _with_buffers(model_ema: Callable, self: Any, decay: float = 0.999) -> None:
         buffer.copy_(current[name])  # running statistics are averages already
 
 
-def _optimizers() -> dict[str, type[torch.optim.Optimizer]]:
-    return {name: kind for name, kind in vars(torch.optim).items()
-            if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer}
-
-
 def _any_of_torch(get_optimizer: Callable, self: Any, optim_type: str, params: Iterable, lr: float,
                   **kwargs: Any) -> torch.optim.Optimizer:
-    known = _optimizers()
+    known = registered('optimizers')
     if optim_type not in known:
         raise UserError(f"optimizer '{optim_type}' is not one of torch.optim; {nearest(optim_type, known)}")
     return known[optim_type](params, lr=lr, **kwargs)

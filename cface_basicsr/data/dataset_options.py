@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -10,53 +10,16 @@ from pydantic import Field
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.options import FilledIn, Section, open_section
-
-
-class LoaderOptions(Section):
-    """The options that all our data sets have."""
-
-    name: str = ''
-    """Of the data set, for the log."""
-    type: str = ''
-    """The class of the data set."""
-    phase: FilledIn[str] = 'train'
-    scale: FilledIn[int] = None
-    io_backend: dict[str, Any] = Field(default_factory=lambda: {'type': 'lmdb'})
-    """Only `{type: lmdb}`; `cface prepare` packs folders of pictures."""
-    filename_tmpl: str = '{}'
-    """BasicSR's, for folders of pictures; not used here."""
-    batch_size: int | None = Field(default=None, ge=1)
-    """Images in a batch, of all devices together; a training needs it, or BasicSR's `batch_size_per_gpu`."""
-    batch_size_per_gpu: int | None = Field(default=None, ge=1)
-    """Images in a batch of one device, instead of `batch_size`."""
-    num_worker_per_gpu: int | None = Field(default=None, ge=0)
-    """Processes that load images, for each device; 0 loads within the training itself. A training needs it."""
-    dataset_enlarge_ratio: int = Field(default=1, ge=1)
-    """How often each image is seen in an epoch."""
-    prefetch_mode: str | None = None
-    """BasicSR's: `cuda` or `cpu` loads a batch ahead."""
-    num_prefetch_queue: int = 1
-    """BasicSR's: batches ahead, with `prefetch_mode: cpu`."""
-    pin_memory: bool = False
-    """Load into memory from which a GPU copies faster."""
-    persistent_workers: bool = False
-    """Keep the loading processes alive from epoch to epoch."""
-    manual_seed: FilledIn[int] = None
-    seed: int | None = None
-    """Of the random choices; by default the file's `manual_seed`."""
-
-    def draw_seed(self) -> int:
-        """The seed of all random choices: `seed`, or else `manual_seed`, or else 0."""
-        return next((seed for seed in (self.seed, self.manual_seed) if seed is not None), 0)
+from cface_basicsr.options import LoaderOptions, open_section
+from cface_basicsr.options.datasets import Root
 
 
 class TripletOptions(LoaderOptions):
     """The section of CFaceTripletDataset: faces in LR and HR, and a compare image."""
 
-    dataroot_gt: str
+    dataroot_gt: Root
     """HR store, `hr.lmdb`."""
-    dataroot_lq: str
+    dataroot_lq: Root
     """LR store, `lr_x<scale>.lmdb`."""
     identities: str | None = None
     """The labels: a table or its folder; by default `identities.csv` next to the HR store."""
@@ -73,7 +36,7 @@ class TripletOptions(LoaderOptions):
 class LabelledOptions(LoaderOptions):
     """The section of LabelledFaceDataset: faces and their identities."""
 
-    dataroot_gt: str | list[str]
+    dataroot_gt: Root | Annotated[list[Root], Field(min_length=1)]
     """One store of faces or a list of them, such as D_HR and D_SR."""
     identities: str | None = None
     """The labels: a table or its folder; by default `identities.csv` next to the first store."""
@@ -82,17 +45,15 @@ class LabelledOptions(LoaderOptions):
 
     def roots(self) -> list[str]:
         """The stores, one or several."""
-        if not self.dataroot_gt:
-            raise UserError("option 'dataroot_gt' is empty: expected one LMDB store or a list of them.")
         return [self.dataroot_gt] if isinstance(self.dataroot_gt, str) else self.dataroot_gt
 
 
 class PairOptions(LoaderOptions):
     """The section of FacePairDataset: faces in LR and HR, for validation."""
 
-    dataroot_gt: str
+    dataroot_gt: Root
     """HR store, `hr.lmdb`."""
-    dataroot_lq: str
+    dataroot_lq: Root
     """LR store, `lr_x<scale>.lmdb`."""
     identities: str | None = None
     """The labels: a table or its folder; by default `identities.csv` next to the HR store."""
@@ -103,9 +64,9 @@ class PairOptions(LoaderOptions):
 class GenerateOptions(LoaderOptions):
     """The section of CFaceGenerateDataset, for stage 2; `batch_size` images go through the network at once."""
 
-    dataroot_lq: str
+    dataroot_lq: Root
     """LR store, `lr_x<scale>.lmdb`."""
-    out: str
+    out: Root
     """The store to write, D_SR."""
 
 
@@ -113,14 +74,9 @@ def read_options(model: type[LoaderOptions], opt: dict[str, Any]) -> Any:
     """The options of a data set as an instance of `model`.
 
     Raises:
-        UserError: a key is unknown (the message has the nearest valid one) or missing, a value is wrong, or the
-            backend is not LMDB.
+        UserError: a key is unknown (the message has the nearest valid one) or missing, or a value is wrong.
     """
-    options = open_section(model, opt, f"datasets.{opt.get('name') or opt.get('type') or 'dataset'}")
-    if options.io_backend.get('type') != 'lmdb':
-        raise UserError(f"option 'io_backend.type': expected lmdb, got {options.io_backend.get('type')!r}.\n"
-                        'Pack folders of images with `cface prepare` first.')
-    return options
+    return open_section(model, opt, f"datasets.{opt.get('name') or opt.get('type') or 'dataset'}")
 
 
 def labelled_keys(stores: Sequence[FaceStore], identities: str | None) -> tuple[list[str], np.ndarray]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.ops.identity_distance import check_distance, identity_distance
+from cface_basicsr.ops.identity_distance import Distance, check_distance, identity_distance
 
 
 def cface_loss(sr: Tensor, hr: Tensor, compare: Tensor, *, gamma1: float, gamma2: float, margin: bool = True,
@@ -75,7 +75,7 @@ class CFaceLoss(nn.Module):
     Shape: three (B, D) features to a scalar; `terms` returns its two summands separately.
     """
 
-    def __init__(self, *, gamma1: float, gamma2: float, margin: bool = True, distance: str = 'normalized') -> None:
+    def __init__(self, *, gamma1: float, gamma2: float, margin: bool = True, distance: Distance = 'normalized') -> None:
         super().__init__()
         check_distance(distance)
         self.gamma1, self.gamma2, self.margin, self.distance = gamma1, gamma2, margin, distance

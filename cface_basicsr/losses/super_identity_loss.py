@@ -6,7 +6,7 @@ The paper defines it for one face; here it is the mean over the batch.
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.ops.identity_distance import check_distance, identity_distance
+from cface_basicsr.ops.identity_distance import Distance, check_distance, identity_distance
 
 
 def super_identity_loss(sr: Tensor, hr: Tensor, *, distance: str = 'normalized') -> Tensor:
@@ -30,7 +30,7 @@ class SuperIdentityLoss(nn.Module):
     Shape: two (B, D) features, super-resolved and original, to a scalar.
     """
 
-    def __init__(self, *, loss_weight: float = 1.0, distance: str = 'normalized') -> None:
+    def __init__(self, *, loss_weight: float = 1.0, distance: Distance = 'normalized') -> None:
         super().__init__()
         check_distance(distance)
         self.loss_weight, self.distance = loss_weight, distance

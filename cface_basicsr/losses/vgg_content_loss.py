@@ -9,6 +9,7 @@ The weights are those of torchvision's VGG19 (ImageNet), never random ones.
 """
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +65,8 @@ class VGGContentLoss(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, layer: str = 'relu3_1', weights: str | None = None, reduction: str = 'mean',
-                 loss_weight: float = 1.0) -> None:
+    def __init__(self, *, layer: str = 'relu3_1', weights: str | None = None,
+                 reduction: Literal['mean', 'spatial'] = 'mean', loss_weight: float = 1.0) -> None:
         super().__init__()
         choices = [name for name in layer_names() if not name.startswith('pool')]
         if layer not in choices:

@@ -4,6 +4,8 @@ BasicSR's own PerceptualLoss downloads VGG19 or looks for it in one place below 
 'l2' names a class that torch does not have. This one is called in the same way, and reads files as VGGContentLoss does.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -32,7 +34,7 @@ class VGGPerceptualLoss(VGGContentLoss):
         UserError: unknown layer or criterion; the weights are missing, unreadable or of another network.
     """
 
-    def __init__(self, *, layer: str = 'conv5_4', criterion: str = 'l1', perceptual_weight: float = 1.0,
+    def __init__(self, *, layer: str = 'conv5_4', criterion: Literal['l1', 'l2'] = 'l1', perceptual_weight: float = 1.0,
                  weights: str | None = None) -> None:
         if criterion not in _CRITERIA:
             raise UserError(f"VGGPerceptualLoss: criterion: expected l1 or l2, got '{criterion}'.")

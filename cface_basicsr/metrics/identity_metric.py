@@ -8,7 +8,7 @@ import functools
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from cface_basicsr import registration
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.network_file import build_network, build_network_from_file, load_weights
-from cface_basicsr.ops.identity_distance import identity_distance
+from cface_basicsr.ops.identity_distance import Distance, identity_distance
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.runtime import pick_device
 
 
 @registration.metric
 def calculate_identity_distance(img: NDArray[np.uint8], img2: NDArray[np.uint8], *, network_r: str | Mapping[str, Any],
-                                weights: str | None = None, distance: str = 'normalized', device: str | None = None,
-                                better: str = 'lower') -> float:
+                                weights: str | None = None, distance: Distance = 'normalized',
+                                device: str | None = None, better: Literal['higher', 'lower'] = 'lower') -> float:
     """Super-identity distance of one image pair, equation (4) of C-Face.
 
     Args:

@@ -27,7 +27,7 @@ def clip_before_each_step(optimizer: torch.optim.Optimizer, clip_norm: float | N
                           clip_step: float | None = None) -> None:
     """Make an optimizer clip the gradients of its parameters itself; see `options.Optimizer` for the two kinds."""
     def clip(stepped: torch.optim.Optimizer, *_: Any) -> None:
-        for group in stepped.param_groups if clip_step else ():
+        for group in (group for group in stepped.param_groups if clip_step and group['lr']):
             nn.utils.clip_grad_value_(group['params'], clip_step / group['lr'])  # VDSR, section 3.2: +-theta / gamma
         if clip_norm:
             nn.utils.clip_grad_norm_([p for group in stepped.param_groups for p in group['params']], clip_norm)

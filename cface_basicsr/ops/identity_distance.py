@@ -4,12 +4,15 @@
 `cosine` are the two that its section 3.2 found to be worse. For unit features, normalized = 2 * cosine.
 """
 
+from typing import Literal, get_args
+
 from torch import Tensor
 from torch.nn import functional
 
 from cface_basicsr.errors import UserError, nearest
 
-DISTANCES = ('normalized', 'l2', 'cosine')
+Distance = Literal['normalized', 'l2', 'cosine']
+DISTANCES = get_args(Distance)
 
 
 def identity_distance(a: Tensor, b: Tensor, distance: str = 'normalized') -> Tensor:

@@ -5,7 +5,7 @@ Losses, metrics and evaluation never need a recognizer's size, colour order or r
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,8 @@ from torch.nn import functional
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 
-CHANNELS = ('rgb', 'bgr')
-TEMPLATES = ('center', 'arcface', 'sphereface')
+Channels = Literal['rgb', 'bgr']
+Template = Literal['center', 'arcface', 'sphereface']
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,14 @@ class RecognizerInput:
 
     height: int
     width: int
-    channels: str = 'rgb'
+    channels: Channels = 'rgb'
     mean: float = 127.5
     std: float = 128.0
-    template: str = 'center'
+    template: Template = 'center'
 
     def __post_init__(self) -> None:
-        for name, value, valid in (('channels', self.channels, CHANNELS), ('template', self.template, TEMPLATES)):
+        for name, kind in (('channels', Channels), ('template', Template)):
+            value, valid = getattr(self, name), get_args(kind)
             if value not in valid:
                 raise UserError(f"{name} of a recognizer: expected one of {', '.join(valid)}, got {value!r}.")
         if self.std <= 0:

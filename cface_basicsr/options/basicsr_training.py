@@ -1,17 +1,16 @@
 """What BasicSR's own super-resolution models read under `train:`; they silently ignore all other keys.
 
 The compared systems are trained by SRModel, SRGANModel and ESRGANModel. The keys are those of BasicSR 1.4.2, and `bias`
-of an optimizer. Other keys of optimizers and schedulers are not checked here, since BasicSR passes them on to classes
-that refuse unknown ones.
+of an optimizer.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
 from cface_basicsr.options.sections import Section, problem
-from cface_basicsr.options.signatures import Loss
-from cface_basicsr.options.training import Multipliers, Needs, Training
+from cface_basicsr.options.signatures import Loss, Scheduler, check_call
+from cface_basicsr.options.training import Multipliers, Needs, Training, check_for_a_loss
 
 
 class BasicSROptimizer(Section):
@@ -26,6 +25,11 @@ class BasicSROptimizer(Section):
     bias: Multipliers | None = None
     """Multipliers for the biases, the shifts of normalizations among them; by default they learn as the weights do."""
 
+    @model_validator(mode='after')
+    def _suits_its_class(self) -> 'BasicSROptimizer':
+        check_call('optimizers', {'type': self.type, 'lr': self.lr, **(self.model_extra or {})})
+        return self
+
 
 class SRTraining(Training):
     """The `train:` section of SRModel: pixels, perceptual term or both."""
@@ -34,8 +38,9 @@ class SRTraining(Training):
     """Above 0: an averaged copy of `network_g` is kept, and used for validation and files."""
     optim_g: BasicSROptimizer
     """Optimizer of the generator."""
-    scheduler: dict[str, Any]
-    """One schedule for all optimizers: `type`, a class of BasicSR or torch, and its arguments."""
+    scheduler: Scheduler
+    """One schedule for all optimizers: `type`, MultiStepLR or CosineAnnealingRestartLR, and the arguments of that class
+    of BasicSR."""
     pixel_opt: Loss | None = None
     """A loss of images."""
     perceptual_opt: Loss | None = None
@@ -49,6 +54,11 @@ class SRTraining(Training):
                           'scheduler.eta_min')
         return self
 
+    @model_validator(mode='after')
+    def _learns(self) -> 'SRTraining':
+        check_for_a_loss({'pixel_opt': self.pixel_opt, 'perceptual_opt': self.perceptual_opt})
+        return self
+
 
 class SRGANTraining(SRTraining):
     """The `train:` section of SRGANModel and ESRGANModel."""
@@ -57,7 +67,7 @@ class SRGANTraining(SRTraining):
 
     optim_d: Annotated[BasicSROptimizer, Needs('network_d')]
     """Optimizer of the discriminator."""
-    gan_opt: Loss | None = None
+    gan_opt: Loss
     """The adversarial loss."""
     ldl_opt: Loss | None = None
     """BasicSR's loss of local artifacts."""
@@ -65,6 +75,10 @@ class SRGANTraining(SRTraining):
     """Updates of the discriminator for each update of the generator."""
     net_d_init_iters: int = Field(default=0, ge=0)
     """First iterations in which only the discriminator learns."""
+
+    @model_validator(mode='after')
+    def _learns(self) -> 'SRGANTraining':
+        return self  # the adversarial loss is enough
 
 
 class OtherTraining(Training):

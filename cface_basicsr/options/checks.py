@@ -5,45 +5,12 @@ epochs into iterations, by the true size of the data set, and a global batch int
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from pydantic import ConfigDict, Field, model_validator
-
 from cface_basicsr.errors import UserError
-from cface_basicsr.options.option_file import TRAINING, Frame, open_file
-from cface_basicsr.options.sections import Section, open_section, problem
-from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
+from cface_basicsr.options.option_file import TRAINING, open_file
+from cface_basicsr.options.sizes import check_roots, count_identities, count_images, iterations_an_epoch
 from cface_basicsr.options.training import OUR_TRAINING, Training
-
-
-class _Loader(Section):
-    """What BasicSR's loader needs of any training set; `batch_size` is ours, global, and replaces BasicSR's own key."""
-
-    model_config = ConfigDict(extra='allow')
-
-    num_worker_per_gpu: int
-    batch_size: int | None = Field(default=None, ge=1)
-    batch_size_per_gpu: int | None = Field(default=None, ge=1)
-
-    @model_validator(mode='after')
-    def _one_batch(self) -> '_Loader':
-        if self.batch_size and self.batch_size_per_gpu:
-            raise problem('wrong', "(global) and 'batch_size_per_gpu' exclude each other.", 'batch_size')
-        if not (self.batch_size or self.batch_size_per_gpu):
-            raise problem('missing', '', 'batch_size')
-        return self
-
-
-def check_frame(opt: Mapping[str, Any]) -> None:
-    """Check the sections that BasicSR's parser reads before any of our code runs.
-
-    Raises:
-        UserError: one of them is missing; the message names a misspelt one, where one is near.
-    """
-    missing = [key for key in Frame.model_fields if key not in opt]
-    misspelt = {near for key in missing for near in get_close_matches(key, opt)}
-    open_section(Frame, {key: value for key, value in opt.items() if key in misspelt or key in Frame.model_fields})
 
 
 def _ranks(opt: Mapping[str, Any]) -> tuple[int, int]:
@@ -51,16 +18,47 @@ def _ranks(opt: Mapping[str, Any]) -> tuple[int, int]:
     return opt.get('world_size', 1), 1 if opt.get('dist') else max(1, opt.get('num_gpu', 0))
 
 
+def _check_loader(train: Mapping[str, Any]) -> None:
+    """What BasicSR's loader needs of any training set; `batch_size` is ours, global, and replaces BasicSR's own key."""
+    if train.get('num_worker_per_gpu') is None:
+        raise UserError("option 'datasets.train.num_worker_per_gpu' is missing.")
+    given = [key for key in ('batch_size', 'batch_size_per_gpu') if train.get(key) is not None]
+    if not given:
+        raise UserError("option 'datasets.train.batch_size' is missing.")
+    if len(given) == 2:
+        raise UserError("option 'datasets.train.batch_size': (global) and 'batch_size_per_gpu' exclude each other.")
+
+
+def _check_length(train: Mapping[str, Any]) -> None:
+    lengths = [key for key in ('total_epoch', 'total_iter') if train.get(key) is not None]
+    if len(lengths) != 1:
+        raise UserError("option 'train': expected 'total_epoch' or 'total_iter', "
+                        f"got {'both' if lengths else 'neither'}.")
+
+
+def _check_devices(opt: Mapping[str, Any]) -> None:
+    """What asks for a GPU where there is none."""
+    import torch
+    if torch.cuda.is_available():
+        return
+    if opt['num_gpu']:
+        raise UserError(f"option 'num_gpu' is {opt['num_gpu']}, and torch sees no GPU here; take auto, or 0 for the "
+                        'CPU.')
+    for name, section in opt['datasets'].items():
+        if section.get('prefetch_mode') == 'cuda':
+            raise UserError(f"option 'datasets.{name}.prefetch_mode': 'cuda' needs a GPU, and torch sees none here; "
+                            'take cpu, or leave it out.')
+
+
 def _fill_batch(opt: dict[str, Any]) -> None:
     """`batch_size` is global; BasicSR needs the share of one device."""
     train = opt['datasets']['train']
-    loader = open_section(_Loader, train, 'datasets.train')
-    if loader.batch_size is None:
+    if train.get('batch_size') is None:
         return
     world, devices = _ranks(opt)
-    share, rest = divmod(loader.batch_size, world * devices)
+    share, rest = divmod(train['batch_size'], world * devices)
     if rest:
-        raise UserError(f"option 'datasets.train.batch_size': {loader.batch_size} images cannot be shared by "
+        raise UserError(f"option 'datasets.train.batch_size': {train['batch_size']} images cannot be shared by "
                         f'{world * devices} devices; choose a multiple.')
     train['batch_size_per_gpu'] = share
     del train['batch_size']
@@ -80,11 +78,7 @@ def _fill_iterations(opt: dict[str, Any]) -> None:
     elif any((section.get('schedule') or {}).get('type') == 'epoch' for key, section in train.items()
              if key.startswith('optim_') and section):
         raise UserError("option 'schedule.type': 'epoch' needs LMDB stores, whose size is known; take 'steps'.")
-    lengths = [key for key in ('total_epoch', 'total_iter') if train.get(key) is not None]
-    if len(lengths) != 1:
-        raise UserError("option 'train': expected 'total_epoch' or 'total_iter', "
-                        f"got {'both' if lengths else 'neither'}.")
-    if lengths == ['total_epoch']:
+    if train.get('total_epoch') is not None:
         if images is None:
             raise UserError("option 'train.total_epoch' needs LMDB stores, whose size is known; set 'total_iter'.")
         train['total_iter'] = train.pop('total_epoch') * train['iterations_an_epoch']
@@ -124,6 +118,22 @@ def _keep_frozen_recognizer(opt: dict[str, Any]) -> None:
         opt['path']['ignore_resume_networks'] = ['network_r']
 
 
+def check_training_options(opt: Mapping[str, Any]) -> None:
+    """Check all of a training's options that can be judged without its data.
+
+    Raises:
+        UserError: one line that names the option, what was expected and what was given.
+    """
+    file = open_file(opt)
+    for key, section in (('train', opt.get('train')), ('datasets.train', opt['datasets'].get('train'))):
+        if not section:  # of a model that is left to BasicSR
+            raise UserError(f"option '{key}' is missing.")
+    _check_loader(opt['datasets']['train'])
+    _check_length(opt['train'])
+    if opt['model_type'] in TRAINING:
+        _check_parts(opt, file.train)
+
+
 def prepare_training_options(opt: dict[str, Any]) -> None:
     """Check a training's options and complete them in place, before anything is built or written.
 
@@ -132,11 +142,11 @@ def prepare_training_options(opt: dict[str, Any]) -> None:
     """
     if 'plugin' not in opt:
         return
-    file = open_file(opt)
+    check_training_options(opt)
+    _check_devices(opt)
+    check_roots(opt['datasets'])
     _fill_batch(opt)
     _fill_iterations(opt)
-    if opt['model_type'] in TRAINING:
-        _check_parts(opt, file.train)
     if opt['model_type'] in OUR_TRAINING:
         _fill_identities(opt)
         _keep_frozen_recognizer(opt)
@@ -151,3 +161,5 @@ def prepare_test_options(opt: dict[str, Any]) -> None:
     """
     if 'plugin' in opt:
         open_file(opt, training=False)
+        _check_devices(opt)
+        check_roots(opt['datasets'])

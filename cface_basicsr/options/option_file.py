@@ -1,14 +1,16 @@
 """The frame of an option file: its top level, data sets, paths, validation and log; and the file of each model."""
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options.basicsr_training import BASICSR_TRAINING, OtherTraining
-from cface_basicsr.options.sections import FilledIn, Section, open_section
+from cface_basicsr.options.sections import FilledIn, FolderName, Section, open_section, problem
 from cface_basicsr.options.signatures import DataSection, Metric, Network, registered
 from cface_basicsr.options.training import OUR_TRAINING, Training
 
@@ -47,7 +49,7 @@ PathSection = create_model(
 class ValSection(Section):
     """The `val:` section."""
 
-    val_freq: int | None = None
+    val_freq: int | None = Field(default=None, ge=1)
     """Iterations between two validations."""
     save_img: bool
     """Keep the pictures of each validation."""
@@ -64,22 +66,37 @@ class ValSection(Section):
 class TrainingValSection(ValSection):
     """The `val:` section of a training."""
 
-    val_freq: int
+    val_freq: int = Field(ge=1)
     """Iterations between two validations."""
+
+
+class Wandb(Section):
+    """BasicSR's connection to Weights & Biases."""
+
+    project: str | None = None
+    """Its name there; without one nothing is sent."""
+    resume_id: str | None = None
+    """A run there to go on with."""
 
 
 class LoggerSection(Section):
     """The `logger:` section."""
 
-    print_freq: int
+    print_freq: int = Field(ge=1)
     """Iterations between two lines of the log."""
-    save_checkpoint_freq: int
+    save_checkpoint_freq: int = Field(ge=1)
     """Iterations between two checkpoints."""
     use_tb_logger: bool
     """TensorBoard: every loss, the learning rates, CNN_R's accuracy on the batch and the spread of its features (0:
     collapsed), faces."""
-    wandb: dict[str, Any] | None = None
-    """BasicSR's: `project` and `resume_id` of Weights & Biases."""
+    wandb: Wandb | None = None
+    """BasicSR's: `project` and `resume_id` of Weights & Biases; needs `use_tb_logger`."""
+
+    @model_validator(mode='after')
+    def _hands_on_what_tensorboard_gets(self) -> 'LoggerSection':
+        if self.wandb and self.wandb.project is not None and not self.use_tb_logger:
+            raise problem('wrong', "'project' needs 'logger.use_tb_logger: true'.", 'wandb')
+        return self
 
 
 class TrainingDatasets(Section):
@@ -90,8 +107,37 @@ class TrainingDatasets(Section):
 
     train: DataSection
     """The training set."""
-    val: DataSection | None = None
+    val: DataSection = None
     """The validation set."""
+
+    @model_validator(mode='before')
+    @classmethod
+    def _lay_the_phase(cls, values: Any) -> Any:
+        """As BasicSR's parser does it."""
+        if not isinstance(values, Mapping):
+            return values
+        return {key: {**section, 'phase': str(key).split('_')[0]} if isinstance(section, Mapping) else section
+                for key, section in values.items()}
+
+    @classmethod
+    def knows(cls, key: str) -> bool:
+        """Whether it is one of these; the validation set may have a number."""
+        return key == 'train' or key.split('_')[0] == 'val'
+
+
+class Datasets(TrainingDatasets):
+    """The `datasets:` section of a test. If there are several of a kind, they are `test_1`, `test_2`, …"""
+
+    train: DataSection = None
+    """The training set; a test runs on it as well."""
+    test: DataSection = None
+    """The test set."""
+
+    @model_validator(mode='after')
+    def _has_one(self) -> 'Datasets':
+        if not (self.model_fields_set or self.model_extra):
+            raise problem('missing', '', 'test')
+        return self
 
     @classmethod
     def knows(cls, key: str) -> bool:
@@ -99,28 +145,79 @@ class TrainingDatasets(Section):
         return key.split('_')[0] in cls.model_fields
 
 
-class Datasets(TrainingDatasets):
-    """The `datasets:` section of a test. If there are several of a kind, they are `test_1`, `test_2`, …"""
+class DistParams(Section):
+    """What BasicSR hands to torch.distributed; other keys are handed on, too."""
 
-    train: DataSection | None = None
-    """The training set; a test runs on it as well."""
-    test: DataSection | None = None
-    """The test set."""
+    model_config = ConfigDict(extra='allow')
+
+    backend: str = 'nccl'
+    """How the processes talk to each other; without a GPU it is always gloo."""
+    port: int | None = Field(default=None, ge=0)
+    """Where they meet, with `--launcher slurm`."""
 
 
 class Frame(Section):
-    """What BasicSR's parser reads before any of our code runs: without one of these keys it raises a KeyError."""
+    """What every option file has."""
 
-    name: str
+    name: FolderName
     """Name of the run, whose folder is `experiments/<name>`."""
     model_type: str
     """The model that is trained or tested."""
-    num_gpu: Literal['auto'] | int
+    num_gpu: Literal['auto'] | Annotated[int, Field(ge=0)]
     """Number of devices: 0 is the CPU, `auto` all GPUs."""
     datasets: dict[str, Any]
     """The data sets."""
     path: dict[str, Any]
     """Files to start from, and folders to write to; `{}` where there is nothing to say."""
+    manual_seed: int | None = Field(default=None, ge=0, lt=2 ** 31)
+    """Seed of the weights, of the order of images and of all draws; without it BasicSR takes a random one."""
+    dist_params: DistParams = None
+    """BasicSR's, for several processes: `backend` and `port`."""
+
+
+class _ParsedData(Section):
+    model_config = ConfigDict(extra='allow')
+
+    dataroot_gt: str | list[str] | None = None
+    dataroot_lq: str | list[str] | None = None
+
+
+def _check_paths(path: dict[str, Any]) -> dict[str, Any]:
+    for key, value in path.items():
+        if re.search('pretrain_network|resume_state|_root$', key) and not isinstance(value, str | None):
+            raise problem('wrong', f'expected a path, got {value!r}.', key)
+    return path
+
+
+class _ParsedFile(Frame):
+    """What BasicSR's parser reads, and what recipes put together, before a model is known.
+
+    A parser that meets another kind here ends in a KeyError or TypeError.
+    """
+
+    model_config = ConfigDict(extra='allow')
+
+    datasets: dict[str, _ParsedData]
+    path: Annotated[dict[str, Any], AfterValidator(_check_paths)]
+    train: dict[str, Any] | None = None
+    val: dict[str, Any] | None = None
+    logger: dict[str, Any] | None = None
+    network_g: dict[str, Any] | None = None
+    network_d: dict[str, Any] | None = None
+    network_r: dict[str, Any] | None = None
+    network_c: dict[str, Any] | None = None
+
+
+def check_frame(opt: Mapping[str, Any]) -> None:
+    """Check what BasicSR's parser reads before any of our code runs, and that sections are sections.
+
+    Raises:
+        UserError: a key is missing (the message names a misspelt one, where one is near) or of another kind.
+    """
+    missing = [key for key, field in Frame.model_fields.items() if field.is_required() and key not in opt]
+    misspelt = {near for key in missing for near in get_close_matches(key, map(str, opt))}
+    open_section(Frame, {key: value for key, value in opt.items() if key in misspelt or key in Frame.model_fields})
+    open_section(_ParsedFile, opt)
 
 
 class OptionFile(Frame):
@@ -128,10 +225,8 @@ class OptionFile(Frame):
 
     plugin: Annotated[str, WithJsonSchema({})]  # an editor sees a tag that it does not know
     """The line that loads the plugin; leave it as it is."""
-    scale: int | None = None
+    scale: int | None = Field(default=None, ge=1)
     """2, 4 or 8; must fit the LR store and `network_g`."""
-    manual_seed: int | None = None
-    """Seed of the weights, of the order of images and of all draws; without it BasicSR takes a random one."""
     datasets: Datasets
     """The data sets."""
     path: PathSection
@@ -140,8 +235,6 @@ class OptionFile(Frame):
     """Validation."""
     logger: LoggerSection | None = None
     """The log."""
-    dist_params: dict[str, Any] | None = None
-    """BasicSR's, for several processes: `backend` and `port`."""
     find_unused_parameters: bool = False
     """BasicSR's, for several processes: torch's option of that name."""
     sync_batchnorm: bool = True
@@ -190,6 +283,8 @@ class GenerateFile(OptionFile):
     """N_SR, whose weights stay as they are."""
     path: _GeneratePath
     """The file of N_SR, and folders to write to."""
+    scale: int = Field(ge=1)
+    """2, 4 or 8; must fit the LR store and `network_g`."""
 
 
 class OtherFile(Section):
@@ -221,6 +316,8 @@ def file_of(model_type: str, training: bool = True) -> type[Section]:
                                      Field(... if label == 'g' else None, description=f'{name}.'))
                 for label, name in _NETWORKS.items() if f'network_{label}' in section.networks}
     train = (section, Field(description='How it is trained.')) if training else (section | None, None)
+    if 'network_g' in networks:  # what enlarges needs to know by how much
+        networks['scale'] = (int, Field(ge=1, description=OptionFile.model_fields['scale'].description))
     return create_model(
         f'{model_type}File', __base__=TrainingFile if training else OptionFile, __doc__=OptionFile.__doc__,
         model_type=(Literal[model_type], Field(description='The model that is trained.')), train=train, **networks)
@@ -233,6 +330,6 @@ def open_file(opt: Mapping[str, Any], training: bool = True) -> Any:
         UserError: one line that names the option, what was expected and what was given.
     """
     model, known = opt.get('model_type'), registered('models')
-    if model not in known:
+    if not isinstance(model, str) or model not in known:
         raise UserError(f"option 'model_type': {model!r} is not registered; {nearest(str(model), known)}")
     return open_section(file_of(model, training), opt)

@@ -4,7 +4,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -15,13 +15,27 @@ FilledIn = Annotated[_Kind | None, SkipJsonSchema()]
 """The type of a key that is filled in when a file is read. Files do not set it, so no page and no schema lists it."""
 
 
+def _name_of_folder(name: str) -> str:
+    # file systems take 255 bytes, and BasicSR appends to the name of a run
+    if not name.strip() or set(name) & set('/\\\0\n') or name in ('.', '..') or len(name.encode()) > 200:
+        raise ValueError(f"expected the name of a folder, without '/', got {name[:80]!r}")
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_name_of_folder)]
+"""A text that becomes the name of a folder."""
+
+
 class Section(BaseModel):
-    """A section of a file: unknown keys are refused.
+    """A section of a file: unknown keys are refused, and so are values of another kind, such as a number in quotes.
+
+    BasicSR gets the values as they are written, so none is turned into the right kind here.
 
     The sentence under a field is printed in docs/options.md and shown by editors.
     """
 
-    model_config = ConfigDict(extra='forbid', arbitrary_types_allowed=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra='forbid', strict=True, allow_inf_nan=False, arbitrary_types_allowed=True,
+                              use_attribute_docstrings=True)
 
     @model_validator(mode='before')
     @classmethod
@@ -108,7 +122,7 @@ def _explain(first: ErrorDetails, problems: list[ErrorDetails], values: Any, sec
         return f"option '{name}': {context['error']}."
     kinds = dict.fromkeys(each['msg'][0].lower() + each['msg'][1:] for each in problems
                           if _written(each['loc'], values) == place)
-    return f"option '{name}': {' or '.join(kinds)}, got {first['input']!r}."
+    return f"option '{name}': {' or '.join(kinds)}, got {repr(first['input'])[:80]}."
 
 
 def _written(loc: Sequence[int | str], values: Any) -> list[int | str]:

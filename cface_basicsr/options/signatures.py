@@ -1,31 +1,52 @@
 """Sections of registered classes: the keyword arguments of a network, a loss or a metric are its options.
 
-So no such class describes its options a second time: names, types and defaults come from the signature, sentences
-from the `Args:` of the docstring. A data set takes one dictionary instead, and its `OPTIONS` is the section.
+So no such class describes its options a second time: names, kinds and defaults come from the signature, sentences from
+the `Args:` of the docstring. BasicSR's classes have no annotations; there the default tells the kind, or a small table.
+A data set takes one dictionary instead, and its `OPTIONS` is the section.
 """
 
+import collections.abc
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, create_model
 
-from cface_basicsr.errors import nearest
+from cface_basicsr.errors import describe_error, nearest
+from cface_basicsr.options.datasets import DATA_OF_BASICSR, AnyDataOptions
 from cface_basicsr.options.sections import Section, problem
 
 _REGISTRIES = {'archs': 'ARCH_REGISTRY', 'losses': 'LOSS_REGISTRY', 'metrics': 'METRIC_REGISTRY',
                'data': 'DATASET_REGISTRY', 'models': 'MODEL_REGISTRY'}
 _FROM_LABELS = 'num_classes'
 """The argument that a file may leave empty: `checks` reads it from the labels of the training set."""
+_FILLED_IN = ('img', 'img2', 'params', 'optimizer')
+"""Arguments that are not options."""
 
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(('num_in_ch', 'num_out_ch', 'num_feat', 'num_block', 'num_channel', 'in_channels', 'mid_channels',
+                     'out_channels', 'out_size', 'scale', 'crop_border'), int),
+    **dict.fromkeys(('act_type', 'dict_path'), str),
+    **dict.fromkeys(('spynet_path', 'edvr_path', 'load_path'), str | None),
+    **dict.fromkeys(('res_scale', 'max_residue_magnitude', 'narrow', 'eta_min'), float),
+    **dict.fromkeys(('milestones', 'periods', 'restarts'), list[int]),
+    'with_idt': bool, 'restart_weights': list[float], 'layer_name_list': list[str], 'layer_weights': dict[str, float],
+    'gan_type': Literal['vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge'],
+    'reduction': Literal['none', 'mean', 'sum'],
+    'criterion': Literal['l1', 'fro'],  # BasicSR's 'l2' names a class that torch does not have
+    'vgg_type': Literal[tuple(f'vgg{depth}{norm}' for depth in (11, 13, 16, 19) for norm in ('', '_bn'))],
+    'input_order': Literal['HWC', 'CHW'], 'convert_to': Literal['y', 'gray'],
+}
+"""Argument of a class of BasicSR -> its kind, where there is no default or one that misleads (1 for a factor)."""
 
-class _Arguments(Section):
-    """Keyword arguments, passed on as they are: a number in quotes would reach the class as text, so it is refused."""
-
-    model_config = ConfigDict(strict=True)
+_BOUNDS: dict[str, Any] = {
+    **dict.fromkeys(('rgb_mean', 'rgb_std'), Field(min_length=3, max_length=3)), 'img_range': Field(gt=0),
+    **dict.fromkeys(('gamma', 'perceptual_weight', 'style_weight'), Field(ge=0))}
+"""Argument of any class -> what it must be, as these classes divide by it, or read it as absent below 0."""
 
 
 class _AnyArguments(Section):
@@ -39,8 +60,20 @@ class _AnyArguments(Section):
 
 def registered(room: str) -> Mapping[str, Callable[..., Any]]:
     """Name -> class (or function, of a metric) that a section of this room may name as its `type`."""
+    if room == 'optimizers':
+        return _optimizers()
+    if room == 'schedulers':
+        from basicsr.models import lr_scheduler as known
+        return {'MultiStepLR': known.MultiStepRestartLR, 'MultiStepRestartLR': known.MultiStepRestartLR,
+                'CosineAnnealingRestartLR': known.CosineAnnealingRestartLR}
     from basicsr.utils import registry
     return dict(iter(getattr(registry, _REGISTRIES[room])))  # pairs: it has keys() and no []
+
+
+def _optimizers() -> dict[str, Callable[..., Any]]:
+    import torch
+    return {name: kind for name, kind in vars(torch.optim).items()
+            if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer}
 
 
 @cache
@@ -48,25 +81,61 @@ def section_of(room: str, name: str) -> type[Section]:
     """The section of a registered class."""
     kind = registered(room)[name]
     if room == 'data':
-        return getattr(kind, 'OPTIONS', _AnyArguments)
+        return getattr(kind, 'OPTIONS', DATA_OF_BASICSR.get(name, AnyDataOptions))
     parameters = inspect.signature(kind).parameters.values()
-    if room != 'metrics' and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return _AnyArguments
-    fields = {parameter.name: _field(kind, parameter) for parameter in parameters
-              if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in ('img', 'img2')}
+    fields = {parameter.name: _field(room, kind, parameter) for parameter in parameters
+              if parameter.kind is not parameter.VAR_KEYWORD and parameter.name not in _FILLED_IN}
     if room == 'metrics':  # BasicSR's own key, which it also hands to the metric
         fields.setdefault('better', (Literal['higher', 'lower'], Field('higher', description='Which values are.')))
-    return create_model(name, __base__=_Arguments, __doc__=inspect.getdoc(kind),
+    takes_any = room != 'metrics' and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    return create_model(name, __base__=_AnyArguments if takes_any else Section, __doc__=inspect.getdoc(kind),
                         type=(Literal[name], Field(description='The name of the class.')), **fields)
 
 
-def _field(kind: Callable[..., Any], parameter: inspect.Parameter) -> tuple[Any, Any]:
+def _field(room: str, kind: Callable[..., Any], parameter: inspect.Parameter) -> tuple[Any, Any]:
     hints = typing.get_type_hints(kind.__init__ if inspect.isclass(kind) else kind)
-    expected, default = hints.get(parameter.name, Any), parameter.default
-    if parameter.name == _FROM_LABELS:
+    name, default = parameter.name, parameter.default
+    expected = hints[name] if name in hints else _KINDS.get(name) or _kind_of(default)
+    expected = _bounded(expected, _least(room, default))
+    if name in _BOUNDS and expected is not Any:
+        expected = Annotated[expected, _BOUNDS[name]]
+    if name == _FROM_LABELS:
         expected, default = expected | None, None
-    description = argument_texts(kind).get(parameter.name)
-    return expected, Field(... if default is parameter.empty else default, description=description)
+    if name == 'lr':  # BasicSR asks for it
+        default = parameter.empty
+    return expected, Field(... if default is parameter.empty else default, description=argument_texts(kind).get(name))
+
+
+def _least(room: str, default: Any) -> int:
+    """The smallest whole number that an argument may be: what a network counts is there at least once."""
+    least = int(room in ('archs', 'losses'))
+    return min(least, default) if type(default) is int else least
+
+
+def _kind_of(default: Any) -> Any:
+    """The kind of an argument, by its default.
+
+    >>> _kind_of(0.1), _kind_of((1, 3, 3, 1)), _kind_of(None)
+    (<class 'float'>, list[int], typing.Any)
+    """
+    if isinstance(default, (tuple, list)) and default:
+        return list[_kind_of(default[0])]
+    return type(default) if isinstance(default, (bool, int, float, str)) else Any
+
+
+def _bounded(kind: Any, least: int) -> Any:
+    """A kind as YAML has it (a list where Python also takes other sequences), its whole numbers from `least` up."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is int:
+        return Annotated[int, Field(ge=least)]
+    if origin in (Union, types.UnionType):
+        kept = [each for each in inner if getattr(each, '__name__', '') != 'Tensor']
+        return Union[tuple(_bounded(each, least) for each in kept)]  # noqa: UP007
+    if origin is tuple:
+        return Annotated[list[_bounded(inner[0], least)], Field(min_length=len(inner), max_length=len(inner))]
+    if origin in (list, collections.abc.Sequence):
+        return list[_bounded(inner[0], least)]
+    return kind
 
 
 def argument_texts(kind: Callable[..., Any]) -> dict[str, str]:
@@ -85,21 +154,38 @@ def argument_texts(kind: Callable[..., Any]) -> dict[str, str]:
     return {name: ' '.join(text.split()) for names, text in entries for name in names.split(', ')}
 
 
-def _check(room: str, values: dict[str, Any]) -> dict[str, Any]:
+def _construct(room: str, values: Mapping[str, Any]) -> None:
+    """Build an optimizer or a schedule for a parameter that nobody needs: what its class refuses is refused."""
+    import torch
+    parameter = torch.nn.Parameter(torch.zeros(1, 1))
+    first = [parameter] if room == 'optimizers' else torch.optim.SGD([parameter], lr=1.0)
+    try:
+        registered(room)[values['type']](first, **{key: value for key, value in values.items() if key != 'type'})
+    except (TypeError, ValueError, ArithmeticError, AssertionError, LookupError) as error:
+        raise problem('wrong', f"{values['type']} refuses this: {describe_error(error)}.") from error
+
+
+def check_call(room: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Check a section {type: NAME, …} of a registered class, an optimizer or a schedule; returns it as it is.
+
+    Raises:
+        PydanticCustomError, ValidationError: the class is unknown, or an argument is, or is of another kind; or the
+            class of an optimizer refuses it, in its own words ('Invalid beta parameter at index 0: 1.5').
+    """
     name, known = _AnyArguments.model_validate(values).type, registered(room)
     if name not in known:
         raise problem('wrong', f'{name!r} is not registered; {nearest(name, known)}', 'type')
-    section = section_of(room, name)
-    section.model_validate(values)
-    for key, field in section.model_fields.items() if room == 'metrics' else ():
-        if field.is_required() and values[key] is None:  # the metric would fail, but only at the first validation
-            raise problem('missing', '', key)
+    section_of(room, name).model_validate(values)
+    if room not in _REGISTRIES:
+        _construct(room, values)
     return values
 
 
 def _named(room: str) -> Any:
     """The type of a section {type: NAME, …}: a dictionary whose other keys are arguments of that class."""
-    return Annotated[dict[str, Any], AfterValidator(partial(_check, room)), WithJsonSchema({'registered': room})]
+    schema = {'registered': room} if room in _REGISTRIES else {'type': 'object'}
+    return Annotated[dict[str, Any], AfterValidator(partial(check_call, room)), WithJsonSchema(schema)]
 
 
 Network, Loss, Metric, DataSection = map(_named, ('archs', 'losses', 'metrics', 'data'))
+Scheduler = _named('schedulers')

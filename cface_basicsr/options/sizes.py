@@ -6,24 +6,45 @@ from typing import Any
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.identities import read_identities
+from cface_basicsr.options.datasets import DATA_OF_BASICSR
 
 
-def roots(dataset: Mapping[str, Any]) -> list[str]:
-    """The ground-truth stores of a data set section: one or several paths."""
-    root = dataset['dataroot_gt']
+def roots(dataset: Mapping[str, Any], key: str = 'dataroot_gt') -> list[str]:
+    """The stores of a data set section, the ground truth or those of another key: none, one or several paths."""
+    root = dataset.get(key) or []
     return [root] if isinstance(root, str) else list(root)
 
 
 def count_images(dataset: Mapping[str, Any]) -> int | None:
     """How many images a data set over LMDB stores has, all its stores together; None for other kinds of data."""
-    paths = [Path(root) / 'meta_info.txt' for root in roots(dataset)] if dataset.get('dataroot_gt') else []
+    paths = [Path(root) / 'meta_info.txt' for root in roots(dataset)]
     if not paths or not all(str(path.parent).endswith('.lmdb') for path in paths):
         return None
     for path in paths:
-        if not path.is_file():
-            raise UserError(f"data store '{path.parent}' is missing or unfinished (no meta_info.txt).\n"
-                            "Make it: cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center")
+        _check_store(path)
     return sum(1 for path in paths for line in path.read_text(encoding='utf-8').splitlines() if line.strip())
+
+
+def _check_store(listed: Path) -> None:
+    if not listed.is_file():
+        raise UserError(f"data store '{listed.parent}' is missing or unfinished (no meta_info.txt).\n"
+                        "Make it: cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center")
+
+
+def check_roots(datasets: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check the paths of BasicSR's data sets over LMDB; ours do it themselves.
+
+    Raises:
+        UserError: one is not called like an LMDB store, or is missing.
+    """
+    for phase, section in datasets.items():
+        theirs = section['type'] in DATA_OF_BASICSR and section['io_backend']['type'] == 'lmdb'
+        for key in ('dataroot_gt', 'dataroot_lq') if theirs else ():
+            for root in roots(section, key):
+                if not root.endswith('.lmdb'):
+                    raise UserError(f"option 'datasets.{phase}.{key}': expected an LMDB store, a folder whose name "
+                                    f"ends in .lmdb, got '{root}'.")
+                _check_store(Path(root, 'meta_info.txt'))
 
 
 def count_identities(dataset: Mapping[str, Any]) -> int:

@@ -1,12 +1,13 @@
 """The `train:` sections of our own models: length, optimizers, losses, and what a loss needs."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from cface_basicsr.options.sections import FilledIn, Section
-from cface_basicsr.options.signatures import Loss
+from cface_basicsr.options.signatures import Loss, check_call
 
 
 class Needs:
@@ -25,9 +26,9 @@ class Schedule(Section):
 
     type: Literal['epoch', 'steps', 'cosine', 'constant'] = 'constant'
     """The shape of the fall."""
-    gamma: float | None = None
+    gamma: float | None = Field(default=None, ge=0)
     """Factor of each fall of `epoch` and `steps`; for `cosine` the share of `lr` that is left, 0 by default."""
-    milestones: list[int] = Field(default_factory=list)
+    milestones: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
     """Iterations at which `steps` lowers the learning rate."""
     period: int | None = Field(default=None, ge=1)
     """Iterations that `cosine` takes; afterwards the learning rate stays."""
@@ -69,9 +70,9 @@ class Schedule(Section):
 class Multipliers(Section):
     """What the learning rate and the weight decay of some parameters are multiplied by, as in a net file of Caffe."""
 
-    lr: float = Field(default=1, ge=0, allow_inf_nan=False)
+    lr: float = Field(default=1, ge=0)
     """Factor of the learning rate (`lr_mult`), throughout its schedule; 0: these parameters stay as they are."""
-    decay: float = Field(default=1, ge=0, allow_inf_nan=False)
+    decay: float = Field(default=1, ge=0)
     """Factor of the weight decay (`decay_mult`)."""
 
 
@@ -82,7 +83,7 @@ class Optimizer(Section):
     """The class of `torch.optim`."""
     lr: float
     """The first learning rate."""
-    betas: tuple[float, float] | None = None
+    betas: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     """Of Adam and AdamW: decay of the averages of the gradient and of its square; torch's default: 0.9 and 0.999."""
     momentum: float | None = None
     """Of SGD and RMSprop; torch's default: 0."""
@@ -100,9 +101,25 @@ class Optimizer(Section):
     schedule: Schedule = Field(default_factory=Schedule)
     """How the learning rate falls; by default it stays."""
 
+    @model_validator(mode='after')
+    def _suits_the_class(self) -> 'Optimizer':
+        arguments = {key: value for key, value in self.arguments().items() if key != 'bias'}
+        check_call('optimizers', {'type': self.type, 'lr': self.lr, **arguments})
+        return self
+
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for BasicSR's `get_optimizer`: what the file sets, without schedule and clipping."""
         return self.model_dump(exclude={'type', 'schedule', 'lr', 'clip_norm', 'clip_step'}, exclude_none=True)
+
+
+def check_for_a_loss(losses: Mapping[str, Any]) -> None:
+    """Check that a generator has a loss to learn by.
+
+    Raises:
+        ValueError: all of them are absent.
+    """
+    if not any(losses.values()):
+        raise ValueError(f"no loss: expected one of {', '.join(losses)}")
 
 
 class Training(Section):
@@ -120,7 +137,7 @@ class Training(Section):
     """How many epochs: they become iterations by the true size of the data set, which must be in LMDB stores."""
     iterations_an_epoch: FilledIn[int] = None
     """Full batches of one epoch, for each rank."""
-    warmup_iter: int = -1
+    warmup_iter: int = Field(default=-1, ge=-1)
     """BasicSR's: iterations in which the learning rate rises from 0; -1: none."""
 
     @classmethod
@@ -178,6 +195,11 @@ class CFaceTraining(_Averaged):
     """L_CF, equation (5) or (6), by a trained CNN_R; without it the model is SRGAN."""
     recognition_opt: Annotated[Loss | None, Needs('network_r', 'network_c', 'optim_r')] = None
     """L_FR, equation (3), by which CNN_R is trained, too: it turns stage 1 into stage 4."""
+
+    @model_validator(mode='after')
+    def _learns(self) -> 'CFaceTraining':
+        check_for_a_loss({name: loss for name, loss in self.losses().items() if name != 'recognition_opt'})
+        return self
 
 
 class SICNNTraining(_Averaged):

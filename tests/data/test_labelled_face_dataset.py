@@ -67,5 +67,5 @@ def test_labels_of_other_faces_are_refused(data: Path, tmp_path: Path) -> None:
 
 
 def test_an_empty_list_of_stores_is_refused() -> None:
-    with pytest.raises(UserError, match="'dataroot_gt' is empty"):
+    with pytest.raises(UserError, match=r"dataroot_gt': .* list should have at least 1 item"):
         LabelledFaceDataset({'name': 'x', 'dataroot_gt': []})

@@ -73,10 +73,9 @@ class Outer(Section):
     ({'inner': {}}, "option 'inner.width' is missing."),
     ({'named': {'a': {}}}, "option 'named.a.width' is missing."),
     ({'inner': {}, 'named': {'a': {'widht': 1}}}, "option 'named.a.widht' is unknown; did you mean 'width'?"),
-    ({'inner': {'width': 'x'}}, "option 'inner.width': input should be a valid integer, unable to parse string as an "
-                                "integer, got 'x'."),
+    ({'inner': {'width': 'x'}}, "option 'inner.width': input should be a valid integer, got 'x'."),
     ({'inner': {'width': 1, 'sides': 'x'}}, "option 'inner.sides': input should be a valid tuple or input should be a "
-                                            "valid integer, unable to parse string as an integer, got 'x'."),
+                                            "valid integer, got 'x'."),
     ({'inner': []}, "option 'inner': input should be a valid dictionary or instance of Inner, got [].")])
 def test_what_is_wrong_is_told_in_one_line(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
@@ -123,6 +122,7 @@ def test_a_loss_says_once_what_it_needs() -> None:
     optimizer, any_loss = {'lr': 1e-3}, {'type': 'L1Loss'}
     only = open_section(WithAngle, {'optim_g': optimizer, 'angle_opt': any_loss}, 'train')
     assert only.needed() == {'network_r'} and only.compared_by_features() == ['angle_opt']
-    learns = open_section(WithAngle, {'optim_g': optimizer, 'recognition_opt': any_loss}, 'train')
+    learns = open_section(WithAngle, dict.fromkeys(('pixel_opt', 'recognition_opt'), any_loss) | {'optim_g': optimizer},
+                          'train')
     assert learns.needed() == {'network_r', 'network_c', 'optim_r'} and learns.compared_by_features() == []
     assert {name for name, loss in only.losses().items() if loss} == {'angle_opt'}
