@@ -4,12 +4,10 @@ An option file pulls it in by its first line, `plugin: !!python/name:cface_basic
 options with PyYAML's unsafe loader, which imports the module that the tag names, before anything is built.
 """
 
-import sys
-from pathlib import Path
-
 from basicsr.utils import registry
 
-from cface_basicsr import compat, options, registration
+from cface_basicsr import compat, registration
+from cface_basicsr.compat.reading import check_given_options
 from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.runtime import keep_freed_memory
 
@@ -32,23 +30,14 @@ def find_named_file(arguments: list[str]) -> None:
     """Let `-opt` name an option file of the plugin too, as in commands of `cface`; for our own train.py and test.py.
 
     Raises:
-        UserError: there is no such file, or its sections are misspelt.
+        UserError: there is no such file.
     """
     if '-opt' in arguments[:-1]:
         place = arguments.index('-opt') + 1
         arguments[place] = str(find_option_file(arguments[place]))
-        check_named_file(arguments)
-
-
-def check_named_file(arguments: list[str]) -> None:
-    """Check the file given with `-opt`: BasicSR's own parser raises a KeyError if a section of it is misspelt."""
-    if '-opt' in arguments[:-1]:
-        path = Path(arguments[arguments.index('-opt') + 1])
-        if path.is_file():
-            options.check_frame(options.read_option_file(path))
 
 
 keep_freed_memory()
 register()
 compat.apply()
-check_named_file(sys.argv)
+check_given_options()  # the parser of BasicSR is at work already where the plugin line imports this module

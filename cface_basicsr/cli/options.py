@@ -107,24 +107,15 @@ def read_changes(changes: list[str]) -> dict[str, Any]:
     Raises:
         UserError: one is not of the form KEY=VALUE, or its value is not YAML.
     """
+    from cface_basicsr.files.yaml_file import parse_yaml
     from cface_basicsr.options import merge
     merged: dict[str, Any] = {}
     for change in changes:
         key, equals, text = change.partition('=')
         if not (equals and key):
             raise UserError(f"--set {change}: expected KEY=VALUE, such as train.total_iter=1000.")
-        nested: Any = _value(change, text)
+        nested: Any = parse_yaml(text, f'--set {change}')
         for part in reversed(key.split('.')):
             nested = {part: nested}
         merged = merge(merged, nested, keep_null=True)
     return merged
-
-
-def _value(change: str, text: str) -> Any:
-    import yaml
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f'--set {change}: the value is not valid YAML.') from error
-    # YAML 1.1, which PyYAML reads, takes 1e-4 for text
-    return float(value) if isinstance(value, str) and re.fullmatch(r'[-+]?[\d.]+[eE][-+]?\d+', value) else value

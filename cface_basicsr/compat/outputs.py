@@ -1,10 +1,8 @@
 """Where a run writes, and the moment at which its options are checked: before BasicSR makes the first folder."""
 
-import argparse
 import itertools
 import os
 import site
-import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import Any
 
 from cface_basicsr import options
 from cface_basicsr.compat.defect import Defect, swapped
+from cface_basicsr.compat.reading import given_options
+from cface_basicsr.errors import check_file
 
 FOLDERS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
 """The entries of `path:` that BasicSR itself sets, all of them folders."""
@@ -30,22 +30,10 @@ def writable_root(root: str) -> str:
     return os.getcwd() if inside_packages or not os.access(path, os.W_OK) else root
 
 
-def asked_in_option_file(key: str) -> str | None:
-    """`path.<key>` as the user wrote it: BasicSR 1.4.2 overwrites it while it parses."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument('-opt')
-    parser.add_argument('--force_yml', nargs='+', default=[])
-    given, _ = parser.parse_known_args(sys.argv[1:])
-    forced = dict(entry.split('=', 1) for entry in given.force_yml if '=' in entry)
-    if f'path:{key}' in forced:
-        return forced[f'path:{key}']
-    return (options.read_option_file(given.opt).get('path') or {}).get(key) if given.opt else None
-
-
 def set_output_folders(opt: dict[str, Any], root: str) -> None:
     """Point `opt['path']` and the TensorBoard log to the folder the user named, or to `root`."""
     key, below = ('experiments_root', 'experiments') if opt['is_train'] else ('results_root', 'results')
-    asked = asked_in_option_file(key)
+    asked = ((given_options() or {}).get('path') or {}).get(key)  # BasicSR 1.4.2 overwrites it while it parses
     home = os.path.expanduser(asked) if asked else os.path.join(root, below)
     run = os.path.join(home, opt['name'])
     opt['path'].update({key: run, 'log': run, 'visualization': os.path.join(run, 'visualization')})
@@ -74,13 +62,29 @@ def _choose_folders_of_a_test(make: Callable, opt: dict[str, Any]) -> Any:
 
 def _check_training(load: Callable, opt: dict[str, Any]) -> Any:
     options.prepare_training_options(opt)
-    return load(opt)
+    if opt['path'].get('resume_state') and not opt['auto_resume']:
+        _check_file(opt, 'resume_state')
+    state = load(opt)
+    if state is None:  # a training that goes on reads its own networks
+        _check_networks(opt)
+    return state
 
 
 def _check_test(make: Callable, opt: dict[str, Any]) -> Any:
     if not opt['is_train']:
         options.prepare_test_options(opt)
+        _check_networks(opt)
     return make(opt)
+
+
+def _check_networks(opt: dict[str, Any]) -> None:
+    for key, path in opt['path'].items():
+        if key.startswith('pretrain_network_') and path is not None:
+            _check_file(opt, key)
+
+
+def _check_file(opt: dict[str, Any], key: str) -> None:
+    check_file(opt['path'][key], 'Expected a file that a training wrote.', f"option 'path.{key}':")
 
 
 def _make_only_folders(make: Callable, opt: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from cface_basicsr.compat.files import FILE_ROWS
 from cface_basicsr.compat.loading import LOADING_ROWS
 from cface_basicsr.compat.metrics import METRIC_ROWS
 from cface_basicsr.compat.outputs import OUTPUT_ROWS
+from cface_basicsr.compat.reading import READING_ROWS
 from cface_basicsr.compat.resume import RESUME_ROWS
 from cface_basicsr.compat.seeded_items import SeededItems
 from cface_basicsr.compat.short_errors import SHORT_ERROR_ROWS
@@ -19,8 +20,8 @@ from cface_basicsr.compat.stores import STORE_ROWS
 from cface_basicsr.compat.training import TRAINING_ROWS
 from cface_basicsr.errors import UserError, nearest
 
-ROWS: tuple[Defect, ...] = (*SHORT_ERROR_ROWS, *DISTRIBUTED_ROWS, *TRAINING_ROWS, *METRIC_ROWS, *STORE_ROWS,
-                            *FILE_ROWS, *LOADING_ROWS, *DATA_ORDER_ROWS, *RESUME_ROWS, *OUTPUT_ROWS)
+ROWS: tuple[Defect, ...] = (*SHORT_ERROR_ROWS, *READING_ROWS, *DISTRIBUTED_ROWS, *TRAINING_ROWS, *METRIC_ROWS,
+                            *STORE_ROWS, *FILE_ROWS, *LOADING_ROWS, *DATA_ORDER_ROWS, *RESUME_ROWS, *OUTPUT_ROWS)
 
 _patches = Patches()
 _applied: list[str] = []

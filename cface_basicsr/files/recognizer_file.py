@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.yaml_file import read_yaml
 
 
 def input_file(file: str | Path) -> Path:
@@ -30,15 +29,12 @@ def read_input_spec(file: str | Path, valid: Iterable[str]) -> dict[str, Any]:
         valid: the keys that this kind of recognizer accepts.
 
     Raises:
-        UserError: the content is not a mapping, or has an unknown key.
+        UserError: it is not valid YAML, is not a mapping, or has an unknown key.
     """
     path, valid = input_file(file), tuple(valid)
     if not path.is_file():
         return {}
-    try:
-        settings = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"'{path}' cannot be read as YAML. Expected lines like 'channels: bgr'.") from error
+    settings = read_yaml(path) or {}
     if not isinstance(settings, dict):
         raise UserError(f"'{path}': expected lines like 'channels: bgr', got a {type(settings).__name__}.")
     unknown = [key for key in settings if key not in valid]

@@ -4,17 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
-
-
-class _OptionLoader(yaml.SafeLoader):
-    """PyYAML's safe loader with one more tag: `!!python/name:` is read as a string and imports nothing."""
-
-
-_OptionLoader.add_multi_constructor('tag:yaml.org,2002:python/name:', lambda loader, suffix, node: suffix)
+from cface_basicsr.files.yaml_file import read_yaml, to_yaml
 
 
 def read_option_file(path: str | Path) -> dict[str, Any]:
@@ -23,31 +15,16 @@ def read_option_file(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, is not valid YAML, or has no mapping at the top.
     """
-    path = check_file(path, 'Expected a YAML file.', 'option file')
-    try:
-        content = yaml.load(path.read_text(encoding='utf-8'), Loader=_OptionLoader)
-    except yaml.YAMLError as error:
-        where = getattr(error, 'problem_mark', None)
-        line = f', line {where.line + 1}' if where else ''
-        raise UserError(f"option file '{path}'{line} is not valid YAML: {getattr(error, 'problem', error)}.") from error
+    content = read_yaml(path, 'option file')
     if not isinstance(content, dict):
         raise UserError(f"option file '{path}' holds no settings: expected 'key: value' lines.")
     return content
 
 
-class _OptionDumper(yaml.SafeDumper):
-    """PyYAML's safe dumper without anchors: a list that two sections share is written in both."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
 def option_text(options: Mapping[str, Any]) -> str:
     """Options as an option file that BasicSR's own command reads: the first line loads the plugin."""
     body = {key: value for key, value in options.items() if key != 'plugin'}
-    text = yaml.dump(body, Dumper=_OptionDumper, sort_keys=False, allow_unicode=True, default_flow_style=None,
-                     width=120)
-    return f'plugin: !!python/name:cface_basicsr.register.NAME\n{text}'
+    return f'plugin: !!python/name:cface_basicsr.register.NAME\n{to_yaml(body, flow=None)}'
 
 
 def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:

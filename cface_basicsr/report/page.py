@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from cface_basicsr.files.yaml_file import to_yaml
 from cface_basicsr.measuring.results import Faces, Facts, Results
 from cface_basicsr.measuring.table import Column, Row, Table
 from cface_basicsr.report.face_grid import face_files
@@ -61,7 +61,7 @@ def _environment() -> Environment:
                               keep_trailing_newline=True)
     environment.globals |= {
         'file': lambda name: Markup(environment.loader.get_source(environment, name)[0]),
-        'as_yaml': functools.partial(yaml.safe_dump, sort_keys=False, allow_unicode=True),
+        'as_yaml': to_yaml,
         'data_uri': data_uri, 'domain_table': domain_table, 'galleries': _galleries, 'groups': _groups,
         'has_published': _has_published, 'kind': _kind, 'lines': _lines, 'origins': _origins,
         'sort_value': _sort_value, 'systems_table': systems_table}

@@ -1,0 +1,142 @@
+"""The reader of all YAML that users write: it runs no code, loses no key, and reads 1e-4 as a number.
+
+YAML 1.1, which PyYAML and so BasicSR read, lets the last of two equal keys win, and takes 1e-4 for a text, since it has
+no point. `CONSTRUCTORS` is what differs here; `compat` gives it to BasicSR's own reader, too.
+"""
+
+import codecs
+import io
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from cface_basicsr.errors import UserError, check_file, describe_error
+
+_NUMBER = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+')
+_MARKS = {codecs.BOM_UTF32_LE: 'UTF-32', codecs.BOM_UTF32_BE: 'UTF-32', codecs.BOM_UTF16_LE: 'UTF-16',
+          codecs.BOM_UTF16_BE: 'UTF-16'}  # the first one begins with the third
+
+
+# ------------------------------------------------------------------------------------------------ what differs from 1.1
+
+def _number(text: str) -> int | float:
+    """1e-4 -> 0.0001; 5e3, which has no point and is whole, -> 5000, so that it can count iterations."""
+    value = float(text)
+    return int(value) if '.' not in text and value.is_integer() else value
+
+
+def _text_or_number(loader: Any, node: yaml.ScalarNode) -> str | int | float:
+    text = loader.construct_scalar(node)
+    return _number(text) if not node.style and _NUMBER.fullmatch(text) else text  # a quoted one has a style
+
+
+def _tagged_number(loader: Any, node: yaml.ScalarNode) -> int | float:
+    """`!!float 5e3`, as BasicSR's option files write it."""
+    return _number(node.value) if _NUMBER.fullmatch(node.value) else loader.construct_yaml_float(node)
+
+
+def _section(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
+    lines: dict[tuple[str, str], int] = {}
+    for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+        mark, name = key.start_mark, (key.tag, key.value)
+        if name in lines:
+            raise UserError(f"'{mark.name}', line {mark.line + 1}: '{key.value}' is given twice in one section, first "
+                            f'in line {lines[name]}. Keep one of them.')
+        lines[name] = mark.line + 1
+    return loader.construct_mapping(node, deep=True)  # deep: what an alias repeats must have been checked before
+
+
+CONSTRUCTORS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType({
+    'tag:yaml.org,2002:str': _text_or_number, 'tag:yaml.org,2002:float': _tagged_number,
+    'tag:yaml.org,2002:map': _section})
+"""Tag of YAML -> how any loader of PyYAML is to make the value. A doubled key is a UserError."""
+
+
+# -------------------------------------------------------------------------------------------------- reading and writing
+
+class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
+    """PyYAML's safe loader with one more tag: `!!python/name:` is read as a text and imports nothing."""
+
+
+_Loader.add_multi_constructor('tag:yaml.org,2002:python/name:', lambda loader, suffix, node: suffix)
+for _tag, _constructor in CONSTRUCTORS.items():
+    _Loader.add_constructor(_tag, _constructor)
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """What a text in YAML says.
+
+    Args:
+        name: of the text, in messages.
+
+    Raises:
+        UserError: it is not valid YAML, or a key occurs twice in a section; the message has the line.
+    """
+    stream = io.StringIO(text)
+    stream.name = name  # where PyYAML looks for it
+    try:
+        return yaml.load(stream, Loader=_Loader)
+    except UserError:
+        raise
+    except Exception as error:  # PyYAML lets through whatever a value such as 2024-13-01 or !!int x raises
+        where = getattr(error, 'problem_mark', None)
+        line = f', line {where.line + 1}' if where else ''
+        raise UserError(f"'{name}'{line} is not valid YAML: "
+                        f"{getattr(error, 'problem', None) or describe_error(error)}.") from error
+
+
+def read_yaml(path: str | Path, kind: str = '') -> Any:
+    """What a YAML file says; None if it is empty.
+
+    Args:
+        kind: a word or two for the message that the file is missing.
+
+    Raises:
+        UserError: it is missing, not in UTF-8, not valid YAML, or has a key twice in a section.
+    """
+    path = check_file(path, 'Expected a YAML file.', kind)
+    return parse_yaml(_decoded(path.read_bytes(), path), str(path))
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    """BasicSR reads no other encoding than UTF-8 either."""
+    marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    try:
+        if marked:
+            raise UserError(f"'{path}' is in {marked}, expected UTF-8: save the file in that encoding.")
+        return content.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        line = content.count(b'\n', 0, error.start) + 1
+        raise UserError(f"'{path}', line {line}: expected UTF-8, and this looks like {_encoding_of(content)}. Save the "
+                        'file as UTF-8.') from error
+
+
+def _encoding_of(content: bytes) -> str:
+    try:
+        content.decode('gbk')
+        return 'GBK'
+    except UnicodeDecodeError:
+        return 'Windows-1252 or another encoding of one byte a letter'
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper without anchors: a list that two sections share is written in both."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_implicit_resolver('tag:yaml.org,2002:float', _NUMBER, list('-+.0123456789'))  # so the text '1e4' is quoted
+
+
+def to_yaml(content: Any, flow: bool | None = False) -> str:
+    """A value as YAML that `parse_yaml` reads as the same value.
+
+    Args:
+        flow: None writes the innermost sections in one line, `{type: lmdb}`.
+    """
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=120)
