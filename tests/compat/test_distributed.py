@@ -65,8 +65,9 @@ def test_a_launcher_that_did_not_start_the_process_is_named_with_the_program_tha
         from basicsr.utils import options
         with pytest.raises(UserError) as caught:
             options.init_dist(launcher)
-        assert str(caught.value) == (f"--launcher {launcher}: the environment has no {', '.join(names[others:])}. Start "
-                                     f'the command by {program}, or leave --launcher out.')
+        missing = ', '.join(names[others:])
+        assert str(caught.value) == (f'--launcher {launcher}: the environment has no {missing}. Start the command by '
+                                     f'{program}, or leave --launcher out.')
 
     holds_by_row(check, 'launchers', defect=(KeyError, ValueError))
 

@@ -65,8 +65,8 @@ def test_what_the_parser_stumbles_over_is_refused_before(
 
 @pytest.mark.parametrize(('entry', 'message'), [
     ('trian:total_iter=5', "no section 'trian'"), ('name:x=5', "no section 'name'"),
-    ('total_iter', 'expected SECTION:KEY='), ('name=a=b', 'expected SECTION:KEY='), ('train:x=[1', r'\[1 is not a list'),
-    ('name=a/b', 'the name of a folder'),
+    ('total_iter', 'expected SECTION:KEY='), ('name=a=b', 'expected SECTION:KEY='),
+    ('train:x=[1', r'\[1 is not a list'), ('name=a/b', 'the name of a folder'),
     ('num_gpu=none', "option 'num_gpu'"), ('manual_seed=[]', "option 'manual_seed'"), ('path=5', "option 'path'")])
 def test_a_change_after_force_yml_is_checked_as_if_it_were_in_the_file(
         entry: str, message: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
