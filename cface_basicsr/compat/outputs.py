@@ -11,7 +11,6 @@ from typing import Any
 from cface_basicsr import options
 from cface_basicsr.compat.defect import Defect, swapped
 from cface_basicsr.compat.reading import given_options
-from cface_basicsr.errors import check_file
 
 FOLDERS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
 """The entries of `path:` that BasicSR itself sets, all of them folders."""
@@ -62,29 +61,13 @@ def _choose_folders_of_a_test(make: Callable, opt: dict[str, Any]) -> Any:
 
 def _check_training(load: Callable, opt: dict[str, Any]) -> Any:
     options.prepare_training_options(opt)
-    if opt['path'].get('resume_state') and not opt['auto_resume']:
-        _check_file(opt, 'resume_state')
-    state = load(opt)
-    if state is None:  # a training that goes on reads its own networks
-        _check_networks(opt)
-    return state
+    return load(opt)
 
 
 def _check_test(make: Callable, opt: dict[str, Any]) -> Any:
     if not opt['is_train']:
         options.prepare_test_options(opt)
-        _check_networks(opt)
     return make(opt)
-
-
-def _check_networks(opt: dict[str, Any]) -> None:
-    for key, path in opt['path'].items():
-        if key.startswith('pretrain_network_') and path is not None:
-            _check_file(opt, key)
-
-
-def _check_file(opt: dict[str, Any], key: str) -> None:
-    check_file(opt['path'][key], 'Expected a file that a training wrote.', f"option 'path.{key}':")
 
 
 def _make_only_folders(make: Callable, opt: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ class LoaderOptions(Section):
     @model_validator(mode='after')
     def _prefetches_from_pinned_memory(self) -> 'LoaderOptions':
         if self.prefetch_mode == 'cuda' and not self.pin_memory:
-            raise problem('wrong', "'cuda' needs 'pin_memory: true' beside it.", 'prefetch_mode')
+            raise problem('wrong', "'cuda' needs 'pin_memory: true'.", 'prefetch_mode')
         return self
 
     def draw_seed(self) -> int:

@@ -89,7 +89,8 @@ def section_of(room: str, name: str) -> type[Section]:
         fields.setdefault('better', (Literal['higher', 'lower'], Field('higher', description='Which values are.')))
     takes_any = room != 'metrics' and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     return create_model(name, __base__=_AnyArguments if takes_any else Section, __doc__=inspect.getdoc(kind),
-                        type=(Literal[name], Field(description='The name of the class.')), **fields)
+                        __module__=kind.__module__, type=(Literal[name], Field(description='The name of the class.')),
+                        **fields)
 
 
 def _field(room: str, kind: Callable[..., Any], parameter: inspect.Parameter) -> tuple[Any, Any]:
