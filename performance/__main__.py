@@ -19,7 +19,8 @@ BENCHMARKS = {
     'lfw': ('folds', 'accuracy over ten folds against a grid of 20,001 thresholds'),
     'restoration': ('restoration', 'PSNR and SSIM against BasicSR\'s functions'),
     'blufr': ('blufr', 'ten BLUFR trials against their bare score products, and their memory'),
-    'gpu': ('precision', 'a step in float32, TF32, bfloat16, channels last, compiled'),
+    'precision': ('precision', 'a step in float32, TF32, bfloat16, channels last, compiled'),
+    'gpu': ('gpu', 'all that is worth doing on one GPU: losses against the CPU, DDP, precision, every training'),
 }
 DEFAULT = ('step', 'loader', 'prepare', 'index', 'lfw', 'restoration', 'blufr')
 

@@ -75,6 +75,7 @@ def eager(gpu: bool, width: str, layer: str) -> dict[str, Make]:
         'bfloat16 autocast, channels last': lambda faces: ours(faces, width, layer, half, last=True)}
     if gpu:
         found['TF32'] = lambda faces: ours(faces, width, layer, tf32)
+        found['float32 without TF32 in convolutions'] = lambda faces: ours(faces, width, layer, lambda: tf32(False))
     return found
 
 
@@ -118,10 +119,10 @@ def channels_last(faces: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def tf32() -> Iterator[None]:
-    """Tensor cores for float32, with 10 bits of mantissa."""
+def tf32(allowed: bool = True) -> Iterator[None]:
+    """Tensor cores for float32, with 10 bits of mantissa; torch's default is to take them only in convolutions."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
     try:
         yield
     finally:

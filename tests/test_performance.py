@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from cface_basicsr.evaluation.verification import kfold_accuracy
-from performance.__main__ import BENCHMARKS, arguments, run_one, save, shown
+from performance.__main__ import arguments, run_one, save, shown
 from performance.compare_rows import casia_sizes
 from performance.folds import grid_accuracy
 from performance.measure import Finding, Times, markdown, ratio, take_turns
+from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 
 TINY = {
     'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'}, {'step'}),
@@ -23,13 +24,25 @@ TINY = {
     'restoration': ({'rows': 6, 'size': 16, 'rounds': 1}, {'restoration', 'restoration_psnr', 'restoration_ssim'}),
     'blufr': ({'people': 60, 'images': 150, 'length': 8, 'rounds': 1},
               {'blufr_ratio', 'blufr_cpu_ratio', 'blufr_memory'}),
-    'gpu': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1', 'compiled': False},
-            {'precision_float32', 'precision_SRGANModel_float32_no_recognizer', 'precision_float32_channels_last',
+    'precision': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1', 'compiled': False},
+                  {'precision_float32', 'precision_SRGANModel_float32_no_recognizer', 'precision_float32_channels_last',
              'precision_bfloat16_autocast', 'precision_bfloat16_autocast_channels_last'}),
 }
 
 
-@pytest.mark.parametrize('name', BENCHMARKS)
+@pytest.mark.slow
+def test_the_script_for_a_gpu_runs_on_the_cpu(tmp_path: Path) -> None:
+    content = tiny_benchmark(systems=['EDSR'], widths={'EDSR': {'num_feat': 4, 'num_block': 1}}, shares={}, set={})
+    settings, precisions = TINY['precision']
+    found = {each.key: each for each in run_one('gpu', **settings, ranks=['stage 0'],
+                                                benchmark=str(write_benchmark(tmp_path, content)))}
+    assert set(found) == precisions | {'ranks_stage_0', 'train_recognizers/recognizer', 'train_x8/edsr', 'losses_SICNN',
+                                       *(f'losses_stage_{stage}' for stage in (0, 1, 3, 4))}
+    assert [key for key, each in found.items() if each.passed is False and not key.startswith('precision')] == []
+    assert found['losses_stage_4'].value == 0
+
+
+@pytest.mark.parametrize('name', TINY)
 def test_a_benchmark_runs_at_a_tiny_size_and_returns_its_keys(name: str) -> None:
     settings, keys = TINY[name]
     findings = run_one(name, **settings)

@@ -36,6 +36,11 @@ def clip_before_each_step(optimizer: torch.optim.Optimizer, clip_norm: float | N
         optimizer.register_step_pre_hook(clip)
 
 
+def _stacked(losses: Mapping[str, Tensor]) -> Tensor:
+    """The mean of each loss, (n,), without a gradient."""
+    return torch.stack([loss.detach().float().mean() for loss in losses.values()])
+
+
 class StageModel(BaseModel):
     """Base of CFaceModel and RecognitionModel.
 
@@ -116,7 +121,7 @@ class StageModel(BaseModel):
         Raises:
             UserError: a loss is NaN or infinite; names it, and the file to which the batch's image keys were written.
         """
-        finite = torch.isfinite(torch.stack([loss.detach().float().mean() for loss in losses.values()])).tolist()
+        finite = torch.isfinite(_stacked(losses)).tolist()
         bad = [name for name, fine in zip(losses, finite, strict=True) if not fine]
         if bad:
             folder = Path(self.opt['path']['experiments_root'])
@@ -127,8 +132,15 @@ class StageModel(BaseModel):
                             'check these images, then start again with --auto_resume.')
 
     def log_losses(self, losses: dict[str, Tensor]) -> None:
-        """Average the losses over the ranks for BasicSR's log, and add the learning rates."""
-        self.log_dict = self.reduce_loss_dict(losses) | self.current_lrs()
+        """Average the losses over the ranks for BasicSR's log, and add the learning rates.
+
+        All values come from the device at once: BasicSR's own function waits for it once for each.
+        """
+        values = _stacked(losses)
+        if self.opt['dist']:
+            torch.distributed.reduce(values, 0)
+            values /= self.opt['world_size']  # the log is rank 0's
+        self.log_dict = dict(zip(losses, values.tolist(), strict=True)) | self.current_lrs()
 
     def save_network(self, net: nn.Module | list[nn.Module], net_label: str, current_iter: int,
                      param_key: str | list[str] = 'params') -> None:

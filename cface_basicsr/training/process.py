@@ -45,7 +45,7 @@ def run_training(options: Path, log: Path, progress: _Progress, processes: int =
         process.terminate()
     process.join()
     if process.exitcode != 0:
-        raise UserError(f"training of '{options}' failed (exit code {process.exitcode}): {_last_words(log)}\n"
+        raise UserError(f"training of '{options}' failed (exit code {process.exitcode}): {last_words(log)}\n"
                         f'Log: {log}')
 
 
@@ -82,12 +82,18 @@ def _start_torchrun(options: Path, log: Path, processes: int) -> _Process:
 
 
 def training_command(options: Path, processes: int) -> list[str]:
-    """The command that trains an option file: in one process, or in several under torchrun at a free port."""
-    training = ['-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume']
-    if processes == 1:
-        return [sys.executable, *training]
+    """The command that trains an option file: in one process, or in several under torchrun."""
+    return distributed_command(options, processes) if processes > 1 else [sys.executable, *_training(options)]
+
+
+def distributed_command(options: Path, processes: int) -> list[str]:
+    """The command that trains an option file under torchrun, at a free port."""
     return [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-            f'--master_port={_free_port()}', *training, '--launcher', 'pytorch']
+            f'--master_port={_free_port()}', *_training(options), '--launcher', 'pytorch']
+
+
+def _training(options: Path) -> list[str]:
+    return ['-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume']
 
 
 def _free_port() -> int:
@@ -136,7 +142,7 @@ def _watch(process: _Process, log: Path, progress: _Progress, pause: float = 0.2
             time.sleep(pause)
 
 
-def _last_words(log: Path) -> str:
+def last_words(log: Path) -> str:
     """The line of a log that says what went wrong: that of the error, else the last one."""
     lines = [line.strip() for line in log.read_text(errors='replace').splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r'(cface: |\w*(Error|Exception)\b)', line)]
