@@ -9,7 +9,7 @@ from basicsr.utils import registry
 from cface_basicsr import compat, registration
 from cface_basicsr.compat.reading import check_given_options
 from cface_basicsr.options.shipped import find_option_file
-from cface_basicsr.runtime import keep_freed_memory
+from cface_basicsr.runtime import start_computing
 
 NAME = 'cface_basicsr'
 """What the `plugin:` line of an option file evaluates to: a plain string, so that options can be copied."""
@@ -37,7 +37,7 @@ def find_named_file(arguments: list[str]) -> None:
         arguments[place] = str(find_option_file(arguments[place]))
 
 
-keep_freed_memory()
+start_computing()
 register()
 compat.apply()
 check_given_options()  # the parser of BasicSR is at work already where the plugin line imports this module

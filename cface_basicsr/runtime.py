@@ -5,10 +5,12 @@ Torch is imported only by the functions that need it, so that a command can coun
 
 import ctypes
 import importlib.metadata
+import math
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cface_basicsr.errors import UserError
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 _LARGEST_INT, _PAD = 2 ** 31 - 1, 2 ** 26
+_CGROUPS = Path('/sys/fs/cgroup')
 
 
 def keep_freed_memory() -> bool:
@@ -47,8 +50,42 @@ def installed_version(package: str) -> str | None:
 
 
 def cores() -> int:
-    """The number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    """The number of CPU cores that this process may use: what its affinity and the quota of its cgroup leave.
+
+    Containers (docker --cpus=2) and batch systems limit a process in these ways; the machine has more cores than that.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return max(1, min([bound, *(math.ceil(quota) for quota in _quotas(Path('/proc/self/cgroup'), _CGROUPS))]))
+
+
+def _quotas(membership: Path, mounted: Path) -> Iterator[float]:
+    """The CPU quotas, in cores, of the cgroups of a process and of those above them, in both versions of cgroups."""
+    for line in membership.read_text().splitlines() if membership.is_file() else ():
+        _, controllers, place = line.split(':', 2)
+        if controllers and 'cpu' not in controllers.split(','):
+            continue
+        folder = mounted / controllers / place.lstrip('/')
+        for each in (folder, *folder.parents):
+            yield from _quota(each)
+            if each == mounted:
+                break
+
+
+def _quota(folder: Path) -> Iterator[float]:
+    with suppress(OSError, ValueError):
+        if (folder / 'cpu.max').is_file():
+            quota, period = (folder / 'cpu.max').read_text().split()  # 'max 100000': no quota
+        else:
+            quota, period = ((folder / f'cpu.cfs_{name}_us').read_text() for name in ('quota', 'period'))
+        if int(quota) > 0:
+            yield int(quota) / int(period)
+
+
+def start_computing() -> None:
+    """What a command does before it computes: freed memory is kept, and torch takes the cores that are left to it."""
+    import torch
+    keep_freed_memory()
+    torch.set_num_threads(min(cores(), torch.get_num_threads()))  # OMP_NUM_THREADS may ask for fewer
 
 
 def pick_device(wanted: str | None = None) -> 'torch.device':

@@ -101,7 +101,7 @@ def test_reading_a_network_file_changes_nothing_in_the_process(folder: Path) -> 
     code = f"""
 import ctypes, sys
 from cface_basicsr import runtime
-runtime.keep_freed_memory = lambda: sys.exit('the allocator was changed')
+runtime.start_computing = lambda: sys.exit('the allocator was changed')
 sys.argv = ['anything', '-opt', 'missing.yml']
 from cface_basicsr.files.network_file import build_network_from_file
 build_network_from_file({str(folder / 'net_g.pth')!r})
@@ -123,4 +123,4 @@ def test_the_public_names_are_there_and_no_others() -> None:
 @pytest.mark.parametrize('name', ['benchmark', 'enhance', 'evaluate', 'generate', 'index', 'train'])
 def test_a_command_that_computes_asks_for_the_allocator_setting_itself(name: str) -> None:
     source = (Path(__file__).parents[1] / 'cface_basicsr' / 'cli' / f'{name}.py').read_text(encoding='utf-8')
-    assert source.count('    keep_freed_memory()\n') == 1
+    assert source.count('    start_computing()\n') == 1

@@ -1,14 +1,17 @@
 """Freed memory of large tensors is used again; devices and modes."""
 
+import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from cface_basicsr import runtime
 from cface_basicsr.errors import UserError
-from cface_basicsr.runtime import eval_mode, pick_device
+from cface_basicsr.runtime import _quotas, cores, eval_mode, pick_device, start_computing
 
 _FAULTS = """
 import resource, sys, torch
@@ -50,3 +53,40 @@ def test_a_network_comes_back_from_evaluation_in_the_mode_it_had() -> None:
         assert network.training is training
     with eval_mode(torch.relu):  # another callable has no mode
         pass
+
+
+@pytest.mark.parametrize(('membership', 'files', 'quotas'), [
+    ('0::/a/b\n', {'a/b/cpu.max': '150000 100000\n', 'a/cpu.max': 'max 100000\n'}, [1.5]),
+    ('0::/a/b\n', {'a/b/cpu.max': 'max 100000\n', 'a/cpu.max': '400000 100000\n'}, [4.0]),  # the one above counts too
+    ('0::/\n', {'cpu.max': '200000 100000\n'}, [2.0]),  # as a container sees itself
+    ('4:memory:/m\n2:cpu,cpuacct:/job\n', {'cpu,cpuacct/job/cpu.cfs_quota_us': '250000\n',
+                                          'cpu,cpuacct/job/cpu.cfs_period_us': '100000\n'}, [2.5]),
+    ('2:cpu:/\n', {'cpu/cpu.cfs_quota_us': '-1\n', 'cpu/cpu.cfs_period_us': '100000\n'}, []),
+    ('0::/\n', {'cpu.max': 'nonsense'}, []), ('', {}, []),
+])
+def test_a_quota_of_a_cgroup_is_a_number_of_cores(tmp_path: Path, membership: str, files: dict[str, str],
+                                                 quotas: list[float]) -> None:
+    (tmp_path / 'self').write_text(membership)
+    for name, text in files.items():
+        (tmp_path / 'cgroup' / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'cgroup' / name).write_text(text)
+    assert list(_quotas(tmp_path / 'self', tmp_path / 'cgroup')) == quotas
+
+
+def test_a_process_has_the_cores_that_affinity_and_quota_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda process: set(range(8)), raising=False)
+    for quotas, expected in (([], 8), ([1.5], 2), ([0.1], 1), ([16.0], 8), ([4.0, 3.0], 3)):
+        monkeypatch.setattr(runtime, '_quotas', lambda *_, quotas=quotas: iter(quotas))
+        assert cores() == expected
+
+
+def test_torch_takes_no_more_threads_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    try:
+        for there, threads, expected in ((1, 2, 1), (4, 2, 2)):
+            monkeypatch.setattr(runtime, 'cores', lambda there=there: there)
+            torch.set_num_threads(threads)
+            start_computing()
+            assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)

@@ -17,7 +17,7 @@ from cface_basicsr.cli.arguments import (
     Values,
     option_file,
 )
-from cface_basicsr.runtime import keep_freed_memory
+from cface_basicsr.runtime import start_computing
 
 if TYPE_CHECKING:
     from cface_basicsr.benchmark.file import BenchmarkFile
@@ -48,7 +48,7 @@ def command(
     changes: dict[str, Any] = {'data': str(data), 'generated': None} if data else {}
     if images:
         changes['budget'] = {'images': images, 'minutes': None}
-    keep_freed_memory()
+    start_computing()
     content = read_benchmark(file, read_values(values), changes)
     with ShowSteps(1) as show:
         plan = plan_benchmark(content, out, throughput, show, measure or not plan_only)

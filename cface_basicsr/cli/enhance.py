@@ -9,7 +9,7 @@ import typer
 
 from cface_basicsr.cli.arguments import Device, Generator, Json, Overwrite
 from cface_basicsr.errors import UserError
-from cface_basicsr.runtime import keep_freed_memory, pick_device
+from cface_basicsr.runtime import pick_device, start_computing
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ def command(
     from cface_basicsr.data.images.face_images import find_faces
     from cface_basicsr.evaluation.super_resolution import scale_of
     from cface_basicsr.files.network_file import build_network_from_file
-    keep_freed_memory()
+    start_computing()
     network = build_network_from_file(weights)
     scale = scale_of(network, f"weights file '{weights}'")
     faces = find_faces(paths, skip=out)

@@ -8,7 +8,7 @@ from typer.core import TyperCommand
 
 from cface_basicsr.cli.arguments import Device, Json, Overwrite
 from cface_basicsr.errors import UserError
-from cface_basicsr.runtime import keep_freed_memory, pick_device
+from cface_basicsr.runtime import pick_device, start_computing
 
 if TYPE_CHECKING:
     from cface_basicsr.measuring.request import Request
@@ -130,7 +130,7 @@ def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool
     from cface_basicsr.measuring.evaluate import evaluate_request
     from cface_basicsr.report.figures import save_curves
     from cface_basicsr.report.systems_table import evaluation_table
-    keep_freed_memory()
+    start_computing()
     request = replace(request, device=pick_device(device))
     systems = len(request.features) or 2 + len(request.weights)
     with ShowSteps(systems) as show:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cface_basicsr.cli.arguments import Generator
-from cface_basicsr.runtime import keep_freed_memory, pick_device
+from cface_basicsr.runtime import pick_device, start_computing
 
 
 def command(
@@ -25,7 +25,7 @@ def command(
     from cface_basicsr.data.super_resolved_store import write_super_resolved_store
     from cface_basicsr.errors import UserError
     from cface_basicsr.files.network_file import build_network_from_file, file_hash, network_options
-    keep_freed_memory()
+    start_computing()
     network, device = network_options(weights), pick_device()
     scale = network.get('scale', network.get('upscale'))  # the name in BasicSR's EDSR
     if scale is None:

@@ -9,7 +9,7 @@ import typer
 
 from cface_basicsr.cli.arguments import Device, Json
 from cface_basicsr.errors import UserError
-from cface_basicsr.runtime import keep_freed_memory, pick_device
+from cface_basicsr.runtime import pick_device, start_computing
 
 
 def command(
@@ -39,7 +39,7 @@ def command(
     from cface_basicsr.files.identities import read_identities
     from cface_basicsr.files.recognizer_file import recognizer_hash
     from cface_basicsr.recognizers.load import crop_note, load_recognizer
-    keep_freed_memory()
+    start_computing()
     where = pick_device(device)
     network = load_recognizer(recognizer).to(where)
     if not recognizer.is_file():

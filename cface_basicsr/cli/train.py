@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cface_basicsr.cli.arguments import Data, Json, Processes, RunFolder, Values, option_file
-from cface_basicsr.runtime import keep_freed_memory
+from cface_basicsr.runtime import start_computing
 
 
 def command(
@@ -61,7 +61,7 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     from cface_basicsr.training.recipe import Recipe
     from cface_basicsr.training.report import RecipeReport
     from cface_basicsr.training.steps import run_steps
-    keep_freed_memory()
+    start_computing()
     recipe = Recipe.read(path, data, out, variables)
     report = recipe.file.report
     reports = 1 + len(report.also_after) if report else 0
