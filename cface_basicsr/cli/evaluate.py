@@ -73,6 +73,9 @@ _Compare = Annotated[tuple[Path, Path] | None, _option(_OUTPUT, (
 _Out = Annotated[Path | None, _option(_OUTPUT, 'Save as OUT.json, OUT.md and OUT.csv.')]
 _Curves = Annotated[bool, _option(_OUTPUT, 'pairs, lfw: save ROC and DET as OUT.roc.csv and OUT.roc.png, too.',
                                  '--curves')]
+_Cache = Annotated[Path | None, _option(_OUTPUT, (
+    'Folder of the features that are kept for later runs. They may be deleted at any time.'),
+    show_default='DATA/features')]
 _BatchSize = Annotated[int, _option(_OUTPUT, 'Images at a time.', min=1)]
 
 
@@ -82,7 +85,7 @@ def command(
     border: _Border = 0, pairs: _Pairs = None, config: _Config = None, folds: _Folds = 10,
     pairs_per_fold: _PairsPerFold = None, far: _Far = None, far_identification: _FarIdentification = None,
     seed: _Seed = 0, compare: _Compare = None, out: _Out = None, curves: _Curves = False, overwrite: Overwrite = False,
-    batch_size: _BatchSize = 64, device: Device = None, as_json: Json = False,
+    cache: _Cache = None, batch_size: _BatchSize = 64, device: Device = None, as_json: Json = False,
 ) -> None:
     """Measure how well faces are recognized: of HR, of Bicubic, and of each network given; PSNR and SSIM next to it.
 
@@ -119,8 +122,8 @@ def command(
         protocol=protocol, data=data, recognizers=_named(recognizer or []),
         weights=_named(weights or [], files=True), features=_named(features or [], files=True, reserved=()),
         scale=scale, sides=sides, flip=flip, color=color, border=border, folds=folds, pairs_per_fold=pairs_per_fold,
-        pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, batch_size=batch_size,
-        curves=curves), device, out, as_json)
+        pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, cache=cache,
+        batch_size=batch_size, curves=curves), device, out, as_json)
 
 
 def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool) -> None:

@@ -1,7 +1,8 @@
 """One super-resolution system in numbers: verification, PSNR and SSIM; and how far its faces are from the real ones."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple, TypedDict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -12,15 +13,18 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import Images, extract_features
 from cface_basicsr.evaluation.restoration import Color, psnr_ssim
 from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
-from cface_basicsr.evaluation.verification import kfold_accuracy, verification_rate_at_far
+from cface_basicsr.evaluation.verification import Ints, kfold_accuracy, verification_rate_at_far
 from cface_basicsr.ops.identity_distance import identity_distance
+from cface_basicsr.ops.recognizer_input import unit
+
+Compute = Callable[[Images, Images | None], NDArray]
 
 
 class Embedded(NamedTuple):
-    """The result of `embed`.
+    """What is known of one system's N images.
 
     Attributes:
-        features: recognizer -> (N, D), or (N, 2 D) with mirror images.
+        features: recognizer -> (N, D), or (N, 2 D) with mirror images; NaN in rows that were not wanted.
         psnr, ssim: (N,), in dB and in [-1, 1]; None without originals.
         kept: row -> image (H, W, 3) uint8 RGB.
     """
@@ -44,36 +48,105 @@ class IdentityDistances(TypedDict):
     images: int
 
 
-def embed(chunks: Iterable[tuple[Images, Images | None]], recognizers: Mapping[str, nn.Module], *,
-          flip: bool = False, unit_length: bool = True, color: Color = 'rgb', border: int = 0,
-          device: str | torch.device | None = None, keep: Collection[int] = ()) -> Embedded:
-    """Features, PSNR and SSIM of one system's images, chunk by chunk.
+class Quantity:
+    """One thing that is computed of each of N images, and its values as far as they are known.
+
+    Attributes:
+        facts: what decides the values besides images and weights.
+        todo: (N,) whether it is still to be computed.
+        values: (N, width), NaN where they are not known; None as long as none is.
+    """
+
+    def __init__(self, compute: Compute, facts: dict[str, Any], count: int, rows: Ints | None = None) -> None:
+        """
+        Args:
+            compute: of n images and their originals, each (n, H, W, 3) uint8 RGB, gives (n, width).
+            facts: see above.
+            count: N; rows: the images that it is wanted of (None: all).
+        """
+        self.compute, self.facts, self.todo = compute, facts, np.zeros(count, dtype=bool)
+        self.todo[slice(None) if rows is None else rows] = True
+        self.values: NDArray | None = None
+
+    def put(self, rows: Ints, values: NDArray) -> None:
+        """Enter the values (n, width) of some rows (n,), which are done then."""
+        if self.values is None:
+            self.values = np.full((len(self.todo), values.shape[1]), np.nan, values.dtype)
+        self.values[rows] = values
+        self.todo[rows] = False
+
+
+RESTORATION = ('', False)
+"""The quantity that holds PSNR and SSIM; the others are called (recognizer, whether of mirror images)."""
+
+Quantities = dict[tuple[str, bool], Quantity]
+
+
+def quantities_of(recognizers: Mapping[str, nn.Module], count: int, *, rows: Ints | None = None, flip: bool = False,
+                  color: Color = 'rgb', border: int = 0, originals: bool = True,
+                  device: str | torch.device | None = None) -> Quantities:
+    """What is to be computed of N = `count` images: features by each recognizer, PSNR and SSIM.
 
     Args:
-        chunks: (images, originals), each (n, H, W, 3) uint8 RGB; None for originals that have another size.
         recognizers: name -> network that carries `input_spec`.
-        flip, unit_length: see `extract_features`.
+        rows: (R,) the images whose features are wanted, None: all; PSNR and SSIM are those of all.
+        flip: also features of the mirror images.
         color, border: see `psnr_ssim`.
-        keep: rows whose images are returned.
+        originals: whether there are originals, to which the images are compared.
 
-    Raises:
-        UserError: there are no images, or some have originals and others have none.
+    Returns:
+        quantities of (N, D) features as the networks give them, and (N, 2) PSNR in dB and SSIM.
     """
-    parts: dict[str, list[NDArray]] = {name: [] for name in recognizers}
+    def features(network: nn.Module, mirror: bool) -> Compute:
+        return lambda images, _: extract_features(network, images[:, :, ::-1] if mirror else images, device=device,
+                                                  unit_length=False)
+
+    def restoration(images: Images, originals: Images) -> NDArray[np.float64]:
+        planes = (each.transpose(0, 3, 1, 2) for each in (images, originals))
+        return torch.stack(psnr_ssim(*planes, color=color, border=border), dim=1).numpy()
+    quantities: Quantities = {}
+    if originals:
+        quantities[RESTORATION] = Quantity(restoration, {'color': color, 'border': border}, count)
+    for name, network in recognizers.items():
+        for mirror in (False, True)[:1 + flip]:
+            quantities[name, mirror] = Quantity(features(network, mirror), asdict(network.input_spec), count, rows)
+    return quantities
+
+
+def compute_quantities(chunks: Iterable[tuple[Images, Images | None]], quantities: Quantities, rows: Ints,
+                       keep: Collection[int] = ()) -> dict[int, Images]:
+    """Compute what is to do, chunk by chunk.
+
+    Args:
+        chunks: images and their originals, each (n, H, W, 3) uint8 RGB.
+        quantities: are filled.
+        rows: (M,) which of the N images the chunks hold, in their order.
+        keep: rows whose images are returned.
+    """
     kept: dict[int, Images] = {}
-    restored, images = [], 0
-    for given, originals in chunks:
-        kept |= {row: given[row - images] for row in keep if 0 <= row - images < len(given)}
-        images += len(given)
-        if originals is not None:
-            planes = (part.transpose(0, 3, 1, 2) for part in (given, originals))
-            restored.append(torch.stack(psnr_ssim(*planes, color=color, border=border)))
-        for name, recognizer in recognizers.items():
-            parts[name].append(extract_features(recognizer, given, device=device, flip=flip, unit_length=unit_length))
-    psnr, ssim = torch.cat(restored, dim=1).numpy() if restored else (None, None)
-    if not images or (restored and len(psnr) != images):
-        raise UserError('no images to evaluate.' if not images else 'some images have an original, and some have none.')
-    return Embedded({name: np.concatenate(features) for name, features in parts.items()}, psnr, ssim, kept)
+    done = 0
+    for images, originals in chunks:
+        here = rows[done:done + len(images)]
+        done += len(images)
+        kept |= {int(row): image for row, image in zip(here, images, strict=True) if row in keep}
+        for quantity in quantities.values():
+            mine = quantity.todo[here]
+            if mine.any():
+                given = [each if each is None or mine.all() else each[mine] for each in (images, originals)]
+                quantity.put(here[mine], quantity.compute(*given))
+    return kept
+
+
+def embedded_of(quantities: Quantities, kept: dict[int, Images], *, unit_length: bool = True) -> Embedded:
+    """The values of quantities; features (N, D) of image and mirror image are joined before they get unit length."""
+    joined: dict[str, list[NDArray]] = {}
+    for (name, _), quantity in quantities.items():
+        joined.setdefault(name, []).append(quantity.values)
+    psnr, ssim = np.ascontiguousarray(joined.pop('')[0].T) if RESTORATION in quantities else (None, None)
+    features = {name: np.concatenate(values, axis=1) for name, values in joined.items()}
+    if unit_length:
+        features = {name: unit(torch.from_numpy(values)).numpy() for name, values in features.items()}
+    return Embedded(features, psnr, ssim, kept)
 
 
 def verification_numbers(name: str, scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike,

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,16 +40,17 @@ def reserve(path: str | Path, size: int) -> None:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, shared: bool = False) -> Iterator[Path]:
     """A hidden file next to `path` to write to; it becomes `path` when the block ends, and is removed if that fails.
 
-    Its name is always the same, so that the next run replaces what a kill has left of it.
+    Its name is always the same, so that the next run replaces what a kill has left of it; with `shared` each has a name
+    of its own, since several processes may write at the same time, and the last one stays.
 
     >>> with replacing('faces.png') as aside:                 # doctest: +SKIP
     ...     image.save(aside, format='PNG')
     """
     path = Path(path)
-    aside = path.with_name(f'.{path.name}.tmp')
+    aside = path.with_name(f'.{path.name}{uuid.uuid4().hex if shared else ""}.tmp')
     try:
         with naming(path):
             yield aside

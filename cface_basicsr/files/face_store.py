@@ -153,6 +153,11 @@ class FaceStore:
             except UserError as error:
                 raise _cut_off(self.path, f"image '{key}': {error}") from error
 
+    def content(self, key: str) -> bytes:
+        """The encoded image of a key, as it is stored; empty for an unknown key."""
+        with self._environment().begin() as transaction:
+            return transaction.get(key.encode('ascii'), b'')
+
     def _environment(self) -> lmdb.Environment:
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = (os.getpid(), open_environment(self._real))

@@ -1,6 +1,7 @@
 """What `cface evaluate` does: it measures every system by one protocol, and makes a record."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
 from cface_basicsr.files.identities import IDENTITIES_HEADER, PREPARE_COMMAND, identities_file, read_identities
 from cface_basicsr.files.manifest import manifest_hash, manifest_settings
-from cface_basicsr.files.network_file import build_network_from_file
+from cface_basicsr.files.network_file import build_network_from_file, file_hash
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.files.text_file import has_header
 from cface_basicsr.measuring.faces import FaceSet
+from cface_basicsr.measuring.feature_cache import FeatureCache
 from cface_basicsr.measuring.measure import judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
 from cface_basicsr.measuring.request import SIDES, Request
 from cface_basicsr.measuring.results import DataSet, Measured, Results, Run, facts_of_this_run, file_facts
-from cface_basicsr.recognizers.load import load_recognizer, recognizer_facts
+from cface_basicsr.measuring.table import RESTORED
+from cface_basicsr.recognizers.load import load_recognizer, recognizer_content, recognizer_facts
 from cface_basicsr.runtime import Progress, describe_device
 
 PRECOMPUTED = 'features'
@@ -56,7 +59,8 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     faces = FaceSet.open(request.data, scale)
     protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
     flip = protocol.flip if request.flip is None else request.flip
-    judged = _judge_systems(request, networks, recognizers, faces, protocol, flip, show)
+    kept = _feature_cache(request, networks, recognizers)
+    judged = _judge_systems(request, networks, recognizers, faces, protocol, flip, kept, show)
     fed = {name: recognizer_facts(request.recognizers[name], network) for name, network in recognizers.items()}
     settings = manifest_settings(request.data)
     switches = {'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'),
@@ -69,21 +73,35 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
 
 
 def _judge_systems(request: Request, networks: Mapping[str, nn.Module], recognizers: Mapping[str, nn.Module],
-                   faces: FaceSet, protocol: Protocol, flip: bool, show: Progress) -> _Judged:
+                   faces: FaceSet, protocol: Protocol, flip: bool, kept: FeatureCache, show: Progress) -> _Judged:
     """Every system by every recognizer; with --sides one, HR is the first image of each pair."""
     systems: dict[str, str | nn.Module] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
         'HR': 'HR', 'Bicubic': 'Bicubic', **networks}
     judged, left = {}, None
     for name, system in systems.items():
-        show.start(name, len(faces.keys))
         embedded = faces.embed(
-            system, recognizers, flip=flip, unit_length=protocol.unit_length, color=request.color,
-            border=request.border, batch_size=request.batch_size, at_once=request.batch_size, device=request.device,
-            progress=show.advance)
+            system, recognizers, rows=protocol.images, flip=flip, unit_length=protocol.unit_length, color=request.color,
+            border=request.border, kept=kept, batch_size=request.batch_size, at_once=request.batch_size,
+            device=request.device, start=partial(show.start, name), progress=show.advance)
         left = embedded.features if name == 'HR' and request.sides == 'one' else left
         judged[name] = judge(embedded, [protocol], left)
-        show.end(name, f'{len(faces.keys)} images')
+        show.end(name, _row_text(protocol, recognizers, judged[name][0]))
     return judged
+
+
+def _feature_cache(request: Request, networks: Mapping[str, nn.Module],
+                   recognizers: Mapping[str, nn.Module]) -> FeatureCache:
+    return FeatureCache(
+        request.cache or request.data / 'features',
+        {name: recognizer_content(request.recognizers[name], network) for name, network in recognizers.items()},
+        {network: file_hash(request.weights[name], 64) for name, network in networks.items()}, request.device)
+
+
+def _row_text(protocol: Protocol, recognizers: Iterable[str], measured: Measured) -> str:
+    """A system's numbers in one line, as the table will show them."""
+    columns = [column for name in recognizers for column in protocol.columns(name, protocol.compared)]
+    columns += [column for column in RESTORED if measured.numbers.get(column.key) is not None]
+    return ', '.join(f'{column.heading} {column.text(measured.numbers)}' for column in columns)
 
 
 def _scale(request: Request, networks: Mapping[str, nn.Module]) -> int:
@@ -119,7 +137,7 @@ def _evaluate_features(request: Request, show: Progress) -> tuple[Results, Curve
     for name, path in request.features.items():
         show.start(name, 1)
         judged[name] = judge(Embedded({PRECOMPUTED: read_features(path, keys)}, None, None, {}), [protocol])
-        show.end(name, f'{len(keys)} features')
+        show.end(name, _row_text(protocol, [PRECOMPUTED], judged[name][0]))
     notes = ['Switches: none; crop, sides and mirror images are those that the features were made with.']
     prepared = request.data.is_dir() and identities_file(request.data).is_file()
     sha256 = manifest_hash(request.data) if prepared else file_facts(request.data)['sha256'] or ''

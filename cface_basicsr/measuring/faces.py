@@ -1,6 +1,7 @@
 """The faces that are measured: a prepared folder at one scale, read a few hundred at a time."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ from torch import nn
 
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.face_systems import Embedded, embed
+from cface_basicsr.evaluation.face_systems import Embedded, compute_quantities, embedded_of, quantities_of
 from cface_basicsr.evaluation.features import Images
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import manifest_hash, read_manifest
+from cface_basicsr.measuring.feature_cache import FeatureCache
 from cface_basicsr.measuring.protocol import Protocol
 from cface_basicsr.measuring.results import DataSet
 from cface_basicsr.recognizers.load import crop_note
@@ -93,19 +95,38 @@ class FaceSet:
             progress(start + len(keys))
 
     def embed(self, system: str | nn.Module, recognizers: Mapping[str, nn.Module], *, originals: bool = True,
+              unit_length: bool = True, keep: Collection[int] = (), kept: FeatureCache | None = None,
               batch_size: int = 32, at_once: int = 256, device: str | torch.device | None = None,
-              progress: Callable[[int], None] = lambda done: None, **how: Any) -> Embedded:
+              start: Callable[[int], None] = lambda total: None, progress: Callable[[int], None] = lambda done: None,
+              **how: Any) -> Embedded:
         """What the recognizers see in a system's N faces, and its PSNR and SSIM.
 
         Args:
             system, batch_size, at_once, progress: see `chunks`.
             originals: whether PSNR and SSIM are measured.
+            unit_length: of the features; otherwise they are as the networks give them.
+            keep: rows whose images are returned.
+            kept: values of earlier runs, and those that are computed now; None: all is computed.
             device: None: the GPU where there is one.
-            how: see `evaluation.face_systems.embed`.
+            start: called with the number of images that have to be computed.
+            how: see `evaluation.face_systems.quantities_of`.
+
+        Raises:
+            UserError: there are no faces.
         """
+        if not self.keys:
+            raise UserError('no images to evaluate.')
         device = pick_device() if device is None else device
-        chunks = self.chunks(system, batch_size=batch_size, at_once=at_once, device=device, progress=progress)
-        return embed(((given, hr if originals else None) for given, hr in chunks), recognizers, device=device, **how)
+        quantities = quantities_of(recognizers, len(self.keys), originals=originals and system != 'LR', device=device,
+                                   **how)
+        with kept.filled(quantities, system, self.hr, self.lr, self.scale, self.keys) if kept else nullcontext():
+            rows = np.unique(np.concatenate([np.flatnonzero(quantity.todo) for quantity in quantities.values()]
+                                            + [np.array([*keep], dtype=int)]))
+            start(len(rows))
+            chunks = self.part(rows).chunks(system, batch_size=batch_size, at_once=at_once, device=device,
+                                            progress=progress)
+            images = compute_quantities(chunks, quantities, rows, set(keep))
+        return embedded_of(quantities, images, unit_length=unit_length)
 
     def data_set(self, name: str, protocols: Sequence[Protocol], like: Any = None) -> DataSet:
         """What the record says of it."""

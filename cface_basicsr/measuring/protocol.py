@@ -74,6 +74,7 @@ class Protocol(ABC):
         unit_length: whether it is given features of unit length.
         has_sides: whether the two images of a pair can be treated differently.
         has_curve: whether it gives a ROC curve.
+        images: (R,) rows of the images that an instance compares, in order; None: all.
         compared: what an instance compares, for the record.
     """
 
@@ -89,6 +90,7 @@ class Protocol(ABC):
     unit_length: ClassVar[bool] = True
     has_sides: ClassVar[bool] = False
     has_curve: ClassVar[bool] = False
+    images: Ints | None = None
 
     def __init__(self, note: str, sha256: str, settings: dict[str, Any], counts: dict[str, Any] | None = None,
                  shared: float = 0.0) -> None:
@@ -129,7 +131,7 @@ class Protocol(ABC):
 
         Args:
             name: of the recognizer; keys begin with it.
-            features: (N, D) in the order of the keys.
+            features: (N, D) in the order of the keys; only those of `images` count.
             right: features (N, D) of the second image of each pair where they differ; None: the same.
         """
 
@@ -198,6 +200,8 @@ class PairsProtocol(Protocol):
             settings: more facts, such as the seed.
         """
         self.folded, self.far = folded, 0.01 if far is None else far
+        self.images, places = np.unique(folded.pairs, return_inverse=True)
+        self._places = folded._replace(pairs=places.reshape(-1, 2))  # the same pairs among those images
         pairs, folds, genuine = len(folded.same), len(np.unique(folded.fold)), int(np.sum(folded.same))
         counts = {'genuine': genuine, 'impostor': pairs - genuine,
                   'allowed': {f'{far:g}': allowed_at_far(far, pairs - genuine) for far in FARS}}
@@ -230,20 +234,20 @@ class PairsProtocol(Protocol):
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/accuracy', 'accuracy_std', 'vr', 'eer', 'tar@<far>'."""
-        return self._plain(name, *_two_sided(features, right, self.folded))
+        return self._plain(name, *self._two_sided(features, right))
+
+    def _two_sided(self, left: Features, right: Features | None) -> tuple[Features, FoldedPairs]:
+        """Features of the images that are compared, those of the right side below, and the pairs as rows of them."""
+        if right is None:
+            return left[self.images], self._places
+        both = np.concatenate([left[self.images], right[self.images]])
+        return both, self._places._replace(pairs=self._places.pairs + np.array([0, len(self.images)]))
 
     def _plain(self, name: str, features: Features, folded: FoldedPairs) -> Outcome:
         scores = cosine_scores(features, folded.pairs)
         numbers, folds = verification_numbers(name, scores, folded.same, folded.fold, self.far)
         return Outcome(numbers | rate_numbers(name, scores, folded.same), {f'{name}/accuracy': folds}, scores,
                        folded.same)
-
-
-def _two_sided(left: Features, right: Features | None, folded: FoldedPairs) -> tuple[Features, FoldedPairs]:
-    """Features of both sides below each other, and the pairs with their second rows moved there."""
-    if right is None:
-        return left, folded
-    return np.concatenate([left, right]), folded._replace(pairs=folded.pairs + np.array([0, len(left)]))
 
 
 class LfwProtocol(PairsProtocol):
@@ -289,7 +293,7 @@ class LfwProtocol(PairsProtocol):
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: as `PairsProtocol` by plain cosine, and '<name>/official', 'official_std'."""
-        features, folded = _two_sided(features, right, self.folded)
+        features, folded = self._two_sided(features, right)
         official = lfw_accuracy(features, folded, subtract_mean=True)
         plain = self._plain(name, features[:, :features.shape[1] // 2] if self.mirrored else features, folded)
         numbers = {f'{name}/official': official.mean, f'{name}/official_std': official.std} | plain.numbers

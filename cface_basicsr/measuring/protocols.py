@@ -47,8 +47,8 @@ def check_request(request: Request) -> type[Protocol]:
     contradictions = {
         'give --recognizer, or --features that a recognizer has already made.':
             not request.features and not request.recognizers,
-        '--features need nothing else: leave out --recognizer, --weights, --scale, --sides and --flip.':
-            bool(request.features) and bool(request.recognizers or request.weights or request.scale
+        '--features need nothing else: leave out --recognizer, --weights, --scale, --sides, --flip and --cache.':
+            bool(request.features) and bool(request.recognizers or request.weights or request.scale or request.cache
                                             or request.sides != 'both' or request.flip is not None),
         '--sides lr uses no network: leave out --weights.': request.sides == 'lr' and bool(request.weights),
     }

@@ -37,6 +37,7 @@ class Request:
         folds, pairs_per_fold, seed: of what is drawn.
         pairs: a pairs file for 'lfw'; config: BLUFR's lists.
         far, far_identification: shares in [0, 1]; None: the protocol's default.
+        cache: folder of features that are kept; None: `features` in the prepared folder.
         batch_size, device: of the networks.
         curves: whether ROC curves are wanted.
     """
@@ -58,6 +59,7 @@ class Request:
     far: float | None = None
     far_identification: float | None = None
     seed: int = 0
+    cache: Path | None = None
     batch_size: int = 64
     device: str = 'cpu'
     curves: bool = False

@@ -170,6 +170,7 @@ class BlufrProtocol(Protocol):
         """
         self.config = blufr.load_config(config)
         self.rows = blufr.rows_of(self.config, keys)
+        self.images = np.sort(self.rows)
         self.far = 0.001 if far is None else far
         self.far_identification = 0.01 if far_identification is None else far_identification
         self.fars = fars

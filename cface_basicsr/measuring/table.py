@@ -62,6 +62,10 @@ class Column:
         return f'{value * self.factor:.{self.digits}f}'
 
 
+RESTORED = (Column('psnr', 'PSNR dB', 2), Column('ssim', 'SSIM', 4))
+"""Columns of the similarity to the originals."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One system.

@@ -1,10 +1,12 @@
 """A recognizer from whatever names it, the facts that identify it, and whether it was made for a folder's faces."""
 
+import hashlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from cface_basicsr.archs.arcface_irse50_arch import from_facexlib, is_facexlib_arcface
@@ -17,7 +19,7 @@ from cface_basicsr.files.network_file import (
     fill_network,
     read_network_file,
 )
-from cface_basicsr.files.recognizer_file import read_input_spec, recognizer_files
+from cface_basicsr.files.recognizer_file import read_input_spec, recognizer_files, recognizer_hash
 from cface_basicsr.recognizers.caffe import read_caffe_blobs
 from cface_basicsr.recognizers.from_callable import is_callable_name, recognizer_from_callable
 from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, to_sphereface20
@@ -108,6 +110,30 @@ def recognizer_facts(text: str | Path, network: nn.Module) -> dict[str, Any]:
     if files[1:]:
         facts['beside'] = {each.name: file_hash(each, 64) for each in files[1:]}
     return facts
+
+
+def recognizer_content(text: str | Path, network: nn.Module) -> str:
+    """SHA-256 of all that a recognizer is made of; '' where that is not known.
+
+    That is its files, and the ONNX file that a network file may name; of a `package.module:name` the file of its module
+    and its weights.
+    """
+    if not Path(text).is_file():
+        sha256 = recognizer_facts(text, network).get('sha256', '')
+        return sha256 and _joined_hash(sha256, *map(_tensor_hash, network.state_dict().items()))
+    content = {} if Path(text).suffix in ('.onnx', '.caffemodel') else read_network_file(text)
+    network_of_file = content.get('network')
+    onnx = network_of_file.get('file') if isinstance(network_of_file, dict) else None
+    return _joined_hash(*(recognizer_hash(file, 64) for file in (text, onnx) if file))
+
+
+def _joined_hash(*hashes: str) -> str:
+    return hashlib.sha256(' '.join(hashes).encode()).hexdigest()
+
+
+def _tensor_hash(entry: tuple[str, Tensor]) -> str:
+    name, value = entry
+    return name + hashlib.sha256(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()).hexdigest()
 
 
 def crop_note(folder: Path, name: str, network: nn.Module) -> str | None:

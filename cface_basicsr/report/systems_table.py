@@ -2,7 +2,7 @@
 
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import DataSet, Results, Run
-from cface_basicsr.measuring.table import Column, Number, Row, Table
+from cface_basicsr.measuring.table import RESTORED, Column, Number, Row, Table
 
 
 def systems_table(results: Results, test: DataSet) -> Table:
@@ -10,7 +10,7 @@ def systems_table(results: Results, test: DataSet) -> Table:
     kind, compared, runs = PROTOCOLS[test.compared[0].protocol], test.compared[0], results.measured_on(test)
     columns = [column for name in results.facts.recognizers for column in kind.columns(name, compared)]
     if any(run.measured[test.name].numbers.get('psnr') is not None for run in runs if run.system != 'HR'):
-        columns += [Column('psnr', 'PSNR dB', 2), Column('ssim', 'SSIM', 4)]
+        columns += RESTORED
     if any(run.images_g is not None for run in runs):
         columns += [Column('images_g', 'images G', 0, best=None), Column('images_r', 'images R', 0, best=None)]
     return Table('', columns, [Row(run.system, _numbers(run, test), reference=run.system == 'HR') for run in runs])

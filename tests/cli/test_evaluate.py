@@ -154,6 +154,16 @@ def test_low_resolution_images_go_to_the_recognizer_as_they_are(folder):
     assert rows['LR']['R/eer'] == pytest.approx(equal_error_rate(roc_curve(scores, folded.same)))
 
 
+def test_each_row_is_shown_on_stderr_so_that_stdout_stays_json(folder, tmp_path):
+    for cache in (tmp_path / 'kept', tmp_path / 'kept'):
+        result = evaluate(folder, '--weights', f'mine={folder}/net_g.pth', '--cache', cache, '--json')
+        rows = rows_of(result)  # of stdout, as JSON
+        lines = [line for line in result.stderr.splitlines() if line.startswith('[')]
+        assert [line.split(':')[0] for line in lines] == ['[1/3] HR', '[2/3] Bicubic', '[3/3] mine']
+        assert f"accuracy % (R) {100 * rows['mine']['R/accuracy']:.2f} ± " in lines[2]
+    assert len(list((tmp_path / 'kept').iterdir())) == 6
+
+
 def test_flip_colour_and_border_are_obeyed_and_printed(folder):
     arguments = ['--weights', f'mine={folder}/net_g.pth', '--flip', '--color', 'y', '--border', 8]
     rows = rows_of(evaluate(folder, *arguments, '--json'))

@@ -5,8 +5,10 @@ from torch import nn
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import (
-    embed,
+    compute_quantities,
+    embedded_of,
     identity_distances,
+    quantities_of,
     rate_numbers,
     verification_numbers,
 )
@@ -23,6 +25,15 @@ class Colours(nn.Module):
 
     def forward(self, x):
         return nn.functional.adaptive_avg_pool2d(x, 2).flatten(1)
+
+
+def embed(chunks, recognizers, keep=(), unit_length=True, **how):
+    """All of all images."""
+    count = sum(len(given) for given, _ in chunks)
+    quantities = quantities_of(recognizers, count, originals=chunks[0][1] is not None, **how)
+    kept = compute_quantities(chunks, quantities, np.arange(count), keep)
+    assert not any(quantity.todo.any() for quantity in quantities.values())
+    return embedded_of(quantities, kept, unit_length=unit_length)
 
 
 @pytest.fixture(scope='module')
@@ -59,8 +70,28 @@ def test_images_without_originals_have_features_and_nothing_else(faces):
     assert seen.psnr is None and seen.restoration() == {}
     np.testing.assert_allclose(seen.features['a'], extract_features(Colours(), small[:9], flip=True, unit_length=False),
                                rtol=1e-5)
-    with pytest.raises(UserError, match='some images have an original, and some have none'):
-        embed([(hr[:2], hr[:2]), (small[:2], None)], {})
+
+
+def test_only_what_is_to_do_is_computed_and_what_is_known_stays(faces):
+    class Counted(Colours):
+        seen = 0
+
+        def forward(self, x):
+            self.seen += len(x)
+            return super().forward(x)
+    hr, _ = faces
+    network, wanted = Counted(), np.array([1, 5, 6, 30])
+    quantities = quantities_of({'a': network}, 72, rows=wanted, flip=True, originals=False)
+    quantities['a', False].put(np.array([5, 30]), np.full((2, 12), 7, np.float32))
+    rows = np.array([1, 2, 5, 6, 30])
+    compute_quantities([(hr[rows[:3]], None), (hr[rows[3:]], None)], quantities, rows)
+    found = embedded_of(quantities, {}, unit_length=False).features['a']
+    assert network.seen == 2 + 4 and found.shape == (72, 24)
+    expected = extract_features(Colours(), hr[wanted], flip=True, unit_length=False)
+    np.testing.assert_array_equal(found[[1, 6]], expected[[0, 2]])
+    np.testing.assert_array_equal(found[[5, 30], :12], np.full((2, 12), 7))
+    np.testing.assert_array_equal(found[[5, 30], 12:], expected[[1, 3], 12:])
+    assert np.isnan(np.delete(found, wanted, axis=0)).all()
 
 
 def test_luma_and_border_reach_psnr(faces):
@@ -89,9 +120,7 @@ def test_the_hr_row_is_perfect_in_psnr_and_ssim(faces):
 def test_sets_that_do_not_match_are_refused(faces):
     hr, _ = faces
     with pytest.raises(UserError, match='two batches .* of one shape'):
-        embed([(hr[:3], hr)], {})
-    with pytest.raises(UserError, match='no images'):
-        embed([], {})
+        embed([(hr[:3], hr[:3, :, 1:])], {})
 
 
 def test_identity_distances_of_a_worked_case():

@@ -20,6 +20,7 @@ from cface_basicsr.recognizers.load import (
     crop_note,
     load_recognizer,
     published_recognizer,
+    recognizer_content,
     recognizer_facts,
 )
 from tests.caffe_file import write_caffemodel
@@ -168,6 +169,29 @@ def test_the_facts_name_the_files_and_the_input(tmp_path: Path) -> None:
     assert facts['input_spec'] == {'height': 32, 'width': 32, 'channels': 'bgr', 'mean': 127.5, 'std': 128.0,
                              'template': 'arcface'}
     assert facts['feature_length'] == 7 and json.dumps(facts)
+
+
+def test_the_content_of_a_recognizer_changes_with_each_of_its_files(tmp_path: Path) -> None:
+    onnx = write_onnx_recognizer(tmp_path / 'r.onnx', size=32, feature_length=7)
+    network = load_recognizer(onnx)
+    tuned = tmp_path / 'tuned.pth'
+
+    def save(shift: float) -> None:
+        state = {name: value + shift for name, value in network.state_dict().items()}
+        save_atomically({'params': state, 'network': {'type': 'OnnxRecognizer', 'file': str(onnx)}}, tuned)
+
+    def contents() -> tuple[str, str]:
+        return recognizer_content(onnx, load_recognizer(onnx)), recognizer_content(tuned, load_recognizer(tuned))
+    save(0)
+    seen = [contents(), contents()]
+    assert seen[0] == seen[1]
+    (tmp_path / 'r.input.yml').write_text('channels: bgr')
+    seen.append(contents())
+    write_onnx_recognizer(onnx, size=48, feature_length=7)
+    seen.append(contents())
+    assert len({each[0] for each in seen}) == len({each[1] for each in seen}) == 3
+    save(1)
+    assert contents()[0] == seen[-1][0] and contents()[1] != seen[-1][1]
 
 
 def test_what_is_not_a_recognizer_is_refused_with_what_is_accepted(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Landmarks from a file: which images they belong to, and whether they fit."""
 
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -51,6 +52,12 @@ def test_a_name_is_a_path_or_a_unique_file_name(tmp_path: Path) -> None:
     assert listing.notes == [f"landmarks for 2 images from '{tmp_path}/landmarks.txt'. 1 images have none. "
                              '1 lines name no image.']
     assert listing.files['landmarks'] == tmp_path / 'landmarks.txt'
+
+
+@pytest.mark.parametrize(('disk', 'text'), [('NFC', 'NFD'), ('NFD', 'NFC')])
+def test_an_accent_may_be_one_character_or_two(tmp_path: Path, disk: str, text: str) -> None:
+    listing = listed(tmp_path / 'src', normalize(disk, 'José/é.png'))
+    assert len(taken(listing, tmp_path, normalize(text, f'José/é.png {FACE}\n')).sources) == 1
 
 
 def test_a_file_name_that_two_images_have_is_refused(tmp_path: Path) -> None:
