@@ -15,7 +15,7 @@ from performance.measure import Finding, Times, markdown, ratio, take_turns
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 
 TINY = {
-    'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'}, {'step'}),
+    'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'}, {'step', 'step_fast'}),
     'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
     'prepare': ({'identities': 2, 'images': 2, 'rounds': 1}, {'prepare', 'prepare_cpu', 'prepare_ratio'}),
     'index': ({'rows': 800, 'length': 8, 'rounds': 1, 'against': 90},

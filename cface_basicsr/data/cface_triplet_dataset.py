@@ -4,11 +4,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from cface_basicsr import registration
-from cface_basicsr.data.compare_index import load_compare_index
-from cface_basicsr.data.dataset_options import TripletOptions, check_store_sizes, labelled_keys, read_options
+from cface_basicsr.data.compare_index import load_compare_index, load_features
+from cface_basicsr.data.dataset_options import (
+    TripletOptions,
+    check_store_sizes,
+    index_folder,
+    labelled_keys,
+    read_options,
+)
 from cface_basicsr.data.epoch_index import draw
 from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.images.image_tensor import image_tensor
@@ -28,6 +35,8 @@ class CFaceTripletDataset(Dataset):
 
     An item is a dictionary:
         lq, gt, compare: float32 RGB (3, H, W) in [0, 1]. Without a compare image, `compare` is `gt`.
+            With `reference_features: file` there are `phi_gt` and `phi_compare` instead, float32 (D,): the features of
+            both from the index at unit length, of the mirror images where the images are mirrored.
         has_compare: bool tensor, False without a compare image (the second term of L_CF is masked then).
         label: int. index: row in identities.csv. flip: whether the images are mirrored (then row 1 of the features).
         lq_path, gt_path, compare_path: keys.
@@ -58,9 +67,12 @@ class CFaceTripletDataset(Dataset):
             self._counts = (self._neighbours >= 0).sum(1)
         elif options.compare_mode == 'random':
             self._identities = IdentityRows(self.labels)
+        self._features: np.ndarray | None = None
+        if options.reference_features == 'file':
+            self._features = load_features(index_folder(options.compare_index, options.dataroot_gt), self.keys)
 
     def _read_index(self, options: TripletOptions) -> np.ndarray:
-        folder = options.compare_index or self.hr.path.absolute().parent / 'index'
+        folder = index_folder(options.compare_index, options.dataroot_gt)
         stored = load_compare_index(folder, self.keys, self.labels)
         if options.k > stored.shape[1]:
             raise UserError(f"option 'k' is {options.k}, but the index '{folder}' holds {stored.shape[1]} neighbours.\n"
@@ -78,7 +90,7 @@ class CFaceTripletDataset(Dataset):
         return {
             'lq': image_tensor(self.lr.image(self.keys[row]), mirror),
             'gt': gt,
-            'compare': gt if other is None else image_tensor(self.hr.image(self.keys[other]), mirror),
+            **self._compare_face(gt, row, row if other is None else other, mirror),
             'has_compare': _NO if other is None else _YES,
             'label': int(self.labels[row]),
             'index': row,
@@ -87,6 +99,13 @@ class CFaceTripletDataset(Dataset):
             'gt_path': self.keys[row],
             'compare_path': self.keys[row if other is None else other],
         }
+
+    def _compare_face(self, gt: Tensor, row: int, other: int, mirror: bool) -> dict[str, Tensor]:
+        """The compare image, or the features of HR and compare image in its place."""
+        if self._features is None:
+            return {'compare': gt if other == row else image_tensor(self.hr.image(self.keys[other]), mirror)}
+        return {name: torch.from_numpy(self._features[each, int(mirror)].astype(np.float32))
+                for name, each in (('phi_gt', row), ('phi_compare', other))}
 
     def _compare_row(self, row: int, number: int) -> int | None:
         """The row of the compare image, drawn by `number`; None if there is none."""

@@ -27,7 +27,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, replacing, reserve, unfinished, write_text
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.files.manifest import write_manifest
+from cface_basicsr.files.manifest import read_manifest, write_manifest
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
@@ -186,8 +186,9 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
     batch_size = batch_size or feature_batch(device)
     out = Path(folder, 'index', recognizer_hash)
     manifest = {'product': 'compare index', 'recognizer': recognizer_hash, 'images': len(keys),
-                'keys_sha256': keys_sha256(keys), 'feature_length': recognizer.feature_length,
-                'input_spec': vars(recognizer.input_spec), 'distance': 'normalized, eq. (4)'} | (facts or {})
+                'keys_sha256': keys_sha256(keys), 'store': _store_hash(Path(folder)),
+                'feature_length': recognizer.feature_length, 'input_spec': vars(recognizer.input_spec),
+                'distance': 'normalized, eq. (4)'} | (facts or {})
     if not (out / 'manifest.json').is_file():
         aside = unfinished(out)
         aside.mkdir(parents=True, exist_ok=True)
@@ -291,6 +292,38 @@ def read_index_manifest(folder: Path) -> dict[str, Any]:
         raise _damaged(folder / 'manifest.json', 'JSON', str(error)) from error
 
 
+def _manifest_for(folder: Path, keys: Sequence[str]) -> dict[str, Any]:
+    """The manifest of an index that must be of the data set with these keys."""
+    manifest = read_index_manifest(folder)
+    if manifest['images'] != len(keys) or manifest['keys_sha256'] != keys_sha256(keys):
+        raise UserError(f"compare index '{folder}' was made for another data set: it has {manifest['images']} images, "
+                        f'this one {len(keys)}.\nMake it again with {INDEX_COMMAND}.')
+    return manifest
+
+
+def load_features(folder: str | Path, keys: Sequence[str]) -> np.ndarray:
+    """The stored features of a data set, memory-mapped: (N, 2, D) float16 of unit length, of images and mirror images.
+
+    Args:
+        folder: see `find_index`.
+        keys: of the data set that the index was made for.
+
+    Raises:
+        UserError: the index is missing, damaged, of another data set, or of other images under the same names.
+    """
+    folder = find_index(folder)
+    manifest = _manifest_for(folder, keys)
+    if manifest.get('store') != _store_hash(folder.absolute().parents[1]):
+        raise UserError(f"compare index '{folder}' does not say that its features are those of the images beside it: "
+                        f'they may have been prepared again since.\nDelete it and make it with {INDEX_COMMAND}.')
+    return _load(folder / 'features.npy', (len(keys), 2, manifest['feature_length']), np.float16)
+
+
+def _store_hash(folder: Path) -> str | None:
+    """SHA-256 of a prepared folder's HR store, as its manifest has it."""
+    return (read_manifest(folder).get('sha256') or {}).get('hr.lmdb')
+
+
 def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarray) -> np.ndarray:
     """The stored neighbours (N, k) int32 of a data set.
 
@@ -302,10 +335,7 @@ def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarr
         UserError: the index is missing, damaged, or of another data set.
     """
     folder = find_index(folder)
-    manifest = read_index_manifest(folder)
-    if manifest['images'] != len(keys) or manifest['keys_sha256'] != keys_sha256(keys):
-        raise UserError(f"compare index '{folder}' was made for another data set: it has {manifest['images']} images, "
-                        f'this one {len(keys)}.\nMake it again with {INDEX_COMMAND}.')
+    manifest = _manifest_for(folder, keys)
     index = _load(folder / f'compare_k{manifest["k"]}.npy', (len(keys), manifest['k']), np.int32)
     index = np.ascontiguousarray(index)
     wrong = (index >= len(keys)) | ((index >= 0) & (labels[index] != labels[:, None]))

@@ -31,6 +31,14 @@ class TripletOptions(LoaderOptions):
     """The compare image is drawn from this many most similar images; at most as many as the index holds."""
     use_hflip: bool = False
     """Mirror half of the draws, all images of an item together."""
+    reference_features: Literal['compute', 'file'] = 'compute'
+    """Where L_CF has the features of HR and compare face from: CNN_R computes them in each step, or the compare index
+    holds them, and no compare image is read. Only with a frozen CNN_R, that of the index, and not with `l2`."""
+
+
+def index_folder(compare_index: str | None, dataroot_gt: str) -> Path:
+    """Where the compare index is, or the folder that holds it: by default next to the HR store."""
+    return Path(compare_index or Path(dataroot_gt).absolute().parent / 'index')
 
 
 class LabelledOptions(LoaderOptions):

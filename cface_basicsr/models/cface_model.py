@@ -12,6 +12,7 @@ from cface_basicsr import registration
 from cface_basicsr.models.recognition import (
     check_collapse,
     check_feature_length,
+    check_index_of,
     check_repeatable,
     frozen,
     recognition_step,
@@ -46,9 +47,13 @@ class CFaceModel(StageModel, SRModel):
             check_feature_length(self)
         if self.stage.compared_by_features():
             check_repeatable(self.get_bare_model(self.net_r), self.device)
+        data = (self.opt.get('datasets') or {}).get('train') or {}
+        self.features_from_file = data.get('reference_features') == 'file'
+        if self.features_from_file:
+            check_index_of(self.get_bare_model(self.net_r), self.opt)
         self._init_average()
         self.make_losses()
-        self.set_layout(self.net_g, self.net_d, self.net_r)
+        self.set_layout(self.net_g, self.net_d, self.net_r, self.cri_content)
         self._init_optimizers()
 
     def _init_average(self) -> None:
@@ -73,7 +78,7 @@ class CFaceModel(StageModel, SRModel):
         """Move a batch of CFaceTripletDataset to the device: images (B, 3, h, w) in [0, 1], labels (B,)."""
         super().feed_data(data)
         self.keys = data['gt_path']
-        for name in ('compare', 'has_compare', 'label'):
+        for name in ('compare', 'phi_gt', 'phi_compare', 'has_compare', 'label'):
             if name in data:
                 setattr(self, name, data[name].to(self.device, non_blocking=True))
 
@@ -127,6 +132,8 @@ class CFaceModel(StageModel, SRModel):
         (gamma2 = 0, SICNN's L_SI) phi(C) is phi(HR) and costs nothing.
         """
         with frozen(self.get_bare_model(self.net_r)) as recognizer:
+            if self.features_from_file:
+                return recognizer_features(recognizer, sr), self.phi_gt, self.phi_compare
             with torch.no_grad():
                 if self.cri_cface and self.cri_cface.gamma2 != 0:
                     hr, compare = recognizer_features(recognizer, torch.cat((self.gt, self.compare))).chunk(2)

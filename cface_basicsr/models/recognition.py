@@ -1,6 +1,6 @@
 """One update of CNN_R by L_FR, equation (3): the same in stages 0, 3 and 4."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,7 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cface_basicsr.data.compare_index import INDEX_COMMAND, find_index, read_index_manifest
+from cface_basicsr.data.dataset_options import index_folder
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.ops.ranks import moments_over_ranks
 from cface_basicsr.ops.recognizer_input import recognizer_features, unit
 
@@ -84,6 +87,27 @@ def check_repeatable(network: nn.Module, device: torch.device) -> None:
         what = f"changes '{changed[0]}'" if changed else 'gives one face different features in two batches'
         raise UserError(f"option 'network_r': {type(network).__name__} {what}, in evaluation mode too, so L_SI(HR, HR) "
                         'is not 0. Take one without randomness, counters or statistics of the batch.')
+
+
+def check_index_of(network: nn.Module, opt: Mapping[str, Any]) -> None:
+    """Check that the compare index whose features are used was made by this recognizer, with the same input.
+
+    Args:
+        network: the bare recognizer.
+        opt: the options of the training.
+
+    Raises:
+        UserError: it was not.
+    """
+    data = opt['datasets']['train']
+    folder = find_index(index_folder(data.get('compare_index'), data['dataroot_gt']))
+    made_with, file = read_index_manifest(folder), opt['path'].get('pretrain_network_r') or opt['network_r']['file']
+    for what, name, ours in (('recognizer', 'recognizer', recognizer_hash(file)),
+                             ('input', 'input_spec', vars(network.input_spec))):
+        if made_with.get(name) != ours:
+            raise UserError(f"option 'datasets.train.reference_features': the features of '{folder}' are of another "
+                            f"{what} than network_r's: {made_with.get(name)}, not {ours}.\n"
+                            f'Make an index with {INDEX_COMMAND}, or take compute.')
 
 
 def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: int, *,

@@ -107,9 +107,23 @@ def _check_parts(opt: Mapping[str, Any], training: Training) -> None:
         if not (opt['path'].get('pretrain_network_r') or 'file' in opt['network_r']):
             raise UserError(f"option 'path.pretrain_network_r' is missing: 'train.{loss}' needs a trained recognizer "
                             '(stage 0); a random one knows no faces.')
+    if opt['datasets']['train'].get('reference_features') == 'file':
+        _check_reference_features(opt['train'])
     if opt['model_type'] == 'RecognitionModel' and opt.get('val'):
         raise UserError("option 'val': RecognitionModel has no validation of its own; measure with "
                         '`cface evaluate pairs` on identities that it was not trained on.')
+
+
+def _check_reference_features(train: Mapping[str, Any]) -> None:
+    """The features of an index are unit features of a recognizer that does not change."""
+    wrong = {'needs train.cface_opt, which alone compares features with them': not train.get('cface_opt'),
+             'belongs to a frozen CNN_R; train.recognition_opt (stage 4) changes it in each step':
+                 bool(train.get('recognition_opt')),
+             "holds unit features; 'l2' compares their lengths too":
+                 (train.get('cface_opt') or {}).get('distance') == 'l2'}
+    for reason, holds in wrong.items():
+        if holds:
+            raise UserError(f"option 'datasets.train.reference_features': 'file' {reason}. Take compute.")
 
 
 def _keep_frozen_recognizer(opt: dict[str, Any]) -> None:

@@ -93,6 +93,8 @@ class Optimizer(Section):
     """Added to a denominator, so that nothing is divided by 0; torch's default: 1e-8."""
     bias: Multipliers | None = None
     """Multipliers for the biases, the shifts of normalizations among them; by default they learn as the weights do."""
+    fused: bool | None = None
+    """All weights in one kernel (Adam, AdamW, SGD): faster, equal to rounding."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Before a step, all gradients together are scaled down to at most this Euclidean norm."""
     clip_step: float | None = Field(default=None, gt=0)
@@ -164,7 +166,7 @@ class _StageTraining(Training):
     """What all of our own models have."""
 
     channels_last: bool = False
-    """Another memory layout of networks and images: faster for narrow networks on a CPU; measure it on a GPU."""
+    """Another memory layout of networks and images, VGG19's among them: faster on a CPU; measure it on a GPU."""
 
 
 class _Averaged(_StageTraining):

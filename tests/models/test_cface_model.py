@@ -314,3 +314,20 @@ def test_a_validation_uses_the_bare_generator_in_eval_mode_and_hands_it_back(mak
     assert all(torch.equal(buffers[key], value) for key, value in bare.named_buffers())
     with torch.no_grad():
         torch.testing.assert_close(model.output, bare.eval()(model.lq))
+
+
+def test_fused_optimizers_and_the_other_memory_layout_have_the_same_losses(make: Make) -> None:
+    """Sums are taken in another order, so the last digits differ."""
+    fused = {name: {'fused': True} for name in ('optim_g', 'optim_d')}
+    models = [make(1, {'train': changes}) for changes in ({}, {**fused, 'channels_last': True})]
+    assert models[1].optimizer_g.param_groups[0]['fused'] and not models[0].optimizer_g.param_groups[0]['fused']
+    for number in (1, 2, 3):
+        for model in models:
+            model.optimize_parameters(number)
+        plain, fast = (model.get_current_log() for model in models)
+        assert fast == pytest.approx(plain, rel=1e-3)
+
+
+def test_fused_is_refused_for_an_optimizer_that_has_no_such_kernel(make: Make) -> None:
+    with pytest.raises(UserError, match="^option 'train.optim_g.fused' is unknown"):
+        make(1, {'train': {'optim_g': {'type': 'RMSprop', 'lr': 0.1, 'betas': None, 'fused': True}}})
