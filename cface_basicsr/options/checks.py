@@ -116,7 +116,7 @@ def _check_parts(opt: Mapping[str, Any], training: Training) -> None:
 
 def _check_reference_features(train: Mapping[str, Any]) -> None:
     """The features of an index are unit features of a recognizer that does not change."""
-    wrong = {'needs train.cface_opt, which alone compares features with them': not train.get('cface_opt'),
+    wrong = {'needs train.cface_opt, the loss that compares features': not train.get('cface_opt'),
              'belongs to a frozen CNN_R; train.recognition_opt (stage 4) changes it in each step':
                  bool(train.get('recognition_opt')),
              "holds unit features; 'l2' compares their lengths too":
