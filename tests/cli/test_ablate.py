@@ -15,7 +15,8 @@ from tests.tiny_stages import REPOSITORY
 
 ROWS = {'compare': ['Random', 'k=1', 'k=2', 'k=3', 'k=4', 'k=5'],
         'training': ['version 1', 'version 2', 'version 2-1', 'version 2-2', 'version 2-3'],
-        'loss': ['(6) normalized', '(5) normalized', '(6) l2', '(6) cosine']}
+        'loss': ['(6) normalized', '(5) normalized', '(6) l2', '(6) cosine'],
+        'optimizer': ['SGD 0.1', 'SGD 0.01', 'Adam 0.1', 'Adam 0.001']}
 
 
 def planned(which: str, folder: Path, *more: str) -> dict:
