@@ -314,7 +314,7 @@ def load_features(folder: str | Path, keys: Sequence[str]) -> np.ndarray:
     folder = find_index(folder)
     manifest = _manifest_for(folder, keys)
     if manifest.get('store') != _store_hash(folder.absolute().parents[1]):
-        raise UserError(f"compare index '{folder}' does not say that its features are those of the images beside it: "
+        raise UserError(f"compare index '{folder}' does not say that its features are those of the images next to it: "
                         f'they may have been prepared again since.\nDelete it and make it with {INDEX_COMMAND}.')
     return _load(folder / 'features.npy', (len(keys), 2, manifest['feature_length']), np.float16)
 
