@@ -1,4 +1,4 @@
-"""Two steps of a training: averaged weights (EMA), and the choice of an optimizer and its parameter groups."""
+"""Steps of a training: averaged weights (EMA), the choice of an optimizer, the end of a run and what is left of it."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -52,6 +52,20 @@ def _with_own_rates(get_optimizer: Callable, self: Any, optim_type: str, params:
     return optimizer
 
 
+def _once(validation: Callable, self: Any, dataloader: Any, current_iter: Any, *args: Any, **kwargs: Any) -> None:
+    """In a training; a test counts no iterations."""
+    done = vars(self).setdefault('_validated_at', {})
+    if self.is_train and done.get(id(dataloader)) == current_iter:
+        return
+    done[id(dataloader)] = current_iter
+    validation(self, dataloader, current_iter, *args, **kwargs)
+
+
+def _left(init: Callable, self: Any, *args: Any, **kwargs: Any) -> None:
+    init(self, *args, **kwargs)
+    self.max_iters += 1  # it serves nothing but the time that is left, for total_iter - iteration - 1 iterations
+
+
 TRAINING_ROWS = (
     Defect(name='ema-buffers', upstream='not reported',
            symptom='the averaged network keeps the first BatchNorm statistics for ever, and its images are wrong',
@@ -63,4 +77,12 @@ TRAINING_ROWS = (
            symptom='an optimizer has one learning rate and one weight decay for all parameters, where net files of '
                    'Caffe have others for biases',
            target='basicsr.models.base_model:BaseModel.get_optimizer', unless='bias', wrap=_with_own_rates),
+    Defect(name='validation-once', upstream='not reported',
+           symptom='where val_freq divides total_iter, the last validation runs twice',
+           target='basicsr.train:train_pipeline', has='model.validation',
+           wrap={'basicsr.models.base_model:BaseModel.validation': _once}, requires=('exact-iterations',)),
+    Defect(name='time-left', upstream='not reported',
+           symptom='"eta: -1 day, 23:59:59" at the last iteration',
+           target='basicsr.utils.logger:MessageLogger.__call__', has='current_iter - 1)',
+           wrap={'basicsr.utils.logger:MessageLogger.__init__': _left}),
 )

@@ -1,5 +1,7 @@
 """EMA of BatchNorm buffers; optimizers beyond Adam, and their rates for biases."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from torch import nn
 
 from cface_basicsr import compat
 from cface_basicsr.errors import UserError
-from tests.compat.tiny_training import holds_by_row, patched
+from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here
 
 
 def model_with(network: nn.Module, average: nn.Module | None = None) -> Any:
@@ -117,3 +119,54 @@ def test_biases_keep_their_multiple_of_the_rate_through_warm_up_and_every_schedu
             assert biases == pytest.approx(2 * weights, rel=1e-12)
             seen.append(weights)
         assert seen[:4] == pytest.approx([0.02, 0.04, 0.06, 0.08]) and seen[-1] < seen[4]
+
+
+@pytest.mark.parametrize(('every', 'at'), [(5, [5, 10]), (10, [10]), (4, [4, 8, 10]), (100, [10])])
+def test_a_training_validates_each_iteration_once_and_the_last_always(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, at: list[int]) -> None:
+    from basicsr.models.sr_model import SRModel
+    validated = []
+    monkeypatch.setattr(SRModel, 'nondist_validation', lambda self, loader, number, *rest: validated.append(number))
+    options = tiny_options(pictures, **{'train.total_iter': 10, 'val.val_freq': every})
+
+    def check() -> None:
+        validated.clear()
+        train_here(options, tmp_path / 'run')
+        assert validated == at
+
+    if 10 % every:
+        with patched():
+            return check()
+    holds_by_row(check, 'validation-once')
+
+
+def test_a_test_and_another_set_are_always_measured() -> None:
+    model = model_with(normalized())
+    measured = []
+    model.nondist_validation = lambda loader, number, *rest: measured.append((loader, number))
+    one, two = ['one'], ['two']
+    with patched():
+        for loader, number in ((one, 5), (two, 5), (one, 5), (one, 6), (two, 5)):
+            model.validation(loader, number, None)
+        assert measured == [(one, 5), (two, 5), (one, 6)]
+        model.is_train = False
+        model.validation(two, 5, None)
+    assert len(measured) == 4
+
+
+def test_no_time_is_left_at_the_last_iteration_and_before_it_that_of_those_to_come(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """800 s for the 8 iterations that BasicSR counts at iteration 7."""
+    from basicsr.utils import logger
+
+    def check() -> None:
+        shown = logger.MessageLogger({'name': 'run', 'logger': {'print_freq': 1, 'use_tb_logger': False},
+                                      'train': {'total_iter': 10}}, start_iter=0)
+        said, shown.start_time = [], 0.0
+        shown.logger = type('Log', (), {'info': staticmethod(said.append)})
+        for iteration in (7, 9, 10):
+            monkeypatch.setattr(logger.time, 'time', lambda now=100.0 * (iteration + 1): now)
+            shown({'epoch': 0, 'iter': iteration, 'lrs': [0.1], 'time': 100.0, 'data_time': 0.0})
+        assert [re.search(r'eta: (.*), time', line)[1] for line in said] == ['0:05:00', '0:01:40', '0:00:00']
+
+    holds_by_row(check, 'time-left')
