@@ -16,7 +16,9 @@ _RANDOM = 3
 
 def draw_compare_faces(store: FaceStore, labels: np.ndarray, index: np.ndarray, path: str | Path, *, rows: int = 8,
                        seed: int = 0) -> None:
-    """Write a PNG whose rows show an image, its k nearest images of the same identity, and random other ones.
+    """Write a PNG whose rows show an image, its k nearest images of the same identity, and random ones of the others.
+
+    No photograph is twice in a row; where there are too few, places stay empty.
 
     Args:
         store: HR faces; its sorted keys are the rows of `labels` and `index`.
@@ -26,10 +28,9 @@ def draw_compare_faces(store: FaceStore, labels: np.ndarray, index: np.ndarray, 
         rows: number of identities, preferably with the full number of neighbours.
         seed: of the random choices.
     """
-    identities = IdentityRows(labels)
     generator = np.random.default_rng(seed)
-    cells = [[row, *index[row], *(_other(identities, row, generator) for _ in range(_RANDOM))]
-             for row in _choose(identities, index, rows, generator)]
+    cells = [[row, *index[row], *_others(labels, [row, *index[row]], generator)]
+             for row in _choose(IdentityRows(labels), index, rows, generator)]
     titles = ['image', *(f'k = {place + 1}' for place in range(index.shape[1])), *['random'] * _RANDOM]
     with replacing(path) as aside:
         _grid(store, cells, titles).save(aside, format='PNG')
@@ -43,9 +44,10 @@ def _choose(identities: IdentityRows, index: np.ndarray, count: int, generator: 
     return sorted(one_each[order[np.argsort(-full, kind='stable')[:count]]].tolist())
 
 
-def _other(identities: IdentityRows, row: int, generator: np.random.Generator) -> int:
-    other = identities.other(row, int(generator.integers(1 << 40)))
-    return -1 if other is None else other
+def _others(labels: np.ndarray, shown: list[int], generator: np.random.Generator) -> list[int]:
+    """Random rows of the same identity that are not shown yet; at most `_RANDOM`."""
+    left = np.setdiff1d(np.flatnonzero(labels == labels[shown[0]]), shown)
+    return generator.permutation(left)[:_RANDOM].tolist()
 
 
 def _grid(store: FaceStore, cells: list[list[int]], titles: list[str]) -> Image.Image:

@@ -85,3 +85,29 @@ def test_a_network_that_is_not_a_recognizer_is_refused(tmp_path: Path) -> None:
         load_recognizer(network_file(tmp_path / 'net_g.pth', type='SRResNet', scale=8, num_feat=4, num_block=1))
     with pytest.raises(UserError, match='is missing'):
         load_recognizer(tmp_path / 'no.onnx')
+
+
+def shown_rows(sheet: np.ndarray, store: FaceStore, line: int, columns: int) -> list[int]:
+    """The rows of the store that a line of the picture shows; -1 for an empty place."""
+    faces = [store.image(key) for key in store.keys]
+    cells = [sheet[20 + 148 * line:148 + 148 * line, 4 + 132 * column:132 + 132 * column] for column in range(columns)]
+    return [next((row for row, face in enumerate(faces) if np.array_equal(cell, face)), -1) for cell in cells]
+
+
+@pytest.mark.parametrize('images', [2, 4, 5, 9])
+def test_no_photo_is_twice_in_a_line_of_the_picture(tmp_path: Path, images: int) -> None:
+    data = write_small_data(tmp_path / 'data', identities=2, images=images)
+    store, labels = FaceStore(data / 'hr.lmdb'), np.repeat([0, 1], images)
+    nearest = np.array([[others[0], others[1] if images > 2 else -1] for row in range(2 * images) if (
+        others := [other for other in range(2 * images) if other != row and labels[other] == labels[row]])], np.int32)
+    columns = set()
+    for seed in range(20):
+        draw_compare_faces(store, labels, nearest, tmp_path / 'faces.png', seed=seed)
+        sheet = np.asarray(Image.open(tmp_path / 'faces.png'))
+        for line in (0, 1):
+            row, *others = shown_rows(sheet, store, line, 6)
+            there = [other for other in others if other >= 0]
+            assert len({row, *there}) == 1 + len(there) == min(6, images)  # all photos, or six of them
+            assert others[:2] == nearest[row].tolist() and {labels[other] for other in there} == {labels[row]}
+            columns |= set(others[2:])
+    assert images < 9 or len(columns) > 10  # not always the same
