@@ -133,12 +133,15 @@ def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any]
 def _evaluate_features(request: Request, show: Progress) -> tuple[Results, Curves]:
     keys, labels = _keys_and_labels(request)
     protocol = PROTOCOLS[request.protocol].from_request(request, keys, labels)
-    judged = {}
+    judged, what = {}, []
     for name, path in request.features.items():
         show.start(name, 1)
-        judged[name] = judge(Embedded({PRECOMPUTED: read_features(path, keys)}, None, None, {}), [protocol])
+        features = read_features(path, keys)
+        judged[name] = judge(Embedded({PRECOMPUTED: features}, None, None, {}), [protocol])
+        what.append(f"{name}: '{path}', {features.shape[1]} numbers for each image")
         show.end(name, _row_text(protocol, [PRECOMPUTED], judged[name][0]))
-    notes = ['Switches: none; crop, sides and mirror images are those that the features were made with.']
+    notes = [f'Features as their files hold them: {"; ".join(what)}.',
+             'Switches: none; crop, sides and mirror images are those that the features were made with.']
     prepared = request.data.is_dir() and identities_file(request.data).is_file()
     sha256 = manifest_hash(request.data) if prepared else file_facts(request.data)['sha256'] or ''
     data = DataSet(request.data.resolve().name, 'test', sha256, 0 if labels is None else len(set(labels.tolist())),

@@ -275,9 +275,10 @@ class LfwProtocol(PairsProtocol):
         """
         super().__init__(*args, **settings)
         self.mirrored = mirrored
-        ways = "joined with the mirror image's" if mirrored else 'as they are'
-        self.compared.note += (f' Official: features {ways}, minus the mean of the other folds; plain: cosine of the '
-                               'image only.')
+        ways = ("joined with the mirror image's", 'of the image only') if mirrored else (
+            'as they are', 'of the same features')
+        self.compared.note += (f' Official: features {ways[0]}, minus the mean of the other folds; plain: cosine '
+                               f'{ways[1]}.')
 
     @classmethod
     def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'LfwProtocol':

@@ -243,6 +243,20 @@ def test_lfw_is_that_of_slow_loops_official_and_plain(lfw, data):
     assert numbers['features/official_std'] == pytest.approx(np.std(official, ddof=1))
 
 
+@pytest.mark.parametrize('protocol', ['lfw', 'pairs', 'identification'])
+def test_the_caption_says_what_the_features_are(lfw, protocol, tmp_path):
+    folder = lfw[0]
+    words = ['evaluate', protocol, str(folder / ('identities.csv' if protocol == 'identification' else 'pairs.csv')),
+             '--features', f'mine={folder}/mine.npy', '--features', f'{folder}/worse.npy', '--out', str(tmp_path / 'a')]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    caption = (tmp_path / 'a.md').read_text()
+    assert (f"Features as their files hold them: mine: '{folder}/mine.npy', 12 numbers for each image; worse: "
+            f"'{folder}/worse.npy', 12 numbers for each image.") in caption
+    assert '24 precomputed features; ' in caption and 'of the image only' not in caption
+    assert ('minus the mean of the other folds; plain: cosine of the same features.' in caption) == (protocol == 'lfw')
+
+
 def test_pairs_of_a_file_and_drawn_ones_are_those_of_slow_loops(lfw):
     _, features, (pairs, same, fold) = lfw
     _, from_file, _ = of_features(lfw, 'pairs', 'pairs.csv')
