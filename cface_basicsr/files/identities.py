@@ -1,13 +1,11 @@
 """identities.csv of a prepared folder: the identity of each image, joined to everything else by key."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.text_file import read_table
+from cface_basicsr.files.text_file import read_table, table_text
 
 IDENTITIES_HEADER = ['key', 'label', 'original_name']
 PREPARE_COMMAND = '`cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center`'
@@ -16,12 +14,8 @@ PREPARE_COMMAND = '`cface prepare --layout casia SRC --out DIR --scale 2 4 8 --c
 def identity_table(accepted: dict[str, tuple[str, str]]) -> tuple[str, int]:
     """The text of identities.csv, and its number of identities; labels are dense, in the order of sorted keys."""
     labels: dict[str, int] = {}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(IDENTITIES_HEADER)
-    for key in sorted(accepted):
-        writer.writerow([key, labels.setdefault(key.split('/')[0], len(labels)), accepted[key][0]])
-    return text.getvalue(), len(labels)
+    rows = [[key, labels.setdefault(key.split('/')[0], len(labels)), accepted[key][0]] for key in sorted(accepted)]
+    return table_text([IDENTITIES_HEADER, *rows], keys=1), len(labels)
 
 
 def identities_file(path: str | Path) -> Path:

@@ -6,15 +6,13 @@ only P); then each fold has P lines 'NAME i j' (one person) and P lines 'NAME i 
 blanks in names.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.image_keys import image_key
-from cface_basicsr.files.text_file import has_header, read_lines, read_table
+from cface_basicsr.files.text_file import has_header, read_lines, read_table, table_text
 
 PAIRS_HEADER = ['left', 'right', 'same', 'fold']
 
@@ -33,11 +31,7 @@ class Pair(NamedTuple):
 
 def pairs_table(pairs: Iterable[Pair]) -> str:
     """The text of pairs.csv, in the order of the protocol."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(PAIRS_HEADER)
-    writer.writerows([pair.left, pair.right, int(pair.same), pair.fold] for pair in pairs)
-    return text.getvalue()
+    return table_text([PAIRS_HEADER, *([pair.left, pair.right, int(pair.same), pair.fold] for pair in pairs)], keys=2)
 
 
 def read_named_pairs(path: str | Path) -> list[Pair]:

@@ -2,12 +2,15 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from cface_basicsr.errors import UserError, check_file
 
 _DELIMITERS = ',;\t'
+_FORMULA = '=+-@\t\r\n＝＋－＠'
+"""What begins a formula in a spreadsheet (OWASP, CSV injection)."""
 
 
 def read_text(path: str | Path, expected: str) -> str:
@@ -68,3 +71,32 @@ def read_table(path: str | Path, header: Sequence[str], expected: str) -> Iterat
         while not row[-1].strip():
             row.pop()
         yield rows.line_num, row
+
+
+def table_text(rows: Iterable[Sequence[Any]], keys: int = 0) -> str:
+    """The text of a CSV file, in which no spreadsheet finds a formula: a ' stands before a text that looks like one.
+
+    Args:
+        rows: the lines; numbers, and texts that are numbers, stay as they are.
+        keys: number of columns at the left that hold keys of images. They stay as they are, since they name images;
+            their characters (A-Z a-z 0-9 _ - % + /) make no call.
+    """
+    lines = (','.join([*map(_quoted, row[:keys]), *(_quoted(_without_formula(value)) for value in row[keys:])])
+             for row in rows)
+    return ''.join(f'{line}\n' for line in lines)
+
+
+def _quoted(value: Any) -> str:
+    """A cell. Unlike Python's writer before 3.13, it quotes a carriage return, which would begin a line."""
+    text = str(value)
+    return '"{}"'.format(text.replace('"', '""')) if set(text) & set(',"\r\n') else text
+
+
+def _without_formula(value: Any) -> Any:
+    if not isinstance(value, str) or value[:1] not in tuple(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value

@@ -1,9 +1,8 @@
 """Systems x numbers as Markdown, CSV, JSON and on the console, from one description, so the four cannot differ."""
 
-import csv
-import io
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
+from cface_basicsr.files.text_file import table_text
 
 if TYPE_CHECKING:
     from rich.console import Group as RichGroup
@@ -109,13 +109,13 @@ class Table:
 
     def markdown(self) -> str:
         """A GitHub table with aligned columns, the best of each column in bold, and the notes below."""
-        lines = [['system', *(column.heading for column in self.columns)], *self.cells('**{}**')]
-        lines = [[cell.replace('|', '\\|') for cell in line] for line in lines]
+        lines = [['system', *(markdown_text(column.heading) for column in self.columns)],
+                 *self.cells('**{}**', markdown_text)]
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
         text = [f'| {" | ".join(_padded(line, widths))} |' for line in (lines[0], rule, *lines[1:])]
-        title = [f'**{self.title}**', ''] if self.title else []
-        notes = [line for note in self.notes for line in ('', note)]  # a paragraph each
+        title = [f'**{markdown_text(self.title)}**', ''] if self.title else []
+        notes = [line for note in self.notes for line in ('', markdown_line(note))]  # a paragraph each
         below = ['\n' + table.markdown().removesuffix('\n') for table in self.below]
         return '\n'.join([*title, *text, *notes, *below]) + '\n'
 
@@ -126,13 +126,9 @@ class Table:
             UserError: a number is NaN.
         """
         keys = self._keys()
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator='\n')
-        writer.writerow(['system', *keys])
-        for row in self.rows:
-            numbers = (row.numbers.get(key) for key in keys)
-            writer.writerow([row.name, *('' if value is None else _known(value) for value in numbers)])
-        return text.getvalue()
+        rows = [[row.name, *('' if (value := row.numbers.get(key)) is None else _known(value) for key in keys)]
+                for row in self.rows]
+        return table_text([['system', *keys], *rows])
 
     def json(self) -> str:
         """Everything, strict JSON: infinity is the string 'Infinity', which Python's float() reads.
@@ -198,6 +194,25 @@ class Table:
             return set()
         best = column._shown({'max': max, 'min': min}[column.best](values.values()))
         return {place for place, value in values.items() if column._shown(value) == best}
+
+
+def markdown_text(text: str) -> str:
+    r"""Text that Markdown shows unchanged inside a line: no markup, no HTML, no end of a cell.
+
+    >>> markdown_text('<b>L_SI</b> [a|b](c) *d* e_')
+    '&lt;b&gt;L_SI&lt;/b&gt; \\[a\\|b\\](c) \\*d\\* e\\_'
+    """
+    text = re.sub(r'\s*[\r\n]\s*', ' ', text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;'))
+    return re.sub(r'[\\`*\[\]|~]|(?<!\w)_|_(?!\w)', r'\\\g<0>', text)
+
+
+def markdown_line(text: str) -> str:
+    r"""As `markdown_text`, for text that may begin a line: no heading, list or rule either.
+
+    >>> markdown_line('# a'), markdown_line('1. b'), markdown_line('1.5 c')
+    ('\\# a', '1\\. b', '1.5 c')
+    """
+    return re.sub(r'^(\s*\d*)(#|[.)](?=\s)|[-+=](?=[\s=-]))', r'\1\\\2', markdown_text(text))
 
 
 def _padded(cells: Sequence[str], widths: Sequence[int]) -> list[str]:

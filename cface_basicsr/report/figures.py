@@ -3,7 +3,6 @@
 Figures are drawn without pyplot, so that nothing of them stays in the process.
 """
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from matplotlib.figure import Figure
 from scipy.special import ndtri
 
 from cface_basicsr.evaluation.roc import RocCurve, equal_error_rate, mean_roc, roc_curve
+from cface_basicsr.files.atomic import write_text
+from cface_basicsr.files.text_file import table_text
 from cface_basicsr.measuring.results import DataSet, Results, Run, load_scores
 
 _COLOURS = ('#4477aa', '#66ccee', '#228833', '#ccbb44', '#ee8866', '#aa3377', '#997700', '#44bb99', '#8866cc',
@@ -187,13 +188,10 @@ def save_curves(curves: Mapping[str, Mapping[str, RocCurve]], title: str, stem: 
     """
     table = Path(f'{stem}.roc.csv')
     table.parent.mkdir(parents=True, exist_ok=True)
-    with open(table, 'w', encoding='utf-8', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['recognizer', 'system', 'threshold', 'far', 'tar', 'frr'])
-        for recognizer, systems in curves.items():
-            for system, curve in systems.items():
-                writer.writerows((recognizer, system, threshold, far, tar, 1 - tar) for far, tar, threshold in
-                                 zip(*(part.tolist() for part in curve), strict=True))
+    points = ([recognizer, system, threshold, far, tar, 1 - tar] for recognizer, systems in curves.items()
+              for system, curve in systems.items()
+              for far, tar, threshold in zip(*(part.tolist() for part in curve), strict=True))
+    write_text(table, table_text([['recognizer', 'system', 'threshold', 'far', 'tar', 'frr'], *points]))
     pictures = []
     for recognizer, systems in curves.items():
         name = '' if len(curves) == 1 else '.' + re.sub(r'[^\w-]+', '_', recognizer)

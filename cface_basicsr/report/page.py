@@ -8,17 +8,18 @@ import base64
 import functools
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from cface_basicsr.files.yaml_file import to_yaml
 from cface_basicsr.measuring.results import Faces, Facts, Results
-from cface_basicsr.measuring.table import Column, Row, Table
+from cface_basicsr.measuring.table import Column, Row, Table, markdown_line
 from cface_basicsr.report.face_grid import face_files
 from cface_basicsr.report.paper_tables import PUBLISHED
 from cface_basicsr.report.systems_table import domain_table, systems_table
@@ -50,22 +51,33 @@ class Page:
 
 
 def render(template: str, **values: Any) -> str:
-    """The text of a template of this folder; in HTML every value is escaped."""
-    return _environment().get_template(template).render(**values)
+    """The text of a template of this folder; every value is escaped, for HTML or for Markdown."""
+    return _environment(template.endswith('.md.j2')).get_template(template).render(**values)
 
 
 @functools.cache
-def _environment() -> Environment:
+def _environment(markdown: bool) -> Environment:
     environment = Environment(loader=PackageLoader('cface_basicsr.report', ''), undefined=StrictUndefined,
-                              autoescape=select_autoescape(['html.j2']), trim_blocks=True, lstrip_blocks=True,
-                              keep_trailing_newline=True)
+                              autoescape=not markdown, finalize=_for_markdown if markdown else None, trim_blocks=True,
+                              lstrip_blocks=True, keep_trailing_newline=True)
     environment.globals |= {
         'file': lambda name: Markup(environment.loader.get_source(environment, name)[0]),
-        'as_yaml': to_yaml,
+        'as_yaml': to_yaml, 'code': code_span,
         'data_uri': data_uri, 'domain_table': domain_table, 'galleries': _galleries, 'groups': _groups,
         'has_published': _has_published, 'kind': _kind, 'lines': _lines, 'origins': _origins,
         'sort_value': _sort_value, 'systems_table': systems_table}
     return environment
+
+
+def _for_markdown(value: Any) -> Any:
+    return markdown_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def code_span(text: str) -> Markup:
+    """Text as code in Markdown, in as many backticks as it needs."""
+    longest = max(map(len, re.findall('`+', text)), default=0)
+    gap = ' ' * bool(longest)
+    return Markup('{0}{1}{2}{1}{0}').format('`' * (longest + 1), gap, Markup(' '.join(text.split())))
 
 
 def _origins(facts: Facts) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ declared to be like LFW, 4 and 5 by the one like CelebA. A test set that is like
 under its own name.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import NamedTuple
@@ -196,8 +197,8 @@ def _next_to(theirs: PublishedTable, table: Table) -> Table:
                                                   group=column.title)
         wide += [ours, Column(PUBLISHED + column.key, 'paper', 4, best=None, factor=column.factor, group=ours.group)]
     for row, column in product(table.rows, table.columns):
-        _, scale, *_, measure = column.key.split('/')  # test, x8, perhaps recognizer, measure
-        row.numbers[PUBLISHED + column.key] = theirs.of(row.name).get((int(scale[1:]), measure))
+        scale, measure = re.search(r'/x(\d+)/(?:.*/)?([^/]+)$', column.key).groups()  # test/x8/recognizer/measure
+        row.numbers[PUBLISHED + column.key] = theirs.of(row.name).get((int(scale), measure))
     return Table(table.title, wide, table.rows, [f"Columns 'paper': {theirs.source}. Not comparable with ours.",
                                                  *table.notes])
 

@@ -3,10 +3,13 @@ import io
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from rich.console import Console
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.measuring.table import Column, Row, Table
+from cface_basicsr.measuring.table import Column, Row, Table, markdown_line, markdown_text
 
 
 @pytest.fixture
@@ -92,3 +95,34 @@ def test_further_tables_are_below_and_json_holds_no_number_twice() -> None:
     console.print(table.rich())
     shown = console.export_text()
     assert all(text in shown for text in ('Main', 'first', 'Below', 'a note')) and shown.count('X') == 2
+
+
+@given(st.text(st.characters(codec='utf-8', exclude_categories=['Cc', 'Zl', 'Zp'], include_characters='\n')))
+def test_markdown_shows_any_text_as_it_is(text: str) -> None:
+    """As a Markdown parser reads it: one line of plain text, also where it begins a line, and in a cell of a table."""
+    plain = ' '.join(text.split()).strip()
+    parser = MarkdownIt('commonmark', {'html': True}).enable(['table', 'strikethrough'])
+    for markdown in (f'a {markdown_text(plain)} b', markdown_line(f'{plain} b'), f'- {markdown_line(plain)} b'):
+        kinds = {token.type for token in parser.parse(markdown)} - {'bullet_list_open', 'list_item_open',
+                                                                    'bullet_list_close', 'list_item_close'}
+        inline = [child for token in parser.parse(markdown) for child in token.children or ()]
+        assert kinds <= {'paragraph_open', 'inline', 'paragraph_close'}, markdown
+        assert {child.type for child in inline} <= {'text'}, markdown
+        assert ' '.join(''.join(child.content for child in inline).split()) in (f'a {plain} b', f'{plain} b'.strip(),
+                                                                                'a b' if not plain else '')
+    table = Table('', [Column('a', 'A')], [Row(plain or 'x', {'a': 1.0})]).markdown()
+    cells = [token.children for token in parser.parse(table) if token.type == 'inline']
+    assert len(cells) == 4 and ''.join(child.content for child in cells[2]) == (plain or 'x')
+
+
+def test_names_and_notes_are_text_in_markdown() -> None:
+    row = Row('<img src=x onerror=alert(1)>', {'a': 1.0}, sign='†', instead={'b': '<i>'})
+    table = Table('<h1>', [Column('a', '<u>'), Column('b', '[b](c)', group='`')], [row], ['# <script>'])
+    assert table.markdown() == r'''**&lt;h1&gt;**
+
+| system                               | &lt;u&gt; | \` \[b\](c) |
+| ------------------------------------ | --------: | ----------: |
+| &lt;img src=x onerror=alert(1)&gt; † |      1.00 |   &lt;i&gt; |
+
+\# &lt;script&gt;
+'''

@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from PIL import Image
 
 from cface_basicsr.measuring.results import Results, load_results
+from cface_basicsr.report.page import code_span
 from cface_basicsr.report.paper_tables import overview
 from cface_basicsr.report.verdicts import verdicts
 from cface_basicsr.report.write import short_report, write_report
@@ -195,3 +198,50 @@ def test_a_record_without_its_scores_and_faces_gives_what_can_still_be_drawn(rec
     assert 'id="faces"' not in (tmp_path / 'again/report.html').read_text()
     short = write_report(recipe, tmp_path, tmp_path / 'short', short=True)
     assert [path.name for path in short] == ['report.md', 'table.csv']
+
+
+HOSTILE = {
+    'VDSR': '<img src=x onerror=alert(1)>', 'EDSR': '=HYPERLINK("http://x")', 'ESRGAN': '[a](javascript:b) `c` *d*',
+    'C-Face-v1': '# e | f', 'made_up.yml': '`<script>`.yml', 'held-out': '<b>held</b>', 'disjoint': '<i>',
+    '16 of 64 features': '<u>16', 'not converged': '<s>not', 'Nothing here': '<p> Nothing',
+    'the loss is NaN': '<td>the loss', '<made up>': '<h1>', 'none shared': '</table>'}
+
+
+@pytest.mark.parametrize('short', [False, True])
+def test_names_that_users_choose_start_nothing_in_markdown_html_or_a_spreadsheet(
+        tmp_path: Path, short: bool) -> None:
+    made_up = replace(made_up_results(tmp_path, scales=(8,)), domains={'<i>after': {'sr_hr': 1.0}})
+    text = made_up.save(tmp_path).read_text(encoding='utf-8')
+    for plain, hostile in HOSTILE.items():
+        assert plain in text
+        text = text.replace(plain, json.dumps(hostile, ensure_ascii=False)[1:-1])
+    (tmp_path / 'results.json').write_text(text, encoding='utf-8')
+    out = tmp_path / 'out'
+    results = load_results(tmp_path / 'results.json')
+    paths = write_report(replace(results, faces=[]), tmp_path, out, short=short)
+    parser = MarkdownIt('commonmark', {'html': True}).enable('table')
+    for path in paths:
+        content = path.read_text(encoding='utf-8') if path.suffix in ('.md', '.csv', '.html') else ''
+        if path.suffix == '.md':
+            inline = [child for token in parser.parse(content) for child in token.children or ()]
+            assert {child.type for child in inline} <= {'text', 'strong_open', 'strong_close', 'code_inline', 'image',
+                                                        'softbreak'}
+            assert 'html_block' not in {token.type for token in parser.parse(content)}
+            shown = ''.join(child.content for child in inline if child.type == 'text')
+            names = ['<i>after'] if path.stem == 'domains' else list(HOSTILE.values())[:4]
+            assert all(name in shown for name in names), path
+        if path.suffix == '.csv':
+            first = [row[0] for row in csv.reader(io.StringIO(content, newline=''))]
+            assert path.stem == 'domains' or "'" + HOSTILE['EDSR'] in first, path
+            assert not any(cell.startswith('=') for cell in first), path
+        if path.suffix == '.html':
+            reader = Reader(content)
+            assert not reader.open and {tag for tag, _ in reader.tags} & {'u', 's', 'b', 'i'} <= {'b'}
+            assert all('onerror' not in attributes for _, attributes in reader.tags)
+    assert {path.suffix for path in paths} >= {'.md', '.csv'}
+
+
+def test_code_in_markdown_keeps_its_backticks() -> None:
+    for text in ('a', 'a `b` ``c``', '`', '<b>`'):
+        token = MarkdownIt('commonmark', {'html': True}).parseInline(f'x {code_span(text)} y')[0]
+        assert [(child.type, child.content) for child in token.children][1] == ('code_inline', text)
