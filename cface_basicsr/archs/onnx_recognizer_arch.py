@@ -228,7 +228,7 @@ def opset_of(proto: Any) -> int:
 def _one_batch_norm(proto: Any) -> Any:
     """A copy without spatial=0, which old exporters of MXNet wrote though there is one weight for each channel.
 
-    With spatial=0 each position of a map has weights of its own, or there is no map: a vector of weights does not fit.
+    With spatial=0 each position of a map has weights of its own; a vector of weights belongs to channels, either way.
     """
     copied = type(proto).FromString(proto.SerializeToString())
     vectors = {weight.name for weight in copied.graph.initializer if len(weight.dims) == 1}

@@ -74,7 +74,7 @@ def read_table(path: str | Path, header: Sequence[str], expected: str) -> Iterat
 
 
 def table_text(rows: Iterable[Sequence[Any]], keys: int = 0) -> str:
-    """The text of a CSV file, in which no spreadsheet finds a formula: a ' stands before a text that looks like one.
+    """The text of a CSV file, in which no spreadsheet finds a formula: a text that looks like one begins with a '.
 
     Args:
         rows: the lines; numbers, and texts that are numbers, stay as they are.
