@@ -35,8 +35,8 @@ def _check_for_a_batch(create: Callable[..., Loaders], opt: dict[str, Any], logg
     loader = loaders[0]
     if len(loader) == 0:
         raise UserError(
-            f"data set '{opt['datasets']['train']['name']}': each of {opt['world_size']} process(es) gets "
-            f'{len(loader.sampler)} images, fewer than one batch of {loader.batch_size}.\n'
+            f"option 'datasets.train': of '{opt['datasets']['train']['name']}' each of {opt['world_size']} process(es) "
+            f'gets {len(loader.sampler)} images, fewer than one batch of {loader.batch_size}.\n'
             "Lower 'datasets.train.batch_size_per_gpu', train on more images, or set 'dataset_enlarge_ratio'.")
     return loaders
 

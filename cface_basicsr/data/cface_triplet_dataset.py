@@ -75,8 +75,9 @@ class CFaceTripletDataset(Dataset):
         folder = index_folder(options.compare_index, options.dataroot_gt)
         stored = load_compare_index(folder, self.keys, self.labels)
         if options.k > stored.shape[1]:
-            raise UserError(f"option 'k' is {options.k}, but the index '{folder}' holds {stored.shape[1]} neighbours.\n"
-                            f'Make a larger one: `cface index DIR --recognizer FILE --k {options.k}`.')
+            raise UserError(f"option 'datasets.{options.phase}.k': 'k' is {options.k}, but the index '{folder}' holds "
+                            f'{stored.shape[1]} neighbours.\nMake a larger one: '
+                            f'`cface index DIR --recognizer FILE --k {options.k}`.')
         return stored[:, :options.k]
 
     def __len__(self) -> int:

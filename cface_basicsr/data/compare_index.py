@@ -276,7 +276,7 @@ def find_index(folder: str | Path) -> Path:
                         f'compare_k5.npy.\nMake it with {INDEX_COMMAND}.')
     if len(found) > 1:
         raise UserError(f"'{folder}' holds {len(found)} compare indexes: {', '.join(path.name for path in found)}.\n"
-                        "Name one of these folders in the option 'compare_index'.")
+                        "Name one of these folders in the option 'datasets.train.compare_index'.")
     return found[0]
 
 

@@ -84,7 +84,7 @@ def read_options(model: type[LoaderOptions], opt: dict[str, Any]) -> Any:
     Raises:
         UserError: a key is unknown (the message has the nearest valid one) or missing, or a value is wrong.
     """
-    return open_section(model, opt, f"datasets.{opt.get('name') or opt.get('type') or 'dataset'}")
+    return open_section(model, opt, f"datasets.{opt.get('phase', 'train')}")
 
 
 def labelled_keys(stores: Sequence[FaceStore], identities: str | None) -> tuple[list[str], np.ndarray]:

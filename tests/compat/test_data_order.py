@@ -207,7 +207,7 @@ def test_fewer_images_than_a_batch_are_refused_with_both_numbers(pictures: Path,
     options = tiny_options(pictures, **{'datasets.train.batch_size_per_gpu': 12})
 
     def check() -> None:
-        with pytest.raises(UserError, match="'faces'.* 11 images, fewer than one batch of 12"):
+        with pytest.raises(UserError, match="option 'datasets.train': of 'faces' .* 11 images, fewer than one bat"):
             train_here(options, tmp_path / 'small')
 
     holds_by_row(check, 'small-data-set', defect=pytest.fail.Exception)

@@ -128,8 +128,10 @@ def test_basicsr_builds_it_by_name(data: Path) -> None:
 @pytest.mark.parametrize(('options', 'message'), [
     ({'compare_mod': 'none'}, "did you mean 'compare_mode'"),
     ({'compare_mode': 'best'}, "'nearest', 'random' or 'none'"),
-    ({'k': 5}, "'k' is 5, but the index .* holds 4"),
-    ({'k': 0}, 'greater than or equal to 1'),
+    ({'k': 5}, "^option 'datasets.train.k': 'k' is 5, but the index .* holds 4"),
+    ({'k': 5, 'phase': 'val'}, "^option 'datasets.val.k': 'k' is 5"),
+    ({'k': 0}, "^option 'datasets.train.k': input should be greater than or equal to 1"),
+    ({'kk': 1, 'phase': 'val'}, "^option 'datasets.val.kk' is unknown"),
     ({'scale': 4}, "'scale' is 4(.|\n)*lr_x4.lmdb"),
     ({'io_backend': {'type': 'disk'}}, 'expected lmdb'),
     ({'compare_index': '/no/such/index'}, 'cface index'),
