@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.images.image_tensor import image_tensor
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.atomic import lock, replacing, reserve, unfinished, write_text
+from cface_basicsr.files.atomic import lock, naming, replacing, reserve, unfinished, write_text
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import read_manifest, write_manifest
@@ -212,7 +212,8 @@ def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recogniz
     claim = keys_sha256(keys)  # an unfinished index of other images is started again
     before, _, rows = (counter.read_text() if counter.is_file() else '').partition(' ')
     done = int(rows) if before == claim and path.is_file() else 0
-    features = np.lib.format.open_memmap(path, 'r+' if done else 'w+', np.float16, None if done else shape)
+    with naming(path):
+        features = np.lib.format.open_memmap(path, 'r+' if done else 'w+', np.float16, None if done else shape)
     if features.shape != shape:
         raise _damaged(path, str(shape), str(features.shape))
     reserve(path, path.stat().st_size)

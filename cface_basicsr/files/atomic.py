@@ -31,6 +31,8 @@ def reserve(path: str | Path, size: int) -> None:
     Raises:
         OSError: there is no room.
     """
+    if not hasattr(os, 'posix_fallocate'):  # macOS
+        return
     with naming(path), open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), 'rb') as file:
         try:
             os.posix_fallocate(file.fileno(), 0, size)

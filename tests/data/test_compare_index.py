@@ -1,6 +1,8 @@
 """The compare index against a slow loop that follows the paper, and its files."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +256,18 @@ def test_an_index_of_another_data_set_is_refused(data: Path, index: Path) -> Non
         load_compare_index(index, [*keys[:-1], 'x/9'], labels)
     with pytest.raises(UserError, match='another identity'):
         load_compare_index(index, keys, np.arange(12))
+
+
+def test_a_disk_without_room_is_named_before_any_face_is_recognized(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write through a memory map for which there is no room would kill the process."""
+    def refuse(descriptor: int, start: int, size: int) -> None:
+        assert size == 128 + 8 * 2 * 12 * 2  # NumPy's header and float16
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    data, network = write_small_data(tmp_path / 'data', identities=2, images=4), MeanColours()
+    monkeypatch.setattr(os, 'posix_fallocate', refuse)
+    with pytest.raises(OSError, match="No space left on device: '.*/features.npy'"):
+        build_index(data, network, 'abc', k=2)
+    assert network.calls == 0
+    monkeypatch.undo()
+    build_index(data, network, 'abc', k=2)

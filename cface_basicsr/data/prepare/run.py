@@ -14,6 +14,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -227,7 +228,7 @@ class Work:
                 shutil.rmtree(unfinished(part.folder / name), ignore_errors=True)
         shutil.rmtree(self.aside)
         for folder in dict.fromkeys([*(part.folder for part in self.parts.values()), self.out]):
-            if not any(folder.iterdir()):
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
     def _publish_part(self, part: Part, accepted: dict[str, tuple[str, str]], source: Path) -> None:
