@@ -53,7 +53,7 @@ class CFaceModel(StageModel, SRModel):
             check_index_of(self.get_bare_model(self.net_r), self.opt)
         self._init_average()
         self.make_losses()
-        self.set_layout(self.net_g, self.net_d, self.net_r, getattr(self, 'cri_content', None))  # SICNN has no such loss
+        self.set_layout(self.net_g, self.net_d, self.net_r, getattr(self, 'cri_content', None))  # not in SICNN
         self._init_optimizers()
 
     def _init_average(self) -> None:
