@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from cface_basicsr.benchmark.systems import SYSTEMS, Phase, System, find_systems
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
-from cface_basicsr.options import Section, merge, open_section
+from cface_basicsr.options import FolderName, Section, merge, open_section
 from cface_basicsr.training.recipe import TrainStep, fill_variables, read_with_base, without_nulls
 from cface_basicsr.training.scale import check_scale
 
@@ -41,6 +41,10 @@ class Generated(Section):
     """How many of the identities are held out, to measure on."""
 
 
+Share = Annotated[float, Field(ge=0)]
+"""A share of the budget, in proportion to the others; 0 leaves the phase out."""
+
+
 class Variant(Section):
     """A row of an ablation: a system with other options."""
 
@@ -48,7 +52,7 @@ class Variant(Section):
     """The system that it changes."""
     set: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Phase -> changes of its options, on top of those that the file sets for the system."""
-    shares: dict[str, float] = Field(default_factory=dict)
+    shares: dict[str, Share] = Field(default_factory=dict)
     """Phase -> share of the budget."""
     weights: dict[str, dict[str, str | None]] = Field(default_factory=dict)
     """Phase -> network -> phase that it starts from; `~`: from none."""
@@ -57,7 +61,7 @@ class Variant(Section):
 class BenchmarkFile(Section):
     """A benchmark file; `base:` names another file, or a list of them, which this one changes."""
 
-    name: str
+    name: FolderName
     """Name of the run folder."""
     title: str = ''
     """Title of the report."""
@@ -79,7 +83,7 @@ class BenchmarkFile(Section):
     """Images in a batch, of every training of a system."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     """Seeds of the weights, of the order of images and of all draws."""
-    steps: dict[str, TrainStep] = Field(default_factory=dict)
+    steps: dict[FolderName, TrainStep] = Field(default_factory=dict)
     """Name -> training of a recognizer, as in a recipe; it is done once for all scales and seeds."""
     recognizers: dict[str, str]
     """Name in the tables -> one of `steps`, or a `.pth` or `.onnx` file."""
@@ -93,7 +97,7 @@ class BenchmarkFile(Section):
     """System -> changes of its generator in all phases; the tables name these changes."""
     set: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
     """System -> phase -> changes of its options."""
-    shares: dict[str, dict[str, float]] = Field(default_factory=dict)
+    shares: dict[str, dict[str, Share]] = Field(default_factory=dict)
     """System -> phase -> share of the budget; by default in the proportions of the published schedules."""
     ema_decay: float = Field(default=0, ge=0, lt=1)
     """Above 0: an averaged generator for every row, which is then the one that is measured."""

@@ -16,9 +16,9 @@ from cface_basicsr.benchmark.schedule import cut_to
 from cface_basicsr.benchmark.systems import HEAD, LOSS, Phase, System
 from cface_basicsr.errors import UserError
 from cface_basicsr.measuring.results import step_name
-from cface_basicsr.options import merge, read_option_file
+from cface_basicsr.options import check_training_options, merge, read_option_file
 from cface_basicsr.options.shipped import find_option_file
-from cface_basicsr.training.recipe import Recipe, RecipeFile, only_existing
+from cface_basicsr.training.recipe import Recipe, RecipeFile, errors_of, only_existing
 
 RECOGNIZERS = 'recognizers'
 """Folder of the run in which the recognizers are trained, once for all scales and seeds."""
@@ -110,11 +110,15 @@ def make_plan(file: BenchmarkFile, out: Path | None, images: int) -> Plan:
         images: the budget of every row.
 
     Raises:
-        UserError: an option file is missing, or the budget leaves a phase no iteration.
+        UserError: an option file is missing, an option is wrong, or the budget leaves a phase no iteration.
     """
+    import cface_basicsr.register  # noqa: F401  an option file names classes of BasicSR
     out = out_folder(file, out)
     runs = [_plan_run(file, out, images, scale, seed) for scale in file.scales for seed in file.seeds]
-    return Plan(file, out, images, _recognizer_recipe(file, out), runs)
+    recognizers = _recognizer_recipe(file, out)
+    if recognizers:
+        recognizers.check_options()
+    return Plan(file, out, images, recognizers, runs)
 
 
 def _recognizer_recipe(file: BenchmarkFile, out: Path) -> Recipe | None:
@@ -173,8 +177,11 @@ class _Composer:
         return str(_recognizer_path(self.out, self.file, loss_recognizer(self.file), label))
 
     def _add_step(self, system: System, phase: Phase, iterations: int, named: Mapping[str, str]) -> str:
+        if phase.generate and phase.generate not in named:
+            raise UserError(f"benchmark: the phase '{phase.name}' of {system.name} needs the phase '{phase.generate}', "
+                            'whose share is 0.')
         step = {'generate': named[phase.generate]} if phase.generate else \
-            self._training(phase, iterations, named)
+            self._training(system, phase, iterations, named)
         key = json.dumps(step, sort_keys=True)
         if self.file.share_equal_phases and key in self._equal:
             return self._equal[key]
@@ -185,10 +192,12 @@ class _Composer:
         self._equal[key] = name
         return name
 
-    def _training(self, phase: Phase, iterations: int, named: Mapping[str, str]) -> dict[str, Any]:
+    def _training(self, system: System, phase: Phase, iterations: int, named: Mapping[str, str]) -> dict[str, Any]:
         options = find_option_file(phase.options)
         base = read_option_file(options)
         changed = merge(merge(base, only_existing(self.file.common, base)), phase.set)
+        with errors_of(f"benchmark, {system.name}, phase '{phase.name}'"):
+            check_training_options(changed)
         fixed = {'manual_seed': self.seed, 'train': cut_to(changed['train'], iterations),
                  'datasets': {'train': {'batch_size': self.file.batch}, 'val': None}, 'val': None}
         of_generator = self._of_every_generator(iterations) if phase.learner == 'g' else {}

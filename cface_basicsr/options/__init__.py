@@ -8,7 +8,7 @@ from cface_basicsr.options.checks import check_training_options, prepare_test_op
 from cface_basicsr.options.datasets import LoaderOptions
 from cface_basicsr.options.files import merge, option_text, read_option_file, write_option_file
 from cface_basicsr.options.option_file import check_frame
-from cface_basicsr.options.sections import FilledIn, Section, open_section, problem
+from cface_basicsr.options.sections import FilledIn, FolderName, Section, open_section, problem
 from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
 from cface_basicsr.options.training import (
     CFaceTraining,
@@ -20,7 +20,8 @@ from cface_basicsr.options.training import (
     Training,
 )
 
-__all__ = ['CFaceTraining', 'FilledIn', 'LoaderOptions', 'Multipliers', 'Optimizer', 'RecognitionTraining',
-           'SICNNTraining', 'Schedule', 'Section', 'Training', 'check_frame', 'check_training_options',
-           'count_identities', 'count_images', 'iterations_an_epoch', 'merge', 'open_section', 'option_text',
-           'prepare_test_options', 'prepare_training_options', 'problem', 'read_option_file', 'write_option_file']
+__all__ = ['CFaceTraining', 'FilledIn', 'FolderName', 'LoaderOptions', 'Multipliers', 'Optimizer',
+           'RecognitionTraining', 'SICNNTraining', 'Schedule', 'Section', 'Training', 'check_frame',
+           'check_training_options', 'count_identities', 'count_images', 'iterations_an_epoch', 'merge', 'open_section',
+           'option_text', 'prepare_test_options', 'prepare_training_options', 'problem', 'read_option_file',
+           'write_option_file']

@@ -180,6 +180,8 @@ class _ParsedData(Section):
 
     dataroot_gt: str | list[str] | None = None
     dataroot_lq: str | list[str] | None = None
+    compare_index: str | None = None
+    out: str | None = None
 
 
 def _check_paths(path: dict[str, Any]) -> dict[str, Any]:

@@ -104,7 +104,8 @@ def open_section(model: type[Section], values: Any, section: str = '') -> Any:
     except ValidationError as error:
         problems = error.errors(include_url=False)
         unknown = (each for each in problems if each['type'] == 'unknown')
-        raise UserError(_explain(next(unknown, problems[0]), problems, values, section)) from error
+        outermost = min(problems, key=lambda each: len(each['loc']))  # BasicSR's parser copies `scale` inwards
+        raise UserError(_explain(next(unknown, outermost), problems, values, section)) from error
 
 
 def _explain(first: ErrorDetails, problems: list[ErrorDetails], values: Any, section: str) -> str:

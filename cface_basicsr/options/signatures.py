@@ -11,6 +11,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache, partial
 from typing import Annotated, Any, Literal, Union
 
@@ -36,7 +37,7 @@ _KINDS: dict[str, Any] = {
     **dict.fromkeys(('milestones', 'periods', 'restarts'), list[int]),
     'with_idt': bool, 'restart_weights': list[float], 'layer_name_list': list[str], 'layer_weights': dict[str, float],
     'gan_type': Literal['vanilla', 'lsgan', 'wgan', 'wgan_softplus', 'hinge'],
-    'reduction': Literal['none', 'mean', 'sum'],
+    'reduction': Literal['mean', 'sum'],  # BasicSR's 'none' leaves no number to descend
     'criterion': Literal['l1', 'fro'],  # BasicSR's 'l2' names a class that torch does not have
     'vgg_type': Literal[tuple(f'vgg{depth}{norm}' for depth in (11, 13, 16, 19) for norm in ('', '_bn'))],
     'input_order': Literal['HWC', 'CHW'], 'convert_to': Literal['y', 'gray'],
@@ -156,28 +157,37 @@ def argument_texts(kind: Callable[..., Any]) -> dict[str, str]:
 
 
 def _construct(room: str, values: Mapping[str, Any]) -> None:
-    """Build an optimizer or a schedule for a parameter that nobody needs: what its class refuses is refused."""
+    """What a class of torch or BasicSR itself refuses is refused, in its words.
+
+    It is called for a parameter that nobody needs, a network without memory for its weights.
+    """
     import torch
+    kind, arguments = registered(room)[values['type']], {key: value for key, value in values.items() if key != 'type'}
     parameter = torch.nn.Parameter(torch.zeros(1, 1))
-    first = [parameter] if room == 'optimizers' else torch.optim.SGD([parameter], lr=1.0)
     try:
-        registered(room)[values['type']](first, **{key: value for key, value in values.items() if key != 'type'})
-    except (TypeError, ValueError, ArithmeticError, AssertionError, LookupError) as error:
-        raise problem('wrong', f"{values['type']} refuses this: {describe_error(error)}.") from error
+        if room == 'optimizers':
+            kind([parameter], **arguments)
+        elif room == 'schedulers':
+            kind(torch.optim.SGD([parameter], lr=1.0), **arguments)
+        else:
+            with torch.device('meta'), suppress(RuntimeError):  # of what cannot be done without memory
+                kind(**arguments)
+    except (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, NameError) as error:
+        raise problem('wrong', f"{values['type']} refuses this: {describe_error(error)}") from error
 
 
 def check_call(room: str, values: dict[str, Any]) -> dict[str, Any]:
     """Check a section {type: NAME, …} of a registered class, an optimizer or a schedule; returns it as it is.
 
     Raises:
-        PydanticCustomError, ValidationError: the class is unknown, or an argument is, or is of another kind; or the
-            class of an optimizer refuses it, in its own words ('Invalid beta parameter at index 0: 1.5').
+        PydanticCustomError, ValidationError: the class is unknown, or an argument is, or is of another kind; or a
+            class of torch or BasicSR refuses it, in its own words ('Invalid beta parameter at index 0: 1.5').
     """
     name, known = _AnyArguments.model_validate(values).type, registered(room)
     if name not in known:
         raise problem('wrong', f'{name!r} is not registered; {nearest(name, known)}', 'type')
     section_of(room, name).model_validate(values)
-    if room not in _REGISTRIES:
+    if room not in _REGISTRIES or room == 'archs' and known[name].__module__.startswith('basicsr.'):
         _construct(room, values)
     return values
 

@@ -10,7 +10,8 @@ and refers to earlier steps by name, or to a weights file by its path.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,17 @@ from pydantic import Field, WrapValidator, field_validator
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
-from cface_basicsr.options import Section, count_images, merge, open_section, problem, read_option_file
+from cface_basicsr.options import (
+    FolderName,
+    Section,
+    check_frame,
+    check_training_options,
+    count_images,
+    merge,
+    open_section,
+    problem,
+    read_option_file,
+)
 from cface_basicsr.training.scale import check_scale, set_scale, store_in, train_folder, with_stores
 
 _Kind = TypeVar('_Kind')
@@ -115,7 +126,7 @@ class ReportOptions(Section):
 class RecipeFile(Section):
     """A recipe file; `base:` names another recipe, which this one changes."""
 
-    name: str
+    name: FolderName
     """Name of the run."""
     scale: int
     """2, 4 or 8: the scale of all steps, whatever the stage files say."""
@@ -125,7 +136,7 @@ class RecipeFile(Section):
     """The run folder, by default `experiments/<name>`; `--out` names another."""
     common: dict[str, Any] = Field(default_factory=dict)
     """Changes to every stage file that has such a section."""
-    steps: dict[str, Step]
+    steps: dict[FolderName, Step]
     """Name -> step, in order; each is a training, an index or stage 2. `~` leaves out a step of the base."""
     report: ReportOptions | None = None
     """What is measured when the steps are done."""
@@ -211,6 +222,8 @@ class Recipe:
         for name, step in self.file.steps.items():
             for who in step.sources:
                 self._check_reference(who, seen, f"step '{name}'")
+            if isinstance(step, TrainStep) and step.d_sr and step.d_sr not in self._steps_of(GenerateStep):
+                raise UserError(f"recipe, step '{name}': 'd_sr' is '{step.d_sr}', which is no `generate` step.")
             seen.add(name)
         if report := self.file.report:
             check_names('report', report.tests, report.recognizers)
@@ -264,7 +277,20 @@ class Recipe:
             f'pretrain_{network}': str(self.weights_of(who, network[-1]).absolute())
             for network, who in step.weights.items()}
         generator = self.file.steps[step.d_sr].generate if step.d_sr else None
-        return with_stores(set_scale(opt, self.file.scale), lambda path: self._place(path, generator))
+        with errors_of(f"step '{name}'"):
+            check_frame(opt)
+            return with_stores(set_scale(opt, self.file.scale), lambda path: self._place(path, generator))
+
+    def check_options(self) -> None:
+        """Check the options of all trainings, so that nothing is wrong with the last one when the others are done.
+
+        Raises:
+            UserError: with the step, and the option in it.
+        """
+        import cface_basicsr.register  # noqa: F401  an option file names classes of BasicSR
+        for name in self.trainings:
+            with errors_of(f"step '{name}'"):
+                check_training_options(self.compose(name) | {'plugin': ''})
 
     def _place(self, path: str, generator: str | None) -> Path:
         """Where a store or index of a stage file is in this recipe's data folder; D_SR is that of `generator`."""
@@ -319,6 +345,15 @@ class Recipe:
         sides = 2 if 'network_g' in opt else 1  # stage 4 sees SR and HR
         own = sides * self.own_images(name) if opt['train'].get('recognition_opt') else 0  # else it is frozen
         return own + self.recognizer_images(self.trainings[name].weights.get('network_r', ''))
+
+
+@contextmanager
+def errors_of(what: str) -> Iterator[None]:
+    """Errors in the block begin with what they are about, such as a step."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f'{what}: {error}') from error
 
 
 def only_existing(changes: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,8 +63,8 @@ def set_scale(opt: Mapping[str, Any], scale: int) -> dict[str, Any]:
     network = opt.get('network_g')
     if not isinstance(network, Mapping):
         return dict(opt)
-    if 'type' not in network:
-        raise UserError("option 'network_g.type' is missing.")
+    if not isinstance(network.get('type'), str):
+        raise UserError(f"option 'network_g.type': expected the name of a network, got {network.get('type')!r}.")
     argument = scale_argument(network['type'])
     train = {key: values | {'scale': scale} if isinstance(values, Mapping) and 'scale' in values else values
              for key, values in (opt.get('train') or {}).items()}  # the depth of WaveletLoss follows it

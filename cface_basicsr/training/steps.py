@@ -41,8 +41,10 @@ def run_steps(recipe: Recipe, show: Progress, processes: int = 1, after: Callabl
             are left out.
 
     Raises:
-        UserError: data are missing, a step failed, or the run folder was begun with other options (`OtherOptions`).
+        UserError: an option is wrong, data are missing, a step failed, or the run folder was begun with other options
+            (`OtherOptions`).
     """
+    recipe.check_options()
     check_data(recipe)
     recipe.out.mkdir(parents=True, exist_ok=True)
     with exclusive_run(recipe.out):

@@ -97,10 +97,10 @@ def test_another_scale_and_options_without_a_generator_are_refused(
 
 def test_empty_sections_stay_and_a_generator_needs_a_type(tmp_path: Path) -> None:
     opt = read_option_file(REPOSITORY / 'options/baselines/edsr_x8.yml')
-    opt |= {'train': None, 'datasets': {**opt['datasets'], 'val': None}}
+    opt |= {'train': None}
     scaled = at_scale(opt, 4, tmp_path)
-    assert scaled['train'] is None and scaled['datasets']['val'] is None and scaled['scale'] == 4
-    with pytest.raises(UserError, match=r"'network_g\.type' is missing"):
+    assert scaled['train'] is None and scaled['scale'] == 4
+    with pytest.raises(UserError, match=r"'network_g\.type': expected the name of a network, got None"):
         at_scale({**opt, 'network_g': {'num_feat': 64}}, 4)
     assert set_scale({'network_g': 5}, 4) == {'network_g': 5}
 
