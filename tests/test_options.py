@@ -106,7 +106,28 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
     ('network_r', 'net_r.pth', "option 'network_r': input should be a valid dictionary, got 'net_r.pth'"),
     ('train.optim_r.schedule', {'gamma': 1}, "option 'train.optim_r.schedule': a constant schedule has no 'gamma'"),
     ('train.ema_decay', 1.0, "option 'train.ema_decay': input should be less than 1, got 1.0"),
-    ('train.total_iter', 0, "option 'train.total_iter': input should be greater than or equal to 1, got 0")])
+    ('train.total_iter', 0, "option 'train.total_iter': input should be greater than or equal to 1, got 0"),
+    ('datasets', None, "option 'datasets': input should be a valid dictionary or instance of TrainingDatasets, got"),
+    ('datasets.val', None, "option 'datasets.val': input should be a valid dictionary"),
+    ('network_g', 'SRResNet', "option 'network_g': input should be a valid dictionary, got 'SRResNet'"),
+    ('manual_seed', -1, "option 'manual_seed': input should be greater than or equal to 0, got -1"),
+    ('num_gpu', 'none', "option 'num_gpu': input should be 'auto' or input should be a valid integer, got 'none'"),
+    ('name', 'a/b', "option 'name': expected the name of a folder, without '/', got 'a/b'"),
+    ('scale', '4', "option 'scale': input should be a valid integer, got '4'"),
+    ('datasets.train.batch_size', '4', "option 'datasets.train.batch_size': input should be a valid integer, got '4'"),
+    ('datasets.train.use_hflip', 'no', "option 'datasets.train.use_hflip': input should be a valid boolean, got 'no'"),
+    ('datasets.train.prefetch_mode', 'cuda', "'datasets.train.prefetch_mode': 'cuda' needs 'pin_memory: true'"),
+    ('logger.print_freq', 0, "option 'logger.print_freq': input should be greater than or equal to 1, got 0"),
+    ('logger.save_checkpoint_freq', 10.0, "save_checkpoint_freq': input should be a valid integer, got 10.0"),
+    ('train.gan_opt.gan_type', 'vanila', "option 'train.gan_opt.gan_type': input should be 'vanilla', .*got 'vanila'"),
+    ('train.gan_opt.loss_weight', '0.1', "option 'train.gan_opt.loss_weight': input should be a valid number"),
+    ('train.content_opt.reduction', 'none', "option 'train.content_opt.reduction': input should be 'mean' or 'sum'"),
+    ('train.cface_opt.distance', 'euclid', "option 'train.cface_opt.distance': input should be 'normalized', 'l2' or"),
+    ('train.optim_g.lr', float('nan'), "option 'train.optim_g.lr': input should be a finite number, got nan"),
+    ('train.optim_g.lr', -0.1, "option 'train.optim_g': Adam refuses this: ValueError: Invalid learning rate: -0.1"),
+    ('train.optim_g.betas', [0.9, 2], "option 'train.optim_g': Adam refuses this: ValueError: Invalid beta parameter"),
+    ('train.optim_g.momentum', 0.9, "option 'train.optim_g.momentum' is unknown"),
+    ('train.optim_g.schedule', 'epoch', "option 'train.optim_g.schedule': input should be a valid dictionary")])
 def test_a_wrong_value_is_named(opt: dict[str, Any], place: str, value: Any, message: str) -> None:
     *sections, key = place.split('.')
     section = opt
@@ -155,6 +176,29 @@ def test_a_training_with_a_misspelt_section_ends_in_one_line_and_writes_nothing(
     assert done.stderr.splitlines()[-1] == "cface: option 'pathe' is unknown; did you mean 'path'?"
     assert 'Traceback' not in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ['stage.yml']
+
+
+def test_a_training_without_any_loss_for_its_generator_is_refused(opt: dict[str, Any]) -> None:
+    for key in ('content_opt', 'gan_opt', 'cface_opt'):
+        del opt['train'][key]
+    assert refusal(opt) == "option 'train': no loss: expected one of pixel_opt, content_opt, gan_opt, cface_opt."
+
+
+@pytest.mark.parametrize(('place', 'value', 'message'), [
+    ('num_gpu', 2, "option 'num_gpu' is 2, and torch sees no GPU here; take auto, or 0 for the CPU."),
+    ('datasets.train', {'prefetch_mode': 'cuda', 'pin_memory': True},
+     "option 'datasets.train.prefetch_mode': 'cuda' needs a GPU, and torch sees none here; take cpu, or leave it "
+     'out.')])
+def test_what_needs_a_gpu_is_refused_where_there_is_none(
+        opt: dict[str, Any], place: str, value: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    *sections, key = place.split('.')
+    changed = {key: value}
+    for part in reversed(sections):
+        changed = {part: changed}
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    prepare_training_options(merge(opt, changed))
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert refusal(merge(opt, changed)) == message
 
 
 # ----------------------------------------------------------------------------------------------- parts that go together

@@ -23,20 +23,18 @@ _MARKS = {codecs.BOM_UTF32_LE: 'UTF-32', codecs.BOM_UTF32_BE: 'UTF-32', codecs.B
 
 # ------------------------------------------------------------------------------------------------ what differs from 1.1
 
-def _number(text: str) -> int | float:
-    """1e-4 -> 0.0001; 5e3, which has no point and is whole, -> 5000, so that it can count iterations."""
-    value = float(text)
-    return int(value) if '.' not in text and value.is_integer() else value
+def _number(loader: Any, node: yaml.ScalarNode) -> int | float:
+    """1e-4 -> 0.0001; 5e3, which has no point and is whole, -> 5000, so that it can count iterations.
+
+    Also after `!!float`, as in the option files of BasicSR.
+    """
+    value = loader.construct_yaml_float(node)
+    return int(value) if '.' not in node.value and value.is_integer() else value
 
 
 def _text_or_number(loader: Any, node: yaml.ScalarNode) -> str | int | float:
-    text = loader.construct_scalar(node)
-    return _number(text) if not node.style and _NUMBER.fullmatch(text) else text  # a quoted one has a style
-
-
-def _tagged_number(loader: Any, node: yaml.ScalarNode) -> int | float:
-    """`!!float 5e3`, as BasicSR's option files write it."""
-    return _number(node.value) if _NUMBER.fullmatch(node.value) else loader.construct_yaml_float(node)
+    plain = not node.style  # a quoted one has a style
+    return _number(loader, node) if plain and _NUMBER.fullmatch(node.value) else loader.construct_scalar(node)
 
 
 def _section(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -51,7 +49,7 @@ def _section(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 CONSTRUCTORS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType({
-    'tag:yaml.org,2002:str': _text_or_number, 'tag:yaml.org,2002:float': _tagged_number,
+    'tag:yaml.org,2002:str': _text_or_number, 'tag:yaml.org,2002:float': _number,
     'tag:yaml.org,2002:map': _section})
 """Tag of YAML -> how any loader of PyYAML is to make the value. A doubled key is a UserError."""
 

@@ -115,7 +115,8 @@ class PairedImageOptions(AnyDataOptions):
 
     @model_validator(mode='after')
     def _has_what_is_read_together(self) -> 'PairedImageOptions':
-        for key in ('gt_size', 'use_hflip', 'use_rot') if self.phase == 'train' else ():
+        learned = 'phase' in self.model_fields_set and self.phase == 'train'  # BasicSR's parser says so
+        for key in ('gt_size', 'use_hflip', 'use_rot') if learned else ():
             if getattr(self, key) is None:
                 raise problem('missing', '', key)
         if (self.mean is None) != (self.std is None):

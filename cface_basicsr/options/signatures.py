@@ -157,10 +157,7 @@ def argument_texts(kind: Callable[..., Any]) -> dict[str, str]:
 
 
 def _construct(room: str, values: Mapping[str, Any]) -> None:
-    """What a class of torch or BasicSR itself refuses is refused, in its words.
-
-    It is called for a parameter that nobody needs, a network without memory for its weights.
-    """
+    """What a class of torch or BasicSR itself refuses is refused, in its words."""
     import torch
     kind, arguments = registered(room)[values['type']], {key: value for key, value in values.items() if key != 'type'}
     parameter = torch.nn.Parameter(torch.zeros(1, 1))
@@ -170,10 +167,22 @@ def _construct(room: str, values: Mapping[str, Any]) -> None:
         elif room == 'schedulers':
             kind(torch.optim.SGD([parameter], lr=1.0), **arguments)
         else:
-            with torch.device('meta'), suppress(RuntimeError):  # of what cannot be done without memory
-                kind(**arguments)
-    except (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, NameError) as error:
+            _build(kind, arguments)
+    except _REFUSALS as error:
         raise problem('wrong', f"{values['type']} refuses this: {describe_error(error)}") from error
+
+
+_REFUSALS = (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, NameError, OSError)
+
+
+def _build(kind: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Build a network without memory for its weights; with it, if a part of it cannot do without."""
+    import torch
+    try:
+        with torch.device('meta'), suppress(RuntimeError):
+            kind(**arguments)
+    except _REFUSALS:
+        kind(**arguments)
 
 
 def check_call(room: str, values: dict[str, Any]) -> dict[str, Any]:

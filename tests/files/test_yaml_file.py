@@ -31,8 +31,9 @@ def refusal(text: str | bytes, folder: Path) -> str:
 
 @pytest.mark.parametrize(('text', 'value'), [
     ('1e2', 100), ('5e3', 5000), ('-2E+1', -20), ('1e-1', 0.1), ('2.5e3', 2500.0), ('1.e2', 100.0), ('.5e1', 5.0),
-    ('!!float 5e3', 5000), ('!!float 1e-4', 0.0001), ('!!float 2', 2.0), ('1.0e-5', 0.00001), ('12', 12), ('1.5', 1.5),
-    ('"1e2"', '1e2'), ("'1e2'", '1e2'), ('e2', 'e2'), ('1e', '1e'), ('1e2x', '1e2x'), ('v1e2', 'v1e2')])
+    ('!!float 5e3', 5000), ('!!float 1e-4', 0.0001), ('!!float 1600', 1600), ('!!float 2.0', 2.0), ('1.0e-5', 0.00001),
+    ('12', 12), ('1.5', 1.5), ('"1e2"', '1e2'), ("'1e2'", '1e2'), ('e2', 'e2'), ('1e', '1e'), ('1e2x', '1e2x'),
+    ('v1e2', 'v1e2')])
 def test_a_number_with_an_exponent_is_a_number_unless_it_is_quoted(text: str, value: Any) -> None:
     read = parse_yaml(f'a: {text}', 'x')['a']
     assert read == value and type(read) is type(value)

@@ -1,9 +1,11 @@
 """Sections: each field says what it is, and one function tells what is wrong with a file."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 import cface_basicsr.benchmark.file
 import cface_basicsr.data.dataset_options
@@ -12,7 +14,7 @@ import cface_basicsr.training.recipe  # noqa: F401  all modules that describe se
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import CFaceTraining, FilledIn, Section, open_section
 from cface_basicsr.options.sections import is_filled_in
-from cface_basicsr.options.signatures import Loss, argument_texts, registered, section_of
+from cface_basicsr.options.signatures import Loss, argument_texts, check_call, registered, section_of
 from cface_basicsr.options.training import Needs
 
 
@@ -106,6 +108,66 @@ def test_arguments_are_neither_converted_nor_taken_as_text() -> None:
         with pytest.raises(UserError, match=f"option 'network_g.{key}': "):
             open_section(section_of('archs', 'SRResNet'), {'type': 'SRResNet', **wrong}, 'network_g')
     open_section(section_of('losses', 'CFaceLoss'), {'type': 'CFaceLoss', 'gamma1': 1, 'gamma2': 0}, 'loss')
+
+
+def a_value_of(kind: Any) -> Any:
+    """Anything of a kind."""
+    if get_origin(kind) is Annotated:
+        return a_value_of(get_args(kind)[0])
+    if get_origin(kind) is Literal:
+        return get_args(kind)[0]
+    if get_origin(kind) in (list, dict):
+        return [] if get_origin(kind) is list else {}
+    return {int: 8, float: 0.5, str: 'x', bool: True, Any: 1}[kind]
+
+
+@pytest.mark.parametrize(('room', 'name'), [
+    (room, name) for room in ('archs', 'losses', 'metrics') for name, kind in sorted(registered(room).items())
+    if not kind.__module__.startswith('cface_basicsr')])
+def test_what_basicsr_has_by_default_is_of_the_kind_that_its_section_takes(room: str, name: str) -> None:
+    section = section_of(room, name)
+    defaults = {key: field.default for key, field in section.model_fields.items() if not field.is_required()}
+    written = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
+    needed = {key: a_value_of(field.rebuild_annotation()) for key, field in section.model_fields.items()
+              if field.is_required()}
+    open_section(section, needed | {'type': name} | written)
+    for key, value in written.items():
+        if isinstance(value, (int, float)):
+            with pytest.raises(UserError, match=f"option '{key}': input should be a valid"):
+                open_section(section, needed | {'type': name, key: str(value)})
+
+
+@pytest.mark.parametrize(('room', 'values', 'message'), [
+    ('archs', {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'upscale': 5}, 'refuses this: ValueError: scale 5 is'),
+    ('archs', {'type': 'VGGStyleDiscriminator', 'num_in_ch': 3, 'num_feat': 4, 'input_size': 9}, 'must be 128 or 256'),
+    ('optimizers', {'type': 'Adam', 'lr': -1.0}, 'Adam refuses this: ValueError: Invalid learning rate: -1.0'),
+    ('optimizers', {'type': 'Adam', 'lr': 0.1, 'betas': [0.9, 1.5]}, 'Invalid beta parameter at index 1: 1.5'),
+    ('optimizers', {'type': 'Adam', 'lr': 0.1, 'betas': [0.9]}, 'at least 2 items'),
+    ('optimizers', {'type': 'Adam', 'lr': 0.1, 'amsgrad': 'no'}, 'valid boolean'),
+    ('optimizers', {'type': 'SGD', 'lr': 0.1, 'betas': [0.9, 0.99]}, 'valid: dampening'),
+    ('optimizers', {'type': 'Adam'}, 'Field required'),
+    ('optimizers', {'type': 'Adaam', 'lr': 0.1}, "did you mean 'Adam'"),
+    ('schedulers', {'type': 'MultiStepLR', 'milestones': 5}, 'valid list'),
+    ('schedulers', {'type': 'MultiStepLR', 'milestones': [5], 'gamma': -1}, 'greater than or equal to 0'),
+    ('schedulers', {'type': 'CosineAnnealingRestartLR', 'periods': [5, 5]}, 'should have the same length'),
+    ('schedulers', {'type': 'CosineAnnealingRestartLR', 'periods': [0]}, 'RestartLR refuses this: ZeroDivision'),
+    ('schedulers', {'type': 'StepLR', 'step_size': 5}, 'is not registered')])
+def test_what_a_class_of_torch_or_basicsr_refuses_is_refused_in_its_words(
+        room: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises((PydanticCustomError, ValidationError), match=message):
+        check_call(room, values)
+
+
+@pytest.mark.parametrize(('room', 'values'), [
+    ('archs', {'type': 'ECBSR', 'num_in_ch': 3, 'num_out_ch': 3, 'num_block': 1, 'num_channel': 4, 'with_idt': False,
+               'act_type': 'prelu', 'scale': 2}),  # it cannot be built without memory
+    ('archs', {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3, 'upscale': 8, 'num_feat': 4, 'res_scale': 0.1}),
+    ('optimizers', {'type': 'AdamW', 'lr': 1, 'betas': [0.0, 0.99], 'fused': None}),
+    ('optimizers', {'type': 'SGD', 'lr': 0}),
+    ('schedulers', {'type': 'MultiStepRestartLR', 'milestones': [], 'restarts': [0, 5], 'restart_weights': [1, 0.5]}),
+    ('schedulers', {'type': 'CosineAnnealingRestartLR', 'periods': [5], 'restart_weights': [1], 'eta_min': 1e-7})])
+def test_what_they_take_is_taken_and_handed_on_as_it_is(room: str, values: dict[str, Any]) -> None:
+    assert check_call(room, values) is values
 
 
 # ------------------------------------------------------------------------------------------------------- what is needed
