@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.training.process import _PROGRESS, _last_words, run_training
+from cface_basicsr.training.process import _PROGRESS, last_words, run_training
 from tests.compat.tiny_training import REPOSITORY
 
 LINE = ('2026-11-24 00:04:54,491 INFO: [demo..][epoch:  3, iter:   1,250, lr:(1.000e-04,)] [eta: 0:00:12, time (data): '
@@ -45,9 +45,9 @@ def test_a_line_of_basicsrs_log_gives_the_iteration_and_the_losses() -> None:
     ('INFO: start\ncface: the error\nand its second line\n', 'cface: the error'),
     ('Traceback\n  File "x"\nKeyError: 1\nINFO: end\n', 'KeyError: 1'),
     ('INFO: start\nKilled\n', 'Killed'), ('', 'it printed nothing')])
-def test_the_last_words_of_a_log_are_its_error(tmp_path: Path, log: str, words: str) -> None:
+def test_thelast_words_of_a_log_are_its_error(tmp_path: Path, log: str, words: str) -> None:
     (tmp_path / 'log.txt').write_text(log)
-    assert _last_words(tmp_path / 'log.txt') == words
+    assert last_words(tmp_path / 'log.txt') == words
 
 
 def test_a_training_that_fails_is_told_in_three_lines_with_its_log(tmp_path: Path) -> None:
