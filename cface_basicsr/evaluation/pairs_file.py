@@ -15,7 +15,7 @@ from cface_basicsr.files.named_pairs import read_named_pairs
 def read_pairs(path: str | Path, keys: Sequence[str], *, prepared: bool = True) -> FoldedPairs:
     """The pairs of a file as rows of a folder's images.
 
-    An image that pairs.txt names is also found in another folder than its person's.
+    An image that is called after its person, as in pairs.txt, is also found in another folder than the person's.
 
     Args:
         path: of the file, see `read_named_pairs`.

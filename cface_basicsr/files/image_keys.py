@@ -80,7 +80,7 @@ def find_images(wanted: Sequence[str], names: Sequence[str], where: str, *,
 
     Args:
         where: what a message calls the list of wanted images.
-        any_folder: an image of that name in another folder is taken where the named folder has none.
+        any_folder: an image that is called after its person, as LFW's are, may be in another folder than the person's.
 
     Raises:
         UserError: a name may mean two images.
@@ -169,7 +169,7 @@ class _Index:
         for wanted in _readings(name):
             there = self._by_image.get(wanted.image, [])
             fits = [each for each in there if not wanted.folder or each[1].folder in ('', wanted.folder)]
-            fits = fits or (there if any_folder else [])
+            fits = fits or (there if any_folder and wanted.image.startswith(f'{wanted.folder}_') else [])
             same = [each for each in fits if wanted.ending and each[1].ending == wanted.ending]
             if fits:
                 return sorted({row for row, _ in same or fits})

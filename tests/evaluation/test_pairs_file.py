@@ -39,6 +39,18 @@ def test_a_table_names_complete_keys_and_keeps_left_and_right(tmp_path: Path) ->
     assert pairs.same.tolist() == [True, False] and pairs.fold.tolist() == [0, 1]
 
 
+def test_an_image_of_the_same_name_in_another_folder_is_not_taken_for_a_missing_one(tmp_path: Path) -> None:
+    (tmp_path / 'pairs.csv').write_text('left,right,same,fold\na/1,a/7,1,0\n')
+    with pytest.raises(UserError, match='names 1 images that are not among the 3 here: a/7'):
+        read_pairs(tmp_path / 'pairs.csv', ['a/1', 'a/2', 'b/7'])
+
+
+def test_images_of_pairs_txt_are_found_in_any_folder(tmp_path: Path) -> None:
+    (tmp_path / 'pairs.txt').write_text(TEXT)
+    keys = [f'all/{key.split("/")[1]}' for key in KEYS]
+    assert read_pairs(tmp_path / 'pairs.txt', keys).pairs.tolist() == [[0, 1], [0, 3], [2, 3], [2, 1]]
+
+
 @pytest.mark.parametrize(('text', 'message'), [
     (TABLE.replace(',1,0', ',2,0'), "line 2: expected .* got 'Bob/Bob_0010,Bob/Bob_0001,2,0'"),
     (TABLE + 'a,b,1\n', "line 4: .* got 'a,b,1'"), ('left,right,same,fold\n', 'holds no pairs'),

@@ -60,8 +60,14 @@ def test_a_plus_sign_of_a_name_is_not_the_mark_of_an_ending() -> None:
 
 def test_folders_are_compared_where_both_have_one() -> None:
     assert find_images(['a/1', 'b/1', '2'], ['b/1', 'b/2'], 'list') == [None, 0, 1]
-    assert find_images(['a/1'], ['b/1'], 'list', any_folder=True) == [0]
-    assert find_images(['a/1'], ['b/1', 'a/1'], 'list', any_folder=True) == [1]
+
+
+def test_only_an_image_that_is_called_after_its_person_is_taken_from_another_folder() -> None:
+    """Its name says whose it is; '001' in another folder is another person's."""
+    assert find_images(['Ann/Ann_0001'], ['x/Ann_0001'], 'list') == [None]
+    assert find_images(['Ann/Ann_0001'], ['x/Ann_0001'], 'list', any_folder=True) == [0]
+    assert find_images(['Ann/Ann_0001'], ['x/Ann_0001', 'Ann/Ann_0001'], 'list', any_folder=True) == [1]
+    assert find_images(['a/001', 'a/a1'], ['b/001', 'b/a1'], 'list', any_folder=True) == [None, None]
 
 
 @pytest.mark.parametrize(('wanted', 'names'), [(['1'], ['a/1', 'b/1']), (['a/1', 'b/1'], ['1.jpg']),
