@@ -19,7 +19,8 @@ def naming(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.errno:  # without a number, as PyTorch raises some, the message would not be shown any more
+            error.filename = error.filename or str(path)
         raise
 
 

@@ -8,10 +8,13 @@ import torch
 
 from cface_basicsr.errors import UserError, check_file
 
+_SAVE = " Where it was made, save the weights by themselves: torch.save({{'params': network.state_dict()}}, FILE)."
 _NOT_READ = (
-    (r'GLOBAL ([^\s,]+)', 'holds {}, so it is not read: all but tensors and plain values could run code.'),
-    (r'(TorchScript)', 'is a {} program, not weights.'),
-    (r'Unsupported operand 14[0-9]', 'was written with pickle protocol 4 or newer, which torch does not read safely.'))
+    (r'GLOBAL ([^\s,]+)', 'holds {}, so it is not read: all but tensors and plain values could run code.' + _SAVE),
+    (r'(TorchScript)', 'is a {} program, not weights.' + _SAVE),
+    (r'Unsupported operand 14[0-9]',
+     'was written with pickle protocol 4 or newer, which torch does not read safely.' + _SAVE),
+    (r"can't allocate memory", 'does not fit into the memory of this machine.'))
 """What torch says of a file that it refuses, and what we say."""
 
 
@@ -25,19 +28,21 @@ def read_torch_file(path: str | Path, expected: str, kind: str = 'weights file',
 
     Raises:
         UserError: the file is missing or cut off, or holds more than tensors and plain values: it names what.
+        OSError: the system refuses to read it.
     """
     path = check_file(path, expected, kind)
     try:
         # not torch.load: while BasicSR reads a training state, compat puts this very function there
         return torch.serialization.load(path, map_location='cpu', weights_only=True, mmap=mmap)
     except Exception as error:  # torch raises half a dozen kinds
+        if isinstance(error, OSError) and error.filename:
+            raise  # the system does not let us read it
         raise UserError(f"{kind} '{path}' {_why(error)}") from error
 
 
 def _why(error: Exception) -> str:
     for pattern, text in _NOT_READ:
         if found := re.search(pattern, str(error)):
-            return (text.format(*found.groups()) + " Where it was made, save the weights by themselves: "
-                    "torch.save({'params': network.state_dict()}, FILE).")
+            return text.format(*found.groups())
     return (f'cannot be read ({type(error).__name__}): it is cut off or not a PyTorch file. Copy it again, or use '
             'another.')

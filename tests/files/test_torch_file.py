@@ -91,6 +91,21 @@ def test_other_files_are_refused_in_one_line(tmp_path: Path, write: Callable[[Pa
     assert str(caught.value).startswith('training state \'') and len(str(caught.value).splitlines()) == 1
 
 
+def test_what_the_system_or_the_memory_refuses_is_not_called_cut_off(tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({}, tmp_path / 'net.pth')
+
+    def refuse(path: Path, **_: object) -> None:
+        raise error
+    monkeypatch.setattr(torch.serialization, 'load', refuse)
+    error: Exception = PermissionError(13, 'Permission denied', str(tmp_path / 'net.pth'))
+    with pytest.raises(PermissionError, match='Permission denied'):  # one line, with the file's name
+        read_torch_file(tmp_path / 'net.pth', '')
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+    with pytest.raises(UserError, match="net.pth' does not fit into the memory of this machine.$"):
+        read_torch_file(tmp_path / 'net.pth', '')
+
+
 def calls(path: Path) -> Iterator[str]:
     """Full names of what a module calls or passes on: dotted names, with imported ones written out."""
     tree = ast.parse(path.read_text(encoding='utf-8'))

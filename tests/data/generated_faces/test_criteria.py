@@ -52,7 +52,7 @@ def train(faces):
         features = recognizer_features(network, torch.where(flip, images.flip(-1), images))
         head.step += 1
         optimizer.zero_grad()
-        loss(features, head(), labels[rows], head.step).backward()
+        loss(features, head(features), labels[rows], head.step).backward()
         optimizer.step()
         schedule.step()
     return network
