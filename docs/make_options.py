@@ -33,9 +33,10 @@ HEAD = """# Options
 
 Printed from the types in the code by `python docs/make_options.py`; do not edit it here.
 
-Whatever is unknown, missing or of the wrong kind is refused before any work, by its name and with the nearest valid
-one. What has no default and is not required is left out by default; `~` is YAML for nothing. An editor with YAML's
-language server checks a file while it is written, by the schema in `options/schema/` that the file's first line names.
+Whatever is unknown, missing, given twice or of the wrong kind is refused before any work, by its name and with the
+nearest valid one. Numbers may be written as 1e-4, and what counts as 5e3; a number in quotes is a text. What has no
+default and is not required is left out by default; `~` is YAML for nothing. An editor with YAML's language server
+checks a file while it is written, by the schema in `options/schema/` that the file's first line names.
 
 - [Option files](#option-files): one training or test by BasicSR; those of the paper are in [train.md](train.md#stages)
 - [Data sets](#data-sets), [Networks](#networks), [Losses](#losses), [Metrics](#metrics): sections with a `type`

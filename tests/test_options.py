@@ -102,14 +102,14 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
     ('datasets.train.dataroot_gt', 5, "option 'datasets.train.dataroot_gt': input should be a valid string, got 5"),
     ('path.ignore_resume_networks', 5, "'path.ignore_resume_networks': input should be a valid string or input should "
                                        'be a valid list, got 5'),
-    ('path', None, "option 'path': input should be a valid dictionary or .*, got None"),
-    ('network_r', 'net_r.pth', "option 'network_r': input should be a valid dictionary, got 'net_r.pth'"),
+    ('path', None, "option 'path': input should be a section, got None"),
+    ('network_r', 'net_r.pth', "option 'network_r': input should be a section, got 'net_r.pth'"),
     ('train.optim_r.schedule', {'gamma': 1}, "option 'train.optim_r.schedule': a constant schedule has no 'gamma'"),
     ('train.ema_decay', 1.0, "option 'train.ema_decay': input should be less than 1, got 1.0"),
     ('train.total_iter', 0, "option 'train.total_iter': input should be greater than or equal to 1, got 0"),
-    ('datasets', None, "option 'datasets': input should be a valid dictionary or instance of TrainingDatasets, got"),
-    ('datasets.val', None, "option 'datasets.val': input should be a valid dictionary"),
-    ('network_g', 'SRResNet', "option 'network_g': input should be a valid dictionary, got 'SRResNet'"),
+    ('datasets', None, "option 'datasets': input should be a section, got None"),
+    ('datasets.val', None, "option 'datasets.val': input should be a section"),
+    ('network_g', 'SRResNet', "option 'network_g': input should be a section, got 'SRResNet'"),
     ('manual_seed', -1, "option 'manual_seed': input should be greater than or equal to 0, got -1"),
     ('num_gpu', 'none', "option 'num_gpu': input should be 'auto' or input should be a valid integer, got 'none'"),
     ('name', 'a/b', "option 'name': expected the name of a folder, without '/', got 'a/b'"),
@@ -127,7 +127,7 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
     ('train.optim_g.lr', -0.1, "option 'train.optim_g': Adam refuses this: ValueError: Invalid learning rate: -0.1"),
     ('train.optim_g.betas', [0.9, 2], "option 'train.optim_g': Adam refuses this: ValueError: Invalid beta parameter"),
     ('train.optim_g.momentum', 0.9, "option 'train.optim_g.momentum' is unknown"),
-    ('train.optim_g.schedule', 'epoch', "option 'train.optim_g.schedule': input should be a valid dictionary")])
+    ('train.optim_g.schedule', 'epoch', "option 'train.optim_g.schedule': input should be a section")])
 def test_a_wrong_value_is_named(opt: dict[str, Any], place: str, value: Any, message: str) -> None:
     *sections, key = place.split('.')
     section = opt

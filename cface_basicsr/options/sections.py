@@ -1,5 +1,6 @@
 """A section of a file as a typed model that knows its keys, and one way to say what is wrong with a section."""
 
+import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
@@ -121,9 +122,13 @@ def _explain(first: ErrorDetails, problems: list[ErrorDetails], values: Any, sec
         return f"option '{name}': {context['message']}"
     if first['type'] == 'value_error':
         return f"option '{name}': {context['error']}."
-    kinds = dict.fromkeys(each['msg'][0].lower() + each['msg'][1:] for each in problems
-                          if _written(each['loc'], values) == place)
+    kinds = dict.fromkeys(_in_our_words(each['msg']) for each in problems if _written(each['loc'], values) == place)
     return f"option '{name}': {' or '.join(kinds)}, got {repr(first['input'])[:80]}."
+
+
+def _in_our_words(message: str) -> str:
+    """What pydantic says was expected, without the names of Python's types for sections."""
+    return re.sub('a valid dictionary( or instance of \\w+)?', 'a section', message[0].lower() + message[1:])
 
 
 def _written(loc: Sequence[int | str], values: Any) -> list[int | str]:

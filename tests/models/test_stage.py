@@ -108,8 +108,8 @@ def at_full_width(file: str, data: Path) -> dict[str, Any]:
     ({'lr': float('nan')}, r"option 'train\.optim_g\.bias\.lr': input should be a finite number, got nan"),
     ({'decay': 'none'}, r"option 'train\.optim_g\.bias\.decay': input should be a valid number.*, got 'none'"),
     ({'lr_mult': 2}, r"option 'train\.optim_g\.bias\.lr_mult' is unknown; valid: decay, lr"),
-    (2, r"option 'train\.optim_g\.bias': input should be a valid dictionary or instance of Multipliers, got 2"),
-    ([2, 0], r"option 'train\.optim_g\.bias': input should be a valid dictionary")])
+    (2, r"option 'train\.optim_g\.bias': input should be a section, got 2"),
+    ([2, 0], r"option 'train\.optim_g\.bias': input should be a section")])
 @pytest.mark.parametrize('file', ['vdsr', 'sicnn_pre'])
 def test_wrong_multipliers_are_refused_in_one_line_by_our_models_and_by_basicsrs(
         data: Path, tmp_path: Path, file: str, bias: Any, message: str) -> None:

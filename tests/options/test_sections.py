@@ -78,7 +78,7 @@ class Outer(Section):
     ({'inner': {'width': 'x'}}, "option 'inner.width': input should be a valid integer, got 'x'."),
     ({'inner': {'width': 1, 'sides': 'x'}}, "option 'inner.sides': input should be a valid tuple or input should be a "
                                             "valid integer, got 'x'."),
-    ({'inner': []}, "option 'inner': input should be a valid dictionary or instance of Inner, got [].")])
+    ({'inner': []}, "option 'inner': input should be a section, got [].")])
 def test_what_is_wrong_is_told_in_one_line(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
         open_section(Outer, values)

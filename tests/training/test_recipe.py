@@ -58,7 +58,7 @@ def plain(**changes: Any) -> dict[str, Any]:
      r"'recipe\.report\.tests\.held-out\.fars' is unknown; did you mean 'far'"),
     ({'scale': 3}, 'scale 3 is unknown; nearest: 2'),
     ({'base': 5}, "option 'base': expected a file or a list of files, got "),
-    ({'steps': {'a': {'options': 'x.yml', 'weights': ['r.pth']}}}, "weights': input should be a valid dictionary"),
+    ({'steps': {'a': {'options': 'x.yml', 'weights': ['r.pth']}}}, "weights': input should be a section"),
     ({'report': {'row': {}}}, r"'recipe\.report\.row' is unknown; did you mean 'rows'\?")])
 def test_what_does_not_fit_is_named_in_one_line(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
