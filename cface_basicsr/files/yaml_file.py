@@ -102,10 +102,11 @@ def read_yaml(path: str | Path, kind: str = '') -> Any:
 
 def _decoded(content: bytes, path: Path) -> str:
     """BasicSR reads no other encoding than UTF-8 either."""
-    marked = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
+    unmarked = 'UTF-16' if b'\0' in content else ''
+    wide = next((name for mark, name in _MARKS.items() if content.startswith(mark)), unmarked)
     try:
-        if marked:
-            raise UserError(f"'{path}' is in {marked}, expected UTF-8: save the file in that encoding.")
+        if wide:
+            raise UserError(f"'{path}' is in {wide}, expected UTF-8: save the file in that encoding.")
         return content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         line = content.count(b'\n', 0, error.start) + 1

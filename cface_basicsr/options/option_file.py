@@ -169,7 +169,7 @@ class Frame(Section):
     """The data sets."""
     path: dict[str, Any]
     """Files to start from, and folders to write to; `{}` where there is nothing to say."""
-    manual_seed: int | None = Field(default=None, ge=0, lt=2 ** 31)
+    manual_seed: int | None = Field(default=None, ge=0, lt=2 ** 32 - 1024)  # NumPy's, to which BasicSR adds the rank
     """Seed of the weights, of the order of images and of all draws; without it BasicSR takes a random one."""
     dist_params: DistParams = None
     """BasicSR's, for several processes: `backend` and `port`."""

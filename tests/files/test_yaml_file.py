@@ -104,14 +104,13 @@ def test_an_alias_repeats_a_section_and_lays_it_under_another_without_doubling_a
 
 @pytest.mark.parametrize(('encoding', 'message'), [
     ('utf-16', ' is in UTF-16, expected UTF-8: '), ('utf-16-be', ' is in UTF-16, expected UTF-8: '),
+    ('utf-16-le', ' is in UTF-16, expected UTF-8: '),
     ('utf-32', ' is in UTF-32, expected UTF-8: '), ('gbk', ', line 2: expected UTF-8, and this looks like GBK. '),
     ('cp1252', ', line 2: expected UTF-8, and this looks like Windows-1252 ')])
 def test_a_file_in_another_encoding_is_refused_by_the_name_of_the_encoding(
         encoding: str, message: str, tmp_path: Path) -> None:
     text = 'a: 1\n' + ('b: né #\n' if encoding == 'cp1252' else 'b: 学习率\n')
-    content = text.encode(encoding)
-    if encoding == 'utf-16-be':
-        content = b'\xfe\xff' + content
+    content = b'\xfe\xff' * (encoding == 'utf-16-be') + text.encode(encoding)
     assert refusal(content, tmp_path).startswith(message)
 
 
