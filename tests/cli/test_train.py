@@ -177,15 +177,20 @@ def failure(arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch,
     return lines
 
 
+@pytest.mark.parametrize(('change', 'message', 'line'), [
+    ({'train': {'optim_r': {'lrr': 1}}}, "cface: step 'recognizer': option 'train.optim_r.lrr' is unknown; did", -1),
+    ({'network_c': {'num_classes': 77}}, "cface: option 'network_c.num_classes' is 77, but the training set has", -2)],
+    ids=['before the first step', 'in the training'])
 def test_a_step_that_fails_explains_why_in_three_lines(
-        folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: dict[str, Any],
+        message: str, line: int) -> None:
+    step = {'num_gpu': 0, 'datasets': {'train': {'batch_size': 4}}, **change}
     content = {'name': 'fails', 'scale': 8, 'data': 'data', 'out': 'fails', 'steps': {'recognizer': {
-        'options': str(REPOSITORY / 'options/cface_stage0.yml'),
-        'set': {'num_gpu': 0, 'train': {'optim_r': {'lrr': 1}}, 'datasets': {'train': {'batch_size': 4}}}}}}
+        'options': str(REPOSITORY / 'options/cface_stage0.yml'), 'set': step}}}
     (folder / 'fails.yml').write_text(yaml.safe_dump(content, sort_keys=False))
-    lines = failure(['train', 'fails.yml'], folder, monkeypatch, capsys)
-    assert "cface: option 'train.optim_r.lrr' is unknown; did you mean 'lr'?" in lines[-2]
-    assert not (folder / 'fails/recognizer').exists()
+    lines = failure(['train', 'fails.yml', '--out', f'fails{line}'], folder, monkeypatch, capsys)
+    assert message in lines[line]
+    assert not (folder / f'fails{line}/recognizer').exists()
 
 
 def test_missing_data_is_named(

@@ -42,5 +42,5 @@ def test_a_store_of_another_network_is_refused(data: Path, tmp_path: Path) -> No
 
 
 def test_a_missing_out_is_refused(data: Path) -> None:
-    with pytest.raises(UserError, match="x.out' is missing"):
+    with pytest.raises(UserError, match="datasets.train.out' is missing"):
         CFaceGenerateDataset({'name': 'x', 'dataroot_lq': str(data / 'lr_x4.lmdb')})
