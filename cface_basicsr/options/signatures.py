@@ -50,6 +50,10 @@ _BOUNDS: dict[str, Any] = {
 """Argument of any class -> what it must be, as these classes divide by it, or read it as absent below 0."""
 
 
+_REFUSALS = (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, NameError, OSError)
+"""What a class of torch or BasicSR raises at an argument."""
+
+
 class _AnyArguments(Section):
     """Keyword arguments of a class that takes any."""
 
@@ -172,17 +176,18 @@ def _construct(room: str, values: Mapping[str, Any]) -> None:
         raise problem('wrong', f"{values['type']} refuses this: {describe_error(error)}") from error
 
 
-_REFUSALS = (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, NameError, OSError)
-
-
 def _build(kind: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Build a network without memory for its weights; with it, if a part of it cannot do without."""
+    """Build a network without memory for its weights; with it, if a part of it cannot do without.
+
+    The random numbers of the training that follows stay as they are.
+    """
     import torch
-    try:
-        with torch.device('meta'), suppress(RuntimeError):
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device('meta'), suppress(RuntimeError):
+                kind(**arguments)
+        except _REFUSALS:
             kind(**arguments)
-    except _REFUSALS:
-        kind(**arguments)
 
 
 def check_call(room: str, values: dict[str, Any]) -> dict[str, Any]:

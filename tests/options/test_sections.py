@@ -1,9 +1,12 @@
 """Sections: each field says what it is, and one function tells what is wrong with a file."""
 
+import random
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
@@ -166,8 +169,12 @@ def test_what_a_class_of_torch_or_basicsr_refuses_is_refused_in_its_words(
     ('optimizers', {'type': 'SGD', 'lr': 0}),
     ('schedulers', {'type': 'MultiStepRestartLR', 'milestones': [], 'restarts': [0, 5], 'restart_weights': [1, 0.5]}),
     ('schedulers', {'type': 'CosineAnnealingRestartLR', 'periods': [5], 'restart_weights': [1], 'eta_min': 1e-7})])
-def test_what_they_take_is_taken_and_handed_on_as_it_is(room: str, values: dict[str, Any]) -> None:
+def test_what_they_take_is_taken_and_handed_on_as_it_is_and_draws_no_random_number(
+        room: str, values: dict[str, Any]) -> None:
+    before = torch.get_rng_state(), random.getstate(), str(np.random.get_state())
     assert check_call(room, values) is values
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (random.getstate(), str(np.random.get_state())) == before[1:]
 
 
 # ------------------------------------------------------------------------------------------------------- what is needed
