@@ -18,6 +18,7 @@ Loaders = tuple[Any, Any, list, int, int]
 
 def _place_sampler(create: Callable[..., Loaders], opt: dict[str, Any], logger: Any) -> Loaders:
     opt['manual_seed'] = of_all_ranks(opt['manual_seed'])[0]  # without one in the file, each rank has drawn its own
+    opt['datasets']['train']['manual_seed'] = opt['manual_seed']  # by which our own data sets draw
     loaders = create(opt, logger)
     loaders[1].place(seed=opt['manual_seed'], batch_size=loaders[0].batch_size)
     return loaders
@@ -57,7 +58,7 @@ def generator_of(seed: int) -> torch.Generator:
 
 DATA_ORDER_ROWS = (
     Defect(name='epoch-order', upstream='not reported',
-           symptom='every seed gives the same order of images, and no data set is told the epoch',
+           symptom='every seed gives the same order of images, and no data set is told the epoch or the seed',
            target='basicsr.data.data_sampler:EnlargedSampler', has='g.manual_seed(self.epoch)',
            replace={'basicsr.train:EnlargedSampler': PositionedSampler},
            wrap={'basicsr.train:create_train_val_dataloader': _place_sampler}),

@@ -20,6 +20,7 @@ from cface_basicsr.data.epoch_index import EpochIndex
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import iterations_an_epoch
 from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here
+from tests.tiny_stages import parsed, stage_options, write_tiny_data
 from tests.two_ranks import on_both_ranks
 
 
@@ -179,6 +180,16 @@ def test_the_seed_decides_the_order(pictures: Path, tmp_path: Path) -> None:
         assert images_seen(1) == images_seen(1) != images_seen(2)
 
     holds_by_row(check, 'epoch-order')
+
+
+def test_our_own_data_sets_draw_by_the_seed_of_the_file_unless_they_have_their_own(tmp_path: Path) -> None:
+    import basicsr.train
+    data = write_tiny_data(tmp_path / 'data')
+    for changes, expected in (({'manual_seed': 7}, 7), ({'manual_seed': 7, 'datasets': {'train': {'seed': 2}}}, 2)):
+        opt = parsed(stage_options(1, data, changes), tmp_path / 'run')
+        with patched():
+            loader, *_ = basicsr.train.create_train_val_dataloader(opt, logging.getLogger('test'))
+        assert loader.dataset.dataset.seed == expected
 
 
 # ----------------------------------------------------------------------------------------------------------- the length
