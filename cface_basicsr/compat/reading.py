@@ -18,7 +18,7 @@ _PARSE = 'basicsr.utils.options:parse_options'
 
 
 def given_options() -> dict[str, Any] | None:
-    """The option file after `-opt`, with the changes after `--force_yml`; None where there is no such file.
+    """The option file after `-opt`, with the changes after `--force_yml`; None if it is missing.
 
     Raises:
         UserError: the file cannot be read, or a change names a section that it does not have.

@@ -119,7 +119,8 @@ def _check_groups(model: Any, state: State) -> None:
         [optimizer['param_groups'] for optimizer in state['optimizers']]))
     if ours != theirs:
         raise UserError(f'the training cannot be resumed: its optimizers had groups of {theirs} parameters, now they '
-                        f"have {ours}.\nTake the networks, losses and 'bias' that it began with, or begin anew.")
+                        f"have {ours}.\nTake the networks, losses and 'bias' that it began with, or start again "
+                        'under another name.')
 
 
 def _restore_random_state(resume: Callable, self: Any, resume_state: State) -> None:
@@ -146,7 +147,7 @@ def _check_split(state: State, opt: dict[str, Any]) -> None:
         def numbers(split: dict[str, int]) -> str:
             return ' and '.join(f'{split[name]} {name}' for name in other)
         raise UserError(f"state '{opt['path']['resume_state']}' is of a training with {numbers(saved)}, but this one "
-                        f'has {numbers(here)}: continue with as many, or start anew under another name.')
+                        f'has {numbers(here)}: continue with the same numbers, or start again under another name.')
 
 
 def _remember_state(load: LoadState, opt: dict[str, Any]) -> State | None:

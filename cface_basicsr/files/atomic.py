@@ -30,7 +30,7 @@ def reserve(path: str | Path, size: int) -> None:
     Without room, the first write to a map kills the process (SIGBUS).
 
     Raises:
-        OSError: there is no room.
+        OSError: the disk is full.
     """
     if not hasattr(os, 'posix_fallocate'):  # macOS
         return

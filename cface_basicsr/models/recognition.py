@@ -81,9 +81,9 @@ def check_repeatable(network: nn.Module, device: torch.device) -> None:
     faces = torch.rand(4, 3, spec.height, spec.width, generator=torch.Generator().manual_seed(0)).to(device)
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
     with frozen(network):
-        among_others, alone = recognizer_features(network, faces)[:2], recognizer_features(network, faces[:2])
+        in_four, in_two = recognizer_features(network, faces)[:2], recognizer_features(network, faces[:2])
     changed = [name for name, buffer in network.named_buffers() if not torch.equal(buffer, before[name])]
-    if changed or (among_others - alone).norm() > _ROUNDING * alone.norm():
+    if changed or (in_four - in_two).norm() > _ROUNDING * in_two.norm():
         what = f"changes '{changed[0]}'" if changed else 'gives one face different features in two batches'
         raise UserError(f"option 'network_r': {type(network).__name__} {what}, in evaluation mode too, so L_SI(HR, HR) "
                         'is not 0. Take one without randomness, counters or statistics of the batch.')

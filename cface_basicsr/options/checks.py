@@ -37,7 +37,7 @@ def _check_length(train: Mapping[str, Any]) -> None:
 
 
 def _check_devices(opt: Mapping[str, Any]) -> None:
-    """What asks for a GPU where there is none."""
+    """Refuse what asks for a GPU if torch sees none."""
     import torch
     if torch.cuda.is_available():
         return

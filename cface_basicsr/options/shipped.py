@@ -55,7 +55,7 @@ def find_option_file(path: str | Path) -> Path:
 
 
 def _advice(name: str, shipped: Iterable[str]) -> str:
-    """What to do where there is no file of this name."""
+    """What to do if no file has this name."""
     in_a_folder = [each for each in shipped if Path(each).name == Path(name).name]
     near = f"did you mean '{in_a_folder[0]}'?" if in_a_folder else nearest(name, shipped)
     return near if near.startswith('did you mean') else '`cface options list` prints what is there.'

@@ -42,7 +42,7 @@ _KINDS: dict[str, Any] = {
     'vgg_type': Literal[tuple(f'vgg{depth}{norm}' for depth in (11, 13, 16, 19) for norm in ('', '_bn'))],
     'input_order': Literal['HWC', 'CHW'], 'convert_to': Literal['y', 'gray'],
 }
-"""Argument of a class of BasicSR -> its kind, where there is no default or one that misleads (1 for a factor)."""
+"""Argument of a class of BasicSR -> its kind, if its default says nothing of it or misleads (1 for a factor)."""
 
 _BOUNDS: dict[str, Any] = {
     **dict.fromkeys(('rgb_mean', 'rgb_std'), Field(min_length=3, max_length=3)), 'img_range': Field(gt=0),

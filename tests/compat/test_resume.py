@@ -193,7 +193,7 @@ def test_two_ranks_end_with_the_weights_of_one_and_a_resumed_pair_with_those_of_
     on_both_ranks(train_in_double, broken, str(tmp_path), '--auto_resume')
     assert_equal_weights(trained('broken'), trained('two'))
     with pytest.raises(UserError, match=r"6.state' is of a training with 2 processes and 2 devices, but this one has 1 "
-                                        'processes and 1 devices: continue with as many'):
+                                        'processes and 1 devices: continue with the same numbers'):
         train_in_double(broken, str(tmp_path), '--auto_resume')
 
 

@@ -130,7 +130,8 @@ def what_happens(opt: dict[str, Any], place: Place, opened: Callable) -> str:
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_a_file_as_it_comes_is_taken(path: Path, opened: Callable) -> None:
-    opened(read_short(path))
+    opt = read_short(path)
+    assert opened(opt)['name'] == opt['name']
 
 
 def test_a_wrong_kind_anywhere_in_an_option_file_is_refused_in_one_line_or_works(opened: Callable) -> None:

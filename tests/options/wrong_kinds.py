@@ -31,7 +31,7 @@ def variants(content: Any, every: int = 1) -> Iterator[tuple[Place, Any, Any]]:
     """(place, value, the content with that value there), place by place.
 
     Args:
-        every: a place gets each value that is so many after the one before; the next place gets the others.
+        every: 1 gives each place all values; 4 gives it every fourth, and the next place the ones after those.
     """
     pickled = pickle.dumps(content)
     for number, place in enumerate(places(content)):

@@ -126,8 +126,7 @@ def audit(train: PictureSet, test: PictureSet, *, show: Progress, names: Names |
         workers: number of processes.
 
     Raises:
-        UserError: the pictures can no longer be read, or so many pairs are near each other that they cannot be
-            photographs.
+        UserError: the pictures cannot be read any more, or too many pairs are near each other for photographs.
     """
     names = names or Names()
     result = audit_names(train, test, names)

@@ -121,7 +121,7 @@ def _of_sixteen(photo: Image.Image, stored: str, content: bytes) -> np.ndarray:
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or (planes and not grey):
         raise Rejected('16 bits per channel, stored in a way that cannot be read; save it with 8 bits')
     colour, alpha = values[..., 2::-1].astype(np.float64), values[..., 3:] / 65535
-    if not alpha.size and (key := photo.info.get('transparency')) is not None:  # a colour that stands for transparent
+    if not alpha.size and (key := photo.info.get('transparency')) is not None:  # a colour that means transparent
         alpha = (colour != key).any(-1, keepdims=True) * 1.0
     if alpha.size:
         colour = (colour if stored.startswith('RGBa') else colour * alpha) + 65535 * (1 - alpha)

@@ -200,7 +200,7 @@ def test_a_header_without_any_images_is_refused(tmp_path: Path) -> None:
             RecordIOSource(write_records(tmp_path, [(0, image_record(labels, 0, b''))]))
 
 
-def test_a_header_whose_image_lacks_is_refused_where_no_identity_records_tell_it(tmp_path: Path) -> None:
+def test_a_header_whose_image_is_missing_is_refused_if_there_are_no_identity_records(tmp_path: Path) -> None:
     payloads = [(0, image_record([COUNT + 1, 3], 0, b''))]
     payloads += [(number, image_record(0.0, number, b'face')) for number in (1, 2, 4, 5, 6)]
     with pytest.raises(UserError, match='images are 1 to 6, but there are 5 images.\n.*truncated'):
