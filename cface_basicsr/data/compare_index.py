@@ -197,8 +197,8 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
             _write_neighbours(aside, keys, labels, k, manifest)
             (aside / 'rows_done').unlink()
             os.replace(aside, out)
-    elif read_index_manifest(out)['k'] != k:
-        _write_neighbours(out, keys, labels, k, manifest)
+    elif (finished := read_index_manifest(out))['k'] != k:  # its features stay those of the images of then
+        _write_neighbours(out, keys, labels, k, manifest | {'store': finished.get('store')})
     load_compare_index(out, keys, labels)
     progress(len(keys), len(keys))
     return out
@@ -209,7 +209,7 @@ def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recogniz
     """Write features.npy, continuing where a killed run stopped; `rows_done` counts the rows that are on the disk."""
     path, counter = aside / 'features.npy', aside / 'rows_done'
     shape = (len(keys), 2, recognizer.feature_length)
-    claim = keys_sha256(keys)  # an unfinished index of other images is started again
+    claim = keys_sha256([*keys, str(_store_hash(store.path.parent))])  # of other images it is started again
     before, _, rows = (counter.read_text() if counter.is_file() else '').partition(' ')
     done = int(rows) if before == claim and path.is_file() else 0
     with naming(path):

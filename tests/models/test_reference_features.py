@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from cface_basicsr.data.compare_index import build_index
+from cface_basicsr.data.compare_index import build_index, load_features
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.recognizers.load import load_recognizer
 from tests.tiny_stages import batch_of, build, stage_options, write_recognizer, write_tiny_data
@@ -102,3 +103,14 @@ def test_an_index_of_images_that_were_prepared_again_is_refused(folder: Path, tm
             build_dataset(model.opt['datasets']['train'])
     finally:
         manifest.unlink()
+
+
+def test_features_that_another_k_has_kept_are_still_those_of_the_images_of_then(tmp_path: Path) -> None:
+    folder = write_tiny_data(tmp_path / 'data')
+    recognizer = folder / 'net_r.pth'
+    index = index_by(recognizer, folder)
+    (folder / 'train/manifest.json').write_text(json.dumps({'sha256': {'hr.lmdb': 'prepared again'}}))
+    build_index(folder / 'train', load_recognizer(recognizer), recognizer_hash(recognizer), k=2)
+    keys, _ = read_identities(folder / 'train')
+    with pytest.raises(UserError, match='they may have been prepared again since'):
+        load_features(index, keys)
