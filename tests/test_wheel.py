@@ -39,9 +39,10 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel = build_wheel(folder / 'sources')
     venv.create(folder / 'venv', with_pip=False, symlinks=True)
     python = folder / 'venv/bin/python'
-    done = run([sys.executable, '-m', 'pip', '-q', '--python', str(python), 'install', '--no-deps', '--no-index',
-                str(wheel)], folder)
-    assert done.returncode == 0, done.stderr
+    # `run` would put this tree on the path: pip takes the metadata that an editable install left there as installed.
+    outside = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    subprocess.run([sys.executable, '-m', 'pip', '-q', '--python', str(python), 'install', '--no-deps', '--no-index',
+                    str(wheel)], cwd=folder, env=outside, check=True)
     packages = next((folder / 'venv/lib').glob('python3*/site-packages'))
     (packages / 'others.pth').write_text(sysconfig.get_path('purelib') + '\n')  # without its own .pth files
     return python

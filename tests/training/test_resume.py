@@ -16,7 +16,7 @@ from tests.tiny_stages import same, stage_options
 
 CHANGES: dict[int, dict[str, Any]] = {
     1: {'train': {'ema_decay': 0.5}},
-    3: {'datasets': {'train': {'num_worker_per_gpu': 1}}},
+    3: {'datasets': {'train': {'num_worker_per_gpu': 1}}, 'train': {'optim_r': {'lr': 0.001}}},
     4: {'train': {'optim_r': {'lr': 0.001}}, 'val': {'val_freq': 20}},
 }
 
