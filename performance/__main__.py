@@ -14,6 +14,7 @@ from performance.measure import Finding, load_average, markdown
 BENCHMARKS = {
     'step': ('training_step', 'a stage-1 step against SRGANModel\'s'),
     'loader': ('loader', 'CFaceTripletDataset against PairedImageDataset'),
+    'forms': ('stored_forms', 'the forms of `cface prepare --store`: images a second and core, bytes an image'),
     'prepare': ('packing', '`cface prepare`, photos per second and core'),
     'index': ('compare_rows', 'the compare index at CASIA size: growth, memory, against plain NumPy'),
     'lfw': ('folds', 'accuracy over ten folds against a grid of 20,001 thresholds'),

@@ -17,6 +17,8 @@ from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 TINY = {
     'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'}, {'step', 'step_fast'}),
     'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
+    'forms': ({'identities': 1, 'images': 2, 'rounds': 1},
+              {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),
     'prepare': ({'identities': 2, 'images': 2, 'rounds': 1}, {'prepare', 'prepare_cpu', 'prepare_ratio'}),
     'index': ({'rows': 800, 'length': 8, 'rounds': 1, 'against': 90},
               {'index_ratio', 'index_cpu_ratio', 'index_memory', 'index_growth'}),

@@ -49,6 +49,9 @@ def command(
         'For --layout celeba: train, val, test or all. The paper measures on test.'))] = None,
     annotations: Annotated[Path | None, typer.Option(show_default='around SRC', help=(
         'For --layout celeba: folder with identity_CelebA.txt and the others.'))] = None,
+    store: Annotated[str, typer.Option(help=(
+        'Form of the stored images: png; png0 (not compressed); jpeg (quality 95, HR only); webp (lossless); raw (bare '
+        "pixels, which BasicSR's own data sets cannot read). docs/data.md has what each costs."))] = 'png',
     holdout: Annotated[int, typer.Option(min=0, help=(
         'Number of identities that go to test/; the others go to train/.'))] = 0,
     seed: Annotated[int, typer.Option(help='Selects the held-out identities.')] = 0,
@@ -78,7 +81,7 @@ def command(
         weights = _weights(weights, landmarks, layout)
     settings = PrepareSettings(
         scales=scales or (2, 4, 8), crop=crop, size=parse_size(size), layout=layout, template=template,
-        weights=weights, landmarks=landmarks, holdout=holdout, seed=seed, identity=identity, pairs=pairs,
+        weights=weights, landmarks=landmarks, store=store, holdout=holdout, seed=seed, identity=identity, pairs=pairs,
         people=people, partition=partition, annotations=annotations)
     with ShowSteps(1) as show:
         report = prepare(folder, out, settings, workers=workers or cores(), progress=show.follow('packing'))

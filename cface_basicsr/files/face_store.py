@@ -1,29 +1,58 @@
-"""Image stores: LMDB folders in BasicSR's own layout (data.mdb, lock.mdb, meta_info.txt), PNG inside.
+"""Image stores: LMDB folders in BasicSR's own layout (data.mdb, lock.mdb, meta_info.txt), images in one of `FORMS`.
 
-A store that exists is complete (`files.store_writer`). BasicSR's own data sets read it too.
+A store that exists is complete (`files.store_writer`). BasicSR's own data sets read it too, unless it is raw. Readers
+know the form of an image by its first bytes.
 """
 
 import hashlib
+import io
 import os
+import struct
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import lmdb
 import numpy as np
+from PIL import Image
 
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.identities import PREPARE_COMMAND
 
 MAP_SIZE = 1 << 40
 """Bytes of address space, not of disk: the file is sparse and grows with its content."""
-PNG_LEVEL = 1
-"""zlib level; BasicSR's default too. meta_info.txt ends each line with it."""
-# With only the 'up' filter faces become as small as with a choice for each line, and it is 1.4 times as fast both ways.
-_PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, PNG_LEVEL]
-if hasattr(cv2, 'IMWRITE_PNG_FILTER_UP'):
-    _PNG_SETTINGS += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+RAW = b'CFaceRAW'
+"""The first bytes of a raw image; height and width follow, then its planes R, G and B."""
+_RAW_HEAD = struct.Struct('<8sII')
+
+
+class Form(NamedTuple):
+    """How images are encoded.
+
+    Attributes:
+        ending, level: in meta_info.txt; level is that of zlib, or the quality.
+        settings: OpenCV's, as names and values.
+        exact: whether an image comes back as it was.
+    """
+
+    ending: str
+    level: int
+    settings: tuple[str | int, ...] = ()
+    exact: bool = True
+
+
+FORMS = {
+    # With only the 'up' filter faces become as small as with a choice for each line, and it is 1.4 times as fast both
+    # ways. Uncompressed, a filter is nothing but work.
+    'png': Form('.png', 1, ('PNG_COMPRESSION', 1, 'PNG_FILTER', 'PNG_FILTER_UP')),
+    'png0': Form('.png', 0, ('PNG_COMPRESSION', 0, 'PNG_FILTER', 'PNG_FILTER_NONE')),
+    'jpeg': Form('.jpg', 95, ('JPEG_QUALITY', 95, 'JPEG_SAMPLING_FACTOR', 'JPEG_SAMPLING_FACTOR_444'), exact=False),
+    'webp': Form('.webp', 101, ('WEBP_QUALITY', 101)),  # above 100 it is lossless
+    'raw': Form('.raw', 0),
+}
+"""PNG at zlib level 1 (BasicSR's default too) and 0, JPEG, lossless WebP, and bare pixels, which only we read."""
 
 _environments: dict[str, tuple[int, lmdb.Environment]] = {}
 
@@ -91,24 +120,81 @@ def read_meta_info(path: str | Path) -> list[str]:
         return sorted(line.split('.')[0] for line in lines if line.strip())
 
 
-def encode_png(image: np.ndarray) -> bytes:
-    """PNG bytes of a uint8 HWC RGB image."""
-    done, content = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _PNG_SETTINGS)
+def encode_image(image: np.ndarray, form: str = 'png') -> bytes:
+    """A uint8 HWC RGB image in one of `FORMS`."""
+    if form == 'raw':
+        return _RAW_HEAD.pack(RAW, *image.shape[:2]) + _split(image).tobytes()
+    done, content = cv2.imencode(FORMS[form].ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), _settings(form))
     if not done:
         raise ValueError(f'OpenCV cannot encode an image of shape {image.shape} and type {image.dtype}.')
     return content.tobytes()
 
 
+@cache
+def _settings(form: str) -> list[int]:
+    """OpenCV's numbers for a form; what an older OpenCV does not know is left out."""
+    named = [each if isinstance(each, int) else getattr(cv2, f'IMWRITE_{each}', None) for each in FORMS[form].settings]
+    pairs = zip(named[::2], named[1::2], strict=True)
+    return [each for pair in pairs if None not in pair for each in pair]
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """PNG bytes of a uint8 HWC RGB image."""
+    return encode_image(image, 'png')
+
+
 def decode_image(content: bytes | memoryview) -> np.ndarray:
-    """uint8 HWC RGB image of encoded bytes.
+    """uint8 HWC RGB image of encoded bytes, of any of `FORMS`.
 
     Raises:
         UserError: the bytes are not an image.
     """
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if content[:len(RAW)] == RAW:
+        return cv2.merge(list(_raw_planes(content)))
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if len(content) else None
     if image is None:
         raise UserError(f'{len(content)} bytes are not an image that OpenCV can read.')
     return image
+
+
+def decode_planes(content: bytes | memoryview) -> np.ndarray:
+    """The image as uint8 planes (3, H, W), R, G and B: what a network takes; no more than a copy of a raw image.
+
+    Raises:
+        UserError: the bytes are not an image.
+    """
+    return _raw_planes(content).copy() if content[:len(RAW)] == RAW else _split(decode_image(content))
+
+
+def _split(image: np.ndarray) -> np.ndarray:
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    cv2.split(image, list(planes))  # three to six times as fast as a transposed copy
+    return planes
+
+
+def _raw_planes(raw: bytes | memoryview) -> np.ndarray:
+    """The planes (3, H, W) of a raw image, as a view of its bytes."""
+    if len(raw) >= _RAW_HEAD.size:
+        _, height, width = _RAW_HEAD.unpack_from(raw)
+        if len(raw) == _RAW_HEAD.size + 3 * height * width:
+            return np.frombuffer(raw, np.uint8, offset=_RAW_HEAD.size).reshape(3, height, width)
+    raise UserError(f'{len(raw)} bytes are not a whole raw image.')
+
+
+def encoded_size(content: bytes) -> tuple[int, int]:
+    """(height, width) of an encoded image, from its head."""
+    if content[:len(RAW)] == RAW:
+        return _raw_planes(content).shape[1:]
+    if content[:4] == b'\x89PNG':  # the first chunk holds width and height; Pillow takes fifty times as long
+        return struct.unpack('>II', content[16:24])[::-1]
+    width, height = Image.open(io.BytesIO(content)).size
+    return height, width
+
+
+def is_raw(path: str | Path) -> bool:
+    """Whether a store holds raw images, which BasicSR's own data sets cannot read."""
+    with open_environment(path).begin(buffers=True) as transaction, transaction.cursor() as cursor:
+        return cursor.first() and cursor.value()[:len(RAW)] == RAW
 
 
 class FaceStore:

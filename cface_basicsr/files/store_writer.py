@@ -12,11 +12,10 @@ from types import TracebackType
 from typing import Any
 
 import lmdb
-import numpy as np
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, naming, reserve, unfinished
-from cface_basicsr.files.face_store import MAP_SIZE, PNG_LEVEL, add_entry
+from cface_basicsr.files.face_store import FORMS, MAP_SIZE, add_entry, encoded_size
 from cface_basicsr.files.manifest import write_manifest
 
 _LOCK_SIZE = 8192
@@ -31,15 +30,16 @@ class StoreWriter:
     key that it already holds costs nothing and changes nothing.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, form: str = 'png') -> None:
         """
         Args:
             path: the folder of the finished store, ending in '.lmdb'. The unfinished one is next to it.
+            form: of the images, one of `face_store.FORMS`, for meta_info.txt.
 
         Raises:
             UserError: a finished store exists, or the name does not end in '.lmdb' (BasicSR insists).
         """
-        self.path = Path(path)
+        self.path, self.form = Path(path), FORMS[form]
         if self.path.suffix != '.lmdb':
             raise UserError(f"store '{path}': BasicSR needs a name that ends with '.lmdb'.")
         if self.path.exists():
@@ -69,10 +69,10 @@ class StoreWriter:
     def __len__(self) -> int:
         return self._transaction.stat(self._environment.open_db(txn=self._transaction))['entries']
 
-    def put(self, key: str, png: bytes) -> None:
-        """Add the PNG bytes of an image under an ASCII key."""
+    def put(self, key: str, content: bytes) -> None:
+        """Add an encoded image under an ASCII key."""
         with self._writing():
-            self._transaction.put(key.encode('ascii'), png, overwrite=False)
+            self._transaction.put(key.encode('ascii'), content, overwrite=False)
 
     def commit(self) -> None:
         """Write everything put so far to disk, so that it outlives a kill."""
@@ -116,10 +116,10 @@ class StoreWriter:
     def _write_meta_info(self) -> str:
         digest = hashlib.sha256()
         with open(self.aside / 'meta_info.txt', 'w', encoding='ascii', newline='\n') as meta_info:
-            for key, png in self._transaction.cursor():
-                width, height = np.frombuffer(png[16:24], '>u4')  # the first PNG chunk holds width and height
-                meta_info.write(f'{key.decode("ascii")}.png ({height},{width},3) {PNG_LEVEL}\n')
-                add_entry(digest, key, png)
+            for key, content in self._transaction.cursor():
+                height, width = encoded_size(content)
+                meta_info.write(f'{key.decode("ascii")}{self.form.ending} ({height},{width},3) {self.form.level}\n')
+                add_entry(digest, key, content)
             meta_info.flush()
             os.fsync(meta_info.fileno())
         return digest.hexdigest()

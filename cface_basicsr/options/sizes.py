@@ -6,7 +6,7 @@ from typing import Any
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.options.datasets import DATA_OF_BASICSR
+from cface_basicsr.registration import offered
 
 
 def roots(dataset: Mapping[str, Any], key: str = 'dataroot_gt') -> list[str]:
@@ -35,16 +35,24 @@ def check_roots(datasets: Mapping[str, Mapping[str, Any]]) -> None:
     """Check the paths of BasicSR's data sets over LMDB; ours do it themselves.
 
     Raises:
-        UserError: one is not called like an LMDB store, or is missing.
+        UserError: one is not called like an LMDB store, is missing, or holds what BasicSR cannot read.
     """
     for phase, section in datasets.items():
-        theirs = section['type'] in DATA_OF_BASICSR and section['io_backend']['type'] == 'lmdb'
-        for key in ('dataroot_gt', 'dataroot_lq') if theirs else ():
+        if section['type'] in offered('data') or (section.get('io_backend') or {}).get('type') != 'lmdb':
+            continue
+        for key in ('dataroot_gt', 'dataroot_lq'):
             for root in roots(section, key):
-                if not root.endswith('.lmdb'):
-                    raise UserError(f"option 'datasets.{phase}.{key}': expected an LMDB store, a folder whose name "
-                                    f"ends in .lmdb, got '{root}'.")
-                _check_store(Path(root, 'meta_info.txt'))
+                _check_root(root, f"option 'datasets.{phase}.{key}'")
+
+
+def _check_root(root: str, option: str) -> None:
+    from cface_basicsr.files.face_store import is_raw
+    if not root.endswith('.lmdb'):
+        raise UserError(f"{option}: expected an LMDB store, a folder whose name ends in .lmdb, got '{root}'.")
+    _check_store(Path(root, 'meta_info.txt'))
+    if is_raw(root):
+        raise UserError(f"{option}: BasicSR's data sets cannot read the raw images of '{root}'; prepare another folder "
+                        'with `cface prepare --store png0`, or take a data set of this plugin.')
 
 
 def count_identities(dataset: Mapping[str, Any]) -> int:

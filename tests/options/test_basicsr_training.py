@@ -14,6 +14,8 @@ from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import make_plan
 from cface_basicsr.benchmark.throughput import trainings
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.face_store import FaceStore, encode_image
+from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.options import merge, prepare_test_options, prepare_training_options, read_option_file
 from cface_basicsr.options.basicsr_training import BASICSR_TRAINING
 from cface_basicsr.options.option_file import LoggerSection, PathSection, ValSection, file_of
@@ -97,6 +99,18 @@ def test_a_key_that_basicsr_would_ignore_is_named_with_the_right_one(
         assert "option 'network_gg' is unknown; did you mean 'network_g'?" == refusal(opt)
     else:
         assert refusal(put(opt, place, 3)) == f"option '{place}' is unknown; did you mean '{right}'?"
+
+
+@pytest.mark.parametrize('opt', ['SRModel'], indirect=True)
+def test_raw_images_are_refused_for_a_data_set_of_basicsr(opt: dict[str, Any], data: Path, tmp_path: Path) -> None:
+    with StoreWriter(tmp_path / 'hr.lmdb', 'raw') as writer:
+        for key in FaceStore(data / 'hr.lmdb').keys:
+            writer.put(key, encode_image(FaceStore(data / 'hr.lmdb').image(key), 'raw'))
+        writer.finish()
+    assert refusal(put(opt, 'datasets.train.dataroot_gt', str(tmp_path / 'hr.lmdb'))) == (
+        "option 'datasets.train.dataroot_gt': BasicSR's data sets cannot read the raw images of "
+        f"'{tmp_path / 'hr.lmdb'}'; prepare another folder with `cface prepare --store png0`, or take a data set of "
+        'this plugin.')
 
 
 @pytest.mark.parametrize('opt', ['SRModel'], indirect=True)

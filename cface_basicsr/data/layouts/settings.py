@@ -9,6 +9,7 @@ from cface_basicsr.data.images.align import find_detector, template_points
 from cface_basicsr.data.images.face_crop import Size, both_sides
 from cface_basicsr.data.layouts.source import Listing
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.files.face_store import FORMS
 from cface_basicsr.files.network_file import file_hash
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
@@ -35,6 +36,7 @@ class PrepareSettings:
         weights: folder with the face detector, only for crop 'align'.
         landmarks: file with five landmarks per image, only for crop 'align'. If neither this nor `weights` is given,
             layout 'celeba' uses CelebA's own file.
+        store: form of the images in the stores, one of `files.face_store.FORMS`.
         holdout: number of identities that go to test/, the others go to train/; 0: one folder with all.
         seed: of the choice of the held-out identities.
         identity: layout 'folders': which folder of a longer path is the identity, 'first' or 'last'.
@@ -50,6 +52,7 @@ class PrepareSettings:
     template: str | None = None
     weights: Path | None = None
     landmarks: Path | None = None
+    store: str = 'png'
     holdout: int = 0
     seed: int = 0
     identity: str | None = None
@@ -66,6 +69,7 @@ class PrepareSettings:
         """
         _check_choice('layout', self.layout, LAYOUTS)
         _check_choice('crop', self.crop, CROPS)
+        _check_choice('store', self.store, FORMS)
         _check_choice('identity', self.identity, IDENTITIES)
         _check_choice('partition', self.partition, PARTITIONS)
         self._check_layout()
@@ -113,6 +117,7 @@ class PrepareSettings:
         values = {name: value for name, value in asdict(self).items() if name not in _PATHS}
         return values | {
             'scales': list(self.scales),
+            'store': None if self.store == 'png' else self.store,
             'partition': None if self.partition == 'all' else self.partition,
             'size': self.size if isinstance(self.size, int) else list(self.size),
             'source_sha256': listing.digest,

@@ -1,4 +1,4 @@
-"""From photographs to the PNG bytes of HR and LR faces, in several processes, in order, with bounded memory."""
+"""From photographs to the encoded HR and LR faces, in several processes, in order, with bounded memory."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Listing, Photos, Source
 from cface_basicsr.data.worker_pool import map_chunks
-from cface_basicsr.files.face_store import encode_png
+from cface_basicsr.files.face_store import FORMS, decode_image, encode_image
 
 CHUNK = 32
 """Number of photographs that a process takes at a time; they are downscaled as one batch."""
@@ -33,12 +33,12 @@ class Packed(NamedTuple):
     """The result for one photograph.
 
     Attributes:
-        pngs: the PNG bytes of the HR face and of each LR face; empty if the photograph was rejected.
+        images: the HR face and each LR face, encoded; empty if the photograph was rejected.
         pixels: hash of the HR face's pixels; empty if the photograph was rejected.
         reason: why it was rejected; empty if it was not.
     """
 
-    pngs: tuple[bytes, ...]
+    images: tuple[bytes, ...]
     pixels: str
     reason: str
 
@@ -54,6 +54,7 @@ class Packing:
         scales: of the LR stores.
         template: for 'align'.
         detector: weights file, for 'align' if the sources have no landmarks.
+        store: form of the images, one of `files.face_store.FORMS`.
     """
 
     photos: Photos
@@ -62,6 +63,7 @@ class Packing:
     scales: tuple[int, ...]
     template: str = ''
     detector: Path | None = None
+    store: str = 'png'
 
     def face(self, source: Source) -> np.ndarray:
         """The HR face of a photograph, uint8 (height, width, 3) RGB.
@@ -96,7 +98,8 @@ def packing_of(settings: PrepareSettings, listing: Listing) -> Packing:
         UserError: the settings name a folder without a face detector.
     """
     detector = find_detector(settings.weights) if settings.weights else None
-    return Packing(listing.photos, settings.crop, settings.size, settings.scales, settings.template or '', detector)
+    return Packing(listing.photos, settings.crop, settings.size, settings.scales, settings.template or '', detector,
+                   settings.store)
 
 
 def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
@@ -108,15 +111,24 @@ def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
             reasons.append('')
         except Rejected as rejected:
             reasons.append(str(rejected))
-    packed = _encode(np.stack(faces), packing.scales) if faces else iter(())
+    packed = _encode(np.stack(faces), packing.scales, packing.store) if faces else iter(())
     return [Packed((), '', reason) if reason else next(packed) for reason in reasons]
 
 
-def _encode(hr: np.ndarray, scales: tuple[int, ...]) -> Iterator[Packed]:
-    """One `Packed` for each of the faces, uint8 (B, height, width, 3)."""
-    for images in zip(hr, *(low_resolution(hr, scale) for scale in scales), strict=True):
-        pixels = hashlib.sha256(images[0].tobytes()).hexdigest()[:16]
-        yield Packed(tuple(encode_png(image) for image in images), pixels, '')
+def form_of_lr(store: str) -> str:
+    """The form of LR faces: that of HR, or PNG where HR loses by it."""
+    return store if FORMS[store].exact else 'png'
+
+
+def _encode(hr: np.ndarray, scales: tuple[int, ...], store: str) -> Iterator[Packed]:
+    """One `Packed` for each of the faces, uint8 (B, height, width, 3); LR faces are made from HR as it will be read."""
+    contents = [encode_image(image, store) for image in hr]
+    if not FORMS[store].exact:
+        hr = np.stack([decode_image(content) for content in contents])
+    small = (low_resolution(hr, scale) for scale in scales)
+    for content, image, *others in zip(contents, hr, *small, strict=True):
+        pixels = hashlib.sha256(image.tobytes()).hexdigest()[:16]
+        yield Packed((content, *(encode_image(other, form_of_lr(store)) for other in others)), pixels, '')
 
 
 def pack_all(packing: Packing, sources: Sequence[Source], workers: int) -> Iterator[tuple[Source, Packed]]:

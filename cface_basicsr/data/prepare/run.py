@@ -27,7 +27,7 @@ from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Listing, Source, counted, some_of
 from cface_basicsr.data.prepare.journal import Journal
-from cface_basicsr.data.prepare.packing import Packed, Packing, pack_all, packing_of
+from cface_basicsr.data.prepare.packing import Packed, Packing, form_of_lr, pack_all, packing_of
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import unfinished, write_json, write_text
 from cface_basicsr.files.face_store import store_sha256
@@ -130,7 +130,8 @@ class Work:
         self.test_identities: set[str] = set()
         names = ['train', 'test'] if settings.holdout else ['']
         self.parts = {name: Part(out / name) for name in names}
-        self.stores = ['hr.lmdb'] + [f'lr_x{scale}.lmdb' for scale in settings.scales]
+        self.forms = {'hr.lmdb': settings.store} | {f'lr_x{scale}.lmdb': form_of_lr(settings.store)
+                                                    for scale in settings.scales}
 
     def part_of(self, key: str) -> str:
         """The name of the part that a key belongs to."""
@@ -178,8 +179,8 @@ class Work:
             total = len(self.listing.sources)
             if len(journal) == total:
                 return
-            writers = {(part, name): StoreWriter(self.parts[part].folder / name)
-                       for part in self.parts for name in self.stores}
+            writers = {(part, name): StoreWriter(self.parts[part].folder / name, form)
+                       for part in self.parts for name, form in self.forms.items()}
             try:
                 left = self.listing.sources[len(journal):]
                 for source, packed in pack_all(packing, left, workers):
@@ -195,8 +196,8 @@ class Work:
                     writer.close()
 
     def _put(self, writers: dict[tuple[str, str], StoreWriter], source: Source, packed: Packed) -> None:
-        for name, png in zip(self.stores, packed.pngs, strict=False):  # a rejected photograph has no PNGs
-            writers[self.part_of(source.key), name].put(source.key, png)
+        for name, image in zip(self.forms, packed.images, strict=False):  # a rejected photograph has none
+            writers[self.part_of(source.key), name].put(source.key, image)
 
     def publish(self, source: Path) -> None:
         """Rename the stores to their final names, write the tables, and remove the journal.
@@ -224,7 +225,7 @@ class Work:
     def _discard(self) -> None:
         """Remove what was made aside, and the folders that are empty then."""
         for part in self.parts.values():
-            for name in self.stores:
+            for name in self.forms:
                 shutil.rmtree(unfinished(part.folder / name), ignore_errors=True)
         shutil.rmtree(self.aside)
         for folder in dict.fromkeys([*(part.folder for part in self.parts.values()), self.out]):
@@ -232,9 +233,9 @@ class Work:
                 folder.rmdir()
 
     def _publish_part(self, part: Part, accepted: dict[str, tuple[str, str]], source: Path) -> None:
-        for name in self.stores:
+        for name, form in self.forms.items():
             path = part.folder / name
-            part.files[name] = store_sha256(path) if path.exists() else StoreWriter(path).finish()
+            part.files[name] = store_sha256(path) if path.exists() else StoreWriter(path, form).finish()
         table, part.identities = identity_table(accepted)
         write_text(part.folder / 'identities.csv', table)
         part.files['identities.csv'] = file_hash(part.folder / 'identities.csv', 64)
