@@ -27,7 +27,8 @@ EDSR = {'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 256, 'num_block': 32, 'res_
 RECOGNIZERS = (
     ('SphereFace20', {'input_size': [128, 128]}, 'Liu et al., CVPR 2017', 'centre crops, RGB: trained here'),
     ('SphereFace20', {'input_size': [112, 96]}, 'the same', 'aligned, BGR: the published weights'),
-    ('ArcFaceIRSE50', {}, 'Deng et al., CVPR 2019', 'aligned, BGR'))
+    ('ArcFaceIRSE50', {}, 'Deng et al., CVPR 2019', 'aligned, BGR'),
+    ('DlibResNet', {}, 'King, dlib 19.3', "dlib's chip, RGB"))
 
 
 def networks() -> str:

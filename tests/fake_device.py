@@ -40,12 +40,12 @@ class Synchronizations(TorchDispatchMode):
 @contextmanager
 def fake_device() -> Iterator[None]:
     """Inside the block all new tensors are fake; caches of tensors are emptied before and after it."""
-    resize._device_weights.cache_clear()
+    resize.on_device.cache_clear()
     try:
         with FakeTensorMode():
             yield
     finally:
-        resize._device_weights.cache_clear()
+        resize.on_device.cache_clear()
 
 
 @contextmanager

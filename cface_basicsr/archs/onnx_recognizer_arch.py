@@ -15,7 +15,7 @@ from cface_basicsr.archs.frozen_batchnorm import freeze_batchnorm
 from cface_basicsr.archs.input_size import check_size
 from cface_basicsr.errors import UserError, check_file, describe_error, nearest
 from cface_basicsr.files.recognizer_file import external_weights, read_input_spec
-from cface_basicsr.ops.recognizer_input import Channels, RecognizerInput, Template
+from cface_basicsr.ops.recognizer_input import Channels, Mean, RecognizerInput, Template
 
 DEFAULTS = {'channels': 'rgb', 'mean': 127.5, 'std': 128.0, 'template': 'arcface', 'output': None}
 """What is assumed if neither the options nor the settings file say anything."""
@@ -46,8 +46,10 @@ class OnnxRecognizer(nn.Module):
             (B, D, 1, 1). Any B; a file that works only with one face at a time is run face by face.
         height, width: of the faces, in pixels. None: those of the file, or 112 if it leaves them free.
         channels: 'rgb' or 'bgr', the colour order that the network was trained with. None: 'rgb'.
-        mean, std: a value v in 0 .. 255 goes in as (v - mean) / std. None: 127.5 and 128.
-        template: the crop that the network was trained on: 'center', 'arcface' or 'sphereface'. None: 'arcface'.
+        mean, std: a value v in 0 .. 255 goes in as (v - mean) / std; the mean may be a list of three, one for each
+            channel. None: 127.5 and 128.
+        template: the crop that the network was trained on: 'center', 'arcface', 'sphereface' or 'dlib'. None:
+            'arcface'.
         output: name of the output that is the feature, if the file has several.
 
     Attributes:
@@ -64,7 +66,7 @@ class OnnxRecognizer(nn.Module):
     """
 
     def __init__(self, *, file: str, height: int | None = None, width: int | None = None,
-                 channels: Channels | None = None, mean: float | None = None, std: float | None = None,
+                 channels: Channels | None = None, mean: Mean | None = None, std: float | None = None,
                  template: Template | None = None, output: str | None = None) -> None:
         super().__init__()
         given = {'height': height, 'width': width, 'channels': channels, 'mean': mean, 'std': std,
@@ -128,7 +130,8 @@ class OnnxRecognizer(nn.Module):
 def _check_number(name: str, value: Any) -> None:
     if name in ('height', 'width') and value is not None and (type(value) is not int or value < 1):
         raise UserError(f'OnnxRecognizer: {name}: expected a whole number from 1 up, got {value!r}.')
-    if name in ('mean', 'std') and type(value) not in (int, float):
+    numbers = value if name == 'mean' and isinstance(value, (list, tuple)) else [value]
+    if name in ('mean', 'std') and not all(type(each) in (int, float) for each in numbers):
         raise UserError(f'OnnxRecognizer: {name}: expected a number, got {value!r}.')
 
 

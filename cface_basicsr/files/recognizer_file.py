@@ -15,6 +15,18 @@ from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.files.yaml_file import read_yaml
 
+SHIPPED = {'dlib': Path(__file__).parents[1] / 'recognizers' / 'dlib_resnet_v1.pth'}
+"""Name -> network file of each recognizer that comes with the plugin."""
+
+
+def named_recognizer(text: str | Path) -> Path:
+    """The path of a recognizer's file: that of one that comes with the plugin by its name, else the text itself.
+
+    >>> named_recognizer('dlib').name, named_recognizer('net_r.pth').name
+    ('dlib_resnet_v1.pth', 'net_r.pth')
+    """
+    return SHIPPED.get(str(text), Path(text))
+
 
 def input_file(file: str | Path) -> Path:
     """The settings file of a recognizer: NAME.onnx -> NAME.input.yml."""
@@ -48,7 +60,7 @@ def recognizer_files(file: str | Path) -> list[Path]:
 
     Those last ones are listed whether they are there or not.
     """
-    file = Path(file)
+    file = named_recognizer(file)
     files = [file, *([input_file(file)] if input_file(file).is_file() else [])]
     return files + (external_weights(file) if file.suffix == '.onnx' else [])
 
@@ -67,5 +79,5 @@ def recognizer_hash(file: str | Path, digits: int = 12) -> str:
     """The file's hash if there is no other file, else a hash of the hashes of all files."""
     files = recognizer_files(file)
     if len(files) == 1:
-        return file_hash(file, digits)
+        return file_hash(files[0], digits)
     return hashlib.sha256(' '.join(file_hash(each, 64) for each in files).encode()).hexdigest()[:digits]

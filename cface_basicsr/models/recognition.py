@@ -13,7 +13,7 @@ from cface_basicsr.data.dataset_options import index_folder
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.ops.ranks import moments_over_ranks
-from cface_basicsr.ops.recognizer_input import recognizer_features, unit
+from cface_basicsr.ops.recognizer_input import as_written, recognizer_features, unit
 
 COLLAPSED = 0.01
 """The share of the spread that a recognizer's unit features had at the first step, below which it has collapsed."""
@@ -103,7 +103,7 @@ def check_index_of(network: nn.Module, opt: Mapping[str, Any]) -> None:
     folder = find_index(index_folder(data.get('compare_index'), data['dataroot_gt']))
     made_with, file = read_index_manifest(folder), opt['path'].get('pretrain_network_r') or opt['network_r']['file']
     for what, name, ours in (('recognizer', 'recognizer', recognizer_hash(file)),
-                             ('input', 'input_spec', vars(network.input_spec))):
+                             ('input', 'input_spec', as_written(network.input_spec))):
         if made_with.get(name) != ours:
             raise UserError(f"option 'datasets.train.reference_features': the features of '{folder}' are of another "
                             f"{what} than network_r's: {made_with.get(name)}, not {ours}.\n"

@@ -5,17 +5,24 @@ Losses, metrics and evaluation never need a recognizer's size, colour order or r
 """
 
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.ops.resize import bicubic_resize
+from cface_basicsr.ops.resize import bicubic_resize, linear_crop, on_device
 
 Channels = Literal['rgb', 'bgr']
-Template = Literal['center', 'arcface', 'sphereface']
+Template = Literal['center', 'arcface', 'sphereface', 'dlib']
+Mean = float | tuple[float, float, float]
+
+_ARCFACE_HEIGHT = 112
+_DLIB_BOX = (6.446, 21.631, 99.685)
+"""Left and upper edge and side of dlib's chip in ArcFace's 112x112 template, in pixels: where a scale and a shift bring
+the corners of the eyes and the base of the nose, on the average of many aligned faces at x = 80, 66, 31, 45, 56 and
+y = 53, 53, 53, 53, 80, nearest to their places in the chip. The best rotation would be 0.3 degrees."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +32,20 @@ class RecognizerInput:
     Attributes:
         height, width: pixels.
         channels: 'rgb' or 'bgr'.
-        mean, std: an 8-bit value v in [0, 255] is fed as (v - mean) / std.
+        mean, std: an 8-bit value v in [0, 255] is fed as (v - mean) / std; a mean for all channels, or one for each in
+            the order of `channels`.
         template: the crop that the recognizer was made for: 'center' (square centre crop), 'arcface' (five landmarks
-            of the 112x112 template) or 'sphereface' (of the 112x96 one). It is compared with the data's manifest.
+            of the 112x112 template), 'sphereface' (of the 112x96 one), or 'dlib' (the chip of dlib, which is cut out of
+            a face that is aligned to one of these two). It is compared with the data's manifest.
 
     Raises:
-        UserError: unknown channels or an unknown template, or a std that is not above 0.
+        UserError: unknown channels or an unknown template, not one or three means, or a std that is not above 0.
     """
 
     height: int
     width: int
     channels: Channels = 'rgb'
-    mean: float = 127.5
+    mean: Mean = 127.5
     std: float = 128.0
     template: Template = 'center'
 
@@ -45,8 +54,18 @@ class RecognizerInput:
             value, valid = getattr(self, name), get_args(kind)
             if value not in valid:
                 raise UserError(f"{name} of a recognizer: expected one of {', '.join(valid)}, got {value!r}.")
+        if isinstance(self.mean, (tuple, list)):
+            object.__setattr__(self, 'mean', tuple(self.mean))  # an option file has a list
+            if len(self.mean) != 3:
+                raise UserError(f'mean of a recognizer: expected one number, or one for each of three channels, got '
+                                f'{len(self.mean)}.')
         if self.std <= 0:
             raise UserError(f'std of a recognizer: expected a number above 0, got {self.std!r}.')
+
+
+def as_written(input_spec: RecognizerInput) -> dict[str, Any]:
+    """A record as JSON gives it back: in a file three means are a list."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(input_spec).items()}
 
 
 def centre_crop_to_aspect(images: Tensor, height: int, width: int) -> Tensor:
@@ -59,6 +78,15 @@ def centre_crop_to_aspect(images: Tensor, height: int, width: int) -> Tensor:
     crop_w = min(w, round(h * width / height))
     top, left = (h - crop_h) // 2, (w - crop_w) // 2
     return images[..., top:top + crop_h, left:left + crop_w]
+
+
+def dlib_chip(images: Tensor, height: int, width: int) -> Tensor:
+    """dlib's chip of (B, C, H, W) faces that are aligned to ArcFace's template, (B, C, height, width)."""
+    left, top, side = _DLIB_BOX
+    scale = images.shape[-2] / _ARCFACE_HEIGHT  # a template is as high as the face; a wider face has more columns
+    margin = (images.shape[-1] - _ARCFACE_HEIGHT * scale) / 2
+    box = (left * scale + margin, top * scale, (left + side) * scale + margin, (top + side) * scale)
+    return linear_crop(images, box, (height, width))
 
 
 def to_recognizer(images: Tensor, input_spec: RecognizerInput) -> Tensor:
@@ -76,11 +104,17 @@ def to_recognizer(images: Tensor, input_spec: RecognizerInput) -> Tensor:
     """
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f'expected (B, 3, H, W) RGB images, got {tuple(images.shape)}.')
-    images = centre_crop_to_aspect(images, input_spec.height, input_spec.width)
-    images = bicubic_resize(images, (input_spec.height, input_spec.width))
+    if input_spec.template == 'dlib':
+        images = dlib_chip(images, input_spec.height, input_spec.width)
+    else:
+        images = centre_crop_to_aspect(images, input_spec.height, input_spec.width)
+        images = bicubic_resize(images, (input_spec.height, input_spec.width))
     if input_spec.channels == 'bgr':
         images = images.flip(1)
-    return (images * 255.0 - input_spec.mean) / input_spec.std
+    mean = input_spec.mean
+    if isinstance(mean, tuple):
+        mean = on_device(torch.tensor, (mean,), images.dtype, images.device).view(3, 1, 1)
+    return (images * 255.0 - mean) / input_spec.std
 
 
 def recognizer_features(network: nn.Module, images: Tensor, bare: nn.Module | None = None) -> Tensor:

@@ -9,7 +9,10 @@ the same gradient in every run (`interpolate`'s CUDA gradient adds in no fixed o
 times as fast as `interpolate`, forward and backward, at the sizes of face images.
 """
 
+import math
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,9 +40,43 @@ def bicubic_resize(x: Tensor, size: int | tuple[int, int]) -> Tensor:
         return x
     device = 'cpu' if x.is_meta else x.device.type  # autocast does not know 'meta', where costs are counted
     with torch.autocast(device, enabled=False):  # half precision would lose an 8-bit image's last bits
-        rows = _device_weights(x.shape[-2], height, x.dtype, x.device)
-        columns = _device_weights(x.shape[-1], width, x.dtype, x.device)
+        rows = on_device(bicubic_weights, (x.shape[-2], height), x.dtype, x.device)
+        columns = on_device(bicubic_weights, (x.shape[-1], width), x.dtype, x.device)
         return rows @ (x @ columns.T)  # (h, H) (B, C, H, W) (W, w)
+
+
+def linear_crop(x: Tensor, box: tuple[float, float, float, float], size: tuple[int, int]) -> Tensor:
+    """Resize a part of images, linearly between pixels, with antialiasing; differentiable, any device.
+
+    Args:
+        x: (B, C, H, W) float images.
+        box: left, top, right, bottom of the part in pixels, not rounded; beyond the borders x is reflected.
+        size: (height, width).
+
+    Returns:
+        (B, C, height, width).
+    """
+    (left, top, right, bottom), (height, width) = box, size
+    rows = on_device(linear_weights, (x.shape[-2], height, top, bottom), x.dtype, x.device)
+    columns = on_device(linear_weights, (x.shape[-1], width, left, right), x.dtype, x.device)
+    return rows @ (x @ columns.T)
+
+
+def linear_weights(length: int, new_length: int, start: float, end: float) -> Tensor:
+    """The (new_length, length) float64 matrix that resizes the part from `start` to `end` of one axis, in pixels.
+
+    >>> linear_weights(3, 2, 0.5, 2.5)
+    tensor([[0.5000, 0.5000, 0.0000],
+            [0.0000, 0.5000, 0.5000]], dtype=torch.float64)
+    """
+    step = (end - start) / new_length
+    reach = max(step, 1.0)
+    centres = start + (torch.arange(new_length, dtype=torch.float64) + 0.5) * step - 0.5
+    pixels = torch.arange(math.floor(min(start, 0) - reach), math.ceil(max(end, length) + reach) + 1)
+    weights = (1 - (pixels - centres[:, None]).abs() / reach).clamp_min(0)
+    turned = pixels % max(2 * length - 2, 1)  # reflected at the middles of the first and of the last pixel
+    matrix = torch.zeros(new_length, length, dtype=torch.float64)
+    return matrix.index_add_(1, torch.minimum(turned, 2 * length - 2 - turned), weights) / weights.sum(1, keepdim=True)
 
 
 def bicubic_weights(length: int, new_length: int) -> Tensor:
@@ -68,6 +105,8 @@ def _keys_kernel(t: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _device_weights(length: int, new_length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # the cached matrix must also serve a later backward pass
-        return bicubic_weights(length, new_length).to(device, dtype)
+def on_device(make: Callable[..., Tensor], arguments: tuple[Any, ...], dtype: torch.dtype,
+              device: torch.device) -> Tensor:
+    """What a function of sizes in pixels gives, copied to a device once."""
+    with torch.inference_mode(False):  # the cached tensor must also serve a later backward pass
+        return make(*arguments).to(device, dtype)

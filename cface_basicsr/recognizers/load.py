@@ -19,13 +19,18 @@ from cface_basicsr.files.network_file import (
     fill_network,
     read_network_file,
 )
-from cface_basicsr.files.recognizer_file import read_input_spec, recognizer_files, recognizer_hash
+from cface_basicsr.files.recognizer_file import (
+    named_recognizer,
+    read_input_spec,
+    recognizer_files,
+    recognizer_hash,
+)
 from cface_basicsr.recognizers.caffe import read_caffe_blobs
 from cface_basicsr.recognizers.from_callable import is_callable_name, recognizer_from_callable
 from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, to_sphereface20
 
 ACCEPTED = ('a .pth file of stage 0 or 3, published SphereFace-20 weights (.pth, .caffemodel), facexlib\'s ArcFace '
-            '(.pth), an .onnx file, or package.module:name')
+            '(.pth), an .onnx file, dlib, or package.module:name')
 
 
 def load_recognizer(text: str | Path) -> nn.Module:
@@ -35,12 +40,13 @@ def load_recognizer(text: str | Path) -> nn.Module:
 
     Args:
         text: the path of a network file of ours (.pth), of weights published elsewhere (see `published_recognizer`) or
-            of an ONNX file; or `package.module:name` (see `recognizer_from_callable`).
+            of an ONNX file; `dlib`, which comes with the plugin; or `package.module:name` (see
+            `recognizer_from_callable`).
 
     Raises:
         UserError: there is no such file or name, or its content is not a recognizer.
     """
-    path = Path(text)
+    path = named_recognizer(text)
     if is_callable_name(str(text)) and not path.is_file():
         return recognizer_from_callable(str(text))
     check_file(path, f'Expected {ACCEPTED}.', 'recognizer')
@@ -99,7 +105,7 @@ def recognizer_facts(text: str | Path, network: nn.Module) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {'recognizer': str(text), 'input_spec': asdict(network.input_spec),
                              'feature_length': network.feature_length}
-    path = Path(text)
+    path = named_recognizer(text)
     if path.is_file():
         files = recognizer_files(path)
     else:
@@ -118,13 +124,14 @@ def recognizer_content(text: str | Path, network: nn.Module) -> str:
     That is its files, and the ONNX file that a network file may name; of a `package.module:name` the file of its module
     and its weights.
     """
-    if not Path(text).is_file():
+    path = named_recognizer(text)
+    if not path.is_file():
         sha256 = recognizer_facts(text, network).get('sha256', '')
         return sha256 and _joined_hash(sha256, *map(_tensor_hash, network.state_dict().items()))
-    content = {} if Path(text).suffix in ('.onnx', '.caffemodel') else read_network_file(text)
+    content = {} if path.suffix in ('.onnx', '.caffemodel') else read_network_file(path)
     network_of_file = content.get('network')
     onnx = network_of_file.get('file') if isinstance(network_of_file, dict) else None
-    return _joined_hash(*(recognizer_hash(file, 64) for file in (text, onnx) if file))
+    return _joined_hash(*(recognizer_hash(file, 64) for file in (path, onnx) if file))
 
 
 def _joined_hash(*hashes: str) -> str:

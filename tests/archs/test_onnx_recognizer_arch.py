@@ -146,7 +146,9 @@ def test_a_settings_file_describes_the_input_and_options_take_precedence(tmp_pat
 @pytest.mark.parametrize(('text', 'message'), [
     ('chanels: bgr', "tiny.input.yml.: unknown key 'chanels'; did you mean 'channels'?"),
     ('channels: grb', "expected one of rgb, bgr, got 'grb'"), ('std: 0', 'std of a recognizer: expected a number'),
-    ('mean: [1, 2, 3]', r'mean: expected a number, got \[1, 2, 3\]'), ('- bgr', "expected lines like 'channels: bgr'"),
+    ('mean: [1, a, 3]', r"mean: expected a number, got \[1, 'a', 3\]"),
+    ('mean: [1, 2]', 'expected one number, or one for each of three channels, got 2'),
+    ('- bgr', "expected lines like 'channels: bgr'"),
     ('a: [', "tiny.input.yml', line 2 is not valid YAML"), ('width: 96', 'the options say width 96')])
 def test_a_settings_file_that_makes_no_sense_is_refused(tmp_path, text, message):
     write_onnx(tmp_path / 'tiny.onnx')

@@ -27,7 +27,8 @@ BASELINES = sorted((REPOSITORY / 'options/baselines').iterdir())
 STAGES = (0, 1, 3, 4)
 NEEDED: dict[str, dict[str, Any]] = {'ASoftmaxHead': {'num_classes': 3}}
 """What a constructor cannot do without."""
-RECOGNIZERS = {'SphereFace20': {'input_size': [128, 128]}, 'ArcFaceIRSE50': {}, 'OnnxRecognizer': {}}
+RECOGNIZERS = {'SphereFace20': {'input_size': [128, 128]}, 'ArcFaceIRSE50': {}, 'OnnxRecognizer': {},
+               'DlibResNet': {}}
 
 
 @pytest.fixture(scope='module')

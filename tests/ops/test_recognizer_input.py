@@ -32,6 +32,12 @@ def test_values_arrive_in_the_recognizers_range_and_colour_order():
     assert bgr[0, :, 0, 0].tolist() == [0, 0, 255]
 
 
+def test_each_channel_may_have_a_mean_of_its_own_in_the_recognizers_order():
+    fed = to_recognizer(torch.full((1, 3, 8, 8), 1.0), RecognizerInput(8, 8, 'bgr', (255.0, 254.0, 253.0), 1.0))
+    assert fed[0, :, 0, 0].tolist() == [0, 1, 2]
+    assert RecognizerInput(8, 8, mean=[1.0, 2.0, 3.0]) == RecognizerInput(8, 8, mean=(1.0, 2.0, 3.0))
+
+
 def test_super_resolved_faces_are_fed_unclamped():
     assert to_recognizer(torch.full((1, 3, 16, 16), 1.5), RecognizerInput(16, 16)).max() > 1.9
 
@@ -61,7 +67,8 @@ def test_grey_images_are_refused():
 
 @pytest.mark.parametrize(('setting', 'message'), [
     ({'channels': 'grb'}, "channels of a recognizer: expected one of rgb, bgr, got 'grb'"),
-    ({'template': 'centre'}, "template of a recognizer: expected one of center, arcface, sphereface, got 'centre'"),
+    ({'template': 'centre'}, "template of a recognizer: expected one of center, .*dlib, got 'centre'"),
+    ({'mean': (1.0, 2.0)}, 'mean of a recognizer: expected one number, or one for each of three channels, got 2'),
     ({'std': 0.0}, 'std of a recognizer: expected a number above 0'),
 ])
 def test_a_record_that_makes_no_sense_is_refused(setting, message):

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from cface_basicsr.ops.resize import bicubic_resize, bicubic_weights
+from cface_basicsr.ops.resize import bicubic_resize, bicubic_weights, linear_crop, linear_weights
 from tests.references import slow_bicubic
 
 
@@ -98,3 +98,19 @@ def test_integer_images_are_refused():
 
 def test_shapes_are_known_without_computing():
     assert bicubic_resize(torch.empty(2, 3, 8, 6, device='meta'), (16, 12)).shape == (2, 3, 16, 12)
+
+
+def test_a_part_of_an_image_is_resized_as_opencv_resizes_it_and_reflected_beyond_the_borders() -> None:
+    image = np.random.default_rng(0).random((9, 12, 3)).astype(np.float32)
+    padded = cv2.copyMakeBorder(image, 4, 4, 4, 4, cv2.BORDER_REFLECT_101)
+    matrix = np.array([[1.5, 0, 0.25 - 1.5 * (4 - 1.75)], [0, 1.25, 0.125 - 1.25 * (4 - 2.6)]])  # chip = M padded
+    expected = cv2.warpAffine(padded, matrix, (15, 10), flags=cv2.INTER_LINEAR)
+    box = (-1.75, -2.6, -1.75 + 15 / 1.5, -2.6 + 10 / 1.25)
+    ours = linear_crop(torch.from_numpy(image).permute(2, 0, 1)[None].double(), box, (10, 15))[0].permute(1, 2, 0)
+    assert np.abs(ours.numpy() - expected).max() < 0.06  # OpenCV rounds positions to a 32nd
+
+
+def test_a_reduced_part_is_a_mean_by_a_triangle_as_wide_as_the_reduction() -> None:
+    weights = linear_weights(6, 3, 0, 6)
+    assert weights[1].tolist() == [0, 1 / 8, 3 / 8, 3 / 8, 1 / 8, 0]
+    assert weights[0].tolist() == [3 / 8, 3 / 8 + 1 / 8, 1 / 8, 0, 0, 0]  # what lies at -1 is what lies at 1
