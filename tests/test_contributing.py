@@ -67,10 +67,11 @@ folder = Path(sys.argv[1])
 data = write_tiny_data(folder / 'data')
 changes = {'datasets': {'train': {'compare_mode': 'none'}},
            'train': {'cface_opt': None, 'angle_opt': {'type': 'AngleLoss', 'loss_weight': 0.1}}}
-both = train_one_step(stage_options(1, data, {'train': {'angle_opt': {'type': 'AngleLoss'}}}), folder / 'both').log_dict
+both = train_one_step(stage_options(1, data, {'train': {'angle_opt': {'type': 'AngleLoss'}}}), folder / 'both')
+both = both.get_current_log()
 assert {'l_g_angle', 'l_cf_self', 'l_cf_compare'} <= set(both), both
 for stage in (1, 4):
-    log = train_one_step(stage_options(stage, data, changes), folder / f'stage{stage}').log_dict
+    log = train_one_step(stage_options(stage, data, changes), folder / f'stage{stage}').get_current_log()
     assert 0 < log['l_g_angle'] < 0.32 and 'l_cf_self' not in log, log
 for change, message in (({'network_r': None}, "'train.angle_opt' needs 'network_r', which is missing"),
                         ({'path': {'pretrain_network_r': None}}, "'train.angle_opt' needs a trained recognizer")):

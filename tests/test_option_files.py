@@ -57,7 +57,7 @@ def narrow(opt: dict[str, Any]) -> dict[str, Any]:
 
 
 def assert_finite_step(model: Any) -> None:
-    losses = {key: value for key, value in model.log_dict.items() if key.startswith('l_')}
+    losses = {key: value for key, value in model.get_current_log().items() if key.startswith('l_')}
     assert losses and all(value == value and abs(value) < 1e6 for value in losses.values()), losses
 
 
@@ -77,7 +77,7 @@ def test_the_papers_stage_files_hand_over_to_one_another_at_full_width(
             continue
         if stage in (1, 4):
             assert model.net_g.state_dict()['head.0.weight'].shape == (64, 3, 9, 9)
-            assert len([key for key in model.log_dict if key.startswith('l_')]) == {1: 6, 4: 7}[stage]
+            assert len([key for key in model.get_current_log() if key.startswith('l_')]) == {1: 6, 4: 7}[stage]
 
 
 def super_resolve_by_basicsr(casia: Path, monkeypatch: pytest.MonkeyPatch) -> None:

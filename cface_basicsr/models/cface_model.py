@@ -10,6 +10,7 @@ from torchvision.utils import make_grid
 
 from cface_basicsr import registration
 from cface_basicsr.models.recognition import (
+    accuracy_and_spread,
     check_collapse,
     check_feature_length,
     check_index_of,
@@ -87,20 +88,19 @@ class CFaceModel(StageModel, SRModel):
     def optimize_parameters(self, current_iter: int) -> None:
         """One step of stage 1 or stage 4 (paper, Algorithm 1)."""
         sr = self.output = self.net_g(self.lq)
-        losses = self.update_generator(sr, current_iter)
+        losses = self.update_generator(sr)
         if self.net_d:
-            losses |= self.update_discriminator(sr.detach(), current_iter)
+            losses |= self.update_discriminator(sr.detach())
         if self.net_c:
-            losses |= self.update_recognizer(sr.detach(), current_iter)
+            losses |= self.update_recognizer(sr.detach())
         if self.ema_decay:
             self.model_ema(decay=self.ema_decay)
-        self.log_losses(losses)
+        self.keep_losses(losses, current_iter)
 
-    def update_generator(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
+    def update_generator(self, sr: Tensor) -> dict[str, Tensor]:
         """Descend the total loss, equation (7), with N_SR. `sr`: (B, 3, H, W), carries the gradient."""
         self.optimizer_g.zero_grad(set_to_none=True)
         losses = self.generator_losses(sr)
-        self.check_finite(losses, current_iter)
         sum(losses.values()).backward()  # L_total = alpha L_GAN + beta L_P + L_CF, eq. (7)
         self.optimizer_g.step()
         return losses
@@ -141,7 +141,7 @@ class CFaceModel(StageModel, SRModel):
                     hr = compare = recognizer_features(recognizer, self.gt)
             return recognizer_features(recognizer, sr), hr, compare
 
-    def update_discriminator(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
+    def update_discriminator(self, sr: Tensor) -> dict[str, Tensor]:
         """Descend the discriminator's side of equation (1) with N_D. `sr`: (B, 3, H, W), detached."""
         self.optimizer_d.zero_grad(set_to_none=True)
         losses = {}
@@ -149,15 +149,18 @@ class CFaceModel(StageModel, SRModel):
             logits = self.net_d(images)
             loss = losses[f'l_d_{name}'] = self.cri_gan(logits, real, is_disc=True)
             losses[f'out_d_{name}'] = logits.detach().mean()
-            self.check_finite(losses, current_iter)
             loss.backward()
         self.optimizer_d.step()
         return losses
 
-    def update_recognizer(self, sr: Tensor, current_iter: int) -> dict[str, Tensor]:
+    def update_recognizer(self, sr: Tensor) -> dict[str, Tensor]:
         """Descend L_FR, equation (3), with CNN_R on the batch's SR and HR images together (stage 4)."""
         images, labels = torch.cat((sr, self.gt)), torch.cat((self.label, self.label))
-        return recognition_step(self, images, labels, current_iter)
+        return recognition_step(self, images, labels)
+
+    def more_for_the_log(self) -> dict[str, Tensor]:
+        """Where CNN_R learns: its accuracy on the last batch, and the spread of its features."""
+        return accuracy_and_spread(self) if self.net_c else {}
 
     # -------------------------------------------------------------------------------------------- validation and files
 
@@ -189,8 +192,9 @@ class CFaceModel(StageModel, SRModel):
         """Save the networks that learn, and the training state.
 
         Raises:
-            UserError: the recognizer learns too, and has collapsed.
+            UserError: a loss was NaN or infinite, or the recognizer learns too and has collapsed.
         """
+        self.step_log.check()
         if self.net_c:
             check_collapse(self, current_iter)
         if self.ema_decay:

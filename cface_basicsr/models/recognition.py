@@ -110,21 +110,16 @@ def check_index_of(network: nn.Module, opt: Mapping[str, Any]) -> None:
                             f'Make an index with {INDEX_COMMAND}, or take compute.')
 
 
-def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: int, *,
-                     head_only: bool = False) -> dict[str, Tensor]:
+def recognition_step(model: Any, images: Tensor, labels: Tensor, *, head_only: bool = False) -> dict[str, Tensor]:
     """Update `net_r` and `net_c` of a model on a labelled batch.
 
     Args:
         model: a StageModel with net_r, net_c, cri_recognition, optimizer_r.
         images: (B, 3, H, W) RGB in [0, 1]; labels: (B,).
-        current_iter: for the message about a NaN.
         head_only: leave the recognizer as it is and train only its classifier.
 
     Returns:
-        l_fr, and for the log the accuracy on the batch and the spread of its features, shares in [0, 1].
-
-    Raises:
-        UserError: the loss is NaN or infinite.
+        l_fr.
     """
     head = model.get_bare_model(model.net_c)
     model.optimizer_r.zero_grad(set_to_none=True)
@@ -133,15 +128,19 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, current_iter: i
     head.step += 1  # the annealing of lambda counts from 1
     # Called through DDP, its gradient is averaged over the ranks; DataParallel would pile up the weights of all GPUs.
     weight = (model.net_c if model.opt['dist'] else head)(features)  # (D, C)
-    losses = {'l_fr': model.cri_recognition(features, weight, labels, head.step)}  # L_FR, eq. (3)
-    model.check_finite(losses, current_iter)
-    losses['l_fr'].backward()
+    loss = model.cri_recognition(features, weight, labels, head.step)  # L_FR, eq. (3)
+    loss.backward()
     model.optimizer_r.step()
-    losses['acc'] = _accuracy(features, weight, labels)
-    losses['spread'] = model.spread = _spread(features)
+    model.recognized = features.detach(), labels
     if model.spread_at_start is None:
-        model.spread_at_start = model.spread.item()
-    return losses
+        model.spread_at_start = _spread(model.recognized[0])
+    return {'l_fr': loss}
+
+
+def accuracy_and_spread(model: Any) -> dict[str, Tensor]:
+    """For the log: the accuracy of a model's last recognition step and the spread of its features, shares in [0, 1]."""
+    features, labels = model.recognized
+    return {'acc': _accuracy(features, model.get_bare_model(model.net_c).weight, labels), 'spread': _spread(features)}
 
 
 @torch.no_grad()
@@ -158,10 +157,11 @@ def check_collapse(model: Any, current_iter: int) -> None:
     """
     if model.spread_at_start is None:  # no step has been taken since the weights were read
         return
-    spread = model.spread.item()  # the same on every rank, unlike the log
-    if spread < COLLAPSED * model.spread_at_start:
+    # the same on every rank, unlike the log
+    spread, at_start = torch.stack((_spread(model.recognized[0]), model.spread_at_start)).tolist()
+    if spread < COLLAPSED * at_start:
         raise UserError(f'the recognizer has collapsed at iteration {current_iter}, and is not saved: it gives all '
-                        f'faces the same feature (spread {spread:.1e}, {model.spread_at_start:.1e} at the first step).'
+                        f'faces the same feature (spread {spread:.1e}, {at_start:.1e} at the first step).'
                         "\nLower 'train.optim_r.lr', or train a new head by itself for longer "
                         "('train.head_only_iter').")
 

@@ -2,8 +2,15 @@
 
 from typing import Any
 
+from torch import Tensor
+
 from cface_basicsr import registration
-from cface_basicsr.models.recognition import check_collapse, check_feature_length, recognition_step
+from cface_basicsr.models.recognition import (
+    accuracy_and_spread,
+    check_collapse,
+    check_feature_length,
+    recognition_step,
+)
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.options import RecognitionTraining
 
@@ -38,15 +45,19 @@ class RecognitionModel(StageModel):
     def optimize_parameters(self, current_iter: int) -> None:
         """One step on L_FR, equation (3)."""
         head_only = current_iter <= self.stage.head_only_iter
-        losses = recognition_step(self, self.gt, self.label, current_iter, head_only=head_only)
-        self.log_losses(losses)
+        self.keep_losses(recognition_step(self, self.gt, self.label, head_only=head_only), current_iter)
+
+    def more_for_the_log(self) -> dict[str, Tensor]:
+        """The accuracy on the last batch, and the spread of its features."""
+        return accuracy_and_spread(self)
 
     def save(self, epoch: int, current_iter: int) -> None:
         """Save net_r, net_c and the training state.
 
         Raises:
-            UserError: the recognizer has collapsed.
+            UserError: a loss was NaN or infinite, or the recognizer has collapsed.
         """
+        self.step_log.check()
         check_collapse(self, current_iter)
         self.save_networks('rc', current_iter)
         self.save_training_state(epoch, current_iter)

@@ -23,11 +23,11 @@ class SICNNModel(CFaceModel):
     def optimize_parameters(self, current_iter: int) -> None:
         """Both turns on one batch: CNN_R, then CNN_H."""
         sr = self.output = self.net_g(self.lq)
-        losses = self.update_recognizer(sr.detach(), current_iter)
-        losses |= self.update_generator(sr, current_iter)
+        losses = self.update_recognizer(sr.detach())
+        losses |= self.update_generator(sr)
         if self.ema_decay:
             self.model_ema(decay=self.ema_decay)
-        self.log_losses(losses)
+        self.keep_losses(losses, current_iter)
 
     def generator_losses(self, sr: Tensor) -> dict[str, Tensor]:
         """The weighted terms of CNN_H's turn: L_SR and L_SI. CNN_R is frozen, and HR's features get no gradient."""

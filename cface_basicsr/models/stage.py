@@ -4,10 +4,8 @@ BasicSR has one scheduler section for all optimizers and logs one learning rate;
 has its own learning rate, decay and optimizer, so these few methods replace BasicSR's.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.network_file import load_weights
+from cface_basicsr.models.step_log import StepLog
 from cface_basicsr.options import Optimizer, Training, open_section
 
 
@@ -36,11 +35,6 @@ def clip_before_each_step(optimizer: torch.optim.Optimizer, clip_norm: float | N
         optimizer.register_step_pre_hook(clip)
 
 
-def _stacked(losses: Mapping[str, Tensor]) -> Tensor:
-    """The mean of each loss, (n,), without a gradient."""
-    return torch.stack([loss.detach().float().mean() for loss in losses.values()])
-
-
 class StageModel(BaseModel):
     """Base of CFaceModel and RecognitionModel.
 
@@ -51,12 +45,14 @@ class StageModel(BaseModel):
 
     train_section: ClassVar[type[Training]]
     stage: Any
-    spread: Tensor  # of CNN_R's features at the last step; see models.recognition
-    spread_at_start: float | None = None
+    keys: list[str]  # of the batch's images
+    recognized: tuple[Tensor, Tensor]  # where CNN_R learns: the last step's features and labels; see models.recognition
+    spread_at_start: Tensor | None = None  # of the features of the first step
 
     def open_stage(self) -> set[str]:
         """Check the `train:` section; returns the keys of the networks and optimizers that its losses need."""
         self.stage = open_section(self.train_section, self.opt['train'], 'train')
+        self.step_log = StepLog(self.opt['path'].get('experiments_root', ''), self.opt['rank'])
         return self.stage.needed()
 
     # ------------------------------------------------------------------------------------------- networks and losses
@@ -115,32 +111,21 @@ class StageModel(BaseModel):
 
     # -------------------------------------------------------------------------------------------- checks, logs, files
 
-    def check_finite(self, losses: Mapping[str, Tensor], current_iter: int) -> None:
-        """Stop at a NaN or Inf before it reaches any weight.
+    def keep_losses(self, losses: Mapping[str, Tensor], current_iter: int) -> None:
+        """Keep a step's losses on the device until they are read, by the log or before a checkpoint."""
+        self.step_log.keep(current_iter, losses, self.keys)
+
+    def more_for_the_log(self) -> dict[str, Tensor]:
+        """What the log shows of the last step besides its losses, computed only when it is read."""
+        return {}
+
+    def get_current_log(self) -> dict[str, float]:
+        """The last step's losses, averaged over the ranks, and the learning rates; BasicSR asks every `print_freq`.
 
         Raises:
-            UserError: a loss is NaN or infinite; names it, and the file to which the batch's image keys were written.
+            UserError: a loss of a step since the last reading was NaN or infinite; see `StepLog.check`.
         """
-        finite = torch.isfinite(_stacked(losses)).tolist()
-        bad = [name for name, fine in zip(losses, finite, strict=True) if not fine]
-        if bad:
-            folder = Path(self.opt['path']['experiments_root'])
-            path = folder / f"nan_iter{current_iter}_rank{self.opt['rank']}.json"
-            path.write_text(json.dumps({'iter': current_iter, 'losses': bad, 'images': list(self.keys)}, indent=1))
-            raise UserError(f"{', '.join(bad)} became NaN or Inf at iteration {current_iter}; the image keys of the "
-                            f"batch are in '{path}'.\nThe last checkpoint is unharmed: lower the learning rate or "
-                            'check these images, then start again with --auto_resume.')
-
-    def log_losses(self, losses: dict[str, Tensor]) -> None:
-        """Average the losses over the ranks for BasicSR's log, and add the learning rates.
-
-        All values come from the device at once: BasicSR's own function waits for it once for each.
-        """
-        values = _stacked(losses)
-        if self.opt['dist']:
-            torch.distributed.reduce(values, 0)
-            values /= self.opt['world_size']  # the log is rank 0's
-        self.log_dict = dict(zip(losses, values.tolist(), strict=True)) | self.current_lrs()
+        return self.step_log.read(self.more_for_the_log(), self.opt['world_size']) | self.current_lrs()
 
     def save_network(self, net: nn.Module | list[nn.Module], net_label: str, current_iter: int,
                      param_key: str | list[str] = 'params') -> None:

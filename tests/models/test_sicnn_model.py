@@ -38,10 +38,10 @@ def test_each_turn_changes_its_own_networks_and_no_other(make: Make) -> None:
     model = make()
     sr = model.net_g(model.lq)
     before = {label: parameters(model, label) for label in 'grc'}
-    losses = model.update_recognizer(sr.detach(), 1)
+    losses = model.update_recognizer(sr.detach())
     assert changed(model, before) == 'rc' and 'l_fr' in losses
     between = {label: parameters(model, label) for label in 'grc'}
-    losses = model.update_generator(sr, 1)
+    losses = model.update_generator(sr)
     assert changed(model, between) == 'g' and list(losses) == ['l_g_pix', 'l_g_identity']
     assert all(p.requires_grad for p in model.net_r.parameters())
 
@@ -101,7 +101,7 @@ def test_the_recognizer_learns_sr_and_hr_under_the_same_labels_at_a_constant_lam
     sr = model.net_g(model.lq).detach()
     both, labels = torch.cat((sr, model.gt)), torch.cat((model.label, model.label))
     literal = recognition_loss(model, both, labels, step=5001)
-    torch.testing.assert_close(model.update_recognizer(sr, 1)['l_fr'], literal, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(model.update_recognizer(sr)['l_fr'], literal, rtol=1e-4, atol=1e-6)
 
 
 def test_every_loss_and_both_learning_rates_are_logged(make: Make) -> None:

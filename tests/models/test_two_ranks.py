@@ -107,5 +107,5 @@ def test_a_process_with_two_gpus_trains_the_recognizer_as_with_one(data: Path, t
         model.feed_data(batch_of(model))
         if wrap is _SharedByTwo:
             model.net_r, model.net_c = wrap(model.net_r), wrap(model.net_c)
-        losses.append([recognition_step(model, model.gt, model.label, 1)['l_fr'].item() for _ in range(3)])
+        losses.append([recognition_step(model, model.gt, model.label)['l_fr'].item() for _ in range(3)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
