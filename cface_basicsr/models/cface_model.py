@@ -35,6 +35,7 @@ class CFaceModel(StageModel, SRModel):
     """
 
     train_section = CFaceTraining
+    fake_logits: Tensor | None = None  # N_D's of SR, from the update of N_SR for that of N_D
 
     def init_training_settings(self) -> None:
         """Build what the losses need; SRModel calls this after it has built net_g."""
@@ -100,10 +101,13 @@ class CFaceModel(StageModel, SRModel):
     def update_generator(self, sr: Tensor) -> dict[str, Tensor]:
         """Descend the total loss, equation (7), with N_SR. `sr`: (B, 3, H, W), carries the gradient."""
         self.optimizer_g.zero_grad(set_to_none=True)
-        losses = self.generator_losses(sr)
-        sum(losses.values()).backward()  # L_total = alpha L_GAN + beta L_P + L_CF, eq. (7)
+        end = sr.detach().requires_grad_()  # the losses' graphs end here: networks that judge SR get no gradient
+        losses = self.generator_losses(end)
+        total = sum(losses.values())  # L_total = alpha L_GAN + beta L_P + L_CF, eq. (7)
+        (pull,) = torch.autograd.grad(total, end, retain_graph=self.fake_logits is not None)
+        sr.backward(pull)
         self.optimizer_g.step()
-        return losses
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def generator_losses(self, sr: Tensor) -> dict[str, Tensor]:
         """The weighted terms of equation (7) that this stage has. Only N_SR gets a gradient."""
@@ -122,8 +126,13 @@ class CFaceModel(StageModel, SRModel):
         return losses
 
     def _generator_gan_loss(self, sr: Tensor) -> Tensor:
-        with without_gradients(self.get_bare_model(self.net_d)) as discriminator:
-            return self.cri_gan(discriminator(sr), True, is_disc=False)
+        discriminator = self.get_bare_model(self.net_d)
+        if self.stage.net_d_reuse_fake:
+            logits = self.fake_logits = discriminator(sr)  # update_discriminator takes them over with their graph
+        else:
+            with without_gradients(discriminator):
+                logits = discriminator(sr)
+        return self.cri_gan(logits, True, is_disc=False)
 
     def _identity_features(self, sr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """phi(SR), phi(HR), phi(C), (B, D) each; only phi(SR) has a gradient.
@@ -142,16 +151,21 @@ class CFaceModel(StageModel, SRModel):
             return recognizer_features(recognizer, sr), hr, compare
 
     def update_discriminator(self, sr: Tensor) -> dict[str, Tensor]:
-        """Descend the discriminator's side of equation (1) with N_D. `sr`: (B, 3, H, W), detached."""
+        """Descend the discriminator's side of equation (1) with N_D. `sr`: (B, 3, H, W), detached.
+
+        Through DDP goes only the second of the two sums, whose gradient it averages together with the first one's.
+        """
         self.optimizer_d.zero_grad(set_to_none=True)
-        losses = {}
-        for name, images, real in (('real', self.gt, True), ('fake', sr, False)):
-            logits = self.net_d(images)
-            loss = losses[f'l_d_{name}'] = self.cri_gan(logits, real, is_disc=True)
-            losses[f'out_d_{name}'] = logits.detach().mean()
-            loss.backward()
+        bare = self.get_bare_model(self.net_d)
+        fake = bare(sr) if self.fake_logits is None else self.fake_logits
+        self.fake_logits = None
+        l_fake = self.cri_gan(fake, False, is_disc=True)
+        l_fake.backward(inputs=list(bare.parameters()))
+        real = self.net_d(self.gt)
+        l_real = self.cri_gan(real, True, is_disc=True)
+        l_real.backward()
         self.optimizer_d.step()
-        return losses
+        return {'l_d_real': l_real, 'out_d_real': real, 'l_d_fake': l_fake, 'out_d_fake': fake}
 
     def update_recognizer(self, sr: Tensor) -> dict[str, Tensor]:
         """Descend L_FR, equation (3), with CNN_R on the batch's SR and HR images together (stage 4)."""

@@ -198,6 +198,10 @@ class CFaceTraining(_Averaged):
     recognition_opt: Annotated[Loss | None, Needs('network_r', 'network_c', 'optim_r')] = None
     """L_FR, equation (3), by which CNN_R is trained, too: it turns stage 1 into stage 4."""
 
+    net_d_reuse_fake: bool = True
+    """N_D judges SR once in a step, for the update of N_SR and for its own. Exact; only the running statistics of its
+    batch normalizations differ: they move twice a step, not three times. Nothing uses them."""
+
     @model_validator(mode='after')
     def _learns(self) -> 'CFaceTraining':
         check_for_a_loss({name: loss for name, loss in self.losses().items() if name != 'recognition_opt'})

@@ -84,18 +84,40 @@ def test_after_a_whole_step_each_network_holds_the_gradient_of_its_own_equation(
         assert gradients(model, 'r') == [None] * len(gradients(model, 'r'))
 
 
+@pytest.mark.parametrize('reuse', [False, True])
 @pytest.mark.parametrize('stage', [1, 4])
-def test_each_loss_reaches_every_parameter_of_the_generator_and_of_no_other_network(make: Make, stage: int) -> None:
-    model = make(stage, {'train': {'pixel_opt': {'type': 'L1Loss'}, 'cface_opt': {'margin': False}}})
-    sr = model.net_g(model.lq)
-    losses = model.generator_losses(sr)
-    assert len(losses) == 5
-    for name, loss in losses.items():
+def test_each_loss_reaches_every_parameter_of_the_generator_and_of_no_other_network(
+        make: Make, stage: int, reuse: bool) -> None:
+    model = make(stage, {'train': {'pixel_opt': {'type': 'L1Loss'}, 'cface_opt': {'margin': False},
+                                   'net_d_reuse_fake': reuse}})
+    of_all = model.generator_losses
+    names = list(of_all(model.lq.new_zeros(4, 3, 128, 128)))
+    assert len(names) == 5
+    for name in names:
         clear(model)
-        loss.backward(retain_graph=True)
+        model.generator_losses = lambda sr, name=name: {name: of_all(sr)[name]}
+        model.update_generator(model.net_g(model.lq))
         assert all(grad is not None and grad.abs().sum() > 0 for grad in gradients(model, 'g')), name
         others = [grad for label in networks(model).replace('g', '') for grad in gradients(model, label)]
         assert others == [None] * len(others), name
+
+
+@pytest.mark.parametrize('stage', [1, 4])
+def test_a_discriminator_that_judges_sr_once_learns_bit_for_bit_as_one_that_does_it_twice(
+        make: Make, stage: int) -> None:
+    learned, moved = [], []
+    for reuse in (False, True):
+        torch.manual_seed(0)
+        model = make(stage, {'train': {'net_d_reuse_fake': reuse}})
+        for iteration in (1, 2, 3):
+            model.optimize_parameters(iteration)
+        state = {label: parameters(model, label) for label in networks(model)}
+        moved.append({int(value) for key, value in state['d'].items() if key.endswith('num_batches_tracked')})
+        state['d'] = dict(model.net_d.named_parameters())
+        learned.append((state, model.get_current_log()))
+    assert moved == [{3 * 3}, {3 * 2}]
+    assert learned[0][1] == learned[1][1]
+    assert all(same(learned[0][0][label], learned[1][0][label]) for label in learned[0][0])
 
 
 def cface_terms(model: Any, sr: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -76,6 +76,27 @@ def assert_two_ranks_equal_one(opt: dict[str, Any], folder: Path, steps: int = 5
         assert two == pytest.approx(one, rel=1e-5, abs=1e-5), f'iteration {iteration}'
 
 
+def reductions_of_a_step(opt: dict[str, Any], folder: str) -> int:
+    """How often DDP averages gradients of N_D in a step."""
+    from basicsr.models import build_model
+    from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+    rank = torch.distributed.get_rank()
+    model = build_model(parsed(opt, Path(folder, str(rank))) | {'dist': True, 'rank': rank, 'world_size': 2})
+    counted: list[int] = []
+    model.net_d.register_comm_hook(None, lambda _, bucket: (counted.append(1), allreduce_hook(None, bucket))[1])
+    model.feed_data({key: values.float() if torch.is_tensor(values) and values.is_floating_point() else values
+                     for key, values in faces(1, SIDE).items()})
+    model.optimize_parameters(1)
+    return len(counted)
+
+
+@pytest.mark.parametrize('reuse', [False, True])
+def test_the_gradients_of_the_discriminator_are_averaged_once_in_a_step(
+        data: Path, tmp_path: Path, reuse: bool) -> None:
+    opt = merge(options('stage 1', data), {'train': {'net_d_reuse_fake': reuse}})
+    assert on_both_ranks(reductions_of_a_step, opt, str(tmp_path)) == [1, 1]
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_two_ranks_have_the_losses_of_one_over_50_steps(data: Path, tmp_path: Path, name: str) -> None:
     assert_two_ranks_equal_one(options(name, data), tmp_path)
