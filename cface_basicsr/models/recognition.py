@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cface_basicsr.data.compare_index import INDEX_COMMAND, find_index, read_index_manifest
 from cface_basicsr.data.dataset_options import index_folder
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.ops.angular_margin import by_directions
 from cface_basicsr.ops.ranks import moments_over_ranks
 from cface_basicsr.ops.recognizer_input import as_written, recognizer_features, unit
 
@@ -169,5 +169,4 @@ def check_collapse(model: Any, current_iter: int) -> None:
 @torch.no_grad()
 def _accuracy(features: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
     """The share of the batch whose own identity has the largest cosine of all classes."""
-    cosines = features @ functional.normalize(weight, dim=0)  # (B, C), up to ||x||
-    return (cosines.argmax(1) == labels).float().mean()
+    return (by_directions(features, weight).argmax(1) == labels).float().mean()

@@ -13,7 +13,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from cface_basicsr.errors import UserError
 
@@ -37,12 +36,20 @@ def a_softmax_logits(features: Tensor, weight: Tensor, labels: Tensor, *, margin
     """
     if isinstance(lambda_, (int, float)) and lambda_ < 0:
         raise UserError(f'lambda: expected a number from 0 up, got {lambda_}.')
-    logits = features @ functional.normalize(weight, dim=0)  # ||x|| cos(theta_j), (B, C)
+    logits = by_directions(features, weight)
     plain = logits.gather(1, labels[:, None])  # (B, 1)
     length = features.norm(dim=1, keepdim=True)  # (B, 1)
     cos = (plain / length.clamp_min(1e-12)).clamp(-1, 1)
     margined = (lambda_ * plain + length * angular_psi(cos, margin)) / (1 + lambda_)
     return logits.scatter(1, labels[:, None], margined.to(logits.dtype))  # eq (3): the exponents
+
+
+def by_directions(features: Tensor, weight: Tensor) -> Tensor:
+    """||x|| cos(theta_j), (B, C), of features (B, D) and the columns of a weight (D, C), whatever their length.
+
+    The products are divided by the columns' lengths, not the columns: there are far more numbers in the weight.
+    """
+    return features @ weight / weight.norm(dim=0).clamp_min(1e-12)
 
 
 def angular_psi(cos: Tensor, margin: int = 4) -> Tensor:

@@ -5,7 +5,13 @@ import torch
 from torch.nn import functional
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.ops.angular_margin import a_softmax_logits, angular_psi, annealed_lambda, chebyshev
+from cface_basicsr.ops.angular_margin import (
+    a_softmax_logits,
+    angular_psi,
+    annealed_lambda,
+    by_directions,
+    chebyshev,
+)
 from tests.references import slow_identity
 
 
@@ -71,7 +77,7 @@ def test_the_margin_lowers_the_true_logit_and_no_other(problem):
     plain = features @ functional.normalize(weight, dim=0)
     lowered = plain - a_softmax_logits(features, weight, labels, lambda_=5.0)
     true = functional.one_hot(labels, 5).bool()
-    assert (lowered[true] > 0).all() and (lowered[~true] == 0).all()
+    assert (lowered[true] > 0).all() and (lowered[~true].abs() < 1e-14).all()
 
 
 def test_the_length_of_a_weight_column_does_not_matter(problem):
@@ -131,3 +137,20 @@ def test_a_margin_that_is_not_a_whole_number_is_refused(problem, margin):
 def test_a_negative_lambda_is_refused(problem):
     with pytest.raises(UserError, match='lambda: expected a number from 0 up, got -1'):
         a_softmax_logits(*problem, lambda_=-1)
+
+
+@pytest.mark.parametrize(('kind', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+def test_products_divided_by_lengths_have_the_values_and_gradients_of_columns_at_unit_length(
+        kind: torch.dtype, tolerance: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    given = [torch.randn(shape, generator=generator, dtype=torch.float64).to(kind) for shape in ((8, 64), (64, 301))]
+    given[1][:, 0] = 0  # a column without a direction
+    pull = torch.randn(8, 301, generator=generator, dtype=torch.float64).to(kind)
+    results = []
+    for function in (by_directions, lambda x, weight: x @ functional.normalize(weight, dim=0)):
+        x, weight = (each.clone().requires_grad_() for each in given)
+        products = function(x, weight)
+        of_x, of_weight = torch.autograd.grad(products, (x, weight), pull)
+        results.append((products, of_x, of_weight[:, 1:]))
+    for ours, theirs in zip(*results, strict=True):
+        assert ((ours - theirs).norm() / theirs.norm()).item() < tolerance
