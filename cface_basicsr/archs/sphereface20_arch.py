@@ -46,6 +46,7 @@ class SphereFace20(nn.Module):
     Attributes:
         input_spec: its `RecognizerInput`; a value v in 0 .. 255 goes in as (v - 127.5) / 128.
         feature_length: D.
+        same_in_training: nothing in it is random, counts or looks at the batch, so features may be used for both.
 
     Shape: (B, 3, height, width) in the recognizer's own range (see `ops.recognizer_input.to_recognizer`) to
         (B, feature_length), not normalized.
@@ -53,6 +54,8 @@ class SphereFace20(nn.Module):
     Raises:
         UserError: a bad input_size or number of blocks, or faces of another size.
     """
+
+    same_in_training = True
 
     def __init__(self, *, input_size: Sequence[int] = (112, 96), num_feat: int = 64, feature_length: int = 512,
                  blocks: Sequence[int] = (1, 2, 4, 1), channels: Channels = 'rgb',

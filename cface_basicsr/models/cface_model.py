@@ -36,6 +36,7 @@ class CFaceModel(StageModel, SRModel):
 
     train_section = CFaceTraining
     fake_logits: Tensor | None = None  # N_D's of SR, from the update of N_SR for that of N_D
+    features: tuple[Tensor, Tensor] | None = None  # CNN_R's of SR and HR, from the update of N_SR for that of CNN_R
 
     def init_training_settings(self) -> None:
         """Build what the losses need; SRModel calls this after it has built net_g."""
@@ -104,7 +105,8 @@ class CFaceModel(StageModel, SRModel):
         end = sr.detach().requires_grad_()  # the losses' graphs end here: networks that judge SR get no gradient
         losses = self.generator_losses(end)
         total = sum(losses.values())  # L_total = alpha L_GAN + beta L_P + L_CF, eq. (7)
-        (pull,) = torch.autograd.grad(total, end, retain_graph=self.fake_logits is not None)
+        kept = self.fake_logits is not None or self.features is not None  # for the networks' own updates
+        (pull,) = torch.autograd.grad(total, end, retain_graph=kept)
         sr.backward(pull)
         self.optimizer_g.step()
         return {name: loss.detach() for name, loss in losses.items()}
@@ -140,15 +142,29 @@ class CFaceModel(StageModel, SRModel):
         The bare CNN_R is frozen here, in stage 4 too: the gradient reaches only SR. Without the second term of L_CF
         (gamma2 = 0, SICNN's L_SI) phi(C) is phi(HR) and costs nothing.
         """
+        compared = self.cri_cface and self.cri_cface.gamma2 != 0
+        if self._reuses_features():
+            return self._features_that_learn(sr, compared)
         with frozen(self.get_bare_model(self.net_r)) as recognizer:
             if self.features_from_file:
                 return recognizer_features(recognizer, sr), self.phi_gt, self.phi_compare
             with torch.no_grad():
-                if self.cri_cface and self.cri_cface.gamma2 != 0:
+                if compared:
                     hr, compare = recognizer_features(recognizer, torch.cat((self.gt, self.compare))).chunk(2)
                 else:
                     hr = compare = recognizer_features(recognizer, self.gt)
             return recognizer_features(recognizer, sr), hr, compare
+
+    def _reuses_features(self) -> bool:
+        return bool(self.net_c and self.stage.net_r_reuse_features
+                    and getattr(self.get_bare_model(self.net_r), 'same_in_training', False))
+
+    def _features_that_learn(self, sr: Tensor, compared: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """The same; the graphs of phi(SR) and phi(HR) stay for update_recognizer. DDP is to see one of the two."""
+        bare = self.get_bare_model(self.net_r)
+        own, hr = self.features = recognizer_features(bare, sr), recognizer_features(self.net_r, self.gt, bare)
+        with torch.no_grad():
+            return own, hr.detach(), recognizer_features(bare, self.compare) if compared else hr.detach()
 
     def update_discriminator(self, sr: Tensor) -> dict[str, Tensor]:
         """Descend the discriminator's side of equation (1) with N_D. `sr`: (B, 3, H, W), detached.
@@ -169,8 +185,9 @@ class CFaceModel(StageModel, SRModel):
 
     def update_recognizer(self, sr: Tensor) -> dict[str, Tensor]:
         """Descend L_FR, equation (3), with CNN_R on the batch's SR and HR images together (stage 4)."""
-        images, labels = torch.cat((sr, self.gt)), torch.cat((self.label, self.label))
-        return recognition_step(self, images, labels)
+        images, labels = torch.cat((sr, self.gt)), torch.cat((self.label, self.label))  # (2 B, 3, H, W), (2 B,)
+        features, self.features = self.features, None
+        return recognition_step(self, images, labels, features=None if features is None else torch.cat(features))
 
     def more_for_the_log(self) -> dict[str, Tensor]:
         """Where CNN_R learns: its accuracy on the last batch, and the spread of its features."""

@@ -110,26 +110,29 @@ def check_index_of(network: nn.Module, opt: Mapping[str, Any]) -> None:
                             f'Make an index with {INDEX_COMMAND}, or take compute.')
 
 
-def recognition_step(model: Any, images: Tensor, labels: Tensor, *, head_only: bool = False) -> dict[str, Tensor]:
+def recognition_step(model: Any, images: Tensor, labels: Tensor, *, head_only: bool = False,
+                     features: Tensor | None = None) -> dict[str, Tensor]:
     """Update `net_r` and `net_c` of a model on a labelled batch.
 
     Args:
         model: a StageModel with net_r, net_c, cri_recognition, optimizer_r.
         images: (B, 3, H, W) RGB in [0, 1]; labels: (B,).
         head_only: leave the recognizer as it is and train only its classifier.
+        features: (B, D) of the images, where net_r has computed them in this step.
 
     Returns:
         l_fr.
     """
     head = model.get_bare_model(model.net_c)
     model.optimizer_r.zero_grad(set_to_none=True)
-    with torch.set_grad_enabled(not head_only):
-        features = recognizer_features(model.net_r, images, bare=model.get_bare_model(model.net_r))
+    if features is None:
+        with torch.set_grad_enabled(not head_only):
+            features = recognizer_features(model.net_r, images, bare=model.get_bare_model(model.net_r))
     head.step += 1  # the annealing of lambda counts from 1
     # Called through DDP, its gradient is averaged over the ranks; DataParallel would pile up the weights of all GPUs.
     weight = (model.net_c if model.opt['dist'] else head)(features)  # (D, C)
     loss = model.cri_recognition(features, weight, labels, head.step)  # L_FR, eq. (3)
-    loss.backward()
+    loss.backward(inputs=[p for group in model.optimizer_r.param_groups for p in group['params']])  # not SR's pixels
     model.optimizer_r.step()
     model.recognized = features.detach(), labels
     if model.spread_at_start is None:

@@ -202,6 +202,10 @@ class CFaceTraining(_Averaged):
     """N_D judges SR once in a step, for the update of N_SR and for its own. Exact; only the running statistics of its
     batch normalizations differ: they move twice a step, not three times. Nothing uses them."""
 
+    net_r_reuse_features: bool = True
+    """In stage 4, the features of SR and HR are computed once in a step, for L_CF and for L_FR. Exact; only for a CNN_R
+    that computes the same in training as in evaluation (SphereFace20), and some more memory on a GPU."""
+
     @model_validator(mode='after')
     def _learns(self) -> 'CFaceTraining':
         check_for_a_loss({name: loss for name, loss in self.losses().items() if name != 'recognition_opt'})

@@ -351,3 +351,28 @@ def test_fused_optimizers_and_the_other_memory_layout_have_the_same_losses(make:
 def test_fused_is_refused_for_an_optimizer_that_has_no_such_kernel(make: Make) -> None:
     with pytest.raises(UserError, match="^option 'train.optim_g.fused' is unknown"):
         make(1, {'train': {'optim_g': {'type': 'RMSprop', 'lr': 0.1, 'betas': None, 'fused': True}}})
+
+
+def step_in_float64(model: Any) -> list[torch.Tensor | None]:
+    """All gradients of a step that changes nothing."""
+    for label in networks(model):
+        getattr(model, f'net_{label}').double()
+    model.feed_data({key: value.double() if torch.is_tensor(value) and value.is_floating_point() else value
+                     for key, value in model.batch.items()})
+    model.optimize_parameters(1)
+    return [grad for label in networks(model) for grad in gradients(model, label)]
+
+
+def test_features_that_serve_both_losses_give_every_network_the_gradients_of_two_computations(make: Make) -> None:
+    still = {'optim_g': {'lr': 0.0}, 'optim_d': {'lr': 0.0}, 'optim_r': {'lr': 0.0}}
+    found, faces = [], []
+    for reuse in (False, True):
+        torch.manual_seed(0)
+        model = make(4, {'train': {**still, 'net_r_reuse_features': reuse}})
+        seen: list[int] = []
+        model.net_r.register_forward_hook(lambda network, inputs, output, seen=seen: seen.append(len(inputs[0])))
+        found.append(step_in_float64(model))
+        faces.append(sum(seen))
+    assert faces == [4 + 8 + 8, 4 + 4 + 4]  # SR, HR and compare for L_CF, SR and HR for L_FR; each once
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-13)

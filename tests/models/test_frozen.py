@@ -213,3 +213,19 @@ def test_a_training_checks_its_recognizer_before_the_first_step(
     for file in FILES:
         with pytest.raises(UserError, match='SphereFace20 gives one face different features'):
             make(file, 'SphereFace20')
+
+
+@pytest.mark.parametrize('name', RECOGNIZERS)
+def test_a_recognizer_that_says_it_computes_the_same_in_training_does(name: str, tmp_path: Path) -> None:
+    if name == 'OnnxRecognizer':
+        network = offered('archs')[name](file=str(write_onnx_with_dropout(tmp_path / 'face.onnx')))
+    else:
+        network = offered('archs')[name](**narrow({'type': name}))
+    says = getattr(network, 'same_in_training', False)
+    assert says == (name == 'SphereFace20')
+    spec, before = network.input_spec, {key: value.clone() for key, value in network.state_dict().items()}
+    faces = torch.rand(4, 3, spec.height, spec.width)
+    with torch.no_grad():
+        learning, still = network.train()(faces), network.eval()(faces)
+    if says:
+        assert torch.equal(learning, still) and same(before, network.state_dict())
