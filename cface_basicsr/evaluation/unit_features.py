@@ -35,8 +35,11 @@ def unit_features(features: ArrayLike) -> Tensor:
 
 def broken_rows(features: NDArray) -> NDArray[np.int64]:
     """The rows (R,) of features (N, D) that are NaN, infinite or zero, and so have no direction."""
-    lengths = np.linalg.norm(features.astype(np.float64, copy=False), axis=1)
-    return np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    with np.errstate(over='ignore', invalid='ignore'):  # squares may leave the range of the features' own type ...
+        squares = np.einsum('nd,nd->n', features, features)
+    doubtful = np.flatnonzero(~(np.isfinite(squares) & (squares > 0)))
+    lengths = np.linalg.norm(features[doubtful].astype(np.float64), axis=1)  # ... so float64 decides
+    return doubtful[~np.isfinite(lengths) | (lengths == 0)]
 
 
 def check_directions(features: NDArray) -> None:

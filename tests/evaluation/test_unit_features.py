@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.unit_features import unit_features
+from cface_basicsr.evaluation.unit_features import broken_rows, unit_features
 
 
 @pytest.mark.parametrize(('kind', 'expected'), [(np.float16, torch.float32), (np.float32, torch.float32),
@@ -32,3 +32,14 @@ def test_a_feature_without_direction_is_refused(bad):
         unit_features([[1, 2], [3, 4], [bad, bad]])
     with pytest.raises(UserError, match=r'expected features \(N, D\), one row per image, got shape \(2,\)'):
         unit_features([1.0, 2.0])
+
+
+@pytest.mark.parametrize('kind', [np.uint8, np.int64, np.float16, np.float32, np.float64])
+def test_broken_rows_are_those_without_a_length_in_float64(kind):
+    floating = issubclass(kind, np.floating)
+    large, small = (np.finfo(kind).max / 8, np.finfo(kind).tiny) if floating else (16, 1)  # 16 * 16 is 0 in uint8
+    features = np.array([[1, 2], [0, 0], [large, 0], [small, small], *([[np.nan, 1], [1, np.inf]] * floating)], kind)
+    with np.errstate(over='ignore'):
+        lengths = np.linalg.norm(features.astype(np.float64), axis=1)
+    literal = [row for row, length in enumerate(lengths) if not np.isfinite(length) or length == 0]
+    assert broken_rows(features).tolist() == literal
