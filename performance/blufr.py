@@ -5,35 +5,21 @@ trials one by one, before it has looked at a single score. Features are random, 
 people; the trials are the official ones where their file is given, else made up in their sizes.
 """
 
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from performance.measure import Finding, ratio, take_turns
+from performance.limits import Limit
+from performance.measure import Finding, peak_memory, ratio
+from performance.sides import Job, Side, against
 
 LARGEST = 530  # photos of one person in LFW
 TRIALS = 10
 
-_CHILD = """
-import json, sys
-import numpy as np
-from performance.blufr import load
-from performance.measure import peak_memory
-from cface_basicsr.evaluation.blufr import evaluate
-features, config = load(sys.argv[1])
-before = peak_memory()
-evaluate(features, config)
-print(json.dumps({'peak': peak_memory(), 'before': before}))
-"""
-
-
 def run(*, config: Path | None = None, people: int = 5749, images: int = 13_233, length: int = 512,
-        rounds: int = 3) -> list[Finding]:
+        rounds: int = 3, threads: int = 1) -> list[Finding]:
     """Measure.
 
     Args:
@@ -41,11 +27,25 @@ def run(*, config: Path | None = None, people: int = 5749, images: int = 13_233,
         people, images: of the made-up ones.
         length: D of the features.
         rounds: how often each side is measured.
+        threads: of our side.
     """
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder, 'faces.npz'), config, people, images, length)
-        return [*_times(Path(folder, 'faces.npz'), 'official' if config else 'made-up', rounds),
-                _memory(Path(folder, 'faces.npz'))]
+        path = Path(folder, 'faces.npz')
+        write(path, config, people, images, length)
+        race = against(*(Side(f'performance.blufr:{name}', {'path': str(path)}, threads)
+                         for name in ('ours', 'products')), rounds)
+        size = path.stat().st_size / 1e9
+    images = race.ours.results[-1]['images']
+    limit = Limit(images ** 2 * length, images * length * 4, threads)  # half of one product: scores are symmetric
+    kind = 'official' if config else 'made-up'
+    held = race.ours.results[-1]['before']
+    return [Finding('blufr_ratio', f'BLUFR, ten {kind} trials, {images:,} x {length}', f'{race.ours.spread()} s',
+                    f'ten bare products, {race.threads} thread(s): {race.rival.spread()} s',
+                    ratio(race.ours.seconds, race.rival.seconds), 'x', 2.5, True, limit.words(),
+                    race.ours.median / limit.seconds),
+            Finding('blufr_memory', 'the same: peak memory on top of the features', f'{max(race.ours.peak):.2f} GB',
+                    f'with the features loaded: {held:.2f} GB', max(race.ours.peak) - held, 'GB', 1.0, True,
+                    f'the features: {size:.3g} GB', (max(race.ours.peak) - held) / size)]
 
 
 def write(path: Path, config: Path | None, people: int, images: int, length: int) -> None:
@@ -95,32 +95,26 @@ def made_up_trial(labels: np.ndarray, number: int) -> dict[str, np.ndarray]:
             'probe': np.setdiff1d(tested, gallery)}
 
 
-def _times(path: Path, kind: str, rounds: int) -> list[Finding]:
-    """All ten trials against their ten products, by the clock and by CPU time."""
-    import torch
-
+def ours(path: str) -> Job:
+    """All ten trials; says how much memory was held before."""
     from cface_basicsr.evaluation.blufr import evaluate
+    features, config = load(path)
+    before = peak_memory()
+
+    def job() -> dict[str, float]:
+        evaluate(features, config)
+        return {'before': before, 'images': len(features)}
+    return job
+
+
+def products(path: str) -> Job:
+    """The ten bare products."""
+    import torch
     features, config = load(path)
     units = torch.nn.functional.normalize(torch.from_numpy(features))
     tests = [units[torch.from_numpy(trial.test)] for trial in config.trials]
 
-    def products() -> None:
+    def job() -> None:
         for test in tests:
             torch.matmul(test, test.T)
-
-    times = take_turns({'ours': lambda: evaluate(features, config), 'bare': products}, rounds)
-    ours, bare = times['ours'], times['bare']
-    what = f'BLUFR, ten {kind} trials, {len(features):,} x {features.shape[1]}'
-    return [Finding('blufr_ratio', what, f'{ours.spread()} s', f'ten bare products: {bare.spread()} s',
-                    ratio(ours.seconds, bare.seconds), target=2.5),
-            Finding('blufr_cpu_ratio', 'the same, by CPU time', f'{ours.median_cpu:.3g} s', f'{bare.median_cpu:.3g} s',
-                    ratio(ours.cpu, bare.cpu), target=2.5)]
-
-
-def _memory(path: Path) -> Finding:
-    """The most memory of a process that only evaluates, beyond what it held with the features loaded."""
-    done = subprocess.run([sys.executable, '-c', _CHILD, str(path)], capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parents[1])
-    peak, before = (json.loads(done.stdout)[name] for name in ('peak', 'before'))
-    return Finding('blufr_memory', 'the same: peak memory on top of the features', f'{peak:.2f} GB',
-                   f'with the features loaded: {before:.2f} GB', peak - before, 'GB', 1.0)
+    return job

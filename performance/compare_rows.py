@@ -1,20 +1,20 @@
 """build_compare_index: linear in the number of identities, streaming from a file, and compared with plain NumPy.
 
 The features are as many as CASIA-WebFace has photos (494,414 of 10,575 people), in sizes as uneven. They lie in a
-float16 file of 0.5 GB that is memory-mapped. Memory is that of a process of its own, which says how much it ever held.
+float16 file of 0.5 GB that is memory-mapped.
 """
 
-import json
 import math
-import subprocess
-import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtri
 
-from performance.measure import Finding, ratio, take_turns
+from performance.limits import Limit
+from performance.measure import Finding, ratio
+from performance.sides import Job, Race, Side, against, race
 
 IMAGES, PEOPLE = 494_414, 10_575
 """Of CASIA-WebFace. It has 2 to 804 photos of a person, and 53.8 million pairs of one person."""
@@ -22,33 +22,22 @@ SPREAD = 1.423
 """Of the logarithm of the sizes: gives so many pairs."""
 K = 5
 
-_CHILD = """
-import json, sys, time
-import numpy as np
-from performance.measure import peak_memory
-from cface_basicsr.data.compare_index import build_compare_index
-features, labels, k = np.load(sys.argv[1], mmap_mode='r'), np.load(sys.argv[2]), int(sys.argv[3])
-before = peak_memory()
-began = time.perf_counter()
-index = build_compare_index(features, labels, k)
-print(json.dumps({'seconds': time.perf_counter() - began, 'peak': peak_memory(), 'before': before,
-                  'shape': index.shape}))
-"""
 
-
-def run(*, rows: int = IMAGES, length: int = 512, rounds: int = 3, against: int | None = None) -> list[Finding]:
+def run(*, rows: int = IMAGES, length: int = 512, rounds: int = 3, threads: int = 1) -> list[Finding]:
     """Measure.
 
     Args:
         rows: features of the large run.
         length: D.
-        rounds: of the comparison with plain NumPy.
-        against: features of that comparison; None: all.
+        rounds: how often each side is measured.
+        threads: of our side.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        features, labels = write_features(folder, rows, length)
-        return [*_against_numpy(features, labels, against or rows, rounds), *_large(folder, labels)]
+        labels = write_features(folder, rows, length)[1]
+        result = against(*(Side(f'performance.compare_rows:{side}', {'folder': name, 'rows': rows}, threads)
+                         for side in ('ours', 'plain')), rounds)
+        return [*_against_numpy(result, labels, length, folder, threads), _growth(name, labels, threads)]
 
 
 def casia_sizes(images: int) -> np.ndarray:
@@ -95,49 +84,49 @@ def plain_numpy(features: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     return index
 
 
-def _against_numpy(features: np.ndarray, labels: np.ndarray, count: int, rounds: int) -> list[Finding]:
+def ours(folder: str, rows: int) -> Job:
+    """`build_compare_index` on the first rows of a memory-mapped file; the index is written beside it."""
     from cface_basicsr.data.compare_index import build_compare_index
-    features, labels = features[:count], labels[:count]
-    results: dict[str, np.ndarray] = {}
-    times = take_turns({'ours': lambda: results.update(ours=build_compare_index(features, labels, K)),
-                        'plain': lambda: results.update(plain=plain_numpy(features, labels, K))}, rounds)
-    same = 100 * float((results['ours'] == results['plain']).mean())
-    ours, plain = times['ours'], times['plain']
+    return _job(build_compare_index, folder, rows, 'ours')
+
+
+def plain(folder: str, rows: int) -> Job:
+    """`plain_numpy` on the same."""
+    return _job(plain_numpy, folder, rows, 'plain')
+
+
+def _job(build: Callable[..., np.ndarray], folder: str, rows: int, name: str) -> Job:
+    features = np.load(Path(folder, 'features.npy'), mmap_mode='r')[:rows]
+    labels = np.load(Path(folder, 'labels.npy'))[:rows]
+    return lambda: np.save(Path(folder, f'{name}.npy'), build(features, labels, K))
+
+
+def _against_numpy(result: Race, labels: np.ndarray, length: int, folder: Path, threads: int) -> list[Finding]:
+    same = 100 * float((np.load(folder / 'ours.npy') == np.load(folder / 'plain.npy')).mean())
     sizes = np.unique(labels, return_counts=True)[1]
     pairs = int((sizes * (sizes - 1) // 2).sum())
-    return [Finding('index_ratio', f'`build_compare_index`, {len(labels):,} features of {len(sizes):,} people '
-                                   f'({pairs / 1e6:.1f} million pairs), k = {K}; {same:.2f} % of the entries are plain '
-                                   'NumPy\'s',
-                    f'{ours.spread()} s', f'plain NumPy, float32, person by person: {plain.spread()} s',
-                    ratio(ours.seconds, plain.seconds), target=0.333),
-            Finding('index_cpu_ratio', 'the same, by CPU time', f'{ours.median_cpu:.3g} s', f'{plain.median_cpu:.3g} s',
-                    ratio(ours.cpu, plain.cpu))]
+    file = Path(folder, 'features.npy').stat().st_size
+    limit = Limit(2 * pairs * length, file, threads)
+    what = (f'`build_compare_index`, {len(labels):,} features of {len(sizes):,} people ({pairs / 1e6:.1f} million '
+            f'pairs), k = {K}; {same:.2f} % of the entries are plain NumPy\'s')
+    rival = f'plain NumPy, float32, person by person, {result.threads} thread(s): {result.rival.spread()} s'
+    return [Finding('index_ratio', what, f'{result.ours.spread()} s', rival,
+                    ratio(result.ours.seconds, result.rival.seconds), 'x', 0.5, True, limit.words(),
+                    result.ours.median / limit.seconds),
+            Finding('index_memory', 'the same: peak memory of its process', f'{max(result.ours.peak):.2f} GB',
+                    f'NumPy: {max(result.rival.peak):.2f} GB; both map the file, and its pages count',
+                    max(result.ours.peak), 'GB', 2.0, True, f'the file: {file / 1e9:.2g} GB',
+                    max(result.ours.peak) / file * 1e9)]
 
 
-def _large(folder: Path, labels: np.ndarray) -> list[Finding]:
-    """The whole file in a process of its own, and about an eighth of its people, for the growth."""
+def _growth(folder: str, labels: np.ndarray, threads: int) -> Finding:
+    """The whole file and about an eighth of its people, in turns."""
     eighth = int(np.searchsorted(labels, max(1, (labels[-1] + 1) // 8)))
-    whole, part = (_in_child(folder, count) for count in (len(labels), eighth))
+    times = race({str(rows): Side('performance.compare_rows:ours', {'folder': folder, 'rows': rows}, threads)
+                  for rows in (len(labels), eighth)}, rounds=3)
+    whole, part = times.values()
     people = [int(labels[-1]) + 1, int(labels[eighth - 1]) + 1]
-    growth = math.log(whole['seconds'] / part['seconds']) / math.log(people[0] / people[1])
-    size = Path(folder, 'features.npy').stat().st_size / 1e9
-    return [Finding('index_memory', f'the same, {len(labels):,} rows, float16 from a file: peak memory of its process',
-                    f"{whole['seconds']:.1f} s", f'only the file: {size:.2f} GB (its pages count)',
-                    whole['peak'], 'GB', 2.0),
-            Finding('index_growth', f'growth of the time with the number of identities ({people[1]:,} to '
-                                    f'{people[0]:,}): exponent, 1 is linear',
-                    f"{whole['seconds']:.2f} s", f"{part['seconds']:.2f} s", growth, '', 1.2)]
-
-
-def _in_child(folder: Path, rows: int) -> dict[str, float]:
-    """`build_compare_index` on the first rows, in a new process."""
-    features = np.load(folder / 'features.npy', mmap_mode='r')
-    paths = [folder / f'features_{rows}.npy', folder / f'labels_{rows}.npy']
-    if rows == len(features):
-        paths = [folder / 'features.npy', folder / 'labels.npy']
-    else:
-        np.save(paths[0], features[:rows])
-        np.save(paths[1], np.load(folder / 'labels.npy')[:rows])
-    command = [sys.executable, '-c', _CHILD, *map(str, paths), str(K)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
-    return json.loads(done.stdout)
+    growth = math.log(whole.median / part.median) / math.log(people[0] / people[1])
+    return Finding('index_growth', f'growth of the time with the number of identities ({people[1]:,} to '
+                                   f'{people[0]:,}): exponent', f'{whole.spread()} s', f'{part.spread()} s', growth, '',
+                   1.2, True, '1: every feature must be read', growth)

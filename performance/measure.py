@@ -6,9 +6,10 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,15 @@ class Times:
 
     Attributes:
         seconds: by the clock.
-        cpu: of this process, all its threads together; what other programs do to the machine hardly shows in it.
+        cpu: of the process, all its threads together; what other programs do to the machine hardly shows in it.
+        peak: the most memory (GB) that its process had held by then, where it has a process of its own.
+        results: what it returned, warm-up included, where it has a process of its own.
     """
 
     seconds: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
+    peak: list[float] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -48,14 +53,20 @@ def take_turns(jobs: Mapping[str, Callable[[], object]], rounds: int, warm_up: i
         warm_up: rounds before, not measured.
     """
     times = {name: Times() for name in jobs}
-    for number in range(-warm_up, rounds):
-        for name in list(jobs) if number % 2 == 0 else list(reversed(jobs)):
-            clock, cpu = time.perf_counter(), time.process_time()
-            jobs[name]()
-            if number >= 0:
-                times[name].seconds.append(time.perf_counter() - clock)
-                times[name].cpu.append(time.process_time() - cpu)
+    for number, name in turns(jobs, rounds, warm_up):
+        clock, cpu = time.perf_counter(), time.process_time()
+        jobs[name]()
+        if number >= 0:
+            times[name].seconds.append(time.perf_counter() - clock)
+            times[name].cpu.append(time.process_time() - cpu)
     return times
+
+
+def turns(names: Iterable[str], rounds: int, warm_up: int) -> Iterator[tuple[int, str]]:
+    """(round, name): each name once a round, the order reversed every other round; rounds below 0 are warm-up."""
+    names = list(names)
+    for number in range(-warm_up, rounds):
+        yield from ((number, name) for name in (names if number % 2 == 0 else reversed(names)))
 
 
 def ratio(ours: Sequence[float], other: Sequence[float]) -> float:
@@ -79,6 +90,8 @@ class Finding:
         unit: of `value`: 'x' for a ratio.
         target: what it should be; None: nobody set one.
         at_most: whether the target is an upper bound.
+        limit: what this machine needs at least, in words.
+        of_limit: ours / that limit.
     """
 
     key: str
@@ -89,6 +102,8 @@ class Finding:
     unit: str = 'x'
     target: float | None = None
     at_most: bool = True
+    limit: str = ''
+    of_limit: float | None = None
 
     @property
     def passed(self) -> bool | None:
@@ -102,12 +117,13 @@ class Finding:
         verdict = {None: '–', True: 'pass', False: '**fail**'}[self.passed]
         bound = '–' if self.target is None else f"{'≤' if self.at_most else '≥'} {self.target:g} {self.unit}"
         measured = '–' if self.value is None else f'{self.value:.3g} {self.unit}'
-        return [self.what, self.ours, self.other, measured, bound, verdict]
+        limit = '–' if self.of_limit is None else f'{self.of_limit:.3g} x of {self.limit}'
+        return [self.what, self.ours, self.other, measured, bound, verdict, limit]
 
 
 def markdown(findings: Sequence[Finding], command: str, load_before: float) -> str:
     """The table, with the command and the machine above it."""
-    head = ['what', 'ours', 'against', 'measured', 'target', 'verdict']
+    head = ['what', 'ours', 'against', 'measured', 'target', 'verdict', 'physical limit']
     lines = [head, ['---'] * len(head), *(finding.cells() for finding in findings)]
     table = '\n'.join(f"| {' | '.join(cells)} |" for cells in lines)
     return f'Command: `{command}`\n\n{machine(load_before)}\n\n{table}\n'

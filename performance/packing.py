@@ -6,49 +6,54 @@ import tempfile
 from pathlib import Path
 
 from performance.faces_on_disk import photos
-from performance.measure import Finding, ratio, take_turns
+from performance.limits import Limit
+from performance.measure import Finding, ratio
+from performance.sides import Job, Side, against
 
 SCALES = (2, 4, 8)
 
 
 def run(*, identities: int = 40, images: int = 16, rounds: int = 3) -> list[Finding]:
-    """Pack generated 250x250 photos at three scales.
+    """Pack generated 250x250 photos at three scales; one thread each, as each process of `cface prepare` has.
 
     Args:
         identities, images: of the photos; drawn first, not measured.
         rounds: packings of each kind.
     """
-    import cv2
-    import torch
-    cv2.setNumThreads(1)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # what a core does; `cface prepare` gives each of its processes one
-    try:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            source = photos(folder / 'photos', identities, images)
-            times = take_turns({'ours': lambda: _ours(source, folder / 'ours'),
-                                'plain': lambda: plain_loop(source, folder / 'plain.lmdb')}, rounds)
-    finally:
-        torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as name:
+        source = photos(Path(name, 'photos'), identities, images)
+        race = against(*(Side(f'performance.packing:{side}', {'source': str(source), 'out': f'{name}/{side}'})
+                         for side in ('ours', 'plain')), rounds)
     count = identities * images
-    ours, plain = times['ours'], times['plain']
-    what = f'`cface prepare`, {count} photos of 250x250, x2 x4 x8, one process'
-    return [Finding('prepare', f'{what}, by the clock', f'{count / ours.median:.0f} photos/s',
-                    f'plain loop: {count / plain.median:.0f} photos/s', count / ours.median, 'photos/s per core', 120,
-                    at_most=False),
-            Finding('prepare_cpu', 'the same, by CPU time (without waiting for the disk or for other programs)',
-                    f'{count / ours.median_cpu:.0f} photos/s',
-                    f'plain loop: {count / plain.median_cpu:.0f} photos/s',
-                    count / ours.median_cpu, 'photos/s per core', 120, at_most=False),
-            Finding('prepare_ratio', 'the same, against the plain loop (time, ours / its)', f'{ours.spread()} s',
-                    f'{plain.spread()} s', ratio(ours.seconds, plain.seconds))]
+    written = sum((128 // scale) ** 2 * 3 for scale in (1, *SCALES))
+    limit = Limit(moved=count * (250 ** 2 * 3 + written))
+    what, bound = f'`cface prepare`, {count} photos of 250x250, x2 x4 x8, one process', race.ours.median / limit.seconds
+    return [Finding('prepare', f'{what}, by the clock', f'{count / race.ours.median:.0f} photos/s',
+                    f'plain loop: {count / race.rival.median:.0f} photos/s', count / race.ours.median,
+                    'photos/s per core', 120, False, limit.words(), bound),
+            Finding('prepare_ratio', 'the same, against the plain loop (time, ours / its)', f'{race.ours.spread()} s',
+                    f'{race.rival.spread()} s', ratio(race.ours.seconds, race.rival.seconds), limit=limit.words(),
+                    of_limit=bound),
+            Finding('prepare_memory', 'the same: peak memory', f'{max(race.ours.peak):.2f} GB',
+                    f'{max(race.rival.peak):.2f} GB', max(race.ours.peak), 'GB', None, True,
+                    f'its pixels: {count * written / 1e9:.2g} GB', max(race.ours.peak) * 1e9 / count / written)]
 
 
-def _ours(source: Path, out: Path) -> None:
+def ours(source: str, out: str) -> Job:
+    """`cface prepare` into a new folder."""
     from cface_basicsr.data.prepare.run import PrepareSettings, prepare
-    shutil.rmtree(out, ignore_errors=True)
-    prepare(source, out, PrepareSettings(scales=SCALES))
+
+    def job() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        prepare(Path(source), Path(out), PrepareSettings(scales=SCALES))
+    return job
+
+
+def plain(source: str, out: str) -> Job:
+    """`plain_loop` into a new store."""
+    import cv2
+    cv2.setNumThreads(1)
+    return lambda: plain_loop(Path(source), Path(out))
 
 
 def plain_loop(source: Path, out: Path) -> None:

@@ -5,44 +5,38 @@ LFW has 13,233 faces. Time is linear in their number, so a tenth of them is meas
 
 import numpy as np
 
-from performance.measure import Finding, ratio, take_turns
+from performance.limits import Limit
+from performance.measure import Finding, ratio
+from performance.sides import Job, Side, against
 
 LFW = 13_233
 SIZE = 128
 BATCH = 256
+GAUSSIAN = 5 * 2 * 11 * 2
+"""Operations a pixel: SSIM blurs five images (both, their squares, their product) by 11 taps in each direction."""
 
 
-def run(*, rows: int = 1323, size: int = SIZE, rounds: int = 3) -> list[Finding]:
-    """Measure; both sides may use as many threads as PyTorch has.
+def run(*, rows: int = 1323, size: int = SIZE, rounds: int = 3, threads: int = 1) -> list[Finding]:
+    """Measure.
 
     Args:
         rows: pairs of images; 13,233 for all of LFW.
         size: of an image.
         rounds: how often each side is measured.
+        threads: of our side.
     """
-    import cv2
-    import torch
-
-    from cface_basicsr.runtime import keep_freed_memory
-    keep_freed_memory()  # as in every process that runs BasicSR with this plugin
-    sr, hr = pairs(rows, size)
-    numbers: dict[str, np.ndarray] = {}
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(torch.get_num_threads())
-    try:
-        times = take_turns({'ours': lambda: numbers.update(ours=ours(sr, hr)),
-                            'basicsr': lambda: numbers.update(basicsr=basicsr(sr, hr))}, rounds)
-    finally:
-        cv2.setNumThreads(threads)
-    apart = np.abs(numbers['ours'] - numbers['basicsr']).max(axis=0)
-    mine, stock = times['ours'], times['basicsr']
-    what = f'PSNR and SSIM of {rows:,} pairs of {size}x{size}, {torch.get_num_threads()} thread(s)'
+    race = against(*(Side(f'performance.restoration:{name}', {'rows': rows, 'size': size}, threads)
+                     for name in ('ours', 'basicsr')), rounds)
+    apart = np.abs(np.subtract(race.ours.results[-1], race.rival.results[-1])).max(axis=0)
     whole = '' if rows == LFW else f'; for LFW\'s {LFW:,}, by proportion: {{:.3g}} s'
-    return [Finding('restoration', what, f'{mine.spread()} s{whole.format(mine.median * LFW / rows)}',
-                    f'BasicSR, image by image: {stock.spread()} s{whole.format(stock.median * LFW / rows)}',
-                    ratio(stock.seconds, mine.seconds), target=5, at_most=False),
-            Finding('restoration_psnr', 'the largest difference in PSNR', '–', '–', float(apart[0]), 'dB', 1e-5),
-            Finding('restoration_ssim', 'the largest difference in SSIM', '–', '–', float(apart[1]), '', 1e-6)]
+    limit = Limit(rows * 3 * size ** 2 * GAUSSIAN, rows * 3 * size ** 2 * 2, threads)
+    return [Finding('restoration', f'PSNR and SSIM of {rows:,} pairs of {size}x{size}; the largest differences are '
+                                   f'{apart[0]:.2g} dB and {apart[1]:.2g}',
+                    f'{race.ours.spread()} s{whole.format(race.ours.median * LFW / rows)}',
+                    f'BasicSR, image by image, {race.threads} thread(s): {race.rival.spread()} s'
+                    f'{whole.format(race.rival.median * LFW / rows)}',
+                    ratio(race.rival.seconds, race.ours.seconds), 'x', 5, False,
+                    limit.words(), race.ours.median / limit.seconds)]
 
 
 def pairs(rows: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,19 +53,21 @@ def pairs(rows: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.ascontiguousarray(images.transpose(0, 3, 1, 2)) for images in (sr, hr))
 
 
-def ours(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+def ours(rows: int, size: int) -> Job:
     """(N, 2) PSNR and SSIM, in batches."""
     import torch
 
     from cface_basicsr.evaluation.restoration import psnr_ssim
-    batches = (slice(start, start + BATCH) for start in range(0, len(sr), BATCH))
-    return torch.cat([torch.stack(psnr_ssim(sr[part], hr[part]), dim=1) for part in batches]).numpy()
+    sr, hr = pairs(rows, size)
+    parts = [slice(start, start + BATCH) for start in range(0, rows, BATCH)]
+    return lambda: torch.cat([torch.stack(psnr_ssim(sr[part], hr[part]), dim=1) for part in parts]).tolist()
 
 
-def basicsr(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+def basicsr(rows: int, size: int) -> Job:
     """(N, 2) by BasicSR's own functions, from BGR images as they are in a validation."""
     from cface_basicsr.compat.before_import import prepare_import
     prepare_import()
     from basicsr.metrics import calculate_psnr, calculate_ssim
-    bgr = ([image.transpose(1, 2, 0)[..., ::-1] for image in pair] for pair in zip(sr, hr, strict=True))
-    return np.array([(calculate_psnr(a, b, 0), calculate_ssim(a, b, 0)) for a, b in bgr])
+    bgr = [[np.ascontiguousarray(image.transpose(1, 2, 0)[..., ::-1]) for image in pair]
+           for pair in zip(*pairs(rows, size), strict=True)]
+    return lambda: [(float(calculate_psnr(a, b, 0)), float(calculate_ssim(a, b, 0))) for a, b in bgr]

@@ -11,7 +11,9 @@ from cface_basicsr.evaluation.verification import kfold_accuracy
 from performance.__main__ import arguments, run_one, save, shown
 from performance.compare_rows import casia_sizes
 from performance.folds import grid_accuracy
+from performance.limits import Limit
 from performance.measure import Finding, Times, markdown, ratio, take_turns
+from performance.sides import Side, against, race
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 
 TINY = {
@@ -19,17 +21,20 @@ TINY = {
     'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
     'forms': ({'identities': 1, 'images': 2, 'rounds': 1},
               {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),
-    'prepare': ({'identities': 2, 'images': 2, 'rounds': 1}, {'prepare', 'prepare_cpu', 'prepare_ratio'}),
-    'index': ({'rows': 800, 'length': 8, 'rounds': 1, 'against': 90},
-              {'index_ratio', 'index_cpu_ratio', 'index_memory', 'index_growth'}),
-    'lfw': ({'pairs': 60, 'thresholds': 11, 'rounds': 1}, {'lfw'}),
-    'restoration': ({'rows': 6, 'size': 16, 'rounds': 1}, {'restoration', 'restoration_psnr', 'restoration_ssim'}),
-    'blufr': ({'people': 60, 'images': 150, 'length': 8, 'rounds': 1},
-              {'blufr_ratio', 'blufr_cpu_ratio', 'blufr_memory'}),
+    'prepare': ({'identities': 2, 'images': 2, 'rounds': 1}, {'prepare', 'prepare_ratio', 'prepare_memory'}),
+    'index': ({'rows': 800, 'length': 8, 'rounds': 1}, {'index_ratio', 'index_memory', 'index_growth'}),
+    'lfw': ({'pairs': 60, 'images': 40, 'length': 8, 'thresholds': 11, 'rounds': 1}, {'lfw', 'lfw_features'}),
+    'restoration': ({'rows': 6, 'size': 16, 'rounds': 1}, {'restoration'}),
+    'blufr': ({'people': 60, 'images': 150, 'length': 8, 'rounds': 1}, {'blufr_ratio', 'blufr_memory'}),
+    'commands': ({'width': 'tiny', 'identities': 20, 'images': 2, 'rounds': 1},
+                 {'help', 'enhance', 'index', 'evaluate'}),
     'precision': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1', 'compiled': False},
                   {'precision_float32', 'precision_SRGANModel_float32_no_recognizer', 'precision_float32_channels_last',
              'precision_bfloat16_autocast', 'precision_bfloat16_autocast_channels_last'}),
 }
+
+
+WITHOUT_LIMIT = {'step', 'loader', 'forms', 'precision'}
 
 
 @pytest.mark.slow
@@ -50,6 +55,7 @@ def test_a_benchmark_runs_at_a_tiny_size_and_returns_its_keys(name: str) -> None
     findings = run_one(name, **settings)
     assert keys <= {each.key for each in findings}
     assert all(each.value is not None and math.isfinite(each.value) for each in findings)
+    assert [each.key for each in findings if name not in WITHOUT_LIMIT and not (each.limit and each.of_limit > 0)] == []
 
 
 def test_the_made_up_identities_have_the_sizes_of_casia_webface() -> None:
@@ -61,10 +67,10 @@ def test_the_made_up_identities_have_the_sizes_of_casia_webface() -> None:
 
 def test_the_grid_that_lfw_is_timed_against_finds_the_same_accuracy() -> None:
     same = np.tile(np.repeat([True, False], 10), 10)
-    scores = np.random.default_rng(7).normal(0.3 * same, 0.07).round(2)
-    accuracy = kfold_accuracy(scores, same).mean
+    distances = np.random.default_rng(7).normal(1.5 - 0.3 * same, 0.07).round(2)
+    accuracy = kfold_accuracy(-distances, same).mean
     assert 0.9 < accuracy < 1
-    assert grid_accuracy(scores, same, 20_001) == pytest.approx(accuracy)
+    assert grid_accuracy(distances, same, 20_001) == pytest.approx(accuracy)
 
 
 def test_both_sides_of_a_comparison_take_turns_and_swap_places() -> None:
@@ -72,6 +78,26 @@ def test_both_sides_of_a_comparison_take_turns_and_swap_places() -> None:
     times = take_turns({'a': lambda: order.append('a'), 'b': lambda: order.append('b')}, rounds=2, warm_up=1)
     assert ''.join(order) == 'ba' + 'ab' + 'ba'
     assert [len(each.seconds) for each in times.values()] == [2, 2]
+
+
+def test_the_rival_has_a_process_of_its_own_and_the_number_of_threads_that_suits_it_best() -> None:
+    here = 'tests.timed_job:make_slow'
+    result = against(Side(here, {'seconds': 0.0}, threads=2), Side(here, {'seconds': 0.001}), rounds=3)
+    assert result.ours.results == ['2'] * 4 and result.rival.results == [str(result.threads)] * 4
+    assert len(result.rival.seconds) == 3 and min(result.rival.seconds) > 0.001
+    assert result.ours.peak[0] > result.rival.peak[0] > 0  # ours has imported torch for its settings
+
+
+def test_a_side_that_cannot_start_ends_the_race() -> None:
+    with pytest.raises(RuntimeError, match=r'tests.timed_job:make_broken ended \(exit code 1\)'):
+        race({'broken': Side('tests.timed_job:make_broken')}, 1)
+
+
+def test_a_limit_is_the_longer_of_its_operations_and_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('performance.limits.rates', lambda threads: (100e9 * threads, 10e9))
+    assert Limit(operations=90e9, moved=27e6).seconds == pytest.approx(0.9)
+    assert Limit(operations=90e9, threads=2).words() == '90 GFLOP: 0.45 s'
+    assert Limit(operations=1e6, moved=27e6).words() == '27 MB: 0.0027 s'
 
 
 def test_the_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
@@ -82,7 +108,7 @@ def test_the_ratio_is_the_median_of_the_rounds_own_ratios() -> None:
 @pytest.mark.parametrize(('value', 'at_most', 'word'), [(1.4, True, 'pass'), (1.6, True, '**fail**'),
                                                         (1.6, False, 'pass'), (1.4, False, '**fail**')])
 def test_a_target_is_a_bound_from_above_or_from_below(value: float, at_most: bool, word: str) -> None:
-    assert Finding('key', 'what', '1 s', '1 s', value, target=1.5, at_most=at_most).cells()[-1] == word
+    assert Finding('key', 'what', '1 s', '1 s', value, target=1.5, at_most=at_most).cells()[5] == word
 
 
 def test_the_table_says_its_command_and_that_the_machine_was_shared() -> None:
@@ -90,7 +116,7 @@ def test_the_table_says_its_command_and_that_the_machine_was_shared() -> None:
     quiet, busy = (markdown(findings, 'python -m performance gpu', load) for load in (0.1, 6.0))
     assert '`python -m performance gpu`' in quiet and 'Other programs' not in quiet
     assert '6.0 processes' in busy
-    assert '| what | cannot run here: no compiler | – | – | – | – |' in quiet
+    assert '| what | cannot run here: no compiler | – | – | – | – | – |' in quiet
 
 
 def test_saved_numbers_are_valid_json(tmp_path: Path) -> None:
