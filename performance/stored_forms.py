@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from performance.faces_on_disk import photos, prepared
+from performance.limits import Limit
 from performance.measure import Finding, take_turns
 
 
@@ -37,6 +38,8 @@ def _finding(form: str, faces: list[np.ndarray], encoded: list[bytes], read: flo
     errors = [np.square(decode_image(one) - face.astype(float)).mean()
               for one, face in zip(encoded, faces, strict=True)]
     loss = f'{10 * np.log10(255 ** 2 / np.mean(errors)):.1f} dB' if any(errors) else 'exact'
-    size = f'{np.mean([len(each) for each in encoded]) / 1000:.1f} kB'
+    size = np.mean([len(each) for each in encoded])
+    limit = Limit(moved=size + faces[0].nbytes)
     return Finding(f'stored_{form}', f'`--store {form}`: HR faces of 128x128 read; written; size of one',
-                   f'{read:,.0f}/s; {written:,.0f}/s; {size}', loss, read, 'images/s per core')
+                   f'{read:,.0f}/s; {written:,.0f}/s; {size / 1000:.1f} kB', loss, read, 'images/s per core',
+                   limit=limit.words(), of_limit=1 / read / limit.seconds)

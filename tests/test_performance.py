@@ -34,7 +34,7 @@ TINY = {
 }
 
 
-WITHOUT_LIMIT = {'step', 'loader', 'forms', 'precision'}
+WITHOUT_LIMIT = {'step', 'loader', 'precision'}
 
 
 @pytest.mark.slow
