@@ -18,6 +18,7 @@ would bring in PyWavelets for the ten lines below.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import cv2
@@ -90,26 +91,33 @@ class Near(NamedTuple):
     distance: np.ndarray
 
 
+_Compare = Callable[[np.ndarray, int], Near]
+"""(rows (R, WORDS), first column) -> near pairs, sorted by row and column; rows are counted from 0."""
+
+
 def near_pairs(left: np.ndarray, right: np.ndarray, radius: int, *, later: bool = False, threads: int = 1,
                progress: Callable[[int], None] = lambda done: None) -> Iterator[Near]:
     """All pairs of rows whose hashes differ in at most `radius` bits.
 
-    Every pair is compared, in blocks that fit into the cache. Time grows with N x M; memory only with the pairs found.
+    Every pair is compared. Time grows with N x M; memory only with the pairs found. Where faiss is installed (the extra
+    `audit`), its binary index compares them; else NumPy does, in blocks that fit into the cache. Both find the same.
 
     Args:
         left, right: (N, WORDS) and (M, WORDS) uint64.
         radius: in bits.
         later: only pairs whose right row is greater than the left one, for pairs within one set.
-        threads: number of threads; NumPy releases the interpreter while it compares.
+        threads: number of threads; NumPy and faiss release the interpreter while they compare.
         progress: called with the number of rows of `left` that are done.
 
     Yields:
         The pairs of some rows at a time, in the order of the left rows.
     """
-    columns = np.ascontiguousarray(right.T)
+    compare = _with_faiss(right, radius) if find_spec('faiss') else _with_numpy(right, radius)
 
     def block(start: int) -> Near:
-        return _near_block(left[start:start + _ROWS], columns, radius, start, later)
+        near = compare(left[start:start + _ROWS], start if later else 0)
+        wanted = near.right > near.left + start if later else slice(None)
+        return Near(near.left[wanted] + start, near.right[wanted], near.distance[wanted])
 
     starts = range(0, len(left), _ROWS)
     # If the caller stops early, closing cancels the blocks that have not begun.
@@ -119,13 +127,32 @@ def near_pairs(left: np.ndarray, right: np.ndarray, radius: int, *, later: bool 
             yield part
 
 
-def _near_block(block: np.ndarray, columns: np.ndarray, radius: int, first: int, later: bool) -> Near:
-    """Near pairs of some rows, the first of which has the number `first`, with all columns (WORDS, M)."""
-    none = np.empty(0, np.int64)
-    tiles = list(_near_tiles(block, columns, radius, first if later else 0))
-    near = Near(*(np.concatenate([none, *part]) for part in zip(*tiles, strict=True))) if tiles else Near(*[none] * 3)
-    wanted = near.right > near.left + first if later else slice(None)
-    return Near(near.left[wanted] + first, near.right[wanted], near.distance[wanted])
+def _with_faiss(right: np.ndarray, radius: int) -> _Compare:
+    """A function that compares some rows with all columns, at least with those from a given one on."""
+    import faiss
+    index = faiss.IndexBinaryFlat(64 * WORDS)
+    index.add(np.ascontiguousarray(right).view(np.uint8))
+
+    def compare(block: np.ndarray, first: int) -> Near:
+        faiss.omp_set_num_threads(1)  # of this thread: there is one for each block
+        limits, distances, columns = index.range_search(np.ascontiguousarray(block).view(np.uint8), radius + 1)
+        rows = np.repeat(np.arange(len(block)), np.diff(limits.astype(np.int64)))
+        order = np.lexsort((columns, rows))
+        return Near(rows[order], columns[order], distances[order].astype(np.int64))
+    return compare
+
+
+def _with_numpy(right: np.ndarray, radius: int) -> _Compare:
+    """The same, without faiss."""
+    all_columns = np.ascontiguousarray(right.T)
+
+    def compare(block: np.ndarray, first: int) -> Near:
+        none = np.empty(0, np.int64)
+        tiles = list(_near_tiles(block, all_columns, radius, first))
+        near = [np.concatenate([none, *part]) for part in zip(*tiles, strict=True)] or [none] * 3
+        order = np.lexsort((near[1], near[0]))
+        return Near(*(part[order] for part in near))
+    return compare
 
 
 def _near_tiles(block: np.ndarray, columns: np.ndarray, radius: int, first: int) -> Iterator[Near]:

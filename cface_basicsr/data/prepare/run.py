@@ -183,6 +183,7 @@ class Work:
                        for part in self.parts for name, form in self.forms.items()}
             try:
                 left = self.listing.sources[len(journal):]
+                progress(len(journal), total)  # at once: with a detector the first results take a while
                 for source, packed in pack_all(packing, left, workers):
                     self._put(writers, source, packed)
                     journal.add(source, packed)

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.fft import dctn
 
@@ -93,21 +93,37 @@ def brute_force(left: np.ndarray, right: np.ndarray, radius: int, later: bool) -
     return found
 
 
+@pytest.fixture(params=['faiss', 'NumPy'])
+def search(request: pytest.FixtureRequest) -> str:
+    """What compares the hashes; skips where it is not installed."""
+    if request.param == 'faiss':
+        pytest.importorskip('faiss', reason='the extra "audit" is not installed')
+    return request.param
+
+
+def without_faiss(patch: pytest.MonkeyPatch, search: str) -> None:
+    if search == 'NumPy':
+        patch.setattr(perceptual_hash, 'find_spec', lambda name: None)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000), rows=st.integers(0, 20), columns=st.integers(0, 20), radius=st.integers(0, 130),
        later=st.booleans(), threads=st.integers(1, 2))
-def test_the_search_finds_what_brute_force_finds(seed: int, rows: int, columns: int, radius: int, later: bool,
-                                                 threads: int) -> None:
+def test_the_search_finds_what_brute_force_finds(search: str, seed: int, rows: int, columns: int, radius: int,
+                                                 later: bool, threads: int) -> None:
     with pytest.MonkeyPatch.context() as patch:  # small tiles, so that there are several
+        without_faiss(patch, search)
         patch.setattr(perceptual_hash, '_ROWS', 3)
         patch.setattr(perceptual_hash, '_COLUMNS', 7)
         left = nearly_equal_hashes(seed, rows)
         right = left if later else nearly_equal_hashes(seed, columns)
         found = [pair for part in near_pairs(left, right, radius, later=later, threads=threads)
                  for pair in zip(*(each.tolist() for each in part), strict=True)]
-    assert sorted(found) == brute_force(left, right, radius, later)
+    assert found == brute_force(left, right, radius, later)
 
 
-def test_opposite_hashes_are_128_bits_apart() -> None:
+def test_opposite_hashes_are_128_bits_apart(search: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_faiss(monkeypatch, search)
     zeros = np.zeros((1, WORDS), np.uint64)
     (found,) = near_pairs(zeros, ~zeros, 127)
     assert len(found.left) == 0
