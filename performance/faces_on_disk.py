@@ -15,17 +15,19 @@ def photos(folder: Path, identities: int, images: int) -> Path:
     return folder
 
 
-def prepared(source: Path, out: Path) -> Path:
-    """hr.lmdb, lr_x2, lr_x4, lr_x8 and a compare index of random features."""
+def prepared(source: Path, out: Path, store: str = 'png') -> Path:
+    """hr.lmdb, lr_x2, lr_x4, lr_x8 in a form of `cface prepare --store`, and a compare index of random features."""
     from cface_basicsr.data.compare_index import build_compare_index, keys_sha256
     from cface_basicsr.data.prepare.run import PrepareSettings, prepare
     from cface_basicsr.files.identities import read_identities
-    prepare(source, out, PrepareSettings(scales=(2, 4, 8)))
+    report = prepare(source, out, PrepareSettings(scales=(2, 4, 8), store=store))
     keys, labels = read_identities(out)
-    features = np.random.default_rng(0).normal(size=(len(keys), 8)).astype(np.float32)
+    features = np.random.default_rng(0).normal(size=(len(keys), 2, 512)).astype(np.float16)
     index = out / 'index' / 'random'
     index.mkdir(parents=True)
-    np.save(index / 'compare_k5.npy', build_compare_index(features, labels, 5))
+    np.save(index / 'features.npy', features)
+    np.save(index / 'compare_k5.npy', build_compare_index(features[:, 0], labels, 5))
     (index / 'manifest.json').write_text(json.dumps(
-        {'images': len(keys), 'keys_sha256': keys_sha256(keys), 'k': 5, 'feature_length': 8}))
+        {'images': len(keys), 'keys_sha256': keys_sha256(keys), 'k': 5, 'feature_length': 512,
+         'store': report.parts[''].files['hr.lmdb']}))
     return out

@@ -1,9 +1,14 @@
-"""Items a second of CFaceTripletDataset (three images) and of BasicSR's PairedImageDataset (two), on the same LMDB."""
+"""Items a second of CFaceTripletDataset (three images) and of BasicSR's PairedImageDataset (two), on the same LMDB.
+
+And triplets a second and core as our models get them: batches of bytes, LR left to the device, by form of the store.
+"""
 
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from torch.utils.data import default_collate
 
 from performance.faces_on_disk import photos, prepared
 from performance.measure import Finding, ratio, take_turns
@@ -21,13 +26,47 @@ def run(*, identities: int = 32, images: int = 8, rounds: int = 9) -> list[Findi
         sets = data_sets(data)
         times = take_turns({name: _reader(each) for name, each in sets.items()}, rounds)
         count = len(sets['ours'])
+        rows = _triplets(Path(folder), rounds)
     ours, stock = times['ours'], times['stock']
     text = {name: f'{count / each.median:.0f} items/s' for name, each in times.items()}
     return [Finding('loader', f'CFaceTripletDataset, three images an item; {count} faces in LMDB, x8', text['ours'],
                     f"PairedImageDataset, two images: {text['stock']}", ratio(stock.seconds, ours.seconds),
                     target=0.5, at_most=False),
             Finding('loader_cpu', 'the same, by CPU time', f'{count / ours.median_cpu:.0f} items/s',
-                    f'{count / stock.median_cpu:.0f} items/s', ratio(stock.cpu, ours.cpu), target=0.5, at_most=False)]
+                    f'{count / stock.median_cpu:.0f} items/s', ratio(stock.cpu, ours.cpu), target=0.5, at_most=False),
+            *rows]
+
+
+def _triplets(folder: Path, rounds: int) -> list[Finding]:
+    """Batches as a worker makes them, by form of the store, with the compare image and with features in its place."""
+    from cface_basicsr.data.cface_triplet_dataset import CFaceTripletDataset
+    sets = {}
+    for form in ('png', 'png0', 'jpeg', 'raw'):
+        data = folder / 'data' if form == 'png' else prepared(folder / 'photos', folder / form, form)
+        for features in ('compute', 'file'):
+            sets[form, features] = CFaceTripletDataset({
+                'name': 'faces', 'phase': 'train', 'scale': 8, 'use_hflip': True, 'uint8': True, 'lq_from_gt': True,
+                'dataroot_gt': str(data / 'hr.lmdb'), 'reference_features': features})
+    times = take_turns({' '.join(key): _batches(each) for key, each in sets.items()}, rounds)
+    count = len(sets['png', 'file'])
+    return [_finding(*key, count / times[' '.join(key)].median_cpu) for key in sets]
+
+
+def _finding(form: str, features: str, rate: float) -> Finding:
+    target = {('png0', 'compute'): 2000, ('png0', 'file'): 2800, ('raw', 'file'): 7000}.get((form, features))
+    with_what = 'with the compare image' if features == 'compute' else 'with features from the file'
+    return Finding(f'triplets_{form}_{features}', f'triplets of bytes from `--store {form}`, {with_what}, in batches '
+                   'of 16, LR left to the device; by CPU time', f'{rate:,.0f}/s', '–', rate, 'triplets/s per core', target,
+                   at_most=False)
+
+
+def _batches(data_set: Any) -> Callable[[], None]:
+    from cface_basicsr.data.epoch_index import EpochIndex
+
+    def read() -> None:
+        for start in range(0, len(data_set), 16):
+            default_collate([data_set[EpochIndex(row)] for row in range(start, min(start + 16, len(data_set)))])
+    return read
 
 
 def data_sets(data: Path) -> dict[str, Any]:

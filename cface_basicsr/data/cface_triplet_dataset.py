@@ -11,6 +11,7 @@ from cface_basicsr import registration
 from cface_basicsr.data.compare_index import load_compare_index, load_features
 from cface_basicsr.data.dataset_options import (
     TripletOptions,
+    check_reduction,
     check_store_sizes,
     index_folder,
     labelled_keys,
@@ -18,7 +19,8 @@ from cface_basicsr.data.dataset_options import (
 )
 from cface_basicsr.data.epoch_index import draw
 from cface_basicsr.data.identity_rows import IdentityRows
-from cface_basicsr.data.images.image_tensor import image_tensor
+from cface_basicsr.data.images.image_tensor import byte_tensor, image_tensor
+from cface_basicsr.data.images.low_resolution import reduce_bytes
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
 
@@ -34,7 +36,8 @@ class CFaceTripletDataset(Dataset):
     repeat, index). One coin mirrors all three images.
 
     An item is a dictionary:
-        lq, gt, compare: float32 RGB (3, H, W) in [0, 1]. Without a compare image, `compare` is `gt`.
+        lq, gt, compare: float32 RGB (3, H, W) in [0, 1]; uint8 for a model of ours, which makes floats of whole batches
+            on the device, and with `lq_from_gt` also `lq`. Without a compare image, `compare` is `gt`.
             With `reference_features: file` there are `phi_gt` and `phi_compare` instead, float32 (D,): the features of
             both from the index at unit length, of the mirror images where the images are mirrored.
         has_compare: bool tensor, False without a compare image (the second term of L_CF is masked then).
@@ -55,9 +58,15 @@ class CFaceTripletDataset(Dataset):
         """
         self.opt = opt
         options: TripletOptions = read_options(self.OPTIONS, opt)
-        self.hr, self.lr = FaceStore(options.dataroot_gt), FaceStore(options.dataroot_lq)
-        self.keys, self.labels = labelled_keys([self.hr, self.lr], options.identities)
-        check_store_sizes(self.hr, self.lr, options.scale)
+        self.hr = FaceStore(options.dataroot_gt)
+        self.lr = FaceStore(options.dataroot_lq) if options.dataroot_lq else None
+        self.keys, self.labels = labelled_keys([self.hr] if self.lr is None else [self.hr, self.lr], options.identities)
+        if self.lr is not None:
+            check_store_sizes(self.hr, self.lr, options.scale)
+        if options.lq_from_gt:
+            check_reduction(self.hr, self.lr, options.scale, f'datasets.{options.phase}.lq_from_gt')
+        self._lq_from_gt, self._bytes, self.scale = options.lq_from_gt, options.uint8, options.scale
+        self._tensor = byte_tensor if options.uint8 else image_tensor
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
         self._neighbours: np.ndarray | None = None
         self._counts: np.ndarray | None = None
@@ -87,9 +96,10 @@ class CFaceTripletDataset(Dataset):
         coin, number = draw(self.seed, index)
         row, mirror = int(index), coin and self.use_hflip
         other = self._compare_row(row, number)
-        gt = image_tensor(self.hr.image(self.keys[row]), mirror)
+        planes = self.hr.planes(self.keys[row])
+        gt = self._tensor(planes, mirror)
         return {
-            'lq': image_tensor(self.lr.image(self.keys[row]), mirror),
+            **self._lr_face(planes, row, mirror),
             'gt': gt,
             **self._compare_face(gt, row, row if other is None else other, mirror),
             'has_compare': _NO if other is None else _YES,
@@ -101,10 +111,18 @@ class CFaceTripletDataset(Dataset):
             'compare_path': self.keys[row if other is None else other],
         }
 
+    def _lr_face(self, hr: np.ndarray, row: int, mirror: bool) -> dict[str, Tensor]:
+        """The LR face; nothing where the model makes it."""
+        if not self._lq_from_gt:
+            return {'lq': self._tensor(self.lr.planes(self.keys[row]), mirror)}
+        if self._bytes:
+            return {}
+        return {'lq': image_tensor(reduce_bytes(torch.from_numpy(hr)[None], self.scale)[0].numpy(), mirror)}
+
     def _compare_face(self, gt: Tensor, row: int, other: int, mirror: bool) -> dict[str, Tensor]:
         """The compare image, or the features of HR and compare image in its place."""
         if self._features is None:
-            return {'compare': gt if other == row else image_tensor(self.hr.image(self.keys[other]), mirror)}
+            return {'compare': gt if other == row else self._tensor(self.hr.planes(self.keys[other]), mirror)}
         return {name: torch.from_numpy(self._features[each, int(mirror)].astype(np.float32))
                 for name, each in (('phi_gt', row), ('phi_compare', other))}
 

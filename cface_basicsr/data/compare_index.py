@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr.data.identity_rows import IdentityRows
-from cface_basicsr.data.images.image_tensor import image_tensor
+from cface_basicsr.data.images.image_tensor import byte_tensor, unit_range
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, naming, replacing, reserve, unfinished, write_text
 from cface_basicsr.files.face_store import FaceStore
@@ -232,7 +232,7 @@ def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recogniz
 def _face_features(recognizer: nn.Module, store: FaceStore, keys: Sequence[str],
                    device: str | torch.device) -> np.ndarray:
     """(B, 2, D) float16: unit-length features of images and of their mirror images."""
-    images = torch.stack([image_tensor(store.image(key)) for key in keys]).to(device)
+    images = unit_range(torch.stack([byte_tensor(store.planes(key)) for key in keys]).to(device))
     both = torch.stack([unit(recognizer_features(recognizer, images)),
                         unit(recognizer_features(recognizer, images.flip(-1)))], dim=1).cpu()
     bad = ~torch.isfinite(both).flatten(1).all(1)

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+import torch
+from pydantic import Field, model_validator
 
+from cface_basicsr.data.images.low_resolution import reduce_bytes
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.options import LoaderOptions, open_section
+from cface_basicsr.options import LoaderOptions, open_section, problem
 from cface_basicsr.options.datasets import Root
 
 
@@ -19,8 +21,11 @@ class TripletOptions(LoaderOptions):
 
     dataroot_gt: Root
     """HR store, `hr.lmdb`."""
-    dataroot_lq: Root
-    """LR store, `lr_x<scale>.lmdb`."""
+    dataroot_lq: Root | None = None
+    """LR store, `lr_x<scale>.lmdb`; needed without `lq_from_gt`."""
+    lq_from_gt: bool = False
+    """Do not read LR faces but make them from HR: on the device for our models, in the loading process for others. A
+    store that `dataroot_lq` names must hold what comes out of that."""
     identities: str | None = None
     """The labels: a table or its folder; by default `identities.csv` next to the HR store."""
     compare_index: str | None = None
@@ -34,6 +39,12 @@ class TripletOptions(LoaderOptions):
     reference_features: Literal['compute', 'file'] = 'compute'
     """Where L_CF has the features of HR and compare face from: CNN_R computes them in each step, or the compare index
     holds them, and no compare image is read. Only with a frozen CNN_R, that of the index, and not with `l2`."""
+
+    @model_validator(mode='after')
+    def _has_lr_faces(self) -> 'TripletOptions':
+        if not (self.lq_from_gt or self.dataroot_lq):
+            raise problem('missing', '', 'dataroot_lq')
+        return self
 
 
 def index_folder(compare_index: str | None, dataroot_gt: str) -> Path:
@@ -131,3 +142,23 @@ def check_store_sizes(hr: FaceStore, lr: FaceStore, scale: int | None) -> None:
     if (h, w) != (lr_h * scale, lr_w * scale):
         raise UserError(f"option 'scale' is {scale}, but '{hr.path}' holds {h}x{w} images and '{lr.path}' "
                         f'{lr_h}x{lr_w}.\nChoose the store that fits the scale (lr_x{scale}.lmdb).')
+
+
+def check_reduction(hr: FaceStore, lr: FaceStore | None, scale: int | None, option: str) -> None:
+    """Check that LR faces can be made from HR: some are made and compared with those of the LR store, if there is one.
+
+    Args:
+        option: that asks for it.
+
+    Raises:
+        UserError: the scale is unknown or does not divide HR, or the LR faces were made in another way.
+    """
+    sizes = hr.planes(hr.keys[0]).shape[1:] if hr.keys else (0, 0)
+    if scale is None or any(size % scale for size in sizes):
+        raise UserError(f"option '{option}': expected a 'scale' that divides the {sizes[0]}x{sizes[1]} pixels of "
+                        f"'{hr.path}', got {scale}.")
+    for key in hr.keys[::max(1, len(hr) // 8)] if lr is not None else ():
+        made = reduce_bytes(torch.from_numpy(hr.planes(key))[None], scale)[0].numpy()
+        if not np.array_equal(made, lr.planes(key)):
+            raise UserError(f"option '{option}': '{key}' of '{lr.path}' is not the bicubic reduction of '{hr.path}' "
+                            'that `cface prepare` makes; leave the option out, so that it is read.')

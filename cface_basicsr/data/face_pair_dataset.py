@@ -50,8 +50,8 @@ class FacePairDataset(Dataset):
         row = int(self.rows[index])
         key = self.keys[row]
         return {
-            'lq': image_tensor(self.lr.image(key)),
-            'gt': image_tensor(self.hr.image(key)),
+            'lq': image_tensor(self.lr.planes(key)),
+            'gt': image_tensor(self.hr.planes(key)),
             'label': int(self.labels[row]),
             'index': row,
             'lq_path': picture_name(key),

@@ -41,7 +41,7 @@ class CFaceGenerateDataset(Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         key = self.lr.keys[index]
-        return {'lq': image_tensor(self.lr.image(key)), 'lq_path': key}
+        return {'lq': image_tensor(self.lr.planes(key)), 'lq_path': key}
 
     def write_super_resolved(self, network: Callable[[Tensor], Tensor], device: str | torch.device,
                              progress: Callable[[int, int], None] = lambda done, total: None) -> str:

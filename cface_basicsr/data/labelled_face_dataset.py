@@ -7,7 +7,7 @@ from torch.utils.data import Dataset
 from cface_basicsr import registration
 from cface_basicsr.data.dataset_options import LabelledOptions, labelled_keys, read_options
 from cface_basicsr.data.epoch_index import draw
-from cface_basicsr.data.images.image_tensor import image_tensor
+from cface_basicsr.data.images.image_tensor import byte_tensor, image_tensor
 from cface_basicsr.files.face_store import FaceStore
 
 
@@ -15,8 +15,8 @@ from cface_basicsr.files.face_store import FaceStore
 class LabelledFaceDataset(Dataset):
     """Faces with labels; several stores with the same keys are concatenated.
 
-    An item is a dictionary: gt: float32 RGB (3, H, W) in [0, 1]; label: int; domain: which store, from 0;
-    index: row in identities.csv; flip: whether it is mirrored; gt_path: key.
+    An item is a dictionary: gt: float32 RGB (3, H, W) in [0, 1], uint8 for a model of ours; label: int; domain: which
+    store, from 0; index: row in identities.csv; flip: whether it is mirrored; gt_path: key.
     """
 
     OPTIONS = LabelledOptions
@@ -35,6 +35,7 @@ class LabelledFaceDataset(Dataset):
         self.stores = [FaceStore(root) for root in options.roots()]
         self.keys, self.labels = labelled_keys(self.stores, options.identities)
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
+        self._tensor = byte_tensor if options.uint8 else image_tensor
 
     def __len__(self) -> int:
         return len(self.keys) * len(self.stores)
@@ -44,7 +45,7 @@ class LabelledFaceDataset(Dataset):
         domain, row = divmod(int(index), len(self.keys))
         mirror, key = coin and self.use_hflip, self.keys[row]
         return {
-            'gt': image_tensor(self.stores[domain].image(key), mirror),
+            'gt': self._tensor(self.stores[domain].planes(key), mirror),
             'label': int(self.labels[row]),
             'domain': domain,
             'index': row,

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.data.images.image_tensor import image_tensor
+from cface_basicsr.data.images.image_tensor import byte_tensor, unit_range
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore, encode_png
@@ -54,7 +54,7 @@ def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_pat
         start = len(writer) // batch_size * batch_size
         for number, first in enumerate(range(start, len(lr), batch_size)):
             keys = lr.keys[first:first + batch_size]
-            images = torch.stack([image_tensor(lr.image(key)) for key in keys])  # laid out as in training
+            images = unit_range(torch.stack([byte_tensor(lr.planes(key)) for key in keys]))  # laid out as in training
             names = [f"'{key}' of '{lr.path}'" for key in keys]
             sr = super_resolve(network, images, batch_size=batch_size, device=device, names=names)
             for key, image in zip(keys, sr, strict=True):

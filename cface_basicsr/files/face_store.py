@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -230,12 +230,23 @@ class FaceStore:
         Raises:
             UserError: the key is unknown, or its bytes are not an image.
         """
+        return self._decoded(key, decode_image)
+
+    def planes(self, key: str) -> np.ndarray:
+        """The image of a key as uint8 planes (3, H, W); see `decode_planes`.
+
+        Raises:
+            UserError: as `image` does.
+        """
+        return self._decoded(key, decode_planes)
+
+    def _decoded(self, key: str, decode: Callable[[memoryview], np.ndarray]) -> np.ndarray:
         with self._environment().begin(buffers=True) as transaction:
             content = transaction.get(key.encode('ascii'))
             if content is None:
                 raise UserError(f"LMDB '{self.path}' has no image '{key}' ({len(self)} others).")
             try:
-                return decode_image(content)
+                return decode(content)
             except UserError as error:
                 raise _cut_off(self.path, f"image '{key}': {error}") from error
 

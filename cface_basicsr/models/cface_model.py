@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from cface_basicsr import registration
+from cface_basicsr.data.images.device_batch import batch_on
 from cface_basicsr.models.recognition import (
     accuracy_and_spread,
     check_collapse,
@@ -78,12 +79,13 @@ class CFaceModel(StageModel, SRModel):
             self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Move a batch of CFaceTripletDataset to the device: images (B, 3, h, w) in [0, 1], labels (B,)."""
+        """Move a batch of CFaceTripletDataset to the device: images (B, 3, h, w), labels (B,); see `batch_on`."""
+        data = batch_on(self.device, data, self.opt['scale'])
         super().feed_data(data)
         self.keys = data['gt_path']
         for name in ('compare', 'phi_gt', 'phi_compare', 'has_compare', 'label'):
             if name in data:
-                setattr(self, name, data[name].to(self.device, non_blocking=True))
+                setattr(self, name, data[name])
 
     # ----------------------------------------------------------------------------------------------- the training step
 

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from cface_basicsr import registration
+from cface_basicsr.data.images.device_batch import batch_on
 from cface_basicsr.models.recognition import (
     accuracy_and_spread,
     check_collapse,
@@ -37,10 +38,9 @@ class RecognitionModel(StageModel):
         self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))
 
     def feed_data(self, data: dict[str, Any]) -> None:
-        """Move `gt` (B, 3, H, W) in [0, 1] and `label` (B,) to the device."""
-        self.gt = data['gt'].to(self.device, non_blocking=True)
-        self.label = data['label'].to(self.device, non_blocking=True)
-        self.keys = data['gt_path']
+        """Move `gt` (B, 3, H, W) and `label` (B,) to the device; see `batch_on`."""
+        data = batch_on(self.device, data)
+        self.gt, self.label, self.keys = data['gt'], data['label'], data['gt_path']
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One step on L_FR, equation (3)."""

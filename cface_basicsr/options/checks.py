@@ -162,6 +162,7 @@ def prepare_training_options(opt: dict[str, Any]) -> None:
     _fill_batch(opt)
     _fill_iterations(opt)
     if opt['model_type'] in OUR_TRAINING:
+        opt['datasets']['train']['uint8'] = True  # our models make floats of bytes on the device
         _fill_identities(opt)
         _keep_frozen_recognizer(opt)
     opt['train'].setdefault('warmup_iter', -1)

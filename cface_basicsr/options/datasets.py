@@ -40,6 +40,7 @@ class LoaderOptions(Section):
     persistent_workers: bool = False
     """Keep the loading processes alive from epoch to epoch."""
     manual_seed: FilledIn[int] = None
+    uint8: FilledIn[bool] = None
     seed: int | None = Field(default=None, ge=0)
     """Of the random choices; by default the file's `manual_seed`."""
 

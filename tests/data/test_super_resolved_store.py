@@ -103,5 +103,5 @@ def test_a_network_is_given_what_it_is_trained_on_bit_by_bit_and_in_the_same_lay
         return images
     write_super_resolved_store(network, lr, tmp_path / 'sr.lmdb', batch_size=4)
     small = FaceStore(lr)
-    assert torch.equal(torch.cat(given), torch.stack([image_tensor(small.image(key)) for key in small.keys]))
+    assert torch.equal(torch.cat(given), torch.stack([image_tensor(small.planes(key)) for key in small.keys]))
     assert all(images.is_contiguous() for images in given)  # another layout would have its sums in another order

@@ -61,8 +61,8 @@ def test_an_item_has_the_stored_features_and_no_compare_image_is_read(folder: Pa
     model = build(options(folder, **FILE), tmp_path)
     faces = build_dataset(model.opt['datasets']['train'])
     read = []
-    image = FaceStore.image
-    monkeypatch.setattr(FaceStore, 'image', lambda store, key: (read.append(key), image(store, key))[1])
+    planes = FaceStore.planes
+    monkeypatch.setattr(FaceStore, 'planes', lambda store, key: (read.append(key), planes(store, key))[1])
     stored = np.load(next((folder / 'train/index').rglob('features.npy')))
     for row in range(len(faces)):
         item = faces[row]

@@ -2,24 +2,46 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from cface_basicsr.ops.resize import bicubic_resize
 
 
 @torch.no_grad()
-def low_resolution(hr: np.ndarray, scale: int) -> np.ndarray:
+def reduce_bytes(hr: Tensor, scale: int) -> Tensor:
     """Downscale a batch of images.
 
-    The arithmetic is float32 on 0..255, where the weights of x2 are exact, so that ties round to even as in Pillow.
+    The arithmetic is float32 on 0..255, where the weights of x2 are exact, so that ties round to even as in Pillow. A
+    GPU may shorten float32 products (TF32), so it takes float64; where a value is halfway to within float32's error, it
+    may round to the other grey level.
 
     Args:
-        hr: uint8 (B, H, W, 3).
+        hr: uint8 (B, 3, H, W).
         scale: a divisor of H and W.
 
     Returns:
-        uint8 (B, H / scale, W / scale, 3).
+        uint8 (B, 3, H / scale, W / scale).
     """
-    height, width = hr.shape[1:3]
-    images = torch.from_numpy(np.ascontiguousarray(hr.transpose(0, 3, 1, 2))).float()
-    small = bicubic_resize(images, (height // scale, width // scale)).clamp(0, 255).round().byte()
-    return small.permute(0, 2, 3, 1).contiguous().numpy()
+    images = hr.double() if hr.is_cuda else hr.float()
+    return bicubic_resize(images, (hr.shape[-2] // scale, hr.shape[-1] // scale)).clamp(0, 255).round().byte()
+
+
+def reduce_mirrored(hr: Tensor, mirrored: Tensor, scale: int) -> Tensor:
+    """The LR images of a batch that is mirrored in part: each is the mirror image of the LR image of its original.
+
+    Sums in another order may round otherwise, so what is mirrored is turned back first.
+
+    Args:
+        hr: uint8 (B, 3, H, W).
+        mirrored: bool (B,).
+        scale: a divisor of H and W.
+    """
+    chosen = mirrored[:, None, None, None]
+    small = reduce_bytes(torch.where(chosen, hr.flip(-1), hr), scale)
+    return torch.where(chosen, small.flip(-1), small)
+
+
+def low_resolution(hr: np.ndarray, scale: int) -> np.ndarray:
+    """`reduce_bytes` for uint8 (B, H, W, 3) arrays, which give uint8 (B, H / scale, W / scale, 3)."""
+    images = torch.from_numpy(np.ascontiguousarray(hr.transpose(0, 3, 1, 2)))
+    return reduce_bytes(images, scale).permute(0, 2, 3, 1).contiguous().numpy()
