@@ -55,8 +55,8 @@ def _triplets(folder: Path, rounds: int) -> list[Finding]:
 def _finding(form: str, features: str, rate: float) -> Finding:
     target = {('png0', 'compute'): 2000, ('png0', 'file'): 2800, ('raw', 'file'): 7000}.get((form, features))
     with_what = 'with the compare image' if features == 'compute' else 'with features from the file'
-    return Finding(f'triplets_{form}_{features}', f'triplets of bytes from `--store {form}`, {with_what}, in batches '
-                   'of 16, LR left to the device; by CPU time', f'{rate:,.0f}/s', '–', rate, 'triplets/s per core', target,
+    what = f'triplets of bytes from `--store {form}`, {with_what}, in batches of 16, LR left to the device; by CPU time'
+    return Finding(f'triplets_{form}_{features}', what, f'{rate:,.0f}/s', '–', rate, 'triplets/s per core', target,
                    at_most=False)
 
 
