@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch.utils.data import default_collate
 
 from performance.faces_on_disk import photos, prepared
+from performance.limits import Limit
 from performance.measure import Finding, ratio, take_turns
 
 
@@ -49,15 +51,17 @@ def _triplets(folder: Path, rounds: int) -> list[Finding]:
                 'dataroot_gt': str(data / 'hr.lmdb'), 'reference_features': features})
     times = take_turns({' '.join(key): _batches(each) for key, each in sets.items()}, rounds)
     count = len(sets['png', 'file'])
-    return [_finding(*key, count / times[' '.join(key)].median_cpu) for key in sets]
+    return [_finding(*key, each, count / times[' '.join(key)].median_cpu) for key, each in sets.items()]
 
 
-def _finding(form: str, features: str, rate: float) -> Finding:
+def _finding(form: str, features: str, data_set: Any, rate: float) -> Finding:
     target = {('png0', 'compute'): 2000, ('png0', 'file'): 2800, ('raw', 'file'): 7000}.get((form, features))
     with_what = 'with the compare image' if features == 'compute' else 'with features from the file'
     what = f'triplets of bytes from `--store {form}`, {with_what}, in batches of 16, LR left to the device; by CPU time'
+    stored = np.mean([len(data_set.hr.content(key)) for key in data_set.keys])
+    limit = Limit(moved=(1 + (features == 'compute')) * (stored + data_set[0]['gt'].nbytes))
     return Finding(f'triplets_{form}_{features}', what, f'{rate:,.0f}/s', '–', rate, 'triplets/s per core', target,
-                   at_most=False)
+                   at_most=False, limit=limit.words(), of_limit=1 / rate / limit.seconds)
 
 
 def _batches(data_set: Any) -> Callable[[], None]:
