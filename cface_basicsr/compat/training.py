@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cface_basicsr.compat.defect import Defect
+from cface_basicsr.compat.defect import Defect, swapped
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options import Multipliers, open_section
 from cface_basicsr.options.signatures import registered
@@ -66,6 +66,25 @@ def _left(init: Callable, self: Any, *args: Any, **kwargs: Any) -> None:
     self.max_iters += 1  # it serves nothing but the time that is left, for total_iter - iteration - 1 iterations
 
 
+class _WithShare:
+    """BasicSR's logger for one line, which also says which part of a step went into waiting for data."""
+
+    def __init__(self, logger: Any, share: float) -> None:
+        self.logger, self.share = logger, share
+
+    def info(self, message: str) -> None:
+        start, bracket, rest = message.partition(' [eta: ')
+        times, end, losses = rest.partition(']')
+        waiting = f', {self.share:.0%} waiting for data' if end else ''
+        self.logger.info(f'{start}{bracket}{times}{waiting}{end}{losses}')
+
+
+def _say_share(call: Callable, self: Any, log_vars: dict[str, Any]) -> None:
+    share = log_vars['data_time'] / log_vars['time'] if log_vars.get('time') else 0.0
+    with swapped(self, 'logger', _WithShare(self.logger, share)):
+        call(self, log_vars)
+
+
 TRAINING_ROWS = (
     Defect(name='ema-buffers', upstream='not reported',
            symptom='the averaged network keeps the first BatchNorm statistics for ever, and its images are wrong',
@@ -85,4 +104,8 @@ TRAINING_ROWS = (
            symptom='"eta: -1 day, 23:59:59" at the last iteration',
            target='basicsr.utils.logger:MessageLogger.__call__', has='current_iter - 1)',
            wrap={'basicsr.utils.logger:MessageLogger.__init__': _left}),
+    Defect(name='data-share', upstream='not reported',
+           symptom='the log has "time (data): 0.530 (0.120)" and does not say that a fifth of each step waits for data',
+           target='basicsr.utils.logger:MessageLogger.__call__', has='time (data): {iter_time:.3f} ({data_time:.3f})',
+           wrap={'basicsr.utils.logger:MessageLogger.__call__': _say_share}),
 )

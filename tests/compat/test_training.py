@@ -170,3 +170,21 @@ def test_no_time_is_left_at_the_last_iteration_and_before_it_that_of_those_to_co
         assert [re.search(r'eta: (.*), time', line)[1] for line in said] == ['0:05:00', '0:01:40', '0:00:00']
 
     holds_by_row(check, 'time-left')
+
+
+def test_a_line_of_the_log_says_which_share_of_a_step_waited_for_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    from basicsr.utils import logger
+
+    def check() -> None:
+        said: list[str] = []
+        monkeypatch.setattr(logger.get_root_logger(), 'info', said.append)
+        shown = logger.MessageLogger({'name': 'run', 'logger': {'print_freq': 1, 'use_tb_logger': False},
+                                      'train': {'total_iter': 9}})
+        for times in ({'time': 0.5, 'data_time': 0.12}, {'time': 0.5, 'data_time': 0.0}, {}):
+            shown({'epoch': 0, 'iter': 1, 'lrs': [1e-4], 'l_pix': 2.0} | times)
+        assert [re.sub(r'.*lr:.*?\)\] (\[eta: [^,]*, )?', '', line) for line in said] == [
+            'time (data): 0.500 (0.120), 24% waiting for data] l_pix: 2.0000e+00 ',
+            'time (data): 0.500 (0.000), 0% waiting for data] l_pix: 2.0000e+00 ',
+            'l_pix: 2.0000e+00 ']
+
+    holds_by_row(check, 'data-share')
