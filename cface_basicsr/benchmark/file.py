@@ -11,7 +11,7 @@ from cface_basicsr.benchmark.systems import SYSTEMS, Phase, System, find_systems
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import FolderName, Section, merge, open_section
-from cface_basicsr.training.recipe import TrainStep, fill_variables, read_with_base, without_nulls
+from cface_basicsr.training.recipe import REMOVABLE, TrainStep, fill_variables, read_with_base
 from cface_basicsr.training.scale import check_scale
 
 
@@ -50,9 +50,9 @@ class Variant(Section):
 
     of: str
     """The system that it changes."""
-    set: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    set: Annotated[dict[str, dict[str, Any]], REMOVABLE] = Field(default_factory=dict)
     """Phase -> changes of its options, on top of those that the file sets for the system."""
-    shares: dict[str, Share] = Field(default_factory=dict)
+    shares: Annotated[dict[str, Share], REMOVABLE] = Field(default_factory=dict)
     """Phase -> share of the budget."""
     weights: dict[str, dict[str, str | None]] = Field(default_factory=dict)
     """Phase -> network -> phase that it starts from; `~`: from none."""
@@ -67,7 +67,7 @@ class BenchmarkFile(Section):
     """Title of the report."""
     systems: list[str] | str = 'all'
     """Names of systems, or `all`: those of the paper, or the variants if there are any."""
-    variants: dict[str, Variant] = Field(default_factory=dict)
+    variants: Annotated[dict[str, Variant], REMOVABLE] = Field(default_factory=dict)
     """Name -> row of an ablation."""
     scales: list[int] = Field(min_length=1)
     """Some of 2, 4 and 8; each scale with each seed is a recipe of its own, `<out>/x8/seed0`."""
@@ -83,21 +83,21 @@ class BenchmarkFile(Section):
     """Images in a batch, of every training of a system."""
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
     """Seeds of the weights, of the order of images and of all draws."""
-    steps: dict[FolderName, TrainStep] = Field(default_factory=dict)
+    steps: Annotated[dict[FolderName, TrainStep], REMOVABLE] = Field(default_factory=dict)
     """Name -> training of a recognizer, as in a recipe; it is done once for all scales and seeds."""
-    recognizers: dict[str, str]
+    recognizers: Annotated[dict[str, str], REMOVABLE]
     """Name in the tables -> one of `steps`, or a `.pth` or `.onnx` file."""
     loss: str | None = None
     """The step or file whose recognizer leads the losses of SICNN and C-Face; by default the first of `recognizers`."""
-    tests: dict[str, TestSet] = Field(default_factory=lambda: {HELD_OUT: TestSet()}, min_length=1)
+    tests: Annotated[dict[str, TestSet], REMOVABLE] = Field(default_factory=lambda: {HELD_OUT: TestSet()}, min_length=1)
     """Name -> faces that are measured on; by default the held-out ones."""
     common: dict[str, Any] = Field(default_factory=dict)
     """Changes to every option file that has such a section."""
-    widths: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    widths: Annotated[dict[str, dict[str, Any]], REMOVABLE] = Field(default_factory=dict)
     """System -> changes of its generator in all phases; the tables name these changes."""
-    set: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
+    set: Annotated[dict[str, Annotated[dict[str, dict[str, Any]], REMOVABLE]], REMOVABLE] = Field(default_factory=dict)
     """System -> phase -> changes of its options."""
-    shares: dict[str, dict[str, Share]] = Field(default_factory=dict)
+    shares: Annotated[dict[str, Annotated[dict[str, Share], REMOVABLE]], REMOVABLE] = Field(default_factory=dict)
     """System -> phase -> share of the budget; by default in the proportions of the published schedules."""
     ema_decay: float = Field(default=0, ge=0, lt=1)
     """Above 0: an averaged generator for every row, which is then the one that is measured."""
@@ -124,7 +124,6 @@ def read_benchmark(path: str | Path, variables: Mapping[str, str] | None = None,
         UserError: a key, system, scale, phase or recognizer is unknown; the message gives the nearest.
     """
     content = merge(read_with_base(Path(path)), changes or {})
-    content |= {key: without_nulls(content[key]) for key in ('steps', 'tests', 'variants') if key in content}
     file = open_section(BenchmarkFile, fill_variables(content, variables or {}), 'benchmark')
     _check(file)
     return file

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, WrapValidator, field_validator
+from pydantic import BeforeValidator, Field, WrapValidator
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
@@ -37,6 +37,16 @@ from cface_basicsr.training.scale import check_scale, set_scale, store_in, train
 _Kind = TypeVar('_Kind')
 
 
+def _without_nulls(names: Any) -> Any:
+    if names is None:
+        return {}
+    return {name: value for name, value in names.items() if value is not None} if isinstance(names, Mapping) else names
+
+
+REMOVABLE = BeforeValidator(_without_nulls)
+"""For name -> something in a file that may be laid over another one: `~` takes a name away."""
+
+
 class TrainStep(Section):
     """A training by BasicSR: a stage option file, and what differs from it."""
 
@@ -44,15 +54,10 @@ class TrainStep(Section):
     """A stage option file, relative to the recipe."""
     set: dict[str, Any] = Field(default_factory=dict)
     """What differs from that file; `~` removes a section."""
-    weights: dict[str, str] = Field(default_factory=dict)
+    weights: Annotated[dict[str, str], REMOVABLE] = Field(default_factory=dict)
     """Network -> an earlier step, or a file (`.pth`, `.onnx`), that it starts from."""
     d_sr: str | None = None
     """For a training that reads D_SR: the `generate` step that wrote it; by default the first one."""
-
-    @field_validator('weights', mode='before')
-    @classmethod
-    def _drop_null(cls, weights: Any) -> Any:
-        return {} if weights is None else without_nulls(weights)
 
     @property
     def sources(self) -> list[str]:
@@ -109,15 +114,15 @@ Step = Annotated[TrainStep | IndexStep | GenerateStep, WrapValidator(_one_kind)]
 class ReportOptions(Section):
     """What is measured when the steps are done; the keys are those of a benchmark file."""
 
-    tests: dict[str, TestSet] = Field(default_factory=lambda: {HELD_OUT: TestSet()}, min_length=1)
+    tests: Annotated[dict[str, TestSet], REMOVABLE] = Field(default_factory=lambda: {HELD_OUT: TestSet()}, min_length=1)
     """Name -> faces that are measured on; by default the held-out ones."""
-    recognizers: dict[str, str] = Field(min_length=1)
+    recognizers: Annotated[dict[str, str], REMOVABLE] = Field(min_length=1)
     """Name in the table -> step or weights file; one leads the losses, the others are judges that no loss has met."""
-    rows: dict[str, str] = Field(default_factory=dict)
-    """Title of a system in the table -> the step that trained its generator."""
+    rows: Annotated[dict[str, str], REMOVABLE] = Field(default_factory=dict)
+    """Title of a system in the table -> the step that trained its generator. `~` leaves out a row of the base."""
     also_after: list[str] = Field(default_factory=list)
     """Steps after which an early report is made of the rows that are there by then."""
-    domains: dict[str, dict[str, str]] = Field(default_factory=dict)
+    domains: Annotated[dict[str, dict[str, str]], REMOVABLE] = Field(default_factory=dict)
     """Title -> `{generator: STEP, recognizer: STEP or file}`, for the mean distances of the paper's section 3.4."""
     notes: list[str] = Field(default_factory=list)
     """Lines that the report shows as notes."""
@@ -136,7 +141,7 @@ class RecipeFile(Section):
     """The run folder, by default `experiments/<name>`; `--out` names another."""
     common: dict[str, Any] = Field(default_factory=dict)
     """Changes to every stage file that has such a section."""
-    steps: dict[FolderName, Step]
+    steps: Annotated[dict[FolderName, Step], REMOVABLE]
     """Name -> step, in order; each is a training, an index or stage 2. `~` leaves out a step of the base."""
     report: ReportOptions | None = None
     """What is measured when the steps are done."""
@@ -178,13 +183,6 @@ def read_with_base(path: Path) -> dict[str, Any]:
     return merge(laid, content, keep_null=True)
 
 
-def without_nulls(names: Any) -> Any:
-    """A mapping without its null entries, such as removed steps; deeper nulls remove keys of option files later."""
-    if not isinstance(names, Mapping):
-        return names
-    return {name: value for name, value in names.items() if value is not None}
-
-
 class Recipe:
     """A recipe with its folders: composes the options of each training step."""
 
@@ -210,8 +208,6 @@ class Recipe:
             UserError: unknown keys, steps that do not exist, a variable without a value.
         """
         content = fill_variables(read_with_base(Path(path)), variables or {})
-        if 'steps' in content:
-            content['steps'] = without_nulls(content['steps'])
         return cls(open_section(RecipeFile, content, 'recipe'), data, out)
 
     # ----------------------------------------------------------------------------------------------------- references

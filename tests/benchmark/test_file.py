@@ -60,6 +60,19 @@ def test_a_null_in_a_base_still_takes_a_section_of_the_option_file_away(tmp_path
     assert read_benchmark(tmp_path / 'b.yml').set['SRGAN'] == {'gan': {'train': {'perceptual_opt': None}}}
 
 
+def test_a_null_takes_a_name_of_the_base_away_at_every_place_that_has_names(tmp_path: Path) -> None:
+    base = tiny_benchmark(recognizers={'loss': 'a.onnx', 'judge': 'b.onnx'},
+                          widths={'SRGAN': {'num_feat': 8}, 'EDSR': {}},
+                          set={'SRGAN': {'gan': {'manual_seed': 1}, 'mse': {'manual_seed': 1}}, 'EDSR': {}},
+                          shares={'SRGAN': {'gan': 1.0, 'mse': 2.0}, 'ESRGAN': {'gan': 1.0}})
+    write_benchmark(tmp_path, base).rename(tmp_path / 'a.yml')
+    (tmp_path / 'b.yml').write_text('base: a.yml\nrecognizers: {judge: ~}\nwidths: {EDSR: ~}\n'
+                                    'set: {SRGAN: {gan: ~}, EDSR: ~}\nshares: {SRGAN: {gan: ~}, ESRGAN: ~}\n')
+    file = read_benchmark(tmp_path / 'b.yml')
+    assert file.recognizers == {'loss': 'a.onnx'} and file.widths == {'SRGAN': {'num_feat': 8}}
+    assert file.set == {'SRGAN': {'mse': {'manual_seed': 1}}} and file.shares == {'SRGAN': {'mse': 2.0}}
+
+
 def test_variables_are_filled_and_missing_ones_named(tmp_path: Path) -> None:
     path = write_benchmark(tmp_path, tiny_benchmark(recognizers={'loss': '$recognizer'}))
     assert loss_recognizer(read_benchmark(path, {'recognizer': 'a.onnx'})) == 'a.onnx'

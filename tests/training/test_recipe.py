@@ -71,6 +71,16 @@ def test_a_step_without_weights_may_say_so_by_a_null(tmp_path: Path) -> None:
     assert [step.weights for step in recipe(tmp_path, plain(steps=steps)).file.steps.values()] == [{}, {}]
 
 
+def test_a_step_of_the_base_is_left_out_with_all_that_names_it(tmp_path: Path) -> None:
+    gone = {'report': {'rows': {'SRGAN': None, 'SRGAN, continued': None}, 'domains': {'after stage 3': None},
+                       'recognizers': {'judge': None}}, 'steps': {name: None for name in ('srgan', 'srgan_more')}}
+    file = recipe(tmp_path, {'base': str(OPTIONS / 'demo/faces.yml'), **gone}).file
+    assert list(file.report.rows) == ['L_SI only', 'C-Face-v1', 'C-Face-v2', 'L_SI only, continued',
+                                      'C-Face-v1, continued']
+    assert list(file.report.domains) == ['after stage 1', 'after stage 4']
+    assert file.report.recognizers == {'loss': 'recognizer'} and 'srgan' not in file.steps
+
+
 def test_a_step_may_not_start_from_a_later_one(tmp_path: Path) -> None:
     steps = plain()['steps']
     with pytest.raises(UserError, match="step 'second': 'first' is not an earlier step"):
