@@ -25,7 +25,8 @@ def command(
     from cface_basicsr.options import read_option_file
     variables = read_values(values)
     if 'steps' not in read_option_file(recipe):
-        return _train_one(recipe, processes)
+        refused = {'--data': data, '--out': out, '--value': values, '--json': as_json}
+        return _train_one(recipe, processes, [name for name, given in refused.items() if given])
     return train_recipe(recipe, data, out, variables, processes, as_json)
 
 
@@ -42,11 +43,20 @@ def read_values(values: list[str] | None) -> dict[str, str]:
     return variables
 
 
-def _train_one(options: Path, processes: int) -> None:
-    """Train one stage option file, as `python -m cface_basicsr.train -opt FILE --auto_resume` does."""
+def _train_one(options: Path, processes: int, refused: list[str]) -> None:
+    """Train one stage option file, as `python -m cface_basicsr.train -opt FILE --auto_resume` does.
+
+    Raises:
+        UserError: an option was given that only recipes have.
+    """
     import subprocess
 
+    from cface_basicsr.errors import UserError
     from cface_basicsr.training.process import training_command
+    if refused:
+        raise UserError(f"{', '.join(refused)}: only a recipe takes that, and '{options}' is a single training.\n"
+                        f'Write a changed file, and train that: cface options show {options} --data DIR '
+                        '--set KEY=VALUE > FILE')
     command = training_command(options, processes)
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 

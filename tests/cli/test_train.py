@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -222,3 +223,10 @@ def test_a_single_stage_file_is_trained_by_basicsrs_command(
     assert len(ports) == (processes != '1')  # a free one: two trainings on one machine must not use the same
     assert [word for word in seen[0] if word not in ports] == [
         sys.executable, *launcher, '-m', 'cface_basicsr.train', '-opt', options, '--auto_resume', *tail]
+
+
+@pytest.mark.parametrize('words', [['--data', 'data'], ['--out', 'run'], ['--value', 'a=b'], ['--json']])
+def test_what_only_a_recipe_takes_is_refused_for_a_single_training(words: list[str]) -> None:
+    done = CliRunner().invoke(app, ['train', str(REPOSITORY / 'options/cface_stage0.yml'), *words])
+    assert isinstance(done.exception, UserError)
+    assert re.match(rf"{words[0]}: only a recipe takes that, and '.*stage0\.yml' is a single", str(done.exception))
