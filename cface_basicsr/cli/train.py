@@ -69,11 +69,14 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.report.write import short_report, write_report
     from cface_basicsr.training.recipe import Recipe
-    from cface_basicsr.training.report import RecipeReport
-    from cface_basicsr.training.steps import run_steps
+    from cface_basicsr.training.report import RecipeReport, check_report
+    from cface_basicsr.training.steps import check_data, run_steps
     start_computing()
     recipe = Recipe.read(path, data, out, variables)
     report = recipe.file.report
+    check_data(recipe)
+    if report:
+        check_report(recipe)
     reports = 1 + len(report.also_after) if report else 0
     measuring = cache(lambda: RecipeReport(recipe))  # one for all reports; made when the first is due
     with ShowSteps(len(recipe.file.steps) + reports) as show:

@@ -13,18 +13,36 @@ import torch
 from torch import nn
 
 from cface_basicsr.data.compare_index import build_compare_index
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.face_systems import Embedded, identity_distances
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.measuring.faces import check_stores
 from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer
+from cface_basicsr.measuring.protocols import protocols_of
+from cface_basicsr.measuring.request import TestSet
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Faces, Facts, Results, Run, facts_of_this_run
 from cface_basicsr.runtime import Progress, describe_device
 from cface_basicsr.training.recipe import Recipe, ReportOptions
 
 _COLLAPSED = 1e-3
 """A mean distance between photos of different faces below this: the recognizer gives every face one feature."""
+
+
+def check_report(recipe: Recipe) -> None:
+    """Look for what the report of a recipe will need and no step makes, before anything is trained.
+
+    Raises:
+        UserError: as `RecipeReport`; or a recognizer's file is missing.
+    """
+    for name, who in recipe.file.report.recognizers.items():
+        if who not in recipe.file.steps:
+            check_file(who, 'Expected a .pth or .onnx file.', f"report, recognizer '{name}':")
+    for name, test in recipe.file.report.tests.items():
+        folder = _folder_of(test, recipe)
+        check_stores(name, folder, recipe.file.scale)
+        protocols_of(test, *read_identities(folder))
 
 
 class RecipeReport:
@@ -39,8 +57,8 @@ class RecipeReport:
         self._loaded: dict[str, Recognizer] = {}
         self._embedded: dict[tuple[str, str], Embedded] = {}
         recognizers = {name: self._recognizer(who) for name, who in self.options.recognizers.items()}
-        self.tests = [OpenTestSet(name, test, Path(test.data) if test.data else _held_out(recipe), recipe.file.scale,
-                                  recognizers) for name, test in self.options.tests.items()]
+        self.tests = [OpenTestSet(name, test, _folder_of(test, recipe), recipe.file.scale, recognizers)
+                      for name, test in self.options.tests.items()]
 
     def results(self, show: Progress, after: str | None = None) -> tuple[Results, Path]:
         """Measure the rows; what was measured before is not measured again.
@@ -114,6 +132,10 @@ class RecipeReport:
         compare = build_compare_index(hr[compare_by], test.faces.labels, 1)[:, 0]
         sr = self._embed(test, generator, recognizer).features[recognizer]
         return dict(identity_distances(sr, hr[recognizer], compare))
+
+
+def _folder_of(test: TestSet, recipe: Recipe) -> Path:
+    return Path(test.data) if test.data else _held_out(recipe)
 
 
 def _held_out(recipe: Recipe) -> Path:

@@ -17,7 +17,7 @@ from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.network_file import build_network_from_file, file_hash, save_atomically
 from cface_basicsr.training.recipe import Recipe
-from cface_basicsr.training.report import RecipeReport, collapse_notes
+from cface_basicsr.training.report import RecipeReport, check_report, collapse_notes
 from tests.small_data import write_small_data
 from tests.tiny_stages import REPOSITORY, write_recognizer
 from tests.training.test_steps import Told
@@ -111,3 +111,18 @@ def test_identities_in_training_and_test_set_are_refused_by_name(tmp_path: Path)
     write_small_data(tmp_path / 'test', identities=3, images=1)
     with pytest.raises(UserError, match="share 2 identities, for example '0000000'"):
         RecipeReport(made)
+
+
+@pytest.mark.parametrize(('report', 'message'), [
+    ({}, '6 images of 3 identities are too few for 10 folds of 4 pairs'),
+    ({'recognizers': {'loss': 'nowhere.onnx'}}, "recognizer 'loss': 'nowhere.onnx' is missing"),
+    ({'tests': {'held-out': {'pairs': 'nowhere.txt'}}}, 'nowhere.txt'),
+    ({'tests': {'held-out': None, 'other': {'data': 'nowhere'}}}, "test set 'other': 'nowhere/hr.lmdb' is missing")])
+def test_what_the_report_lacks_is_said_before_anything_is_trained(
+        tmp_path: Path, report: dict[str, Any], message: str) -> None:
+    """The recognizers of the steps are not there yet; those of files must be."""
+    write_small_data(tmp_path / 'train', identities=2, images=1)
+    write_small_data(tmp_path / 'test', identities=3, images=2, seed=1)
+    with pytest.raises(UserError, match=message):
+        check_report(recipe(tmp_path, **report))
+    assert not (tmp_path / 'run').exists()
