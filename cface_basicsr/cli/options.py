@@ -51,7 +51,7 @@ def copy(folder: Annotated[Path, typer.Argument(help='Where to; it is made if it
     """
     from cface_basicsr.options.shipped import copy_option_files
     copied = copy_option_files(folder)
-    typer.echo(f'{len(copied)} files copied to {folder}')
+    typer.echo(f'{len(copied)} files copied to {folder}' + ('' if copied else ': all are there already'))
 
 
 @command.command()
@@ -65,12 +65,13 @@ def show(
     """Print an option file: as it is, or in full at another scale, for BasicSR's own command.
 
     At another scale network, losses and stores get it; where names and paths end in the file's own scale (edsr_x8),
-    they end in the new one. --scale, --data and --set need the file of a training that has a generator.
+    they end in the new one. That needs the file of a training that has a generator.
 
     \b
     Example:
       cface options show options/baselines/edsr_x8.yml --scale 4 > edsr_x4.yml
       python basicsr/train.py -opt edsr_x4.yml
+      cface options show cface_stage0.yml --data faces --set train.total_iter=1000 > short.yml
     """
     from cface_basicsr.options import merge, option_text, read_option_file
     from cface_basicsr.training.scale import at_scale, set_scale
@@ -84,7 +85,9 @@ def show(
         opt = at_scale(opt, scale, data)
     except UserError as error:
         raise UserError(f"option file '{file}': {error}") from None
-    opt = set_scale(merge(opt, read_changes(changes or [])), scale)  # a network of another type has another keyword
+    opt = merge(opt, read_changes(changes or []))
+    if scale is not None:
+        opt = set_scale(opt, scale)  # a network of another type has another keyword
     typer.echo(_schema(file) + option_text(opt), nl=False)
 
 

@@ -28,7 +28,7 @@ def check_scale(scale: int) -> None:
                         '(valid: 2, 4, 8).')
 
 
-def at_scale(opt: Mapping[str, Any], scale: int, data: Path | None = None) -> dict[str, Any]:
+def at_scale(opt: Mapping[str, Any], scale: int | None, data: Path | None = None) -> dict[str, Any]:
     """The options of a training as they would be in a file written for another scale.
 
     Network, losses and stores get the scale. Where the name of the run and the paths end in the file's own scale
@@ -36,12 +36,15 @@ def at_scale(opt: Mapping[str, Any], scale: int, data: Path | None = None) -> di
 
     Args:
         opt: as read from an option file.
-        scale: 2, 4 or 8.
+        scale: 2, 4 or 8; None: as it is.
         data: a folder that `cface prepare` made, in place of the file's.
 
     Raises:
-        UserError: the scale is another, or the options are broken or have no generator.
+        UserError: the scale is another, or the options are broken or, where a scale is given, have no generator.
     """
+    if scale is None:
+        check_frame(opt)
+        return with_stores(opt, lambda path: store_in(data, path)) if data else dict(opt)
     if not isinstance(opt.get('network_g'), Mapping) or not isinstance(opt.get('scale'), int):
         raise UserError("no 'network_g' and 'scale': expected the options of a training that has a generator, such as "
                         'options/baselines/edsr_x8.yml.')
@@ -112,7 +115,8 @@ def train_folder(data: Path) -> Path:
     return data / 'train' if (data / 'train').is_dir() else data
 
 
-def store_in(data: Path, path: str, scale: int) -> Path:
-    """The path in a prepared folder, at a scale, of a store that an option file names."""
+def store_in(data: Path, path: str, scale: int | None = None) -> Path:
+    """The path in a prepared folder, at a scale (None: its own), of a store that an option file names."""
     folder = data / 'test' if Path(path).parent.name == 'test' else train_folder(data)
-    return folder / re.sub(r'^(lr|sr)_x\d+', rf'\1_x{scale}', Path(path).name)
+    name = Path(path).name
+    return folder / (re.sub(r'^(lr|sr)_x\d+', rf'\1_x{scale}', name) if scale else name)

@@ -62,6 +62,16 @@ def test_settings_and_data_take_the_place_of_the_files(tmp_path: Path) -> None:
     assert opt['datasets']['train']['dataroot_lq'] == str(tmp_path / 'lr_x4.lmdb')
 
 
+@pytest.mark.parametrize('stage', [0, 3])
+def test_a_training_without_a_generator_takes_settings_and_data_too(tmp_path: Path, stage: int) -> None:
+    file = REPOSITORY / f'options/cface_stage{stage}.yml'
+    expected = read_option_file(file)
+    expected['network_r']['num_feat'] = 8
+    stores = {0: str(tmp_path / 'hr.lmdb'), 3: [str(tmp_path / 'hr.lmdb'), str(tmp_path / 'sr_x4.lmdb')]}
+    expected['datasets']['train']['dataroot_gt'] = stores[stage]
+    assert options_in(shown(file, '--data', tmp_path, '--set', 'network_r.num_feat=8'), tmp_path) == expected
+
+
 def test_a_network_of_another_type_gets_the_scale_as_well(tmp_path: Path) -> None:
     vdsr = EDSR.with_name('vdsr_x8.yml')
     opt = options_in(shown(vdsr, '--scale', '2', '--set', 'network_g.type=EDSR'), tmp_path)
@@ -77,6 +87,7 @@ def test_changes_of_one_section_come_together() -> None:
     (['nowhere.yml'], "option file 'nowhere.yml' is missing. Looked in '.*' and, .*options'; `cface options list`"),
     (['edsr_x8.yml'], "did you mean 'baselines/edsr_x8.yml'"),
     ([REPOSITORY / 'options/cface_x8.yml', '--scale', '4'], "cface_x8.yml': no 'network_g' and 'scale': expe"),
+    ([REPOSITORY / 'options/benchmark/demo.yml', '--set', 'batch=4'], "option 'data' is unknown; did you mean 'datas"),
     ([REPOSITORY / 'options/cface_stage0.yml', '--scale', '2'], "cface_stage0.yml': no 'network_g' and 'scale'"),
     ([EDSR, '--data', 'nowhere'], "--data: the folder 'nowhere' is missing"),
     ([EDSR, '--set', 'train.total_iter'], 'expected KEY=VALUE'),
