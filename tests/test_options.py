@@ -233,10 +233,17 @@ def test_a_frozen_recognizer_is_read_from_its_own_file_when_a_training_is_resume
     assert 'ignore_resume_networks' not in parsed(stage_options(4, data), tmp_path)['path']
 
 
-def test_a_missing_store_is_named_with_the_command_that_makes_it(opt: dict[str, Any]) -> None:
-    opt['datasets']['train']['dataroot_gt'] = 'nowhere/hr.lmdb'
-    assert "'nowhere/hr.lmdb' is missing or unfinished" in refusal(opt)
-    assert 'cface prepare' in refusal(opt)
+@pytest.mark.parametrize(('store', 'command'), [
+    ('faces/hr.lmdb', 'cface prepare --layout casia SRC --out faces --scale 2 4 8 --crop center'),
+    ('faces/train/hr.lmdb',
+     'cface prepare --layout casia SRC --out faces --scale 2 4 8 --crop center --holdout N --seed 0'),
+    ('faces/train/sr_x4.lmdb',
+     'cface generate faces/train --weights NET_G.pth --out faces/train/sr_x4.lmdb   (stage 2)')])
+def test_a_missing_store_is_named_with_the_command_that_makes_it(
+        opt: dict[str, Any], store: str, command: str) -> None:
+    """The command writes to the place that the option file names."""
+    opt['datasets']['train']['dataroot_gt'] = store
+    assert refusal(opt).endswith(f"'{store}' is missing or unfinished (no meta_info.txt).\nMake it: {command}")
 
 
 # -------------------------------------------------------------------------------------------------- batches and epochs
@@ -287,7 +294,7 @@ def test_epochs_count_both_stores_of_stage_3(data: Path, tmp_path: Path) -> None
 def test_a_training_has_one_length(opt: dict[str, Any], length: dict[str, int]) -> None:
     del opt['train']['total_iter']
     opt['train'] |= length
-    assert f"got {'both' if any(length.values()) else 'neither'}" in refusal(opt)
+    assert f"got {'both; set one of them to ~' if any(length.values()) else 'neither'}" in refusal(opt)
 
 
 def test_fewer_images_than_a_batch_are_refused_with_both_numbers(opt: dict[str, Any]) -> None:

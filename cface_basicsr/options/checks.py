@@ -32,8 +32,8 @@ def _check_loader(train: Mapping[str, Any]) -> None:
 def _check_length(train: Mapping[str, Any]) -> None:
     lengths = [key for key in ('total_epoch', 'total_iter') if train.get(key) is not None]
     if len(lengths) != 1:
-        raise UserError("option 'train': expected 'total_epoch' or 'total_iter', "
-                        f"got {'both' if lengths else 'neither'}.")
+        raise UserError("option 'train': expected 'total_epoch' or 'total_iter', got "
+                        f"{'both; set one of them to ~' if lengths else 'neither'}.")
 
 
 def _check_devices(opt: Mapping[str, Any]) -> None:
