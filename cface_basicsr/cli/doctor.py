@@ -134,7 +134,8 @@ def _show(findings: dict[str, Any], table: bool) -> None:
 
 def _show_table(findings: dict[str, Any], console: Any) -> None:
     from rich.table import Table
-    table = Table('defect of BasicSR', 'here', 'symptom', box=None, pad_edge=False, header_style='bold')
+    table = Table('defect of BasicSR', 'here', box=None, pad_edge=False, header_style='bold')
+    table.add_column('symptom', overflow='fold')
     for each in findings['repairs']:
         needs = each['status'] == 'defect'
         table.add_row(each['name'], '[red]needs --repair[/red]' if needs else each['status'], each['symptom'])

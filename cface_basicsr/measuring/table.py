@@ -1,5 +1,6 @@
 """Systems x numbers as Markdown, CSV, JSON and on the console, from one description, so the four cannot differ."""
 
+import html
 import json
 import math
 import re
@@ -151,9 +152,9 @@ class Table:
         from rich.table import Table as RichTable
         table = RichTable(title=escape(self.title), caption=escape('\n'.join(self.notes)) or None,
                           caption_justify='left')
-        table.add_column('system')
+        table.add_column('system', overflow='fold')  # a long name goes on in the next line; nothing is cut off
         for column in self.columns:
-            table.add_column(escape(column.heading), justify='right')
+            table.add_column(escape(column.heading), justify='right', overflow='fold')
         for cells in self.cells('[bold green]{}[/]', escape):
             table.add_row(*cells)
         return table
@@ -199,10 +200,15 @@ class Table:
 def markdown_text(text: str) -> str:
     r"""Text that Markdown shows unchanged inside a line: no markup, no HTML, no end of a cell.
 
+    A sign between two blanks stays as it is, because the same text is also read on a screen.
+
     >>> markdown_text('<b>L_SI</b> [a|b](c) *d* e_')
     '&lt;b&gt;L_SI&lt;/b&gt; \\[a\\|b\\](c) \\*d\\* e\\_'
+    >>> markdown_text('p < 5 % & n > 3')
+    'p < 5 % & n > 3'
     """
-    text = re.sub(r'\s*[\r\n]\s*', ' ', text.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;'))
+    text = re.sub(r'\s*[\r\n]\s*', ' ', text)
+    text = re.sub(r'(?<!\S )[&<>]|[&<>](?! )', lambda sign: html.escape(sign[0]), text)
     return re.sub(r'[\\`*\[\]|~]|(?<!\w)_|_(?!\w)', r'\\\g<0>', text)
 
 

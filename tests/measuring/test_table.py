@@ -97,6 +97,17 @@ def test_further_tables_are_below_and_json_holds_no_number_twice() -> None:
     assert all(text in shown for text in ('Main', 'first', 'Below', 'a note')) and shown.count('X') == 2
 
 
+def test_a_narrow_screen_cuts_no_name_off() -> None:
+    name = 'net_r_latest_of_the_second_training'
+    console = Console(record=True, width=24, file=io.StringIO())
+    console.print(Table('', [Column('a', name)], [Row(name, {'a': 1.0})]).rich())
+    shown = console.export_text()
+    assert '…' not in shown
+    left, right = (''.join(line.split('│' if '│' in line else '┃')[place].strip() for line in shown.splitlines()
+                           if '│' in line or '┃' in line) for place in (1, 2))
+    assert name in left and name in right
+
+
 @given(st.text(st.characters(codec='utf-8', exclude_categories=['Cc', 'Zl', 'Zp'], include_characters='\n')))
 def test_markdown_shows_any_text_as_it_is(text: str) -> None:
     """As a Markdown parser reads it: one line of plain text, also where it begins a line, and in a cell of a table."""
