@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cface_basicsr.errors import UserError
 
-MOST = 1000
+MOST_STEPS = 1000
 """Steps that are kept at most without being read: each keeps the keys of a batch."""
 
 
@@ -47,7 +47,7 @@ class StepLog:
         """Keep a step's losses, unread. images: the keys of its batch."""
         del self._steps[:self._read]
         self._read = 0
-        if len(self._steps) == MOST:  # a log that is hardly ever read
+        if len(self._steps) == MOST_STEPS:  # a log that is hardly ever read
             self.check()
         self._steps.append(_Step(iteration, list(losses), stacked(losses), images))
 

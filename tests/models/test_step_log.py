@@ -59,7 +59,7 @@ def test_whenever_it_is_read_the_first_step_with_a_nan_is_named(tmp_path_factory
 
 def test_a_log_that_is_hardly_ever_read_keeps_no_more_than_some_steps(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_log, 'MOST', 3)
+    monkeypatch.setattr(step_log, 'MOST_STEPS', 3)
     log = StepLog(tmp_path, 0)
     kept(log, 1, math.nan)
     kept(log, 2, 1.0)
