@@ -106,6 +106,7 @@ class Facts:
         command: as it was typed.
         seeds: of the trainings; empty where nothing was trained.
         recognizers: name -> SHA-256 of the file that measured.
+        led: name of a recognizer -> the rows of which it led a loss, so that it is not their judge.
         versions: package -> version (cface-basicsr, torch, basicsr, python …).
         device: of training and measuring, as a reader calls it.
         budget: such as '8,000 images through each generator'; '' where systems have different ones.
@@ -123,6 +124,7 @@ class Facts:
     checks: list[Check] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    led: dict[str, list[str]] = field(default_factory=dict)
 
 
 def facts_of_this_run(data: list[DataSet], recognizers: Mapping[str, str], device: str, **more: Any) -> Facts:

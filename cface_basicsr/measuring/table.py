@@ -33,6 +33,7 @@ class Column:
         spread: key of a second number that is shown after this one as ± (the standard deviation over folds).
         group: a heading above this column and its neighbours where the layout has two lines of headings (LaTeX, HTML);
             where it has one line, it comes before the title.
+        grey: these numbers say nothing: they are shown in brackets or in grey, and none is the best.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Column:
     factor: float = 1.0
     spread: str | None = None
     group: str = ''
+    grey: bool = False
 
     @property
     def heading(self) -> str:
@@ -111,7 +113,7 @@ class Table:
     def markdown(self) -> str:
         """A GitHub table with aligned columns, the best of each column in bold, and the notes below."""
         lines = [['system', *(markdown_text(column.heading) for column in self.columns)],
-                 *self.cells('**{}**', markdown_text)]
+                 *self.cells('**{}**', markdown_text, grey='({})')]
         widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
         rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
         text = [f'| {" | ".join(_padded(line, widths))} |' for line in (lines[0], rule, *lines[1:])]
@@ -155,7 +157,7 @@ class Table:
         table.add_column('system', overflow='fold')  # a long name goes on in the next line; nothing is cut off
         for column in self.columns:
             table.add_column(escape(column.heading), justify='right', overflow='fold')
-        for cells in self.cells('[bold green]{}[/]', escape):
+        for cells in self.cells('[bold green]{}[/]', escape, grey='[dim]({})[/]'):
             table.add_row(*cells)
         return table
 
@@ -172,18 +174,20 @@ class Table:
         shown = [key for column in self.columns for key in (column.key, column.spread) if key]
         return list(dict.fromkeys([*shown, *(key for row in self.rows for key in row.numbers)]))
 
-    def cells(self, bold: str, escape: Callable[[str], str] = str) -> list[list[str]]:
+    def cells(self, bold: str, escape: Callable[[str], str] = str, grey: str = '({})') -> list[list[str]]:
         """For each row its name and its texts.
 
         Args:
             bold: how the best of a column is printed, with {} for the text.
             escape: makes a text safe for the medium.
+            grey: how the numbers of a grey column are printed.
         """
         winners = [self._winners(column) for column in self.columns]
         lines = []
         for place, row in enumerate(self.rows):
             cells = [escape(row.text(column)) for column in self.columns]
-            cells = [bold.format(cell) if place in won else cell for cell, won in zip(cells, winners, strict=True)]
+            cells = [grey.format(cell) if column.grey and cell != '–' else bold.format(cell) if place in won else cell
+                     for cell, won, column in zip(cells, winners, self.columns, strict=True)]
             lines.append([escape(row.name + (f' {row.sign}' if row.sign else '')), *cells])
         return lines
 
@@ -191,7 +195,7 @@ class Table:
         """Rows that show the best value: equal as printed means equally good."""
         values = {place: row.numbers[column.key] for place, row in enumerate(self.rows)
                   if not row.reference and row.numbers.get(column.key) is not None}
-        if column.best is None or len(values) < 2:
+        if column.best is None or column.grey or len(values) < 2:
             return set()
         best = column._shown({'max': max, 'min': min}[column.best](values.values()))
         return {place for place, value in values.items() if column._shown(value) == best}

@@ -25,16 +25,18 @@ def latex_text(text: str) -> str:
 
 
 def latex_table(table: Table, label: str = '') -> str:
-    r"""A table environment; needs `\usepackage{booktabs,graphicx}`.
+    r"""A table environment; needs `\usepackage{booktabs,graphicx}`, and xcolor where a column is grey.
 
     The best of each column is bold, notes are below, and a table of many columns is shrunk to the line.
     """
     head = [_group_line(table.columns)] if any(column.group for column in table.columns) else []
     head.append(' & '.join(['system', *(latex_text(column.title) for column in table.columns)]) + r' \\')
-    body = [' & '.join(cells) + r' \\' for cells in table.cells(r'\textbf{{{}}}', latex_text)]
+    body = [' & '.join(cells) + r' \\'
+            for cells in table.cells(r'\textbf{{{}}}', latex_text, r'\textcolor{{gray}}{{({})}}')]
     wide = len(table.columns) > _WIDEST
     caption = rf'\caption{{{latex_text(table.title)}}}'
-    lines = ['% needs \\usepackage{booktabs,graphicx}', r'\begin{table}', r'\centering', caption]
+    packages = 'booktabs,graphicx' + ',xcolor' * any(column.grey for column in table.columns)
+    lines = [f'% needs \\usepackage{{{packages}}}', r'\begin{table}', r'\centering', caption]
     lines += [rf'\label{{{label}}}'] if label else []
     lines += [r'\resizebox{\linewidth}{!}{%'] * wide
     lines += [r'\begin{tabular}{l' + 'r' * len(table.columns) + '}', r'\toprule', *head, r'\midrule', *body,

@@ -121,7 +121,7 @@ def _has_published(tables: Sequence[Table]) -> bool:
 
 def _lines(table: Table) -> Iterator[tuple[Row, str, list[tuple[Column, str]]]]:
     """Each row, its name, and its columns with their texts; the best of a column is bold."""
-    for row, (name, *texts) in zip(table.rows, table.cells(Markup('<b>{}</b>'), escape), strict=True):
+    for row, (name, *texts) in zip(table.rows, table.cells(Markup('<b>{}</b>'), escape, Markup('({})')), strict=True):
         yield row, name, list(zip(table.columns, texts, strict=True))
 
 
@@ -129,6 +129,8 @@ def _kind(column: Column, text: str = '') -> str | None:
     """The class of a cell, or of a heading, which has no text to judge by."""
     if _is_published(column):
         return 'published'
+    if column.grey:
+        return 'grey'
     return 'failed' if text == 'failed' else 'width' if column.key == 'width' else None
 
 

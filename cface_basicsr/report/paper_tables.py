@@ -7,6 +7,7 @@ under its own name.
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from cface_basicsr.measuring.results import DataSet, Results, Run
 from cface_basicsr.measuring.table import Column, Number, Row, Table
+from cface_basicsr.report.judging import judges, judging_notes
 from cface_basicsr.report.published import PublishedTable, published
 
 PUBLISHED = 'published/'
@@ -104,7 +106,8 @@ def overview(results: Results, scale: int) -> Table:
         runs = results.runs_of(row.name, scale)
         row.numbers.update(_cost_numbers(runs))
         row.instead['width'] = next((run.width for run in runs if run.width), '–')
-    notes = [_seeds_note(results), *notes, *_cost_notes(results, scale)]
+    judging = [note for test in results.tests() for note in judging_notes(results, test, [scale])]
+    notes = [_seeds_note(results), *notes, *dict.fromkeys(judging), *_cost_notes(results, scale)]
     return Table(f'All systems at x{scale}', columns, rows, notes)
 
 
@@ -115,12 +118,12 @@ def _measure(test: DataSet, scale: int, key: str, title: str, group: str, factor
     return Column(key, title, digits, factor=factor, spread=key + _SPREAD, group=group)
 
 
-def _columns(test: DataSet, layout: _Layout, recognizer: str, scales: Sequence[int]) -> list[Column]:
+def _columns(results: Results, test: DataSet, layout: _Layout, recognizer: str) -> list[Column]:
     columns = []
-    for scale, (key, title) in product(scales, layout.measures.items()):
+    for scale, (key, title) in product(results.scales, layout.measures.items()):
         heading, group = (title, f'Scale={scale}') if title else (f'Scale={scale}', '')
-        columns.append(_measure(test, scale, f'{recognizer}/{key}' if recognizer else key, heading, group,
-                                layout.factor))
+        column = _measure(test, scale, f'{recognizer}/{key}' if recognizer else key, heading, group, layout.factor)
+        columns.append(replace(column, grey=bool(recognizer) and not judges(results, test, scale, recognizer)))
     return columns
 
 
@@ -128,9 +131,11 @@ def _overview_columns(results: Results, test: DataSet, scale: int) -> list[Colum
     group = test.name if len(results.tests()) > 1 else ''
     columns = []
     for name in results.facts.recognizers:
-        columns.append(_measure(test, scale, f'{name}/accuracy', f'accuracy % ({name})', group, 100, 2))
-        columns += [_measure(test, scale, f'{name}/{key}', f'{title} % ({name})', group, 100, 2)
-                    for key, title in (('vr', 'VR'), ('dir', 'DIR')) if _is_measured(results, test, f'{name}/{key}')]
+        measured = [('accuracy', 'accuracy'), *((key, title) for key, title in (('vr', 'VR'), ('dir', 'DIR'))
+                                                if _is_measured(results, test, f'{name}/{key}'))]
+        grey = not judges(results, test, scale, name)
+        columns += [replace(_measure(test, scale, f'{name}/{key}', f'{title} % ({name})', group, 100, 2), grey=grey)
+                    for key, title in measured]
     return [*columns, _measure(test, scale, 'psnr', 'PSNR dB', group, 1, 2),
             _measure(test, scale, 'ssim', 'SSIM', group)]
 
@@ -177,7 +182,7 @@ def _cost_numbers(runs: Sequence[Run]) -> dict[str, Number]:
 # ------------------------------------------------------------------------------------------------------ tables, notes
 
 def _table(results: Results, test: DataSet, layout: _Layout, recognizer: str) -> Table:
-    columns = _columns(test, layout, recognizer, results.scales)
+    columns = _columns(results, test, layout, recognizer)
     signs, notes = _run_notes(results, results.scales)
     rows = [_row(results, system, results.scales, columns, signs) for system in results.systems
             if not (system == 'HR' and layout.name == 'restoration')]  # as in the paper: HR does not differ from itself
@@ -186,15 +191,15 @@ def _table(results: Results, test: DataSet, layout: _Layout, recognizer: str) ->
     number = layout.numbers.get(test.like)
     title = f'{layout.title.format(recognizer)} on {test.name}'
     return Table(f"{title} (layout of the paper's Table {number})" if number else title, columns, rows,
-                 [_seeds_note(results), *notes, *_width_notes(results)])
+                 [_seeds_note(results), *notes, *(judging_notes(results, test, results.scales) if recognizer else ()),
+                  *_width_notes(results)])
 
 
 def _next_to(theirs: PublishedTable, table: Table) -> Table:
     """The table with the paper's own column after each of ours."""
     wide = []
     for column in table.columns:
-        ours = column if column.group else Column(column.key, 'ours', column.digits, spread=column.spread,
-                                                  group=column.title)
+        ours = column if column.group else replace(column, title='ours', group=column.title)
         wide += [ours, Column(PUBLISHED + column.key, 'paper', 4, best=None, factor=column.factor, group=ours.group)]
     for row, column in product(table.rows, table.columns):
         scale, measure = re.search(r'/x(\d+)/(?:.*/)?([^/]+)$', column.key).groups()  # test/x8/recognizer/measure

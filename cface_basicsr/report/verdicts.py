@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cface_basicsr.evaluation.significance import clear_sign, paired_test, t_test_p
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Results
+from cface_basicsr.report.judging import RULE, Difference, accuracy_difference, gains, judges
 from cface_basicsr.report.paper_tables import over_seeds
 
 PROPOSED = 'C-Face'
@@ -16,28 +14,6 @@ PROPOSED = 'C-Face'
 
 _AGAINST_BICUBIC = {1: 'clearly better:', 0: 'not clearly different:', -1: 'clearly worse:'}
 _AGAINST_OTHERS = {1: 'beats', 0: 'does not differ clearly from', -1: 'loses to'}
-
-
-class Difference(NamedTuple):
-    """Accuracy of one system minus that of another, as shares.
-
-    Attributes:
-        error: standard error, the larger of the one over the folds and the one over the seeds.
-        p: how often chance by itself gives a difference this large; the larger of the two.
-        clear: 1 or -1 where p is below 5 %, else 0.
-    """
-
-    other: str
-    mean: float
-    error: float
-    p: float
-
-    @property
-    def clear(self) -> int:
-        return clear_sign(self.mean, self.p)
-
-    def __str__(self) -> str:
-        return f'{self.other} ({100 * self.mean:+.1f} ± {100 * self.error:.1f})'
 
 
 def verdicts(results: Results) -> dict[str, list[str]]:
@@ -50,41 +26,16 @@ def verdicts(results: Results) -> dict[str, list[str]]:
         for scale in results.scales:
             lines = [line for recognizer in results.facts.recognizers
                      for line in _by_recognizer(results, test, scale, recognizer)]
-            sections[f'x{scale} on {test.name}'] = lines + _restoration(results, test, scale)
+            sections[f'x{scale} on {test.name}'] = (
+                lines + gains(results, test, scale) + _restoration(results, test, scale))
     sections = {heading: lines for heading, lines in sections.items() if lines}
     return sections | {'How to read this': _caveats(results)} if sections else {}
 
 
-def accuracy_difference(results: Results, test: DataSet, scale: int, recognizer: str, first: str,
-                        second: str) -> Difference | None:
-    """Accuracy of the first system minus that of the second; None where one of them has no folds.
-
-    Each fold's accuracy is averaged over the seeds, then the folds are paired. With two seeds or more of a system, the
-    error over the seeds is known as well (unpaired, Welch's), and the larger one counts.
-    """
-    key = f'{recognizer}/accuracy'
-    a, b = ([measured.per_fold[key] for run in results.measured_on(test, system, scale)
-             if key in (measured := run.measured[test.name]).per_fold] for system in (first, second))
-    if not a or not b:
-        return None
-    folds = paired_test(*(np.mean(each, axis=0) for each in (a, b)))
-    error, p = _over_seeds(folds.mean, [np.mean(each, axis=1) for each in (a, b) if len(each) > 1])
-    return Difference(second, folds.mean, max(folds.error, error), max(folds.p, p))
-
-
-def _over_seeds(mean: float, systems: Sequence[NDArray]) -> tuple[float, float]:
-    """Standard error of a difference over the seeds, and its p by Welch's t-test; zeros where there is one seed."""
-    parts = [float(np.var(seeds, ddof=1)) / len(seeds) for seeds in systems]
-    if not any(parts):
-        return 0.0, 0.0
-    freedom = sum(parts) ** 2 / sum(part ** 2 / (len(seeds) - 1)  # Welch and Satterthwaite
-                                    for part, seeds in zip(parts, systems, strict=True))
-    error = float(np.sqrt(sum(parts)))
-    return error, t_test_p(mean, error, freedom)
-
-
 def _by_recognizer(results: Results, test: DataSet, scale: int, recognizer: str) -> list[str]:
     trained = [system for system in results.systems if system not in REFERENCES]
+    if not judges(results, test, scale, recognizer):
+        return [f'{recognizer} judges nothing: {RULE}.']
     difference = partial(accuracy_difference, results, test, scale, recognizer)
     lines = []
     if known := [found._replace(other=system) for system in trained if (found := difference(system, 'Bicubic'))]:
