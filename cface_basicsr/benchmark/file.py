@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from cface_basicsr.benchmark.systems import SYSTEMS, Phase, System, find_systems
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import FolderName, Section, merge, open_section
 from cface_basicsr.training.recipe import REMOVABLE, TrainStep, fill_variables, read_with_base
@@ -186,7 +187,7 @@ def _check_recognizers(file: BenchmarkFile) -> None:
     if not file.recognizers:
         raise UserError("benchmark: 'recognizers' is empty: without one no identity can be measured.")
     for name, who in (*file.recognizers.items(), *([('loss', file.loss)] if file.loss else [])):
-        if who not in file.steps and Path(who).suffix not in ('.pth', '.onnx'):
+        if who not in file.steps and named_recognizer(who).suffix not in ('.pth', '.onnx'):
             raise UserError(f"benchmark, recognizer '{name}': '{who}' is neither one of 'steps' nor a .pth or .onnx "
                             f'file; {nearest(who, file.steps) if file.steps else "there are no steps"}')
 

@@ -15,10 +15,12 @@ from cface_basicsr.benchmark.file import BenchmarkFile, chosen_systems, loss_rec
 from cface_basicsr.benchmark.schedule import cut_to
 from cface_basicsr.benchmark.systems import HEAD, LOSS, Phase, System
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.results import step_name
 from cface_basicsr.options import check_training_options, merge, read_option_file
 from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.training.recipe import Recipe, RecipeFile, errors_of, only_existing
+from cface_basicsr.training.report import led_rows
 
 RECOGNIZERS = 'recognizers'
 """Folder of the run in which the recognizers are trained, once for all scales and seeds."""
@@ -91,6 +93,15 @@ class Plan:
         """The folder of a test set; where the file names none, the held-out part of the benchmark's data."""
         return Path(self.file.tests[name].data or self.runs[0].recipe.test_folder)
 
+    def led(self) -> dict[str, list[str]]:
+        """See `training.report.led_rows`."""
+        led: dict[str, list[str]] = {}
+        files = {name: self.recognizer_file(who) for name, who in self.file.recognizers.items()}
+        for run in self.runs:
+            for name, titles in led_rows(run.recipe, {row.title: row.step for row in run.rows}, files).items():
+                led[name] = list(dict.fromkeys([*led.get(name, ()), *titles]))
+        return led
+
     def recognizer_file(self, who: str) -> str:
         """The path of a recognizer: a step of `recognizers`, or a file."""
         return str(_recognizer_path(self.out, self.file, who, 'r'))
@@ -135,7 +146,7 @@ def _recipe(file: BenchmarkFile, content: Mapping[str, Any], out: Path) -> Recip
 
 def _recognizer_path(out: Path, file: BenchmarkFile, who: str, label: str) -> Path:
     if who not in file.steps:
-        return Path(who)
+        return named_recognizer(who)
     return out.absolute() / RECOGNIZERS / who / 'models' / f'net_{label}_latest.pth'
 
 

@@ -6,7 +6,7 @@ costs only its own rows.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from cface_basicsr.benchmark.throughput import Eta, SecondsPerImage, find_throug
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.identities import read_identities
+from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.faces import check_stores
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.results import Results
@@ -94,14 +95,21 @@ def images_in(minutes: float, reference: Plan, throughput: SecondsPerImage, unkn
     return images
 
 
-def run_benchmark(plan: Plan, show: Progress, processes: int = 1) -> Finished:
+def run_benchmark(plan: Plan, show: Progress, processes: int = 1, strict: bool = False) -> Finished:
     """Train what is not trained, measure what is not measured, write the report.
+
+    Where the file names one recognizer, dlib's is the judge, if the test sets are aligned.
+
+    Args:
+        strict: refuse a judge that led a loss of a row.
 
     Raises:
         UserError: data are missing, a recognizer cannot be trained, a run folder was begun with other options, or the
             pairs or lists of a test set do not fit it.
     """
     preflight(plan)
+    plan = with_judge(plan)
+    check_judge(plan.led(), plan.file.recognizers, strict)
     plan.out.mkdir(parents=True, exist_ok=True)
     with exclusive_run(plan.out):
         eta = Eta(plan, kept_throughput(plan), show)
@@ -127,13 +135,21 @@ def preflight(plan: Plan) -> None:
         check_data(recipe)
         check_same_run(recipe)
     for name, who in plan.file.recognizers.items():
-        if who not in plan.file.steps and not Path(who).is_file():
+        if who not in plan.file.steps and not Path(plan.recognizer_file(who)).is_file():
             raise UserError(f"benchmark, recognizer '{name}': the file '{who}' is missing.")
     for name, options in plan.file.tests.items():
         folder = plan.test_folder(name)
         for scale in plan.file.scales:
             check_stores(name, folder, scale)
         protocols_of(options, *read_identities(folder))
+
+
+def with_judge(plan: Plan) -> Plan:
+    """The plan with dlib's recognizer as its judge where it names only one recognizer, or a note that says why not."""
+    named = {name: plan.recognizer_file(who) for name, who in plan.file.recognizers.items()}
+    added, notes = default_judge(named, map(plan.test_folder, plan.file.tests))
+    changes = {'recognizers': {**plan.file.recognizers, **added}, 'notes': [*plan.file.notes, *notes]}
+    return replace(plan, file=plan.file.model_copy(update=changes))
 
 
 # ----------------------------------------------------------------------------------------------------------- the plan

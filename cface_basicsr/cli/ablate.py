@@ -13,6 +13,7 @@ from cface_basicsr.cli.arguments import (
     PlanOnly,
     Processes,
     RunFolder,
+    Strict,
     Throughput,
     Values,
     option_file_instead,
@@ -32,7 +33,7 @@ def command(
                                                         'widths, for a CPU.')] = False,
     data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
     values: Values = None, plan_only: PlanOnly = False, measure: Measure = False,
-    throughput: Throughput = None, as_json: Json = False,
+    throughput: Throughput = None, strict: Strict = False, as_json: Json = False,
 ) -> None:
     """Train the rows of an ablation, which differ in one option, and tabulate them as the paper does.
 
@@ -51,4 +52,4 @@ def command(
     if file and small:
         raise UserError('--file and --small name two files; give one of them.')
     path = file or find_option_file(f"ablation/{which}{'_small' if small else ''}.yml")
-    benchmark(path, data, out, images, processes, values, plan_only, measure, throughput, as_json)
+    benchmark(path, data, out, images, processes, values, plan_only, measure, throughput, strict, as_json)

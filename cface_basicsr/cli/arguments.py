@@ -38,3 +38,5 @@ PlanOnly = Annotated[bool, typer.Option('--plan', help='Print every training wit
 Measure = Annotated[bool, typer.Option('--measure', help='With --plan: time a few real steps of every training first, '
                                                          'for the hours; the run folder keeps the throughput.')]
 Throughput = Annotated[Path | None, typer.Option(help='JSON file of measured throughput, so that none is measured.')]
+Strict = Annotated[bool, typer.Option('--strict', help='Refuse a judge that led a loss of a row; otherwise the tables '
+                                                       'say so.')]

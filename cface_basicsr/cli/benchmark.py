@@ -13,6 +13,7 @@ from cface_basicsr.cli.arguments import (
     PlanOnly,
     Processes,
     RunFolder,
+    Strict,
     Throughput,
     Values,
     option_file,
@@ -28,7 +29,7 @@ def command(
     file: Annotated[Path, option_file('A benchmark file, such as options/benchmark/demo.yml.')],
     data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
     values: Values = None, plan_only: PlanOnly = False, measure: Measure = False,
-    throughput: Throughput = None, as_json: Json = False,
+    throughput: Throughput = None, strict: Strict = False, as_json: Json = False,
 ) -> None:
     """Train every system with the same budget of images, measure all, write tables, curves, grids and a report.
 
@@ -56,7 +57,7 @@ def command(
         return _show_plan(plan, throughput, measure, as_json)
     if content.generated:
         _make_faces(content)
-    raise typer.Exit(_run(plan, processes, as_json))
+    raise typer.Exit(_run(plan, processes, strict, as_json))
 
 
 def _show_plan(plan: 'Plan', throughput: Path | None, measure: bool, as_json: bool) -> None:
@@ -91,12 +92,12 @@ def _check_faces(file: 'BenchmarkFile') -> None:
                         'Give another --data, or remove that folder.')
 
 
-def _run(plan: 'Plan', processes: int, as_json: bool) -> int:
+def _run(plan: 'Plan', processes: int, strict: bool, as_json: bool) -> int:
     from cface_basicsr.benchmark.run import run_benchmark
     from cface_basicsr.cli.show import ShowSteps
     with ShowSteps(sum(len(recipe.file.steps) for recipe in plan.recipes) + len(plan.file.scales) * 2
                    + sum(len(run.rows) for run in plan.runs)) as show:
-        finished = run_benchmark(plan, show, processes)
+        finished = run_benchmark(plan, show, processes, strict)
     report = next((path for path in finished.files if path.name == 'report.md'), None)
     if as_json:
         typer.echo((plan.out / 'results.json').read_text(encoding='utf-8'), nl=False)

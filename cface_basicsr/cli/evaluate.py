@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from cface_basicsr.cli.arguments import Device, Json, Overwrite
+from cface_basicsr.cli.arguments import Device, Json, Overwrite, Strict
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import pick_device, start_computing
 
@@ -40,6 +40,9 @@ _Data = Annotated[Path | None, typer.Argument(show_default=False, help=(
     "(pairs, lfw) or BLUFR's lists (blufr)."))]
 _Recognizers = Annotated[list[str] | None, _option(_SYSTEMS, (
     '[NAME=]FILE of a recognizer (.pth, .onnx), or [NAME=]package.module:callable; may be repeated.'))]
+_Judge = Annotated[bool, _option(_SYSTEMS, (
+    "With one recognizer: dlib's, which comes with the plugin, as a second one, where faces are aligned."),
+    '--judge/--no-judge')]
 _Weights = Annotated[list[str] | None, _option(_SYSTEMS, (
     '[NAME=]FILE of a super-resolution network; may be repeated. HR and Bicubic are always there.'))]
 _Features = Annotated[list[str] | None, _option(_SYSTEMS, (
@@ -85,7 +88,8 @@ def command(
     border: _Border = 0, pairs: _Pairs = None, config: _Config = None, folds: _Folds = 10,
     pairs_per_fold: _PairsPerFold = None, far: _Far = None, far_identification: _FarIdentification = None,
     seed: _Seed = 0, compare: _Compare = None, out: _Out = None, curves: _Curves = False, overwrite: Overwrite = False,
-    cache: _Cache = None, batch_size: _BatchSize = 64, device: Device = None, as_json: Json = False,
+    cache: _Cache = None, batch_size: _BatchSize = 64, judge: _Judge = True, strict: Strict = False,
+    device: Device = None, as_json: Json = False,
 ) -> None:
     """Measure how well faces are recognized: of HR, of Bicubic, and of each network given; PSNR and SSIM next to it.
 
@@ -123,7 +127,7 @@ def command(
         weights=_named(weights or [], files=True), features=_named(features or [], files=True, reserved=()),
         scale=scale, sides=sides, flip=flip, color=color, border=border, folds=folds, pairs_per_fold=pairs_per_fold,
         pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, cache=cache,
-        batch_size=batch_size, curves=curves), device, out, as_json)
+        batch_size=batch_size, curves=curves, judge=judge, strict=strict), device, out, as_json)
 
 
 def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool) -> None:

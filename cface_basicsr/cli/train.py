@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, Json, Processes, RunFolder, Values, option_file
+from cface_basicsr.cli.arguments import Data, Json, Processes, RunFolder, Strict, Values, option_file
 from cface_basicsr.runtime import start_computing
 
 
 def command(
     recipe: Annotated[Path, option_file('A recipe (options/cface_x8.yml), or one stage option file.')],
-    data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None, as_json: Json = False,
+    data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None,
+    strict: Strict = False, as_json: Json = False,
 ) -> None:
     """Train all stages of a recipe, hand weights over, and measure at the end.
 
@@ -25,9 +26,9 @@ def command(
     from cface_basicsr.options import read_option_file
     variables = read_values(values)
     if 'steps' not in read_option_file(recipe):
-        refused = {'--data': data, '--out': out, '--value': values, '--json': as_json}
+        refused = {'--data': data, '--out': out, '--value': values, '--strict': strict, '--json': as_json}
         return _train_one(recipe, processes, [name for name, given in refused.items() if given])
-    return train_recipe(recipe, data, out, variables, processes, as_json)
+    return train_recipe(recipe, data, out, variables, processes, as_json, strict)
 
 
 def read_values(values: list[str] | None) -> dict[str, str]:
@@ -62,14 +63,15 @@ def _train_one(options: Path, processes: int, refused: list[str]) -> None:
 
 
 def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dict[str, str], processes: int,
-                 as_json: bool) -> None:
+                 as_json: bool, strict: bool = False) -> None:
     """Run a recipe's steps and its report, with progress."""
     from functools import cache
 
     from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.measuring.default_judge import check_judge
     from cface_basicsr.report.write import short_report, write_report
     from cface_basicsr.training.recipe import Recipe
-    from cface_basicsr.training.report import RecipeReport, check_report
+    from cface_basicsr.training.report import RecipeReport, check_report, led_rows
     from cface_basicsr.training.steps import check_data, run_steps
     start_computing()
     recipe = Recipe.read(path, data, out, variables)
@@ -77,6 +79,8 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     check_data(recipe)
     if report:
         check_report(recipe)
+        recognizers = {name: recipe.weights_of(who, 'r') for name, who in report.recognizers.items()}
+        check_judge(led_rows(recipe, report.rows, recognizers), recognizers, strict)
     reports = 1 + len(report.also_after) if report else 0
     measuring = cache(lambda: RecipeReport(recipe))  # one for all reports; made when the first is due
     with ShowSteps(len(recipe.file.steps) + reports) as show:

@@ -8,7 +8,9 @@ import torch
 
 from cface_basicsr.compat.defect import Defect, swapped
 from cface_basicsr.errors import first_few
-from cface_basicsr.files.network_file import load_weights, save_atomically
+from cface_basicsr.files.network_file import LED_BY, load_weights, read_network_file, save_atomically
+from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.options import leading_recognizers
 
 _SAVE_NETWORK = 'basicsr.models.base_model:BaseModel.save_network'
 
@@ -33,13 +35,22 @@ def _save_ourselves(save: Callable, *args: Any, **kwargs: Any) -> None:
 
 def _say_its_name(save: Callable, self: Any, net: Any, net_label: str, *args: Any, **kwargs: Any) -> None:
     options = self.opt.get(f"network_{net_label.removeprefix('net_')}")
+    led_by = _led_by(self.opt) if net_label == 'net_g' else {}
     write = torch.save
 
     def write_with_options(content: dict[str, Any], path: str | os.PathLike) -> None:
-        write(content if options is None else {**content, 'network': plain(options)}, path)
+        write(content if options is None else {**content, 'network': plain(options), **led_by}, path)
 
     with swapped(torch, 'save', write_with_options):
         save(self, net, net_label, *args, **kwargs)
+
+
+def _led_by(opt: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The entry for the recognizers that lead a loss of this training, or led one of the file that it started from."""
+    start = (opt.get('path') or {}).get('pretrain_network_g')
+    before = read_network_file(start).get(LED_BY) or [] if start and os.path.isfile(start) else []
+    found = sorted({*before, *(recognizer_hash(file, 64) for file in leading_recognizers(opt))})
+    return {LED_BY: found} if found else {}
 
 
 def _load_weights_only(load: Callable, self: Any, net: Any, load_path: str, strict: bool = True,

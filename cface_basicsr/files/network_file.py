@@ -23,6 +23,9 @@ from cface_basicsr.registration import find_arch
 AVERAGED = ('params_ema', 'params')
 """The entries whose weights are taken: the average (EMA) if there is one."""
 
+LED_BY = 'led_by'
+"""The entry of a generator's file that lists the SHA-256 of the recognizers that led its losses."""
+
 
 def save_atomically(content: Any, path: str | Path) -> None:
     """`torch.save` to a temporary file next to `path`, then rename: a kill leaves the old file or the new one."""

@@ -1,6 +1,7 @@
 """What `cface evaluate` does: it measures every system by one protocol, and makes a record."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
 from cface_basicsr.files.identities import IDENTITIES_HEADER, PREPARE_COMMAND, identities_file, read_identities
 from cface_basicsr.files.manifest import manifest_hash, manifest_settings
-from cface_basicsr.files.network_file import build_network_from_file, file_hash
-from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.files.network_file import LED_BY, build_network_from_file, file_hash, read_network_file
+from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
 from cface_basicsr.files.text_file import has_header
+from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.faces import FaceSet
 from cface_basicsr.measuring.feature_cache import FeatureCache
 from cface_basicsr.measuring.measure import judge
@@ -55,8 +57,12 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     check_file(identities_file(request.data), f'Expected a folder made by {PREPARE_COMMAND}.')
     networks = {name: build_network_from_file(path) for name, path in request.weights.items()}
     scale = _scale(request, networks)
+    added, judging = default_judge(request.recognizers, [request.data]) if request.judge else ({}, [])
+    request = replace(request, recognizers={**request.recognizers, **added})
     recognizers = {name: load_recognizer(file) for name, file in request.recognizers.items()}
     faces = FaceSet.open(request.data, scale)
+    led = _led(request)
+    check_judge(led, recognizers, request.strict)
     protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
     flip = protocol.flip if request.flip is None else request.flip
     kept = _feature_cache(request, networks, recognizers)
@@ -65,11 +71,11 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     settings = manifest_settings(request.data)
     switches = {'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'),
                 'template': settings.get('template'), 'color': request.color, 'border': request.border}
-    notes = [_describe_switches(request, flip, settings), *faces.notes(recognizers)]
-    hashes = {name: recognizer_hash(file, 64) if Path(file).is_file() else fed[name].get('sha256', '')
+    notes = [_describe_switches(request, flip, settings), *judging, *faces.notes(recognizers)]
+    hashes = {name: recognizer_hash(file, 64) if named_recognizer(file).is_file() else fed[name].get('sha256', '')
               for name, file in request.recognizers.items()}
     return _evaluated(request, scale, faces.data_set(request.data.resolve().name, [protocol]), judged, hashes, notes,
-                      recognizers=fed, switches=switches)
+                      led, recognizers=fed, switches=switches)
 
 
 def _judge_systems(request: Request, networks: Mapping[str, nn.Module], recognizers: Mapping[str, nn.Module],
@@ -87,6 +93,15 @@ def _judge_systems(request: Request, networks: Mapping[str, nn.Module], recogniz
         judged[name] = judge(embedded, [protocol], left)
         show.end(name, _row_text(protocol, recognizers, judged[name][0]))
     return judged
+
+
+def _led(request: Request) -> dict[str, list[str]]:
+    """Recognizer -> the networks of which it led a loss, by their files."""
+    led_by = {row: read_network_file(path).get(LED_BY) or [] for row, path in request.weights.items()}
+    hashes = {name: recognizer_hash(file, 64) for name, file in request.recognizers.items()
+              if named_recognizer(file).is_file()}
+    led = {name: [row for row, marks in led_by.items() if mark in marks] for name, mark in hashes.items()}
+    return {name: rows for name, rows in led.items() if rows}
 
 
 def _feature_cache(request: Request, networks: Mapping[str, nn.Module],
@@ -170,13 +185,15 @@ def _is_identities(path: Path) -> bool:
 # ---------------------------------------------------------------------------------------------------------- the record
 
 def _evaluated(request: Request, scale: int | None, data: DataSet, judged: _Judged, hashes: Mapping[str, str],
-               notes: list[str], **options: Any) -> tuple[Results, Curves]:
+               notes: list[str], led: Mapping[str, list[str]] | None = None,
+               **options: Any) -> tuple[Results, Curves]:
     files = {kind: {name: file_facts(path) for name, path in given.items()}
              for kind, given in (('weights', request.weights), ('features', request.features))}
     known = {name: facts['sha256'] for given in files.values() for name, facts in given.items()}
     runs = [Run(name, scale, measured={data.name: measured}, weights_sha256=known.get(name, ''))
             for name, (measured, _) in judged.items()]
     facts = facts_of_this_run([data], hashes, describe_device(torch.device(request.device)), notes=notes,
+                              led=dict(led or {}),
                               options={'data': str(request.data), **files, **options})
     title = f'{request.protocol}: {data.name}' + (f', x{scale}' if scale else '')
     results = Results('evaluate', title, facts, list(judged), [scale] if scale else [], runs)

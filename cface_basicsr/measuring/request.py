@@ -40,6 +40,8 @@ class Request:
         cache: folder of features that are kept; None: `features` in the prepared folder.
         batch_size, device: of the networks.
         curves: whether ROC curves are wanted.
+        judge: whether dlib's recognizer is the second one where only one is named.
+        strict: whether a judge that led a loss of a network is refused.
     """
 
     protocol: str
@@ -63,6 +65,8 @@ class Request:
     batch_size: int = 64
     device: str = 'cpu'
     curves: bool = False
+    judge: bool = False
+    strict: bool = False
 
 
 class TestSet(Section):

@@ -245,3 +245,13 @@ class RecognitionTraining(_StageTraining):
 OUR_TRAINING: dict[str, type[Training]] = {'CFaceModel': CFaceTraining, 'RecognitionModel': RecognitionTraining,
                                            'SICNNModel': SICNNTraining}
 """Model -> its `train:` section."""
+
+
+def leading_recognizers(opt: Mapping[str, Any]) -> list[str]:
+    """The files of the recognizers that lead a loss of a generator, by the options of its training."""
+    kind, train = OUR_TRAINING.get(str(opt.get('model_type'))), opt.get('train') or {}
+    if not kind or not any(train.get(loss) and 'network_r' in parts and 'network_g' in opt
+                           for loss, parts in kind.needs().items()):
+        return []
+    first = (opt.get('path') or {}).get('pretrain_network_r') or (opt.get('network_r') or {}).get('file')
+    return [file for file in (first, *train.get('more_recognizers', ())) if file]

@@ -20,6 +20,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BeforeValidator, Field, WrapValidator
 
 from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import (
     FolderName,
@@ -27,6 +28,7 @@ from cface_basicsr.options import (
     check_frame,
     check_training_options,
     count_images,
+    leading_recognizers,
     merge,
     open_section,
     problem,
@@ -234,7 +236,24 @@ class Recipe:
 
     def weights_of(self, who: str, label: str) -> Path:
         """The file that a step (`net_<label>_latest.pth`) or a path names."""
-        return self.out / who / 'models' / f'net_{label}_latest.pth' if who in self.file.steps else Path(who)
+        return self.out / who / 'models' / f'net_{label}_latest.pth' if who in self.file.steps else \
+            named_recognizer(who)
+
+    def leaders(self, step: str) -> set[str]:
+        """The files of the recognizers that led a loss of a step's generator, in all steps that it comes from.
+
+        With each of them, the recognizer that it was fine-tuned from.
+        """
+        found: set[str] = set()
+        while step in self.trainings:
+            found |= {str(named_recognizer(file).absolute()) for file in leading_recognizers(self.compose(step))}
+            networks = self.trainings[step].weights
+            source = networks.get('network_r', '')
+            while found and source in self.trainings:
+                found.add(str(self.weights_of(source, 'r').absolute()))
+                source = self.trainings[source].weights.get('network_r', '')
+            step = networks.get('network_g', '')
+        return found
 
     @property
     def train_folder(self) -> Path:
@@ -377,4 +396,4 @@ def iterations(opt: Mapping[str, Any]) -> int:
 
 
 def _is_file(who: str) -> bool:
-    return Path(who).suffix in ('.pth', '.onnx')
+    return named_recognizer(who).suffix in ('.pth', '.onnx')

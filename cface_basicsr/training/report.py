@@ -4,7 +4,7 @@ Both sides of each pair are super-resolved; HR and Bicubic are always there. A r
 stage 1, at its end, and for the domain distances); each feature is made once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from cface_basicsr.evaluation.face_systems import Embedded, identity_distances
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
 from cface_basicsr.measuring.faces import check_stores
 from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer
 from cface_basicsr.measuring.protocols import protocols_of
@@ -79,11 +80,16 @@ class RecipeReport:
         domains = {name: self._distances(**pair) for name, pair in options.domains.items()}
         facts = facts_of_training(recipe, self.tests, [*options.notes, *collapse_notes(domains)],
                                   seeds=sorted({run.seed for run in runs if run.seed is not None}),
-                                  options=recipe.file.model_dump(exclude_none=True))
+                                  options=recipe.file.model_dump(exclude_none=True), led=self.led(options.rows))
         faces = [test.save_low(Faces(test.name, []), folder) for test in self.tests if test.shown]
         show.end(title, str(folder / 'report.md'))
         return Results('train', recipe.file.name, facts, [run.system for run in runs], [recipe.file.scale], runs, faces,
                        domains), folder
+
+    def led(self, rows: Mapping[str, str]) -> dict[str, list[str]]:
+        """See `led_rows`."""
+        return led_rows(self.recipe, rows, {name: self.recipe.weights_of(who, 'r')
+                                            for name, who in self.options.recognizers.items()})
 
     def _options_after(self, step: str | None) -> ReportOptions:
         """The report's options with only what the steps up to `step` have made."""
@@ -160,6 +166,25 @@ def row_of(recipe: Recipe, title: str, step: str) -> Run:
     opt = recipe.compose(step)
     return Run(title, recipe.file.scale, opt['manual_seed'], network=opt['network_g'], images_g=recipe.images(step),
                images_r=recipe.recognizer_images(step))
+
+
+def led_rows(recipe: Recipe, rows: Mapping[str, str], recognizers: Mapping[str, str | Path]) -> dict[str, list[str]]:
+    """Name of a recognizer that measures -> the rows of which it led a loss, under its own name or another.
+
+    Args:
+        rows: title -> the step that trained its generator.
+        recognizers: name -> file.
+    """
+    leaders = {title: {_identity(file) for file in recipe.leaders(step)} for title, step in rows.items()}
+    found = {name: [title for title, files in leaders.items() if _identity(file) in files]
+             for name, file in recognizers.items()}
+    return {name: titles for name, titles in found.items() if titles}
+
+
+def _identity(file: str | Path) -> str:
+    """What two names of one recognizer share: the hash of its files, or where it will be."""
+    path = named_recognizer(file)
+    return recognizer_hash(path, 64) if path.is_file() else str(path.absolute())
 
 
 def facts_of_training(recipe: Recipe, tests: Sequence[OpenTestSet], notes: Sequence[str], **more: Any) -> Facts:
