@@ -1,15 +1,19 @@
 """Stages 1 and 4: N_SR and N_D are trained by the total loss, equation (7); in stage 4 CNN_R learns too."""
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from cface_basicsr import registration
 from cface_basicsr.data.images.device_batch import batch_on
+from cface_basicsr.losses.multi_step_l1_loss import MultiStepL1Loss
+from cface_basicsr.models.generator import check_scale_of, check_views, relative
 from cface_basicsr.models.recognition import (
     accuracy_and_spread,
     check_collapse,
@@ -17,11 +21,13 @@ from cface_basicsr.models.recognition import (
     check_index_of,
     check_repeatable,
     frozen,
+    frozen_recognizer,
     recognition_step,
     without_gradients,
 )
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.recognizer_input import recognizer_features
+from cface_basicsr.ops.views import view, view_draws
 from cface_basicsr.options import CFaceTraining
 from cface_basicsr.runtime import eval_mode
 
@@ -37,11 +43,14 @@ class CFaceModel(StageModel, SRModel):
 
     train_section = CFaceTraining
     fake_logits: Tensor | None = None  # N_D's of SR, from the update of N_SR for that of N_D
+    real_logits: Tensor | None = None  # N_D's of HR, from the update of N_SR, where N_D is relativistic
     features: tuple[Tensor, Tensor] | None = None  # CNN_R's of SR and HR, from the update of N_SR for that of CNN_R
+    draws: Tensor | None = None  # of this step's views, (B, 5)
 
     def init_training_settings(self) -> None:
         """Build what the losses need; SRModel calls this after it has built net_g."""
         needed = self.open_stage()
+        check_scale_of(self.get_bare_model(self.net_g), self.opt['scale'])
         self.net_g.train()
         learns = 'network_c' in needed
         self.net_d = self.make_network('d') if 'network_d' in needed else None
@@ -51,6 +60,8 @@ class CFaceModel(StageModel, SRModel):
             check_feature_length(self)
         if self.stage.compared_by_features():
             check_repeatable(self.get_bare_model(self.net_r), self.device)
+        self.more_r = [frozen_recognizer(file, self.device) for file in getattr(self.stage, 'more_recognizers', ())]
+        self.views = getattr(self.stage, 'views', None)  # not in SICNN
         data = (self.opt.get('datasets') or {}).get('train') or {}
         self.features_from_file = data.get('reference_features') == 'file'
         if self.features_from_file:
@@ -91,8 +102,12 @@ class CFaceModel(StageModel, SRModel):
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One step of stage 1 or stage 4 (paper, Algorithm 1)."""
-        sr = self.output = self.net_g(self.lq)
-        losses = self.update_generator(sr)
+        outputs = self.net_g(self.lq)
+        sr = self.output = outputs[-1] if isinstance(outputs, tuple) else outputs
+        if self.views:
+            check_views(self.views, min(sr.shape[-2:]))
+            self.draws = view_draws(self.opt['manual_seed'], current_iter, self.keys)
+        losses = self.update_generator(outputs)
         if self.net_d:
             losses |= self.update_discriminator(sr.detach())
         if self.net_c:
@@ -101,15 +116,22 @@ class CFaceModel(StageModel, SRModel):
             self.model_ema(decay=self.ema_decay)
         self.keep_losses(losses, current_iter)
 
-    def update_generator(self, sr: Tensor) -> dict[str, Tensor]:
-        """Descend the total loss, equation (7), with N_SR. `sr`: (B, 3, H, W), carries the gradient."""
+    def update_generator(self, outputs: Tensor | tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """Descend the total loss, equation (7), with N_SR.
+
+        Args:
+            outputs: (B, 3, H, W), carries the gradient; a feedback network gives one for each of its steps.
+        """
         self.optimizer_g.zero_grad(set_to_none=True)
-        end = sr.detach().requires_grad_()  # the losses' graphs end here: networks that judge SR get no gradient
-        losses = self.generator_losses(end)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        # the losses' graphs end here: networks that judge SR get no gradient
+        ends = self.ends = tuple(each.detach().requires_grad_() for each in outputs)
+        losses = self.generator_losses(ends[-1])
         total = sum(losses.values())  # L_total = alpha L_GAN + beta L_P + L_CF, eq. (7)
         kept = self.fake_logits is not None or self.features is not None  # for the networks' own updates
-        (pull,) = torch.autograd.grad(total, end, retain_graph=kept)
-        sr.backward(pull)
+        pulls = torch.autograd.grad(total, ends, retain_graph=kept, allow_unused=True)
+        torch.autograd.backward(*zip(*((output, pull) for output, pull in zip(outputs, pulls, strict=True)
+                                       if pull is not None), strict=True))
         self.optimizer_g.step()
         return {name: loss.detach() for name, loss in losses.items()}
 
@@ -117,16 +139,18 @@ class CFaceModel(StageModel, SRModel):
         """The weighted terms of equation (7) that this stage has. Only N_SR gets a gradient."""
         losses = {}
         if self.cri_pixel:
-            losses['l_g_pix'] = self.cri_pixel(sr, self.gt)
-        if self.cri_content:
-            losses['l_g_content'] = self.cri_content(sr, self.gt)  # beta L_P, eq. (2)
+            steps = isinstance(self.cri_pixel, MultiStepL1Loss) and len(self.ends) > 1
+            losses['l_g_pix'] = self.cri_pixel(self.ends if steps else sr, self.gt)
+        if self.cri_content:  # beta L_P, eq. (2); BasicSR's PerceptualLoss gives two terms, each of which may be None
+            found = self.cri_content(sr, self.gt)
+            terms = zip(('l_g_content', 'l_g_style'), found if isinstance(found, tuple) else (found,), strict=False)
+            losses |= {name: term for name, term in terms if term is not None}
         if self.cri_gan:
             losses['l_g_gan'] = self._generator_gan_loss(sr)  # alpha L_GAN, eq. (1)
-        if self.stage.compared_by_features():
-            phi_sr, phi_hr, phi_c = self._identity_features(sr)
-        if self.cri_cface:  # L_CF, eq. (5) or (6)
-            losses['l_cf_self'], losses['l_cf_compare'] = self.cri_cface.terms(phi_sr, phi_hr, phi_c,
-                                                                               has_compare=self.has_compare)
+        if self.cri_cface:  # L_CF, eq. (5) or (6); by several recognizers the mean of their terms
+            terms = [self.cri_cface.terms(*features, has_compare=self.has_compare)
+                     for features in self._identity_features(sr)]
+            losses['l_cf_self'], losses['l_cf_compare'] = (sum(each) / len(terms) for each in zip(*terms, strict=True))
         return losses
 
     def _generator_gan_loss(self, sr: Tensor) -> Tensor:
@@ -136,29 +160,43 @@ class CFaceModel(StageModel, SRModel):
         else:
             with without_gradients(discriminator):
                 logits = discriminator(sr)
-        return self.cri_gan(logits, True, is_disc=False)
+        if not self.stage.relativistic:
+            return self.cri_gan(logits, True, is_disc=False)
+        with torch.no_grad():
+            real = self.real_logits = discriminator(self.gt)
+        return (self.cri_gan(relative(real, logits), False, is_disc=False)
+                + self.cri_gan(relative(logits, real), True, is_disc=False)) / 2
 
-    def _identity_features(self, sr: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """phi(SR), phi(HR), phi(C), (B, D) each; only phi(SR) has a gradient.
+    def _identity_features(self, sr: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """phi(SR), phi(HR), phi(C), (B, D) each, of each recognizer; only phi(SR) has a gradient.
 
         The bare CNN_R is frozen here, in stage 4 too: the gradient reaches only SR. Without the second term of L_CF
         (gamma2 = 0, SICNN's L_SI) phi(C) is phi(HR) and costs nothing.
         """
-        compared = self.cri_cface and self.cri_cface.gamma2 != 0
+        compared = self.cri_cface.gamma2 != 0
         if self._reuses_features():
-            return self._features_that_learn(sr, compared)
-        with frozen(self.get_bare_model(self.net_r)) as recognizer:
-            if self.features_from_file:
-                return recognizer_features(recognizer, sr), self.phi_gt, self.phi_compare
-            with torch.no_grad():
-                if compared:
-                    hr, compare = recognizer_features(recognizer, torch.cat((self.gt, self.compare))).chunk(2)
-                else:
-                    hr = compare = recognizer_features(recognizer, self.gt)
-            return recognizer_features(recognizer, sr), hr, compare
+            yield self._features_that_learn(sr, compared)
+        else:
+            with frozen(self.get_bare_model(self.net_r)) as recognizer:
+                yield self._features_of(recognizer, sr, compared)
+        for recognizer in self.more_r:
+            yield self._features_of(recognizer, sr, compared)
+
+    def _features_of(self, recognizer: nn.Module, sr: Tensor, compared: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """phi(SR), phi(HR), phi(C) of a frozen recognizer, of one view of the three where views are asked for."""
+        if self.features_from_file:
+            return recognizer_features(recognizer, sr), self.phi_gt, self.phi_compare
+        seen = partial(view, draws=self.draws, **self.views.model_dump()) if self.views else lambda images: images
+        with torch.no_grad():
+            if compared:
+                both = torch.cat((seen(self.gt), seen(self.compare)))
+                hr, compare = recognizer_features(recognizer, both).chunk(2)
+            else:
+                hr = compare = recognizer_features(recognizer, seen(self.gt))
+        return recognizer_features(recognizer, seen(sr)), hr, compare
 
     def _reuses_features(self) -> bool:
-        return bool(self.net_c and self.stage.net_r_reuse_features
+        return bool(self.net_c and self.stage.net_r_reuse_features and not self.views
                     and getattr(self.get_bare_model(self.net_r), 'same_in_training', False))
 
     def _features_that_learn(self, sr: Tensor, compared: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -177,10 +215,11 @@ class CFaceModel(StageModel, SRModel):
         bare = self.get_bare_model(self.net_d)
         fake = bare(sr) if self.fake_logits is None else self.fake_logits
         self.fake_logits = None
-        l_fake = self.cri_gan(fake, False, is_disc=True)
+        against, half = (relative, 0.5) if self.stage.relativistic else (lambda logits, others: logits, 1.0)
+        l_fake = half * self.cri_gan(against(fake, self.real_logits), False, is_disc=True)
         l_fake.backward(inputs=list(bare.parameters()))
         real = self.net_d(self.gt)
-        l_real = self.cri_gan(real, True, is_disc=True)
+        l_real = half * self.cri_gan(against(real, fake.detach()), True, is_disc=True)
         l_real.backward()
         self.optimizer_d.step()
         return {'l_d_real': l_real, 'out_d_real': real, 'l_d_fake': l_fake, 'out_d_fake': fake}

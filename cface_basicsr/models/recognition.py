@@ -14,6 +14,7 @@ from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.ops.angular_margin import by_directions
 from cface_basicsr.ops.ranks import moments_over_ranks
 from cface_basicsr.ops.recognizer_input import as_written, recognizer_features, unit
+from cface_basicsr.recognizers.load import load_recognizer
 
 COLLAPSED = 0.01
 """The share of the spread that a recognizer's unit features had at the first step, below which it has collapsed."""
@@ -87,6 +88,17 @@ def check_repeatable(network: nn.Module, device: torch.device) -> None:
         what = f"changes '{changed[0]}'" if changed else 'gives one face different features in two batches'
         raise UserError(f"option 'network_r': {type(network).__name__} {what}, in evaluation mode too, so L_SI(HR, HR) "
                         'is not 0. Take one without randomness, counters or statistics of the batch.')
+
+
+def frozen_recognizer(file: str, device: torch.device) -> nn.Module:
+    """A further recognizer that leads a loss, from its file, on a device; nothing about it changes.
+
+    Raises:
+        UserError: see `load_recognizer` and `check_repeatable`.
+    """
+    network = load_recognizer(file).to(device).requires_grad_(False).eval()
+    check_repeatable(network, device)
+    return network
 
 
 def check_index_of(network: nn.Module, opt: Mapping[str, Any]) -> None:

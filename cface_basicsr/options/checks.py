@@ -119,6 +119,10 @@ def _check_reference_features(train: Mapping[str, Any]) -> None:
     wrong = {'needs train.cface_opt, the loss that compares features': not train.get('cface_opt'),
              'belongs to a frozen CNN_R; train.recognition_opt (stage 4) changes it in each step':
                  bool(train.get('recognition_opt')),
+             'holds features of whole faces; train.views compares other views':
+                 bool(train.get('views')),
+             'holds the features of one recognizer; train.more_recognizers has no index':
+                 bool(train.get('more_recognizers')),
              "holds unit features; 'l2' compares their lengths too":
                  (train.get('cface_opt') or {}).get('distance') == 'l2'}
     for reason, holds in wrong.items():

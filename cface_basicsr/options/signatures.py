@@ -50,7 +50,7 @@ _BOUNDS: dict[str, Any] = {
 """Argument of any class -> what it must be, as these classes divide by it, or read it as absent below 0."""
 
 
-_REFUSALS = (TypeError, ValueError, ArithmeticError, AssertionError, LookupError, NameError, OSError)
+_REFUSALS = (TypeError, ValueError, ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError)
 """What a class of torch or BasicSR raises at an argument."""
 
 

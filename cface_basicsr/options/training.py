@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from cface_basicsr.options.sections import FilledIn, Section
+from cface_basicsr.options.sections import FilledIn, Section, problem
 from cface_basicsr.options.signatures import Loss, check_call
 
 
@@ -176,6 +176,19 @@ class _Averaged(_StageTraining):
     """Above 0: an averaged copy of `network_g` is kept, and used for validation and files."""
 
 
+class Views(Section):
+    """Random views before CNN_R, the same for SR, HR and compare face; another one in each step, drawn by the seed."""
+
+    shift: float = Field(default=0, ge=0)
+    """Most pixels up, down, left and right."""
+    mirror: bool = False
+    """Mirror every second view."""
+    scale: float = Field(default=0, ge=0, le=0.5)
+    """Larger or smaller by at most this share."""
+    blur: float = Field(default=0, ge=0)
+    """Largest standard deviation of a Gaussian, in pixels."""
+
+
 class CFaceTraining(_Averaged):
     """The `train:` section of CFaceModel (stages 1 and 4): the terms of equation (7). Each loss is optional."""
 
@@ -195,6 +208,12 @@ class CFaceTraining(_Averaged):
     """α L_GAN, equation (1); it makes N_D a part of the training."""
     cface_opt: Annotated[Loss | None, Needs('network_r')] = None
     """L_CF, equation (5) or (6), by a trained CNN_R; without it the model is SRGAN."""
+    more_recognizers: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    """Files of further recognizers that lead L_CF, each frozen, or `dlib`: its terms are the means over all of them."""
+    views: Views | None = None
+    """L_CF compares random views of the faces, so that a pattern for one recognizer in one place gains less."""
+    relativistic: bool = False
+    """ESRGAN's relativistic average GAN loss: N_D says whether an image is more real than the others are on average."""
     recognition_opt: Annotated[Loss | None, Needs('network_r', 'network_c', 'optim_r')] = None
     """L_FR, equation (3), by which CNN_R is trained, too: it turns stage 1 into stage 4."""
 
@@ -209,6 +228,13 @@ class CFaceTraining(_Averaged):
     @model_validator(mode='after')
     def _learns(self) -> 'CFaceTraining':
         check_for_a_loss({name: loss for name, loss in self.losses().items() if name != 'recognition_opt'})
+        return self
+
+    @model_validator(mode='after')
+    def _has_the_losses_that_these_change(self) -> 'CFaceTraining':
+        for name, loss in (('more_recognizers', 'cface_opt'), ('views', 'cface_opt'), ('relativistic', 'gan_opt')):
+            if getattr(self, name) and not getattr(self, loss):
+                raise problem('wrong', f"it changes 'train.{loss}', which is missing.", name)
         return self
 
 
