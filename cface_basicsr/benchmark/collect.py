@@ -11,7 +11,9 @@ from torch import nn
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.benchmark.costs import measure_costs
 from cface_basicsr.benchmark.fairness import check_fairness
+from cface_basicsr.benchmark.file import published_generator
 from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_phases
+from cface_basicsr.benchmark.systems import SYSTEMS
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
@@ -157,6 +159,9 @@ def describe_width(recipe: Recipe, step: str) -> str:
     """
     now = recipe.compose(step)['network_g']
     published = read_option_file(recipe.file.steps[step].options)['network_g']
+    if published['type'] != now['type']:  # a backbone of another system, or of none
+        known = (published_generator(name) for name in SYSTEMS)
+        published = next((each for each in known if each['type'] == now['type']), {})
     changed = [f'{key} {value} instead of {published.get(key, "the default")}' for key, value in now.items()
                if key not in ('type', 'scale', 'upscale') and value != published.get(key)]
     return ', '.join(changed) or 'full'

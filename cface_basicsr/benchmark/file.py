@@ -11,7 +11,8 @@ from cface_basicsr.benchmark.systems import SYSTEMS, Phase, System, find_systems
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
-from cface_basicsr.options import FolderName, Section, merge, open_section
+from cface_basicsr.options import FolderName, Section, merge, open_section, read_option_file
+from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.training.recipe import REMOVABLE, TrainStep, fill_variables, read_with_base
 from cface_basicsr.training.scale import check_scale
 
@@ -47,10 +48,13 @@ Share = Annotated[float, Field(ge=0)]
 
 
 class Variant(Section):
-    """A row of an ablation: a system with other options."""
+    """A row of an ablation: a system with other options, or with the generator of another one."""
 
     of: str
     """The system that it changes."""
+    backbone: str | dict[str, Any] | None = None
+    """Whose generator it trains, as in `C-Face-v1 (EDSR)`: a system, whose `widths` count then, or a section
+    `{type: NAME, …}` of any registered network that takes a scale."""
     set: Annotated[dict[str, dict[str, Any]], REMOVABLE] = Field(default_factory=dict)
     """Phase -> changes of its options, on top of those that the file sets for the system."""
     shares: Annotated[dict[str, Share], REMOVABLE] = Field(default_factory=dict)
@@ -69,7 +73,7 @@ class BenchmarkFile(Section):
     systems: list[str] | str = 'all'
     """Names of systems, or `all`: those of the paper, or the variants if there are any."""
     variants: Annotated[dict[str, Variant], REMOVABLE] = Field(default_factory=dict)
-    """Name -> row of an ablation."""
+    """Name -> row of an ablation, or of a system on another backbone."""
     scales: list[int] = Field(min_length=1)
     """Some of 2, 4 and 8; each scale with each seed is a recipe of its own, `<out>/x8/seed0`."""
     data: str
@@ -137,6 +141,7 @@ def known_systems(file: BenchmarkFile) -> dict[str, System]:
         if variant.of not in SYSTEMS:
             raise UserError(f"benchmark, variant '{name}': system '{variant.of}' is unknown; "
                             f'{nearest(variant.of, SYSTEMS)}')
+        _check_backbone(name, variant.backbone)
         base = SYSTEMS[variant.of]
         title, phase = list(base.rows.items())[-1]
         known[name] = replace(base, name=name, rows={name: phase}, pixel=(name,) if title in base.pixel else ())
@@ -156,17 +161,33 @@ def chosen_systems(file: BenchmarkFile) -> list[System]:
 def _as_set(file: BenchmarkFile, system: System, phase: Phase) -> Phase:
     """A phase as the file sets it: for the system that a variant is of, for the system, and in the variant itself."""
     variant = file.variants.get(system.name)
+    backbone = variant.backbone if variant else None
     changes, share, weights = phase.set, phase.share, phase.weights
     for name in [variant.of, system.name] if variant else [system.name]:
-        if phase.learner == 'g' and name in file.widths:
+        if phase.learner == 'g' and name in file.widths and not backbone:
             changes = merge(changes, {'network_g': file.widths[name]}, keep_null=True)
         changes = merge(changes, file.set.get(name, {}).get(phase.name, {}), keep_null=True)
         share = file.shares.get(name, {}).get(phase.name, share)
+    if backbone and phase.learner == 'g' and phase.options:
+        changes = merge(changes, {'network_g': _generator(file, backbone, system.name)}, keep_null=True)
     if variant:
         changes = merge(changes, variant.set.get(phase.name, {}), keep_null=True)
         share = variant.shares.get(phase.name, share)
         weights = {**weights, **variant.weights.get(phase.name, {})}
     return replace(phase, set=changes, share=share, weights=weights)
+
+
+def _generator(file: BenchmarkFile, backbone: str | Mapping[str, Any], row: str) -> dict[str, Any]:
+    """The generator of a backbone; its type replaces the one of an option file, with all of its arguments."""
+    network = backbone if isinstance(backbone, Mapping) else {
+        **published_generator(backbone), **file.widths.get(backbone, {})}
+    return {**network, **file.widths.get(row, {})}
+
+
+def published_generator(system: str) -> dict[str, Any]:
+    """The `network_g` section of a system, as its own option file has it."""
+    phase = next(phase for phase in SYSTEMS[system].phases if phase.learner == 'g' and phase.options)
+    return dict(read_option_file(find_option_file(phase.options))['network_g'])
 
 
 def _check(file: BenchmarkFile) -> None:
@@ -209,3 +230,12 @@ def _check_names(file: BenchmarkFile) -> None:
 def loss_recognizer(file: BenchmarkFile) -> str:
     """The step or file whose recognizer leads the losses: `loss`, else the first of `recognizers`."""
     return file.loss or next(iter(file.recognizers.values()))
+
+
+def _check_backbone(row: str, backbone: str | Mapping[str, Any] | None) -> None:
+    """A backbone is a system or the section of a network; whether it has the scales is checked with all options."""
+    if isinstance(backbone, str) and backbone not in SYSTEMS:
+        raise UserError(f"benchmark, variant '{row}': backbone '{backbone}' is unknown; {nearest(backbone, SYSTEMS)}")
+    if isinstance(backbone, Mapping) and not isinstance(backbone.get('type'), str):
+        raise UserError(f"benchmark, variant '{row}': backbone: expected a system, or a section with 'type', the name "
+                        f'of a network; got {dict(backbone)}.')

@@ -211,6 +211,10 @@ class _Composer:
             check_training_options(changed)
         fixed = {'manual_seed': self.seed, 'train': cut_to(changed['train'], iterations),
                  'datasets': {'train': {'batch_size': self.file.batch}, 'val': None}, 'val': None}
+        more = changed['train'].get('more_recognizers')
+        if more:  # steps of the file, or files
+            fixed['train']['more_recognizers'] = [
+                str(_recognizer_path(self.out, self.file, who, 'r')) if who in self.file.steps else who for who in more]
         of_generator = self._of_every_generator(iterations) if phase.learner == 'g' else {}
         step = {'options': str(options), 'weights': self._weights(phase, named, changed),
                 'set': merge(merge(phase.set, of_generator, keep_null=True), fixed, keep_null=True)}

@@ -1,12 +1,14 @@
 """From a benchmark file to recipes: one budget, published proportions, hand-over, equal phases once."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cface_basicsr.benchmark.collect import describe_width
 from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, make_plan, phase_iterations, step_name
 from cface_basicsr.benchmark.systems import SYSTEMS, Phase
@@ -205,3 +207,59 @@ def test_the_rows_of_the_loss_differ_in_the_loss_alone() -> None:
 def test_two_systems_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="two systems would be trained in a folder 'k_1'"):
         plan_of(tmp_path, systems='all', variants={'k=1': {'of': 'EDSR'}, 'k 1': {'of': 'EDSR'}})
+
+
+# ------------------------------------------------------------------------------------------------ any backbone
+
+BACKBONES = {'C-Face-v1 (EDSR)': {'of': 'C-Face-v1', 'backbone': 'EDSR'},
+             'C-Face-v2 (RDN)': {'of': 'C-Face-v2', 'backbone': 'RDN'},
+             'C-Face-v1 (RCAN)': {'of': 'C-Face-v1', 'backbone': {
+                 'type': 'RCAN', 'num_in_ch': 3, 'num_out_ch': 3, 'num_feat': 4, 'num_group': 1, 'num_block': 1,
+                 'squeeze_factor': 1}}}
+
+
+def test_a_system_on_another_backbone_has_its_generator_its_widths_and_the_same_budget_in_all_phases(
+        tmp_path: Path) -> None:
+    widths = {'EDSR': {'num_feat': 4, 'num_block': 1}, 'RDN': {'num_feat': 6}, 'C-Face-v1': {'num_feat': 8},
+              'C-Face-v2 (RDN)': {'num_layer': 2}}
+    plan = plan_of(tmp_path, systems=['EDSR', 'RDN', *BACKBONES], variants=BACKBONES, widths=widths,
+                   shares={'C-Face-v1': {'warmup': 1.0, 'stage1': 1.0}}, set={})
+    (run,) = plan.runs
+    rows = {row.title: row for row in run.rows}
+    for title, own in (('C-Face-v1 (EDSR)', 'EDSR'), ('C-Face-v2 (RDN)', 'RDN')):
+        alike = run.recipe.compose(rows[own].step)['network_g']
+        alike |= {'num_layer': 2} if own == 'RDN' else {}
+        trained = [run.recipe.compose(step) for step in rows[title].steps if step in run.recipe.trainings]
+        generators = [opt['network_g'] for opt in trained if 'network_g' in opt]
+        assert generators and all(each == alike for each in generators)
+    rcan = run.recipe.compose(rows['C-Face-v1 (RCAN)'].step)['network_g']
+    assert rcan == BACKBONES['C-Face-v1 (RCAN)']['backbone'] | {'upscale': 8}
+    assert {run.recipe.images(row.step) for row in run.rows} == {480}
+    assert describe_width(run.recipe, rows['C-Face-v1 (EDSR)'].step) == describe_width(
+        run.recipe, rows['EDSR'].step) == 'num_feat 4 instead of 256, num_block 1 instead of 32'
+    run.recipe.check_options()
+
+
+@pytest.mark.parametrize(('backbone', 'message'), [
+    ('EDRS', "variant 'x': backbone 'EDRS' is unknown; did you mean 'EDSR'?"),
+    ({'num_feat': 4}, "variant 'x': backbone: expected a system, or a section with 'type'")])
+def test_an_unknown_backbone_is_refused_in_one_line(tmp_path: Path, backbone: Any, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        plan_of(tmp_path, variants={'x': {'of': 'C-Face-v1', 'backbone': backbone}}, systems='all')
+
+
+def test_a_backbone_that_has_no_such_scale_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, systems='all', variants={'x': {'of': 'C-Face-v1', 'backbone': {'type': 'MSRResNet'}}})
+    with pytest.raises(UserError, match="network_g': MSRResNet refuses this"):
+        plan.runs[0].recipe.check_options()
+
+
+def test_further_recognizers_of_a_loss_may_be_steps_of_the_file(tmp_path: Path) -> None:
+    second = {'of': 'C-Face-v1', 'set': {'stage1': {'train': {'more_recognizers': ['second', 'dlib']}}}}
+    content = tiny_benchmark()
+    plan = plan_of(tmp_path, systems='all', variants={'two': second}, steps=content['steps'] | {
+        'second': content['steps']['recognizer']}, recognizers={'loss': 'recognizer', 'other': 'second'})
+    (run,) = plan.runs
+    opt = run.recipe.compose(run.rows[0].step)
+    assert opt['train']['more_recognizers'] == [plan.recognizer_file('second'), 'dlib']
+    assert plan.led() == {'loss': ['two'], 'other': ['two']}
