@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from cface_basicsr.data.images.device_batch import batch_on
 from cface_basicsr.errors import UserError
 from cface_basicsr.losses.cface_loss import cface_loss
 from cface_basicsr.ops.recognizer_input import recognizer_features
@@ -104,7 +105,7 @@ def test_a_step_with_a_relativistic_loss_is_that_of_basicsrs_esrgan(data: Path, 
         'scheduler': {'type': 'MultiStepLR', 'milestones': [100], 'gamma': 0.5},
         'pixel_opt': pixel, 'perceptual_opt': perceptual, 'gan_opt': gan}}
     models = [build(opt, tmp_path / name) for name, opt in (('ours', ours), ('theirs', theirs))]
-    batch = batch_of(models[0])
+    batch = batch_on(torch.device('cpu'), batch_of(models[0]), 8)
     for label in 'gd':
         getattr(models[1], f'net_{label}').load_state_dict(getattr(models[0], f'net_{label}').state_dict())
     for model in models:
