@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.ops.ranks import moments_over_ranks
-from cface_basicsr.ops.views import OUTSIDE, view_outside
+from cface_basicsr.ops.views import MOST_OUTSIDE, view_outside
 from cface_basicsr.options import Views
 
 
@@ -28,12 +28,12 @@ def check_views(views: Views, side: int) -> None:
         side: the smaller one of the image, in pixels.
 
     Raises:
-        UserError: a view may reach further beyond the image than `OUTSIDE`.
+        UserError: a view may reach further beyond the image than `MOST_OUTSIDE`.
     """
     outside = view_outside(views.shift, views.scale, side)
-    if outside > OUTSIDE:
+    if outside > MOST_OUTSIDE:
         raise UserError(f"option 'train.views': a view may leave the image of {side} pixels by {100 * outside:.0f} % "
-                        f"of its side, expected at most {100 * OUTSIDE:g} %. Lower 'shift' or 'scale'.")
+                        f"of its side, expected at most {100 * MOST_OUTSIDE:g} %. Lower 'shift' or 'scale'.")
 
 
 def relative(logits: Tensor, others: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-OUTSIDE = 1 / 8
+MOST_OUTSIDE = 1 / 8
 """The share of a side that a view may reach beyond the image."""
 _DRAWS = 5
 
