@@ -16,6 +16,7 @@ BENCHMARKS = {
     'step': ('training_step', 'a stage-1 step against SRGANModel\'s'),
     'loader': ('loader', 'CFaceTripletDataset against PairedImageDataset'),
     'forms': ('stored_forms', 'the forms of `cface prepare --store`: images a second and core, bytes an image'),
+    'growth': ('growth', 'start-up and memory of a training process by the number of images, made-up keys'),
     'prepare': ('packing', '`cface prepare`, photos per second and core'),
     'index': ('compare_rows', 'the compare index at CASIA size: growth, memory, against plain NumPy'),
     'lfw': ('folds', 'accuracy over ten folds, from scores and from features, against a grid of 400 thresholds'),

@@ -21,6 +21,7 @@ TINY = {
     'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
     'forms': ({'identities': 1, 'images': 2, 'rounds': 1},
               {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),
+    'growth': ({'rows': 2000}, {'start_20', 'start_200', 'start_2000', 'memory_2000'}),
     'prepare': ({'identities': 2, 'images': 2, 'rounds': 1}, {'prepare', 'prepare_ratio', 'prepare_memory'}),
     'index': ({'rows': 800, 'length': 8, 'rounds': 1}, {'index_ratio', 'index_memory', 'index_growth'}),
     'lfw': ({'pairs': 60, 'images': 40, 'length': 8, 'thresholds': 11, 'rounds': 1}, {'lfw', 'lfw_features'}),
@@ -34,7 +35,7 @@ TINY = {
 }
 
 
-WITHOUT_LIMIT = {'step', 'loader', 'precision'}
+WITHOUT_LIMIT = {'step', 'loader', 'growth', 'precision'}
 
 
 @pytest.mark.slow

@@ -41,8 +41,8 @@ class PositionedSampler(Sampler):
         generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
         order = torch.randperm(self.images * self.ratio, generator=generator)
         mine = order[self.rank::self.ranks][:self.num_samples].numpy()
-        for number in mine[self._left()].tolist():
-            repeat, index = divmod(number, self.images)
+        for number in mine[self._left()]:  # one at a time: a list of millions would need 36 bytes for each
+            repeat, index = divmod(int(number), self.images)
             yield EpochIndex(index, epoch=self.epoch, repeat=repeat)
 
     def _left(self) -> slice:

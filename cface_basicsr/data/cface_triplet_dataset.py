@@ -69,11 +69,9 @@ class CFaceTripletDataset(Dataset):
         self._tensor = byte_tensor if options.uint8 else image_tensor
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
         self._neighbours: np.ndarray | None = None
-        self._counts: np.ndarray | None = None
         self._identities: IdentityRows | None = None
         if options.compare_mode == 'nearest':
             self._neighbours = self._read_index(options)
-            self._counts = (self._neighbours >= 0).sum(1)
         elif options.compare_mode == 'random':
             self._identities = IdentityRows(self.labels)
         self._features: np.ndarray | None = None
@@ -132,5 +130,6 @@ class CFaceTripletDataset(Dataset):
             return self._identities.other(row, number)
         if self._neighbours is None:
             return None
-        count = int(self._counts[row])
-        return int(self._neighbours[row, number % count]) if count else None
+        near = self._neighbours[row]
+        count = int((near >= 0).sum())
+        return int(near[number % count]) if count else None

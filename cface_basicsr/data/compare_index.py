@@ -27,12 +27,14 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, naming, replacing, reserve, unfinished, write_text
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.key_list import KeyList
 from cface_basicsr.files.manifest import read_manifest, write_manifest
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
 INDEX_COMMAND = '`cface index DIR --recognizer FILE --k 5`'
 _ROWS_AT_ONCE = 4096
+_CHECKED_AT_ONCE = 1 << 16
 _DOUBT = 4e-6
 """Cosines that differ by more than this in float32 also differ in float64, in the same direction."""
 _COMMIT_EVERY = 2048
@@ -256,6 +258,8 @@ def _write_neighbours(folder: Path, keys: Sequence[str], labels: np.ndarray, k: 
 
 def keys_sha256(keys: Sequence[str]) -> str:
     """SHA-256, as hexadecimal digits, of the keys, one per line: it tells which data set an index belongs to."""
+    if isinstance(keys, KeyList):
+        return keys.sha256
     return hashlib.sha256('\n'.join(keys).encode('ascii')).hexdigest()
 
 
@@ -326,7 +330,7 @@ def _store_hash(folder: Path) -> str | None:
 
 
 def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """The stored neighbours (N, k) int32 of a data set.
+    """The stored neighbours (N, k) int32 of a data set, memory-mapped.
 
     Args:
         folder: see `find_index`.
@@ -338,12 +342,13 @@ def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarr
     folder = find_index(folder)
     manifest = _manifest_for(folder, keys)
     index = _load(folder / f'compare_k{manifest["k"]}.npy', (len(keys), manifest['k']), np.int32)
-    index = np.ascontiguousarray(index)
-    wrong = (index >= len(keys)) | ((index >= 0) & (labels[index] != labels[:, None]))
-    if wrong.any():
-        row = int(np.flatnonzero(wrong.any(1))[0])
-        raise UserError(f"compare index '{folder}': row {row} ('{keys[row]}') names an image of another identity.\n"
-                        f'The labels have changed since it was made. Delete it and make it with {INDEX_COMMAND}.')
+    for start in range(0, len(keys), _CHECKED_AT_ONCE):
+        rows, own = index[start:start + _CHECKED_AT_ONCE], labels[start:start + _CHECKED_AT_ONCE, None]
+        wrong = (rows >= len(keys)) | ((rows >= 0) & (labels[np.minimum(rows, len(keys) - 1)] != own))
+        if wrong.any():
+            row = start + int(np.flatnonzero(wrong.any(1))[0])
+            raise UserError(f"compare index '{folder}': row {row} ('{keys[row]}') names an image of another identity.\n"
+                            f'The labels have changed since it was made. Delete it and make it with {INDEX_COMMAND}.')
     return index
 
 

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from cface_basicsr.data.images.low_resolution import reduce_bytes
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
-from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.identities import read_identities, read_labels
+from cface_basicsr.files.key_list import KeyList
 from cface_basicsr.options import LoaderOptions, open_section, problem
 from cface_basicsr.options.datasets import Root
 
@@ -98,7 +99,7 @@ def read_options(model: type[LoaderOptions], opt: dict[str, Any]) -> Any:
     return open_section(model, opt, f"datasets.{opt.get('phase', 'train')}")
 
 
-def labelled_keys(stores: Sequence[FaceStore], identities: str | None) -> tuple[list[str], np.ndarray]:
+def labelled_keys(stores: Sequence[FaceStore], identities: str | None) -> tuple[KeyList, np.ndarray]:
     """The keys that all stores share, with their labels.
 
     Args:
@@ -106,21 +107,22 @@ def labelled_keys(stores: Sequence[FaceStore], identities: str | None) -> tuple[
         identities: identities.csv or its folder; None: the file next to the first store.
 
     Returns:
-        (keys, labels): N sorted keys, and an int64 array (N,).
+        (keys, labels): N sorted keys, and an int32 array (N,).
 
     Raises:
         UserError: the stores or the table do not hold the same keys; the message has both counts and one key.
     """
-    table = identities or stores[0].path.absolute().parent / 'identities.csv'
-    keys, labels = read_identities(table)
+    table, keys = identities or stores[0].path.absolute().parent / 'identities.csv', stores[0].keys
     for store in stores:
-        _check_same_keys(stores[0].keys, store.keys, stores[0].path, store.path)
-        store.keys = stores[0].keys  # one list in memory instead of one per store
-    _check_same_keys(stores[0].keys, keys, stores[0].path, Path(table))
-    return stores[0].keys, labels
+        _check_same_keys(keys, store.keys, stores[0].path, store.path)
+        store.keys = keys  # one list in memory instead of one per store
+    labels = read_labels(table, keys)
+    if labels is None:
+        _check_same_keys(keys, read_identities(table)[0], stores[0].path, Path(table))
+    return keys, labels
 
 
-def _check_same_keys(a: list[str], b: list[str], a_name: Path, b_name: Path) -> None:
+def _check_same_keys(a: Sequence[str], b: Sequence[str], a_name: Path, b_name: Path) -> None:
     if a == b:
         return
     odd = min(set(a) ^ set(b), default=None)

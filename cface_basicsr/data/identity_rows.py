@@ -13,12 +13,13 @@ class IdentityRows:
         Args:
             labels: (N,) ints.
         """
-        self._order = np.argsort(labels, kind='stable')  # rows, sorted by label, then by row
+        kind = np.int32 if len(labels) < 1 << 31 else np.int64  # millions of rows are kept in memory
+        self._order = np.argsort(labels, kind='stable').astype(kind)  # rows, sorted by label, then by row
         ordered = np.asarray(labels)[self._order]
         first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else np.array([], np.int64)
         self._bounds = np.append(first, len(ordered))
-        self._place = np.empty(len(ordered), np.int64)
-        self._place[self._order] = np.arange(len(ordered))
+        self._place = np.empty(len(ordered), kind)
+        self._place[self._order] = np.arange(len(ordered), dtype=kind)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The rows of each identity, ascending."""

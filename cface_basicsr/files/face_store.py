@@ -20,6 +20,7 @@ from PIL import Image
 
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.identities import PREPARE_COMMAND
+from cface_basicsr.files.key_list import KeyList
 
 MAP_SIZE = 1 << 40
 """Bytes of address space, not of disk: the file is sparse and grows with its content."""
@@ -108,16 +109,14 @@ def _cut_off(named: str | Path, why: str) -> UserError:
                      f'Copy it again, or delete it and make it with {PREPARE_COMMAND}.')
 
 
-def read_meta_info(path: str | Path) -> list[str]:
+def read_meta_info(path: str | Path) -> KeyList:
     """The keys of a store as BasicSR reads them (each line up to its first dot), sorted.
 
     Raises:
         UserError: meta_info.txt is missing.
     """
-    meta_info = check_file(Path(path, 'meta_info.txt'), f"'{path}' is not a finished LMDB store.\n"
-                                                        f'Make it with {PREPARE_COMMAND}.')
-    with open(meta_info, encoding='ascii', errors='surrogateescape') as lines:
-        return sorted(line.split('.')[0] for line in lines if line.strip())
+    return KeyList(check_file(Path(path, 'meta_info.txt'), f"'{path}' is not a finished LMDB store.\n"
+                                                           f'Make it with {PREPARE_COMMAND}.'))
 
 
 def encode_image(image: np.ndarray, form: str = 'png') -> bytes:

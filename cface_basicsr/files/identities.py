@@ -1,14 +1,22 @@
 """identities.csv of a prepared folder: the identity of each image, joined to everything else by key."""
 
+import io
+import re
 from pathlib import Path
 
 import numpy as np
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.key_list import KeyHash, KeyList, whole_lines
 from cface_basicsr.files.text_file import read_table, table_text
 
 IDENTITIES_HEADER = ['key', 'label', 'original_name']
 PREPARE_COMMAND = '`cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center`'
+
+
+_KEY = re.compile(rb'^([^,\n]+),[0-9]{1,9},[^\n]*\n', re.MULTILINE)
+_LABEL = re.compile(rb'^[^,\n]+,([0-9]{1,9}),[^\n]*\n', re.MULTILINE)
+"""Key and label of a line as `identity_table` writes it; a list for each, since pairs take three times as long."""
 
 
 def identity_table(accepted: dict[str, tuple[str, str]]) -> tuple[str, int]:
@@ -42,3 +50,21 @@ def read_identities(folder_or_csv: str | Path) -> tuple[list[str], np.ndarray]:
             raise UserError(f"'{path}', line {number}: expected 'key,label,original name'.") from error
     pairs.sort()
     return [key for key, _ in pairs], np.array([label for _, label in pairs], np.int64)
+
+
+def read_labels(folder_or_csv: str | Path, keys: KeyList) -> np.ndarray | None:
+    """The labels of the same keys, int32 (N,), without a Python string for each image; None if the table has others.
+
+    Raises:
+        UserError: see `read_identities`.
+    """
+    path, digest, labels = identities_file(folder_or_csv), KeyHash(), [np.array([], np.int32)]
+    with open(path, 'rb') if path.is_file() else io.BytesIO() as file:
+        if file.readline().rstrip() == ','.join(IDENTITIES_HEADER).encode():
+            for lines in whole_lines(file):
+                digest.add(_KEY.findall(lines))
+                labels.append(np.array(_LABEL.findall(lines), 'S9').astype(np.int32))
+    if digest.hexdigest() == keys.sha256:
+        return np.concatenate(labels)
+    listed, others = read_identities(path)  # written by hand, or of another data set
+    return others.astype(np.int32) if keys == listed else None

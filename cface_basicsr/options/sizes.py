@@ -22,7 +22,12 @@ def count_images(dataset: Mapping[str, Any]) -> int | None:
         return None
     for path in paths:
         _check_store(path)
-    return sum(1 for path in paths for line in path.read_text(encoding='utf-8').splitlines() if line.strip())
+    return sum(_count_lines(path) for path in paths)
+
+
+def _count_lines(path: Path) -> int:
+    with open(path, 'rb') as lines:
+        return sum(1 for line in lines if line.strip())
 
 
 def _check_store(listed: Path) -> None:
