@@ -20,13 +20,14 @@ from cface_basicsr.cli.arguments import (
 )
 from cface_basicsr.errors import UserError, nearest
 
-ABLATIONS = ('compare', 'training', 'loss', 'optimizer')
+ABLATIONS = ('compare', 'training', 'loss', 'optimizer', 'recognizer')
 
 
 def command(
     which: Annotated[str, typer.Argument(help='compare: which compare image (Table 6); training: the training '
                                               'algorithm (Table 7); loss: (5) against (6), and the distance; '
-                                              'optimizer: of stage 3.')],
+                                              'optimizer: of stage 3; recognizer: L_CF of random views and '
+                                              'by two recognizers.')],
     file: Annotated[Path | None, option_file_instead('A file instead of options/ablation/WHICH.yml, such as '
                                                           'one of reduced widths with `base: compare.yml`.')] = None,
     small: Annotated[bool, typer.Option('--small', help='options/ablation/WHICH_small.yml: synthetic faces, reduced '

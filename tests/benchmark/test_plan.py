@@ -204,6 +204,19 @@ def test_the_rows_of_the_loss_differ_in_the_loss_alone() -> None:
     assert set(first) == {'only'} and all(other == first for other in others)
 
 
+def test_the_rows_of_what_l_cf_sees_differ_in_views_and_recognizers_alone() -> None:
+    file = read_benchmark(REPOSITORY / 'options/ablation/recognizer.yml')
+    plan = make_plan(file, None, file.budget.images)
+    run = plan.runs[0]
+    found = {row.title: run.recipe.compose(row.step)['train'] for row in run.rows}
+    assert {title: (bool(train.get('views')), train.get('more_recognizers')) for title, train in found.items()} == {
+        'L_CF': (False, None), 'L_CF, views': (True, None), 'L_CF, both': (True, [plan.recognizer_file('second')]),
+        'L_CF, two recognizers': (False, [plan.recognizer_file('second')])}
+    first, *others = [options_without(run, row, ('train.views', 'train.more_recognizers')) for row in run.rows]
+    assert all(other == first for other in others)
+    assert plan.led() == {'sphereface': list(found)}
+
+
 def test_two_systems_that_would_share_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="two systems would be trained in a folder 'k_1'"):
         plan_of(tmp_path, systems='all', variants={'k=1': {'of': 'EDSR'}, 'k 1': {'of': 'EDSR'}})

@@ -16,7 +16,8 @@ from tests.tiny_stages import REPOSITORY
 ROWS = {'compare': ['Random', 'k=1', 'k=2', 'k=3', 'k=4', 'k=5'],
         'training': ['version 1', 'version 2', 'version 2-1', 'version 2-2', 'version 2-3'],
         'loss': ['(6) normalized', '(5) normalized', '(6) l2', '(6) cosine'],
-        'optimizer': ['SGD 0.1', 'SGD 0.01', 'Adam 0.1', 'Adam 0.001']}
+        'optimizer': ['SGD 0.1', 'SGD 0.01', 'Adam 0.1', 'Adam 0.001'],
+        'recognizer': ['L_CF', 'L_CF, views', 'L_CF, two recognizers', 'L_CF, both']}
 
 
 def planned(which: str, folder: Path, *more: str) -> dict:

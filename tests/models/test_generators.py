@@ -14,8 +14,18 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.losses.cface_loss import cface_loss
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.ops.views import view, view_draws
+from cface_basicsr.options import merge, read_option_file
 from cface_basicsr.recognizers.load import load_recognizer
-from tests.tiny_stages import batch_of, build, parameters, same, stage_options, write_recognizer
+from tests.tiny_stages import (
+    REPOSITORY,
+    batch_of,
+    build,
+    parameters,
+    placed,
+    same,
+    stage_options,
+    write_recognizer,
+)
 from tests.vgg_file import write_seeded_vgg19
 
 SPECIAL: dict[str, dict[str, Any]] = {
@@ -116,6 +126,24 @@ def test_a_step_with_a_relativistic_loss_is_that_of_basicsrs_esrgan(data: Path, 
         for (name, one), other in zip(models[0].__dict__[f'net_{label}'].named_parameters(),
                                       models[1].__dict__[f'net_{label}'].parameters(), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-5, msg=lambda text, name=name: f'{name}: {text}')
+
+
+def test_esrgan_with_l_cf_is_an_option_file(data: Path, tmp_path: Path) -> None:
+    vgg = str(write_seeded_vgg19(tmp_path / 'vgg19.pth'))
+    opt = merge(read_option_file(REPOSITORY / 'options/cface_esrgan_x8.yml'), {
+        'num_gpu': 0, 'network_g': {'num_feat': 4, 'num_block': 1, 'num_grow_ch': 2}, 'network_d': {'num_feat': 2},
+        'network_r': {'num_feat': 2, 'feature_length': 8}, 'train': {'total_iter': 6, 'content_opt': {'weights': vgg}},
+        'datasets': {'train': {'batch_size': 4, 'num_worker_per_gpu': 0, 'persistent_workers': False}},
+        'path': {'pretrain_network_g': None, 'pretrain_network_r': str(data / 'net_r.pth')}})
+    for section in opt['datasets'].values():
+        section |= {key: placed(section[key], data) for key in ('dataroot_gt', 'dataroot_lq', 'compare_index')
+                    if key in section}
+    model = build(opt, tmp_path)
+    model.feed_data(batch_of(model))
+    model.optimize_parameters(1)
+    model.optimize_parameters(2)
+    assert {'l_g_pix', 'l_g_content', 'l_g_gan', 'l_cf_self', 'l_cf_compare', 'l_d_real', 'l_d_fake'} <= set(
+        model.get_current_log())
 
 
 class TwoTerms(nn.Module):
