@@ -1,6 +1,7 @@
 """A recognizer from whatever names it, the facts that identify it, and whether it was made for a folder's faces."""
 
 import hashlib
+import inspect
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -121,17 +122,30 @@ def recognizer_facts(text: str | Path, network: nn.Module) -> dict[str, Any]:
 def recognizer_content(text: str | Path, network: nn.Module) -> str:
     """SHA-256 of all that a recognizer is made of; '' where that is not known.
 
-    That is its files, and the ONNX file that a network file may name; of a `package.module:name` the file of its module
-    and its weights.
+    That is its files, and the ONNX file that a network file may name; of a `package.module:name` its weights, and the
+    source files of its module and of its classes. What has no weights of its own, such as a function, has them where
+    nobody sees them change.
     """
     path = named_recognizer(text)
     if not path.is_file():
-        sha256 = recognizer_facts(text, network).get('sha256', '')
-        return sha256 and _joined_hash(sha256, *map(_tensor_hash, network.state_dict().items()))
+        sha256, weights = recognizer_facts(text, network).get('sha256', ''), network.state_dict()
+        sources = {_source_of(type(each)) for each in network.modules()}
+        if not (sha256 and weights and all(sources)):
+            return ''
+        return _joined_hash(sha256, *(file_hash(source, 64) for source in sorted(sources)),
+                            *map(_tensor_hash, weights.items()))
     content = {} if path.suffix in ('.onnx', '.caffemodel') else read_network_file(path)
     network_of_file = content.get('network')
     onnx = network_of_file.get('file') if isinstance(network_of_file, dict) else None
     return _joined_hash(*(recognizer_hash(file, 64) for file in (path, onnx) if file))
+
+
+def _source_of(kind: type) -> str:
+    """The file that a class is written in; '' where there is none, or where it runs what another file says."""
+    try:
+        return '' if issubclass(kind, torch.jit.ScriptModule) else inspect.getsourcefile(kind) or ''
+    except (TypeError, OSError):
+        return ''
 
 
 def _joined_hash(*hashes: str) -> str:

@@ -1,5 +1,6 @@
 """What is kept: nobody waits twice for a feature, and nothing that decides it may change unnoticed."""
 
+import linecache
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -276,6 +277,57 @@ def test_a_recognizer_of_python_is_known_by_its_modules_file_and_its_weights(
     assert (paid(), paid()) == (2 * 2 * NAMED, 0)
     module.write_text(module.read_text().replace('+ 3', '+ 300'))
     assert (paid(), paid()) == (2 * 2 * NAMED, 0)
+
+
+BORROWED = '''
+import numpy as np
+import torch
+from cface_basicsr.ops.recognizer_input import RecognizerInput
+from my_other_file import Features
+
+def faces_to_features(x):
+    return x.flatten(1)[:, :16] * torch.from_numpy(np.load(FILE))
+
+faces_to_features.input_spec = RecognizerInput(8, 8)
+
+def build():
+    network = Features()
+    network.input_spec = RecognizerInput(8, 8)
+    return network
+'''
+OTHER_FILE = '''
+import torch
+
+class Features(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(16))
+
+    def forward(self, x):
+        return (x.flatten(1)[:, :16] * self.weight) ** 1
+'''
+
+
+@pytest.mark.parametrize(('name', 'change'), [
+    ('faces_to_features', lambda folder: np.save(folder / 'w.npy', np.eye(16, dtype=np.float32)[3])),
+    ('build', lambda folder: (folder / 'my_other_file.py').write_text(OTHER_FILE.replace('** 1', '** 3')))])
+def test_a_recognizer_of_python_whose_weights_or_code_are_elsewhere_is_never_stale(
+        folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[Path], object]) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    np.save(folder / 'w.npy', np.ones(16, np.float32))
+    (folder / 'my_other_file.py').write_text(OTHER_FILE)
+    (folder / 'my_borrowing_net.py').write_text(f'FILE = {str(folder / "w.npy")!r}' + BORROWED)
+
+    def measured(cache: str) -> object:
+        for module in ('my_other_file', 'my_borrowing_net'):
+            sys.modules.pop(module, None)
+        linecache.clearcache()
+        return numbers(lfw(folder, recognizers={'R': f'my_borrowing_net:{name}'}, weights={}, cache=folder / cache))
+    before = measured('kept')
+    change(folder)
+    after = measured('kept')
+    assert after == measured('new') != before
 
 
 # ------------------------------------------------------------------------------------------------------------ on disk
