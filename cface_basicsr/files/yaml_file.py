@@ -1,7 +1,7 @@
 """The reader of all YAML that users write: it runs no code, loses no key, and reads 1e-4 as a number.
 
-YAML 1.1, which PyYAML and so BasicSR read, lets the last of two equal keys win, and takes 1e-4 for a text, since it has
-no point. `CONSTRUCTORS` is what differs here; `compat` gives it to BasicSR's own reader, too.
+YAML 1.1, which PyYAML and so BasicSR read, lets the last of two equal keys win, takes 1e-4 for a text, since it has no
+point, and 010 for 8. `CONSTRUCTORS` is what differs here; `compat` gives it to BasicSR's own reader, too.
 """
 
 import codecs
@@ -23,13 +23,20 @@ _MARKS = {codecs.BOM_UTF32_LE: 'UTF-32', codecs.BOM_UTF32_BE: 'UTF-32', codecs.B
 
 # ------------------------------------------------------------------------------------------------ what differs from 1.1
 
-def _number(loader: Any, node: yaml.ScalarNode) -> int | float:
+def _number(loader: Any, node: yaml.ScalarNode) -> int | float | str:
     """1e-4 -> 0.0001; 5e3, which has no point and is whole, -> 5000, so that it can count iterations.
 
-    Also after `!!float`, as in the option files of BasicSR.
+    1:30.5, in YAML 1.1 minutes and seconds, stays a text. Also after `!!float`, as in the option files of BasicSR.
     """
+    if ':' in node.value:
+        return node.value
     value = loader.construct_yaml_float(node)
     return int(value) if '.' not in node.value and value.is_integer() else value
+
+
+def _whole_number(loader: Any, node: yaml.ScalarNode) -> int | str:
+    """1:30 and 010 stay texts, which are 90 and 8 in YAML 1.1, and neither in YAML 1.2."""
+    return node.value if re.fullmatch(r'[-+]?(0[0-7_]+|.*:.*)', node.value) else loader.construct_yaml_int(node)
 
 
 def _text_or_number(loader: Any, node: yaml.ScalarNode) -> str | int | float:
@@ -50,6 +57,7 @@ def _section(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
 
 CONSTRUCTORS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType({
     'tag:yaml.org,2002:str': _text_or_number, 'tag:yaml.org,2002:float': _number,
+    'tag:yaml.org,2002:int': _whole_number,
     'tag:yaml.org,2002:map': _section})
 """Tag of YAML -> how any loader of PyYAML is to make the value. A doubled key is a UserError."""
 

@@ -39,6 +39,15 @@ def test_a_number_with_an_exponent_is_a_number_unless_it_is_quoted(text: str, va
     assert read == value and type(read) is type(value)
 
 
+@pytest.mark.parametrize(('text', 'value'), [
+    ('010', '010'), ('1:30', '1:30'), ('1:30.5', '1:30.5'), ('-1:30', '-1:30'), ('0', 0), ('-0', 0), ('0x1F', 31),
+    ('1_000', 1000)])
+def test_what_yaml_1_1_reads_as_another_number_than_it_shows_stays_a_text(text: str, value: Any) -> None:
+    """YAML 1.1 has octal numbers with a 0 in front, and minutes and seconds: 8 and 90."""
+    read = parse_yaml(f'a: {text}', 'x')['a']
+    assert read == value and type(read) is type(value)
+
+
 @given(sign=st.sampled_from(['', '-', '+']), whole=st.integers(0, 999), part=st.sampled_from(['', '.', '.0', '.25']),
        e=st.sampled_from('eE'), exponent_sign=st.sampled_from(['', '-', '+']), exponent=st.integers(0, 12))
 def test_a_number_is_what_python_reads_and_counts_if_it_is_whole_and_has_no_point(
