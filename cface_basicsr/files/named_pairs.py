@@ -52,13 +52,21 @@ def _of_table(path: str | Path) -> list[Pair]:
     for number, words in read_table(path, PAIRS_HEADER, _EXPECTED):
         try:
             left, right, same, fold = (word.strip() for word in words)
-            pairs.append(Pair(left, right, _SAME[same.lower()], int(fold)))
+            pairs.append(Pair(left, right, _SAME[same.lower()], _fold(fold)))
         except (ValueError, KeyError) as error:
+            got = ' '.join(','.join(words).split())[:80]
             raise UserError(f"'{path}', line {number}: expected {','.join(PAIRS_HEADER)} with 1 or 0 and a fold from "
-                            f"0, got '{','.join(words)}'.") from error
+                            f"0, got '{got}'.") from error
     if not pairs:
         raise UserError(f"'{path}' holds no pairs.")
     return pairs
+
+
+def _fold(text: str) -> int:
+    fold = int(text)
+    if not 0 <= fold < 2 ** 31:
+        raise ValueError(text)
+    return fold
 
 
 def _of_lfw(path: str | Path, lines: Sequence[tuple[int, str]]) -> list[Pair]:
@@ -91,10 +99,13 @@ def _pair(path: str | Path, number: int, line: str, fold: int) -> Pair:
         if len(words) == 3:
             return Pair(image_key(words[0], int(words[1])), image_key(words[0], int(words[2])), True, fold)
         left, i, right, j = words
-        return Pair(image_key(left, int(i)), image_key(right, int(j)), False, fold)
+        pair = Pair(image_key(left, int(i)), image_key(right, int(j)), False, fold)
     except ValueError as error:
         raise UserError(f"'{path}', line {number}: expected 'NAME i j' or 'NAME i OTHER j', got '{line[:60]}'.\n"
                         'Where names have blanks, there must be tabs between the words.') from error
+    if left == right:
+        raise UserError(f"'{path}', line {number}: expected two people in 'NAME i OTHER j', got '{line[:60]}'.")
+    return pair
 
 
 def lfw_words(line: str) -> list[str]:

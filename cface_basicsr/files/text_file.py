@@ -66,11 +66,14 @@ def read_table(path: str | Path, header: Sequence[str], expected: str) -> Iterat
         raise UserError(f"'{path}': expected the first line '{','.join(header)}', got '{first[:60]}'.")
     rows = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
     filled = (row for row in rows if any(cell.strip() for cell in row))
-    next(filled)
-    for row in filled:
-        while not row[-1].strip():
-            row.pop()
-        yield rows.line_num, row
+    try:
+        next(filled)
+        for row in filled:
+            while not row[-1].strip():
+                row.pop()
+            yield rows.line_num, row
+    except csv.Error as error:  # a text without end, where a quotation mark was not closed
+        raise UserError(f"'{path}', line {rows.line_num}: {error}. Is a quotation mark missing?") from error
 
 
 def table_text(rows: Iterable[Sequence[Any]], keys: int = 0) -> str:

@@ -53,6 +53,11 @@ def test_images_of_pairs_txt_are_found_in_any_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(('text', 'message'), [
     (TABLE.replace(',1,0', ',2,0'), "line 2: expected .* got 'Bob/Bob_0010,Bob/Bob_0001,2,0'"),
+    (TABLE.replace(',1,0', ',1,-1'), "line 2: expected .* a fold from 0, got 'Bob/Bob_0010,Bob/Bob_0001,1,-1'"),
+    (TABLE.replace(',1,0', ',1,' + '9' * 20), 'line 2: expected .* a fold from 0, got'),
+    (TABLE.replace('Bob/Bob_0001,1', 'Bob/Bob_0010.jpg,1'), "compares 'Bob/Bob_0010' with itself"),
+    (TABLE + 'x' * 200_000 + ',b,1,0\n', r'line 4: field larger than field limit \(131072\)\. Is a quotation'),
+    (TABLE + '"a,b,1,0\n' + 'c,d,1,0\n' * 99, "line 103: expected .* got 'a,b,1,0 c,d,1,0[ acd01,]{,65}'"),
     (TABLE + 'a,b,1\n', "line 4: .* got 'a,b,1'"), ('left,right,same,fold\n', 'holds no pairs'),
     (TABLE.replace('Ann_A_0001', 'x') + ''.join(f'{n}/1,{n}/2,1,1\n' for n in 'pq'),
      'names 5 images that are not among the 4 here: Ann_A/x, p/1, p/2 and 2 more; 3 of 4 pairs need them')])

@@ -49,6 +49,7 @@ def test_names_have_dots_accents_apostrophes_and_between_tabs_also_blanks(tmp_pa
 @pytest.mark.parametrize(('text', 'message'), [
     ('2 1\nAnn 1 4\nAnn 2 Bob 1\n', 'declares 4 pairs and holds 2'), ('', 'is not a pairs file'),
     ('1 1\nAnn 1 x\nAnn 2 Bob 1\n', "line 2: expected 'NAME i j' or 'NAME i OTHER j', got 'Ann 1 x'"),
+    ('1 1\nAnn 1 2\nAnn 1 Ann 3\n', "line 3: expected two people in 'NAME i OTHER j', got 'Ann 1 Ann 3'"),
     ('1 1\nAnn 1 2\nAnn 1 3\n', 'fold 1 has 2 pairs of one person'),
     ('1 1\n\nAnn 1 2\nAnn Lee 1 Bob de Ray 2\n', "line 4: .* got 'Ann Lee 1 Bob de Ray 2'.\nWhere names have blanks, "
                                                'there must be tabs'),
