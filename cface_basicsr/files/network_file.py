@@ -141,9 +141,11 @@ def fill_network(network: nn.Module, parameters: Any, where: str, *, strict: boo
     Raises:
         UserError: it is not a state dict, or belongs to another network; without `strict`: nothing fits.
     """
-    parameters, name = as_state_dict(parameters, where), type(network).__name__
+    parameters, name, ours = as_state_dict(parameters, where), type(network).__name__, network.state_dict()
+    for key, value in parameters.items():  # torch would cut numbers off: 0.7 becomes 0, and 1+2i becomes 1
+        if key in ours and ours[key].is_floating_point() and not value.is_floating_point():
+            raise UserError(f"{where} does not fit {name}: '{key}' is {value.dtype}, expected {ours[key].dtype}.")
     if not strict:
-        ours = network.state_dict()
         parameters = {key: value for key, value in parameters.items()
                       if key in ours and value.shape == ours[key].shape}
         if ours and not parameters:

@@ -66,6 +66,8 @@ WEIGHTS = {
     'a number': weights(one(3)), 'null': weights(one(None)), 'a list': weights(lambda params: list(params.values())),
     'number as name': weights(lambda params: params | {1: torch.zeros(1)}),
     'nested': weights(lambda params: {'g': params}),
+    'whole numbers': weights(lambda params: {key: value.int() for key, value in params.items()}),
+    'complex': weights(lambda params: {key: value.to(torch.complex64) for key, value in params.items()}),
     'tensor': put('params', torch.zeros(3)), 'none at all': weights(lambda params: {}),
     'params null': put('params', None), 'no params': lambda content: content.pop('params'),
     'numpy inside': put('best', np.float64(0.5))}
