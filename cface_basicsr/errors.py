@@ -21,6 +21,8 @@ def check_file(path: str | Path, expected: str, kind: str = '') -> Path:
         UserError: it is missing, or not a file.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{kind} '{path}' is a folder. {expected}".lstrip())
     if not path.is_file():
         raise UserError(f"{kind} '{path}' is missing. {expected}".lstrip())
     return path

@@ -15,10 +15,10 @@ def test_a_file_that_exists_is_returned_as_a_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(('kind', 'message'), [('', "'{}' is missing. Expected text."),
                                                ('names file', "names file '{}' is missing. Expected text.")])
 def test_a_missing_file_is_named_with_what_was_expected(tmp_path: Path, kind: str, message: str) -> None:
-    for path in (tmp_path / 'a.txt', tmp_path):  # a folder is not a file
+    for path, what in ((tmp_path / 'a.txt', 'is missing'), (tmp_path, 'is a folder')):
         with pytest.raises(UserError) as caught:
             check_file(path, 'Expected text.', kind)
-        assert str(caught.value) == message.format(path)
+        assert str(caught.value) == message.format(path).replace('is missing', what)
 
 
 def test_another_librarys_error_becomes_one_line_of_bounded_length() -> None:

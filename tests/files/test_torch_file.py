@@ -84,7 +84,7 @@ def cut_off(path: Path) -> None:
     (lambda path: path.touch(), 'cut off or not a PyTorch file'),
     (lambda path: path.write_text('<!DOCTYPE html>'), 'cut off or not a PyTorch file'),
     (lambda path: path.write_text('version https://git-lfs.github.com/spec/v1'), 'cut off or not a PyTorch file'),
-    (lambda path: path.mkdir(), 'is missing. Take another.'), (lambda path: None, 'is missing. Take another.')])
+    (lambda path: path.mkdir(), 'is a folder. Take another.'), (lambda path: None, 'is missing. Take another.')])
 def test_other_files_are_refused_in_one_line(tmp_path: Path, write: Callable[[Path], object], message: str) -> None:
     write(tmp_path / 'x.state')
     with pytest.raises(UserError, match=message) as caught:
