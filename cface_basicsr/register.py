@@ -32,9 +32,11 @@ def find_named_file(arguments: list[str]) -> None:
     Raises:
         UserError: there is no such file.
     """
-    if '-opt' in arguments[:-1]:
-        place = arguments.index('-opt') + 1
-        arguments[place] = str(find_option_file(arguments[place]))
+    for place, word in enumerate(arguments):
+        if place and arguments[place - 1] == '-opt':
+            arguments[place] = str(find_option_file(word))
+        elif word.startswith('-opt='):
+            arguments[place] = f"-opt={find_option_file(word.removeprefix('-opt='))}"
 
 
 start_computing()

@@ -58,13 +58,19 @@ def _force(opt: dict[str, Any], entry: str) -> None:
 def check_given_options() -> None:
     """Check what BasicSR's parser is about to read: on most of what is wrong there it ends in a KeyError."""
     opt = given_options()
+    if opt is not None and 'steps' in opt:
+        raise UserError('this file is a recipe, a chain of several trainings: `cface train FILE` runs it.')
     if opt is not None:
         options.check_frame(opt)
 
 
 def _check_first(parse: Callable, *args: Any, **kwargs: Any) -> Any:
     check_given_options()
-    return parse(*args, **kwargs)
+    try:
+        return parse(*args, **kwargs)
+    except yaml.constructor.ConstructorError as error:  # of a tag that only BasicSR's unsafe loader knows
+        raise UserError(f"'{error.problem_mark.name}', line {error.problem_mark.line + 1}: {error.problem}. The first "
+                        'line must be `plugin: !!python/name:cface_basicsr.register.NAME`.') from error
 
 
 def _with_our_constructors(ordered_yaml: Callable) -> tuple[Any, Any]:

@@ -11,10 +11,12 @@ import yaml
 from cface_basicsr.compat.reading import given_options
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import read_option_file
+from cface_basicsr.register import find_named_file
 from tests.compat.tiny_training import REPOSITORY, holds_by_row, patched, run, tiny_options, write_options
 
-TEXT = 'a: 1e2\nb: !!float 5e3\nc: [1e-4, "1e2"]\nd: &d {x: 1, y: 2.5e1}\ne: {<<: *d, x: 3}\n'
-CONTENT = {'a': 100, 'b': 5000, 'c': [1e-4, '1e2'], 'd': {'x': 1, 'y': 25.0}, 'e': {'x': 3, 'y': 25.0}}
+TEXT = 'a: 1e2\nb: !!float 5e3\nc: [1e-4, "1e2"]\nd: &d {x: 1, y: 2.5e1}\ne: {<<: *d, x: 3}\nf: 010\ng: 1:30\n'
+CONTENT = {'a': 100, 'b': 5000, 'c': [1e-4, '1e2'], 'd': {'x': 1, 'y': 25.0}, 'e': {'x': 3, 'y': 25.0}, 'f': '010',
+           'g': '1:30'}
 
 
 def read_by_basicsr(text: str) -> Any:
@@ -61,6 +63,28 @@ def test_what_the_parser_stumbles_over_is_refused_before(
             parse(path, monkeypatch)
 
     holds_by_row(check, 'command-line', defect=KeyError)
+
+
+def test_a_plugin_line_that_names_no_module_is_refused_with_the_right_one(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_options(tiny_options(pictures), tmp_path / 'x.yml')
+    path.write_text(path.read_text().replace('cface_basicsr.register', 'cface_basicsr.registr'))
+    with patched(), pytest.raises(UserError, match="line 1: cannot find module 'cface_basicsr.registr'") as caught:
+        parse(path, monkeypatch)
+    assert str(caught.value).endswith('must be `plugin: !!python/name:cface_basicsr.register.NAME`.')
+
+
+def test_a_recipe_is_told_apart_from_the_options_of_one_training(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with patched(), pytest.raises(UserError, match='this file is a recipe.*: `cface train FILE` runs it'):
+        parse(REPOSITORY / 'options/cface_x8.yml', monkeypatch)
+
+
+@pytest.mark.parametrize('written', [['-opt', '{}'], ['-opt={}']])
+def test_a_shipped_file_is_found_however_the_option_is_written(written: list[str]) -> None:
+    arguments = ['train.py', *(word.format('baselines/edsr_x8.yml') for word in written)]
+    find_named_file(arguments)
+    assert arguments == ['train.py', *(word.format(REPOSITORY / 'options/baselines/edsr_x8.yml') for word in written)]
 
 
 @pytest.mark.parametrize(('entry', 'message'), [
