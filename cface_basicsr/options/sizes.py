@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.identities import read_identities, read_labels
 from cface_basicsr.registration import offered
 
 
@@ -76,7 +78,11 @@ def count_identities(dataset: Mapping[str, Any]) -> int:
     Raises:
         UserError: identities.csv is missing or malformed.
     """
-    return len(set(read_identities(dataset.get('identities') or Path(roots(dataset)[0]).parent)[1].tolist()))
+    from cface_basicsr.files.face_store import read_meta_info
+    stores = roots(dataset)
+    table = dataset.get('identities') or Path(stores[0]).parent
+    labels = read_labels(table, read_meta_info(stores[0])) if stores else None
+    return len(np.unique(read_identities(table)[1] if labels is None else labels))
 
 
 def iterations_an_epoch(images: int, world: int, batch_a_rank: int) -> int:

@@ -18,6 +18,7 @@ from tests.compat.tiny_training import (
     train_here,
     weights,
 )
+from tests.tiny_stages import stage_options, write_tiny_data
 from tests.two_ranks import on_both_ranks
 
 
@@ -25,10 +26,11 @@ class Interrupted(Exception):
     """What the test kills a training with."""
 
 
-def train_with_break(options: dict[str, Any], folder: Path, *arguments: str, stop_at: int) -> None:
-    """Train until an exception strikes in the middle of iteration `stop_at`."""
+def train_with_break(options: dict[str, Any], folder: Path, *arguments: str, stop_at: int, model: Any = None) -> None:
+    """Train until an exception strikes in the middle of iteration `stop_at`; `model`: its class, else SRModel."""
     from basicsr.models.sr_model import SRModel
-    step = SRModel.optimize_parameters
+    model = model or SRModel
+    step = model.optimize_parameters
 
     def broken(self: Any, current_iter: int) -> None:
         step(self, current_iter)
@@ -36,7 +38,7 @@ def train_with_break(options: dict[str, Any], folder: Path, *arguments: str, sto
             raise Interrupted
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(SRModel, 'optimize_parameters', broken)
+        patch.setattr(model, 'optimize_parameters', broken)
         train_here(options, folder, *arguments)
 
 
@@ -59,6 +61,22 @@ def test_a_resumed_training_ends_with_the_weights_of_the_unbroken_one(
         assert_equal_weights(weights(broken), weights(tmp_path / 'unbroken'))
 
     holds_by_row(check, 'mid-epoch')
+
+
+def test_a_stage_that_is_given_bytes_and_makes_lr_from_hr_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    from cface_basicsr.models.cface_model import CFaceModel
+    data = write_tiny_data(tmp_path / 'data')
+    options = stage_options(1, data, {
+        'name': 'tiny', 'train': {'total_iter': 4},
+        'logger': {'save_checkpoint_freq': 2, 'print_freq': 1, 'use_tb_logger': False},
+        'datasets': {'train': {'lq_from_gt': True, 'dataroot_lq': None, 'use_hflip': True, 'num_worker_per_gpu': 1}}})
+    del options['plugin']  # `train_here` writes the line
+    with patched():
+        train_here(options, tmp_path / 'unbroken')
+        train_with_break(options, tmp_path / 'broken', stop_at=3, model=CFaceModel)
+        train_here(options, tmp_path / 'broken', '--auto_resume')
+    assert 'iter: 2.' in log_of(tmp_path / 'broken')
+    assert_equal_weights(weights(tmp_path / 'broken'), weights(tmp_path / 'unbroken'))
 
 
 def trained_to_4(pictures: Path, folder: Path) -> dict[str, Any]:
