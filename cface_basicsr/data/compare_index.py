@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cface_basicsr.data.dataset_options import labelled_keys
 from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.images.image_tensor import byte_tensor, unit_range
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, naming, replacing, reserve, unfinished, write_text
 from cface_basicsr.files.face_store import FaceStore
-from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.key_list import KeyList
 from cface_basicsr.files.manifest import read_manifest, write_manifest
 from cface_basicsr.files.network_file import file_hash
@@ -184,7 +184,8 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
     Raises:
         UserError: the folder is not a prepared one, the index is of another data set, or features are NaN or infinite.
     """
-    keys, labels = read_identities(folder)
+    store = FaceStore(Path(folder, 'hr.lmdb'))
+    keys, labels = labelled_keys([store], str(folder))
     batch_size = batch_size or feature_batch(device)
     out = Path(folder, 'index', recognizer_hash)
     manifest = {'product': 'compare index', 'recognizer': recognizer_hash, 'images': len(keys),
@@ -195,7 +196,7 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
         aside = unfinished(out)
         aside.mkdir(parents=True, exist_ok=True)
         with lock(aside):
-            _write_features(aside, FaceStore(Path(folder, 'hr.lmdb')), keys, recognizer, batch_size, device, progress)
+            _write_features(aside, store, keys, recognizer, batch_size, device, progress)
             _write_neighbours(aside, keys, labels, k, manifest)
             (aside / 'rows_done').unlink()
             os.replace(aside, out)
@@ -211,7 +212,7 @@ def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recogniz
     """Write features.npy, continuing where a killed run stopped; `rows_done` counts the rows that are on the disk."""
     path, counter = aside / 'features.npy', aside / 'rows_done'
     shape = (len(keys), 2, recognizer.feature_length)
-    claim = keys_sha256([*keys, str(_store_hash(store.path.parent))])  # of other images it is started again
+    claim = keys_sha256([keys_sha256(keys), str(_store_hash(store.path.parent))])  # of other images it is started again
     before, _, rows = (counter.read_text() if counter.is_file() else '').partition(' ')
     done = int(rows) if before == claim and path.is_file() else 0
     with naming(path):
