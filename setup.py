@@ -15,7 +15,8 @@ WITH_FILES = [RECIPES, *(f'{RECIPES}.{name}' for name in FOLDERS)]
 setup(
     packages=[*find_packages(include=['cface_basicsr*']), *WITH_FILES],
     package_dir={RECIPES: OPTIONS},
-    package_data={'cface_basicsr.recognizers': ['*.pth', '*.md'],
+    package_data={'cface_basicsr.enhancing': ['*.safetensors', '*.md'],
+                  'cface_basicsr.recognizers': ['*.pth', '*.md'],
                   'cface_basicsr.report': ['*.j2', '*.css', '*.js', '*.txt'],
                   **{package: ['*.yml', '*.json'] for package in WITH_FILES}},
 )

@@ -1,9 +1,9 @@
-"""`cface enhance`: super-resolve face crops, and folders of them, with a trained network."""
+"""`cface enhance`: super-resolve face crops, and the small faces of photographs, with a trained network."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,46 +16,63 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cface_basicsr.data.images.face_images import FaceFile
+    from cface_basicsr.enhancing.photo import PhotoSettings
 
 Refused = list[dict[str, str]]
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(help='Face crops, and folders of them (searched with subfolders).',
-                                                metavar='PATH…', show_default=False)],
+    paths: Annotated[list[Path], typer.Argument(metavar='PATH…', show_default=False, help=(
+        'Face crops, photographs, and folders of them (searched with subfolders).'))],
     weights: Generator,
     out: Annotated[Path, typer.Option(help='Folder for the results: <name>.png, in the same subfolders.',
                                       show_default=False)],
     keep_extension: Annotated[bool, typer.Option('--keep-extension', help=(
         'Name the results <name>.<ending>.png, so that a.gif and a.tif give two.'))] = False,
     overwrite: Overwrite = False,
-    batch_size: Annotated[int, typer.Option(min=1, help='Faces at a time.')] = 32,
+    faces: Annotated[Literal['auto', 'crop', 'photo'], typer.Option(metavar='auto|crop|photo', help=(
+        'What the images are. auto: crops if the short side has less than 96 pixels and the long one at most 1.5 times '
+        'that, else photographs.'))] = 'auto',
+    min_face: Annotated[float, typer.Option(help='Photographs: least height in pixels of a face to enhance.')] = 10,
+    max_face: Annotated[float, typer.Option(help='Photographs: greatest height; larger faces are left alone.')] = 96,
+    upscale: Annotated[int, typer.Option(min=1, max=8, help=(
+        'Photographs: enlargement of the whole; outside the faces it is bicubic.'))] = 1,
+    strength: Annotated[float, typer.Option(min=0, max=1, help='Photographs: share of the enhanced face.')] = 1.0,
+    batch_size: Annotated[int, typer.Option(min=1, help='Crops at a time.')] = 32,
     device: Device = None,
     as_json: Json = False,
 ) -> None:
-    """Super-resolve face crops to 128x128 PNG files.
+    """Super-resolve face crops to 128x128 PNG files, and the small faces of photographs in their places.
 
     A network of scale 8 takes faces of about 16x16 pixels, of scale 4 about 32x32, of scale 2 about 64x64: the short
     side may be 3/4 to 3/2 of that. The largest centred square is cut out and resized to the exact size by the bicubic
     filter that made the training images. Grey, palette and 16-bit files are converted, EXIF orientation is applied;
     transparent pixels are put on white and the alpha channel is dropped.
 
+    In a photograph faces are found, aligned, super-resolved and put back with a soft edge in the photograph's own
+    colours; everything else stays as it is, with colour profile, EXIF, alpha, 16 bits and file times.
+
     Each file that cannot be read or does not fit is named in one line; the others are done, and the exit code is 1.
 
     \b
     Example:
       cface enhance face.png crops/ --weights net_g_latest.pth --out enhanced/
+      cface enhance holiday.jpg --weights net_g_latest.pth --out enhanced/ --upscale 2
     """
     from cface_basicsr.data.images.face_images import find_faces
+    from cface_basicsr.enhancing.photo import PhotoSettings
     from cface_basicsr.evaluation.super_resolution import scale_of
     from cface_basicsr.files.network_file import build_network_from_file
     start_computing()
     network = build_network_from_file(weights)
     scale = scale_of(network, f"weights file '{weights}'")
-    faces = find_faces(paths, skip=out)
-    targets, refused = _targets(faces, out, keep_extension, overwrite)
-    written = _enhance(network, 128 // scale, targets, refused, batch_size, pick_device(device))
-    _report(written, refused, out, weights, scale, as_json)
+    settings = PhotoSettings(min_face, max_face, upscale, strength, device=pick_device(device))
+    targets, refused = _targets(find_faces(paths, skip=out), out, keep_extension, overwrite)
+    photos = [target for target in targets if faces == 'photo' or faces == 'auto' and _is_photo(target[0].path)]
+    crops = [target for target in targets if target not in photos]
+    written = _enhance(network, 128 // scale, crops, refused, batch_size, settings.device) if crops else []
+    found = _enhance_photos(network, scale, photos, refused, settings) if photos else []
+    _report(written, found, refused, out, weights, scale, as_json)
     raise typer.Exit(1 if refused else 0)
 
 
@@ -119,12 +136,64 @@ def _readable(targets: list[tuple['FaceFile', Path]], size: int, refused: Refuse
             refused.append({'path': str(face.path), 'reason': reason})
 
 
-def _report(written: list[str], refused: Refused, out: Path, weights: Path, scale: int, as_json: bool) -> None:
+def _is_photo(path: Path) -> bool:
+    """Whether an image is larger or longer than a crop of a face; what cannot be read counts as a crop."""
+    from cface_basicsr.data.images.face_crop import Rejected, upright_size
+    from cface_basicsr.data.images.face_images import LARGEST_ASPECT
+    try:
+        width, height = upright_size(path.read_bytes())
+    except (Rejected, OSError):
+        return False
+    return min(width, height) >= 96 or max(width, height) > LARGEST_ASPECT * min(width, height)
+
+
+def _enhance_photos(network: Any, scale: int, targets: list[tuple['FaceFile', Path]], refused: Refused,
+                    settings: 'PhotoSettings') -> list[dict[str, Any]]:
+    """Write the photographs; returns what was found in them, and adds to `refused`."""
+    from cface_basicsr.cli.show import ShowSteps
+    found: list[dict[str, Any]] = []
+    with ShowSteps(1) as show:
+        show.start('photographs', len(targets))
+        for number, (photo, target) in enumerate(targets, 1):
+            try:
+                found.append(_enhance_photo(network, scale, photo.path, target, settings))
+            except UserError as error:
+                reason = str(error).replace('\n', ' ').removeprefix(f"'{photo.path}' ")
+                refused.append({'path': str(photo.path), 'reason': reason})
+            show.advance(number)
+        show.end('photographs', f'{len(found)} written')
+    return found
+
+
+def _enhance_photo(network: Any, scale: int, path: Path, target: Path, settings: 'PhotoSettings') -> dict[str, Any]:
+    from cface_basicsr.enhancing.detector import SURE, strongest
+    from cface_basicsr.enhancing.photo import enhance_photo, enlarged
+    from cface_basicsr.enhancing.photo_file import read_photo, write_photo
+    photo = read_photo(path)
+    enhanced = enhance_photo(photo.pixels, network, scale, settings)
+    if not enhanced.faces:
+        raise UserError(f"'{path}' shows no face: the strongest candidate has a score of "
+                        f'{strongest(photo.eight_bit):.2f}, and {SURE:g} is asked for.')
+    photo.pixels = enhanced.image
+    photo.alpha = None if photo.alpha is None else enlarged(photo.alpha, settings.upscale)
+    write_photo(target, photo)
+    return {'path': str(path), 'written': str(target), 'faces': [face.as_plain() for face in enhanced.faces]}
+
+
+def _report(written: list[str], photos: list[dict[str, Any]], refused: Refused, out: Path, weights: Path, scale: int,
+            as_json: bool) -> None:
     import json
     for entry in refused:
         typer.echo(f"cface: {entry['path']}: {entry['reason']}", err=True)
     if as_json:
-        typer.echo(json.dumps({'weights': str(weights), 'scale': scale, 'written': written, 'refused': refused},
-                              indent=2, ensure_ascii=False))
-    elif written:
+        typer.echo(json.dumps({'weights': str(weights), 'scale': scale, 'written': written, 'photos': photos,
+                               'refused': refused}, indent=2, ensure_ascii=False))
+        return
+    if written:
         typer.echo(f"{len(written)} {'face' if len(written) == 1 else 'faces'} in '{out}'")
+    for photo in photos:
+        enhanced = [face for face in photo['faces'] if not face['left_alone']]
+        typer.echo(f"{photo['written']}: {len(enhanced)} of {len(photo['faces'])} faces enhanced")
+        for face in photo['faces']:
+            if face['left_alone']:
+                typer.echo(f"  left alone: {face['left_alone']}")

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -140,3 +141,50 @@ def test_a_link_to_itself_is_named_and_the_others_are_done(enhance, tmp_path):
     result = enhance(tmp_path / 'in')
     assert result.exit_code == 1 and files(tmp_path / 'out') == ['a.png']
     assert result.stderr.splitlines()[-1] == f'cface: {tmp_path}/in/loop.png: is missing. Expected an image file.'
+
+
+def faces_seen(monkeypatch, *faces):
+    """Photographs show these faces: (height, left, top)."""
+    from cface_basicsr.data.images.align import template_points
+    from cface_basicsr.enhancing import photo
+    from cface_basicsr.enhancing.detector import DetectedFace
+    found = [DetectedFace(np.array([left, top, left + height, top + height], float), 0.9,
+                          template_points('arcface', 128) * height / 128 + [left, top]) for height, left, top in faces]
+    monkeypatch.setattr(photo, 'detect_faces', lambda *any: found)
+
+
+def test_only_the_faces_of_a_photograph_change(enhance, tmp_path, monkeypatch):
+    pixels = save(tmp_path / 'in' / 'photo.png', (120, 150))
+    save(tmp_path / 'in' / 'crop.png')
+    faces_seen(monkeypatch, (20, 30, 40), (80, 60, 5))
+    result = enhance(tmp_path / 'in')
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / 'out') == ['crop.png', 'photo.png']
+    assert '1 of 2 faces enhanced' in result.stdout and 'left alone: 80 pixels high: a network for x8' in result.stdout
+    changed = (np.asarray(Image.open(tmp_path / 'out' / 'photo.png')) != pixels).any(-1)
+    assert changed[40:60, 30:50].sum() > 150
+    changed[40:60, 30:50] = False
+    assert not changed.any()
+
+
+def test_a_photograph_without_faces_is_named_with_its_strongest_candidate(enhance, tmp_path):
+    save(tmp_path / 'in' / 'noise.png', (120, 150))
+    result = enhance(tmp_path / 'in', '--json')
+    assert result.exit_code == 1 and not (tmp_path / 'out').exists()
+    content = json.loads(result.stdout)
+    assert content['photos'] == []
+    assert re.search(r'shows no face: the strongest candidate has a score of 0\.\d\d, and 0\.8 is asked for',
+                     content['refused'][0]['reason'])
+
+
+def test_what_an_image_is_can_be_said(enhance, tmp_path, monkeypatch):
+    save(tmp_path / 'in' / 'a.png', (20, 20))
+    faces_seen(monkeypatch, (12, 4, 4))
+    result = enhance(tmp_path / 'in', '--faces', 'photo', '--upscale', 3, '--json')
+    assert result.exit_code == 0, result.output
+    (photo,) = json.loads(result.stdout)['photos']
+    assert photo['faces'][0]['box'] == [4, 4, 16, 16] and photo['faces'][0]['left_alone'] == ''
+    assert Image.open(tmp_path / 'out' / 'a.png').size == (60, 60)
+    save(tmp_path / 'in' / 'a.png', (400, 400))
+    refused = enhance(tmp_path / 'in', '--faces', 'crop', '--overwrite')
+    assert refused.exit_code == 1 and 'resize or crop it first' in refused.stderr

@@ -19,7 +19,7 @@ from cface_basicsr.ops.resize import bicubic_resize
 Face = NDArray[np.uint8]
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '.ppm', '.gif')
 """Endings of the files in a folder that count as images; a file that is named itself may end in anything."""
-_LARGEST_ASPECT = 1.5
+LARGEST_ASPECT = 1.5
 """An image whose long side exceeds its short side by more than this factor is not taken for a face crop."""
 
 
@@ -100,9 +100,9 @@ def to_low_resolution(face: Face, size: int) -> Face:
     """
     height, width = face.shape[:2]
     short = min(height, width)
-    if max(height, width) > _LARGEST_ASPECT * short:
+    if max(height, width) > LARGEST_ASPECT * short:
         raise UserError(f'{width}x{height} pixels is not a face crop: expected a long side of at most '
-                        f'{_LARGEST_ASPECT} times the short one.')
+                        f'{LARGEST_ASPECT} times the short one.')
     near = low_resolution_size(size)
     if short not in near:
         fitting = [f'x{128 // other}' for other in (16, 32, 64) if short in low_resolution_size(other)]

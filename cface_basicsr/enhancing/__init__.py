@@ -1,0 +1,1 @@
+"""Photographs in, the same photographs out, with their small faces super-resolved."""

@@ -1,0 +1,103 @@
+"""Drawn faces in a drawn scene: all are found, at 16, 24 and 40 pixels, and their landmarks are where they belong."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
+from cface_basicsr.enhancing.detector import (
+    DetectedFace,
+    _merged,
+    _tiles,
+    detection_scales,
+    detect_faces,
+    load_shipped_detector,
+    strongest,
+)
+from cface_basicsr.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Four drawn photographs of 250x250, and what the detector sees in each at its own size."""
+    folder = tmp_path_factory.mktemp('drawn')
+    write_synthetic_faces(folder, TreeSettings(identities=4, images=1))
+    detect = load_shipped_detector()
+    photos = [cv2.imread(str(path))[..., ::-1] for path in sorted(folder.glob('*/*.jpg'))]
+    return [(photo, detect(photo, 0.5)[0]) for photo in photos]
+
+
+def a_scene(drawn: list[tuple[np.ndarray, np.ndarray]], height: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The drawn faces at this height in front of soft colours, and their landmarks."""
+    noise = np.random.default_rng(0).integers(60, 200, (10, 14, 3)).astype(np.uint8)
+    scene = cv2.resize(noise, (560, 400), interpolation=cv2.INTER_CUBIC)
+    landmarks = []
+    for number, (photo, seen) in enumerate(drawn):
+        side = round(250 * height / (seen[3] - seen[1]))
+        left, top = 40 + 260 * (number % 2), 40 + 190 * (number // 2)
+        scene[top:top + side, left:left + side] = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
+        landmarks.append((seen[5:].reshape(5, 2) + 0.5) * side / 250 - 0.5 + [left, top])
+    return scene, landmarks
+
+
+@pytest.mark.parametrize('height', [16, 24, 40])
+def test_all_small_faces_are_found_and_landmarks_are_within_an_eighth_of_the_eye_distance(drawn, height) -> None:
+    scene, landmarks = a_scene(drawn, height)
+    faces = detect_faces(scene)
+    assert len(faces) == len(landmarks)
+    errors = []
+    for true in landmarks:
+        eyes = np.linalg.norm(true[0] - true[1])
+        errors.append(min(np.linalg.norm(face.landmarks - true, axis=1).mean() for face in faces) / eyes)
+    assert np.mean(errors) < 0.12
+    assert max(errors) < 0.16
+    assert all(abs(face.height - height) < 0.25 * height for face in faces)
+
+
+def test_a_scene_without_faces_has_none_and_says_how_near_it_came() -> None:
+    scene = cv2.resize(np.random.default_rng(3).integers(0, 256, (8, 8, 3)).astype(np.uint8), (200, 200))
+    assert detect_faces(scene) == []
+    assert 0 <= strongest(scene) < 0.8
+
+
+def test_a_face_on_the_seam_of_two_tiles_is_one_face(drawn) -> None:
+    photo, seen = drawn[0]
+    scene = np.full((300, 1400, 3), 127, np.uint8)
+    small = cv2.resize(photo, (60, 60), interpolation=cv2.INTER_AREA)
+    for left in (330, 480, 690, 940):
+        scene[100:160, left:left + 60] = small
+    assert len(detect_faces(scene)) == 4
+
+
+def test_tiles_cover_a_picture_and_overlap_by_a_face() -> None:
+    picture = np.zeros((1500, 2600, 3), np.uint8)
+    seen = np.zeros(picture.shape[:2], int)
+    spans = []
+    for left, top, tile in _tiles(picture):
+        seen[top:top + tile.shape[0], left:left + tile.shape[1]] += 1
+        spans.append((left, left + tile.shape[1]))
+    assert seen.min() == 1
+    lefts = sorted(set(spans))
+    assert all(right - left >= 256 for (_, right), (left, _) in zip(lefts, lefts[1:], strict=False))
+    assert len(list(_tiles(np.zeros((40, 30, 3), np.uint8)))) == 1
+
+
+def test_a_large_photograph_is_also_seen_as_a_whole_and_a_small_one_in_four_times_its_size() -> None:
+    assert detection_scales(3000, 4000) == [1024 / 4000, 1.0, 2.0]
+    assert detection_scales(300, 400) == [1.0, 2.0, 4.0]
+
+
+def a_face(left: float, top: float, side: float, score: float) -> DetectedFace:
+    return DetectedFace(np.array([left, top, left + side, top + side]), score, np.zeros((5, 2)))
+
+
+def test_of_boxes_that_overlap_the_surest_stays_and_neighbours_stay_two() -> None:
+    faces = [a_face(0, 0, 20, 0.9), a_face(2, 1, 20, 0.95), a_face(5, 5, 8, 0.85), a_face(18, 0, 20, 0.8)]
+    assert [face.score for face in _merged(faces)] == [0.95, 0.8]
+
+
+def test_a_folder_without_a_detector_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match='has no face detector'):
+        load_shipped_detector(tmp_path)
