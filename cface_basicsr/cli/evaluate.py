@@ -43,6 +43,9 @@ _Recognizers = Annotated[list[str] | None, _option(_SYSTEMS, (
 _Judge = Annotated[bool, _option(_SYSTEMS, (
     "With one recognizer: dlib's, which comes with the plugin, as a second one, where faces are aligned."),
     '--judge/--no-judge')]
+_Detector = Annotated[Path | None, _option(_SYSTEMS, (
+    "Folder with facexlib's face detector: its landmarks on HR align centre crops for dlib's recognizer; default: "
+    "torch hub's, if there is one."))]
 _Weights = Annotated[list[str] | None, _option(_SYSTEMS, (
     '[NAME=]FILE of a super-resolution network; may be repeated. HR and Bicubic are always there.'))]
 _Features = Annotated[list[str] | None, _option(_SYSTEMS, (
@@ -88,8 +91,8 @@ def command(
     border: _Border = 0, pairs: _Pairs = None, config: _Config = None, folds: _Folds = 10,
     pairs_per_fold: _PairsPerFold = None, far: _Far = None, far_identification: _FarIdentification = None,
     seed: _Seed = 0, compare: _Compare = None, out: _Out = None, curves: _Curves = False, overwrite: Overwrite = False,
-    cache: _Cache = None, batch_size: _BatchSize = 64, judge: _Judge = True, strict: Strict = False,
-    device: Device = None, as_json: Json = False,
+    cache: _Cache = None, batch_size: _BatchSize = 64, judge: _Judge = True,
+    detector: _Detector = None, strict: Strict = False, device: Device = None, as_json: Json = False,
 ) -> None:
     """Measure how well faces are recognized: of HR, of Bicubic, and of each network given; PSNR and SSIM next to it.
 
@@ -127,7 +130,8 @@ def command(
         weights=_named(weights or [], files=True), features=_named(features or [], files=True, reserved=()),
         scale=scale, sides=sides, flip=flip, color=color, border=border, folds=folds, pairs_per_fold=pairs_per_fold,
         pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, cache=cache,
-        batch_size=batch_size, curves=curves, judge=judge, strict=strict), device, out, as_json)
+        batch_size=batch_size, curves=curves, judge=judge, detector=detector,
+        strict=strict), device, out, as_json)
 
 
 def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool) -> None:

@@ -10,12 +10,14 @@ from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_has
 DLIB = 'dlib'
 
 
-def default_judge(recognizers: Mapping[str, str], folders: Iterable[Path]) -> tuple[dict[str, str], list[str]]:
+def default_judge(recognizers: Mapping[str, str], folders: Iterable[Path],
+                  landmarks: bool = False) -> tuple[dict[str, str], list[str]]:
     """What to add to the recognizers that are asked for, and notes that say why nothing is added.
 
     Args:
         recognizers: name -> file; with two or more, a user has chosen a judge.
         folders: the prepared folders that are measured on.
+        landmarks: whether centre crops are aligned by landmarks found on HR (`measuring.landmarks`).
 
     Returns:
         ({'judge': 'dlib'} or nothing, notes).
@@ -23,10 +25,11 @@ def default_judge(recognizers: Mapping[str, str], folders: Iterable[Path]) -> tu
     if len(recognizers) != 1 or _is_dlib(*recognizers.values()):
         return {}, []
     crops = {folder: manifest_settings(folder).get('crop') for folder in folders}
-    wrong = [folder for folder, crop in crops.items() if crop != 'align']
+    wrong = [folder for folder, crop in crops.items() if crop != 'align' and not (landmarks and crop == 'center')]
     if wrong:
         return {}, [f"Judge not applicable: '{wrong[0].name}' has faces of --crop {crops[wrong[0]] or 'unknown'}, and "
-                    "dlib's chip is cut out of faces that are aligned by landmarks (cface prepare --crop align)."]
+                    "dlib's chip is cut out of faces that are aligned by landmarks (cface prepare --crop align, or "
+                    'cface evaluate --detector DIR for centre crops).']
     return {DLIB if 'judge' in recognizers else 'judge': DLIB}, []
 
 

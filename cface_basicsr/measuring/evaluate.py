@@ -23,6 +23,7 @@ from cface_basicsr.files.text_file import has_header
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.faces import FaceSet
 from cface_basicsr.measuring.feature_cache import FeatureCache
+from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks, detector_in
 from cface_basicsr.measuring.measure import judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
@@ -57,7 +58,14 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     check_file(identities_file(request.data), f'Expected a folder made by {PREPARE_COMMAND}.')
     networks = {name: build_network_from_file(path) for name, path in request.weights.items()}
     scale = _scale(request, networks)
-    added, judging = default_judge(request.recognizers, [request.data]) if request.judge else ({}, [])
+    detector = detector_in(request.detector)
+    added, judging = default_judge(request.recognizers, [request.data], bool(detector)) if request.judge else ({}, [])
+    aligned = None
+    if added and manifest_settings(request.data).get('crop') == 'center':
+        show.start('landmarks', len(FaceSet.open(request.data, scale).keys))
+        aligned, note = align_by_landmarks(FaceSet.open(request.data, scale), detector, _cache(request), show.advance)
+        show.end('landmarks', note)
+        added, judging = added if aligned else {}, [note]
     request = replace(request, recognizers={**request.recognizers, **added})
     recognizers = {name: load_recognizer(file) for name, file in request.recognizers.items()}
     faces = FaceSet.open(request.data, scale)
@@ -66,12 +74,13 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
     flip = protocol.flip if request.flip is None else request.flip
     kept = _feature_cache(request, networks, recognizers)
-    judged = _judge_systems(request, networks, recognizers, faces, protocol, flip, kept, show)
+    judged = _judge_systems(request, networks, recognizers, faces, protocol, flip, kept, show, (aligned, added))
     fed = {name: recognizer_facts(request.recognizers[name], network) for name, network in recognizers.items()}
     settings = manifest_settings(request.data)
     switches = {'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'),
                 'template': settings.get('template'), 'color': request.color, 'border': request.border}
-    notes = [_describe_switches(request, flip, settings), *judging, *faces.notes(recognizers)]
+    notes = [_describe_switches(request, flip, settings), *judging, *faces.notes(
+        {name: network for name, network in recognizers.items() if not (aligned and name in added)})]
     hashes = {name: recognizer_hash(file, 64) if named_recognizer(file).is_file() else fed[name].get('sha256', '')
               for name, file in request.recognizers.items()}
     return _evaluated(request, scale, faces.data_set(request.data.resolve().name, [protocol]), judged, hashes, notes,
@@ -79,16 +88,27 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
 
 
 def _judge_systems(request: Request, networks: Mapping[str, nn.Module], recognizers: Mapping[str, nn.Module],
-                   faces: FaceSet, protocol: Protocol, flip: bool, kept: FeatureCache, show: Progress) -> _Judged:
-    """Every system by every recognizer; with --sides one, HR is the first image of each pair."""
+                   faces: FaceSet, protocol: Protocol, flip: bool, kept: FeatureCache, show: Progress,
+                   alignment: tuple[AlignedFaceSet | None, Iterable[str]]) -> _Judged:
+    """Every system by every recognizer; with --sides one, HR is the first image of each pair.
+
+    Some recognizers may see aligned faces instead: the second part of `alignment` names them.
+    """
+    aligned, names = alignment
+    theirs = {name: recognizers[name] for name in names} if aligned else {}
+    plain = {name: network for name, network in recognizers.items() if name not in theirs}
     systems: dict[str, str | nn.Module] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
         'HR': 'HR', 'Bicubic': 'Bicubic', **networks}
     judged, left = {}, None
     for name, system in systems.items():
-        embedded = faces.embed(
-            system, recognizers, rows=protocol.images, flip=flip, unit_length=protocol.unit_length, color=request.color,
-            border=request.border, kept=kept, batch_size=request.batch_size, at_once=request.batch_size,
-            device=request.device, start=partial(show.start, name), progress=show.advance)
+        how: dict[str, Any] = {
+            'rows': protocol.images, 'flip': flip, 'unit_length': protocol.unit_length, 'device': request.device,
+            'batch_size': request.batch_size, 'at_once': request.batch_size, 'progress': show.advance,
+            'start': partial(show.start, name)}
+        embedded = faces.embed(system, plain, color=request.color, border=request.border, kept=kept, **how)
+        if theirs:  # a network super-resolves the faces once more; these features are not kept
+            more = aligned.embed(system, theirs, originals=False, **how).features
+            embedded = embedded._replace(features=embedded.features | more)
         left = embedded.features if name == 'HR' and request.sides == 'one' else left
         judged[name] = judge(embedded, [protocol], left)
         show.end(name, _row_text(protocol, recognizers, judged[name][0]))
@@ -104,10 +124,14 @@ def _led(request: Request) -> dict[str, list[str]]:
     return {name: rows for name, rows in led.items() if rows}
 
 
+def _cache(request: Request) -> Path:
+    return request.cache or request.data / 'features'
+
+
 def _feature_cache(request: Request, networks: Mapping[str, nn.Module],
                    recognizers: Mapping[str, nn.Module]) -> FeatureCache:
     return FeatureCache(
-        request.cache or request.data / 'features',
+        _cache(request),
         {name: recognizer_content(request.recognizers[name], network) for name, network in recognizers.items()},
         {network: file_hash(request.weights[name], 64) for name, network in networks.items()}, request.device)
 

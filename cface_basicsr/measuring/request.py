@@ -41,6 +41,8 @@ class Request:
         batch_size, device: of the networks.
         curves: whether ROC curves are wanted.
         judge: whether dlib's recognizer is the second one where only one is named.
+        detector: folder with facexlib's detector, which finds landmarks on HR where centre crops get that judge; None:
+            torch hub's folder, if it has one.
         strict: whether a judge that led a loss of a network is refused.
     """
 
@@ -66,6 +68,7 @@ class Request:
     device: str = 'cpu'
     curves: bool = False
     judge: bool = False
+    detector: Path | None = None
     strict: bool = False
 
 
