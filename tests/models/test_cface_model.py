@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from cface_basicsr.data.images.device_batch import batch_on
 from cface_basicsr.errors import UserError
 from tests.references.literal_training_step import discriminator_loss, recognition_loss, total_loss
 from tests.tiny_stages import batch_of, build, parameters, same, stage_options, write_recognizer
@@ -20,8 +21,9 @@ def make(data: Path, tmp_path: Path) -> Make:
     """make(stage, changes) -> the model, fed with the first four faces."""
     def stage(number: int, changes: dict[str, Any] | None = None) -> Any:
         model = build(stage_options(number, data, changes), tmp_path / 'run')
-        model.batch = batch_of(model)
-        model.feed_data(model.batch)
+        sent = batch_of(model)
+        model.feed_data(sent)
+        model.batch = batch_on('cpu', sent)  # for literal loops: floats
         return model
     return stage
 
