@@ -11,8 +11,8 @@ from cface_basicsr.enhancing.detector import (
     DetectedFace,
     _merged,
     _tiles,
-    detection_scales,
     detect_faces,
+    detection_scales,
     load_shipped_detector,
     strongest,
 )
