@@ -10,6 +10,7 @@ _PUBLIC = {
     '__version__': 'version:__version__',
     'CFaceLoss': 'losses.cface_loss:CFaceLoss',
     'cface_loss': 'losses.cface_loss:cface_loss',
+    'load': 'enhancing.load:load',
     'metrics': 'metrics:',
     'recognizer': 'recognizers.load:load_recognizer',
 }

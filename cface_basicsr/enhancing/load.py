@@ -1,0 +1,118 @@
+"""A trained network as one object: faces in, faces out; a photograph in, the same one out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cface_basicsr.data.images.face_images import to_low_resolution
+from cface_basicsr.enhancing.detector import Detect
+from cface_basicsr.enhancing.paste import Picture
+from cface_basicsr.enhancing.photo import FACE_SIZE, EnhancedPhoto, PhotoSettings, enhance_photo
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.super_resolution import scale_of, super_resolve
+from cface_basicsr.files.network_file import build_network_from_file
+from cface_basicsr.runtime import eval_mode
+
+Faces = list[NDArray[np.uint8]] | NDArray[np.uint8] | Tensor
+
+
+def load(path: str | Path, device: str | torch.device = 'cpu') -> 'SuperResolver':
+    """A super-resolution network from its file, ready to use.
+
+    Args:
+        path: a network file of the plugin (.pth), which says which network it holds.
+        device: where it runs.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds another kind of network.
+    """
+    network = build_network_from_file(path)
+    return SuperResolver(network.to(device), scale_of(network, f"weights file '{path}'"))
+
+
+class SuperResolver:
+    """A network that makes 128x128 faces of faces of 128 / scale pixels.
+
+    Attributes:
+        network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w).
+        scale: s.
+    """
+
+    def __init__(self, network: nn.Module, scale: int) -> None:
+        self.network, self.scale = network, scale
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next((weights.device for weights in self.network.parameters()), torch.device('cpu'))
+
+    def enhance(self, images: Faces, batch_size: int = 32) -> Faces:
+        """Super-resolve face crops.
+
+        Args:
+            images: a list of uint8 (H, W, 3) RGB crops of about 128 / scale pixels, of any sizes near that, which are
+                cut square and resized; or (B, h, w, 3) uint8 RGB; or (B, 3, h, w) floating point in [0, 1].
+            batch_size: faces at a time.
+
+        Returns:
+            the same kind: a list of uint8 (128, 128, 3); (B, s h, s w, 3) uint8; or (B, 3, s h, s w) in [0, 1], on the
+            device of the input.
+
+        Raises:
+            UserError: another type or shape, values outside [0, 1], a crop of another size, or the network gives NaN.
+        """
+        if isinstance(images, Tensor):
+            return self._of_tensor(images, batch_size)
+        if isinstance(images, np.ndarray):
+            _check_array(images, 4, '(B, h, w, 3)')
+            return self._of_arrays(images, batch_size)
+        return list(self._of_arrays(self._fitted(images), batch_size)) if len(images) else []
+
+    def enhance_photo(self, image: Picture, settings: PhotoSettings | None = None, detect: Detect | None = None
+                      ) -> EnhancedPhoto:
+        """Super-resolve the small faces of a photograph and put them back; see `enhancing.photo.enhance_photo`.
+
+        Args:
+            image: uint8 or uint16 (H, W, 3) RGB.
+
+        Raises:
+            UserError: another type or shape.
+        """
+        if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or \
+                image.dtype not in (np.uint8, np.uint16):
+            raise UserError(f'expected a photograph as uint8 or uint16 (H, W, 3) RGB, got {_described(image)}.')
+        return enhance_photo(image, self.network, self.scale, settings or PhotoSettings(device=self.device), detect)
+
+    def _of_arrays(self, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
+        return super_resolve(self.network, images, batch_size=batch_size, device=self.device)
+
+    @torch.inference_mode()
+    def _of_tensor(self, images: Tensor, batch_size: int) -> Tensor:
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise UserError(f'expected faces as (B, 3, h, w) floating point in [0, 1], got {_described(images)}.')
+        if images.numel() and not 0 <= float(images.min()) <= float(images.max()) <= 1:
+            raise UserError('expected faces in [0, 1], got values from '
+                            f'{float(images.min()):g} to {float(images.max()):g}. Divide 8-bit values by 255.')
+        with eval_mode(self.network):
+            parts = [self.network(part.to(self.device).float()).clamp(0, 1).to(images)
+                     for part in images.split(batch_size)]
+        return torch.cat(parts)
+
+    def _fitted(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        for image in images:
+            _check_array(image, 3, '(H, W, 3)')
+        return np.stack([to_low_resolution(image, FACE_SIZE // self.scale) for image in images])
+
+
+def _check_array(image: NDArray, axes: int, shape: str) -> None:
+    if not isinstance(image, np.ndarray) or image.ndim != axes or image.shape[-1] != 3 or image.dtype != np.uint8:
+        raise UserError(f'expected faces as uint8 {shape} RGB, got {_described(image)}.')
+
+
+def _described(value: object) -> str:
+    shape = getattr(value, 'shape', None)
+    return type(value).__name__ if shape is None else f'{tuple(shape)} of {value.dtype}'

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+import cface_basicsr as cface
+from cface_basicsr.archs.srresnet_arch import SRResNet
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.super_resolution import super_resolve
+from cface_basicsr.files.network_file import save_atomically
+
+
+@pytest.fixture(scope='module')
+def file(tmp_path_factory):
+    options = {'num_feat': 4, 'num_block': 1, 'scale': 8}
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('network') / 'net_g.pth'
+    save_atomically({'params': SRResNet(**options).state_dict(), 'network': {'type': 'SRResNet', **options}}, path)
+    return path
+
+
+FACES = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3)).astype(np.uint8)
+
+
+def test_a_kind_of_faces_comes_back_as_the_same_kind_with_the_same_values(file):
+    resolver = cface.load(file)
+    assert resolver.scale == 8
+    expected = super_resolve(resolver.network, FACES)
+    assert (resolver.enhance(FACES, batch_size=2) == expected).all()
+    as_list = resolver.enhance(list(FACES))
+    assert isinstance(as_list, list) and (np.stack(as_list) == expected).all()
+    tensor = resolver.enhance(torch.from_numpy(FACES).permute(0, 3, 1, 2).double() / 255)
+    assert tensor.dtype == torch.float64 and tensor.shape == (5, 3, 128, 128)
+    assert ((tensor * 255).round().permute(0, 2, 3, 1).numpy() == expected).all()
+    assert resolver.enhance([]) == []
+
+
+def test_crops_of_a_list_may_have_other_sizes(file):
+    crops = [np.full((20, 17, 3), 90, np.uint8), np.full((12, 12, 3), 90, np.uint8)]
+    assert [face.shape for face in cface.load(file).enhance(crops)] == [(128, 128, 3)] * 2
+
+
+def test_a_photograph_keeps_all_that_is_no_face(file):
+    photo = np.random.default_rng(1).integers(0, 256, (50, 60, 3)).astype(np.uint8)
+    result = cface.load(file).enhance_photo(photo, detect=lambda *any: np.zeros((0, 15), np.float32))
+    assert (result.image == photo).all() and result.faces == ()
+
+
+@pytest.mark.parametrize(('images', 'message'), [
+    (FACES[0], r'expected faces as uint8 \(B, h, w, 3\) RGB, got \(16, 16, 3\) of uint8'),
+    (FACES.astype(np.float32), r'got \(5, 16, 16, 3\) of float32'),
+    ([FACES], r'expected faces as uint8 \(H, W, 3\) RGB, got \(5, 16, 16, 3\) of uint8'),
+    (['face.png'], r'got str'),
+    ([np.zeros((64, 64, 3), np.uint8)], r'64x64 pixels: this network takes faces near 16x16'),
+    (torch.zeros(3, 16, 16), r'expected faces as \(B, 3, h, w\) floating point in \[0, 1\], got \(3, 16, 16\)'),
+    (torch.full((1, 3, 16, 16), 255.0), r'got values from 255 to 255. Divide 8-bit values by 255'),
+    (torch.full((1, 3, 16, 16), torch.nan), r'expected faces in \[0, 1\], got values from nan')])
+def test_other_shapes_types_and_ranges_get_a_sentence(file, images, message):
+    with pytest.raises(UserError, match=message):
+        cface.load(file).enhance(images)
+
+
+def test_no_photograph_is_refused(file):
+    with pytest.raises(UserError, match=r'expected a photograph as uint8 or uint16 \(H, W, 3\) RGB, got \(5, 16,'):
+        cface.load(file).enhance_photo(FACES)
