@@ -145,8 +145,8 @@ def _beard_mask(person: Identity, outline: Plane) -> Plane:
     patch = soft(np.minimum(0.035 - np.abs(U), 0.045 - np.abs(V - mouth - 0.135)), 0.025)
     burns = soft(np.minimum(across - 0.86, person.sideburn - V), 0.04) * soft(V + 0.45, 0.1) * inside
     grain = np.clip(0.9 + 0.13 * tile(noise_tiles()[0], person.number), 0, 1.15)
-    mask = np.maximum.reduce([person.full_beard * cheeks, person.goatee * goatee, person.soul_patch * patch,
-                              0.75 * burns])
+    full = person.beard_density * person.bearded
+    mask = np.maximum.reduce([full * cheeks, person.goatee * goatee, person.soul_patch * patch, 0.75 * burns])
     return np.clip(np.maximum(mask * (1 - lips), person.moustache * moustache) * grain, 0, 1).astype(np.float32)
 
 

@@ -1,11 +1,15 @@
 """Who a synthetic face shows and how it was photographed; every number depends only on (seed, identity, image).
 
+Each trait is declared with the law by which it is drawn, and the order of the traits is that of the draws.
+
 Lengths are in face units: 1.0 is half the width of the centre crop, u points to the right in the picture, v points
 down, and the middle of the face is (0, 0). Angles are in radians. Colours are linear RGB in [0, 1].
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -19,84 +23,166 @@ IRIS = np.array([[0.04, 0.02, 0.01], [0.10, 0.05, 0.02], [0.09, 0.11, 0.05], [0.
 LOOKS = 24
 FRAMES = np.array([[0.02, 0.02, 0.024], [0.10, 0.03, 0.012], [0.40, 0.40, 0.43]])
 
+_Law = Callable[[Generator, Mapping[str, Any]], Any]
+"""Draws a trait; it may depend on the traits before it."""
+
+
+def _trait(law: _Law) -> Any:
+    return field(metadata={'law': law})
+
+
+def _drawn(kind: type, rng: Generator) -> dict[str, Any]:
+    """All traits of a class that have a law."""
+    drawn: dict[str, Any] = {}
+    for each in fields(kind):
+        if each.metadata:
+            drawn[each.name] = each.metadata['law'](rng, drawn)
+    return drawn
+
+
+def _uniform(low: float, high: float) -> Any:
+    """A number between two limits."""
+    return _trait(lambda rng, _: rng.uniform(low, high))
+
+
+def _normal(mean: float, spread: float) -> Any:
+    return _trait(lambda rng, _: rng.normal(mean, spread))
+
+
+def _chance(share: float) -> Any:
+    """True with this probability."""
+    return _trait(lambda rng, _: bool(rng.random() < share))
+
+
+def _some(share: float, low: float, high: float) -> Any:
+    """A number between two limits with this probability, else 0."""
+    return _trait(lambda rng, _: rng.uniform(low, high) if rng.random() < share else 0.0)
+
+
+def _apart(low: float, high: float) -> Any:
+    """A number between two limits, by the arcsine law: more often near either limit than in the middle.
+
+    Identities then differ by whole pixels of 128x128 instead of only by shades of them.
+    """
+    return _trait(lambda rng, _: low + (high - low) * np.sin(rng.uniform(0, np.pi / 2)) ** 2)
+
+
+def _colour(table: np.ndarray, spread: float) -> Any:
+    """A colour between two neighbouring rows of a table, slightly scaled."""
+    return _trait(lambda rng, _: _between(rng, table, spread))
+
+
+def _between(rng: Generator, table: np.ndarray, spread: float) -> tuple[float, ...]:
+    place = rng.uniform(0, len(table) - 1)
+    low = int(place)
+    colour = table[low] + (place - low) * (table[low + 1] - table[low])
+    return tuple(float(c) for c in colour * rng.uniform(1 - spread, 1 + spread))
+
+
+def _cast(spread: float) -> Any:
+    """The channel gains of a colour cast, warm to cold and green to magenta, with the geometric mean 1."""
+    def law(rng: Generator, _: Mapping[str, Any]) -> tuple[float, ...]:
+        warmth, tint = rng.normal(0, spread), rng.normal(0, spread * 0.4)
+        return tuple(np.exp([warmth + tint, -2 * tint, -warmth + tint]).tolist())
+    return _trait(law)
+
+
+def _lamp(rng: Generator, _: Mapping[str, Any]) -> tuple[float, ...]:
+    """A unit vector towards the light, in camera coordinates: from either side, mostly from above."""
+    vector = np.array([rng.normal(0, 0.3), rng.normal(-0.4, 0.25), 1.0])
+    return tuple((vector / np.linalg.norm(vector)).tolist())
+
+
+def _forehead_lines(rng: Generator, _: Mapping[str, Any]) -> tuple[float, ...]:
+    rows = np.array([-0.32, -0.39, -0.46])[rng.random(3) < 0.35] + rng.normal(0, 0.008)
+    return tuple(rows.tolist())
+
+
+def _part_of_beard(rng: Generator, drawn: Mapping[str, Any]) -> float:
+    """The density of a part that a full beard has, and some without one."""
+    return drawn['beard_density'] * (drawn['bearded'] or rng.random() < 0.4)
+
 
 @dataclass(frozen=True)
 class Identity:
     """What stays the same in all images of one identity; lengths are in face units."""
 
     number: int
-    skin: tuple[float, ...]
-    hair: tuple[float, ...]
-    iris: tuple[float, ...]
-    head_width: float
-    chin: float
-    jaw_power: float
-    cheekbone: float
-    ear: float
-    hairline: float
-    widow_peak: float
-    curl: float
-    eye_spacing: float
-    eye_height: float
-    eye_width: float
-    eye_open: float
-    eye_slant: float
-    eye_roundness: float
-    iris_radius: float
-    crease: float
-    eye_bag: float
-    lash: float
-    lower_lash: float
-    brow_gap: float
-    brow_thickness: float
-    brow_arch: float
-    brow_slope: float
-    brow_reach: float
-    brow_inner: float
-    brow_density: float
-    brow_slit: float
-    nose_length: float
-    nose_width: float
-    nose_tip: float
-    nose_bridge: float
-    nostril: float
-    mouth_gap: float
-    mouth_width: float
-    upper_lip: float
-    lower_lip: float
-    lip_bow: float
-    lip_red: float
-    mouth_tilt: float
-    folds: float
-    fold_lean: float
-    forehead_lines: tuple[float, ...]
-    frown: float
-    cheek_dimples: float
-    crow_feet: float
-    nose_lines: float
-    philtrum: float
-    chin_crease: float
-    dimple: float
-    moustache: float
-    goatee: float
-    full_beard: float
-    stubble: float
-    moustache_width: float
-    moustache_thickness: float
-    moustache_droop: float
-    goatee_width: float
-    soul_patch: float
-    sideburn: float
-    glasses: bool
-    half_rim: bool
-    glasses_width: float
-    glasses_height: float
-    glasses_power: float
-    glasses_line: float
-    frame: tuple[float, ...]
-    freckles: int
-    moles: int
-    scars: int
+    skin: tuple[float, ...] = _colour(SKIN, 0.06)
+    hair: tuple[float, ...] = _colour(HAIR[:3], 0.2)
+    iris: tuple[float, ...] = _colour(IRIS, 0.2)
+    head_width: float = _uniform(0.63, 0.65)
+    chin: float = _uniform(0.765, 0.785)
+    jaw_power: float = _uniform(2.2, 3.0)
+    cheekbone: float = _uniform(-0.01, 0.03)
+    ear: float = _uniform(0.5, 1.4)
+    hairline: float = _uniform(-0.64, -0.60)
+    widow_peak: float = _apart(-0.06, 0.14)
+    eye_spacing: float = _apart(0.265, 0.295)
+    eye_height: float = _uniform(-0.175, -0.165)
+    eye_width: float = _apart(0.096, 0.142)
+    eye_open: float = _apart(0.034, 0.064)
+    eye_slant: float = _apart(-0.36, 0.36)
+    eye_roundness: float = _apart(1.4, 3.2)
+    iris_radius: float = _apart(0.046, 0.062)
+    crease: float = _some(0.5, 0.8, 1.1)
+    eye_bag: float = _some(0.45, 0.45, 0.65)
+    lash: float = _apart(0.006, 0.030)
+    lower_lash: float = _some(0.4, 0.6, 0.9)
+    brow_thickness: float = _apart(0.014, 0.05)
+    brow_gap: float = _apart(0.13, 0.175)
+    brow_arch: float = _apart(-0.05, 0.115)
+    brow_slope: float = _apart(-0.30, 0.26)
+    brow_reach: float = _apart(0.12, 0.20)
+    brow_inner: float = _apart(0.05, 0.17)
+    # Thick brows are sparse: the same amount of hair in another shape, so a thumbnail does not show the difference.
+    brow_density: float = _trait(lambda rng, drawn: float(
+        np.clip(0.017 / drawn['brow_thickness'], 0.4, 0.95) * rng.uniform(0.85, 1.0)))
+    brow_slit: float = _trait(lambda rng, _: rng.uniform(0.55, 0.7) if rng.random() < 0.35 else -1.0)
+    nose_length: float = _uniform(0.335, 0.355)
+    nose_width: float = _apart(0.098, 0.172)
+    nose_tip: float = _apart(0.10, 0.24)
+    nose_bridge: float = _uniform(0.035, 0.085)
+    nostril: float = _apart(0.1, 0.95)
+    mouth_gap: float = _uniform(0.155, 0.170)
+    mouth_width: float = _apart(0.15, 0.28)
+    upper_lip: float = _apart(0.012, 0.062)
+    lower_lip: float = _apart(0.026, 0.085)
+    lip_bow: float = _apart(0, 0.75)
+    lip_red: float = _apart(0.1, 1.0)
+    mouth_tilt: float = _uniform(-0.035, 0.035)
+    forehead_lines: tuple[float, ...] = _trait(_forehead_lines)
+    folds: float = _some(0.45, 0.75, 1.0)
+    fold_lean: float = _apart(0.1, 0.8)
+    dimple: float = _some(0.45, 0.7, 0.95)
+    cheek_dimples: float = _some(0.45, 0.75, 1.0)
+    frown: float = _some(0.45, 0.75, 1.0)
+    crow_feet: float = _some(0.45, 0.75, 1.0)
+    nose_lines: float = _some(0.45, 0.7, 0.95)
+    philtrum: float = _some(0.45, 0.7, 0.95)
+    chin_crease: float = _some(0.45, 0.7, 0.95)
+    freckles: int = _trait(lambda rng, _: int(rng.uniform(50, 90)) if rng.random() < 0.45 else 0)
+    moles: int = _trait(lambda rng, _: int(rng.integers(0, 7)))
+    scars: int = _trait(lambda rng, _: int(rng.integers(1, 3) * (rng.random() < 0.5)))
+    beard_density: float = _uniform(0.75, 0.95)
+    bearded: bool = _chance(0.04)
+    moustache: float = _trait(_part_of_beard)
+    goatee: float = _trait(_part_of_beard)
+    stubble: float = _some(0.5, 0.5, 1.0)
+    moustache_width: float = _apart(0.7, 1.35)
+    moustache_thickness: float = _apart(0.014, 0.034)
+    moustache_droop: float = _apart(-0.3, 0.9)
+    goatee_width: float = _apart(0.2, 0.5)
+    soul_patch: float = _some(0.3, 0.7, 0.95)
+    sideburn: float = _apart(-0.1, 0.3)
+    glasses: bool = _chance(0.5)
+    half_rim: bool = _chance(0.35)
+    glasses_width: float = _apart(0.17, 0.235)
+    glasses_height: float = _apart(0.10, 0.18)
+    glasses_power: float = _trait(lambda rng, _: float(rng.choice([1.6, 2.0, 3.0, 6.0])))
+    glasses_line: float = _apart(0.012, 0.024)
+    frame: tuple[float, ...] = _trait(lambda rng, _: tuple(FRAMES[rng.integers(len(FRAMES))].tolist()))
+    curl: float = _trait(lambda rng, _: float(np.sin(rng.uniform(0, np.pi / 2)) ** 2))
 
 
 @dataclass(frozen=True)
@@ -119,37 +205,37 @@ class Hairstyle:
 class Shot:
     """What changes from image to image of one identity."""
 
-    number: int
-    style: int
-    dyed: bool
-    beard: float
-    tan: float
-    stubble: float
-    lipstick: float
-    eye_shadow: float
-    blush: float
-    dapple: float
-    yaw: float
-    pitch: float
-    roll: float
-    zoom: float
-    shift: tuple[float, float]
-    smile: float
-    mouth_open: float
-    eye_open: float
-    brow_raise: float
-    gaze: tuple[float, float]
-    light: tuple[float, float, float]
-    light_strength: float
-    ambient: float
-    light_colour: tuple[float, ...]
-    fill_colour: tuple[float, ...]
-    exposure: float
-    white_balance: tuple[float, ...]
-    saturation: float
-    gamma: float
-    blur: float
-    noise: float
+    grey: bool = _chance(0.07)
+    style: int = _trait(lambda rng, _: int(rng.integers(LOOKS)))
+    beard: float = _uniform(0.6, 1.0)
+    tan: float = _trait(lambda rng, _: float(np.exp(rng.normal(0, 0.22))))
+    stubble: float = _uniform(0, 0.45)
+    lipstick: float = _some(0.3, 0.2, 0.6)
+    eye_shadow: float = _some(0.4, 0.1, 0.25)
+    blush: float = _uniform(-0.1, 0.25)
+    dapple: float = _uniform(0.03, 0.12)
+    yaw: float = _trait(lambda rng, _: float(np.clip(rng.normal(0, 0.052), -0.2, 0.2)))
+    pitch: float = _trait(lambda rng, _: float(np.clip(rng.normal(0, 0.022), -0.1, 0.1)))
+    roll: float = _normal(0, 0.02)
+    zoom: float = _uniform(1.11, 1.17)
+    shift: tuple[float, float] = _trait(lambda rng, _: (rng.normal(0, 0.01), rng.normal(0, 0.01)))
+    smile: float = _trait(lambda rng, _: max(0.0, rng.normal(0.1, 0.3)))
+    mouth_open: float = _trait(lambda rng, _: max(0.0, rng.normal(-0.2, 0.3)))
+    eye_open: float = _uniform(0.85, 1.1)
+    brow_raise: float = _normal(0, 0.008)
+    gaze: tuple[float, float] = _trait(lambda rng, _: (rng.normal(0, 0.25), rng.normal(0, 0.1)))
+    light: tuple[float, ...] = _trait(_lamp)
+    light_strength: float = _uniform(0.5, 1.1)
+    ambient: float = _uniform(0.18, 0.6)
+    light_colour: tuple[float, ...] = _cast(0.06)
+    fill_colour: tuple[float, ...] = _cast(0.06)
+    exposure: float = _trait(lambda rng, _: float(np.exp(rng.normal(0, 0.25))))
+    white_balance: tuple[float, ...] = _cast(0.07)
+    saturation: float = _trait(lambda rng, drawn: 0.0 if drawn['grey'] else rng.uniform(0.55, 1.25))
+    gamma: float = _uniform(1.7, 2.6)
+    blur: float = _uniform(0.0, 0.5)
+    noise: float = _uniform(0.003, 0.012)
+    dyed: bool = _chance(0.6)
 
 
 def generator(seed: int, identity: int, stream: int) -> Generator:
@@ -163,41 +249,6 @@ def generator(seed: int, identity: int, stream: int) -> Generator:
     return np.random.default_rng([seed, identity, stream])
 
 
-def _between(rng: Generator, table: np.ndarray, spread: float) -> tuple[float, ...]:
-    """A colour between two neighbouring rows of a table, slightly scaled."""
-    place = rng.uniform(0, len(table) - 1)
-    low = int(place)
-    colour = table[low] + (place - low) * (table[low + 1] - table[low])
-    return tuple(float(c) for c in colour * rng.uniform(1 - spread, 1 + spread))
-
-
-def _some(rng: Generator, share: float, low: float, high: float) -> float:
-    """A number between two limits for this share of the identities, and 0 for the others."""
-    return rng.uniform(low, high) if rng.random() < share else 0.0
-
-
-def _apart(rng: Generator, low: float, high: float) -> float:
-    """A number between two limits, by the arcsine law: more often near either limit than in the middle.
-
-    Identities then differ by whole pixels of 128x128 instead of only by shades of them.
-    """
-    return low + (high - low) * np.sin(rng.uniform(0, np.pi / 2)) ** 2
-
-
-def _beard(rng: Generator) -> dict[str, float]:
-    """The parts of a beard, which are independent of each other, with densities in [0, 1]."""
-    dense = rng.uniform(0.75, 0.95)
-    full = rng.random() < 0.04
-    return {'moustache': dense * (full or rng.random() < 0.4),
-            'goatee': dense * (full or rng.random() < 0.4),
-            'full_beard': dense * full,
-            'stubble': _some(rng, 0.5, 0.5, 1.0),
-            'moustache_width': _apart(rng, 0.7, 1.35), 'moustache_thickness': _apart(rng, 0.014, 0.034),
-            'moustache_droop': _apart(rng, -0.3, 0.9), 'goatee_width': _apart(rng, 0.2, 0.5),
-            'soul_patch': _some(rng, 0.3, 0.7, 0.95),
-            'sideburn': _apart(rng, -0.1, 0.3)}
-
-
 @lru_cache(maxsize=LOOKS)
 def draw_hairstyle(seed: int, number: int) -> Hairstyle:
     """One of the looks that the identities of a seed share."""
@@ -209,78 +260,10 @@ def draw_hairstyle(seed: int, number: int) -> Hairstyle:
         volume=rng.uniform(0.04, 0.20), length=float(length))
 
 
-def _eyes(rng: Generator) -> dict[str, float]:
-    return {'eye_spacing': _apart(rng, 0.265, 0.295), 'eye_height': rng.uniform(-0.175, -0.165),
-            'eye_width': _apart(rng, 0.096, 0.142), 'eye_open': _apart(rng, 0.034, 0.064),
-            'eye_slant': _apart(rng, -0.36, 0.36), 'eye_roundness': _apart(rng, 1.4, 3.2),
-            'iris_radius': _apart(rng, 0.046, 0.062), 'crease': _some(rng, 0.5, 0.8, 1.1),
-            'eye_bag': _some(rng, 0.45, 0.45, 0.65), 'lash': _apart(rng, 0.006, 0.030),
-            'lower_lash': _some(rng, 0.4, 0.6, 0.9)}
-
-
-def _brows(rng: Generator) -> dict[str, float]:
-    # Thick brows are sparse: the same amount of hair in another shape, so a thumbnail does not show the difference.
-    thickness = _apart(rng, 0.014, 0.05)
-    return {'brow_gap': _apart(rng, 0.13, 0.175), 'brow_thickness': thickness,
-            'brow_arch': _apart(rng, -0.05, 0.115), 'brow_slope': _apart(rng, -0.30, 0.26),
-            'brow_reach': _apart(rng, 0.12, 0.20), 'brow_inner': _apart(rng, 0.05, 0.17),
-            'brow_density': float(np.clip(0.017 / thickness, 0.4, 0.95) * rng.uniform(0.85, 1.0)),
-            'brow_slit': rng.uniform(0.55, 0.7) if rng.random() < 0.35 else -1.0}
-
-
-def _nose_and_mouth(rng: Generator) -> dict[str, float]:
-    return {'nose_length': rng.uniform(0.335, 0.355), 'nose_width': _apart(rng, 0.098, 0.172),
-            'nose_tip': _apart(rng, 0.10, 0.24), 'nose_bridge': rng.uniform(0.035, 0.085),
-            'nostril': _apart(rng, 0.1, 0.95), 'mouth_gap': rng.uniform(0.155, 0.170),
-            'mouth_width': _apart(rng, 0.15, 0.28), 'upper_lip': _apart(rng, 0.012, 0.062),
-            'lower_lip': _apart(rng, 0.026, 0.085), 'lip_bow': _apart(rng, 0, 0.75), 'lip_red': _apart(rng, 0.1, 1.0),
-            'mouth_tilt': rng.uniform(-0.035, 0.035)}
-
-
-def _marks(rng: Generator) -> dict[str, float | int | tuple[float, ...]]:
-    rows = np.array([-0.32, -0.39, -0.46])[rng.random(3) < 0.35] + rng.normal(0, 0.008)
-    return {'folds': _some(rng, 0.45, 0.75, 1.0), 'fold_lean': _apart(rng, 0.1, 0.8),
-            'dimple': _some(rng, 0.45, 0.7, 0.95), 'cheek_dimples': _some(rng, 0.45, 0.75, 1.0),
-            'forehead_lines': tuple(rows.tolist()), 'frown': _some(rng, 0.45, 0.75, 1.0),
-            'crow_feet': _some(rng, 0.45, 0.75, 1.0), 'nose_lines': _some(rng, 0.45, 0.7, 0.95),
-            'philtrum': _some(rng, 0.45, 0.7, 0.95), 'chin_crease': _some(rng, 0.45, 0.7, 0.95),
-            'freckles': int(_some(rng, 0.45, 50, 90)),
-            'moles': int(rng.integers(0, 7)), 'scars': int(rng.integers(1, 3) * (rng.random() < 0.5))}
-
-
-def _glasses(rng: Generator) -> dict[str, float | bool | tuple[float, ...]]:
-    return {'glasses': bool(rng.random() < 0.5), 'half_rim': bool(rng.random() < 0.35),
-            'glasses_width': _apart(rng, 0.17, 0.235), 'glasses_height': _apart(rng, 0.10, 0.18),
-            'glasses_power': float(rng.choice([1.6, 2.0, 3.0, 6.0])),
-            'glasses_line': _apart(rng, 0.012, 0.024), 'frame': tuple(FRAMES[rng.integers(len(FRAMES))].tolist())}
-
-
 @lru_cache(maxsize=64)
 def draw_identity(seed: int, identity: int) -> Identity:
     """The identity with a number, in the population of a seed."""
-    rng = generator(seed, identity, 0)
-    return Identity(
-        number=identity, skin=_between(rng, SKIN, 0.06), hair=_between(rng, HAIR[:3], 0.2),
-        iris=_between(rng, IRIS, 0.2),
-        head_width=rng.uniform(0.63, 0.65), chin=rng.uniform(0.765, 0.785), jaw_power=rng.uniform(2.2, 3.0),
-        cheekbone=rng.uniform(-0.01, 0.03), ear=rng.uniform(0.5, 1.4),
-        hairline=rng.uniform(-0.64, -0.60), widow_peak=_apart(rng, -0.06, 0.14),
-        **_eyes(rng), **_brows(rng), **_nose_and_mouth(rng), **_marks(rng), **_beard(rng), **_glasses(rng),
-        curl=float(_apart(rng, 0.0, 1.0)))
-
-
-def _light(rng: Generator) -> tuple[float, float, float]:
-    """A unit vector towards the light, in camera coordinates: from either side, mostly from above."""
-    side, up = rng.normal(0, 0.3), rng.normal(-0.4, 0.25)
-    vector = np.array([side, up, 1.0])
-    return tuple(float(x) for x in vector / np.linalg.norm(vector))
-
-
-def _warm_to_cold(rng: Generator, spread: float) -> tuple[float, ...]:
-    """The channel gains of a colour cast, warm to cold and green to magenta, with the geometric mean 1."""
-    warmth, tint = rng.normal(0, spread), rng.normal(0, spread * 0.4)
-    gains = np.exp(np.array([warmth + tint, -2 * tint, -warmth + tint]))
-    return tuple(float(x) for x in gains)
+    return Identity(identity, **_drawn(Identity, generator(seed, identity, 0)))
 
 
 def draw_shot(seed: int, identity: int, image: int) -> Shot:
@@ -291,20 +274,4 @@ def draw_shot(seed: int, identity: int, image: int) -> Shot:
     """
     if image < 0:
         raise UserError(f'image: expected 0 or more, got {image}.')
-    rng = generator(seed, identity, image + 1)
-    grey = rng.random() < 0.07
-    return Shot(
-        number=image, style=int(rng.integers(LOOKS)), beard=rng.uniform(0.6, 1.0),
-        tan=float(np.exp(rng.normal(0, 0.22))), stubble=rng.uniform(0, 0.45), lipstick=_some(rng, 0.3, 0.2, 0.6),
-        eye_shadow=_some(rng, 0.4, 0.1, 0.25), blush=rng.uniform(-0.1, 0.25), dapple=rng.uniform(0.03, 0.12),
-        yaw=float(np.clip(rng.normal(0, 0.052), -0.2, 0.2)),
-        pitch=float(np.clip(rng.normal(0, 0.022), -0.1, 0.1)), roll=rng.normal(0, 0.02),
-        zoom=rng.uniform(1.11, 1.17), shift=(rng.normal(0, 0.01), rng.normal(0, 0.01)),
-        smile=max(0.0, rng.normal(0.1, 0.3)), mouth_open=max(0.0, rng.normal(-0.2, 0.3)),
-        eye_open=rng.uniform(0.85, 1.1), brow_raise=rng.normal(0, 0.008),
-        gaze=(rng.normal(0, 0.25), rng.normal(0, 0.1)),
-        light=_light(rng), light_strength=rng.uniform(0.5, 1.1), ambient=rng.uniform(0.18, 0.6),
-        light_colour=_warm_to_cold(rng, 0.06), fill_colour=_warm_to_cold(rng, 0.06),
-        exposure=float(np.exp(rng.normal(0, 0.25))), white_balance=_warm_to_cold(rng, 0.07),
-        saturation=0.0 if grey else rng.uniform(0.55, 1.25), gamma=rng.uniform(1.7, 2.6), blur=rng.uniform(0.0, 0.5),
-        noise=rng.uniform(0.003, 0.012), dyed=bool(rng.random() < 0.6))
+    return Shot(**_drawn(Shot, generator(seed, identity, image + 1)))
