@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cface_basicsr.benchmark.systems import SYSTEMS, Phase, System, find_systems
 from cface_basicsr.errors import UserError, nearest
@@ -25,11 +25,10 @@ class Budget(Section):
     minutes: float | None = Field(default=None, gt=0)
     """For the trainings of all systems together; measured throughput turns it into the number of images of a row."""
 
-    @model_validator(mode='after')
-    def _one_of_two(self) -> 'Budget':
+    def check(self) -> None:
+        """See `Section.check`."""
         if (self.images is None) == (self.minutes is None):
             raise ValueError('expected images or minutes, one of them')
-        return self
 
 
 class Generated(Section):

@@ -6,7 +6,7 @@ of an optimizer.
 
 from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field
 
 from cface_basicsr.options.sections import Section, problem
 from cface_basicsr.options.signatures import Loss, Scheduler, check_call
@@ -25,10 +25,9 @@ class BasicSROptimizer(Section):
     bias: Multipliers | None = None
     """Multipliers for the biases, the shifts of normalizations among them; by default they learn as the weights do."""
 
-    @model_validator(mode='after')
-    def _suits_its_class(self) -> 'BasicSROptimizer':
+    def check(self) -> None:
+        """See `Section.check`."""
         check_call('optimizers', {'type': self.type, 'lr': self.lr, **(self.model_extra or {})})
-        return self
 
 
 class SRTraining(Training):
@@ -46,18 +45,13 @@ class SRTraining(Training):
     perceptual_opt: Loss | None = None
     """A loss of images by their VGG19 features, with a perceptual and a style term."""
 
-    @model_validator(mode='after')
-    def _biases_keep_their_rate(self) -> 'SRTraining':
+    def check(self) -> None:
+        """Biases keep their rate, and there is a loss."""
         optimizers = (getattr(self, name) for name in type(self).model_fields if name.startswith('optim_'))
         if self.scheduler.get('eta_min') and any(each.bias for each in optimizers):
             raise problem('wrong', "biases would fall to the learning rate of the weights; leave it out, or 'bias'.",
                           'scheduler.eta_min')
-        return self
-
-    @model_validator(mode='after')
-    def _learns(self) -> 'SRTraining':
-        check_for_a_loss({'pixel_opt': self.pixel_opt, 'perceptual_opt': self.perceptual_opt})
-        return self
+        check_for_a_loss(self.losses())
 
 
 class SRGANTraining(SRTraining):
@@ -75,10 +69,6 @@ class SRGANTraining(SRTraining):
     """Updates of the discriminator for each update of the generator."""
     net_d_init_iters: int = Field(default=0, ge=0)
     """First iterations in which only the discriminator learns."""
-
-    @model_validator(mode='after')
-    def _learns(self) -> 'SRGANTraining':
-        return self  # the adversarial loss is enough
 
 
 class OtherTraining(Training):

@@ -2,12 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field
 
 from cface_basicsr.options.sections import FilledIn, Section, problem
 
 Root = Annotated[str, Field(min_length=1)]
 """The path of a store or folder."""
+
+
+def _check_backend(backend: dict[str, Any]) -> dict[str, Any]:
+    if (kind := backend.get('type')) != 'lmdb':
+        raise problem('wrong', f'expected lmdb, got {kind!r}; pack folders of images with `cface prepare`.', 'type')
+    return backend
 
 
 class LoaderOptions(Section):
@@ -19,7 +25,7 @@ class LoaderOptions(Section):
     """The class of the data set."""
     phase: FilledIn[str] = 'train'
     scale: FilledIn[int] = None
-    io_backend: dict[str, Any] = Field(default_factory=lambda: {'type': 'lmdb'})
+    io_backend: Annotated[dict[str, Any], AfterValidator(_check_backend)] = {'type': 'lmdb'}
     """Only `{type: lmdb}`; `cface prepare` packs folders of pictures."""
     filename_tmpl: str = '{}'
     """BasicSR's, for folders of pictures; not used here."""
@@ -44,19 +50,10 @@ class LoaderOptions(Section):
     seed: int | None = Field(default=None, ge=0)
     """Of the random choices; by default the file's `manual_seed`."""
 
-    @model_validator(mode='after')
-    def _reads_what_there_is(self) -> 'LoaderOptions':
-        kind = self.io_backend.get('type')
-        if kind != 'lmdb':
-            raise problem('wrong', f'expected lmdb, got {kind!r}; pack folders of images with `cface prepare` first.',
-                          'io_backend.type')
-        return self
-
-    @model_validator(mode='after')
-    def _prefetches_from_pinned_memory(self) -> 'LoaderOptions':
+    def check(self) -> None:
+        """See `Section.check`."""
         if self.prefetch_mode == 'cuda' and not self.pin_memory:
             raise problem('wrong', "'cuda' needs 'pin_memory: true'.", 'prefetch_mode')
-        return self
 
     def draw_seed(self) -> int:
         """The seed of all random choices: `seed`, or else `manual_seed`, or else 0."""
@@ -93,10 +90,6 @@ class AnyDataOptions(LoaderOptions):
     std: list[float] | None = Field(default=None, min_length=1, max_length=3)
     """Each channel is divided by it."""
 
-    @model_validator(mode='after')
-    def _reads_what_there_is(self) -> 'AnyDataOptions':
-        return self  # folders, too
-
 
 class PairedImageOptions(AnyDataOptions):
     """The section of BasicSR's PairedImageDataset; what it does not find there it misses at the first image only."""
@@ -114,15 +107,15 @@ class PairedImageOptions(AnyDataOptions):
     color: Literal['y'] | None = None
     """Luminance only."""
 
-    @model_validator(mode='after')
-    def _has_what_is_read_together(self) -> 'PairedImageOptions':
+    def check(self) -> None:
+        """Also: what is read together is there."""
+        super().check()
         learned = 'phase' in self.model_fields_set and self.phase == 'train'  # BasicSR's parser says so
         for key in ('gt_size', 'use_hflip', 'use_rot') if learned else ():
             if getattr(self, key) is None:
                 raise problem('missing', '', key)
         if (self.mean is None) != (self.std is None):
             raise problem('wrong', "'mean' and 'std' go together.", 'mean')
-        return self
 
 
 DATA_OF_BASICSR: dict[str, type[LoaderOptions]] = {'PairedImageDataset': PairedImageOptions}

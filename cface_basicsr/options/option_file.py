@@ -92,11 +92,10 @@ class LoggerSection(Section):
     wandb: Wandb | None = None
     """BasicSR's: `project` and `resume_id` of Weights & Biases; needs `use_tb_logger`."""
 
-    @model_validator(mode='after')
-    def _hands_on_what_tensorboard_gets(self) -> 'LoggerSection':
+    def check(self) -> None:
+        """See `Section.check`."""
         if self.wandb and self.wandb.project is not None and not self.use_tb_logger:
             raise problem('wrong', "'project' needs 'logger.use_tb_logger: true'.", 'wandb')
-        return self
 
 
 class TrainingDatasets(Section):
@@ -133,11 +132,10 @@ class Datasets(TrainingDatasets):
     test: DataSection = None
     """The test set."""
 
-    @model_validator(mode='after')
-    def _has_one(self) -> 'Datasets':
+    def check(self) -> None:
+        """See `Section.check`."""
         if not (self.model_fields_set or self.model_extra):
             raise problem('missing', '', 'test')
-        return self
 
     @classmethod
     def knows(cls, key: str) -> bool:

@@ -46,6 +46,18 @@ class Section(BaseModel):
                 raise problem('unknown', cls.hint(str(key)), str(key))
         return values
 
+    @model_validator(mode='after')
+    def _checked(self) -> 'Section':
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Check what goes together.
+
+        Raises:
+            PydanticCustomError, ValueError: something does not; see `problem`.
+        """
+
     @classmethod
     def knows(cls, key: str) -> bool:
         """Whether a file may set this key here."""

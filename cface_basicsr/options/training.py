@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cface_basicsr.options.sections import FilledIn, Section, problem
 from cface_basicsr.options.signatures import Loss, check_call
@@ -33,21 +33,16 @@ class Schedule(Section):
     period: int | None = Field(default=None, ge=1)
     """Iterations that `cosine` takes; afterwards the learning rate stays."""
 
-    @model_validator(mode='after')
-    def _needs_a_period(self) -> 'Schedule':
+    def check(self) -> None:
+        """See `Section.check`."""
         if (self.type == 'cosine') != (self.period is not None):
             raise ValueError("'period' (iterations) goes with the schedule 'cosine'")
-        return self
-
-    @model_validator(mode='after')
-    def _leaves_nothing_unused(self) -> 'Schedule':
         if self.type == 'constant' and self.gamma is not None:
             raise ValueError("a constant schedule has no 'gamma'; 'type' is one of epoch, steps, cosine")
         if (self.type == 'steps') != bool(self.milestones):
             raise ValueError("'milestones' (iterations) go with the schedule 'steps'")
         if self.type in ('epoch', 'steps') and self.gamma is None:
             raise ValueError(f"the schedule '{self.type}' needs 'gamma', by which the learning rate is multiplied")
-        return self
 
     def factor(self, iteration: int, iterations_an_epoch: int) -> float:
         """What the first learning rate is multiplied by at an iteration (counted from 0).
@@ -103,11 +98,10 @@ class Optimizer(Section):
     schedule: Schedule = Field(default_factory=Schedule)
     """How the learning rate falls; by default it stays."""
 
-    @model_validator(mode='after')
-    def _suits_the_class(self) -> 'Optimizer':
+    def check(self) -> None:
+        """See `Section.check`."""
         arguments = {key: value for key, value in self.arguments().items() if key != 'bias'}
         check_call('optimizers', {'type': self.type, 'lr': self.lr, **arguments})
-        return self
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for BasicSR's `get_optimizer`: what the file sets, without schedule and clipping."""
@@ -225,10 +219,9 @@ class CFaceTraining(_Averaged):
     """In stage 4, the features of SR and HR are computed once in a step, for L_CF and for L_FR. Exact; only for a CNN_R
     that computes the same in training as in evaluation (SphereFace20), and some more memory on a GPU."""
 
-    @model_validator(mode='after')
-    def _learns(self) -> 'CFaceTraining':
+    def check(self) -> None:
+        """See `Section.check`."""
         check_for_a_loss({name: loss for name, loss in self.losses().items() if name != 'recognition_opt'})
-        return self
 
     @model_validator(mode='after')
     def _has_the_losses_that_these_change(self) -> 'CFaceTraining':
