@@ -5,19 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cface_basicsr.cli.arguments import (
-    Data,
-    ImageBudget,
-    Json,
-    Measure,
-    PlanOnly,
-    Processes,
-    RunFolder,
-    Strict,
-    Throughput,
-    Values,
-    option_file_instead,
-)
+from cface_basicsr.cli import arguments as args
+from cface_basicsr.cli.benchmark import command as benchmark
 from cface_basicsr.errors import UserError, nearest
 
 ABLATIONS = ('compare', 'training', 'loss', 'optimizer', 'recognizer')
@@ -26,15 +15,15 @@ ABLATIONS = ('compare', 'training', 'loss', 'optimizer', 'recognizer')
 def command(
     which: Annotated[str, typer.Argument(help='compare: which compare image (Table 6); training: the training '
                                               'algorithm (Table 7); loss: (5) against (6), and the distance; '
-                                              'optimizer: of stage 3; recognizer: L_CF of random views and '
-                                              'by two recognizers.')],
-    file: Annotated[Path | None, option_file_instead('A file instead of options/ablation/WHICH.yml, such as '
-                                                          'one of reduced widths with `base: compare.yml`.')] = None,
+                                              'optimizer: of stage 3.')],
+    file: Annotated[Path | None, args.option_file_instead(
+        'A file instead of options/ablation/WHICH.yml, such as one with `base: compare.yml`.')] = None,
     small: Annotated[bool, typer.Option('--small', help='options/ablation/WHICH_small.yml: synthetic faces, reduced '
                                                         'widths, for a CPU.')] = False,
-    data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
-    values: Values = None, plan_only: PlanOnly = False, measure: Measure = False,
-    throughput: Throughput = None, strict: Strict = False, as_json: Json = False,
+    data: args.Data = None, out: args.RunFolder = None, images: args.ImageBudget = None,
+    processes: args.Processes = 1, values: args.Values = None, plan_only: args.PlanOnly = False,
+    measure: args.Measure = False, throughput: args.Throughput = None, strict: args.Strict = False,
+    as_json: args.Json = False,
 ) -> None:
     """Train the rows of an ablation, which differ in one option, and tabulate them as the paper does.
 
@@ -45,7 +34,6 @@ def command(
       cface ablate training --small
       cface ablate compare --data datasets/casia --plan
     """
-    from cface_basicsr.cli.benchmark import command as benchmark
     from cface_basicsr.options.shipped import find_option_file
     if which not in ABLATIONS:
         raise UserError(f"ablation: expected one of {', '.join(ABLATIONS)}, got '{which}'; "

@@ -18,19 +18,17 @@ if TYPE_CHECKING:
     from cface_basicsr.data.audit.picture_set import PictureSet
 
 def command(
-    train: Annotated[Path, typer.Argument(metavar='TRAIN', show_default=False, help=(
+    train: Annotated[Path, typer.Argument(metavar='TRAIN', help=(
         'Training set: a folder made by `cface prepare`, or photographs as <identity>/<image>.'))],
-    test: Annotated[Path, typer.Argument(metavar='TEST', help='Test set, in the same form.', show_default=False)],
+    test: Annotated[Path, typer.Argument(metavar='TEST', help='Test set, in the same form.')],
     near: Annotated[int | None, typer.Option(min=0, max=120, show_default='22', help=(
         'Bits of 120 in which the hashes of near-duplicates may differ.'))] = None,
-    names: Annotated[Path | None, typer.Option(show_default=False, help=(
+    names: Annotated[Path | None, typer.Option(help=(
         "Names of TRAIN's identities, lines `id name`, if their folders are numbers (CASIA-WebFace)."))] = None,
-    test_names: Annotated[Path | None, typer.Option(help='The same for TEST.', show_default=False)] = None,
+    test_names: Annotated[Path | None, typer.Option(help='The same for TEST.')] = None,
     names_only: Annotated[bool, typer.Option('--names-only', help='Compare only names; open no picture.')] = False,
-    within: Annotated[bool, typer.Option('--within', help=(
-        'Also search each set for near-duplicates under two identities.'))] = False,
-    out: Annotated[Path | None, typer.Option(metavar='FILE.json', show_default=False, help=(
-        'Save everything that was found.'))] = None,
+    within: Annotated[bool, typer.Option('--within', help='Also near-duplicates within a set.')] = False,
+    out: Annotated[Path | None, typer.Option(metavar='FILE.json', help='Save everything that was found.')] = None,
     overwrite: Overwrite = False, workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Say which people and which pictures of a test set are in the training set too.

@@ -5,19 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.arguments import (
-    Data,
-    ImageBudget,
-    Json,
-    Measure,
-    PlanOnly,
-    Processes,
-    RunFolder,
-    Strict,
-    Throughput,
-    Values,
-    option_file,
-)
+from cface_basicsr.cli import arguments as args
 from cface_basicsr.runtime import start_computing
 
 if TYPE_CHECKING:
@@ -26,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def command(
-    file: Annotated[Path, option_file('A benchmark file, such as options/benchmark/demo.yml.')],
-    data: Data = None, out: RunFolder = None, images: ImageBudget = None, processes: Processes = 1,
-    values: Values = None, plan_only: PlanOnly = False, measure: Measure = False,
-    throughput: Throughput = None, strict: Strict = False, as_json: Json = False,
+    file: Annotated[Path, args.option_file('A benchmark file, such as options/benchmark/demo.yml.')],
+    data: args.Data = None, out: args.RunFolder = None, images: args.ImageBudget = None,
+    processes: args.Processes = 1, values: args.Values = None, plan_only: args.PlanOnly = False,
+    measure: args.Measure = False, throughput: args.Throughput = None, strict: args.Strict = False,
+    as_json: args.Json = False,
 ) -> None:
     """Train every system with the same budget of images, measure all, write tables, curves, grids and a report.
 

@@ -35,7 +35,7 @@ def command(
     package = installed.package_in(basicsr) if basicsr else installed.find_package()
     if (repair or undo) and package is None:
         raise UserError('BasicSR is not installed here: pip install --no-build-isolation basicsr')
-    changes = _repair(package) if repair else _undo(package) if undo else []
+    changes = _change(package, repair) if repair or undo else []
     findings = _findings(package, changes)
     if as_json:
         print(json.dumps(findings, indent=1))
@@ -46,20 +46,16 @@ def command(
     raise typer.Exit(1 if findings['needs_repair'] else 0)
 
 
-def _repair(package: Path) -> list[str]:
+def _change(package: Path, repair: bool) -> list[str]:
+    """Repair what is defective, or put back what was repaired; returns what to say of it."""
     changes = []
     for each in installed.REPAIRS:
-        if installed.status(package, each) == 'defect':
+        status = installed.status(package, each)
+        if repair and status == 'defect':
             installed.repair(package, each)
             changes.append(f'changed {package / each.file}, line {installed.line_of(package, each)}: '
                            f'{each.old.decode()}  ->  {each.new.decode()}')
-    return changes
-
-
-def _undo(package: Path) -> list[str]:
-    changes = []
-    for each in installed.REPAIRS:
-        if installed.status(package, each) == 'repaired':
+        elif not repair and status == 'repaired':
             installed.restore(package, each)
             changes.append(f'put back {package / each.file}')
     return changes

@@ -34,10 +34,9 @@ def _option(panel: str, text: str, *names: str, **settings: object) -> object:
     return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
 
 
-_Protocol = Annotated[str | None, typer.Argument(help='What is compared with what, see above.', show_default=False)]
-_Data = Annotated[Path | None, typer.Argument(show_default=False, help=(
-    'Folder made by `cface prepare`, of people not trained on. With --features also its identities.csv, a pairs file '
-    "(pairs, lfw) or BLUFR's lists (blufr)."))]
+_Protocol = Annotated[str | None, typer.Argument(help='What is compared with what, see above.')]
+_Data = Annotated[Path | None, typer.Argument(help=(
+    "Folder of `cface prepare`, of people not trained on; for --features also identities.csv, pairs, BLUFR's lists."))]
 _Recognizers = Annotated[list[str] | None, _option(_SYSTEMS, (
     '[NAME=]FILE of a recognizer (.pth, .onnx), or [NAME=]package.module:callable; may be repeated.'))]
 _Judge = Annotated[bool, _option(_SYSTEMS, (
@@ -49,8 +48,7 @@ _Detector = Annotated[Path | None, _option(_SYSTEMS, (
 _Weights = Annotated[list[str] | None, _option(_SYSTEMS, (
     '[NAME=]FILE of a super-resolution network; may be repeated. HR and Bicubic are always there.'))]
 _Features = Annotated[list[str] | None, _option(_SYSTEMS, (
-    '[NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt next to it, one key or file name per row; may '
-    'be repeated. Then no recognizer, network or image is needed.'))]
+    '[NAME=]FILE.npy, features (N, D), with FILE.keys.txt, a key or file name per row, instead; may be repeated.'))]
 _Scale = Annotated[int | None, _option(_SYSTEMS, (
     '2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.'))]
 _Sides = Annotated[str, _option(_SWITCHES, (
@@ -66,8 +64,7 @@ _Config = Annotated[Path | None, _option(_PROTOCOL, (
     'blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists.'))]
 _Folds = Annotated[int, _option(_PROTOCOL, 'pairs: folds that share no identity.', min=2)]
 _PairsPerFold = Annotated[int | None, _option(_PROTOCOL, (
-    'pairs: half of one person, half of different people; default: 600 (with ten folds 3,000 + 3,000), or as many as '
-    'the folder allows.'))]
+    'pairs: half of one person, half of different people; default: 600, or as many as the folder allows.'))]
 _Far = Annotated[float | None, _option(_PROTOCOL, (
     'False accept rate of the verification rate; default: 0.01, for blufr 0.001.'), min=0, max=1)]
 _FarIdentification = Annotated[float | None, _option(_PROTOCOL, (
@@ -77,11 +74,9 @@ _Compare = Annotated[tuple[Path, Path] | None, _option(_OUTPUT, (
     'Measure nothing; print how the second result differs from the first and whether that is more than chance. A file '
     'twice: its systems among each other.'), metavar='A.json B.json')]
 _Out = Annotated[Path | None, _option(_OUTPUT, 'Save as OUT.json, OUT.md and OUT.csv.')]
-_Curves = Annotated[bool, _option(_OUTPUT, 'pairs, lfw: save ROC and DET as OUT.roc.csv and OUT.roc.png, too.',
-                                 '--curves')]
-_Cache = Annotated[Path | None, _option(_OUTPUT, (
-    'Folder of the features that are kept for later runs. They may be deleted at any time.'),
-    show_default='DATA/features')]
+_Curves = Annotated[bool, _option(_OUTPUT, 'pairs, lfw: also save ROC and DET, OUT.roc.csv and .png.', '--curves')]
+_Cache = Annotated[Path | None, _option(
+    _OUTPUT, 'Folder of features kept for later runs; they may be deleted.', show_default='DATA/features')]
 _BatchSize = Annotated[int, _option(_OUTPUT, 'Images at a time.', min=1)]
 
 

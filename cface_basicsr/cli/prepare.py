@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from cface_basicsr.data.prepare.run import PrepareReport
 
 def command(
-    source: Annotated[list[str], typer.Argument(metavar='SRC', show_default=False,
-                                                help='Folder of photographs, or file of an archive.')],
-    out: Annotated[Path, typer.Option(help='Folder to make; with --holdout it holds train/ and test/.',
-                                      show_default=False)],
+    source: Annotated[list[str], typer.Argument(metavar='SRC', help='Folder of photographs, or file of an archive.')],
+    out: Annotated[Path, typer.Option(help='Folder to make; with --holdout it holds train/ and test/.')],
     scale: Annotated[list[str] | None, typer.Option(metavar='N…', show_default='2 4 8', help=(
         'Scales, one store lr_x<N>.lmdb each: `--scale 2 4 8`.'))] = None,
     layout: Annotated[str, typer.Option(help=(
@@ -34,15 +32,13 @@ def command(
     template: Annotated[str | None, typer.Option(show_default='arcface', help=(
         'For --crop align: arcface (112x112) or sphereface (112x96); in a square both are the same.'))] = None,
     weights: Annotated[Path | None, typer.Option(show_default="torch hub's", help=(
-        "For --crop align: folder with facexlib's detector; if it is not there, it is downloaded and checked."))
-                       ] = None,
-    landmarks: Annotated[Path | None, typer.Option(show_default=False, help=(
-        'For --crop align without a detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, mouth). --layout celeba '
-        'finds its own.'))] = None,
-    identity: Annotated[str | None, typer.Option(show_default=False, help=(
+        "For --crop align: folder with facexlib's detector; it is downloaded if missing, and checked."))] = None,
+    landmarks: Annotated[Path | None, typer.Option(help=(
+        'For --crop align without a detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, mouth).'))] = None,
+    identity: Annotated[str | None, typer.Option(help=(
         'For --layout folders with deeper trees: the person is the first or the last folder.'))] = None,
-    pairs: Annotated[Path | None, typer.Option(show_default='next to or in SRC', help='For --layout lfw: pairs.txt.')
-                     ] = None,
+    pairs: Annotated[Path | None, typer.Option(
+        show_default='next to or in SRC', help='For --layout lfw: pairs.txt.')] = None,
     people: Annotated[Path | None, typer.Option(show_default='next to or in SRC', help=(
         'For --layout lfw: people.txt; the folder is compared with it.'))] = None,
     partition: Annotated[str | None, typer.Option(show_default='all', help=(
@@ -52,8 +48,7 @@ def command(
     store: Annotated[str, typer.Option(help=(
         'Form of the stored images: png; png0 (not compressed); jpeg (quality 95, HR only); webp (lossless); raw (bare '
         "pixels, which BasicSR's own data sets cannot read). docs/data.md has what each costs."))] = 'png',
-    holdout: Annotated[int, typer.Option(min=0, help=(
-        'Number of identities that go to test/; the others go to train/.'))] = 0,
+    holdout: Annotated[int, typer.Option(min=0, help='Identities that go to test/; the others go to train/.')] = 0,
     seed: Annotated[int, typer.Option(help='Selects the held-out identities.')] = 0,
     workers: Workers = 0, as_json: Json = False,
 ) -> None:
