@@ -24,7 +24,7 @@ from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.results import Results
 from cface_basicsr.report.write import write_report
 from cface_basicsr.runtime import Progress
-from cface_basicsr.training.steps import check_data, check_same_run, exclusive_run, run_steps
+from cface_basicsr.training.steps import check_same_run, exclusive_run, run_steps
 
 BUDGET = 'budget.json'
 _REFERENCE = 10_000_000
@@ -132,7 +132,7 @@ def preflight(plan: Plan) -> None:
             folder was begun with other options or data.
     """
     for recipe in plan.recipes:
-        check_data(recipe)
+        check_stores(recipe.train_folder, recipe.file.scale)
         check_same_run(recipe)
     for name, who in plan.file.recognizers.items():
         if who not in plan.file.steps and not Path(plan.recognizer_file(who)).is_file():
@@ -140,7 +140,7 @@ def preflight(plan: Plan) -> None:
     for name, options in plan.file.tests.items():
         folder = plan.test_folder(name)
         for scale in plan.file.scales:
-            check_stores(name, folder, scale)
+            check_stores(folder, scale)
         protocols_of(options, *read_identities(folder))
 
 

@@ -1,7 +1,6 @@
 """Stage 2: a generator makes D_SR, a store with the same keys, from a whole store of LR faces."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr.data.images.image_tensor import byte_tensor, unit_range
-from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore, encode_png
-from cface_basicsr.files.manifest import read_manifest, write_manifest
+from cface_basicsr.files.manifest import check_made_with, read_manifest, write_manifest
 from cface_basicsr.files.store_writer import StoreWriter
 
 _COMMIT_EVERY = 16
@@ -75,20 +73,12 @@ def parameters_sha256(network: nn.Module) -> str:
 
 
 def _is_finished(out: Path, facts: dict[str, Any]) -> bool:
-    if not out.exists():
-        return False
-    _check_same(out, read_manifest(out), facts)
-    return True
+    if out.exists():
+        check_made_with(out, read_manifest(out), facts)
+    return out.exists()
 
 
 def _claim(aside: Path, facts: dict[str, Any]) -> None:
     if recorded := read_manifest(aside):
-        _check_same(aside, recorded, facts)
+        check_made_with(aside, recorded, facts)
     write_manifest(aside, facts)
-
-
-def _check_same(path: Path, recorded: dict[str, Any], facts: dict[str, Any]) -> None:
-    for key, value in facts.items():
-        if recorded.get(key) != json.loads(json.dumps(value)):
-            raise UserError(f"store '{path}' was made with {key} = {recorded.get(key)!r}, but now it is {value!r}.\n"
-                            'Name another store, or delete that one.')

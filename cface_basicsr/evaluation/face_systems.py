@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,15 +37,6 @@ class Embedded(NamedTuple):
     def restoration(self) -> dict[str, float]:
         """'psnr' (dB) and 'ssim': means over the images; neither without originals."""
         return {} if self.psnr is None else {'psnr': float(np.mean(self.psnr)), 'ssim': float(np.mean(self.ssim))}
-
-
-class IdentityDistances(TypedDict):
-    """The result of `identity_distances`: means in [0, 4], and the number of images they are taken over."""
-
-    sr_hr: float
-    sr_compare: float
-    hr_compare: float
-    images: int
 
 
 class Quantity:
@@ -172,7 +163,7 @@ def rate_numbers(name: str, scores: ArrayLike, same: ArrayLike) -> dict[str, flo
     return {f'{name}/eer': equal_error_rate(roc_curve(scores, same))} | rates
 
 
-def identity_distances(sr_features: ArrayLike, hr_features: ArrayLike, compare: ArrayLike) -> IdentityDistances:
+def identity_distances(sr_features: ArrayLike, hr_features: ArrayLike, compare: ArrayLike) -> dict[str, float]:
     """Mean super-identity distances, equation (4): does stage 3 bring the two domains together (section 3.4)?
 
     C is the nearest other HR image of the same identity. All three means run over the same images: those with a C.
@@ -182,7 +173,8 @@ def identity_distances(sr_features: ArrayLike, hr_features: ArrayLike, compare: 
         compare: (N,) or (N, k), nearest first: the row of C in hr_features, -1 if the identity has no other image.
 
     Returns:
-        Mean L_SI(SR, HR), L_SI(SR, C), L_SI(HR, C), each in [0, 4], and the number of images they are taken over.
+        'sr_hr', 'sr_compare', 'hr_compare': mean L_SI(SR, HR), L_SI(SR, C), L_SI(HR, C), each in [0, 4]; and 'images',
+        the number that they are taken over.
 
     Raises:
         UserError: shapes do not match, a row points to itself or outside, or no image has a C.

@@ -196,6 +196,23 @@ def is_raw(path: str | Path) -> bool:
         return cursor.first() and cursor.value()[:len(RAW)] == RAW
 
 
+def stored_face(path: str | Path, environment: lmdb.Environment, key: str,
+                decode: Callable[[memoryview], np.ndarray] = decode_image) -> np.ndarray:
+    """The image of a key, from the environment of a folder (`open_environment`), as `decode` gives it.
+
+    Raises:
+        UserError: the key is unknown, or its bytes are not an image.
+    """
+    with environment.begin(buffers=True) as transaction:
+        content = transaction.get(key.encode('ascii'))
+        if content is None:
+            raise UserError(f"LMDB '{path}' has no image '{key}' ({environment.stat()['entries']} others).")
+        try:
+            return decode(content)
+        except UserError as error:
+            raise _cut_off(path, f"image '{key}': {error}") from error
+
+
 class FaceStore:
     """Read access to one store. Cheap to pickle; each process opens the LMDB at its first read.
 
@@ -229,7 +246,7 @@ class FaceStore:
         Raises:
             UserError: the key is unknown, or its bytes are not an image.
         """
-        return self._decoded(key, decode_image)
+        return stored_face(self.path, self._environment(), key)
 
     def planes(self, key: str) -> np.ndarray:
         """The image of a key as uint8 planes (3, H, W); see `decode_planes`.
@@ -237,17 +254,7 @@ class FaceStore:
         Raises:
             UserError: as `image` does.
         """
-        return self._decoded(key, decode_planes)
-
-    def _decoded(self, key: str, decode: Callable[[memoryview], np.ndarray]) -> np.ndarray:
-        with self._environment().begin(buffers=True) as transaction:
-            content = transaction.get(key.encode('ascii'))
-            if content is None:
-                raise UserError(f"LMDB '{self.path}' has no image '{key}' ({len(self)} others).")
-            try:
-                return decode(content)
-            except UserError as error:
-                raise _cut_off(self.path, f"image '{key}': {error}") from error
+        return stored_face(self.path, self._environment(), key, decode_planes)
 
     def content(self, key: str) -> bytes:
         """The encoded image of a key, as it is stored; empty for an unknown key."""

@@ -1,9 +1,11 @@
 """manifest.json of a product: where it comes from, how it was made, and the hashes of its files."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.network_file import file_hash
 
@@ -19,6 +21,23 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 def write_manifest(folder: str | Path, facts: dict[str, Any]) -> None:
     """Write the manifest of a product; it comes last, so that a product with a manifest is complete."""
     write_json(Path(folder, MANIFEST), facts)
+
+
+def check_made_with(path: str | Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Check that a product was made, or begun, with the same settings as are given now.
+
+    Args:
+        before: as they are recorded, which may be more.
+        now: plain values, as JSON holds them.
+
+    Raises:
+        UserError: one differs.
+    """
+    odd = [key for key in now if before.get(key) != now[key]]
+    if odd:
+        was, wanted = (', '.join(f'{key} = {settings.get(key)!r}' for key in odd) for settings in (before, now))
+        raise UserError(f"'{path}' was made with {was};\nnow it is to have {wanted}.\n"
+                        'Name another one, or delete that one.')
 
 
 def manifest_hash(folder: Path) -> str:

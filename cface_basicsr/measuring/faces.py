@@ -153,16 +153,16 @@ class FaceSet:
                 'them also in the training set. They count as what they are labelled.')
 
 
-def check_stores(name: str, folder: Path, scale: int) -> None:
-    """Check that the images of a test set are there.
+def check_stores(folder: Path, scale: int) -> None:
+    """Check that the images of a prepared folder are there.
 
     Raises:
         UserError: a store is missing; it names the command that makes it.
     """
     for store in ('hr.lmdb', f'lr_x{scale}.lmdb'):
         if not (folder / store).is_dir():
-            raise UserError(f"test set '{name}': '{folder / store}' is missing.\n"
-                            f'Make it: cface prepare … --scale {scale} (for held-out faces: --holdout N --seed S)')
+            raise UserError(f"'{folder}' has no {store}: expected a folder that `cface prepare` made.\nMake it: cface "
+                            f'prepare --layout casia SRC --out DIR --scale {scale} --crop center --holdout N --seed 0')
 
 
 def _stack(store: FaceStore, keys: list[str]) -> Images:

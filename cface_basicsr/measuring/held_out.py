@@ -53,7 +53,7 @@ class OpenTestSet:
         Raises:
             UserError: a store is missing, or the lists do not fit.
         """
-        check_stores(name, folder, scale)
+        check_stores(folder, scale)
         self.name, self.options, self.recognizers = name, options, recognizers
         self.networks = {who: recognizer.network for who, recognizer in recognizers.items()}
         self.faces = FaceSet.open(folder, scale)

@@ -137,7 +137,7 @@ class RecipeReport:
         hr = self._embed(test, 'HR', compare_by, recognizer).features
         compare = build_compare_index(hr[compare_by], test.faces.labels, 1)[:, 0]
         sr = self._embed(test, generator, recognizer).features[recognizer]
-        return dict(identity_distances(sr, hr[recognizer], compare))
+        return identity_distances(sr, hr[recognizer], compare)
 
 
 def _folder_of(test: TestSet, recipe: Recipe) -> Path:

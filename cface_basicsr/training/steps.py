@@ -13,6 +13,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, write_json
 from cface_basicsr.files.manifest import MANIFEST, read_manifest
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.measuring.faces import check_stores
 from cface_basicsr.options import count_images, read_option_file, write_option_file
 from cface_basicsr.recognizers.load import load_recognizer
 from cface_basicsr.runtime import Progress, pick_device
@@ -45,7 +46,7 @@ def run_steps(recipe: Recipe, show: Progress, processes: int = 1, after: Callabl
             (`OtherOptions`).
     """
     recipe.check_options()
-    check_data(recipe)
+    check_stores(recipe.train_folder, recipe.file.scale)
     recipe.out.mkdir(parents=True, exist_ok=True)
     with exclusive_run(recipe.out):
         _check_same_data(recipe)
@@ -86,19 +87,6 @@ def check_same_run(recipe: Recipe) -> None:
         path = recipe.out / 'options' / f'{name}.yml'
         if path.is_file():
             _keep_options(path, recipe.compose(name))
-
-
-def check_data(recipe: Recipe) -> None:
-    """Check that the stores are there that the trainings of a recipe read.
-
-    Raises:
-        UserError: a store is missing; the message gives the command that makes it.
-    """
-    for store in ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb'):
-        if not (recipe.train_folder / store).is_dir():
-            raise UserError(f"'{recipe.train_folder}' has no {store}: expected a folder that `cface prepare` made.\n"
-                            f'Make it: cface prepare --layout casia SRC --out {recipe.data} --scale '
-                            f'{recipe.file.scale} --crop center --holdout N --seed 0')
 
 
 def _check_same_data(recipe: Recipe) -> None:

@@ -36,8 +36,8 @@ def test_what_its_commands_prepare_is_what_it_reads(tmp_path: Path, monkeypatch:
         assert done.exit_code == 0, done.output + repr(done.exception)
     file = read_benchmark(PAPER)
     for scale in file.scales:
-        check_stores('train', Path(file.data), scale)
+        check_stores(Path(file.data), scale)
         for name, test in file.tests.items():
-            check_stores(name, Path(test.data), scale)
+            check_stores(Path(test.data), scale)
     pairs = read_pairs(file.tests['LFW'].pairs, read_identities(Path('datasets/lfw'))[0])
     assert sorted(pairs.same.tolist()) == [False, False, True, True]

@@ -16,7 +16,7 @@ from cface_basicsr.data.layouts.folders import list_sources
 from cface_basicsr.data.layouts.source import Photos, Source
 from cface_basicsr.data.worker_pool import map_chunks
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, decode_image, open_environment
+from cface_basicsr.files.face_store import FaceStore, open_environment, stored_face
 from cface_basicsr.files.image_keys import identity_name
 from cface_basicsr.files.manifest import manifest_crop, manifest_settings
 
@@ -47,13 +47,7 @@ class StoreReader:
         Raises:
             UserError: the store has no such picture, so it is damaged.
         """
-        with open_environment(self.path).begin(buffers=True) as transaction:
-            content = transaction.get(source.key.encode('ascii'))
-            try:
-                return decode_image(content if content is not None else b'')
-            except UserError as error:
-                raise UserError(f"LMDB '{self.path}' is damaged, picture '{source.key}': {error}\n"
-                                'Make it again with `cface prepare`.') from error
+        return stored_face(self.path, open_environment(self.path), source.key)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import cv2
 from cface_basicsr.data.generated_faces.render import PHOTO, render_photo
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import replacing, write_json
+from cface_basicsr.files.manifest import check_made_with
 
 SETTINGS = '.cface_synth.json'
 DRAWING = 3  # raised when the same numbers would draw other faces
@@ -75,17 +76,11 @@ def _claim(folder: Path, settings: TreeSettings) -> None:
     """Record the settings in an empty folder, or check that it was made with the same."""
     marker = folder / SETTINGS
     if marker.is_file():
-        found = _read_settings(marker)
-        if found != asdict(settings):
-            differing = [f'{k} {found.get(k)} instead of {v}' for k, v in asdict(settings).items() if found.get(k) != v]
-            raise UserError(f"'{folder}' holds other synthetic faces: {', '.join(differing)}.\n"
-                            'Name another folder with --out, or delete that one.')
-        return
+        return check_made_with(folder, _read_settings(marker), asdict(settings))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"'{folder}' is not an empty folder and holds no synthetic faces.\n"
-                        'Name another folder with --out.')
+        raise UserError(f"'{folder}' is not empty, and holds no synthetic faces. Name another folder with --out.")
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(marker, asdict(settings))
+    return write_json(marker, asdict(settings))
 
 
 def _read_settings(marker: Path) -> dict[str, int]:

@@ -33,7 +33,7 @@ from cface_basicsr.files.atomic import unfinished, write_json, write_text
 from cface_basicsr.files.face_store import store_sha256
 from cface_basicsr.files.identities import identity_table
 from cface_basicsr.files.image_keys import identity_name
-from cface_basicsr.files.manifest import read_manifest, write_manifest
+from cface_basicsr.files.manifest import check_made_with, read_manifest, write_manifest
 from cface_basicsr.files.named_pairs import pairs_table
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.files.store_writer import StoreWriter
@@ -149,16 +149,9 @@ class Work:
         manifests = [self.out / name / 'manifest.json' for name in ('', 'train', 'test')]
         for path in [record, *manifests]:
             if path.is_file():
-                self._check_same(json.loads(path.read_text(encoding='utf-8')).get('settings', {}))
+                recorded = json.loads(path.read_text(encoding='utf-8')).get('settings', {})
+                check_made_with(self.out, recorded, self.signature)
         return all((part.folder / 'manifest.json').is_file() for part in self.parts.values())
-
-    def _check_same(self, recorded: dict[str, Any]) -> None:
-        odd = [key for key in self.signature if recorded.get(key) != self.signature[key]]
-        if odd:
-            was, now = (', '.join(f'{key}={settings.get(key)}' for key in odd)
-                        for settings in (recorded, self.signature))
-            raise UserError(f"'{self.out}' was made with {was};\nnow the settings are {now}.\n"
-                            'Name another folder, or delete that one.')
 
     def claim(self, packing: Packing) -> None:
         """Choose the held-out identities, unless they are recorded, and record the settings in the output folder."""

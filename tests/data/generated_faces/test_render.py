@@ -93,11 +93,11 @@ def test_a_stopped_run_continues_and_draws_only_what_is_missing(tmp_path):
 
 def test_a_folder_with_anything_else_is_refused(tmp_path):
     write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64))
-    with pytest.raises(UserError, match='seed 0 instead of 1'):
+    with pytest.raises(UserError, match='was made with seed = 0;\nnow it is to have seed = 1'):
         write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64, seed=1))
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'holiday.jpg').write_bytes(b'x')
-    with pytest.raises(UserError, match='not an empty folder'):
+    with pytest.raises(UserError, match='is not empty, and holds no synthetic faces'):
         write_synthetic_faces(tmp_path / 'mine', TreeSettings(identities=1, images=1))
     (tmp_path / 'faces' / SETTINGS).write_text('{')
     with pytest.raises(UserError, match='cannot be read'):
