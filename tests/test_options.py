@@ -185,10 +185,9 @@ def test_a_training_without_any_loss_for_its_generator_is_refused(opt: dict[str,
 
 
 @pytest.mark.parametrize(('place', 'value', 'message'), [
-    ('num_gpu', 2, "option 'num_gpu' is 2, and torch sees no GPU here; take auto, or 0 for the CPU."),
+    ('num_gpu', 2, "option 'num_gpu' is 2, and torch sees no GPU here; take auto or 0, the CPU."),
     ('datasets.train', {'prefetch_mode': 'cuda', 'pin_memory': True},
-     "option 'datasets.train.prefetch_mode': 'cuda' needs a GPU, and torch sees none here; take cpu, or leave it "
-     'out.')])
+     "option 'datasets.train.prefetch_mode': torch sees no GPU; take cpu, or leave it out.")])
 def test_what_needs_a_gpu_is_refused_where_there_is_none(
         opt: dict[str, Any], place: str, value: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     *sections, key = place.split('.')

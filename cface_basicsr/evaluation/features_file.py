@@ -100,8 +100,7 @@ def _read_matrix(path: Path) -> NDArray:
     try:
         matrix = np.load(path, mmap_mode='r', allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"'{path}' cannot be read as a .npy file: it is cut off or another kind of file. Write it "
-                        'with numpy.save.') from error
+        raise UserError(f"'{path}' is cut off, or no .npy file. Write it with numpy.save.") from error
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != 'f':
         came = f'{matrix.dtype} {matrix.shape}' if isinstance(matrix, np.ndarray) else 'an archive of several arrays'
         raise UserError(f"'{path}': expected one matrix (N, D) of floats, got {came}.")

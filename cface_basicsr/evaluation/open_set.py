@@ -76,8 +76,7 @@ def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayL
     """
     gallery, probe = _row_numbers('gallery', gallery, len(labels)), _row_numbers('probe', probe, len(labels))
     if len(both := np.intersect1d(gallery, probe)):
-        raise UserError(f'gallery and probe share {len(both)} images (first: row {both[0]}). An image must not be '
-                        'searched for among itself.')
+        raise UserError(f'gallery and probe share {len(both)} images (first: row {both[0]}); expected none.')
     if not 1 <= rank <= len(gallery):
         raise UserError(f'rank: expected from 1 to the size of the gallery ({len(gallery)}), got {rank}.')
     known = np.isin(labels[probe], labels[gallery])

@@ -67,8 +67,7 @@ def paired_test(a: ArrayLike, b: ArrayLike, *, shared: float = 0.0) -> PairedTes
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 1 or len(a) < 2 or not np.isfinite([a, b]).all():
-        raise UserError(f'a paired comparison needs finite values of both systems on the same two or more folds, '
-                        f'got {a.shape} and {b.shape}.')
+        raise UserError(f'a paired comparison needs finite values on two or more folds, got {a.shape} and {b.shape}.')
     if not 0 <= shared < 1:
         raise UserError(f'shared: expected a share from 0 to below 1, got {shared}.')
     difference = np.round(a - b, 12)

@@ -209,16 +209,13 @@ def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed:
     """
     labels = np.asarray(labels)
     if pairs_per_fold < 2 or pairs_per_fold % 2:
-        raise UserError(f'pairs_per_fold: expected an even number from 2 (half same, half different people), '
-                        f'got {pairs_per_fold}.')
+        raise UserError(f'pairs_per_fold: expected an even number from 2 (half of one person), got {pairs_per_fold}.')
     most = largest_pairs_per_fold(labels, folds=folds, seed=seed)
     if pairs_per_fold > most:
-        advice = 'Ask for fewer pairs or folds, or use a larger set.' if most else (
-            'Each fold needs two identities of its own, one of them with two images: ask for fewer folds, or use a '
-            'larger set.')
+        why = '' if most else 'Each fold needs two identities of its own, one of them with two images. '
         raise UserError(f'{len(labels)} images of {len(np.unique(labels))} identities are too few for {folds} folds '
                         f'of {pairs_per_fold} pairs without a shared identity: at most {most} pairs per fold.\n'
-                        f'{advice}')
+                        f'{why}Ask for fewer pairs or folds, or use a larger set.')
     random = np.random.default_rng([seed, 1])
     half = pairs_per_fold // 2
     pairs = [part for rows in _identities_of_folds(labels, folds, seed)

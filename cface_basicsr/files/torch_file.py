@@ -44,5 +44,4 @@ def _why(error: Exception) -> str:
     for pattern, text in _NOT_READ:
         if found := re.search(pattern, str(error)):
             return text.format(*found.groups())
-    return (f'cannot be read ({type(error).__name__}): it is cut off or not a PyTorch file. Copy it again, or use '
-            'another.')
+    return f'cannot be read ({type(error).__name__}): it is cut off or not a PyTorch file. Copy it again.'

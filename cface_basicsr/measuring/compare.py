@@ -87,8 +87,7 @@ def _sides(path: Path, other: Path) -> list[_Side]:
     results = load_results(path)
     for name in (compared.protocol for test in results.tests() for compared in test.compared):
         if name not in PROTOCOLS:
-            raise UserError(f"'{path}' was measured by the protocol '{name}', which is not known here; "
-                            f'{nearest(name, PROTOCOLS)}')
+            raise UserError(f"'{path}' was measured by an unknown protocol, '{name}'; {nearest(name, PROTOCOLS)}")
     by_scale = max(len(results.scales), len(load_results(other).scales)) > 1
     return [_Side(results, test, compared, _systems(results, test, compared, by_scale))
             for test in results.tests() for compared in test.compared]

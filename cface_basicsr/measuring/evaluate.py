@@ -160,9 +160,8 @@ def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any]
     crop = settings.get('crop', 'not known, the folder has no manifest')
     template = f" ({settings['template']})" if settings.get('template') else ''
     color = 'luma (Y)' if request.color == 'y' else 'RGB'
-    restoration = '' if request.sides == 'lr' else (
-        f'; PSNR and SSIM of {color}, ' + (f'{request.border} pixels cut off each side' if request.border else
-                                           'no border cut'))
+    border = f'{request.border} pixels cut off each side' if request.border else 'no border cut'
+    restoration = '' if request.sides == 'lr' else f'; PSNR and SSIM of {color}, {border}'
     mirrored = 'joined with those of the mirror image' if flip else 'of the image only'
     return f'Switches: {SIDES[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.'
 
@@ -194,8 +193,7 @@ def _keys_and_labels(request: Request) -> tuple[list[str], Ints | None]:
     if request.data.is_dir() and path.is_file() or _is_identities(request.data):
         return read_identities(path)
     if not request.data.exists():
-        raise UserError(f"'{request.data}' is missing: expected a prepared folder, its identities.csv, a pairs file, "
-                        "or BLUFR's lists.")
+        raise UserError(f"'{request.data}' is missing: expected identities.csv, its folder, pairs, or BLUFR's lists.")
     return keys_of_features(next(iter(request.features.values()))), None
 
 

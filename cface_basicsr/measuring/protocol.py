@@ -120,8 +120,7 @@ class Protocol(ABC):
             UserError: it names the option.
         """
         if request.sides == 'one' and not cls.has_sides:
-            raise UserError(f"--sides one needs pairs with a first and a second image; '{cls.name}' has none. Expected "
-                            'both or lr.')
+            raise UserError(f"--sides one needs pairs; '{cls.name}' has none. Expected both or lr.")
         if request.curves and not cls.has_curve:
             raise UserError(f"'{cls.name}' has no ROC curve to save: leave out --curves.")
 
@@ -286,8 +285,7 @@ class LfwProtocol(PairsProtocol):
         folder = request.data if request.data.is_dir() else request.data.parent
         path = request.pairs or (request.data if labels is None and request.data.is_file() else folder / 'pairs.csv')
         if not path.is_file():
-            raise UserError(f"'{path}' is missing: the folder was prepared without pairs. Give LFW's pairs.txt: "
-                            '--pairs pairs.txt')
+            raise UserError(f"'{path}' is missing: the folder was prepared without pairs. Give LFW's by --pairs FILE.")
         flips = cls.flip if request.flip is None else request.flip
         return cls.of_file(path, keys, prepared=labels is not None, far=request.far,
                            mirrored=flips and not request.features)

@@ -207,8 +207,7 @@ class BlufrProtocol(Protocol):
         """See `Protocol.check`."""
         super().check(request)
         if request.config is None and not request.features:
-            raise UserError('blufr needs --config: blufr_lfw_config.mat of the official toolkit, or its folder of '
-                            'lists.')
+            raise UserError("blufr needs --config: the toolkit's blufr_lfw_config.mat, or its folder of lists.")
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/vr', 'vr_std', 'vr_mean_minus_std', the same of 'dir', and 'tar@<far>'."""

@@ -42,12 +42,10 @@ def _check_devices(opt: Mapping[str, Any]) -> None:
     if torch.cuda.is_available():
         return
     if opt['num_gpu']:
-        raise UserError(f"option 'num_gpu' is {opt['num_gpu']}, and torch sees no GPU here; take auto, or 0 for the "
-                        'CPU.')
+        raise UserError(f"option 'num_gpu' is {opt['num_gpu']}, and torch sees no GPU here; take auto or 0, the CPU.")
     for name, section in opt['datasets'].items():
         if section.get('prefetch_mode') == 'cuda':
-            raise UserError(f"option 'datasets.{name}.prefetch_mode': 'cuda' needs a GPU, and torch sees none here; "
-                            'take cpu, or leave it out.')
+            raise UserError(f"option 'datasets.{name}.prefetch_mode': torch sees no GPU; take cpu, or leave it out.")
 
 
 def _fill_batch(opt: dict[str, Any]) -> None:

@@ -50,8 +50,7 @@ def find_option_file(path: str | Path) -> Path:
     if name in shipped:
         return shipped[name]
     advice = _advice(name, shipped)
-    raise UserError(f"option file '{path}' is missing. Looked in '{Path.cwd()}' and, for the plugin's own files, in "
-                    f"'{shipped_folder()}'; {advice}")
+    raise UserError(f"option file '{path}' is missing. Looked in '{Path.cwd()}' and '{shipped_folder()}'; {advice}")
 
 
 def _advice(name: str, shipped: Iterable[str]) -> str:

@@ -24,8 +24,8 @@ def check_scale(scale: int) -> None:
         UserError: it is another; the message gives the nearest.
     """
     if scale not in SCALES:
-        raise UserError(f'scale {scale} is unknown; nearest: {min(SCALES, key=lambda known: abs(known - scale))} '
-                        '(valid: 2, 4, 8).')
+        near = min(SCALES, key=lambda known: abs(known - scale))
+        raise UserError(f'scale {scale} is unknown; nearest: {near} (valid: 2, 4, 8).')
 
 
 def at_scale(opt: Mapping[str, Any], scale: int | None, data: Path | None = None) -> dict[str, Any]:
@@ -46,8 +46,7 @@ def at_scale(opt: Mapping[str, Any], scale: int | None, data: Path | None = None
         check_frame(opt)
         return with_stores(opt, lambda path: store_in(data, path)) if data else dict(opt)
     if not isinstance(opt.get('network_g'), Mapping) or not isinstance(opt.get('scale'), int):
-        raise UserError("no 'network_g' and 'scale': expected the options of a training that has a generator, such as "
-                        'options/baselines/edsr_x8.yml.')
+        raise UserError("no 'network_g' and 'scale': expected the options of the training of a generator.")
     check_scale(scale)
     check_frame(opt)
     scaled = set_scale(opt, scale)

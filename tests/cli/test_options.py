@@ -84,7 +84,7 @@ def test_changes_of_one_section_come_together() -> None:
 
 @pytest.mark.parametrize(('words', 'message'), [
     ([EDSR, '--scale', '3'], 'edsr_x8.yml.: scale 3 is unknown; nearest: 2'),
-    (['nowhere.yml'], "option file 'nowhere.yml' is missing. Looked in '.*' and, .*options'; `cface options list`"),
+    (['nowhere.yml'], "option file 'nowhere.yml' is missing. Looked in '.*' and '.*options'; `cface options list`"),
     (['edsr_x8.yml'], "did you mean 'baselines/edsr_x8.yml'"),
     ([REPOSITORY / 'options/cface_x8.yml', '--scale', '4'], "cface_x8.yml': no 'network_g' and 'scale': expe"),
     ([REPOSITORY / 'options/benchmark/demo.yml', '--set', 'batch=4'], "option 'data' is unknown; did you mean 'datas"),

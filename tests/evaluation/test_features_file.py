@@ -116,7 +116,7 @@ def test_a_file_that_is_not_an_array_is_refused_and_runs_nothing(tmp_path: Path,
             np.savez(file, FEATURES)
     else:
         path.write_bytes(content)
-    with pytest.raises(UserError, match='cannot be read as a .npy file|an archive of several arrays'):
+    with pytest.raises(UserError, match='cut off, or no .npy file|an archive of several arrays'):
         read_features(path, KEYS)
 
 

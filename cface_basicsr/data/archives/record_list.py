@@ -25,9 +25,8 @@ def read_idx(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     except (ValueError, OverflowError, OSError) as error:
         raise UserError(f"'{path}': expected a record number, a tab and an offset on each line; {error}") from error
     if table.shape[0] == 0 or table.shape[1] != 2 or table.min() < 0:
-        raise UserError(f"'{path}': expected a record number, a tab and an offset on each line, whole numbers from "
-                        f'0; got {table.shape[0]} lines of {table.shape[1]} numbers, the smallest '
-                        f'{table.min(initial=0)}.')
+        raise UserError(f"'{path}': expected a record number, a tab and an offset on each line, whole numbers from 0; "
+                        f'got {len(table)} lines of {table.shape[1]} numbers, the smallest {table.min(initial=0)}.')
     numbers, offsets = table[np.argsort(table[:, 0], kind='stable')].T
     for kind, values in (('number', numbers), ('offset', np.sort(offsets))):
         if (twice := np.flatnonzero(np.diff(values) == 0)).size:
@@ -50,8 +49,7 @@ def read_property(path: Path) -> tuple[int, int, int]:
     return people, height, width
 
 
-_OTHER_SET = ('It belongs to another set, or numbers the records in another way. Remove it to have the images named by '
-              'their record numbers.')
+_OTHER_SET = 'It belongs to another set. Remove it to have the images named by their record numbers.'
 
 
 class _Line(NamedTuple):

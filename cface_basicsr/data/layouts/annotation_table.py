@@ -43,8 +43,7 @@ def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotatio
             raise UserError(f"'{path}', line {number}: '{name}' occurs for the second time.")
         table[name] = values
     if declared is not None and declared != len(table):
-        raise UserError(f"'{path}' declares {declared} lines but holds {len(table)}: it is truncated or was edited. "
-                        'Copy it again.')
+        raise UserError(f"'{path}' declares {declared} lines but holds {len(table)}: it is truncated. Copy it again.")
     if not table:
         raise UserError(f"'{path}' has no line with a name and {len(columns)} numbers ({' '.join(columns)}).")
     return table

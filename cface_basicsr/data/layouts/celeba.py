@@ -68,9 +68,9 @@ def list_celeba(source: str | Path, settings: 'PrepareSettings') -> Listing:
     _add_by_identity(listing, _of_partition(listing, list(images), settings.partition, files), files)
     aligned = _is_aligned(root, listing)
     kind = f'aligned, {ALIGNED[0]}x{ALIGNED[1]}' if aligned else 'in the wild'
-    listing.facts |= {'images_in': str(root.absolute()), 'kind': kind, 'partition': settings.partition or 'all'}
-    listing.notes.insert(0, f"{len(listing.sources)} images in '{root}' ({kind}), partition "
-                            f'{settings.partition or "all"}.')
+    partition = settings.partition or 'all'
+    listing.facts |= {'images_in': str(root.absolute()), 'kind': kind, 'partition': partition}
+    listing.notes.insert(0, f"{len(listing.sources)} images in '{root}' ({kind}), partition {partition}.")
     _locate_faces(listing, aligned, settings, files)
     return listing
 

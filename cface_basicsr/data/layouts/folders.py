@@ -66,8 +66,7 @@ def _list_files(root: str | Path, identity: str | None = None, deeper: bool = Tr
         add_identity(listing, own, images)
     if not listing.sources:
         there = f'\nWhat is there: {counted(listing.rejected)}.' if listing.rejected else ''
-        raise UserError(f"source folder '{root}' has no <identity>/<image> files. Expected one folder per person, as "
-                        f'in CASIA-WebFace.{there}')
+        raise UserError(f"'{root}' has no <identity>/<image> files, one folder per person as in CASIA-WebFace.{there}")
     listing.sources.sort()
     listing.digest = digest_of_sizes(sizes)
     return listing
@@ -105,6 +104,5 @@ def _split(root: Path, folders: list[str], identity: str | None) -> tuple[str, l
     """The identity of a path, and its other folders."""
     if len(folders) > 1 and identity is None:
         raise UserError(f"'{root}' has images deeper than <identity>/<image>, for example in '{'/'.join(folders)}'.\n"
-                        f"Say which folder is the person: --identity first ('{folders[0]}') or --identity last "
-                        f"('{folders[-1]}').")
+                        f"Say which one is the person: --identity first ('{folders[0]}') or last ('{folders[-1]}').")
     return (folders[-1], folders[:-1]) if identity == 'last' else (folders[0], folders[1:])

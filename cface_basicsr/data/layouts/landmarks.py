@@ -62,11 +62,11 @@ def assign_landmarks(listing: Listing, table: Annotations, path: Path) -> None:
         raise UserError(f"'{path}' has landmarks for none of the {len(names)} images: it names {some_of(table, 1)}, "
                         f'the source has {listing.sources[0].path}.')
     check_landmarks_fit(listing.photos, found, path)
-    listing.rejected += [(source.path, f'no landmarks in {path.name}') for source, name in names.items()
-                         if name is None]
+    without = [source for source, name in names.items() if name is None]
+    listing.rejected += [(source.path, f'no landmarks in {path.name}') for source in without]
     listing.sources, listing.files['landmarks'] = found, path
     listing.notes.append(f"landmarks for {len(found)} images from '{path}'."
-                         + (f' {len(names) - len(found)} images have none.' if len(names) > len(found) else '')
+                         + (f' {len(without)} images have none.' if without else '')
                          + (f' {len(table) - len(found)} lines name no image.' if len(table) > len(found) else ''))
 
 

@@ -104,8 +104,7 @@ def _compare_people(listing: Listing, path: Path) -> None:
                          f'folder has {len(there)} with {there.total()}.')
     if differs:
         shown = some_of(f'{name} (expected {wanted}, found {found})' for name, (wanted, found) in differs.items())
-        listing.notes.append(f'people: {len(differs)} people differ: {shown}. Unpack the archive again if the set '
-                             'should be complete.')
+        listing.notes.append(f'people: {len(differs)} people differ: {shown}. Is the archive unpacked completely?')
 
 
 def _take_pairs(listing: Listing, path: Path) -> None:

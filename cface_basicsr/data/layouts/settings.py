@@ -108,8 +108,7 @@ class PrepareSettings:
         if self.weights and self.landmarks:
             raise UserError('--weights is for finding landmarks, --landmarks gives them: name only one of the two.')
         if self.template is None or not (self.weights or self.landmarks or self.layout == 'celeba'):
-            raise UserError('--crop align needs --template, and --weights DIR (a folder with a face detector) or '
-                            '--landmarks FILE.')
+            raise UserError('--crop align needs --template, and --weights DIR (with a detector) or --landmarks FILE.')
         template_points(self.template, self.size)
 
     def signature(self, listing: Listing) -> dict[str, Any]:

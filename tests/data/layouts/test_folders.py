@@ -32,7 +32,7 @@ def test_a_flat_tree_is_listed_like_casia(tmp_path: Path) -> None:
 def test_in_a_deeper_tree_the_identity_must_be_chosen(tmp_path: Path) -> None:
     root = tree(tmp_path, 'train/n01/1.jpg', 'test/n02/1.jpg')
     with pytest.raises(UserError, match=r"deeper than <identity>/<image>, for example in 'test/n02'.\n.*--identity "
-                                        r"first \('test'\) or --identity last \('n02'\)"):
+                                        r"first \('test'\) or last \('n02'\)"):
         list_folders(root)
 
 
