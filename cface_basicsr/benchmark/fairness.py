@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr.benchmark.plan import Plan, first_phases
-from cface_basicsr.data.audit.audit import equal_pictures, identities_of
+from cface_basicsr.data.audit.audit import equal_pictures
 from cface_basicsr.data.audit.identity_names import shared_people
 from cface_basicsr.data.audit.picture_set import Distinct, fingerprint_pictures, open_pictures
 from cface_basicsr.files.manifest import manifest_crop, read_manifest
@@ -36,7 +36,7 @@ def _check(what: str, holds: bool | None, evidence: str) -> Check:
 
 def disjoint_by_key(name: str, train: Path, test: Path) -> Check:
     """No identity of the test set is trained on: their names are compared, however they are written."""
-    people = [identities_of(open_pictures(folder)) for folder in (train, test)]
+    people = [open_pictures(folder).identities for folder in (train, test)]
     both = [person.name for person in shared_people(*people)]
     return _check(f'identities of training and {name} are disjoint (by key)', not both,
                   f'{len(people[0])} and {len(people[1])} identities, {len(both)} in both{_example(both)}')

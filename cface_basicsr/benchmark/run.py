@@ -22,6 +22,7 @@ from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.faces import check_stores
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.results import Results
+from cface_basicsr.report.page import render
 from cface_basicsr.report.write import write_report
 from cface_basicsr.runtime import Progress
 from cface_basicsr.training.steps import check_same_run, exclusive_run, run_steps
@@ -177,24 +178,4 @@ def _hours(*seconds: float | None) -> float | None:
 
 def plan_as_text(described: Mapping[str, Any]) -> str:
     """The plan as text for a terminal."""
-    lines = [f"{described['name']}: {described['images_a_row']:,} images per row in batches of {described['batch']}",
-             '', f"{'training':44} {'images':>12} {'iterations':>12} {'hours':>10}"]
-    for row in described['trainings']:
-        hours = f"{row['hours']:10.3f}" if row['hours'] is not None else f"{'–':>10}  {row['unknown']}".rstrip()
-        lines.append(f"{row['run'] + '/' + row['step']:44} {row['images']:12,} {row['iterations']:12,} {hours}")
-    return '\n'.join([*lines, '', *_in_all(described)])
-
-
-def _in_all(described: Mapping[str, Any]) -> list[str]:
-    """How many trainings, how long they take as far as that is known, and how more of it can be known."""
-    known = [row['hours'] for row in described['trainings'] if row['hours'] is not None]
-    count = f'{len(described["trainings"])} trainings'
-    how = ('--measure times a few real steps of each training here and keeps them in '
-           f"'{described['out']}/{THROUGHPUT_FILE}', a file that --throughput takes on another machine.")
-    if not known:
-        return [f'{count}. Hours are not known yet: {how}']
-    text = f'{count}, about {sum(known):.2f} hours on {described["device"]}'
-    if described['hours'] is not None:
-        return [f'{text}; index, stage 2 and measuring are not counted.']
-    return [f'{text} for {len(known)} of them; index, stage 2 and measuring are not counted.',
-            f'For the others: {how}']
+    return render('plan.txt.j2', plan=described, file=THROUGHPUT_FILE).removesuffix('\n')

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cface_basicsr.cli import arguments as args
+from cface_basicsr.cli.show import ShowSteps
 from cface_basicsr.runtime import start_computing
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ def command(
     """
     from cface_basicsr.benchmark.file import read_benchmark
     from cface_basicsr.benchmark.run import plan_benchmark
-    from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.cli.train import read_values
     changes: dict[str, Any] = {'data': str(data), 'generated': None} if data else {}
     if images:
@@ -54,7 +54,6 @@ def _show_plan(plan: 'Plan', throughput: Path | None, measure: bool, as_json: bo
 
     from cface_basicsr.benchmark.run import describe_plan, plan_as_text
     from cface_basicsr.benchmark.throughput import find_throughput
-    from cface_basicsr.cli.show import ShowSteps
     with ShowSteps(1) as show:
         described = describe_plan(plan, *find_throughput(plan, throughput, show, measure))
     typer.echo(json.dumps(described, indent=1) if as_json else plan_as_text(described))
@@ -83,7 +82,6 @@ def _check_faces(file: 'BenchmarkFile') -> None:
 
 def _run(plan: 'Plan', processes: int, strict: bool, as_json: bool) -> int:
     from cface_basicsr.benchmark.run import run_benchmark
-    from cface_basicsr.cli.show import ShowSteps
     with ShowSteps(sum(len(recipe.file.steps) for recipe in plan.recipes) + len(plan.file.scales) * 2
                    + sum(len(run.rows) for run in plan.runs)) as show:
         finished = run_benchmark(plan, show, processes, strict)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cface_basicsr.cli.arguments import Json, option_file_instead
+from cface_basicsr.cli.show import ShowSteps
 from cface_basicsr.runtime import cores
 
 
@@ -43,7 +44,6 @@ def command(
 
 def draw_faces(folder: Path, identities: int, images: int) -> Path:
     """Draw synthetic faces into a folder, with progress; returns the folder."""
-    from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
     with ShowSteps(1) as show:
         write_synthetic_faces(folder, TreeSettings(identities=identities, images=images), workers=cores(),
@@ -55,7 +55,6 @@ def draw_faces(folder: Path, identities: int, images: int) -> Path:
 def prepare_faces(source: Path, out: Path, holdout: int, align: bool, weights: Path | None,
                   scales: tuple[int, ...] = (8,)) -> None:
     """`cface prepare` with seed 0, with progress; `align` to the ArcFace template, else centre crops."""
-    from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.prepare.run import PrepareSettings, prepare
     settings = PrepareSettings(scales=scales, crop='align' if align else 'center',
                                template='arcface' if align else None, weights=weights if align else None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cface_basicsr.cli.arguments import Json, Workers
-from cface_basicsr.cli.show import listed, printable
+from cface_basicsr.cli.show import ShowSteps, printable
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import cores
 
@@ -68,7 +68,6 @@ def command(
       cface prepare --layout recordio faces_emore --out datasets/ms1m --size 112
       cface prepare --layout bin faces_emore/lfw.bin --out datasets/lfw112 --crop none --size 112
     """
-    from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.prepare.run import PrepareSettings, prepare
     folder, scales = split_scales(source, scale or [])
     if crop == 'align':
@@ -150,27 +149,11 @@ def _as_plain(report: 'PrepareReport') -> dict[str, Any]:
 
 
 def _as_text(report: 'PrepareReport') -> str:
-    """The result for the screen: what was made, and everything that was changed or left out."""
-    done = 'already finished, nothing to do' if report.already_finished else 'made'
-    lines = [f'{part.folder}: {done}: {part.images} images of {part.identities} identities'
-             for part in report.parts.values()]
-    lines += [f'  {note}' for note in report.notes]
-    lines += _list(f'rejected{_reasons(report)}', [f'{path}: {reason}' for path, reason in report.rejected])
-    lines += _list('names escaped (originals in identities.csv)',
-                   [f'{source.path} -> {source.key}' for source in report.renamed])
+    """The result for the screen."""
+    from cface_basicsr.report.page import render
+    counts = Counter(reason for _, reason in report.rejected).most_common(5)
     groups = sorted({tuple(group) for part in report.parts.values() for group in part.duplicates})
-    lines += _list('equal pictures (kept)', [' = '.join(group) for group in groups])
-    if report.has_identities and any(len({key.split('/')[0] for key in group}) > 1 for group in groups):
-        lines.append('Some equal pictures carry different identities: see duplicates in manifest.json.')
-    return printable('\n'.join(lines))
-
-
-def _reasons(report: 'PrepareReport') -> str:
-    """The reasons that occur more than once, most frequent first."""
-    often = [(reason, count) for reason, count in Counter(reason for _, reason in report.rejected).most_common(5)
-             if count > 1]
-    return f' ({", ".join(f"{reason}: {count}" for reason, count in often)})' if often else ''
-
-
-def _list(title: str, items: list[str]) -> list[str]:
-    return listed(title, items, 'more in manifest.json') if items else []
+    mixed = report.has_identities and any(len({key.split('/')[0] for key in group}) > 1 for group in groups)
+    text = render('prepare.txt.j2', report=report, groups=groups, mixed=mixed,
+                  reasons=[f'{reason}: {count}' for reason, count in counts if count > 1])
+    return printable(text.removesuffix('\n'))

@@ -1,14 +1,11 @@
-"""What commands print: the progress of long work, and lists that are too long for a screen."""
+"""What commands print: the progress of long work, and texts with any names in them."""
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-_SHOWN = 20
-"""Most lines of a list on the screen."""
 
 
 class ShowSteps:
@@ -75,12 +72,6 @@ class ShowSteps:
             self.progress.remove_task(self.task)
             self.task = None
         self.console.print(f'{self._title(name)}: {note}', highlight=False, markup=False, soft_wrap=True)
-
-
-def listed(title: str, items: Sequence[str], rest: str) -> list[str]:
-    """A title and the lines of a list; `rest` ends the line about those that do not fit on the screen."""
-    more = [f'  … and {len(items) - _SHOWN} {rest}'] if len(items) > _SHOWN else []
-    return [f'{title}: {len(items):,}', *(f'  {item}' for item in items[:_SHOWN]), *more]
 
 
 def printable(text: str) -> str:

@@ -129,5 +129,5 @@ def _locked_file(path: Path) -> int:
     except BlockingIOError:
         raise
     except OSError as error:
-        raise UserError(f"'{path.parent}' is on a file system without locks ({error.strerror}).\nUse another one, or "
-                        'have it mounted with locks (Lustre: -o flock).') from error
+        raise UserError(f"'{path.parent}' is on a file system without locks ({error.strerror}), so two processes could "
+                        'write it.\nUse another disk, or have it mounted with locks (Lustre: -o flock).') from error

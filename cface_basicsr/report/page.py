@@ -1,7 +1,8 @@
 """What a report looks like: its templates, and the functions that they call.
 
 `page.html.j2` is one HTML page that can be read offline: pictures, style (`page.css`) and script (`page.js`) are inside
-it. `report.md.j2` is the same for a repository, `short.md.j2` what a recipe prints.
+it. `report.md.j2` is the same for a repository, `short.md.j2` what a recipe prints. The `.txt.j2` are what commands
+print.
 """
 
 import base64
@@ -51,15 +52,15 @@ class Page:
 
 
 def render(template: str, **values: Any) -> str:
-    """The text of a template of this folder; every value is escaped, for HTML or for Markdown."""
-    return _environment(template.endswith('.md.j2')).get_template(template).render(**values)
+    """The text of a template NAME.KIND.j2 of this folder; every value is escaped in html and md, not in txt."""
+    return _environment(template.split('.')[1]).get_template(template).render(**values)
 
 
 @functools.cache
-def _environment(markdown: bool) -> Environment:
+def _environment(kind: str) -> Environment:
     environment = Environment(loader=PackageLoader('cface_basicsr.report', ''), undefined=StrictUndefined,
-                              autoescape=not markdown, finalize=_for_markdown if markdown else None, trim_blocks=True,
-                              lstrip_blocks=True, keep_trailing_newline=True)
+                              autoescape=kind == 'html', finalize=_for_markdown if kind == 'md' else None,
+                              trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.globals |= {
         'file': lambda name: Markup(environment.loader.get_source(environment, name)[0]),
         'as_yaml': to_yaml, 'code': code_span,

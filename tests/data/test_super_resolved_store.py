@@ -80,7 +80,7 @@ def test_a_finished_store_is_left_as_it_is_and_that_of_another_generator_refused
     write_super_resolved_store(network, lr, out, manifest={'generator_sha256': 'abc'})
     write_super_resolved_store(network, lr, out, manifest={'generator_sha256': 'abc'})
     assert network.batches == [7]
-    with pytest.raises(UserError, match="generator_sha256 = 'abc', but now it is 'xyz'"):
+    with pytest.raises(UserError, match="generator_sha256 = 'abc';\nnow it is to have generator_sha256 = 'xyz'"):
         write_super_resolved_store(network, lr, out, manifest={'generator_sha256': 'xyz'})
 
 

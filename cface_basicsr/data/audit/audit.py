@@ -4,7 +4,7 @@ Names are compared, then pictures: by a hash of their pixels, then by a perceptu
 finds are compared once more as pictures, so that what is reported can be trusted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,7 +15,6 @@ from cface_basicsr.data.audit.near_duplicates import ALIKE, NEAR, NearPair, near
 from cface_basicsr.data.audit.picture_set import Distinct, Fingerprinted, PictureSet, fingerprint_pictures
 from cface_basicsr.data.layouts.source import counted
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.image_keys import identity_name
 from cface_basicsr.runtime import Progress
 
 
@@ -84,43 +83,28 @@ class Audit:
         return {'overlaps': self.overlaps} | asdict(self)
 
 
-@dataclass(frozen=True)
-class Names:
-    """The names of identities that are numbers: identity -> name, for each side."""
-
-    train: Mapping[str, str] = field(default_factory=dict)
-    test: Mapping[str, str] = field(default_factory=dict)
-
-
-def identities_of(pictures: PictureSet) -> set[str]:
-    """The identities of a set, by their original names."""
-    return {identity_name(key) for key in pictures.keys}
-
-
-def audit_names(train: PictureSet, test: PictureSet, names: Names | None = None) -> Audit:
+def audit_names(train: PictureSet, test: PictureSet) -> Audit:
     """Compare only the names; no picture is opened."""
-    names = names or Names()
-    result = Audit(*(SideFacts(str(side.folder), side.describe_crop(), len(side.sources), len(identities_of(side)),
+    result = Audit(*(SideFacts(str(side.folder), side.describe_crop(), len(side.sources), len(side.identities),
                                side.rejected) for side in (train, test)))
     nameless = [f"'{side.folder}'" for side in (train, test) if not side.has_identities]
     if nameless:
         result.notes.append(f'{" and ".join(nameless)}: nothing says who is on the pictures; names were not compared.')
         return result
-    result.people = shared_people(identities_of(train), identities_of(test), names.train, names.test)
+    result.people = shared_people(train.identities, test.identities, train.names, test.names)
     if any(person.name.isdigit() for person in result.people):
         result.notes.append('Names in both are numbers: they mean the same person only if both sets use the same '
                             'numbering. --names FILE gives names to numbers.')
     return result
 
 
-def audit(train: PictureSet, test: PictureSet, *, show: Progress, names: Names | None = None, near: int = NEAR,
-          within: bool = False, workers: int = 1) -> Audit:
+def audit(train: PictureSet, test: PictureSet, *, show: Progress, near: int = NEAR, within: bool = False,
+          workers: int = 1) -> Audit:
     """Compare names and pictures.
 
     Args:
         train, test: the two sets.
         show: is told of the progress.
-        names: of identities that are numbers.
         near: bits of 120 in which the hashes of near-duplicates may differ.
         within: also look for near-duplicates inside each set, under two identities; equal pictures are always reported.
         workers: number of processes.
@@ -128,15 +112,13 @@ def audit(train: PictureSet, test: PictureSet, *, show: Progress, names: Names |
     Raises:
         UserError: the pictures cannot be read any more, or too many pairs are near each other for photographs.
     """
-    names = names or Names()
-    result = audit_names(train, test, names)
+    result = audit_names(train, test)
     result.settings = {'near': near, 'alike': ALIKE, 'near_within': within}
     sides = []
-    for title, pictures, facts, named in (('training pictures', train, result.train, names.train),
-                                          ('test pictures', test, result.test, names.test)):
-        found = _read(title, pictures, workers, show)
+    for title, pictures, facts in (('training', train, result.train), ('test', test, result.test)):
+        found = _read(f'{title} pictures', pictures, workers, show)
         facts.rejected = [*pictures.rejected, *found.rejected]
-        sides.append(Distinct(pictures, found, named))
+        sides.append(Distinct(pictures, found))
     result.equal = list(equal_pictures(*sides))
     result.near = near_pictures(*sides, near, workers, show)
     for name, side in zip(('train', 'test'), sides, strict=True):
@@ -158,7 +140,7 @@ def _read(title: str, pictures: PictureSet, workers: int, show: Progress) -> Fin
 
 def _match(kind: str, left: Distinct, left_keys: Sequence[str], right: Distinct, right_keys: Sequence[str],
            distance: int = 0, likeness: float = 1.0) -> Match:
-    names = [[side.name_of(key) for key in keys] for side, keys in ((left, left_keys), (right, right_keys))]
+    names = [[side.pictures.name_of(key) for key in keys] for side, keys in ((left, left_keys), (right, right_keys))]
     plain = [set(map(plain_name, each)) for each in names]
     return Match(kind, tuple(left_keys), tuple(right_keys), tuple(dict.fromkeys(names[0] + names[1])),
                  bool(plain[0] & plain[1]), distance, round(likeness, 4))
@@ -175,7 +157,7 @@ def equal_within(side: Distinct) -> Iterator[Match]:
     """Pictures of one set with equal pixels, under two identities."""
     for fingerprint in side.fingerprints:
         keys = side.keys(fingerprint)
-        names = {key: plain_name(side.name_of(key)) for key in keys}
+        names = {key: plain_name(side.pictures.name_of(key)) for key in keys}
         if len(set(names.values())) > 1:
             first = [key for key in keys if names[key] == names[keys[0]]]
             yield _match('equal', side, first, side, [key for key in keys if key not in first])
@@ -191,8 +173,8 @@ def near_pictures(train: Distinct, test: Distinct, radius: int, workers: int, sh
 def near_within(name: str, side: Distinct, radius: int, workers: int, show: Progress) -> list[Match]:
     """Pictures of one set that are near each other, under two identities."""
     numbers: dict[str, int] = {}
-    person = np.array([numbers.setdefault(plain_name(side.name_of(side.source(number).key)), len(numbers))
-                       for number in range(len(side.fingerprints))], np.int64)
+    names = (plain_name(side.pictures.name_of(side.source(place).key)) for place in range(len(side.fingerprints)))
+    person = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
     pairs = near_duplicates(side, side, radius, lambda rows, others: person[rows] != person[others], later=True,
                             workers=workers, show=show, title=f'near-duplicates inside {name}')
     return _matches(side, side, pairs)

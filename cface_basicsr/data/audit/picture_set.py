@@ -75,6 +75,7 @@ class PictureSet:
         prepared: whether it is a prepared folder.
         has_identities: photographs of the same person share an identity; False: identities mean nothing.
         rejected: (path, reason) of what cannot be a picture.
+        names: identity -> name, if identities are numbers.
     """
 
     folder: Path
@@ -84,11 +85,17 @@ class PictureSet:
     prepared: bool = False
     has_identities: bool = True
     rejected: list[tuple[str, str]] = field(default_factory=list)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def keys(self) -> list[str]:
-        """'<identity>/<image>' of each source."""
-        return [source.key for source in self.sources]
+    def identities(self) -> set[str]:
+        """The identities by their original names."""
+        return {identity_name(source.key) for source in self.sources}
+
+    def name_of(self, key: str) -> str:
+        """The name of the person that a key belongs to."""
+        identity = identity_name(key)
+        return self.names.get(identity, identity)
 
     def describe_crop(self) -> str:
         """Which part of the photographs the pictures show."""
@@ -221,15 +228,13 @@ class Distinct:
 
     Attributes:
         pictures: the set.
-        names: identity -> name, if identities are numbers.
         fingerprints: of the P distinct pictures.
         number: fingerprint -> its index in `fingerprints`.
         hashes: (P, len(VIEWS), WORDS) of each, if there are any.
     """
 
-    def __init__(self, pictures: PictureSet, found: Fingerprinted, names: Mapping[str, str] | None = None) -> None:
-        self.pictures, self.names = pictures, names or {}
-        self._sources = found.sources
+    def __init__(self, pictures: PictureSet, found: Fingerprinted) -> None:
+        self.pictures, self._sources = pictures, found.sources
         self._rows: dict[bytes, list[int]] = defaultdict(list)
         for row, each in enumerate(found.fingerprints):
             self._rows[each].append(row)
@@ -245,8 +250,3 @@ class Distinct:
     def source(self, number: int) -> Source:
         """The first source of the distinct picture with that number."""
         return self._sources[self._first[number]]
-
-    def name_of(self, key: str) -> str:
-        """The name of the person that a key belongs to."""
-        identity = identity_name(key)
-        return self.names.get(identity, identity)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cface_basicsr.data.audit.audit import Audit, Match, Names, audit, audit_names
+from cface_basicsr.data.audit.audit import Audit, Match, audit, audit_names
 from cface_basicsr.data.audit.identity_names import SharedPerson
 from cface_basicsr.data.audit.picture_set import open_alike, open_pictures
 from cface_basicsr.errors import UserError
@@ -14,8 +14,10 @@ from tests.photos import Silent, mirror, photo, recompressed, write_tree
 TRAIN = {'Ann_Lee/1': 0, 'Ann_Lee/2': 1, 'Bob/1': 2, 'Cy/1': 3}
 
 
-def compare(folder: Path, train: dict[str, np.ndarray], test: dict[str, np.ndarray], **options: object) -> Audit:
+def compare(folder: Path, train: dict[str, np.ndarray], test: dict[str, np.ndarray],
+            names: dict[str, str] | None = None, **options: object) -> Audit:
     sides = open_alike(write_tree(folder / 'train', train), write_tree(folder / 'test', test))
+    sides[0].names = names or {}
     return audit(*sides, show=Silent(), **options)
 
 
@@ -58,7 +60,7 @@ def test_an_equal_picture_is_not_reported_as_near_too(tmp_path: Path, train: dic
 
 def test_numbers_are_replaced_by_names(tmp_path: Path) -> None:
     result = compare(tmp_path, {'0000045/001': photo(0)}, {'Ann_Lee/1': photo(0), 'Cy/1': photo(1)},
-                     names=Names(train={'0000045': 'Ann Lee'}))
+                     {'0000045': 'Ann Lee'})
     assert [(person.train, person.test) for person in result.people] == [(('0000045',), ('Ann_Lee',))]
     assert result.equal[0].same_person and result.equal[0].people == ('Ann Lee', 'Ann_Lee')
 
@@ -81,8 +83,8 @@ def test_a_picture_under_two_identities_of_a_set_is_label_noise(tmp_path: Path) 
 
 
 def test_two_numbers_with_the_same_name_are_not_label_noise(tmp_path: Path) -> None:
-    names = Names(train={'1': 'Ann Lee', '2': 'ann_lee'})
-    result = compare(tmp_path, {'1/a': photo(0), '2/a': photo(0)}, {'z/1': photo(9)}, names=names, within=True)
+    names = {'1': 'Ann Lee', '2': 'ann_lee'}
+    result = compare(tmp_path, {'1/a': photo(0), '2/a': photo(0)}, {'z/1': photo(9)}, names, within=True)
     assert result.within['train'] == []
 
 

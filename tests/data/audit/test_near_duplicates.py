@@ -45,7 +45,7 @@ def test_empty_pictures_are_not_alike() -> None:
 def distinct(root: Path, pictures: list[np.ndarray]) -> Distinct:
     tree = write_tree(root, {f'p{number}/1': picture for number, picture in enumerate(pictures)})
     opened = open_pictures(tree)
-    return Distinct(opened, fingerprint_pictures(opened), {})
+    return Distinct(opened, fingerprint_pictures(opened))
 
 
 def everything(rows: np.ndarray, others: np.ndarray) -> np.ndarray:

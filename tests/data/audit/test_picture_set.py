@@ -118,7 +118,8 @@ def test_the_folder_above_train_and_test_is_refused(tmp_path: Path) -> None:
 def test_equal_pictures_of_a_set_are_one(tmp_path: Path) -> None:
     tree = write_tree(tmp_path / 'tree', {'1/a': photo(0), '1/b': photo(1), '2/c': photo(0)})
     opened = open_pictures(tree)
-    found = Distinct(opened, fingerprint_pictures(opened), {'2': 'Ann Lee'})
+    opened.names = {'2': 'Ann Lee'}
+    found = Distinct(opened, fingerprint_pictures(opened))
     assert [found.keys(each) for each in found.fingerprints] == [('1/a', '2/c'), ('1/b',)]
     assert found.source(0) == Source('1/a', '1/a.png') and found.hashes.shape == (2, 3, 2)
-    assert (found.name_of('2/c'), found.name_of('1/a')) == ('Ann Lee', '1')
+    assert (opened.name_of('2/c'), opened.name_of('1/a')) == ('Ann Lee', '1')

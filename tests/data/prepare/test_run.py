@@ -98,7 +98,7 @@ def test_a_second_run_says_that_everything_is_finished(source: Path, built: Path
 
 
 def test_other_settings_for_the_same_folder_are_refused_with_both(source: Path, built: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r'scales=\[2, 4\](.|\n)*scales=\[2, 8\]'):
+    with pytest.raises(UserError, match=r'scales = \[2, 4\](.|\n)*scales = \[2, 8\]'):
         prepare(source, built, PrepareSettings(scales=(2, 8), size=32))
     with pytest.raises(UserError, match='source_sha256'):
         prepare(photos(tmp_path / 'other', 2, 2), built, SMALL)
