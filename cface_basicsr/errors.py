@@ -52,6 +52,19 @@ def first_few(names: Sequence[str]) -> str:
     return ', '.join(names[:3]) + (f' and {len(names) - 3} more' if len(names) > 3 else '')
 
 
+def check_known(what: str, name: str, valid: Iterable[str]) -> None:
+    """Check that a name is one of the valid ones.
+
+    Args:
+        what: is called so, in the message.
+
+    Raises:
+        UserError: it is not; the message gives the nearest.
+    """
+    if name not in valid:
+        raise UserError(f"{what} '{name}' is unknown; {nearest(name, valid)}")
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Half a sentence that names the valid name nearest to a misspelt one, or all of them if none is near.
 

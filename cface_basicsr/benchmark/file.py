@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from cface_basicsr.benchmark.systems import SYSTEMS, Phase, System, find_systems
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, check_known, nearest
 from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import FolderName, Section, merge, open_section, read_option_file
@@ -137,9 +137,7 @@ def known_systems(file: BenchmarkFile) -> dict[str, System]:
     """The paper's systems and the file's variants; a variant has one row, with the variant's name."""
     known = dict(SYSTEMS)
     for name, variant in file.variants.items():
-        if variant.of not in SYSTEMS:
-            raise UserError(f"benchmark, variant '{name}': system '{variant.of}' is unknown; "
-                            f'{nearest(variant.of, SYSTEMS)}')
+        check_known(f"benchmark, variant '{name}': system", variant.of, SYSTEMS)
         _check_backbone(name, variant.backbone)
         base = SYSTEMS[variant.of]
         title, phase = list(base.rows.items())[-1]
@@ -217,8 +215,7 @@ def _check_names(file: BenchmarkFile) -> None:
     known = known_systems(file)
     for section in ('widths', 'set', 'shares'):
         for name, values in getattr(file, section).items():
-            if name not in known:
-                raise UserError(f"benchmark, '{section}': system '{name}' is unknown; {nearest(name, known)}")
+            check_known(f"benchmark, '{section}': system", name, known)
             for phase in values if section != 'widths' else ():
                 known[name].phase(phase)
     for name, variant in file.variants.items():

@@ -7,7 +7,7 @@ import typer
 
 from cface_basicsr.cli import arguments as args
 from cface_basicsr.cli.benchmark import command as benchmark
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, check_known
 
 ABLATIONS = ('compare', 'training', 'loss', 'optimizer', 'recognizer')
 
@@ -35,9 +35,7 @@ def command(
       cface ablate compare --data datasets/casia --plan
     """
     from cface_basicsr.options.shipped import find_option_file
-    if which not in ABLATIONS:
-        raise UserError(f"ablation: expected one of {', '.join(ABLATIONS)}, got '{which}'; "
-                        f'{nearest(which, ABLATIONS)}')
+    check_known('ablation', which, ABLATIONS)
     if file and small:
         raise UserError('--file and --small name two files; give one of them.')
     path = file or find_option_file(f"ablation/{which}{'_small' if small else ''}.yml")

@@ -18,7 +18,7 @@ from cface_basicsr.compat.seeded_items import SeededItems
 from cface_basicsr.compat.short_errors import SHORT_ERROR_ROWS
 from cface_basicsr.compat.stores import STORE_ROWS
 from cface_basicsr.compat.training import TRAINING_ROWS
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import check_known
 
 ROWS: tuple[Defect, ...] = (*SHORT_ERROR_ROWS, *READING_ROWS, *DISTRIBUTED_ROWS, *TRAINING_ROWS, *METRIC_ROWS,
                             *STORE_ROWS, *FILE_ROWS, *LOADING_ROWS, *DATA_ORDER_ROWS, *RESUME_ROWS, *OUTPUT_ROWS)
@@ -41,8 +41,7 @@ def left_out() -> tuple[str, ...]:
     names = tuple(name.strip() for name in os.environ.get('CFACE_COMPAT_WITHOUT', '').split(',') if name.strip())
     valid = [row.name for row in ROWS]
     for name in names:
-        if name not in valid:
-            raise UserError(f"CFACE_COMPAT_WITHOUT: no row is called '{name}'; {nearest(name, valid)}")
+        check_known('CFACE_COMPAT_WITHOUT: row', name, valid)
     return names
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cface_basicsr.compat.defect import Defect, swapped
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import check_known
 from cface_basicsr.options import Multipliers, open_section
 from cface_basicsr.options.signatures import registered
 
@@ -22,8 +22,7 @@ def _with_buffers(model_ema: Callable, self: Any, decay: float = 0.999) -> None:
 def _any_of_torch(get_optimizer: Callable, self: Any, optim_type: str, params: Iterable, lr: float,
                   **kwargs: Any) -> torch.optim.Optimizer:
     known = registered('optimizers')
-    if optim_type not in known:
-        raise UserError(f"optimizer '{optim_type}' is not one of torch.optim; {nearest(optim_type, known)}")
+    check_known('optimizer', optim_type, known)
     return known[optim_type](params, lr=lr, **kwargs)
 
 

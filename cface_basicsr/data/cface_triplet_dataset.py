@@ -83,8 +83,7 @@ class CFaceTripletDataset(Dataset):
         stored = load_compare_index(folder, self.keys, self.labels)
         if options.k > stored.shape[1]:
             raise UserError(f"option 'datasets.{options.phase}.k': 'k' is {options.k}, but the index '{folder}' holds "
-                            f'{stored.shape[1]} neighbours.\nMake a larger one: '
-                            f'`cface index DIR --recognizer FILE --k {options.k}`.')
+                            f'{stored.shape[1]} neighbours.\nMake a larger one: `cface index … --k {options.k}`.')
         return stored[:, :options.k]
 
     def __len__(self) -> int:

@@ -141,6 +141,5 @@ def identification_rate(features: ArrayLike, labels: ArrayLike, gallery: ArrayLi
 def _labels(labels: ArrayLike, images: int) -> Ints:
     labels = np.asarray(labels)
     if labels.shape != (images,) or labels.dtype.kind not in 'iu':
-        raise UserError(f'labels: expected an integer for each of {images} features, got {labels.dtype} of shape '
-                        f'{labels.shape}.')
+        raise UserError(f'labels: expected {images} integers, one per feature, got {labels.dtype} {labels.shape}.')
     return labels.astype(np.int64)

@@ -110,8 +110,7 @@ def _read_mat(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
                         f"Expected {', '.join(fields)}, got {', '.join(came) or 'no variables'}.")
     for name in ('imageList', *FIELDS):
         if content[name].dtype != object:
-            raise UserError(f"'{path}', {name}: expected a cell array, got {content[name].dtype} "
-                            f'{content[name].shape}.')
+            raise UserError(f"'{path}', {name}: expected a cell array, got {content[name].dtype}.")
     names = [str(cell.item()) if cell.dtype.kind == 'U' and cell.size == 1 else ''
              for cell in content['imageList'].flat]
     parts = {part: list(content[field].flat) for part, field in zip(PARTS, FIELDS, strict=True)}
@@ -127,8 +126,7 @@ def _read_folder(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for _, line in read_lines(path, 'The folder should hold image_list.txt, labels.txt and '
-                                                 f"{', '.join(f'{part}_set.txt' for part in PARTS)}.")]
+    return [line for _, line in read_lines(path, "Expected the folder of lists of BLUFR's toolkit.")]
 
 
 def _parsed(path: Path, parse: Callable[[list[str]], Any]) -> Any:
@@ -202,6 +200,5 @@ def _check_trial(what: str, trial: Trial, labels: Ints) -> None:
                         f'only in one of them, {len(together) - len(np.unique(together))} in both.')
     shared = np.intersect1d(labels[trial.train], labels[trial.test])
     if len(shared):
-        raise UserError(f'{what}: {len(shared)} identities are in training and in test (first: label {shared[0] + 1}); '
-                        'they must be disjoint.')
+        raise UserError(f'{what}: training and test share {len(shared)} identities (first: label {shared[0] + 1}).')
 

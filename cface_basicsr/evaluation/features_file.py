@@ -48,8 +48,7 @@ def read_features(path: str | Path, keys: Sequence[str], *, allow_extra: bool = 
     path = Path(path)
     matrix, names = _read_matrix(path), _read_names(path)
     if len(names) != len(matrix):
-        raise UserError(f"'{keys_file(path)}' has {len(names)} lines, '{path.name}' has {len(matrix)} rows. Expected "
-                        'one line per row, in the order of the rows.')
+        raise UserError(f"'{keys_file(path)}' has {len(names)} lines, expected one for each of {len(matrix)} rows.")
     features = np.asarray(matrix[_rows(names, keys, keys_file(path), allow_extra)], dtype=np.float32)
     _check_directions(features, keys, path)
     return features

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, check_known
 from cface_basicsr.evaluation.significance import LEVEL, paired_test
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import Compared, DataSet, Results, load_results
@@ -86,8 +86,7 @@ def _sides(path: Path, other: Path) -> list[_Side]:
     """
     results = load_results(path)
     for name in (compared.protocol for test in results.tests() for compared in test.compared):
-        if name not in PROTOCOLS:
-            raise UserError(f"'{path}' was measured by an unknown protocol, '{name}'; {nearest(name, PROTOCOLS)}")
+        check_known(f"'{path}': the protocol", name, PROTOCOLS)
     by_scale = max(len(results.scales), len(load_results(other).scales)) > 1
     return [_Side(results, test, compared, _systems(results, test, compared, by_scale))
             for test in results.tests() for compared in test.compared]

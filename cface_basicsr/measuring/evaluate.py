@@ -182,8 +182,8 @@ def _evaluate_features(request: Request, show: Progress) -> tuple[Results, Curve
              'Switches: none; crop, sides and mirror images are those that the features were made with.']
     prepared = request.data.is_dir() and identities_file(request.data).is_file()
     sha256 = manifest_hash(request.data) if prepared else file_facts(request.data)['sha256'] or ''
-    data = DataSet(request.data.resolve().name, 'test', sha256, 0 if labels is None else len(set(labels.tolist())),
-                   len(keys), [protocol.compared])
+    people = 0 if labels is None else len(set(labels.tolist()))
+    data = DataSet(request.data.resolve().name, 'test', sha256, people, len(keys), [protocol.compared])
     return _evaluated(request, None, data, judged, {PRECOMPUTED: ''}, notes, switches={'precomputed': True})
 
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, check_known
 from cface_basicsr.evaluation.restoration import Color
 from cface_basicsr.evaluation.verification import Ints
 from cface_basicsr.measuring.protocol import PairsProtocol, Protocol
@@ -37,13 +37,9 @@ def check_request(request: Request) -> type[Protocol]:
     Raises:
         UserError: an unknown name, or options that exclude each other.
     """
-    if request.protocol not in PROTOCOLS:
-        raise UserError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got '{request.protocol}'; "
-                        f'{nearest(request.protocol, PROTOCOLS)}')
-    if request.sides not in SIDES:
-        raise UserError(f"--sides: expected one of {', '.join(SIDES)}, got '{request.sides}'.")
-    if request.color not in get_args(Color):
-        raise UserError(f"--color: expected {' or '.join(get_args(Color))}, got '{request.color}'.")
+    check_known('protocol', request.protocol, PROTOCOLS)
+    check_known('--sides', request.sides, SIDES)
+    check_known('--color', request.color, get_args(Color))
     contradictions = {
         'give --recognizer, or --features that a recognizer has already made.':
             not request.features and not request.recognizers,

@@ -37,7 +37,7 @@ def test_what_its_commands_prepare_is_what_it_reads(tmp_path: Path, monkeypatch:
     file = read_benchmark(PAPER)
     for scale in file.scales:
         check_stores(Path(file.data), scale)
-        for name, test in file.tests.items():
+        for test in file.tests.values():
             check_stores(Path(test.data), scale)
     pairs = read_pairs(file.tests['LFW'].pairs, read_identities(Path('datasets/lfw'))[0])
     assert sorted(pairs.same.tolist()) == [False, False, True, True]

@@ -94,7 +94,7 @@ def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
     (['--scale', 4, '--pairs-per-fold', 38], 'at most 36 pairs per fold'),
     (['--scale', 4, '--weights', 'HR={}/net_g.pth'], "would be called 'HR'"),
     (['--weights', '{}/none.pth'], "none.pth' is missing"),
-    (['--scale', 4, '--sides', 'none'], "expected one of both, one, lr, got 'none'"),
+    (['--scale', 4, '--sides', 'none'], "--sides 'none' is unknown; valid: both, lr, one"),
     (['--scale', 4, '--sides', 'lr', '--weights', '{}/net_g.pth'], 'leave out --weights'),
     (['--scale', 4, '--pairs', 'pairs.txt'], "--pairs belongs to the protocol 'lfw'"),
     (['--scale', 4, '--config', 'x.mat'], "--config belongs to the protocol 'blufr'"),

@@ -81,7 +81,7 @@ def test_a_name_that_two_identities_share_is_refused(tmp_path: Path) -> None:
     (['Ann_0001.jpg', 'Ann_0001.png', 'x', 'y'], "lines 1 and 2 name the same image, 'Ann_0001'"),
     (['Ann/Ann_0001', 'Ann_0002', 'x', 'y'], 'Write all lines with their folder'),
     (['a', '', 'b', 'c'], 'line 2: expected a key or file name, got an empty line'),
-    (['a', 'b', 'c'], r'theirs.keys.txt. has 3 lines, .theirs.npy. has 4 rows')])
+    (['a', 'b', 'c'], r'theirs.keys.txt. has 3 lines, expected one for each of 4 rows')])
 def test_lines_that_name_no_image_or_two_are_refused(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_features(foreign(tmp_path, lines), KEYS)

@@ -57,8 +57,7 @@ class RecordHeader(NamedTuple):
         """
         label = self.labels[index]
         if not (0 <= label <= LARGEST_NUMBER and label.is_integer()):
-            raise UserError(f"'{path}': record {number} has label {label:g}, expected a whole number from 0 to "
-                            f'{LARGEST_NUMBER}.')
+            raise UserError(f"'{path}': record {number} has label {label:g}, expected one of 0 to {LARGEST_NUMBER}.")
         return int(label)
 
 
@@ -99,8 +98,7 @@ class RecordFile(ByteFile):
         flag, first, _, _ = self._fields(content, offset)
         labels = self._labels(content, offset, flag, first)
         if label is not None and labels[0] != label:
-            raise UserError(f"'{self.path}': the record at byte {offset} has label {labels[0]:g}, expected {label} "
-                            'according to the identity records.')
+            raise self._bad(offset, f'has label {labels[0]:g}, expected {label} according to the identity records.')
         return content[_HEADER.size + 4 * flag:]
 
     def end(self, offset: int) -> int:
@@ -155,14 +153,15 @@ class RecordFile(ByteFile):
     def _truncated(self, offset: int, length: int) -> UserError:
         return truncated(self.path, f'the record at byte {offset}', length, max(self.size - offset, 0))
 
+    def _bad(self, offset: int, what: str) -> UserError:
+        return UserError(f"'{self.path}': the record at byte {offset} {what}")
+
     def _fields(self, content: bytes, offset: int) -> tuple[int, float, int, int]:
         if len(content) < _HEADER.size:
-            raise UserError(f"'{self.path}': the record at byte {offset} has {len(content)} bytes, expected at least "
-                            f'the {_HEADER.size} of an image header.')
+            raise self._bad(offset, f'has {len(content)} bytes, expected {_HEADER.size} or more: an image header.')
         fields = _HEADER.unpack_from(content)
         if fields[0] > _MOST_LABELS:
-            raise UserError(f"'{self.path}': the record at byte {offset} declares {fields[0]} labels.\n"
-                            'The file is damaged, or holds something other than images.')
+            raise self._bad(offset, f'declares {fields[0]} labels.\nThe file is damaged, or does not hold images.')
         return fields
 
     def _labels(self, content: bytes, offset: int, flag: int, label: float) -> tuple[float, ...]:
@@ -170,6 +169,5 @@ class RecordFile(ByteFile):
         if not flag:
             return (label,)
         if len(content) < _HEADER.size + 4 * flag:
-            raise UserError(f"'{self.path}': the record at byte {offset} declares {flag} labels, but has "
-                            f'{len(content) - _HEADER.size} bytes.')
+            raise self._bad(offset, f'declares {flag} labels, but has {len(content) - _HEADER.size} bytes.')
         return struct.unpack_from(f'<{flag}f', content, _HEADER.size)

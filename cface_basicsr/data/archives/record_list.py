@@ -43,8 +43,7 @@ def read_property(path: Path) -> tuple[int, int, int]:
     first = path.read_bytes()[:1000].decode('latin-1').partition('\n')[0].strip()
     match = re.fullmatch(r'([0-9]+) *, *([0-9]+) *, *([0-9]+)', first)
     if not match:
-        raise UserError(f"'{path}': expected 'people,height,width' as in 10572,112,112; got '{first[:60]}'.\n"
-                        'Correct it, or remove it to have the people counted.')
+        raise UserError(f"'{path}': expected 'people,height,width', got '{first[:60]}'. Without it they are counted.")
     people, height, width = map(int, match.groups())
     return people, height, width
 

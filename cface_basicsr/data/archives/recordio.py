@@ -129,8 +129,7 @@ def _check_ends(file: RecordFile, idx: Path, records: _Records) -> None:
     end = file.end(offset)
     if end != file.size:
         raise UserError(f"'{idx}' ends with record {number}, which ends at byte {end}, but '{file.path.name}' has "
-                        f'{file.size} bytes.\nThe .idx is truncated or belongs to another set: copy it again, or '
-                        'remove it to have the .rec read from record to record.')
+                        f'{file.size} bytes.\nThe .idx is truncated or of another set: copy it again, or remove it.')
 
 
 def _scan(file: RecordFile) -> _Records:
@@ -217,8 +216,7 @@ def _counted(file: RecordFile, header: RecordHeader, others: _Records) -> tuple[
     if len(images.numbers) == first - 1:
         if beyond and others.numbers[-1] == first:
             return others, others.between(0, 0), (
-                f"record 0 of '{file.path.name}' gives {first}, expected the number of images + 1, {first + 1}: the "
-                'images are taken as they are.',)
+                f"record 0 of '{file.path.name}' gives {first}, expected {first + 1}: the images are taken as is.",)
         unlisted = not rest.numbers.size and file.path.with_suffix('.idx').is_file()  # which has shown the .rec's end
         if images.numbers.size and not beyond and (listed or not end or unlisted):
             return images, rest, ()

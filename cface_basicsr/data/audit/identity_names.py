@@ -49,11 +49,10 @@ def shared_people(train: Iterable[str], test: Iterable[str], train_names: Mappin
     left, right = _by_plain_name(train, train_names), _by_plain_name(test, test_names)
     shared = []
     for plain in sorted(left.keys() & right.keys()):
-        spelled = [{names.get(identity, identity) for identity in side[plain]}
-                   for side, names in ((left, train_names), (right, test_names))]
-        first = left[plain][0]
-        shared.append(SharedPerson(train_names.get(first, first), tuple(left[plain]), tuple(right[plain]),
-                                   bool(spelled[0] & spelled[1])))
+        ours, theirs = tuple(left[plain]), tuple(right[plain])
+        spelled = [train_names.get(identity, identity) for identity in ours]
+        as_written = any(test_names.get(identity, identity) in spelled for identity in theirs)
+        shared.append(SharedPerson(spelled[0], ours, theirs, as_written))
     return shared
 
 
@@ -91,8 +90,7 @@ def read_names(path: str | Path, identities: Iterable[str]) -> dict[str, str]:
         if not name:
             raise UserError(f"'{path}', line {number}: expected 'id name', got '{line.strip()[:60]}'.")
         if names.setdefault(identity, name) != name:
-            raise UserError(f"'{path}', line {number}: '{identity}' is called '{name}', but above it is "
-                            f"'{names[identity]}'.")
+            raise UserError(f"'{path}', line {number}: '{identity}' is '{name}', but above '{names[identity]}'.")
     identities = sorted(set(identities))
     if not names.keys() & set(identities):
         raise UserError(f"'{path}' has names for {len(names)} ids, for example '{next(iter(names), '')}', but for none "

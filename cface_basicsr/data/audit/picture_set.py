@@ -145,8 +145,7 @@ def open_alike(train: str | Path, test: str | Path) -> tuple[PictureSet, Picture
     crops = [side.crop for side in sides]
     if None not in crops and crops[0] != crops[1]:
         raise UserError(f"'{train}' is {sides[0].describe_crop()}; '{test}' is {sides[1].describe_crop()}.\n"
-                        'Pictures that were cropped in different ways cannot be compared. Prepare both in the same '
-                        'way, or compare only names: --names-only.')
+                        'Their pictures were cropped in different ways. Prepare both alike, or use --names-only.')
     for tree, other in (sides, sides[::-1]):
         if not tree.prepared and other.prepared and other.crop:
             tree.reader = PhotoReader(tree.reader.photos, _middle_of(tree, other))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from cface_basicsr.data.images.face_crop import Rejected, Size, both_sides
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, check_known
 
 DETECTORS = {'detection_mobilenet0.25_Final.pth': 'retinaface_mobile0.25',
              'detection_Resnet50_Final.pth': 'retinaface_resnet50'}
@@ -43,8 +43,7 @@ def template_points(template: str, size: Size) -> np.ndarray:
     Raises:
         UserError: the template is unknown.
     """
-    if template not in ALIGNMENTS:
-        raise UserError(f"template '{template}' is unknown; {nearest(template, ALIGNMENTS)}")
+    check_known('template', template, ALIGNMENTS)
     points, template_width, template_height = ALIGNMENTS[template]
     height, width = both_sides(size)
     scale = height / template_height
@@ -80,8 +79,7 @@ def find_detector(folder: str | Path) -> Path:
         UserError: there is none.
     """
     if not has_detector(folder):
-        raise UserError(f"weights folder '{folder}' has no face detector. Expected {' or '.join(DETECTORS)}\n"
-                        '(from the releases of facexlib, v0.1.0).')
+        raise UserError(f"'{folder}' has no face detector. Expected {' or '.join(DETECTORS)} of facexlib v0.1.0.")
     return next(file for name in DETECTORS if (file := Path(folder, name)).is_file())
 
 
@@ -158,6 +156,29 @@ def warp_face(photo: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size
         matrix = similarity_transform(landmarks, target)
     return cv2.warpAffine(photo, matrix, both_sides(size)[::-1], flags=cv2.INTER_CUBIC,
                           borderMode=cv2.BORDER_REFLECT_101)
+
+
+def face_at(photo: np.ndarray, points: np.ndarray, template: str, size: Size) -> np.ndarray:
+    """The face of a photograph that is told where it is.
+
+    Args:
+        photo: uint8 (H, W, 3).
+        points: x, y in pixels: the five landmarks (5, 2), for a template; or the corners of a box (4, 2).
+        template: a key of `ALIGNMENTS`, for landmarks.
+        size: of the face in pixels.
+
+    Returns:
+        uint8 (height, width, 3).
+
+    Raises:
+        Rejected: the points cannot be those of a face in this photograph.
+    """
+    height, width = photo.shape[:2]
+    if len(points) == 4:
+        check_box(points, width, height)
+        return warp_face(photo, points, frame_corners(size), size)
+    check_landmarks(points, width, height)
+    return warp_face(photo, points, template_points(template, size), size)
 
 
 def points_outside(points: np.ndarray, width: int, height: int) -> np.ndarray:

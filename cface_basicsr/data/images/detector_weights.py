@@ -37,8 +37,7 @@ def detector_folder(folder: Path | None, *, url: str = URL, sha256: str = SHA256
             nothing behind.
     """
     if folder is not None and not folder.is_dir():
-        raise UserError(f"--weights: folder '{folder}' is missing. Name one that holds {WEIGHTS_FILE},\n"
-                        'or make an empty one to download it into.')
+        raise UserError(f"--weights: folder '{folder}' is missing. Make it; {WEIGHTS_FILE} is downloaded into it.")
     folder = folder or hub_folder()
     if has_detector(folder):
         _check_hash(find_detector(folder), sha256)

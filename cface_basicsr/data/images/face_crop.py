@@ -82,9 +82,8 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
     except Rejected:
         raise
     except UnidentifiedImageError as error:
-        is_tiff = content[:4] in (b'II*\0', b'MM\0*')
-        raise Rejected('a kind of TIFF that cannot be read; save it with 8 or 16 bits' if is_tiff else
-                       'not an image') from error
+        tiff = 'a kind of TIFF that cannot be read; save it with 8 or 16 bits'
+        raise Rejected(tiff if content[:4] in (b'II*\0', b'MM\0*') else 'not an image') from error
     except Exception as error:  # Pillow raises a dozen kinds of errors on damaged files; none may end a run of hours
         raise Rejected(f'damaged image ({type(error).__name__}: {str(error)[:80]})') from error
 

@@ -16,19 +16,10 @@ from typing import TYPE_CHECKING
 from cface_basicsr.data.images.align import box_corners
 from cface_basicsr.data.images.face_crop import Size
 from cface_basicsr.data.layouts.annotation_table import Annotations, read_annotation_table
+from cface_basicsr.data.layouts.folder_search import digest_of_sizes, existing_folder, find_below, sorted_entries
 from cface_basicsr.data.layouts.landmarks import assign_landmarks, image_size, read_landmarks
-from cface_basicsr.data.layouts.source import (
-    NOT_A_FILE,
-    FolderPhotos,
-    Listing,
-    add_identity,
-    digest_of_sizes,
-    existing_folder,
-    find_below,
-    some_of,
-    sorted_entries,
-)
-from cface_basicsr.errors import UserError
+from cface_basicsr.data.layouts.source import NOT_A_FILE, FolderPhotos, Listing, add_identity
+from cface_basicsr.errors import UserError, first_few
 
 if TYPE_CHECKING:
     from cface_basicsr.data.layouts.settings import PrepareSettings
@@ -145,8 +136,8 @@ def _of_partition(listing: Listing, images: list[str], partition: str | None, fi
 def _note_missing(listing: Listing, missing: set[str], where: str) -> None:
     if missing:
         listing.facts['images_lacking'] = sorted(missing)
-        listing.notes.append(f'{len(missing)} images {where}, are not in the folder: {some_of(missing)}. Unpack the '
-                             'archive again if the set should be complete.')
+        listing.notes.append(f'{len(missing)} images {where}, are not in the folder: {first_few(sorted(missing))}. '
+                             'Unpack the archive again if the set should be complete.')
 
 
 def _add_by_identity(listing: Listing, images: list[str], files: _Files) -> None:
@@ -207,8 +198,7 @@ def _locate_faces(listing: Listing, aligned: bool, settings: 'PrepareSettings', 
 
 def _assign_boxes(listing: Listing, aligned: bool, size: Size, files: _Files) -> None:
     if aligned:
-        raise UserError('--crop box: list_bbox_celeba.txt is for the images in the wild, but these are the aligned '
-                        'ones.\nUse --crop center or --crop align.')
+        raise UserError('--crop box is for the images in the wild; for the aligned ones use --crop center or align.')
     boxes = files.table(listing, 'boxes', ('x_1', 'y_1', 'width', 'height'))
     kept = []
     for source in listing.sources:

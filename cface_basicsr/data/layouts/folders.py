@@ -12,18 +12,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from cface_basicsr.data.generated_faces.tree import SETTINGS
-from cface_basicsr.data.layouts.source import (
-    LEADS_BACK,
-    NOT_A_FILE,
-    OUTSIDE,
-    FolderPhotos,
-    Listing,
-    add_identity,
-    counted,
-    digest_of_sizes,
-    existing_folder,
-    leads_back,
-)
+from cface_basicsr.data.layouts.folder_search import LEADS_BACK, digest_of_sizes, existing_folder, leads_back
+from cface_basicsr.data.layouts.source import NOT_A_FILE, OUTSIDE, FolderPhotos, Listing, add_identity, counted
 from cface_basicsr.errors import UserError
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from cface_basicsr.data.images.align import points_outside
 from cface_basicsr.data.images.face_crop import Rejected, upright_size
 from cface_basicsr.data.layouts.annotation_table import Annotations, read_annotation_table
-from cface_basicsr.data.layouts.source import Listing, Photos, Source, some_of
-from cface_basicsr.errors import UserError
+from cface_basicsr.data.layouts.source import Listing, Photos, Source
+from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.image_keys import composed
 
 COLUMNS = ('x1', 'y1', 'x2', 'y2', 'x3', 'y3', 'x4', 'y4', 'x5', 'y5')
@@ -59,8 +59,8 @@ def assign_landmarks(listing: Listing, table: Annotations, path: Path) -> None:
                         "paths below the source folder, such as 'person/image.jpg'.")
     found = [source._replace(points=table[name]) for source, name in names.items() if name is not None]
     if not found:
-        raise UserError(f"'{path}' has landmarks for none of the {len(names)} images: it names {some_of(table, 1)}, "
-                        f'the source has {listing.sources[0].path}.')
+        raise UserError(f"'{path}' has landmarks for none of the {len(names)} images: it names "
+                        f'{first_few(sorted(table))}, the source has {listing.sources[0].path}.')
     check_landmarks_fit(listing.photos, found, path)
     without = [source for source, name in names.items() if name is None]
     listing.rejected += [(source.path, f'no landmarks in {path.name}') for source in without]

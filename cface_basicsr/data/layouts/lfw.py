@@ -9,15 +9,10 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from cface_basicsr.data.layouts.folder_search import existing_folder, find_below, sorted_entries
 from cface_basicsr.data.layouts.folders import list_sources
-from cface_basicsr.data.layouts.source import (
-    OUTSIDE,
-    Listing,
-    existing_folder,
-    find_below,
-    some_of,
-    sorted_entries,
-)
+from cface_basicsr.data.layouts.source import OUTSIDE, Listing
+from cface_basicsr.errors import first_few
 from cface_basicsr.files.image_keys import composed, find_images
 from cface_basicsr.files.named_pairs import read_named_pairs
 from cface_basicsr.files.people_file import read_people
@@ -103,7 +98,7 @@ def _compare_people(listing: Listing, path: Path) -> None:
     listing.notes.append(f"people: '{path}' names {len(expected)} people with {sum(expected.values())} images; the "
                          f'folder has {len(there)} with {there.total()}.')
     if differs:
-        shown = some_of(f'{name} (expected {wanted}, found {found})' for name, (wanted, found) in differs.items())
+        shown = first_few([f'{name} (expected {wanted}, found {found})' for name, (wanted, found) in differs.items()])
         listing.notes.append(f'people: {len(differs)} people differ: {shown}. Is the archive unpacked completely?')
 
 

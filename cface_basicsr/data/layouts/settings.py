@@ -1,6 +1,5 @@
 """The settings that determine what `cface prepare` makes, and which of them go together."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from cface_basicsr.data.images.align import find_detector, template_points
 from cface_basicsr.data.images.face_crop import Size, both_sides
 from cface_basicsr.data.layouts.source import Listing
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, check_known
 from cface_basicsr.files.face_store import FORMS
 from cface_basicsr.files.network_file import file_hash
 
@@ -67,11 +66,11 @@ class PrepareSettings:
         Raises:
             UserError: a value is not valid, or contradicts another.
         """
-        _check_choice('layout', self.layout, LAYOUTS)
-        _check_choice('crop', self.crop, CROPS)
-        _check_choice('store', self.store, FORMS)
-        _check_choice('identity', self.identity, IDENTITIES)
-        _check_choice('partition', self.partition, PARTITIONS)
+        check_known('--layout', self.layout, LAYOUTS)
+        check_known('--crop', self.crop, CROPS)
+        check_known('--store', self.store, FORMS)
+        check_known('--identity', self.identity or 'first', IDENTITIES)
+        check_known('--partition', self.partition or 'all', PARTITIONS)
         self._check_layout()
         self._check_sizes()
         self._check_align()
@@ -122,8 +121,3 @@ class PrepareSettings:
             'source_sha256': listing.digest,
             'detector_sha256': file_hash(find_detector(self.weights), 64) if self.weights else None,
             'files_sha256': {part: file_hash(path, 64) for part, path in listing.files.items()} or None}
-
-
-def _check_choice(name: str, value: str | None, valid: Iterable[str]) -> None:
-    if value is not None and value not in valid:
-        raise UserError(f"--{name}: expected {', '.join(valid)}, got '{value}'; {nearest(value, valid)}")

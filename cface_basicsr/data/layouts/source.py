@@ -1,10 +1,9 @@
 """Source photographs and the keys they get (`files.image_keys`); `listing.py` has the layouts."""
 
-import hashlib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -108,7 +107,6 @@ class Listing:
 
 OUTSIDE = 'is not in an identity folder'
 NOT_A_FILE = 'is not a regular file'
-LEADS_BACK = 'is a link to a folder that it is in'
 """Reasons for rejecting what cannot be a photograph."""
 
 
@@ -123,41 +121,6 @@ def counted(rejected: Sequence[tuple[str, str]]) -> str:
         kinds[re.sub(r'[\d.]+| \(.*', '', reason)].append((path, reason))
     often = sorted(kinds.values(), key=len, reverse=True)[:3]
     return '; '.join(f'{len(kind)} of {len(rejected)}: {kind[0][1]} ({kind[0][0]})' for kind in often)
-
-
-def existing_folder(root: str | Path, expected: str = '<identity>/<image> files') -> Path:
-    """The path of a source folder that exists.
-
-    Args:
-        root: the folder.
-        expected: what it should hold, for the error message.
-
-    Raises:
-        UserError: it is missing.
-    """
-    if not Path(root).is_dir():
-        raise UserError(f"source folder '{root}' is missing. Expected a folder with {expected}.")
-    return Path(root)
-
-
-def leads_back(path: str | Path) -> bool:
-    """Whether a path is a link to a folder that it is in, which would be walked through without end."""
-    target = os.path.realpath(path)
-    around = (os.path.realpath(folder) for folder in Path(os.path.abspath(path)).parents)
-    return os.path.islink(path) and any(os.path.commonpath([target, folder]) == target for folder in around)
-
-
-def sorted_entries(folder: str | Path) -> Iterator[os.DirEntry]:
-    """The entries of a folder, sorted by name. Their own is_file and is_dir raise OSError for a link to itself.
-
-    Raises:
-        UserError: the folder cannot be read.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            yield from sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"folder '{folder}' cannot be read: {error.strerror}.") from error
 
 
 def add_identity(listing: Listing, identity: str, images: Iterable[tuple[str, str]]) -> None:
@@ -185,47 +148,3 @@ def _key(identity: str, stem: str, ending: str, shared: bool) -> str:
     """'<identity>/<image>'; a stem that several files share is followed by the ending."""
     suffix = f'+{escape(ending[1:], _LONGEST_ENDING)}' if shared else ''
     return f'{escape(identity)}/{escape(stem)}{suffix}'
-
-
-def digest_of_sizes(sizes: dict[str, int]) -> str:
-    """SHA-256, as hexadecimal digits, of paths and sizes in bytes."""
-    digest = hashlib.sha256()
-    for path, size in sorted(sizes.items()):
-        digest.update(os.fsencode(path) + b'\0%d\n' % size)
-    return digest.hexdigest()
-
-
-def find_below(source: Path, holds: Callable[[Path], bool], deepest: int, what: str, expected: str) -> Path:
-    """The folder that holds a data set: `source` or a folder below it, on the highest level that has one.
-
-    Args:
-        source: where to start.
-        holds: whether a folder holds the data set.
-        deepest: how many levels below `source` to search.
-        what, expected: for the messages: the data set's name, and what such a folder holds.
-
-    Raises:
-        UserError: there is none, or there are several on one level.
-    """
-    level, found = [source], []
-    for _ in range(deepest + 1):
-        if found := [folder for folder in level if holds(folder)]:
-            break
-        level = [Path(entry.path) for folder in level for entry in sorted_entries(folder)
-                 if os.path.isdir(entry.path) and not leads_back(entry.path)]
-    if not found:
-        raise UserError(f"'{source}' has no {expected}")
-    if len(found) > 1:
-        raise UserError(f"'{source}' holds {what} {len(found)} times: "
-                        f'{some_of(str(folder) for folder in found)}.\nName one of them.')
-    return found[0]
-
-
-def some_of(names: Iterable[str], most: int = 3) -> str:
-    """The first few names in sorted order, for a sentence.
-
-    >>> some_of(['b', 'a', 'c', 'd'])
-    'a, b, c …'
-    """
-    names = sorted(names)
-    return ', '.join(names[:most]) + (' …' if len(names) > most else '')

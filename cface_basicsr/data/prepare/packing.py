@@ -9,15 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cface_basicsr.data.images.align import (
-    Aligner,
-    check_box,
-    check_landmarks,
-    find_detector,
-    frame_corners,
-    template_points,
-    warp_face,
-)
+from cface_basicsr.data.images.align import Aligner, face_at, find_detector
 from cface_basicsr.data.images.face_crop import Crop, Rejected, Size, center_crop, decode_photo, no_crop
 from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.data.layouts.settings import PrepareSettings
@@ -74,21 +66,13 @@ class Packing:
         photo = decode_photo(self.photos.read(source))
         if source.points is None:
             return self._crop(photo)
-        points = np.reshape(source.points, (-1, 2))
-        check = check_landmarks if self.crop == 'align' else check_box
-        check(points, photo.shape[1], photo.shape[0])
-        return warp_face(photo, points, self._target, self.size)
+        return face_at(photo, np.reshape(source.points, (-1, 2)), self.template, self.size)
 
     @cached_property
     def _crop(self) -> Crop:
         if self.crop == 'align':
             return Aligner(self.detector, self.template, self.size)
         return partial({'center': center_crop, 'none': no_crop}[self.crop], size=self.size)
-
-    @cached_property
-    def _target(self) -> np.ndarray:
-        """Where the points of a source belong in the face: (5, 2) or (4, 2) x, y."""
-        return template_points(self.template, self.size) if self.crop == 'align' else frame_corners(self.size)
 
 
 def packing_of(settings: PrepareSettings, listing: Listing) -> Packing:

@@ -25,10 +25,10 @@ import cv2
 from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
-from cface_basicsr.data.layouts.source import Listing, Source, counted, some_of
+from cface_basicsr.data.layouts.source import Listing, Source, counted
 from cface_basicsr.data.prepare.journal import Journal
 from cface_basicsr.data.prepare.packing import Packed, Packing, form_of_lr, pack_all, packing_of
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.atomic import unfinished, write_json, write_text
 from cface_basicsr.files.face_store import store_sha256
 from cface_basicsr.files.identities import identity_table
@@ -246,7 +246,7 @@ class Work:
         missing = {key: reasons.get(key, 'not in the source') for key in sorted(named - accepted.keys())}
         if missing:
             lost = sum(pair.left in missing or pair.right in missing for pair in self.listing.pairs)
-            shown = some_of(f'{key} ({reason})' for key, reason in missing.items())
+            shown = first_few([f'{key} ({reason})' for key, reason in missing.items()])
             self.notes.append(
                 f'pairs.csv: {len(missing)} of its {len(named)} images, in {lost} of its {len(self.listing.pairs)} '
                 f'pairs, are not in the prepared folder: {shown}. Evaluation refuses such pairs: '

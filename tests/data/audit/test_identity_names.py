@@ -47,7 +47,7 @@ def test_a_list_of_names_is_read_with_blanks_tabs_and_commas(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(('text', 'message'), [
     ('0000045\n', "line 1: expected 'id name', got '0000045'"),
-    ('1 Ann\n1 Bob\n', "line 2: '1' is called 'Bob', but above it is 'Ann'"),
+    ('1 Ann\n1 Bob\n', "line 2: '1' is 'Bob', but above 'Ann'"),
     ('7 Ann\n', "has names for 1 ids, for example '7', but for none of the 2 identities, for example '1'"),
     ('', 'has names for 0 ids'), ('1 Ann\xe9\n', 'is not UTF-8 text')])
 def test_a_list_that_does_not_fit_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cface_basicsr.data.layouts.folder_search import leads_back
 from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
-from cface_basicsr.data.layouts.source import leads_back
 from cface_basicsr.errors import UserError
 
 
