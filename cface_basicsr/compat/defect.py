@@ -69,7 +69,7 @@ class Defect:
     name: str
     target: str
     symptom: str
-    upstream: str
+    upstream: str = 'not reported'
     wrap: Wrapper | Mapping[str, Wrapper] = field(default_factory=dict)
     replace: Mapping[str, Any] = field(default_factory=dict)
     has: str = ''
@@ -88,6 +88,23 @@ class Defect:
             patches.replace(target, value)
         for target, wrapper in ({self.target: self.wrap} if callable(self.wrap) else self.wrap).items():
             patches.wrap(target, wrapper)
+
+
+def row(name: str, target: str, *more_targets: str, **marks: Any) -> Callable[[Wrapper], Defect]:
+    """Decorator: the row of a defect that a function patches by running around its targets.
+
+    The first paragraph of the docstring is 'Without it: SYMPTOM.'
+
+    Args:
+        name, target: see `Defect`.
+        more_targets: what the function runs around instead of the target.
+        marks: other fields of the row.
+    """
+    def made(wrapper: Wrapper) -> Defect:
+        first = ' '.join(inspect.getdoc(wrapper).split('\n\n')[0].split())
+        symptom = first.removeprefix('Without it: ').removesuffix('.')
+        return Defect(name, target, symptom, wrap=dict.fromkeys(more_targets or (target,), wrapper), **marks)
+    return made
 
 
 def places(target: str) -> list[tuple[Any, str]]:

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr.archs.synced_batchnorm import sync_batchnorms
-from cface_basicsr.compat.defect import Defect, swapped
+from cface_basicsr.compat.defect import Defect, row, swapped
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.ranks import moments_over_ranks, several_ranks
 
+_INIT = ('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist')
+_TO_DEVICE = 'basicsr.models.base_model:BaseModel.model_to_device'
 PATIENCE = datetime.timedelta(hours=2)
 """How long a rank waits for the others: only rank 0 validates while they wait, and NCCL's default is 10 minutes."""
 
@@ -37,22 +39,18 @@ def _init_on_cpu(launcher: str, port: int | None) -> None:
     torch.distributed.init_process_group(backend='gloo', timeout=PATIENCE)
 
 
+@row('gloo-on-cpu', 'basicsr.utils.dist_util:_init_dist_pytorch', *_INIT, upstream='BasicSR #107',
+     has='torch.cuda.set_device(')
 def _init_with_gloo(init_dist: Callable, launcher: str, backend: str = 'nccl', **kwargs: Any) -> None:
+    """Without it: ZeroDivisionError or "Found no NVIDIA driver" under torchrun without a GPU; a validation of more than
+    10 minutes kills the other ranks.
+    """
     if not torch.cuda.is_available():
         _init_on_cpu(launcher, kwargs.get('port'))
     elif launcher == 'pytorch':
         init_dist(launcher, backend, **{'timeout': PATIENCE, **kwargs})
     else:
         init_dist(launcher, backend, **kwargs)
-
-
-def _wrapped_on_cpu(model_to_device: Callable, self: Any, net: nn.Module) -> nn.Module:
-    if self.device.type != 'cpu' or not self.opt['dist']:
-        return model_to_device(self, net)
-    unused = self.opt.get('find_unused_parameters', False)
-    wrapped = nn.parallel.DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
-    wrapped.device_ids, wrapped.output_device = [0], 0  # only its constructor refuses them: a call goes as on a GPU
-    return wrapped
 
 
 def of_all_ranks(value: Any) -> list:
@@ -64,7 +62,36 @@ def of_all_ranks(value: Any) -> list:
     return values
 
 
+STARTED_BY = {'pytorch': ('torchrun', ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')),
+               'slurm': ('srun', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'))}
+"""Launcher -> the program that starts the processes, and what it tells each of them in its environment."""
+
+
+@row('launchers', 'basicsr.utils.dist_util:_init_dist_slurm', *_INIT, has="os.environ['SLURM_NODELIST']")
+def _check_who_started(init_dist: Callable, launcher: str, *args: Any, **kwargs: Any) -> None:
+    """Without it: --launcher without torchrun or srun ends in KeyError: 'SLURM_NODELIST' or "RANK expected"."""
+    program, variables = STARTED_BY[launcher]
+    missing = [name for name in variables if name not in os.environ]
+    if missing:
+        raise UserError(f"--launcher {launcher}: the environment has no {', '.join(missing)}. Start the command by "
+                        f'{program}, or leave --launcher out.')
+    init_dist(launcher, *args, **kwargs)
+
+
+@row('ddp-on-cpu', _TO_DEVICE, upstream='BasicSR #107', has='device_ids=[torch.cuda.current_device()]')
+def _wrapped_on_cpu(model_to_device: Callable, self: Any, net: nn.Module) -> nn.Module:
+    """Without it: "Found no NVIDIA driver" when a network is wrapped under torchrun without a GPU."""
+    if self.device.type != 'cpu' or not self.opt['dist']:
+        return model_to_device(self, net)
+    unused = self.opt.get('find_unused_parameters', False)
+    wrapped = nn.parallel.DistributedDataParallel(net.to(self.device), find_unused_parameters=unused)
+    wrapped.device_ids, wrapped.output_device = [0], 0  # only its constructor refuses them: a call goes as on a GPU
+    return wrapped
+
+
+@row('batchnorm-of-all-ranks', _TO_DEVICE, unless='SyncBatchNorm')
 def _with_synced_batchnorm(model_to_device: Callable, self: Any, net: nn.Module) -> nn.Module:
+    """Without it: several ranks train another network than one: BatchNorm knows only the part of its own rank."""
     if several_ranks() and self.opt.get('sync_batchnorm', True):
         sync_batchnorms(net)
     return model_to_device(self, net)
@@ -81,50 +108,14 @@ class _MeanOverRanks:
         return moments_over_ranks(x.reshape(-1, 1))[0].squeeze() if several_ranks() else torch.mean(x)
 
 
+RELATIVISTIC_MEAN = Defect(
+    'relativistic-mean', 'basicsr.models.esrgan_model:ESRGANModel.optimize_parameters',
+    'several ranks train another ESRGAN than one: a logit is compared with the mean of its own rank',
+    has='torch.mean(', replace={'basicsr.models.esrgan_model:torch': _MeanOverRanks()})
+
+
+@row('validation-of-one-rank', 'basicsr.models.sr_model:SRModel.test', has='self.net_g(self.lq)')
 def _without_ddp(test: Callable, self: Any) -> None:
+    """Without it: the last validation of a generator with BatchNorm waits for the other ranks for ever."""
     with swapped(self, 'net_g', self.get_bare_model(self.net_g) if self.opt['dist'] else self.net_g):
         test(self)
-
-
-STARTED_BY = {'pytorch': ('torchrun', ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')),
-               'slurm': ('srun', ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'))}
-"""Launcher -> the program that starts the processes, and what it tells each of them in its environment."""
-
-
-def _check_who_started(init_dist: Callable, launcher: str, *args: Any, **kwargs: Any) -> None:
-    program, variables = STARTED_BY[launcher]
-    missing = [name for name in variables if name not in os.environ]
-    if missing:
-        raise UserError(f"--launcher {launcher}: the environment has no {', '.join(missing)}. Start the command by "
-                        f'{program}, or leave --launcher out.')
-    init_dist(launcher, *args, **kwargs)
-
-
-DISTRIBUTED_ROWS = (
-    Defect(name='gloo-on-cpu', upstream='BasicSR #107',
-           symptom='ZeroDivisionError or "Found no NVIDIA driver" under torchrun without a GPU; a validation of more '
-                   'than 10 minutes kills the other ranks',
-           target='basicsr.utils.dist_util:_init_dist_pytorch', has='torch.cuda.set_device(',
-           wrap=dict.fromkeys(('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist'),
-                              _init_with_gloo)),
-    Defect(name='launchers', upstream='not reported',
-           symptom="--launcher without torchrun or srun ends in KeyError: 'SLURM_NODELIST' or \"RANK expected\"",
-           target='basicsr.utils.dist_util:_init_dist_slurm', has="os.environ['SLURM_NODELIST']",
-           wrap=dict.fromkeys(('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist'),
-                              _check_who_started)),
-    Defect(name='ddp-on-cpu', upstream='BasicSR #107',
-           symptom='"Found no NVIDIA driver" when a network is wrapped under torchrun without a GPU',
-           target='basicsr.models.base_model:BaseModel.model_to_device',
-           has='device_ids=[torch.cuda.current_device()]', wrap=_wrapped_on_cpu),
-    Defect(name='batchnorm-of-all-ranks', upstream='not reported',
-           symptom='several ranks train another network than one: BatchNorm knows only the part of its own rank',
-           target='basicsr.models.base_model:BaseModel.model_to_device', unless='SyncBatchNorm',
-           wrap=_with_synced_batchnorm),
-    Defect(name='relativistic-mean', upstream='not reported',
-           symptom='several ranks train another ESRGAN than one: a logit is compared with the mean of its own rank',
-           target='basicsr.models.esrgan_model:ESRGANModel.optimize_parameters', has='torch.mean(',
-           replace={'basicsr.models.esrgan_model:torch': _MeanOverRanks()}),
-    Defect(name='validation-of-one-rank', upstream='not reported',
-           symptom='the last validation of a generator with BatchNorm waits for the other ranks for ever',
-           target='basicsr.models.sr_model:SRModel.test', has='self.net_g(self.lq)', wrap=_without_ddp),
-)

@@ -3,9 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from cface_basicsr.compat.defect import Defect
+from cface_basicsr.compat.defect import Defect, row
 
 _PREFETCH = 'basicsr.data.prefetch_dataloader'
+
+
+@row('no-workers', 'basicsr.data:build_dataloader', 'basicsr.train:build_dataloader', has="['persistent_workers']")
+def _keep_what_there_is(build: Callable, dataset: Any, dataset_opt: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    """Without it: "persistent_workers option needs num_workers > 0": a loader without workers has none to keep."""
+    workers = dataset_opt['phase'] == 'train' and dataset_opt['num_worker_per_gpu']  # a validation has none
+    return build(dataset, dataset_opt if workers else {**dataset_opt, 'persistent_workers': False}, *args, **kwargs)
 
 
 def _start_later(init: Callable, self: Any, loader: Any, *args: Any) -> None:
@@ -22,6 +29,13 @@ def _start_if_not_started(following: Callable, self: Any) -> Any:
     if self.waits:
         self.reset()
     return following(self)
+
+
+WORKERS_ONCE = Defect(
+    'workers-once', f'{_PREFETCH}:CPUPrefetcher.__init__',
+    'all workers are started, thrown away and started again before the first step', has='iter(loader)',
+    wrap={f'{_PREFETCH}:{prefetcher}.{name}': wrapper for prefetcher in ('CPUPrefetcher', 'CUDAPrefetcher')
+          for name, wrapper in (('__init__', _start_later), ('reset', _start_now), ('next', _start_if_not_started))})
 
 
 class _Failure:
@@ -47,25 +61,8 @@ def _raise_the_error(following: Callable, self: Any) -> Any:
     return item
 
 
-def _keep_what_there_is(build: Callable, dataset: Any, dataset_opt: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-    workers = dataset_opt['phase'] == 'train' and dataset_opt['num_worker_per_gpu']  # a validation has none
-    return build(dataset, dataset_opt if workers else {**dataset_opt, 'persistent_workers': False}, *args, **kwargs)
-
-
-LOADING_ROWS = (
-    Defect(name='no-workers', upstream='not reported',
-           symptom='"persistent_workers option needs num_workers > 0": a loader without workers has none to keep',
-           target='basicsr.data:build_dataloader', has="['persistent_workers']",
-           wrap={'basicsr.train:build_dataloader': _keep_what_there_is}),
-    Defect(name='workers-once', upstream='not reported',
-           symptom='all workers are started, thrown away and started again before the first step',
-           target=f'{_PREFETCH}:CPUPrefetcher.__init__', has='iter(loader)',
-           wrap={f'{_PREFETCH}:{prefetcher}.{name}': wrapper for prefetcher in ('CPUPrefetcher', 'CUDAPrefetcher')
-                 for name, wrapper in (('__init__', _start_later), ('reset', _start_now),
-                                       ('next', _start_if_not_started))}),
-    Defect(name='prefetch-errors', upstream='not reported',
-           symptom='with prefetch_mode: cpu an unreadable image makes the training wait for ever',
-           target=f'{_PREFETCH}:PrefetchGenerator.run', unless='except',
-           wrap={f'{_PREFETCH}:PrefetchGenerator.run': _run_to_the_error,
-                 f'{_PREFETCH}:PrefetchGenerator.__next__': _raise_the_error}),
-)
+PREFETCH_ERRORS = Defect(
+    'prefetch-errors', f'{_PREFETCH}:PrefetchGenerator.run',
+    'with prefetch_mode: cpu an unreadable image makes the training wait for ever', unless='except',
+    wrap={f'{_PREFETCH}:PrefetchGenerator.run': _run_to_the_error,
+          f'{_PREFETCH}:PrefetchGenerator.__next__': _raise_the_error})

@@ -33,9 +33,8 @@ def _argument_is_gone() -> bool:
     return 'disp' not in inspect.signature(linalg.sqrtm).parameters
 
 
-METRIC_ROWS = (
-    Defect(name='fid-square-root', upstream='MONAI PR #9076 (the same call)',
-           symptom="TypeError: sqrtm() got an unexpected keyword argument 'disp' (SciPy >= 1.18)",
-           target='basicsr.metrics.fid:calculate_fid', has='disp=False', condition=_argument_is_gone,
-           replace={'basicsr.metrics.fid:linalg': types.SimpleNamespace(sqrtm=_square_root)}),
-)
+FID_SQUARE_ROOT = Defect(
+    'fid-square-root', 'basicsr.metrics.fid:calculate_fid',
+    "TypeError: sqrtm() got an unexpected keyword argument 'disp' (SciPy >= 1.18)",
+    upstream='MONAI PR #9076 (the same call)', has='disp=False', condition=_argument_is_gone,
+    replace={'basicsr.metrics.fid:linalg': types.SimpleNamespace(sqrtm=_square_root)})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr import options
-from cface_basicsr.compat.defect import Defect, swapped
+from cface_basicsr.compat.defect import Defect, row, swapped
 from cface_basicsr.compat.reading import given_options
 
 FOLDERS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
@@ -48,6 +48,43 @@ def _root_of(opt: dict[str, Any]) -> str:
     return str(Path(opt['path']['results_root']).parents[1])
 
 
+class _ListPaths:
+    """os.path, whose `expanduser` takes a list of paths too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os.path, name)
+
+    @staticmethod
+    def expanduser(path: Any) -> Any:
+        return [os.path.expanduser(each) for each in path] if isinstance(path, list) else os.path.expanduser(path)
+
+
+SEVERAL_ROOTS = Defect(
+    'several-roots', 'basicsr.utils.options:parse_options',
+    'a list in dataroot_gt (D_HR and D_SR of stage 3) ends in a TypeError',
+    has="osp.expanduser(dataset['dataroot_gt'])", replace={'basicsr.utils.options:osp': _ListPaths()})
+
+
+@row('path-folders', 'basicsr.utils.misc:make_exp_dirs', 'basicsr.train:make_exp_dirs',
+     has='for key, path in path_opt.items()')
+def _make_only_folders(make: Callable, opt: dict[str, Any]) -> None:
+    """Without it: every entry of `path:`, a file too, is made a folder; a number ends in a TypeError."""
+    own = FOLDERS if opt['is_train'] else ('results_root', 'log', 'visualization')
+    make({**opt, 'path': {key: value for key, value in opt['path'].items() if key in own and value}})
+
+
+@row('archive-names', 'basicsr.utils.misc:mkdir_and_rename', 'basicsr.utils.misc:mkdir_and_rename',
+     'basicsr.train:mkdir_and_rename', has="'_archived_' + get_time_str()")
+def _choose_a_free_name(mkdir_and_rename: Callable, path: str) -> None:
+    """Without it: OSError: Directory not empty, when a run is started twice within a second."""
+    from basicsr.utils import misc
+    now = misc.get_time_str()
+    names = itertools.chain((now,), (f'{now}_{number}' for number in itertools.count(2)))
+    free = next(name for name in names if not os.path.exists(f'{path}_archived_{name}'))
+    with swapped(misc, 'get_time_str', lambda: free):
+        mkdir_and_rename(path)
+
+
 # Each of these runs before the first function of a pipeline: load_resume_state in a training, make_exp_dirs in a test.
 
 def _choose_folders(function: Callable, opt: dict[str, Any]) -> Any:
@@ -70,53 +107,11 @@ def _check_test(make: Callable, opt: dict[str, Any]) -> Any:
     return make(opt)
 
 
-def _make_only_folders(make: Callable, opt: dict[str, Any]) -> None:
-    own = FOLDERS if opt['is_train'] else ('results_root', 'log', 'visualization')
-    make({**opt, 'path': {key: value for key, value in opt['path'].items() if key in own and value}})
-
-
-def _choose_a_free_name(mkdir_and_rename: Callable, path: str) -> None:
-    from basicsr.utils import misc
-    now = misc.get_time_str()
-    names = itertools.chain((now,), (f'{now}_{number}' for number in itertools.count(2)))
-    free = next(name for name in names if not os.path.exists(f'{path}_archived_{name}'))
-    with swapped(misc, 'get_time_str', lambda: free):
-        mkdir_and_rename(path)
-
-
-class _ListPaths:
-    """os.path, whose `expanduser` takes a list of paths too."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os.path, name)
-
-    @staticmethod
-    def expanduser(path: Any) -> Any:
-        return [os.path.expanduser(each) for each in path] if isinstance(path, list) else os.path.expanduser(path)
-
-
-OUTPUT_ROWS = (
-    Defect(name='several-roots', upstream='not reported',
-           symptom='a list in dataroot_gt (D_HR and D_SR of stage 3) ends in a TypeError',
-           target='basicsr.utils.options:parse_options', has="osp.expanduser(dataset['dataroot_gt'])",
-           replace={'basicsr.utils.options:osp': _ListPaths()}),
-    Defect(name='path-folders', upstream='not reported',
-           symptom='every entry of `path:`, a file too, is made a folder; a number ends in a TypeError',
-           target='basicsr.utils.misc:make_exp_dirs', has='for key, path in path_opt.items()',
-           wrap={'basicsr.train:make_exp_dirs': _make_only_folders}),
-    Defect(name='archive-names', upstream='not reported',
-           symptom='OSError: Directory not empty, when a run is started twice within a second',
-           target='basicsr.utils.misc:mkdir_and_rename', has="'_archived_' + get_time_str()",
-           wrap=dict.fromkeys(('basicsr.utils.misc:mkdir_and_rename', 'basicsr.train:mkdir_and_rename'),
-                              _choose_a_free_name)),
-    Defect(name='output-root', upstream='not reported',
-           symptom='`python -m basicsr.train` writes experiments/ and tb_logger/ into site-packages; 1.4.2 ignores '
-                   'path.experiments_root and path.results_root, and tb_logger never follows them',
-           target='basicsr.train:init_tb_loggers', has="opt['root_path']",
-           wrap={'basicsr.train:load_resume_state': _choose_folders,
-                 'basicsr.train:make_exp_dirs': _choose_folders_of_a_test}),
-    Defect(name='checked-options', upstream='not reported',
-           symptom='a misspelt option is silently ignored',
-           target='basicsr.train:load_resume_state',
-           wrap={'basicsr.train:load_resume_state': _check_training, 'basicsr.train:make_exp_dirs': _check_test}),
-)
+OUTPUT_ROOT = Defect(
+    'output-root', 'basicsr.train:init_tb_loggers',
+    '`python -m basicsr.train` writes experiments/ and tb_logger/ into site-packages; 1.4.2 ignores '
+    'path.experiments_root and path.results_root, and tb_logger never follows them', has="opt['root_path']",
+    wrap={'basicsr.train:load_resume_state': _choose_folders, 'basicsr.train:make_exp_dirs': _choose_folders_of_a_test})
+CHECKED_OPTIONS = Defect(
+    'checked-options', 'basicsr.train:load_resume_state', 'a misspelt option is silently ignored',
+    wrap={'basicsr.train:load_resume_state': _check_training, 'basicsr.train:make_exp_dirs': _check_test})

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from cface_basicsr import options
-from cface_basicsr.compat.defect import Defect
+from cface_basicsr.compat.defect import row
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.yaml_file import CONSTRUCTORS
 
@@ -64,30 +64,25 @@ def check_given_options() -> None:
         options.check_frame(opt)
 
 
-def _check_first(parse: Callable, *args: Any, **kwargs: Any) -> Any:
-    check_given_options()
-    try:
-        return parse(*args, **kwargs)
-    except yaml.constructor.ConstructorError as error:  # of a tag that only BasicSR's unsafe loader knows
-        raise UserError(f"'{error.problem_mark.name}', line {error.problem_mark.line + 1}: {error.problem}. The first "
-                        'line must be `plugin: !!python/name:cface_basicsr.register.NAME`.') from error
-
-
+# The constructors of the class itself, for the reading that the plugin line interrupts: it goes on with them.
+@row('yaml-reader', 'basicsr.utils.options:ordered_yaml', has='construct_pairs',
+     replace={f'yaml:{_LOADER}.yaml_constructors': {**getattr(yaml, _LOADER).yaml_constructors, **CONSTRUCTORS}})
 def _with_our_constructors(ordered_yaml: Callable) -> tuple[Any, Any]:
+    """Without it: of two equal keys the last one wins; 1e-4 is a text; a section merged into another ends in a
+    ConstructorError.
+    """
     loader, dumper = ordered_yaml()
     for tag, constructor in CONSTRUCTORS.items():
         loader.add_constructor(tag, constructor)
     return loader, dumper
 
 
-READING_ROWS = (
-    # The constructors of the class itself, for the reading that the plugin line interrupts: it goes on with them.
-    Defect(name='yaml-reader', upstream='not reported',
-           symptom='of two equal keys the last one wins; 1e-4 is a text; a section merged into another ends in a '
-                   'ConstructorError',
-           target='basicsr.utils.options:ordered_yaml', has='construct_pairs', wrap=_with_our_constructors,
-           replace={f'yaml:{_LOADER}.yaml_constructors': {**getattr(yaml, _LOADER).yaml_constructors, **CONSTRUCTORS}}),
-    Defect(name='command-line', upstream='not reported',
-           symptom='a missing section, a file in UTF-16 or an unknown section after --force_yml ends in a traceback',
-           target=_PARSE, has='eval_str', wrap=dict.fromkeys((_PARSE, 'basicsr.train:parse_options'), _check_first)),
-)
+@row('command-line', _PARSE, _PARSE, 'basicsr.train:parse_options', has='eval_str')
+def _check_first(parse: Callable, *args: Any, **kwargs: Any) -> Any:
+    """Without it: a missing section, a file in UTF-16 or an unknown section after --force_yml ends in a traceback."""
+    check_given_options()
+    try:
+        return parse(*args, **kwargs)
+    except yaml.constructor.ConstructorError as error:  # of a tag that only BasicSR's unsafe loader knows
+        raise UserError(f"'{error.problem_mark.name}', line {error.problem_mark.line + 1}: {error.problem}. The first "
+                        'line must be `plugin: !!python/name:cface_basicsr.register.NAME`.') from error

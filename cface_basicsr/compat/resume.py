@@ -10,19 +10,22 @@ import numpy as np
 import torch
 
 from cface_basicsr.compat.data_order import Loaders, generator_of
-from cface_basicsr.compat.defect import Defect, swapped
+from cface_basicsr.compat.defect import Defect, row, swapped
 from cface_basicsr.compat.distributed import of_all_ranks
 from cface_basicsr.compat.files import plain
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.torch_file import read_torch_file
 
+_LOAD = 'basicsr.train:load_resume_state'
 State = dict[str, Any]
 LoadState = Callable[[dict[str, Any]], State | None]
 
 # ------------------------------------------------------------------------------------------------ reading on any device
 
 
+@row('resume-on-cpu', _LOAD, upstream='BasicSR #107', has='torch.cuda.current_device()')
 def _read_onto_cpu(load: LoadState, opt: dict[str, Any]) -> State | None:
+    """Without it: "Found no NVIDIA driver" when a training is resumed without a GPU."""
     # optimizers move their state to their parameters' device
     with swapped(torch.cuda, 'current_device', lambda: 'cpu'), swapped(torch, 'load', _read_state):
         return load(opt)
@@ -60,7 +63,11 @@ def _newest_state(folder: Path) -> Path | None:
     return None
 
 
+@row('auto-resume', _LOAD, upstream='StarSRGAN #7, BasicSR #679', has="osp.join('experiments'")
 def _look_in_its_own_folder(load: LoadState, opt: dict[str, Any]) -> State | None:
+    """Without it: --auto_resume from another directory starts at 0 and archives the old run; a cut-off state or one
+    called best.state ends in a traceback.
+    """
     if not opt['auto_resume']:
         return load(opt)
     newest = _newest_state(Path(opt['path']['training_states']))
@@ -168,19 +175,10 @@ def _go_on_in_mid_epoch(create: Callable[..., Loaders], opt: dict[str, Any], log
     return loaders
 
 
-RESUME_ROWS = (
-    Defect(name='resume-on-cpu', upstream='BasicSR #107',
-           symptom='"Found no NVIDIA driver" when a training is resumed without a GPU',
-           target='basicsr.train:load_resume_state', has='torch.cuda.current_device()', wrap=_read_onto_cpu),
-    Defect(name='auto-resume', upstream='StarSRGAN #7, BasicSR #679',
-           symptom='--auto_resume from another directory starts at 0 and archives the old run; a cut-off state or one '
-                   'called best.state ends in a traceback',
-           target='basicsr.train:load_resume_state', has="osp.join('experiments'", wrap=_look_in_its_own_folder),
-    Defect(name='mid-epoch', upstream='not reported', requires=('epoch-order',),
-           symptom='a resumed run sees the first images of the epoch twice and draws other random numbers',
-           target='basicsr.models.base_model:BaseModel.save_training_state', unless='rng',
-           wrap={'basicsr.models.base_model:BaseModel.save_training_state': _save_random_state,
-                 'basicsr.models.base_model:BaseModel.resume_training': _restore_random_state,
-                 'basicsr.train:load_resume_state': _remember_state,
-                 'basicsr.train:create_train_val_dataloader': _go_on_in_mid_epoch}),
-)
+MID_EPOCH = Defect(
+    'mid-epoch', 'basicsr.models.base_model:BaseModel.save_training_state',
+    'a resumed run sees the first images of the epoch twice and draws other random numbers', unless='rng',
+    wrap={'basicsr.models.base_model:BaseModel.save_training_state': _save_random_state,
+          'basicsr.models.base_model:BaseModel.resume_training': _restore_random_state,
+          _LOAD: _remember_state, 'basicsr.train:create_train_val_dataloader': _go_on_in_mid_epoch},
+    requires=('epoch-order',))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from cface_basicsr.compat.defect import Defect
+from cface_basicsr.compat.defect import row
 from cface_basicsr.errors import UserError, refusal
 
 
@@ -17,17 +17,12 @@ def short_message(error: UserError) -> str:
     return text
 
 
+@row('short-errors', 'sys:excepthook')
 def _show(others: Callable, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Without it: a misspelt option or a missing file ends in a traceback of thirty lines."""
     by_system = isinstance(error, OSError) and error.errno is not None and error.filename is not None
     if not by_system and not isinstance(error, UserError):
         return others(kind, error, trace)
     rank, message = os.environ.get('RANK', '0'), refusal(error) if by_system else short_message(error)
     print(f"cface: {'' if rank == '0' else f'[rank {rank}] '}{message}", file=sys.stderr, flush=True)
     raise SystemExit(2)
-
-
-SHORT_ERROR_ROWS = (
-    Defect(name='short-errors', upstream='not reported',
-           symptom='a misspelt option or a missing file ends in a traceback of thirty lines',
-           target='sys:excepthook', wrap=_show),
-)

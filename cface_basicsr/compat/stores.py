@@ -4,10 +4,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from cface_basicsr.compat.defect import Defect, swapped
+from cface_basicsr.compat.defect import row, swapped
 
 
+@row('lmdb-shared', 'basicsr.utils.file_client:LmdbBackend.__init__', upstream='py-lmdb #230, #129', has='lmdb.open(')
 def _share(init: Callable, *args: Any, **kwargs: Any) -> None:
+    """Without it: lmdb.Error: already open in this process, when two data sets share an LMDB (x4 and x8, one HR)."""
     import lmdb
 
     from cface_basicsr.files.face_store import open_environment
@@ -23,19 +25,12 @@ def _share(init: Callable, *args: Any, **kwargs: Any) -> None:
         init(*args, **kwargs)
 
 
+@row('lmdb-map-size', 'basicsr.utils.lmdb_util:make_lmdb_from_imgs', upstream='BasicSR #239, #243',
+     has='data_size * 10')
 def _make_with_room(make: Callable, *args: Any, **kwargs: Any) -> None:
+    """Without it: lmdb.MapFullError when the first image is small (128 -> 16 pixels)."""
     from cface_basicsr.files.face_store import MAP_SIZE
     given = inspect.signature(make).bind(*args, **kwargs)
     if given.arguments.get('map_size') is None:
         given.arguments['map_size'] = MAP_SIZE  # as BasicSR's own LmdbMaker; the file is sparse
     make(*given.args, **given.kwargs)
-
-
-STORE_ROWS = (
-    Defect(name='lmdb-shared', upstream='py-lmdb #230, #129',
-           symptom='lmdb.Error: already open in this process, when two data sets share an LMDB (x4 and x8, one HR)',
-           target='basicsr.utils.file_client:LmdbBackend.__init__', has='lmdb.open(', wrap=_share),
-    Defect(name='lmdb-map-size', upstream='BasicSR #239, #243',
-           symptom='lmdb.MapFullError when the first image is small (128 -> 16 pixels)',
-           target='basicsr.utils.lmdb_util:make_lmdb_from_imgs', has='data_size * 10', wrap=_make_with_room),
-)

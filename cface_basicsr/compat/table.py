@@ -1,27 +1,19 @@
 """The table itself, and its application. Order matters: a later row wraps an earlier one and so runs before it."""
 
 import copyreg
+import importlib
 import os
 from collections.abc import Iterable
 from typing import Any
 
-from cface_basicsr.compat.data_order import DATA_ORDER_ROWS
 from cface_basicsr.compat.defect import Defect, Patches
-from cface_basicsr.compat.distributed import DISTRIBUTED_ROWS
-from cface_basicsr.compat.files import FILE_ROWS
-from cface_basicsr.compat.loading import LOADING_ROWS
-from cface_basicsr.compat.metrics import METRIC_ROWS
-from cface_basicsr.compat.outputs import OUTPUT_ROWS
-from cface_basicsr.compat.reading import READING_ROWS
-from cface_basicsr.compat.resume import RESUME_ROWS
 from cface_basicsr.compat.seeded_items import SeededItems
-from cface_basicsr.compat.short_errors import SHORT_ERROR_ROWS
-from cface_basicsr.compat.stores import STORE_ROWS
-from cface_basicsr.compat.training import TRAINING_ROWS
 from cface_basicsr.errors import check_known
 
-ROWS: tuple[Defect, ...] = (*SHORT_ERROR_ROWS, *READING_ROWS, *DISTRIBUTED_ROWS, *TRAINING_ROWS, *METRIC_ROWS,
-                            *STORE_ROWS, *FILE_ROWS, *LOADING_ROWS, *DATA_ORDER_ROWS, *RESUME_ROWS, *OUTPUT_ROWS)
+_MODULES = ('short_errors', 'reading', 'distributed', 'training', 'metrics', 'stores', 'files', 'loading', 'data_order',
+            'resume', 'outputs')
+ROWS: tuple[Defect, ...] = tuple(each for name in _MODULES for each in vars(
+    importlib.import_module(f'cface_basicsr.compat.{name}')).values() if isinstance(each, Defect))
 
 _patches = Patches()
 _applied: list[str] = []
