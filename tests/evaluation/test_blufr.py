@@ -349,7 +349,8 @@ def changed_list(field, number, value):
     (changed_list('testIndex', 0, lambda rows: np.ones((2, 3))), r'expected a list of whole numbers, got .* \(2, 3\)'),
     (changed_list('testIndex', 0, lambda rows: rows[[0, 0, 1]]), 'test of trial 1: 1 indices are repeated'),
     (changed_list('galIndex', 2, lambda rows: rows[1:]), r'trial 3: gallery \(2\) and probe \(\d+\) .* 1 images are'),
-    (changed_list('trainIndex', 0, lambda rows: np.arange(rows.max()) + 1), r'trial 1: training and test share \d+ identities'),
+    (changed_list('trainIndex', 0, lambda rows: np.arange(rows.max()) + 1),
+     r'trial 1: training and test share \d+ identities'),
     (changed_list('imageList', 3, lambda name: 'face_000.png'), "1 names occur twice in the list .*'face_000'"),
     (changed_list('imageList', 3, lambda name: np.arange(3)), 'a list of file names; number 4 is not one'),
 ])

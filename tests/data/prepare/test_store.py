@@ -62,5 +62,5 @@ def test_basicsrs_data_set_reads_what_ours_reads(folders: dict[str, Path], form:
 
 
 def test_another_form_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UserError, match="--store: expected png, png0, jpeg, webp, raw, got 'jpg'; did you mean 'jpeg'"):
+    with pytest.raises(UserError, match="--store 'jpg' is unknown; did you mean 'jpeg'"):
         PrepareSettings(scales=(4,), size=32, store='jpg').check()
