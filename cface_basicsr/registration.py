@@ -1,10 +1,13 @@
-"""The classes that the plugin offers, by room and name: a decorator registers a class under its own name.
+"""The classes that the plugin offers, by room and name: a decorator registers a class under its own name. And what
+docstrings say of arguments.
 
 Nothing here needs BasicSR. `register.register` hands the same classes to BasicSR's registries.
 """
 
 import importlib
+import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
@@ -68,3 +71,19 @@ def find_arch(name: str) -> Callable[..., Any]:
     if name not in theirs:
         raise UserError(f"network '{name}' is unknown; {nearest(str(name), {*ours, *theirs})}")
     return theirs[name]
+
+
+def argument_texts(kind: Callable[..., Any]) -> dict[str, str]:
+    """Argument -> what the docstring of a class or function says about it.
+
+    >>> def f(a, b):
+    ...     '''Args:
+    ...         a, b: two of
+    ...             them.
+    ...     '''
+    >>> argument_texts(f)
+    {'a': 'two of them.', 'b': 'two of them.'}
+    """
+    block = re.search(r'^Args:\n((?: +\S.*\n?)+)', inspect.getdoc(kind) or '', re.M)
+    entries = re.findall(r'^ {4}(\w[\w, ]*): (.+(?:\n {5,}.+)*)', block[1] if block else '', re.M)
+    return {name: ' '.join(text.split()) for names, text in entries for name in names.split(', ')}

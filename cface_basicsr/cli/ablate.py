@@ -1,6 +1,5 @@
 """`cface ablate`: the paper's ablations, as rows of a benchmark that differ in one option."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,13 +12,8 @@ ABLATIONS = ('compare', 'training', 'loss', 'optimizer', 'recognizer')
 
 
 def command(
-    which: Annotated[str, typer.Argument(help='compare: which compare image (Table 6); training: the training '
-                                              'algorithm (Table 7); loss: (5) against (6), and the distance; '
-                                              'optimizer: of stage 3.')],
-    file: Annotated[Path | None, args.option_file_instead(
-        'A file instead of options/ablation/WHICH.yml, such as one with `base: compare.yml`.')] = None,
-    small: Annotated[bool, typer.Option('--small', help='options/ablation/WHICH_small.yml: synthetic faces, reduced '
-                                                        'widths, for a CPU.')] = False,
+    which: str, file: args.OtherFile = None,
+    small: Annotated[bool, typer.Option('--small')] = False,
     data: args.Data = None, out: args.RunFolder = None, images: args.ImageBudget = None,
     processes: args.Processes = 1, values: args.Values = None, plan_only: args.PlanOnly = False,
     measure: args.Measure = False, throughput: args.Throughput = None, strict: args.Strict = False,
@@ -28,6 +22,12 @@ def command(
     """Train the rows of an ablation, which differ in one option, and tabulate them as the paper does.
 
     Phases that several rows share are trained once. What is finished is skipped.
+
+    Args:
+        which: compare: which compare image (Table 6); training: the training algorithm (Table 7); loss: (5) against
+            (6), and the distance; optimizer: of stage 3.
+        file: A file instead of options/ablation/WHICH.yml, such as one of reduced widths with `base: compare.yml`.
+        small: options/ablation/WHICH_small.yml: synthetic faces, reduced widths, for a CPU.
 
     \b
     Example:

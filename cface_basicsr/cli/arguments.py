@@ -1,7 +1,7 @@
 """Options that several commands share, each with one name and one sentence."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,16 +11,10 @@ def _found(path: Path | None) -> Path | None:
     return path and find_option_file(path)
 
 
-def option_file(help: str) -> Any:
-    """An argument that names an option file, a recipe or a benchmark file: one's own, or one of the plugin's."""
-    return typer.Argument(help=help, callback=_found)
-
-
-def option_file_instead(help: str) -> Any:
-    """The same as an option, for a command that has a file of its own."""
-    return typer.Option(help=help, callback=_found)
-
-
+OptionFile = Annotated[Path, typer.Argument(callback=_found)]
+"""An option file, a recipe or a benchmark file: one's own, or one of the plugin's. Each command says what it is for."""
+OtherFile = Annotated[Path | None, typer.Option(callback=_found)]
+"""The same for a command that has a file of its own."""
 Json = Annotated[bool, typer.Option('--json', help='Print the result as JSON.')]
 Device = Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU if there is one.')]
 Workers = Annotated[int, typer.Option(min=0, help='Processes; 0: one per CPU core. The result is the same.')]

@@ -18,17 +18,13 @@ if TYPE_CHECKING:
 
 
 def command(
-    train: Annotated[Path, typer.Argument(metavar='TRAIN', help=(
-        'Training set: a folder made by `cface prepare`, or photographs as <identity>/<image>.'))],
-    test: Annotated[Path, typer.Argument(metavar='TEST', help='Test set, in the same form.')],
-    near: Annotated[int | None, typer.Option(min=0, max=120, show_default='22', help=(
-        'Bits of 120 in which the hashes of near-duplicates may differ.'))] = None,
-    names: Annotated[Path | None, typer.Option(help=(
-        "Names of TRAIN's identities, lines `id name`, if their folders are numbers (CASIA-WebFace)."))] = None,
-    test_names: Annotated[Path | None, typer.Option(help='The same for TEST.')] = None,
-    names_only: Annotated[bool, typer.Option('--names-only', help='Compare only names; open no picture.')] = False,
-    within: Annotated[bool, typer.Option('--within', help='Also near-duplicates within a set.')] = False,
-    out: Annotated[Path | None, typer.Option(metavar='FILE.json', help='Save everything that was found.')] = None,
+    train: Annotated[Path, typer.Argument(metavar='TRAIN')],
+    test: Annotated[Path, typer.Argument(metavar='TEST')],
+    near: Annotated[int | None, typer.Option(min=0, max=120, show_default='22')] = None,
+    names: Path | None = None, test_names: Path | None = None,
+    names_only: Annotated[bool, typer.Option('--names-only')] = False,
+    within: Annotated[bool, typer.Option('--within')] = False,
+    out: Annotated[Path | None, typer.Option(metavar='FILE.json')] = None,
     overwrite: Overwrite = False, workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Say which people and which pictures of a test set are in the training set too.
@@ -38,6 +34,16 @@ def command(
     is compared as pictures before it is reported. Nothing is changed.
 
     Exit code 0: the sets are disjoint; 1: something is in both; 2: bad input.
+
+    Args:
+        train: Training set: a folder made by `cface prepare`, or photographs as <identity>/<image>.
+        test: Test set, in the same form.
+        near: Bits of 120 in which the hashes of near-duplicates may differ.
+        names: Names of TRAIN's identities, lines `id name`, if their folders are numbers (CASIA-WebFace).
+        test_names: The same for TEST.
+        names_only: Compare only names; open no picture.
+        within: Also search each set for near-duplicates under two identities.
+        out: Save everything that was found.
 
     \b
     Example:

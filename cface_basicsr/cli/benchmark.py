@@ -1,7 +1,7 @@
 """`cface benchmark`: train and measure many systems alike, from one file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    file: Annotated[Path, args.option_file('A benchmark file, such as options/benchmark/demo.yml.')],
-    data: args.Data = None, out: args.RunFolder = None, images: args.ImageBudget = None,
+    file: args.OptionFile, data: args.Data = None, out: args.RunFolder = None, images: args.ImageBudget = None,
     processes: args.Processes = 1, values: args.Values = None, plan_only: args.PlanOnly = False,
     measure: args.Measure = False, throughput: args.Throughput = None, strict: args.Strict = False,
     as_json: args.Json = False,
@@ -25,6 +24,9 @@ def command(
 
     What is already trained or measured is skipped; after a kill the same command continues. A training that fails
     costs only its own row, and the exit code is then 1.
+
+    Args:
+        file: A benchmark file, such as options/benchmark/demo.yml.
 
     \b
     Example:

@@ -1,7 +1,6 @@
 """`cface convert`: published weights of a recognizer as a network file that says which network it holds."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -9,14 +8,17 @@ from cface_basicsr.errors import UserError
 
 
 def command(
-    source: Annotated[Path, typer.Argument(help='The published file.')],
-    out: Annotated[Path, typer.Argument(help='The .pth file to write.')],
+    source: Path, out: Path,
 ) -> None:
     """Save published weights of a recognizer as a .pth file that says which network it holds.
 
     Known are SphereFace-20 of wy1iu (.caffemodel) and of clcarwin (.pth), and facexlib's
     recognition_arcface_ir_se50.pth. The result is a CNN_R for option files (path.pretrain_network_r; the network_r
     section is printed) and for every --recognizer.
+
+    Args:
+        source: The published file.
+        out: The .pth file to write.
 
     \b
     Example:

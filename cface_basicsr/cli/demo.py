@@ -1,29 +1,30 @@
 """`cface demo`: everything from photographs to the table, at small settings."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from cface_basicsr.cli.arguments import Json, option_file_instead
+from cface_basicsr.cli.arguments import Json, OtherFile
 from cface_basicsr.cli.show import ShowSteps
 from cface_basicsr.runtime import cores
 
 
 def command(
-    data: Annotated[Path | None, typer.Option(help='Photographs, <identity>/<image>; default: synthetic.')] = None,
-    out: Annotated[Path, typer.Option(help='Everything is written here.')] = Path('demo'),
-    recognizer: Annotated[Path | None, typer.Option(help='CNN_R in an ONNX file; faces are then aligned.')] = None,
-    weights: Annotated[Path | None, typer.Option(help='Folder with facexlib\'s detector, for --recognizer.')] = None,
-    holdout: Annotated[int | None, typer.Option(help='Identities kept for testing; default 41; synthetic: 60.')] = None,
-    identities: Annotated[int, typer.Option(help='Synthetic identities, without --data.')] = 240,
-    images: Annotated[int, typer.Option(help='Synthetic images of each.')] = 8,
-    recipe: Annotated[Path | None, option_file_instead('Another recipe than options/demo/*.yml.')] = None,
+    data: Path | None = None, out: Path = Path('demo'), recognizer: Path | None = None, weights: Path | None = None,
+    holdout: int | None = None, identities: int = 240, images: int = 8, recipe: OtherFile = None,
     as_json: Json = False,
 ) -> None:
     """Make faces, prepare them, train all stages, and print the table; a killed demo continues.
 
     It takes about nine minutes for synthetic faces on two CPU cores, up to forty for a few thousand photographs.
+
+    Args:
+        data: Photographs, <identity>/<image>; default: synthetic.
+        out: Everything is written here.
+        recognizer: CNN_R in an ONNX file; faces are then aligned.
+        weights: Folder with facexlib's detector, for --recognizer.
+        holdout: Identities kept for testing; default 41; synthetic: 60.
+        identities: Synthetic identities, without --data.
+        images: Synthetic images of each.
+        recipe: Another recipe than options/demo/*.yml.
 
     \b
     Example:

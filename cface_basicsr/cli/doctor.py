@@ -14,15 +14,21 @@ from cface_basicsr.runtime import installed_version
 
 
 def command(
-    repair: Annotated[bool, typer.Option('--repair', help='Edit the two files of BasicSR that need it.')] = False,
-    undo: Annotated[bool, typer.Option('--undo', help='Put these files back, byte for byte.')] = False,
-    basicsr: Annotated[Path | None, typer.Option(help='Another BasicSR: a checkout.')] = None,
-    as_json: Annotated[bool, typer.Option('--json', help='Print the findings as JSON.')] = False,
+    repair: Annotated[bool, typer.Option('--repair')] = False,
+    undo: Annotated[bool, typer.Option('--undo')] = False,
+    basicsr: Path | None = None,
+    as_json: Annotated[bool, typer.Option('--json')] = False,
 ) -> None:
     """Show what is installed and what in BasicSR needs a repair; the exit code is 1 if anything does.
 
     Most defects are patched in memory while a training runs. Two strike before the option file is read: for each,
     `--repair` edits one line of the installed BasicSR, keeps a copy of the file next to it, and says what it changed.
+
+    Args:
+        repair: Edit the two files of BasicSR that need it.
+        undo: Put these files back, byte for byte.
+        basicsr: Another BasicSR: a checkout.
+        as_json: Print the findings as JSON.
 
     \b
     Example:

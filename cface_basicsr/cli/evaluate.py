@@ -30,64 +30,38 @@ class Help(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-def _option(panel: str, text: str, *names: str, **settings: object) -> object:
-    return typer.Option(*names, help=text, rich_help_panel=panel, **settings)
-
-
-_Protocol = Annotated[str | None, typer.Argument(help='What is compared with what, see above.')]
-_Data = Annotated[Path | None, typer.Argument(help=(
-    "Folder of `cface prepare`, of people not trained on; for --features also identities.csv, pairs, BLUFR's lists."))]
-_Recognizers = Annotated[list[str] | None, _option(_SYSTEMS, (
-    '[NAME=]FILE of a recognizer (.pth, .onnx), or [NAME=]package.module:callable; may be repeated.'))]
-_Judge = Annotated[bool, _option(_SYSTEMS, (
-    "With one recognizer: dlib's, which comes with the plugin, as a second one, where faces are aligned."),
-    '--judge/--no-judge')]
-_Detector = Annotated[Path | None, _option(_SYSTEMS, (
-    "Folder with facexlib's face detector: its landmarks on HR align centre crops for dlib's recognizer; default: "
-    "torch hub's, if there is one."))]
-_Weights = Annotated[list[str] | None, _option(_SYSTEMS, (
-    '[NAME=]FILE of a super-resolution network; may be repeated. HR and Bicubic are always there.'))]
-_Features = Annotated[list[str] | None, _option(_SYSTEMS, (
-    '[NAME=]FILE.npy, features (N, D), with FILE.keys.txt, a key or file name per row, instead; may be repeated.'))]
-_Scale = Annotated[int | None, _option(_SYSTEMS, (
-    '2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.'))]
-_Sides = Annotated[str, _option(_SWITCHES, (
-    "both: all images are super-resolved (the paper). one: the first image of a pair is HR, the second super-resolved. "
-    "lr: all images are LR, enlarged only by the recognizer's own resize; no networks."))]
-_Flip = Annotated[bool | None, _option(_SWITCHES, (
-    'Join the features of an image with those of its mirror image; default: only for lfw.'), '--flip/--no-flip')]
-_Color = Annotated[str, _option(_SWITCHES, 'PSNR and SSIM of rgb, or of luma: y.')]
-_Border = Annotated[int, _option(_SWITCHES, 'Pixels cut off each side before PSNR and SSIM.', min=0)]
-_Pairs = Annotated[Path | None, _option(_PROTOCOL, (
-    "lfw: a file of pairs, LFW's pairs.txt or with the header left,right,same,fold; default: the folder's pairs.csv."))]
-_Config = Annotated[Path | None, _option(_PROTOCOL, (
-    'blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists.'))]
-_Folds = Annotated[int, _option(_PROTOCOL, 'pairs: folds that share no identity.', min=2)]
-_PairsPerFold = Annotated[int | None, _option(_PROTOCOL, (
-    'pairs: half of one person, half of different people; default: 600, or as many as the folder allows.'))]
-_Far = Annotated[float | None, _option(_PROTOCOL, (
-    'False accept rate of the verification rate; default: 0.01, for blufr 0.001.'), min=0, max=1)]
-_FarIdentification = Annotated[float | None, _option(_PROTOCOL, (
-    'blufr, open-set: false alarm rate of open-set identification; default: 0.01.'), min=0, max=1)]
-_Seed = Annotated[int, _option(_PROTOCOL, 'pairs, open-set: of the draw.')]
-_Compare = Annotated[tuple[Path, Path] | None, _option(_OUTPUT, (
-    'Measure nothing; print how the second result differs from the first and whether that is more than chance. A file '
-    'twice: its systems among each other.'), metavar='A.json B.json')]
-_Out = Annotated[Path | None, _option(_OUTPUT, 'Save as OUT.json, OUT.md and OUT.csv.')]
-_Curves = Annotated[bool, _option(_OUTPUT, 'pairs, lfw: also save ROC and DET, OUT.roc.csv and .png.', '--curves')]
-_Cache = Annotated[Path | None, _option(
-    _OUTPUT, 'Folder of features kept for later runs; they may be deleted.', show_default='DATA/features')]
-_BatchSize = Annotated[int, _option(_OUTPUT, 'Images at a time.', min=1)]
+def _option(panel: str, *names: str, **settings: object) -> object:
+    return typer.Option(*names, rich_help_panel=panel, **settings)
 
 
 def command(
-    protocol: _Protocol = None, data: _Data = None, recognizer: _Recognizers = None, weights: _Weights = None,
-    features: _Features = None, scale: _Scale = None, sides: _Sides = 'both', flip: _Flip = None, color: _Color = 'rgb',
-    border: _Border = 0, pairs: _Pairs = None, config: _Config = None, folds: _Folds = 10,
-    pairs_per_fold: _PairsPerFold = None, far: _Far = None, far_identification: _FarIdentification = None,
-    seed: _Seed = 0, compare: _Compare = None, out: _Out = None, curves: _Curves = False, overwrite: Overwrite = False,
-    cache: _Cache = None, batch_size: _BatchSize = 64, judge: _Judge = True,
-    detector: _Detector = None, strict: Strict = False, device: Device = None, as_json: Json = False,
+    protocol: Annotated[str | None, typer.Argument()] = None,
+    data: Annotated[Path | None, typer.Argument()] = None,
+    recognizer: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
+    weights: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
+    features: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
+    scale: Annotated[int | None, _option(_SYSTEMS)] = None,
+    sides: Annotated[str, _option(_SWITCHES)] = 'both',
+    flip: Annotated[bool | None, _option(_SWITCHES, '--flip/--no-flip')] = None,
+    color: Annotated[str, _option(_SWITCHES)] = 'rgb',
+    border: Annotated[int, _option(_SWITCHES, min=0)] = 0,
+    pairs: Annotated[Path | None, _option(_PROTOCOL)] = None,
+    config: Annotated[Path | None, _option(_PROTOCOL)] = None,
+    folds: Annotated[int, _option(_PROTOCOL, min=2)] = 10,
+    pairs_per_fold: Annotated[int | None, _option(_PROTOCOL)] = None,
+    far: Annotated[float | None, _option(_PROTOCOL, min=0, max=1)] = None,
+    far_identification: Annotated[float | None, _option(_PROTOCOL, min=0, max=1)] = None,
+    seed: Annotated[int, _option(_PROTOCOL)] = 0,
+    compare: Annotated[tuple[Path, Path] | None, _option(_OUTPUT, metavar='A.json B.json')] = None,
+    out: Annotated[Path | None, _option(_OUTPUT)] = None,
+    curves: Annotated[bool, _option(_OUTPUT, '--curves')] = False,
+    overwrite: Overwrite = False,
+    cache: Annotated[Path | None, _option(_OUTPUT, show_default='DATA/features')] = None,
+    batch_size: Annotated[int, _option(_OUTPUT, min=1)] = 64,
+    judge: Annotated[bool, _option(_SYSTEMS, '--judge/--no-judge')] = True,
+    detector: Annotated[Path | None, _option(_SYSTEMS)] = None,
+    strict: Strict = False,
+    device: Device = None, as_json: Json = False,
 ) -> None:
     """Measure how well faces are recognized: of HR, of Bicubic, and of each network given; PSNR and SSIM next to it.
 
@@ -96,6 +70,39 @@ def command(
 
     EER is the equal error rate; TAR are true accept rates at FAR 10 % to 0.01 %, with their numbers of pairs.
     Formulas and choices: docs/protocols.md.
+
+    Args:
+        protocol: What is compared with what, see above.
+        data: Folder made by `cface prepare`, of people not trained on. With --features also its identities.csv, a pairs
+            file (pairs, lfw) or BLUFR's lists (blufr).
+        recognizer: [NAME=]FILE of a recognizer (.pth, .onnx), or [NAME=]package.module:callable; may be repeated.
+        judge: With one recognizer: dlib's, which comes with the plugin, as a second one, where faces are aligned.
+        detector: Folder with facexlib's face detector: its landmarks on HR align centre crops for dlib's recognizer;
+            default: torch hub's, if there is one.
+        weights: [NAME=]FILE of a super-resolution network; may be repeated. HR and Bicubic are always there.
+        features: [NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt next to it, one key or file name
+            per row; may be repeated. Then no recognizer, network or image is needed.
+        scale: 2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.
+        sides: both: all images are super-resolved (the paper). one: the first image of a pair is HR, the second
+            super-resolved. lr: all images are LR, enlarged only by the recognizer's own resize; no networks.
+        flip: Join the features of an image with those of its mirror image; default: only for lfw.
+        color: PSNR and SSIM of rgb, or of luma: y.
+        border: Pixels cut off each side before PSNR and SSIM.
+        pairs: lfw: a file of pairs, LFW's pairs.txt or with the header left,right,same,fold; default: the folder's
+            pairs.csv.
+        config: blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists.
+        folds: pairs: folds that share no identity.
+        pairs_per_fold: pairs: half of one person, half of different people; default: 600 (with ten folds 3,000 +
+            3,000), or as many as the folder allows.
+        far: False accept rate of the verification rate; default: 0.01, for blufr 0.001.
+        far_identification: blufr, open-set: false alarm rate of open-set identification; default: 0.01.
+        seed: pairs, open-set: of the draw.
+        compare: Measure nothing; print how the second result differs from the first and whether that is more than
+            chance. A file twice: its systems among each other.
+        out: Save as OUT.json, OUT.md and OUT.csv.
+        curves: pairs, lfw: save ROC and DET as OUT.roc.csv and OUT.roc.png, too.
+        cache: Folder of the features that are kept for later runs. They may be deleted at any time.
+        batch_size: Images at a time.
 
     \b
     Examples:

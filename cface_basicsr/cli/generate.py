@@ -1,7 +1,6 @@
 """`cface generate`: stage 2, super-resolve a whole store of LR faces into D_SR."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -10,12 +9,14 @@ from cface_basicsr.runtime import pick_device, start_computing
 
 
 def command(
-    data: Annotated[Path, typer.Argument(help='Folder made by `cface prepare`, with its lr_x<scale>.lmdb.')],
-    weights: Generator,
-    out: Annotated[Path | None, typer.Option(help='The store; default: DATA/sr_x<scale>_<hash>.lmdb.')] = None,
-    batch_size: Annotated[int, typer.Option(help='Images at a time.')] = 64,
+    data: Path, weights: Generator, out: Path | None = None, batch_size: int = 64,
 ) -> None:
     """Super-resolve the whole training set (stage 2); a killed run continues.
+
+    Args:
+        data: Folder made by `cface prepare`, with its lr_x<scale>.lmdb.
+        out: The store; default: DATA/sr_x<scale>_<hash>.lmdb.
+        batch_size: Images at a time.
 
     \b
     Example:

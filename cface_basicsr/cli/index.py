@@ -13,17 +13,22 @@ from cface_basicsr.runtime import pick_device, start_computing
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar='DIR', help='Folder made by `cface prepare` (with hr.lmdb).')],
-    recognizer: Annotated[Path, typer.Option(help='CNN_R: a .pth of stage 0, published weights, or an ONNX file.')],
-    k: Annotated[int, typer.Option(min=1, help='Number of most similar images to keep for each image.')] = 5,
-    batch_size: Annotated[int | None, typer.Option(
-        min=1, show_default='64 on a GPU, 8 on a CPU', help='Images at a time.')] = None,
+    folder: Annotated[Path, typer.Argument(metavar='DIR')],
+    recognizer: Annotated[Path, typer.Option()],
+    k: Annotated[int, typer.Option(min=1)] = 5,
+    batch_size: Annotated[int | None, typer.Option(min=1, show_default='64 on a GPU, 8 on a CPU')] = None,
     device: Device = None, as_json: Json = False,
 ) -> None:
     """Find the most similar images of the same person for each image, by a recognizer's features.
 
     Writes DIR/index/<recognizer hash>/: features.npy, compare_k<K>.npy, manifest.json, and the picture
     compare_faces.png. A killed run continues when the same command is given again.
+
+    Args:
+        folder: Folder made by `cface prepare` (with hr.lmdb).
+        recognizer: CNN_R: a network file of stage 0 (.pth), published weights, or an ONNX file.
+        k: Number of most similar images to keep for each image.
+        batch_size: Images at a time.
 
     \b
     Example:

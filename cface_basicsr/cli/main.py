@@ -6,11 +6,15 @@ Heavy imports (torch, basicsr) are inside the functions, so that `cface --help` 
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
+from copy import copy
+from typing import Annotated, get_args, get_origin
 
 import typer
 
 from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError, refusal
+from cface_basicsr.registration import argument_texts
 from cface_basicsr.version import __version__
 
 COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'audit', 'index', 'train', 'generate', 'evaluate', 'report',
@@ -33,10 +37,21 @@ def _root(version: bool = typer.Option(False, '--version', callback=_show_versio
     pass
 
 
-def help_of(docstring: str) -> str:
-    """A docstring as help that wraps at any width: one line per paragraph; those marked by \\b stay as they are."""
-    paragraphs = inspect.cleandoc(docstring).split('\n\n')
-    return '\n\n'.join(text if text.startswith('\b') else ' '.join(text.split('\n')) for text in paragraphs)
+def help_of(command: Callable[..., None]) -> str:
+    """A docstring as help that wraps at any width: one line per paragraph; those marked by \\b stay as they are.
+
+    What its `Args:` say becomes the help of the parameters.
+    """
+    hints, parameters = command.__annotations__, inspect.signature(command).parameters
+    for name, text in argument_texts(command).items():
+        kind, *given = get_args(hints[name]) if get_origin(hints[name]) is Annotated else [hints[name]]
+        plain = typer.Argument() if parameters[name].default is inspect.Parameter.empty else typer.Option()
+        info = copy(given[0]) if given else plain  # several commands share some
+        info.help = text
+        hints[name] = Annotated[kind, info]
+    paragraphs = inspect.getdoc(command).split('\n\n')
+    return '\n\n'.join(text if text.startswith('\b') else ' '.join(text.split('\n')) for text in paragraphs
+                       if not text.startswith('Args:'))
 
 
 for _name in COMMANDS:
@@ -44,10 +59,10 @@ for _name in COMMANDS:
     _command = _module.command
     if isinstance(_command, typer.Typer):
         for _info in _command.registered_commands:
-            _info.help = help_of(_info.callback.__doc__)
+            _info.help = help_of(_info.callback)
         app.add_typer(_command, name=_name)
     else:
-        app.command(_name, help=help_of(_command.__doc__), cls=getattr(_module, 'Help', None))(_command)
+        app.command(_name, help=help_of(_command), cls=getattr(_module, 'Help', None))(_command)
 
 
 def main() -> None:

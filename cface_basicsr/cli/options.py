@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, Json, option_file
+from cface_basicsr.cli.arguments import Data, Json, OptionFile
 from cface_basicsr.errors import UserError
 
 command = typer.Typer(no_args_is_help=True, help='List, print and copy the option files that come with the plugin.')
@@ -39,10 +39,15 @@ def about_file(text: str) -> str:
 
 
 @command.command()
-def copy(folder: Annotated[Path, typer.Argument(help='Where to; it is made if it is missing.')]) -> None:
+def copy(
+    folder: Path,
+) -> None:
     """Copy the option files into a folder, to change them, or for BasicSR's own command.
 
     Files that are there already with the same contents are kept; others are never replaced.
+
+    Args:
+        folder: Where to; it is made if it is missing.
 
     \b
     Example:
@@ -56,16 +61,18 @@ def copy(folder: Annotated[Path, typer.Argument(help='Where to; it is made if it
 
 @command.command()
 def show(
-    file: Annotated[Path, option_file('An option file, such as options/baselines/edsr_x8.yml.')],
-    scale: Annotated[int | None, typer.Option(help='2, 4 or 8; default: that of the file.')] = None,
-    data: Data = None,
-    changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE', help=(
-        "A setting instead of the file's, train.total_iter=1000; null takes a key away. May be repeated."))] = None,
+    file: OptionFile, scale: int | None = None, data: Data = None,
+    changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE')] = None,
 ) -> None:
     """Print an option file: as it is, or in full at another scale, for BasicSR's own command.
 
     At another scale network, losses and stores get it; where names and paths end in the file's own scale (edsr_x8),
     they end in the new one. That needs the file of a training that has a generator.
+
+    Args:
+        file: An option file, such as options/baselines/edsr_x8.yml.
+        scale: 2, 4 or 8; default: that of the file.
+        changes: A setting instead of the file's, train.total_iter=1000; null takes a key away. May be repeated.
 
     \b
     Example:

@@ -18,45 +18,49 @@ if TYPE_CHECKING:
     from cface_basicsr.data.prepare.run import PrepareReport
 
 def command(
-    source: Annotated[list[str], typer.Argument(metavar='SRC', help='Folder of photographs, or file of an archive.')],
-    out: Annotated[Path, typer.Option(help='Folder to make; with --holdout it holds train/ and test/.')],
-    scale: Annotated[list[str] | None, typer.Option(metavar='N…', show_default='2 4 8', help=(
-        'Scales, one store lr_x<N>.lmdb each: `--scale 2 4 8`.'))] = None,
-    layout: Annotated[str, typer.Option(help=(
-        'casia: <identity>/<image>; folders: any tree of them; lfw: <Name>/<Name>_0001.jpg, with pairs.txt; celeba: '
-        'flat images and text files; recordio: train.rec, train.idx, property; bin: lfw.bin.'))] = 'casia',
-    crop: Annotated[str, typer.Option(help=(
-        'center: the middle pixels; align: five landmarks moved to a template; box: the surroundings of the box of '
-        'CelebA in the wild; none: the images already have that size.'))] = 'center',
-    size: Annotated[str, typer.Option(help='Pixels of the HR face: a side, or HEIGHTxWIDTH such as 112x96.')] = '128',
-    template: Annotated[str | None, typer.Option(show_default='arcface', help=(
-        'For --crop align: arcface (112x112) or sphereface (112x96); in a square both are the same.'))] = None,
-    weights: Annotated[Path | None, typer.Option(show_default="torch hub's", help=(
-        "For --crop align: folder with facexlib's detector; it is downloaded if missing, and checked."))] = None,
-    landmarks: Annotated[Path | None, typer.Option(help=(
-        'For --crop align without a detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, mouth).'))] = None,
-    identity: Annotated[str | None, typer.Option(help=(
-        'For --layout folders with deeper trees: the person is the first or the last folder.'))] = None,
-    pairs: Annotated[Path | None, typer.Option(
-        show_default='next to or in SRC', help='For --layout lfw: pairs.txt.')] = None,
-    people: Annotated[Path | None, typer.Option(show_default='next to or in SRC', help=(
-        'For --layout lfw: people.txt; the folder is compared with it.'))] = None,
-    partition: Annotated[str | None, typer.Option(show_default='all', help=(
-        'For --layout celeba: train, val, test or all. The paper measures on test.'))] = None,
-    annotations: Annotated[Path | None, typer.Option(show_default='around SRC', help=(
-        'For --layout celeba: folder with identity_CelebA.txt and the others.'))] = None,
-    store: Annotated[str, typer.Option(help=(
-        'Form of the stored images: png; png0 (not compressed); jpeg (quality 95, HR only); webp (lossless); raw (bare '
-        "pixels, which BasicSR's own data sets cannot read). docs/data.md has what each costs."))] = 'png',
-    holdout: Annotated[int, typer.Option(min=0, help='Identities that go to test/; the others go to train/.')] = 0,
-    seed: Annotated[int, typer.Option(help='Selects the held-out identities.')] = 0,
-    workers: Workers = 0, as_json: Json = False,
+    source: Annotated[list[str], typer.Argument(metavar='SRC')],
+    out: Annotated[Path, typer.Option()],
+    scale: Annotated[list[str] | None, typer.Option(metavar='N…', show_default='2 4 8')] = None,
+    layout: str = 'casia', crop: str = 'center', size: str = '128',
+    template: Annotated[str | None, typer.Option(show_default='arcface')] = None,
+    weights: Annotated[Path | None, typer.Option(show_default="torch hub's")] = None,
+    landmarks: Path | None = None, identity: str | None = None,
+    pairs: Annotated[Path | None, typer.Option(show_default='next to or in SRC')] = None,
+    people: Annotated[Path | None, typer.Option(show_default='next to or in SRC')] = None,
+    partition: Annotated[str | None, typer.Option(show_default='all')] = None,
+    annotations: Annotated[Path | None, typer.Option(show_default='around SRC')] = None,
+    store: str = 'png',
+    holdout: Annotated[int, typer.Option(min=0)] = 0,
+    seed: int = 0, workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Pack photographs into LMDB stores of HR and LR faces, with labels and a manifest.
 
     What was read is reported on the screen and in manifest.json. Damaged images, files that are not images, photographs
     without a face, empty identities and escaped names are listed there too; they do not stop the run. A killed run
     continues when the same command is given again.
+
+    Args:
+        source: Folder of photographs, or file of an archive.
+        out: Folder to make; with --holdout it holds train/ and test/.
+        scale: Scales, one store lr_x<N>.lmdb each: `--scale 2 4 8`.
+        layout: casia: <identity>/<image>; folders: any tree of them; lfw: <Name>/<Name>_0001.jpg, with pairs.txt;
+            celeba: flat images and text files; recordio: train.rec, train.idx, property; bin: lfw.bin.
+        crop: center: the middle pixels; align: five landmarks moved to a template; box: the surroundings of the box of
+            CelebA in the wild; none: the images already have that size.
+        size: Pixels of the HR face: a side, or HEIGHTxWIDTH such as 112x96.
+        template: For --crop align: arcface (112x112) or sphereface (112x96); in a square both are the same.
+        weights: For --crop align: folder with facexlib's detector; if it is not there, it is downloaded and checked.
+        landmarks: For --crop align without a detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, mouth). --layout
+            celeba finds its own.
+        identity: For --layout folders with deeper trees: the person is the first or the last folder.
+        pairs: For --layout lfw: pairs.txt.
+        people: For --layout lfw: people.txt; the folder is compared with it.
+        partition: For --layout celeba: train, val, test or all. The paper measures on test.
+        annotations: For --layout celeba: folder with identity_CelebA.txt and the others.
+        store: Form of the stored images: png; png0 (not compressed); jpeg (quality 95, HR only); webp (lossless); raw
+            (bare pixels, which BasicSR's own data sets cannot read). docs/data.md has what each costs.
+        holdout: Number of identities that go to test/; the others go to train/.
+        seed: Selects the held-out identities.
 
     \b
     Example:

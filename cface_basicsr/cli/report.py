@@ -1,19 +1,20 @@
 """`cface report`: all tables, figures and the page again, from a saved record."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 
 def command(
-    results: Annotated[Path, typer.Argument(help=(
-        'results.json of `cface train` or `cface benchmark`, or the run folder; or what `cface evaluate` saved.'))],
-    out: Annotated[Path | None, typer.Option(help='Folder to write into; default: that of the record.')] = None,
+    results: Path, out: Path | None = None,
 ) -> None:
     """Draw tables (CSV, Markdown, LaTeX), figures, report.md and report.html again; nothing is measured.
 
     Scores and faces that are no longer there are left out, and it is said how many.
+
+    Args:
+        results: results.json of `cface train` or `cface benchmark`, or the run folder; or what `cface evaluate` saved.
+        out: Folder to write into; default: that of the record.
 
     \b
     Example:

@@ -11,18 +11,23 @@ from cface_basicsr.runtime import cores
 
 
 def command(
-    identities: Annotated[int, typer.Option('--identities', '-n', help='How many people.')],
-    images: Annotated[int, typer.Option('--images', '-m', help='How many photos of each.')],
-    out: Annotated[Path, typer.Option('--out', '-o', help='Folder to write: new, empty, or from a killed run.')],
-    size: Annotated[int, typer.Option(help='Side of a photo in pixels; the face fills the middle half.')] = 250,
-    seed: Annotated[int, typer.Option(help='Another seed gives another population.')] = 0,
-    workers: Workers = 0, as_json: Json = False,
+    identities: Annotated[int, typer.Option('--identities', '-n')],
+    images: Annotated[int, typer.Option('--images', '-m')],
+    out: Annotated[Path, typer.Option('--out', '-o')],
+    size: int = 250, seed: int = 0, workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Draw synthetic faces as OUT/<identity>/<image>.jpg, ready for `cface prepare --layout casia`.
 
     They show nobody. An identity is a head shape, eyes, brows, nose, mouth, skin, hair, beard and glasses; each photo
     has its own pose, expression, light, background, camera and noise. The same numbers draw the same faces; a killed
     run continues where it stopped.
+
+    Args:
+        identities: How many people.
+        images: How many photos of each.
+        out: Folder to write: new, empty, or from a killed run.
+        size: Side of a photo in pixels; the face fills the middle half.
+        seed: Another seed gives another population.
 
     \b
     Example:

@@ -1,22 +1,23 @@
 """`cface train`: train all stages of a recipe, each with the weights of the one before."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, Json, Processes, RunFolder, Strict, Values, option_file
+from cface_basicsr.cli.arguments import Data, Json, OptionFile, Processes, RunFolder, Strict, Values
 from cface_basicsr.runtime import start_computing
 
 
 def command(
-    recipe: Annotated[Path, option_file('A recipe (options/cface_x8.yml), or one stage option file.')],
-    data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None,
+    recipe: OptionFile, data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None,
     strict: Strict = False, as_json: Json = False,
 ) -> None:
     """Train all stages of a recipe, hand weights over, and measure at the end.
 
     Finished steps are skipped; after a kill the same command continues, even in mid-epoch.
+
+    Args:
+        recipe: A recipe (options/cface_x8.yml), or one stage option file.
 
     \b
     Example:

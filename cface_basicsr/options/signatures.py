@@ -7,7 +7,6 @@ A data set takes one dictionary instead, and its `OPTIONS` is the section.
 
 import collections.abc
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, create_m
 from cface_basicsr.errors import describe_error, nearest
 from cface_basicsr.options.datasets import DATA_OF_BASICSR, AnyDataOptions
 from cface_basicsr.options.sections import Section, problem
+from cface_basicsr.registration import argument_texts
 
 _REGISTRIES = {'archs': 'ARCH_REGISTRY', 'losses': 'LOSS_REGISTRY', 'metrics': 'METRIC_REGISTRY',
                'data': 'DATASET_REGISTRY', 'models': 'MODEL_REGISTRY'}
@@ -142,22 +142,6 @@ def _bounded(kind: Any, least: int) -> Any:
     if origin in (list, collections.abc.Sequence):
         return list[_bounded(inner[0], least)]
     return kind
-
-
-def argument_texts(kind: Callable[..., Any]) -> dict[str, str]:
-    """Argument -> what the docstring of a class or function says about it.
-
-    >>> def f(a, b):
-    ...     '''Args:
-    ...         a, b: two of
-    ...             them.
-    ...     '''
-    >>> argument_texts(f)
-    {'a': 'two of them.', 'b': 'two of them.'}
-    """
-    block = re.search(r'^Args:\n((?: +\S.*\n?)+)', inspect.getdoc(kind) or '', re.M)
-    entries = re.findall(r'^ {4}(\w[\w, ]*): (.+(?:\n {5,}.+)*)', block[1] if block else '', re.M)
-    return {name: ' '.join(text.split()) for names, text in entries for name in names.split(', ')}
 
 
 def _construct(room: str, values: Mapping[str, Any]) -> None:
