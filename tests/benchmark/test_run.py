@@ -23,7 +23,7 @@ def start(folder: Path, show: Told | None = None, **changes: Any) -> Finished:
 
 @pytest.mark.parametrize(('changes', 'lost', 'message'), [
     ({'recognizers': {'loss': 'recognizer', 'other': 'nowhere.onnx'}}, '', "'other': the file 'nowhere.onnx' is miss"),
-    ({'scales': [8, 4]}, 'data/test/lr_x4.lmdb', r"test set 'held-out': '.*lr_x4.lmdb' is missing"),
+    ({'scales': [8, 4]}, 'data/test/lr_x4.lmdb', r"data/test' has no lr_x4.lmdb.*\n.*cface prepare"),
     ({'scales': [8, 4]}, 'data/train/lr_x4.lmdb', r"has no lr_x4.lmdb.*\n.*cface prepare"),
     ({'tests': {'held-out': {'pairs': 'nowhere.txt'}}}, '', "nowhere.txt"),
     ({'tests': {'held-out': {'pairs_per_fold': 600}}}, '', 'are too few for 10 folds'),

@@ -129,5 +129,5 @@ def test_few_pairs_keep_both_kinds_in_each_fold_and_few_images() -> None:
 
 
 def test_a_missing_store_is_named_with_what_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"test set 'LFW': '.*hr\.lmdb' is missing"):
+    with pytest.raises(UserError, match=r"has no hr\.lmdb.*\nMake it: cface prepare .* --scale 8"):
         OpenTestSet('LFW', request.TestSet(), tmp_path, 8, {})

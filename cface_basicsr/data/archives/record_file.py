@@ -141,7 +141,7 @@ class RecordFile(ByteFile):
         kind, length = word >> 29, word & 0x1FFFFFFF
         if magic != MAGIC:
             raise UserError(f"'{self.path}' has no record at byte {offset}: expected the magic number 0x{MAGIC:08x}, "
-                            f'got 0x{magic:08x}.\nIt is no RecordIO file, or damaged, or its .idx is of another file.')
+                            f'got 0x{magic:08x}.\nIt is not RecordIO, or damaged, or its .idx is of another file.')
         if kind not in kinds:
             raise UserError(f"'{self.path}': the part of a record at byte {offset} is of kind {kind}, expected "
                             f'{kinds[0]} or {kinds[1]}.\nThe file is damaged, or its .idx belongs to another file.')
