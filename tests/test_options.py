@@ -17,7 +17,6 @@ import cface_basicsr.register
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import (
     Optimizer,
-    Schedule,
     check_frame,
     count_identities,
     iterations_an_epoch,
@@ -27,6 +26,7 @@ from cface_basicsr.options import (
     read_option_file,
     write_option_file,
 )
+from cface_basicsr.options.training import Schedule
 from tests.tiny_stages import REPOSITORY, parsed, stage_options, write_tiny_data
 
 STAGE_1 = 'options/cface_stage1.yml'

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from cface_basicsr.benchmark.systems import SYSTEMS
-from cface_basicsr.options import Multipliers, merge, read_option_file
+from cface_basicsr.options import merge, read_option_file
+from cface_basicsr.options.training import Multipliers
 from cface_basicsr.report.published import published as published_table
 from tests.narrow import narrow
 from tests.tiny_stages import REPOSITORY, build, tiny, write_tiny_data

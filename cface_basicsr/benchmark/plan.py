@@ -189,8 +189,7 @@ class _Composer:
 
     def _add_step(self, system: System, phase: Phase, iterations: int, named: Mapping[str, str]) -> str:
         if phase.generate and phase.generate not in named:
-            raise UserError(f"benchmark: the phase '{phase.name}' of {system.name} needs the phase '{phase.generate}', "
-                            'whose share is 0.')
+            raise UserError(f"benchmark: phase '{phase.name}' of {system.name} needs '{phase.generate}', of share 0.")
         step = {'generate': named[phase.generate]} if phase.generate else \
             self._training(system, phase, iterations, named)
         key = json.dumps(step, sort_keys=True)

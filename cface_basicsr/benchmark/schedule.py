@@ -24,8 +24,7 @@ def cut_to(train: Mapping[str, Any], iterations: int) -> dict[str, Any]:
     """
     published = train.get('total_iter') or train.get('total_epoch')
     if not published:
-        raise UserError("benchmark: a training names neither 'total_iter' nor 'total_epoch', so there is no schedule "
-                        'to cut.')
+        raise UserError("benchmark: a training names neither 'total_iter' nor 'total_epoch'; expected one of them.")
     epochs = None if train.get('total_iter') else train['total_epoch']
     changes: dict[str, Any] = {'total_iter': iterations, 'total_epoch': None}
     for key, values in train.items():

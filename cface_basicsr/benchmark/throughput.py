@@ -72,9 +72,8 @@ def read_throughput(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding='utf-8'))
         return content | {'seconds_an_image': {key: float(value) for key, value in content['seconds_an_image'].items()}}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"'{path}' is not a file of measured throughput ({type(error).__name__}): expected JSON with "
-                        "{'seconds_an_image': {'x8/edsr': 0.05, …}}, as `cface benchmark FILE --plan --measure` "
-                        'writes it.') from error
+        raise UserError(f"'{path}' is not a file of measured throughput ({type(error).__name__}): expected what "
+                        '`cface benchmark FILE --plan --measure` writes.') from error
 
 
 def find_throughput(plan: Plan, given: Path | None, show: Progress,
@@ -174,9 +173,7 @@ class _StandIns:
         from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
         from cface_basicsr.data.prepare.run import PrepareSettings, prepare
         write_synthetic_faces(self.folder / 'faces', TreeSettings(identities=max(2, -(-2 * batch // 4)), images=4))
-        settings = PrepareSettings(scales=tuple(sorted(scales)), crop='center', template=None, weights=None, holdout=0,
-                                   seed=0)
-        prepare(self.folder / 'faces', self.data, settings)
+        prepare(self.folder / 'faces', self.data, PrepareSettings(scales=tuple(sorted(scales))))
 
     def _make_index(self) -> str:
         from cface_basicsr.data.compare_index import build_index

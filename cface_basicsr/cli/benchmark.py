@@ -71,15 +71,11 @@ def _make_faces(file: 'BenchmarkFile') -> None:
 
 
 def _check_faces(file: 'BenchmarkFile') -> None:
-    from cface_basicsr.errors import UserError
-    from cface_basicsr.files.manifest import read_manifest
+    from cface_basicsr.files.manifest import check_made_with, read_manifest
     train, test = (read_manifest(Path(file.data) / part) for part in ('train', 'test'))
-    wanted = file.generated
-    there = {'identities': train['identities'] + test['identities'], 'holdout': test['identities'],
-             'images': (train['images'] + test['images']) // (train['identities'] + test['identities'])}
-    if there != wanted.model_dump():
-        raise UserError(f"benchmark: '{file.data}' was made with {there}, but the file says {wanted.model_dump()}.\n"
-                        'Give another --data, or remove that folder.')
+    people, images = (train[key] + test[key] for key in ('identities', 'images'))
+    there = {'identities': people, 'holdout': test['identities'], 'images': images // people}
+    check_made_with(file.data, there, file.generated.model_dump())
 
 
 def _run(plan: 'Plan', processes: int, strict: bool, as_json: bool) -> int:

@@ -47,8 +47,8 @@ def draw_faces(folder: Path, identities: int, images: int) -> Path:
     """Draw synthetic faces into a folder, with progress; returns the folder."""
     from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
     with ShowSteps(1) as show:
-        write_synthetic_faces(folder, TreeSettings(identities=identities, images=images), workers=cores(),
-                              progress=show.follow('synthetic faces'))
+        settings = TreeSettings(identities=identities, images=images)
+        write_synthetic_faces(folder, settings, workers=cores(), progress=show.follow('synthetic faces'))
         show.end('synthetic faces', f'{identities} people, {images} images each, in {folder}')
     return folder
 
@@ -57,9 +57,8 @@ def prepare_faces(source: Path, out: Path, holdout: int, align: bool, weights: P
                   scales: tuple[int, ...] = (8,)) -> None:
     """`cface prepare` with seed 0, with progress; `align` to the ArcFace template, else centre crops."""
     from cface_basicsr.data.prepare.run import PrepareSettings, prepare
-    settings = PrepareSettings(scales=scales, crop='align' if align else 'center',
-                               template='arcface' if align else None, weights=weights if align else None,
-                               holdout=holdout, seed=0)
+    crop = {'crop': 'align', 'template': 'arcface', 'weights': weights} if align else {}
+    settings = PrepareSettings(scales=scales, holdout=holdout, **crop)
     with ShowSteps(1) as show:
         report = prepare(source, out, settings, workers=cores(), progress=show.follow('prepare'))
         counts = ', '.join(f'{name}: {part.images} images of {part.identities} people'

@@ -122,8 +122,7 @@ def command(
         table = compare_results(*compare)
         return _print(table, table.json(), out, as_json)
     if protocol is None or data is None:
-        raise UserError('expected PROTOCOL DATA, for example `cface evaluate pairs FOLDER --recognizer FILE`, or '
-                        '--compare A.json B.json.')
+        raise UserError('expected PROTOCOL DATA, as in `cface evaluate pairs FOLDER …`, or --compare A.json B.json.')
     if curves and not out:
         raise UserError('--curves writes files: it needs --out.')
     from cface_basicsr.measuring.request import Request

@@ -23,21 +23,17 @@ def command(
       cface generate datasets/casia/train --weights experiments/cface_x8/stage1/models/net_g_latest.pth
     """
     from cface_basicsr.cli.show import ShowSteps
-    from cface_basicsr.data.super_resolved_store import write_super_resolved_store
+    from cface_basicsr.data.super_resolved_store import super_resolve_folder
     from cface_basicsr.errors import UserError
-    from cface_basicsr.files.network_file import build_network_from_file, file_hash, network_options
+    from cface_basicsr.files.network_file import file_hash, network_options
     start_computing()
-    network, device = network_options(weights), pick_device()
+    network = network_options(weights)
     scale = network.get('scale', network.get('upscale'))  # the name in BasicSR's EDSR
     if scale is None:
-        raise UserError(f"weights file '{weights}' holds a {network['type']}, which does not enlarge: expected a "
-                        'generator (net_g_*.pth).')
+        raise UserError(f"'{weights}' holds a {network['type']}, expected a generator (net_g_*.pth).")
     store = out or data / f'sr_x{scale}_{file_hash(weights)}.lmdb'
-    manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}
     with ShowSteps(1) as show:
-        show.start('generate', 0)
-        write_super_resolved_store(
-            build_network_from_file(weights).to(device), data / f'lr_x{scale}.lmdb', store, batch_size=batch_size,
-            device=device, manifest=manifest, progress=lambda done, total: show.advance(done))
+        super_resolve_folder(weights, data, scale, store, device=pick_device(), progress=show.follow('generate'),
+                             batch_size=batch_size)
         show.end('generate', str(store))
     typer.echo(store)

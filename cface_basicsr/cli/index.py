@@ -45,16 +45,13 @@ def command(
     where = pick_device(device)
     network = load_recognizer(recognizer).to(where)
     if not recognizer.is_file():
-        raise UserError(f"recognizer '{recognizer}' is not a file, and an index is named after the content of one.\n"
-                        'Expected a .pth or .onnx file.')
+        raise UserError(f"recognizer '{recognizer}': expected a .pth or .onnx file, whose content names the index.")
     keys, labels = read_identities(folder)
     if note := crop_note(folder, 'the recognizer', network):
         print(f'warning: {note}', file=sys.stderr)
     with ShowSteps(1) as show:
-        show.start('index', len(keys))
         out = build_index(folder, network, recognizer_hash(recognizer), k=k, batch_size=batch_size, device=where,
-                          facts={'recognizer_file': str(recognizer.absolute())},
-                          progress=lambda done, total: show.advance(done))
+                          facts={'recognizer_file': str(recognizer.absolute())}, progress=show.follow('index'))
         show.end('index', f'{len(keys)} images of {int(labels.max()) + 1} identities')
     index, picture = load_compare_index(out, keys, labels), out / 'compare_faces.png'
     draw_compare_faces(FaceStore(folder / 'hr.lmdb'), labels, index, picture)

@@ -28,5 +28,4 @@ def command(
         typer.echo(path)
     missing = [file for run in record.runs for file in run.files() if not (folder / file).is_file()]
     if missing:
-        typer.echo(f"{len(missing)} scores and faces of the record are missing, such as '{missing[0]}'; what they show "
-                   'is left out.', err=True)
+        typer.echo(f"{len(missing)} scores and faces are missing and left out, such as '{missing[0]}'.", err=True)

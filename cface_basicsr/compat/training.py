@@ -8,8 +8,9 @@ from torch import nn
 
 from cface_basicsr.compat.defect import row, swapped
 from cface_basicsr.errors import check_known
-from cface_basicsr.options import Multipliers, open_section
+from cface_basicsr.options import open_section
 from cface_basicsr.options.signatures import registered
+from cface_basicsr.options.training import Multipliers
 
 
 @row('ema-buffers', 'basicsr.models.base_model:BaseModel.model_ema', unless='buffers')

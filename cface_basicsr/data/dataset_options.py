@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cface_basicsr.data.images.low_resolution import reduce_bytes
 from cface_basicsr.errors import UserError
@@ -41,11 +41,11 @@ class TripletOptions(LoaderOptions):
     """Where L_CF has the features of HR and compare face from: CNN_R computes them in each step, or the compare index
     holds them, and no compare image is read. Only with a frozen CNN_R, that of the index, and not with `l2`."""
 
-    @model_validator(mode='after')
-    def _has_lr_faces(self) -> 'TripletOptions':
+    def check(self) -> None:
+        """Also: there are LR faces, or they are made."""
+        super().check()
         if not (self.lq_from_gt or self.dataroot_lq):
             raise problem('missing', '', 'dataroot_lq')
-        return self
 
 
 def index_folder(compare_index: str | None, dataroot_gt: str) -> Path:

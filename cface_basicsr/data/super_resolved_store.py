@@ -13,6 +13,7 @@ from cface_basicsr.data.images.image_tensor import byte_tensor, unit_range
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore, encode_png
 from cface_basicsr.files.manifest import check_made_with, read_manifest, write_manifest
+from cface_basicsr.files.network_file import build_network_from_file, file_hash
 from cface_basicsr.files.store_writer import StoreWriter
 
 _COMMIT_EVERY = 16
@@ -43,11 +44,14 @@ def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_pat
     """
     out_path, lr = Path(out_path), FaceStore(lq_store_path)
     facts = {'product': 'super-resolved faces', 'source': str(lr.path.absolute())} | (manifest or {})
-    if _is_finished(out_path, facts):
+    if out_path.exists():
+        check_made_with(out_path, read_manifest(out_path), facts)
         progress(len(lr), len(lr))
         return out_path
     with StoreWriter(out_path) as writer:
-        _claim(writer.aside, facts)
+        if begun := read_manifest(writer.aside):
+            check_made_with(writer.aside, begun, facts)
+        write_manifest(writer.aside, facts)
         # The same batches as in an uninterrupted run, since sums in a convolution may depend on the rest of the batch.
         start = len(writer) // batch_size * batch_size
         for number, first in enumerate(range(start, len(lr), batch_size)):
@@ -64,21 +68,21 @@ def write_super_resolved_store(network: Callable[[Tensor], Tensor], lq_store_pat
     return out_path
 
 
+def super_resolve_folder(weights: Path, folder: Path, scale: int, out: Path, *, device: torch.device,
+                         progress: Callable[[int, int], None], batch_size: int = 32) -> Path:
+    """Stage 2 from files: the LR faces of a prepared folder by the generator of a network file.
+
+    The other arguments and the result are those of `write_super_resolved_store`.
+    """
+    manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}
+    return write_super_resolved_store(
+        build_network_from_file(weights).to(device), folder / f'lr_x{scale}.lmdb', out, batch_size=batch_size,
+        device=device, manifest=manifest, progress=progress)
+
+
 def parameters_sha256(network: nn.Module) -> str:
     """SHA-256, as hexadecimal digits, of a network's parameters and buffers with their names."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode() + b'\0' + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-def _is_finished(out: Path, facts: dict[str, Any]) -> bool:
-    if out.exists():
-        check_made_with(out, read_manifest(out), facts)
-    return out.exists()
-
-
-def _claim(aside: Path, facts: dict[str, Any]) -> None:
-    if recorded := read_manifest(aside):
-        check_made_with(aside, recorded, facts)
-    write_manifest(aside, facts)

@@ -48,15 +48,11 @@ class BlufrResult:
     Attributes:
         trials: each with its counts and thresholds.
         vr, dir: verification rate; detection and identification rate.
-        far_verification, far_identification, rank: the arguments, shares in [0, 1] and a number from 1 up.
     """
 
     trials: tuple[BlufrTrial, ...]
     vr: Summary
     dir: Summary
-    far_verification: float
-    far_identification: float
-    rank: int
 
 
 def evaluate(features: ArrayLike, config: BlufrConfig, *, far_verification: float = 1e-3,
@@ -85,7 +81,7 @@ def evaluate(features: ArrayLike, config: BlufrConfig, *, far_verification: floa
     identification = [open_set_rate(units, config.labels, trial.gallery, trial.probe, far_identification, rank)
                       for trial in config.trials]
     return BlufrResult(tuple(BlufrTrial(*rates) for rates in zip(verification, identification, strict=True)),
-                       summary(verification), summary(identification), far_verification, far_identification, rank)
+                       summary(verification), summary(identification))
 
 
 def summary(rates: Sequence[RateAtFar]) -> Summary:

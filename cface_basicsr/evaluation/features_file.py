@@ -141,11 +141,8 @@ def _check_lines(names: Sequence[str], where: Path) -> None:
 
 def _mismatch(names: Sequence[str], keys: Sequence[str], missing: Sequence[str], extra: Sequence[str],
               where: Path) -> str:
-    counts = []
-    if missing:
-        counts.append(f"{len(missing)} images have no row (first: '{missing[0]}')")
-    if extra:
-        counts.append(f"{len(extra)} rows belong to no image (first: '{extra[0]}')")
+    counts = [f"{len(without)} {what} (first: '{without[0]}')" for what, without in (
+        ('images have no row', missing), ('rows belong to no image', extra)) if without]
     images = {key.rpartition('/')[2] for key in keys}
     if len(missing) == len(keys) and images <= {image_label(name).rpartition('/')[2] for name in names}:
         advice = 'The names by themselves would match: write them without their folders.'

@@ -40,17 +40,14 @@ def check_request(request: Request) -> type[Protocol]:
     check_known('protocol', request.protocol, PROTOCOLS)
     check_known('--sides', request.sides, SIDES)
     check_known('--color', request.color, get_args(Color))
-    contradictions = {
-        'give --recognizer, or --features that a recognizer has already made.':
-            not request.features and not request.recognizers,
-        '--features need nothing else: leave out --recognizer, --weights, --scale, --sides, --flip and --cache.':
-            bool(request.features) and bool(request.recognizers or request.weights or request.scale or request.cache
-                                            or request.sides != 'both' or request.flip is not None),
-        '--sides lr uses no network: leave out --weights.': request.sides == 'lr' and bool(request.weights),
-    }
-    for message, holds in contradictions.items():
-        if holds:
-            raise UserError(message)
+    if not request.features and not request.recognizers:
+        raise UserError('give --recognizer, or --features that a recognizer has already made.')
+    others = request.recognizers or request.weights or request.scale or request.cache
+    if request.features and (others or request.sides != 'both' or request.flip is not None):
+        raise UserError('--features need nothing else: leave out --recognizer, --weights, --scale, --sides, --flip and '
+                        '--cache.')
+    if request.sides == 'lr' and request.weights:
+        raise UserError('--sides lr uses no network: leave out --weights.')
     _check_options(request)
     PROTOCOLS[request.protocol].check(request)
     return PROTOCOLS[request.protocol]

@@ -49,7 +49,7 @@ class SRTraining(Training):
         """Biases keep their rate, and there is a loss."""
         optimizers = (getattr(self, name) for name in type(self).model_fields if name.startswith('optim_'))
         if self.scheduler.get('eta_min') and any(each.bias for each in optimizers):
-            raise problem('wrong', "biases would fall to the learning rate of the weights; leave it out, or 'bias'.",
+            raise problem('wrong', "biases would fall to the rate of the weights; leave it out, or 'bias'.",
                           'scheduler.eta_min')
         check_for_a_loss(self.losses())
 

@@ -11,7 +11,6 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,29 +25,6 @@ from cface_basicsr.report.paper_tables import PUBLISHED
 from cface_basicsr.report.systems_table import domain_table, systems_table
 
 TitledPaths = list[tuple[str, Path]]
-
-
-@dataclass
-class Page:
-    """What a whole report shows.
-
-    Attributes:
-        folder: where the paths of faces begin.
-        verdicts: heading -> sentences.
-        overviews: one table per scale.
-        tables: in the paper's layout.
-        curves: figures with their titles.
-        whole, zoomed: grids of whole faces and of regions, with their titles.
-    """
-
-    results: Results
-    folder: Path
-    verdicts: dict[str, list[str]]
-    overviews: list[Table]
-    tables: list[Table]
-    curves: TitledPaths = field(default_factory=list)
-    whole: TitledPaths = field(default_factory=list)
-    zoomed: TitledPaths = field(default_factory=list)
 
 
 def render(template: str, **values: Any) -> str:
@@ -156,16 +132,16 @@ def data_uri(path: Path) -> str:
     return 'data:image/png;base64,' + base64.b64encode(path.read_bytes()).decode()
 
 
-def _galleries(page: Page) -> Iterator[tuple[str, list[list[_Face]]]]:
+def _galleries(results: Results, folder: Path) -> Iterator[tuple[str, list[list[_Face]]]]:
     """For each scale and test set that has pictures, a heading and one row per face."""
-    for faces, scale in itertools.product(page.results.faces, page.results.scales):
-        if rows := [row for row in _gallery(page, faces, scale) if row]:
+    for faces, scale in itertools.product(results.faces, results.scales):
+        if rows := [row for row in _gallery(results, folder, faces, scale) if row]:
             yield f'x{scale} on {faces.test}', rows
 
 
-def _gallery(page: Page, faces: Faces, scale: int) -> Iterator[list[_Face]]:
+def _gallery(results: Results, folder: Path, faces: Faces, scale: int) -> Iterator[list[_Face]]:
     """Every system's picture of each face."""
-    columns = face_files(page.results, faces, scale, page.folder)
+    columns = face_files(results, faces, scale, folder)
     for key in faces.keys:
         yield [_Face(title, f'{title}, x{scale}, {key}', files[key]) for title, files in columns.items()
                if key in files]

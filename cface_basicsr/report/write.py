@@ -11,7 +11,7 @@ from cface_basicsr.measuring.table import Table
 from cface_basicsr.report.face_grid import face_grid, regions_of, shown_faces, write_grids
 from cface_basicsr.report.figures import accuracy_figure, loss_figure, roc_and_det_figure
 from cface_basicsr.report.latex import save_latex
-from cface_basicsr.report.page import Page, TitledPaths, render
+from cface_basicsr.report.page import TitledPaths, render
 from cface_basicsr.report.paper_tables import overview, paper_tables
 from cface_basicsr.report.systems_table import domain_table, evaluation_table, systems_table
 from cface_basicsr.report.verdicts import verdicts
@@ -59,14 +59,15 @@ def _write_whole(results: Results, folder: Path, out: Path) -> list[Path]:
     tables = paper_tables(results) if results.made_by != 'evaluate' else {}
     published = paper_tables(results, with_published=True) if results.show_published else {}
     whole, zoomed = _grids(results, folder, out)
-    page = Page(results, folder, verdicts(results), list(overviews.values()),
-                list((tables | published).values()), _curves(results, folder, out), whole, zoomed)
+    curves = _curves(results, folder, out)
+    page = {'results': results, 'folder': folder, 'verdicts': verdicts(results), 'overviews': list(overviews.values()),
+            'tables': list((tables | published).values()), 'curves': curves, 'whole': whole, 'zoomed': zoomed}
     published = {f'{stem}_with_published': table for stem, table in published.items()}
     saved = [path for stem, table in (tables | published | overviews).items() for path in (
         *table.save(out / 'tables' / stem), save_latex(table, out / 'tables' / f'{stem}.tex'))]
     texts = _write_texts({out / 'report.html': render('page.html.j2', page=page),
                           out / 'report.md': render('report.md.j2', page=page, out=out)})
-    return [*saved, *(path for _, path in [*page.curves, *whole, *zoomed]), *texts]
+    return [*saved, *(path for _, path in [*curves, *whole, *zoomed]), *texts]
 
 
 def _write_texts(texts: dict[Path, str]) -> list[Path]:

@@ -45,8 +45,7 @@ def run_training(options: Path, log: Path, progress: _Progress, processes: int =
         process.terminate()
     process.join()
     if process.exitcode != 0:
-        raise UserError(f"training of '{options}' failed (exit code {process.exitcode}): {last_words(log)}\n"
-                        f'Log: {log}')
+        raise UserError(f"training of '{options}' failed (exit code {process.exitcode}): {last_words(log)}\nLog: {log}")
 
 
 class _Launched(subprocess.Popen):

@@ -83,8 +83,8 @@ class RecipeReport:
                                   options=recipe.file.model_dump(exclude_none=True), led=self.led(options.rows))
         faces = [test.save_low(Faces(test.name, []), folder) for test in self.tests if test.shown]
         show.end(title, str(folder / 'report.md'))
-        return Results('train', recipe.file.name, facts, [run.system for run in runs], [recipe.file.scale], runs, faces,
-                       domains), folder
+        systems = [run.system for run in runs]
+        return Results('train', recipe.file.name, facts, systems, [recipe.file.scale], runs, faces, domains), folder
 
     def led(self, rows: Mapping[str, str]) -> dict[str, list[str]]:
         """See `led_rows`."""

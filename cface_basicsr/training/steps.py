@@ -12,7 +12,7 @@ import torch
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, write_json
 from cface_basicsr.files.manifest import MANIFEST, read_manifest
-from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.measuring.faces import check_stores
 from cface_basicsr.options import count_images, read_option_file, write_option_file
 from cface_basicsr.recognizers.load import load_recognizer
@@ -200,14 +200,12 @@ def _index_step(recipe: Recipe, name: str, show: Progress, processes: int) -> No
 
 
 def _generate_step(recipe: Recipe, name: str, show: Progress, processes: int) -> None:
-    from cface_basicsr.data.super_resolved_store import write_super_resolved_store
+    from cface_basicsr.data.super_resolved_store import super_resolve_folder
     generator = recipe.file.steps[name].generate
     weights, store = recipe.weights_of(generator, 'g'), recipe.generated_store(generator)
     if (store / 'meta_info.txt').is_file():
         return show.end(name, 'already finished')
     show.start(name, _count_faces(recipe))
-    network = build_network_from_file(weights).to(pick_device())
-    manifest = {'generator': str(weights), 'generator_sha256': file_hash(weights, 64)}
-    write_super_resolved_store(network, recipe.train_folder / f'lr_x{recipe.file.scale}.lmdb', store, batch_size=32,
-                               device=pick_device(), manifest=manifest, progress=lambda done, total: show.advance(done))
+    super_resolve_folder(weights, recipe.train_folder, recipe.file.scale, store, device=pick_device(),
+                         progress=lambda done, total: show.advance(done))
     return show.end(name, str(store))

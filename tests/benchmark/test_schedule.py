@@ -4,7 +4,8 @@ import pytest
 
 from cface_basicsr.benchmark.schedule import cut_to
 from cface_basicsr.errors import UserError
-from cface_basicsr.options import Schedule, merge
+from cface_basicsr.options import merge
+from cface_basicsr.options.training import Schedule
 
 
 def test_milestones_of_basicsrs_scheduler_become_fractions() -> None:

@@ -49,7 +49,7 @@ def test_basicsrs_edsr_generates_too_although_it_calls_its_scale_upscale(tmp_pat
 
 def test_a_file_that_holds_no_generator_is_refused(tmp_path: Path) -> None:
     path = write_recognizer(tmp_path / 'net_r.pth')
-    with pytest.raises(UserError, match='holds a SphereFace20, which does not enlarge'):
+    with pytest.raises(UserError, match='holds a SphereFace20, expected a generator'):
         CliRunner().invoke(app, ['generate', str(tmp_path), '--weights', str(path)], catch_exceptions=False)
 
 

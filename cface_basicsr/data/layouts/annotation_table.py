@@ -9,7 +9,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.text_file import read_lines
 
 Annotations = dict[str, tuple[float, ...]]
 """The numbers of each image, by its name."""
@@ -26,10 +27,8 @@ def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotatio
         UserError: the file is missing, a line has another form, a name occurs twice, or the number of lines is not
             the one given at the top.
     """
-    path = check_file(path, f"Expected a table of {', '.join(columns)} for each image.")
-    text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)
-             if line.strip() and not line.startswith('#')]
+    lines = read_lines(path, f"Expected a table of {', '.join(columns)} for each image.")
+    lines = [(number, line) for number, line in lines if not line.startswith('#')]
     declared = int(lines.pop(0)[1]) if lines and lines[0][1].isdecimal() else None
     if lines and _numbers(lines[0][1], len(columns)) is None and not any(map(_is_number, _words(lines[0][1]))):
         lines.pop(0)  # names of the columns
