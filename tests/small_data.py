@@ -1,12 +1,14 @@
 """A tiny prepared folder for tests: smooth random faces in the layout that `cface prepare` writes."""
 
 import csv
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from cface_basicsr.files import face_store
 from cface_basicsr.files.face_store import encode_png
 from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.ops.resize import bicubic_resize
@@ -66,3 +68,10 @@ def write_small_index(folder: Path, k: int = 5) -> Path:
     (index / 'manifest.json').write_text(json.dumps({'images': len(keys), 'keys_sha256': keys_sha256(keys), 'k': k,
                                                      'feature_length': 16}))
     return index
+
+
+def close_environment(path: str | Path) -> None:
+    """Close this process's environment of a store, if it is open; the next reader opens it again."""
+    _, environment = face_store._environments.pop(os.path.realpath(path), (None, None))
+    if environment is not None:
+        environment.close()

@@ -77,13 +77,6 @@ def open_environment(path: str | Path) -> lmdb.Environment:
     return environment
 
 
-def close_environment(path: str | Path) -> None:
-    """Close this process's environment of a folder, if it is open; the next reader opens it again."""
-    _, environment = _environments.pop(os.path.realpath(path), (None, None))
-    if environment is not None:
-        environment.close()
-
-
 def _open_checked(real: str, named: str | Path) -> lmdb.Environment:
     data_file = Path(real, 'data.mdb')
     if not data_file.is_file():

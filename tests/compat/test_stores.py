@@ -6,8 +6,8 @@ import cv2
 import lmdb
 import numpy as np
 
-from cface_basicsr.files.face_store import close_environment
 from tests.compat.tiny_training import holds_by_row, patched
+from tests.small_data import close_environment
 
 
 def make_store(pictures: Path, out: Path, names: list[str]) -> Path:

@@ -14,7 +14,6 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import unfinished
 from cface_basicsr.files.face_store import (
     FaceStore,
-    close_environment,
     decode_image,
     encode_png,
     open_environment,
@@ -22,6 +21,7 @@ from cface_basicsr.files.face_store import (
 )
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.store_writer import StoreWriter
+from tests.small_data import close_environment
 
 
 def noise(seed: int, height: int = 8, width: int = 6) -> np.ndarray:

@@ -12,8 +12,9 @@ import lmdb
 import numpy as np
 import pytest
 
-from cface_basicsr.files.face_store import FaceStore, close_environment, encode_png
+from cface_basicsr.files.face_store import FaceStore, encode_png
 from cface_basicsr.files.store_writer import StoreWriter
+from tests.small_data import close_environment
 
 FACES = {f'{row:03d}/0': np.random.default_rng(row).integers(0, 256, (64, 64, 3), np.uint8) for row in range(8)}
 

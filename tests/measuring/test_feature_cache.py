@@ -16,7 +16,7 @@ import torch
 from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.archs.srresnet_arch import SRResNet
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, close_environment, encode_png
+from cface_basicsr.files.face_store import FaceStore, encode_png
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.network_file import save_atomically
 from cface_basicsr.files.store_writer import StoreWriter
@@ -26,7 +26,7 @@ from cface_basicsr.measuring.feature_cache import _File
 from cface_basicsr.measuring.request import Request
 from tests.blufr_file import write_blufr_file
 from tests.photos import Silent
-from tests.small_data import write_small_data
+from tests.small_data import close_environment, write_small_data
 
 RECOGNIZER = {'input_size': [32, 32], 'num_feat': 2, 'feature_length': 8}
 GENERATOR = {'num_feat': 2, 'num_block': 1, 'scale': 8}

@@ -19,8 +19,9 @@ from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.data.prepare.packing import CHUNK
 from cface_basicsr.data.prepare.run import PrepareReport, PrepareSettings, prepare
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.face_store import FaceStore, close_environment, store_entries, store_sha256
+from cface_basicsr.files.face_store import FaceStore, store_entries, store_sha256
 from cface_basicsr.files.identities import read_identities
+from tests.small_data import close_environment
 
 SHARED = Path(__file__).parents[4] / 'shared'
 SMALL = PrepareSettings(scales=(2, 4), size=32)
