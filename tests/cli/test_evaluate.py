@@ -94,13 +94,13 @@ def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
     (['--scale', 4, '--pairs-per-fold', 38], 'at most 36 pairs per fold'),
     (['--scale', 4, '--weights', 'HR={}/net_g.pth'], "would be called 'HR'"),
     (['--weights', '{}/none.pth'], "none.pth' is missing"),
-    (['--scale', 4, '--sides', 'none'], "--sides 'none' is unknown; valid: both, lr, one"),
+    (['--scale', 4, '--sides', 'none'], "--sides 'none' is unknown; did you mean 'one'"),
     (['--scale', 4, '--sides', 'lr', '--weights', '{}/net_g.pth'], 'leave out --weights'),
     (['--scale', 4, '--pairs', 'pairs.txt'], "--pairs belongs to the protocol 'lfw'"),
     (['--scale', 4, '--config', 'x.mat'], "--config belongs to the protocol 'blufr'"),
     (['--features', '{}/net_g.pth'], 'leave out --recognizer'),
     (['--scale', 4, '--curves'], '--curves writes files: it needs --out'),
-    (['--scale', 4, '--color', 'Y'], "expected rgb or y, got 'Y'"),
+    (['--scale', 4, '--color', 'Y'], "--color 'Y' is unknown; valid: rgb, y"),
 ])
 def test_bad_requests_are_refused(folder, arguments, words):
     result = evaluate(folder, *[str(argument).format(folder) for argument in arguments])
