@@ -99,7 +99,9 @@ class _WithShare:
 @row('data-share', 'basicsr.utils.logger:MessageLogger.__call__',
      has='time (data): {iter_time:.3f} ({data_time:.3f})')
 def _say_share(call: Callable, self: Any, log_vars: dict[str, Any]) -> None:
-    """Without it: the log has "time (data): 0.530 (0.120)" and does not say that a fifth of each step waits for data."""
+    """Without it: the log has "time (data): 0.530 (0.120)" and does not say that a fifth of each step waits for
+    data.
+    """
     share = log_vars['data_time'] / log_vars['time'] if log_vars.get('time') else 0.0
     with swapped(self, 'logger', _WithShare(self.logger, share)):
         call(self, log_vars)
