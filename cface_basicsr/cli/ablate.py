@@ -12,7 +12,7 @@ ABLATIONS = ('compare', 'training', 'loss', 'optimizer', 'recognizer')
 
 
 def command(
-    which: str, file: args.OtherFile = None,
+    which: str, file: args.OtherPath = None,
     small: Annotated[bool, typer.Option('--small')] = False,
     data: args.Data = None, out: args.RunFolder = None, images: args.ImageBudget = None,
     processes: args.Processes = 1, values: args.Values = None, plan_only: args.PlanOnly = False,

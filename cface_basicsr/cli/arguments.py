@@ -11,9 +11,9 @@ def _found(path: Path | None) -> Path | None:
     return path and find_option_file(path)
 
 
-OptionFile = Annotated[Path, typer.Argument(callback=_found)]
+OptionPath = Annotated[Path, typer.Argument(callback=_found)]
 """An option file, a recipe or a benchmark file: one's own, or one of the plugin's. Each command says what it is for."""
-OtherFile = Annotated[Path | None, typer.Option(callback=_found)]
+OtherPath = Annotated[Path | None, typer.Option(callback=_found)]
 """The same for a command that has a file of its own."""
 Json = Annotated[bool, typer.Option('--json', help='Print the result as JSON.')]
 Device = Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU if there is one.')]

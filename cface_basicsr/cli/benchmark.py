@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    file: args.OptionFile, data: args.Data = None, out: args.RunFolder = None, images: args.ImageBudget = None,
+    file: args.OptionPath, data: args.Data = None, out: args.RunFolder = None, images: args.ImageBudget = None,
     processes: args.Processes = 1, values: args.Values = None, plan_only: args.PlanOnly = False,
     measure: args.Measure = False, throughput: args.Throughput = None, strict: args.Strict = False,
     as_json: args.Json = False,

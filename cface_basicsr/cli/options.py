@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, Json, OptionFile
+from cface_basicsr.cli.arguments import Data, Json, OptionPath
 from cface_basicsr.errors import UserError
 
 command = typer.Typer(no_args_is_help=True, help='List, print and copy the option files that come with the plugin.')
@@ -61,7 +61,7 @@ def copy(
 
 @command.command()
 def show(
-    file: OptionFile, scale: int | None = None, data: Data = None,
+    file: OptionPath, scale: int | None = None, data: Data = None,
     changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE')] = None,
 ) -> None:
     """Print an option file: as it is, or in full at another scale, for BasicSR's own command.

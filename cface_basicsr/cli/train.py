@@ -4,12 +4,12 @@ from pathlib import Path
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, Json, OptionFile, Processes, RunFolder, Strict, Values
+from cface_basicsr.cli.arguments import Data, Json, OptionPath, Processes, RunFolder, Strict, Values
 from cface_basicsr.runtime import start_computing
 
 
 def command(
-    recipe: OptionFile, data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None,
+    recipe: OptionPath, data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None,
     strict: Strict = False, as_json: Json = False,
 ) -> None:
     """Train all stages of a recipe, hand weights over, and measure at the end.

@@ -222,13 +222,9 @@ class CFaceTraining(_Averaged):
     def check(self) -> None:
         """See `Section.check`."""
         check_for_a_loss({name: loss for name, loss in self.losses().items() if name != 'recognition_opt'})
-
-    @model_validator(mode='after')
-    def _has_the_losses_that_these_change(self) -> 'CFaceTraining':
         for name, loss in (('more_recognizers', 'cface_opt'), ('views', 'cface_opt'), ('relativistic', 'gan_opt')):
             if getattr(self, name) and not getattr(self, loss):
                 raise problem('wrong', f"it changes 'train.{loss}', which is missing.", name)
-        return self
 
 
 class SICNNTraining(_Averaged):
