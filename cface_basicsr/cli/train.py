@@ -70,14 +70,15 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
 
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.measuring.default_judge import check_judge
+    from cface_basicsr.measuring.faces import check_stores
     from cface_basicsr.report.write import short_report, write_report
     from cface_basicsr.training.recipe import Recipe
     from cface_basicsr.training.report import RecipeReport, check_report, led_rows
-    from cface_basicsr.training.steps import check_data, run_steps
+    from cface_basicsr.training.steps import run_steps
     start_computing()
     recipe = Recipe.read(path, data, out, variables)
     report = recipe.file.report
-    check_data(recipe)
+    check_stores(recipe.train_folder, recipe.file.scale)
     if report:
         check_report(recipe)
         recognizers = {name: recipe.weights_of(who, 'r') for name, who in report.recognizers.items()}
