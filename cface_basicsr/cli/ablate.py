@@ -25,7 +25,7 @@ def command(
 
     Args:
         which: compare: which compare image (Table 6); training: the training algorithm (Table 7); loss: (5) against
-            (6), and the distance; optimizer: of stage 3.
+            (6), and the distance; optimizer: of stage 3; recognizer: L_CF of random views and by two recognizers.
         file: A file instead of options/ablation/WHICH.yml, such as one of reduced widths with `base: compare.yml`.
         small: options/ablation/WHICH_small.yml: synthetic faces, reduced widths, for a CPU.
 
