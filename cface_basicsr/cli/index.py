@@ -45,7 +45,7 @@ def command(
     where = pick_device(device)
     network = load_recognizer(recognizer).to(where)
     if not recognizer.is_file():
-        raise UserError(f"recognizer '{recognizer}': expected a .pth or .onnx file, whose content names the index.")
+        raise UserError(f"recognizer '{recognizer}' is not a file, and an index is named after its content.")
     keys, labels = read_identities(folder)
     if note := crop_note(folder, 'the recognizer', network):
         print(f'warning: {note}', file=sys.stderr)
