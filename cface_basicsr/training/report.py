@@ -40,9 +40,9 @@ def check_report(recipe: Recipe) -> None:
     for name, who in recipe.file.report.recognizers.items():
         if who not in recipe.file.steps:
             check_file(who, 'Expected a .pth or .onnx file.', f"report, recognizer '{name}':")
-    for name, test in recipe.file.report.tests.items():
+    for test in recipe.file.report.tests.values():
         folder = _folder_of(test, recipe)
-        check_stores(name, folder, recipe.file.scale)
+        check_stores(folder, recipe.file.scale)
         protocols_of(test, *read_identities(folder))
 
 

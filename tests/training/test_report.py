@@ -117,7 +117,7 @@ def test_identities_in_training_and_test_set_are_refused_by_name(tmp_path: Path)
     ({}, '6 images of 3 identities are too few for 10 folds of 4 pairs'),
     ({'recognizers': {'loss': 'nowhere.onnx'}}, "recognizer 'loss': 'nowhere.onnx' is missing"),
     ({'tests': {'held-out': {'pairs': 'nowhere.txt'}}}, 'nowhere.txt'),
-    ({'tests': {'held-out': None, 'other': {'data': 'nowhere'}}}, "test set 'other': 'nowhere/hr.lmdb' is missing")])
+    ({'tests': {'held-out': None, 'other': {'data': 'nowhere'}}}, "'nowhere' has no hr.lmdb")])
 def test_what_the_report_lacks_is_said_before_anything_is_trained(
         tmp_path: Path, report: dict[str, Any], message: str) -> None:
     """The recognizers of the steps are not there yet; those of files must be."""
