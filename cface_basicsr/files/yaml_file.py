@@ -52,7 +52,26 @@ def _section(loader: Any, node: yaml.MappingNode) -> dict[Any, Any]:
             raise UserError(f"'{mark.name}', line {mark.line + 1}: '{key.value}' is given twice in one section, first "
                             f'in line {lines[name]}. Keep one of them.')
         lines[name] = mark.line + 1
+    node.value = list(_with_laid_under(node).values())
     return loader.construct_mapping(node, deep=True)  # deep: what an alias repeats must have been checked before
+
+
+def _with_laid_under(node: yaml.MappingNode) -> dict[Any, tuple[yaml.Node, yaml.Node]]:
+    """The keys of a section and of those that `<<` lays under it, with their values, each key once.
+
+    As YAML defines it: the section's own key wins, then that of the first of several sections. PyYAML's releases do not
+    agree: in 6.0.4 the last of several wins, and a key of one letter is that of the lowest section.
+    """
+    under: dict[Any, tuple[yaml.Node, yaml.Node]] = {}
+    own = {}
+    for key, value in node.value:
+        sections = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        if key.tag == 'tag:yaml.org,2002:merge' and all(isinstance(each, yaml.MappingNode) for each in sections):
+            for section in reversed(sections):
+                under |= _with_laid_under(section)
+        else:
+            own[(key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)] = key, value
+    return under | own
 
 
 CONSTRUCTORS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType({

@@ -109,6 +109,16 @@ def test_an_alias_repeats_a_section_and_lays_it_under_another_without_doubling_a
     assert parse_yaml(text, 'x') == {'s': [section], 't': {'a': 5, 'b': 3}, 'u': section, 'v': [{'a': 1, 'b': 6}]}
 
 
+def test_of_several_sections_laid_under_one_the_first_wins_and_its_own_keys_before_all() -> None:
+    """As YAML's merge keys are defined; PyYAML 6.0.4 lets the last one win."""
+    text = ('a: &a {lr: 1, seed: 1}\nb: &b {lr: 2, decay: 2, width: 2}\n'
+            'c: &c {<<: [*a, *b], width: 3}\nd: {<<: [*c, *b]}\n')
+    merged = {'lr': 1, 'seed': 1, 'decay': 2, 'width': 3}
+    read = parse_yaml(text, 'x')
+    assert read['c'] == merged and read['d'] == merged
+    assert list(read['c']) == ['lr', 'decay', 'width', 'seed']  # the lowest section's keys come first
+
+
 # --------------------------------------------------------------------------------------------------- what is refused
 
 @pytest.mark.parametrize(('encoding', 'message'), [
