@@ -17,7 +17,7 @@ from cface_basicsr.evaluation.super_resolution import scale_of, super_resolve
 from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.runtime import eval_mode
 
-Faces = list[NDArray[np.uint8]] | NDArray[np.uint8] | Tensor
+Crops = list[NDArray[np.uint8]] | NDArray[np.uint8] | Tensor
 
 
 def load(path: str | Path, device: str | torch.device = 'cpu') -> 'SuperResolver':
@@ -50,7 +50,7 @@ class SuperResolver:
         """Where the network's weights are."""
         return next((weights.device for weights in self.network.parameters()), torch.device('cpu'))
 
-    def enhance(self, images: Faces, batch_size: int = 32) -> Faces:
+    def enhance(self, images: Crops, batch_size: int = 32) -> Crops:
         """Super-resolve face crops.
 
         Args:

@@ -28,8 +28,9 @@ def test_a_kind_of_faces_comes_back_as_the_same_kind_with_the_same_values(file):
     assert (resolver.enhance(FACES, batch_size=2) == expected).all()
     as_list = resolver.enhance(list(FACES))
     assert isinstance(as_list, list) and (np.stack(as_list) == expected).all()
-    tensor = resolver.enhance(torch.from_numpy(FACES).permute(0, 3, 1, 2).double() / 255)
-    assert tensor.dtype == torch.float64 and tensor.shape == (5, 3, 128, 128)
+    tensor = resolver.enhance(torch.from_numpy(FACES).permute(0, 3, 1, 2).float() / 255)
+    assert tensor.dtype == torch.float32 and tensor.shape == (5, 3, 128, 128)
+    assert resolver.enhance(torch.zeros(1, 3, 16, 16).double()).dtype == torch.float64
     assert ((tensor * 255).round().permute(0, 2, 3, 1).numpy() == expected).all()
     assert resolver.enhance([]) == []
 
