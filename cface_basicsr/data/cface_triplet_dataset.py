@@ -65,8 +65,9 @@ class CFaceTripletDataset(Dataset):
             check_store_sizes(self.hr, self.lr, options.scale)
         if options.lq_from_gt:
             check_reduction(self.hr, self.lr, options.scale, f'datasets.{options.phase}.lq_from_gt')
-        self._lq_from_gt, self._bytes, self.scale = options.lq_from_gt, options.uint8, options.scale
-        self._tensor = byte_tensor if options.uint8 else image_tensor
+        self._lq_from_gt, self.scale = options.lq_from_gt, options.scale
+        self._bytes = options.uint8 and type(self) is CFaceTripletDataset  # a subclass may compute with its items
+        self._tensor = byte_tensor if self._bytes else image_tensor
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
         self._neighbours: np.ndarray | None = None
         self._identities: IdentityRows | None = None

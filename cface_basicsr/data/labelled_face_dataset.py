@@ -35,7 +35,8 @@ class LabelledFaceDataset(Dataset):
         self.stores = [FaceStore(root) for root in options.roots()]
         self.keys, self.labels = labelled_keys(self.stores, options.identities)
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
-        self._tensor = byte_tensor if options.uint8 else image_tensor
+        as_bytes = options.uint8 and type(self) is LabelledFaceDataset  # a subclass may compute with its items
+        self._tensor = byte_tensor if as_bytes else image_tensor
 
     def __len__(self) -> int:
         return len(self.keys) * len(self.stores)

@@ -82,6 +82,21 @@ def labelled(data: Path, **options: Any) -> LabelledFaceDataset:
     return LabelledFaceDataset({'name': 'faces', 'dataroot_gt': str(data / 'hr.lmdb'), 'use_hflip': True} | options)
 
 
+def test_a_data_set_that_builds_on_ours_computes_with_floats(data: Path) -> None:
+    class Darker(LabelledFaceDataset):
+        def __getitem__(self, index: int) -> dict[str, Any]:
+            item = super().__getitem__(index)
+            return item | {'gt': item['gt'] * 0.5}
+
+    class Same(CFaceTripletDataset):
+        pass
+
+    root = {'name': 'faces', 'dataroot_gt': str(data / 'hr.lmdb')}
+    assert torch.equal(Darker(root | {'uint8': True})[1]['gt'], LabelledFaceDataset(root)[1]['gt'] * 0.5)
+    same = Same(root | {'uint8': True, 'lq_from_gt': True, 'scale': 8})[1]
+    assert same['lq'].dtype == same['gt'].dtype == torch.float32
+
+
 def test_a_byte_becomes_its_255th_part_as_basicsr_rounds_it() -> None:
     every = np.arange(256, dtype=np.uint8)
     assert unit_range(torch.from_numpy(every)).numpy().tolist() == (every.astype(np.float32) / 255.).tolist()
