@@ -39,19 +39,20 @@ def command(
     from cface_basicsr.data.compare_picture import draw_compare_faces
     from cface_basicsr.files.face_store import FaceStore
     from cface_basicsr.files.identities import read_identities
-    from cface_basicsr.files.recognizer_file import recognizer_hash
+    from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
     from cface_basicsr.recognizers.load import crop_note, load_recognizer
     start_computing()
     where = pick_device(device)
     network = load_recognizer(recognizer).to(where)
-    if not recognizer.is_file():
+    file = named_recognizer(recognizer)
+    if not file.is_file():
         raise UserError(f"recognizer '{recognizer}' is not a file, and an index is named after its content.")
     keys, labels = read_identities(folder)
     if note := crop_note(folder, 'the recognizer', network):
         print(f'warning: {note}', file=sys.stderr)
     with ShowSteps(1) as show:
-        out = build_index(folder, network, recognizer_hash(recognizer), k=k, batch_size=batch_size, device=where,
-                          facts={'recognizer_file': str(recognizer.absolute())}, progress=show.follow('index'))
+        out = build_index(folder, network, recognizer_hash(file), k=k, batch_size=batch_size, device=where,
+                          facts={'recognizer_file': str(file.absolute())}, progress=show.follow('index'))
         show.end('index', f'{len(keys)} images of {int(labels.max()) + 1} identities')
     index, picture = load_compare_index(out, keys, labels), out / 'compare_faces.png'
     draw_compare_faces(FaceStore(folder / 'hr.lmdb'), labels, index, picture)
