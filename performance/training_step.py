@@ -25,7 +25,7 @@ WIDTHS: dict[str, dict[str, dict[str, Any]]] = {
 """Widths of the networks: the demo's, and the paper's."""
 
 SCALE, SIZE, LAYER = 8, 128, 'relu3_1'
-FAST = 'reference_features: file, channels_last, fused'
+FAST = 'reference_features: file, use_channels_last, fused'
 
 
 def run(*, width: str = 'paper', batch: int = 16, rounds: int = 3, layer: str = LAYER) -> list[Finding]:
@@ -109,7 +109,7 @@ def cface_model(width: str, layer: str = LAYER, *, fast: bool = False) -> Any:
                  'cface_opt': {'type': 'CFaceLoss', 'gamma1': 0.05, 'gamma2': 0.1}}
         recognizer = {'type': 'SphereFace20', 'input_size': [SIZE, SIZE], **WIDTHS[width]['r']}
         if fast:
-            train |= {'channels_last': True} | {name: _adam() | {'fused': True} for name in ('optim_g', 'optim_d')}
+            train |= {'use_channels_last': True} | {name: _adam() | {'fused': True} for name in ('optim_g', 'optim_d')}
         model = build(_options('CFaceModel', width, train) | {'network_r': recognizer})
         model.features_from_file = fast  # the batch has them; no index is read here
         return model

@@ -19,6 +19,7 @@ from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.network_file import build_network, file_hash
 from cface_basicsr.options import merge, write_option_file
+from cface_basicsr.options.training import SPEED_OPTIONS
 from cface_basicsr.runtime import Progress, describe_device
 from cface_basicsr.training.logs import seconds_an_iteration
 from cface_basicsr.training.process import run_training
@@ -117,7 +118,7 @@ def kept_throughput(plan: Plan) -> SecondsPerImage:
 
 def options_hash(opt: Mapping[str, Any]) -> str:
     """A hash of what decides the time of a step: model, networks, losses, batch; not data, length or seeds."""
-    train = {key: value for key, value in opt['train'].items() if key.endswith('_opt') or key == 'channels_last'}
+    train = {key: value for key, value in opt['train'].items() if key.endswith('_opt') or key in SPEED_OPTIONS}
     parts = {key: value for key, value in opt.items() if key.startswith('network_') or key in ('model_type', 'scale')}
     text = json.dumps([parts, train, opt['datasets']['train']['batch_size']], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

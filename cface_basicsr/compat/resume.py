@@ -113,7 +113,8 @@ def _save_random_state(save: Callable, self: Any, epoch: int, current_iter: int)
     if current_iter == -1:  # the networks of a finished training; BasicSR writes no state
         return save(self, epoch, current_iter)
     more = {'random': of_all_ranks(_random_state()), 'split': _split(self.opt),
-            'best_metric_results': plain(getattr(self, 'best_metric_results', {}))}
+            'best_metric_results': plain(getattr(self, 'best_metric_results', {})),
+            'scaler': scaler.state_dict() if (scaler := getattr(self, 'scaler', None)) else {}}
     write = torch.save
     with swapped(torch, 'save', lambda content, path: write({**content, **more}, path)):
         save(self, epoch, current_iter)
@@ -135,6 +136,8 @@ def _restore_random_state(resume: Callable, self: Any, resume_state: State) -> N
     resume(self, resume_state)
     if resume_state.get('best_metric_results'):
         self.best_metric_results = resume_state['best_metric_results']
+    if resume_state.get('scaler'):  # of float16; empty in any other precision
+        self.scaler.load_state_dict(resume_state['scaler'])
     if resume_state.get('random'):
         _set_random_state(resume_state['random'][self.opt['rank']])
 

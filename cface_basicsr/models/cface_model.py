@@ -20,13 +20,13 @@ from cface_basicsr.models.recognition import (
     check_feature_length,
     check_index_of,
     check_repeatable,
+    features_of,
     frozen,
     frozen_recognizer,
     recognition_step,
     without_gradients,
 )
 from cface_basicsr.models.stage import StageModel
-from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.ops.views import view, view_draws
 from cface_basicsr.options import CFaceTraining
 from cface_basicsr.runtime import eval_mode
@@ -68,7 +68,7 @@ class CFaceModel(StageModel, SRModel):
             check_index_of(self.get_bare_model(self.net_r), self.opt)
         self._init_average()
         self.make_losses()
-        self.set_layout(self.net_g, self.net_d, self.net_r, getattr(self, 'cri_content', None))  # not in SICNN
+        self.speed_up(self.net_g, self.net_d, self.net_r, getattr(self, 'cri_content', None))  # not in SICNN
         self._init_optimizers()
 
     def _init_average(self) -> None:
@@ -102,19 +102,21 @@ class CFaceModel(StageModel, SRModel):
 
     def optimize_parameters(self, current_iter: int) -> None:
         """One step of stage 1 or stage 4 (paper, Algorithm 1)."""
-        outputs = self.net_g(self.lq)
-        sr = self.output = outputs[-1] if isinstance(outputs, tuple) else outputs
         if self.views:
-            check_views(self.views, min(sr.shape[-2:]))
+            check_views(self.views, min(self.gt.shape[-2:]))
             self.draws = view_draws(self.opt['manual_seed'], current_iter, self.keys)
-        losses = self.update_generator(outputs)
-        if self.net_d:
-            losses |= self.update_discriminator(sr.detach())
-        if self.net_c:
-            losses |= self.update_recognizer(sr.detach())
+        for _ in self.parts():  # the whole batch, unless accum_iter divides it
+            outputs = self.through(self.net_g, self.lq)
+            sr = self.output = outputs[-1] if isinstance(outputs, tuple) else outputs
+            losses = self.update_generator(outputs)
+            if self.net_d:
+                losses |= self.update_discriminator(sr.detach())
+            if self.net_c:
+                losses |= self.update_recognizer(sr.detach())
+            self.end_part(losses)
         if self.ema_decay:
             self.model_ema(decay=self.ema_decay)
-        self.keep_losses(losses, current_iter)
+        self.end_step(current_iter)
 
     def update_generator(self, outputs: Tensor | tuple[Tensor, ...]) -> dict[str, Tensor]:
         """Descend the total loss, equation (7), with N_SR.
@@ -122,25 +124,21 @@ class CFaceModel(StageModel, SRModel):
         Args:
             outputs: (B, 3, H, W), carries the gradient; a feedback network gives one for each of its steps.
         """
-        self.optimizer_g.zero_grad(set_to_none=True)
-        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        # the losses' graphs end here: networks that judge SR get no gradient
-        ends = self.ends = tuple(each.detach().requires_grad_() for each in outputs)
-        losses = self.generator_losses(ends[-1])
+        self.clear(self.optimizer_g)
+        self.outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        losses = self.generator_losses(self.outputs[-1])
         total = sum(losses.values())  # L_total = alpha L_GAN + beta L_P + L_CF, eq. (7)
         kept = self.fake_logits is not None or self.features is not None  # for the networks' own updates
-        pulls = torch.autograd.grad(total, ends, retain_graph=kept, allow_unused=True)
-        torch.autograd.backward(*zip(*((output, pull) for output, pull in zip(outputs, pulls, strict=True)
-                                       if pull is not None), strict=True))
-        self.optimizer_g.step()
-        return {name: loss.detach() for name, loss in losses.items()}
+        self.pull(total, self.optimizer_g, keep=kept)
+        self.descend(self.optimizer_g)
+        return losses
 
     def generator_losses(self, sr: Tensor) -> dict[str, Tensor]:
         """The weighted terms of equation (7) that this stage has. Only N_SR gets a gradient."""
         losses = {}
         if self.cri_pixel:
-            steps = isinstance(self.cri_pixel, MultiStepL1Loss) and len(self.ends) > 1
-            losses['l_g_pix'] = self.cri_pixel(self.ends if steps else sr, self.gt)
+            steps = isinstance(self.cri_pixel, MultiStepL1Loss) and len(self.outputs) > 1
+            losses['l_g_pix'] = self.cri_pixel(self.outputs if steps else sr, self.gt)
         if self.cri_content:  # beta L_P, eq. (2); BasicSR's PerceptualLoss gives two terms, each of which may be None
             found = self.cri_content(sr, self.gt)
             terms = zip(('l_g_content', 'l_g_style'), found if isinstance(found, tuple) else (found,), strict=False)
@@ -155,15 +153,15 @@ class CFaceModel(StageModel, SRModel):
 
     def _generator_gan_loss(self, sr: Tensor) -> Tensor:
         discriminator = self.get_bare_model(self.net_d)
-        if self.stage.net_d_reuse_fake:
-            logits = self.fake_logits = discriminator(sr)  # update_discriminator takes them over with their graph
+        if self.stage.net_d_reuse_fake and not self.stage.use_compile:
+            logits = self.fake_logits = self.through(discriminator, sr)  # with their graph, for update_discriminator
         else:
             with without_gradients(discriminator):
-                logits = discriminator(sr)
+                logits = self.through(discriminator, sr)
         if not self.stage.relativistic:
             return self.cri_gan(logits, True, is_disc=False)
         with torch.no_grad():
-            real = self.real_logits = discriminator(self.gt)
+            real = self.real_logits = self.through(discriminator, self.gt)
         return (self.cri_gan(relative(real, logits), False, is_disc=False)
                 + self.cri_gan(relative(logits, real), True, is_disc=False)) / 2
 
@@ -185,43 +183,42 @@ class CFaceModel(StageModel, SRModel):
     def _features_of(self, recognizer: nn.Module, sr: Tensor, compared: bool) -> tuple[Tensor, Tensor, Tensor]:
         """phi(SR), phi(HR), phi(C) of a frozen recognizer, of one view of the three where views are asked for."""
         if self.features_from_file:
-            return recognizer_features(recognizer, sr), self.phi_gt, self.phi_compare
+            return features_of(self, recognizer, sr), self.phi_gt, self.phi_compare
         seen = partial(view, draws=self.draws, **self.views.model_dump()) if self.views else lambda images: images
         with torch.no_grad():
             if compared:
                 both = torch.cat((seen(self.gt), seen(self.compare)))
-                hr, compare = recognizer_features(recognizer, both).chunk(2)
+                hr, compare = features_of(self, recognizer, both).chunk(2)
             else:
-                hr = compare = recognizer_features(recognizer, seen(self.gt))
-        return recognizer_features(recognizer, seen(sr)), hr, compare
+                hr = compare = features_of(self, recognizer, seen(self.gt))
+        return features_of(self, recognizer, seen(sr)), hr, compare
 
     def _reuses_features(self) -> bool:
-        return bool(self.net_c and self.stage.net_r_reuse_features and not self.views
+        return bool(self.net_c and self.stage.net_r_reuse_features and not self.views and not self.stage.use_compile
                     and getattr(self.get_bare_model(self.net_r), 'same_in_training', False))
 
     def _features_that_learn(self, sr: Tensor, compared: bool) -> tuple[Tensor, Tensor, Tensor]:
         """The same; the graphs of phi(SR) and phi(HR) stay for update_recognizer. DDP is to see one of the two."""
         bare = self.get_bare_model(self.net_r)
-        own, hr = self.features = recognizer_features(bare, sr), recognizer_features(self.net_r, self.gt, bare)
+        own, hr = self.features = features_of(self, bare, sr), features_of(self, self.net_r, self.gt)
         with torch.no_grad():
-            return own, hr.detach(), recognizer_features(bare, self.compare) if compared else hr.detach()
+            return own, hr.detach(), features_of(self, bare, self.compare) if compared else hr.detach()
 
     def update_discriminator(self, sr: Tensor) -> dict[str, Tensor]:
         """Descend the discriminator's side of equation (1) with N_D. `sr`: (B, 3, H, W), detached.
 
         Through DDP goes only the second of the two sums, whose gradient it averages together with the first one's.
         """
-        self.optimizer_d.zero_grad(set_to_none=True)
-        bare = self.get_bare_model(self.net_d)
-        fake = bare(sr) if self.fake_logits is None else self.fake_logits
+        self.clear(self.optimizer_d)
+        fake = self.through(self.bare(self.net_d), sr) if self.fake_logits is None else self.fake_logits
         self.fake_logits = None
         against, half = (relative, 0.5) if self.stage.relativistic else (lambda logits, others: logits, 1.0)
         l_fake = half * self.cri_gan(against(fake, self.real_logits), False, is_disc=True)
-        l_fake.backward(inputs=list(bare.parameters()))
-        real = self.net_d(self.gt)
+        self.pull(l_fake, self.optimizer_d)
+        real = self.through(self.net_d, self.gt)
         l_real = half * self.cri_gan(against(real, fake.detach()), True, is_disc=True)
-        l_real.backward()
-        self.optimizer_d.step()
+        self.pull(l_real, self.optimizer_d)
+        self.descend(self.optimizer_d)
         return {'l_d_real': l_real, 'out_d_real': real, 'l_d_fake': l_fake, 'out_d_fake': fake}
 
     def update_recognizer(self, sr: Tensor) -> dict[str, Tensor]:

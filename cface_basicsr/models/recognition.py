@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -136,20 +137,26 @@ def recognition_step(model: Any, images: Tensor, labels: Tensor, *, head_only: b
         l_fr.
     """
     head = model.get_bare_model(model.net_c)
-    model.optimizer_r.zero_grad(set_to_none=True)
+    model.clear(model.optimizer_r)
     if features is None:
         with torch.set_grad_enabled(not head_only):
-            features = recognizer_features(model.net_r, images, bare=model.get_bare_model(model.net_r))
-    head.step += 1  # the annealing of lambda counts from 1
+            features = features_of(model, model.net_r, images)
+    head.step += model.first_part  # the annealing of lambda counts from 1
     # Called through DDP, its gradient is averaged over the ranks; DataParallel would pile up the weights of all GPUs.
-    weight = (model.net_c if model.opt['dist'] else head)(features)  # (D, C)
+    weight = (model.net_c if model.opt['dist'] and model.last_part else head)(features)  # (D, C)
     loss = model.cri_recognition(features, weight, labels, head.step)  # L_FR, eq. (3)
-    loss.backward(inputs=[p for group in model.optimizer_r.param_groups for p in group['params']])  # not SR's pixels
-    model.optimizer_r.step()
-    model.recognized = features.detach(), labels
-    if model.spread_at_start is None:
+    model.pull(loss, model.optimizer_r)
+    model.descend(model.optimizer_r)
+    before = () if model.first_part else [model.recognized]
+    model.recognized = tuple(map(torch.cat, zip(*before, (features.detach(), labels), strict=True)))
+    if model.last_part and model.spread_at_start is None:
         model.spread_at_start = _spread(model.recognized[0])
     return {'l_fr': loss}
+
+
+def features_of(model: Any, network: nn.Module, images: Tensor) -> Tensor:
+    """Features (B, D) of images (B, 3, H, W), by `net_r` or what it wraps; the network computes as the options ask."""
+    return recognizer_features(partial(model.through, network), images, bare=model.get_bare_model(network))
 
 
 def accuracy_and_spread(model: Any) -> dict[str, Tensor]:

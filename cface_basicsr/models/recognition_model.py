@@ -32,7 +32,7 @@ class RecognitionModel(StageModel):
         self.net_r = self.make_network('r')
         self.net_c = self.make_network('c')
         check_feature_length(self)
-        self.set_layout(self.net_r)
+        self.speed_up(self.net_r)
         self.print_network(self.net_r)
         self.make_losses()
         self.optimizer_r = self.make_optimizer(self.stage.optim_r, (self.net_r, self.net_c))
@@ -45,7 +45,9 @@ class RecognitionModel(StageModel):
     def optimize_parameters(self, current_iter: int) -> None:
         """One step on L_FR, equation (3)."""
         head_only = current_iter <= self.stage.head_only_iter
-        self.keep_losses(recognition_step(self, self.gt, self.label, head_only=head_only), current_iter)
+        for _ in self.parts():
+            self.end_part(recognition_step(self, self.gt, self.label, head_only=head_only))
+        self.end_step(current_iter)
 
     def more_for_the_log(self) -> dict[str, Tensor]:
         """The accuracy on the last batch, and the spread of its features."""

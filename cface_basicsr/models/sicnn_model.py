@@ -4,8 +4,7 @@ from torch import Tensor
 
 from cface_basicsr import registration
 from cface_basicsr.models.cface_model import CFaceModel
-from cface_basicsr.models.recognition import frozen
-from cface_basicsr.ops.recognizer_input import recognizer_features
+from cface_basicsr.models.recognition import features_of, frozen
 from cface_basicsr.options import SICNNTraining
 
 
@@ -22,16 +21,17 @@ class SICNNModel(CFaceModel):
 
     def optimize_parameters(self, current_iter: int) -> None:
         """Both turns on one batch: CNN_R, then CNN_H."""
-        sr = self.output = self.net_g(self.lq)
-        losses = self.update_recognizer(sr.detach())
-        losses |= self.update_generator(sr)
+        for _ in self.parts():  # always the whole batch: CNN_H needs the new CNN_R
+            sr = self.output = self.through(self.net_g, self.lq)
+            losses = self.update_recognizer(sr.detach())
+            self.end_part(losses | self.update_generator(sr))
         if self.ema_decay:
             self.model_ema(decay=self.ema_decay)
-        self.keep_losses(losses, current_iter)
+        self.end_step(current_iter)
 
     def generator_losses(self, sr: Tensor) -> dict[str, Tensor]:
         """The weighted terms of CNN_H's turn: L_SR and L_SI. CNN_R is frozen, and HR's features get no gradient."""
         with frozen(self.get_bare_model(self.net_r)) as recognizer:
-            hr = recognizer_features(recognizer, self.gt)
-            identity = self.cri_identity(recognizer_features(recognizer, sr), hr)
+            hr = features_of(self, recognizer, self.gt)
+            identity = self.cri_identity(features_of(self, recognizer, sr), hr)
         return {'l_g_pix': self.cri_pixel(sr, self.gt), 'l_g_identity': identity}

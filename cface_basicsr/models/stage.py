@@ -4,7 +4,7 @@ BasicSR has one scheduler section for all optimizers and logs one learning rate;
 has its own learning rate, decay and optimizer, so these few methods replace BasicSR's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -18,8 +18,12 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.network_file import load_weights
+from cface_basicsr.models.precision import allow_tf32, check_compiler, half_precision
 from cface_basicsr.models.step_log import StepLog
 from cface_basicsr.options import Optimizer, Training, open_section
+
+BATCH = ('lq', 'gt', 'compare', 'phi_gt', 'phi_compare', 'has_compare', 'label', 'draws')
+"""The tensors of a batch, as attributes of a model."""
 
 
 def clip_before_each_step(optimizer: torch.optim.Optimizer, clip_norm: float | None = None,
@@ -46,6 +50,8 @@ class StageModel(BaseModel):
     train_section: ClassVar[type[Training]]
     stage: Any
     keys: list[str]  # of the batch's images
+    first_part = last_part = True  # of the batch; see parts
+    losses_of_parts: list[dict[str, Tensor]]
     recognized: tuple[Tensor, Tensor]  # where CNN_R learns: the last step's features and labels; see models.recognition
     spread_at_start: Tensor | None = None  # of the features of the first step
 
@@ -53,6 +59,10 @@ class StageModel(BaseModel):
         """Check the `train:` section; returns the keys of the networks and optimizers that its losses need."""
         self.stage = open_section(self.train_section, self.opt['train'], 'train')
         self.step_log = StepLog(self.opt['path'].get('experiments_root', ''), self.opt['rank'])
+        self.half = half_precision(self.stage.use_amp, self.stage.amp_bf16, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half == torch.float16)
+        if self.stage.fast_matmul:
+            allow_tf32(self.device)
         return self.stage.needed()
 
     # ------------------------------------------------------------------------------------------- networks and losses
@@ -81,16 +91,85 @@ class StageModel(BaseModel):
         if left:
             get_root_logger().warning(f"'{load_path}' does not hold all weights; as they were: {first_few(left)}.")
 
-    def set_layout(self, *networks: nn.Module | None) -> None:
-        """With `channels_last`, convolutions keep that memory layout and pass it on; images may have either."""
-        for network in filter(None, networks if self.stage.channels_last else ()):
-            network.to(memory_format=torch.channels_last)
+    def speed_up(self, *networks: nn.Module | None) -> None:
+        """Give networks the memory layout that the options ask for, which images follow, and compile them.
+
+        Raises:
+            UserError: they are to be compiled, and there is no compiler.
+        """
+        if self.stage.use_compile:
+            check_compiler(self.device)
+        for network in filter(None, networks):
+            if self.stage.use_channels_last:
+                network.to(memory_format=torch.channels_last)
+            if self.stage.use_compile:
+                self.get_bare_model(network).compile(mode=self.stage.compile_mode)
 
     def make_losses(self) -> None:
         """Build the loss of each section `<name>_opt` as `cri_<name>`; None if the file has no such section."""
         for key, section in self.stage.losses().items():
             loss = build_loss(dict(section)).to(self.device) if section else None
             setattr(self, f"cri_{key.removesuffix('_opt')}", loss)
+
+    # -------------------------------------------------------------------------------------------- the parts of a step
+
+    def parts(self) -> Iterator[None]:
+        """Give the batch to the step in `accum_iter` equal parts: gradients add up, and the last changes networks."""
+        if self.stage.use_compile:
+            torch.compiler.cudagraph_mark_step_begin()
+        count = getattr(self.stage, 'accum_iter', 1)
+        whole = {name: getattr(self, name) for name in BATCH if getattr(self, name, None) is not None}
+        self.losses_of_parts = []
+        for number in range(count):
+            self.first_part, self.last_part = number == 0, number == count - 1
+            for name, values in whole.items() if count > 1 else ():
+                setattr(self, name, values.chunk(count)[number])
+            yield
+        for name, values in whole.items():
+            setattr(self, name, values)
+
+    def through(self, network: nn.Module, x: Tensor) -> Tensor:
+        """What a network makes of a tensor, in float32, computed as the options ask for.
+
+        DDP averages gradients over the ranks only in the last part, where those of all parts have been added up.
+        """
+        network = network if self.last_part else self.bare(network)
+        if self.half is None:
+            return network(x)
+        with torch.autocast(self.device.type, self.half):
+            result = network(x)
+        return result.float() if isinstance(result, Tensor) else tuple(each.float() for each in result)  # SRFBN's steps
+
+    def bare(self, network: nn.Module) -> nn.Module:
+        """A network without DDP, so that its gradients stay this rank's; DataParallel shares work and stays."""
+        return self.get_bare_model(network) if self.opt['dist'] else network
+
+    def clear(self, optimizer: torch.optim.Optimizer) -> None:
+        """Forget the gradients of the step before."""
+        if self.first_part:
+            optimizer.zero_grad(set_to_none=True)
+
+    def pull(self, loss: Tensor, optimizer: torch.optim.Optimizer, keep: bool = False) -> None:
+        """Add the gradient of a loss to those of an optimizer's parameters, and of no others; `keep` its graph."""
+        share = loss / getattr(self.stage, 'accum_iter', 1)
+        learning = [p for group in optimizer.param_groups for p in group['params']]
+        self.scaler.scale(share).backward(inputs=learning, retain_graph=keep)
+
+    def descend(self, optimizer: torch.optim.Optimizer) -> None:
+        """Change an optimizer's parameters, when all parts have added their gradients."""
+        if self.last_part:
+            if self.scaler.is_enabled():
+                self.scaler.unscale_(optimizer)  # before they are clipped
+            self.scaler.step(optimizer)
+
+    def end_part(self, losses: Mapping[str, Tensor]) -> None:
+        """Remember the losses of a part."""
+        self.losses_of_parts.append({name: loss.detach() for name, loss in losses.items()})
+
+    def end_step(self, current_iter: int) -> None:
+        """Keep a step's losses on the device until they are read, by the log or before a checkpoint."""
+        self.step_log.keep(current_iter, self.losses_of_parts, self.keys)
+        self.scaler.update()
 
     # -------------------------------------------------------------------------------------- optimizers and schedules
 
@@ -110,10 +189,6 @@ class StageModel(BaseModel):
         return {name: optimizer.param_groups[0]['lr'] for name, optimizer in named.items() if optimizer}
 
     # -------------------------------------------------------------------------------------------- checks, logs, files
-
-    def keep_losses(self, losses: Mapping[str, Tensor], current_iter: int) -> None:
-        """Keep a step's losses on the device until they are read, by the log or before a checkpoint."""
-        self.step_log.keep(current_iter, losses, self.keys)
 
     def more_for_the_log(self) -> dict[str, Tensor]:
         """What the log shows of the last step besides its losses, computed only when it is read."""

@@ -43,13 +43,14 @@ class StepLog:
         self._steps: list[_Step] = []
         self._read = 0  # of the steps at the front
 
-    def keep(self, iteration: int, losses: Mapping[str, Tensor], images: Sequence[str]) -> None:
-        """Keep a step's losses, unread. images: the keys of its batch."""
+    def keep(self, iteration: int, parts: Sequence[Mapping[str, Tensor]], images: Sequence[str]) -> None:
+        """Keep a step's losses, unread. parts: those of each equal part of its batch; images: the keys of all of it."""
         del self._steps[:self._read]
         self._read = 0
         if len(self._steps) == MOST_STEPS:  # a log that is hardly ever read
             self.check()
-        self._steps.append(_Step(iteration, list(losses), stacked(losses), images))
+        values = torch.stack([stacked(losses) for losses in parts]).mean(0) if len(parts) > 1 else stacked(parts[0])
+        self._steps.append(_Step(iteration, list(parts[0]), values, images))
 
     def read(self, more: Mapping[str, Tensor] | None = None, world_size: int = 1) -> dict[str, float]:
         """The last step's values, averaged over the ranks, which all call this together; rank 0 has the averages.

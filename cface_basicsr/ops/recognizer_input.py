@@ -4,6 +4,7 @@ Losses, metrics and evaluation never need a recognizer's size, colour order or r
 `input_spec: RecognizerInput` and `feature_length: int`, and `recognizer_features` does the rest.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -117,13 +118,13 @@ def to_recognizer(images: Tensor, input_spec: RecognizerInput) -> Tensor:
     return (images * 255.0 - mean) / input_spec.std
 
 
-def recognizer_features(network: nn.Module, images: Tensor, bare: nn.Module | None = None) -> Tensor:
+def recognizer_features(network: Callable[[Tensor], Tensor], images: Tensor, bare: nn.Module | None = None) -> Tensor:
     """phi(I): identity features (B, D) of RGB images (B, 3, H, W) in [0, 1], not normalized.
 
     Args:
-        network: the recognizer, possibly wrapped by DDP.
+        network: the recognizer, or a call of it.
         images: see `to_recognizer`.
-        bare: the unwrapped recognizer, which carries the record, if `network` is wrapped.
+        bare: the unwrapped recognizer, which carries the record, if `network` is not it.
     """
     input_spec = cast(RecognizerInput, (network if bare is None else bare).input_spec)
     return network(to_recognizer(images, input_spec))

@@ -62,6 +62,13 @@ def _fill_batch(opt: dict[str, Any]) -> None:
     del train['batch_size']
 
 
+def _check_parts_of_a_batch(opt: Mapping[str, Any]) -> None:
+    share, parts = opt['datasets']['train']['batch_size_per_gpu'], opt['train'].get('accum_iter', 1)
+    if share % parts:
+        raise UserError(f"option 'train.accum_iter': the {share} images of a device cannot be shared by {parts} parts; "
+                        'choose a divisor.')
+
+
 def _fill_iterations(opt: dict[str, Any]) -> None:
     train, data = opt['train'], opt['datasets']['train']
     images = count_images(data)
@@ -164,6 +171,7 @@ def prepare_training_options(opt: dict[str, Any]) -> None:
     _fill_batch(opt)
     _fill_iterations(opt)
     if opt['model_type'] in OUR_TRAINING:
+        _check_parts_of_a_batch(opt)
         opt['datasets']['train']['uint8'] = True  # our models make floats of bytes on the device
         _fill_identities(opt)
         _keep_frozen_recognizer(opt)

@@ -159,8 +159,22 @@ class Training(Section):
 class _StageTraining(Training):
     """What all of our own models have."""
 
-    channels_last: bool = False
-    """Another memory layout of networks and images, VGG19's among them: faster on a CPU; measure it on a GPU."""
+    use_channels_last: bool = False
+    """Another memory layout of all networks and images, VGG19's among them: faster on a CPU, and on a GPU with
+    `use_amp`; the last digits differ."""
+    use_amp: bool = False
+    """Networks compute in half precision, float16: three digits are left, and a step whose gradients overflow is
+    skipped. Losses, identity distance and VGG19 stay in float32. Take `fused`, or each step waits for the GPU."""
+    amp_bf16: bool = False
+    """With `use_amp`: bfloat16, which cannot overflow but has only two to three digits. On a CPU without bfloat16 it is
+    slower than float32."""
+    fast_matmul: bool = False
+    """TF32 for products of matrices on a GPU, as torch takes it for convolutions anyway: three digits are left."""
+    use_compile: bool = False
+    """torch.compile for the networks: minutes before the first step, and again for images of another size. Its backward
+    passes compute everything, so nothing is reused in a step."""
+    compile_mode: Literal['default', 'reduce-overhead', 'max-autotune', 'max-autotune-no-cudagraphs'] = 'default'
+    """Of `use_compile`: `reduce-overhead` takes CUDA graphs, and more memory; `max-autotune` many more minutes."""
 
 
 class _Averaged(_StageTraining):
@@ -183,7 +197,15 @@ class Views(Section):
     """Largest standard deviation of a Gaussian, in pixels."""
 
 
-class CFaceTraining(_Averaged):
+class _InParts(Section):
+    """What models have that can sum up gradients."""
+
+    accum_iter: int = Field(default=1, ge=1)
+    """A batch goes through the networks in this many parts, whose gradients add up: the memory of one part, and a
+    little more time. The batch stays as large as it is; batch normalization sees only a part of it."""
+
+
+class CFaceTraining(_Averaged, _InParts):
     """The `train:` section of CFaceModel (stages 1 and 4): the terms of equation (7). Each loss is optional."""
 
     networks: ClassVar[tuple[str, ...]] = ('network_g', 'network_d', 'network_r', 'network_c')
@@ -210,11 +232,9 @@ class CFaceTraining(_Averaged):
     """ESRGAN's relativistic average GAN loss: N_D says whether an image is more real than the others are on average."""
     recognition_opt: Annotated[Loss | None, Needs('network_r', 'network_c', 'optim_r')] = None
     """L_FR, equation (3), by which CNN_R is trained, too: it turns stage 1 into stage 4."""
-
     net_d_reuse_fake: bool = True
     """N_D judges SR once in a step, for the update of N_SR and for its own. Exact; only the running statistics of its
     batch normalizations differ: they move twice a step, not three times. Nothing uses them."""
-
     net_r_reuse_features: bool = True
     """In stage 4, the features of SR and HR are computed once in a step, for L_CF and for L_FR. Exact; only for a CNN_R
     that computes the same in training as in evaluation (SphereFace20), and some more memory on a GPU."""
@@ -244,7 +264,7 @@ class SICNNTraining(_Averaged):
     """L_FR, by which CNN_R is trained in turn."""
 
 
-class RecognitionTraining(_StageTraining):
+class RecognitionTraining(_StageTraining, _InParts):
     """The `train:` section of RecognitionModel (stages 0 and 3)."""
 
     networks: ClassVar[tuple[str, ...]] = ('network_r', 'network_c')
@@ -256,6 +276,10 @@ class RecognitionTraining(_StageTraining):
     head_only_iter: int = Field(default=0, ge=0)
     """First iterations in which only the classifier learns: for a new classifier on a trained CNN_R."""
 
+
+SPEED_OPTIONS = frozenset(CFaceTraining.model_fields) - frozenset(Training.model_fields) - {'ema_decay'} - {
+    name for name in CFaceTraining.model_fields if name.endswith('_opt') or name.startswith('optim_')}
+"""Options of our own models, besides losses, that decide how long a step takes."""
 
 OUR_TRAINING: dict[str, type[Training]] = {'CFaceModel': CFaceTraining, 'RecognitionModel': RecognitionTraining,
                                            'SICNNModel': SICNNTraining}

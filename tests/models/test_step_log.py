@@ -14,7 +14,7 @@ from cface_basicsr.models.step_log import StepLog
 
 
 def kept(log: StepLog, iteration: int, *values: float) -> None:
-    log.keep(iteration, {f'l_{number}': torch.tensor(value) for number, value in enumerate(values)},
+    log.keep(iteration, [{f'l_{number}': torch.tensor(value) for number, value in enumerate(values)}],
              [f'image {iteration}'])
 
 
@@ -28,6 +28,13 @@ def test_the_log_shows_the_last_step_as_often_as_it_is_read(tmp_path: Path) -> N
     kept(log, 3, 4.0)
     log.check()
     assert log.read() == {'l_0': 4.0}
+
+
+def test_the_log_shows_the_mean_of_the_parts_of_a_batch(tmp_path: Path) -> None:
+    log = StepLog(tmp_path, 0)
+    log.keep(1, [{'l': torch.tensor(1.0), 'out': torch.tensor([[3.0], [5.0]])},
+                 {'l': torch.tensor(2.0), 'out': torch.tensor([[0.0], [0.0]])}], [])
+    assert log.read() == {'l': 1.5, 'out': 2.0}
 
 
 def test_nothing_was_kept_and_nothing_is_wrong(tmp_path: Path) -> None:

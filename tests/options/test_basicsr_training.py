@@ -115,7 +115,7 @@ def test_raw_images_are_refused_for_a_data_set_of_basicsr(opt: dict[str, Any], d
 
 @pytest.mark.parametrize('opt', ['SRModel'], indirect=True)
 @pytest.mark.parametrize('key', ['gan_opt', 'optim_d', 'net_d_iters', 'net_d_init_iters', 'cface_opt', 'identity_opt',
-                                 'channels_last', 'train', 'network_g', 'lr'])
+                                 'use_channels_last', 'train', 'network_g', 'lr'])
 def test_a_key_of_another_model_is_refused(opt: dict[str, Any], key: str) -> None:
     assert refusal(put(opt, f'train.{key}', None)).startswith(f"option 'train.{key}' is unknown; ")
 
