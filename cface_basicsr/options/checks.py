@@ -48,6 +48,12 @@ def _check_devices(opt: Mapping[str, Any]) -> None:
             raise UserError(f"option 'datasets.{name}.prefetch_mode': torch sees no GPU; take cpu, or leave it out.")
 
 
+def _pin_only_for_a_gpu(opt: Mapping[str, Any]) -> None:
+    """Pinned memory serves nothing without a GPU, and torch would warn."""
+    for section in opt['datasets'].values() if not opt['num_gpu'] else ():
+        section['pin_memory'] = False
+
+
 def _fill_batch(opt: dict[str, Any]) -> None:
     """`batch_size` is global; BasicSR needs the share of one device."""
     train = opt['datasets']['train']
@@ -167,6 +173,7 @@ def prepare_training_options(opt: dict[str, Any]) -> None:
         return
     check_training_options(opt)
     _check_devices(opt)
+    _pin_only_for_a_gpu(opt)
     check_roots(opt['datasets'])
     _fill_batch(opt)
     _fill_iterations(opt)

@@ -42,7 +42,7 @@ class LoaderOptions(Section):
     num_prefetch_queue: int = Field(default=1, ge=1)
     """BasicSR's: batches ahead, with `prefetch_mode: cpu`."""
     pin_memory: bool = False
-    """Load into memory from which a GPU copies faster."""
+    """Load into memory from which a GPU copies faster, while it computes; left out where there is none."""
     persistent_workers: bool = False
     """Keep the loading processes alive from epoch to epoch."""
     manual_seed: FilledIn[int] = None

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.yaml_file import read_yaml
 from cface_basicsr.models import precision
-from cface_basicsr.options import merge
+from cface_basicsr.options import merge, read_option_file
 from tests.models.test_two_ranks import SIDE, faces, options
-from tests.tiny_stages import build, parsed, same, stage_options
+from tests.tiny_stages import REPOSITORY, build, parsed, same, stage_options
 
 Make = Callable[..., Any]
 
@@ -188,6 +189,27 @@ def test_a_training_that_stops_after_two_steps_goes_on_bit_for_bit(make: Make, t
     again.spread_at_start = whole.spread_at_start
     assert logs(again, 2, first=3) == expected
     assert same(weights(again), weights(whole))
+
+
+# -------------------------------------------------------------------------------------------------------- pinned memory
+
+TRAININGS = sorted(path for path in (REPOSITORY / 'options').rglob('*.yml')
+                   if 'train' in (read_yaml(path).get('datasets') or {}))
+
+
+@pytest.mark.parametrize('path', TRAININGS, ids=lambda path: path.stem)
+def test_every_shipped_training_loads_into_pinned_memory(path: Path) -> None:
+    assert read_option_file(path)['datasets']['train']['pin_memory'] is True
+
+
+@pytest.mark.filterwarnings('error')
+def test_without_a_gpu_nothing_is_pinned_and_nothing_warns(data: Path, tmp_path: Path) -> None:
+    from basicsr.data import build_dataloader, build_dataset
+    assert len(TRAININGS) >= 15
+    opt = parsed(stage_options(1, data), tmp_path)
+    section = opt['datasets']['train']
+    loader = build_dataloader(build_dataset(section), section, num_gpu=0, sampler=None, seed=0)
+    assert len(next(iter(loader))['gt_path']) == 4 and not loader.pin_memory
 
 
 # ---------------------------------------------------------------------------------------------------------- compilation
