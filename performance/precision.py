@@ -1,7 +1,7 @@
 """A stage-1 step in other precisions and memory layouts: float32, TF32, bfloat16 autocast, channels last, compiled.
 
 Made for a GPU, with the paper's widths and batch; on a CPU it takes small ones. A variant that this machine cannot
-run is named with the reason. Nothing here changes what the product does: it shows what would be worth an option.
+run is named with the reason.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ import torch
 from performance.measure import Finding, Times, ratio, take_turns
 from performance.training_step import LAYER, a_batch, cface_model, srgan_model, stepper
 
-NETWORKS = ('net_g', 'net_d', 'net_r')
 LONGEST = 150.0
 """Seconds that one variant may take until its first step is done (compilation); then it is left out."""
 
@@ -64,45 +63,42 @@ def _finding(name: str, times: Times, base: Times, width: str, batch: int) -> Fi
                    at_most=False)
 
 
+HALF = {'use_amp': True, 'amp_bf16': True}
+LAST = {'use_channels_last': True}
+
+
 def eager(gpu: bool, width: str, layer: str) -> dict[str, Make]:
     """The variants without a compiler: name -> what makes the step from a batch of faces."""
-    half = autocast(gpu)
     found: dict[str, Make] = {
         'float32': lambda faces: ours(faces, width, layer),
         'SRGANModel, float32, no recognizer': lambda faces: stepper(srgan_model(width, layer), faces),
-        'float32, channels last': lambda faces: ours(faces, width, layer, last=True),
-        'bfloat16 autocast': lambda faces: ours(faces, width, layer, half),
-        'bfloat16 autocast, channels last': lambda faces: ours(faces, width, layer, half, last=True)}
+        'float32, channels last': lambda faces: ours(faces, width, layer, LAST),
+        'bfloat16 autocast': lambda faces: ours(faces, width, layer, HALF),
+        'bfloat16 autocast, channels last': lambda faces: ours(faces, width, layer, HALF | LAST)}
     if gpu:
-        found['TF32'] = lambda faces: ours(faces, width, layer, tf32)
-        found['float32 without TF32 in convolutions'] = lambda faces: ours(faces, width, layer, lambda: tf32(False))
+        fused = {f'optim_{label}': {'fused': True} for label in 'gd'}
+        found['bfloat16 autocast, channels last, fused'] = lambda faces: ours(faces, width, layer, HALF | LAST | fused)
+        found['float16 autocast, channels last, fused'] = lambda faces: ours(
+            faces, width, layer, LAST | fused | {'use_amp': True})
+        found['TF32'] = lambda faces: _inside(ours(faces, width, layer), tf32)
+        found['float32 without TF32 in convolutions'] = lambda faces: _inside(
+            ours(faces, width, layer), lambda: tf32(False))
     return found
 
 
 def with_compiler(gpu: bool, width: str, layer: str) -> dict[str, Make]:
     """The variants with torch.compile, and float32 again to compare with."""
-    half = autocast(gpu)
-    return {'float32': lambda faces: ours(faces, width, layer),
-            'bfloat16 autocast, channels last, compiled':
-                lambda faces: ours(faces, width, layer, half, last=True, compiled=True)}
+    found: dict[str, Make] = {'float32': lambda faces: ours(faces, width, layer)}
+    for mode in ('default', 'reduce-overhead') if gpu else ('default',):
+        compiled = HALF | LAST | {'use_compile': True, 'compile_mode': mode}
+        found[f'bfloat16 autocast, channels last, compiled {mode}'] = lambda faces, changes=compiled: ours(
+            faces, width, layer, changes)
+    return found
 
 
-def autocast(gpu: bool) -> Callable[[], Any]:
-    """bfloat16 where torch thinks it safe."""
-    return lambda: torch.autocast('cuda' if gpu else 'cpu', torch.bfloat16)
-
-
-def ours(faces: Any, width: str, layer: str, around: Callable[[], Any] = contextlib.nullcontext, *, last: bool = False,
-         compiled: bool = False) -> Callable[[], None]:
-    """A stage-1 step; `around` is entered for each one."""
-    model = cface_model(width, layer)
-    for name in NETWORKS:
-        network = getattr(model, name)
-        if last:
-            network.to(memory_format=torch.channels_last)
-        if compiled:
-            network.compile()
-    return _inside(stepper(model, channels_last(faces) if last else faces), around)
+def ours(faces: Any, width: str, layer: str, changes: dict[str, Any] | None = None) -> Callable[[], None]:
+    """A stage-1 step with other options."""
+    return stepper(cface_model(width, layer, changes=changes), faces)
 
 
 def _inside(step: Callable[[], None], around: Callable) -> Callable[[], None]:
@@ -110,12 +106,6 @@ def _inside(step: Callable[[], None], around: Callable) -> Callable[[], None]:
         with around():
             step()
     return run_inside
-
-
-def channels_last(faces: dict[str, Any]) -> dict[str, Any]:
-    """The images of a batch in the other memory layout."""
-    return {key: value.contiguous(memory_format=torch.channels_last) if getattr(value, 'ndim', 0) == 4 else value
-            for key, value in faces.items()}
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
-"""A step of stage 1, L_CF from images, against a step of BasicSR's SRGANModel.
+"""A training step against a step of BasicSR's SRGANModel, and against the same step without what makes it faster.
 
-Both have the same SRResNet, the same SRGANDiscriminator, VGG19 up to relu3_1 as content term, the same batch at x8.
-Ours has SphereFace20 on top, for three faces each (SR, HR, compare). Weights are random: no step is faster or slower
-for them.
+Stage 1 and SRGANModel have the same SRResNet, the same SRGANDiscriminator, VGG19 up to relu3_1 as content term, the
+same batch at x8. Ours has SphereFace20 on top, for three faces each (SR, HR, compare) or, with features from a file,
+for SR. Stage 3 has the step of stage 0. Weights are random: no step is faster or slower for them.
 """
 
 import tempfile
@@ -13,49 +13,99 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from performance.measure import Finding, Times, ratio, take_turns
+from performance.limits import Limit
+from performance.measure import Finding, Times, ratio
+from performance.sides import Job, Side, race
 
 WIDTHS: dict[str, dict[str, dict[str, Any]]] = {
     'tiny': {'g': {'num_feat': 4, 'num_block': 1}, 'd': {'num_feat': 4, 'num_dense': 8},
-             'r': {'num_feat': 4, 'feature_length': 16}},
+             'r': {'num_feat': 4, 'feature_length': 16}, 'c': {'num_classes': 20}},
     'small': {'g': {'num_feat': 32, 'num_block': 4}, 'd': {'num_feat': 16, 'num_dense': 128},
-              'r': {'num_feat': 16, 'feature_length': 128}},
-    'paper': {'g': {}, 'd': {}, 'r': {'feature_length': 512}}}
+              'r': {'num_feat': 16, 'feature_length': 128}, 'c': {'num_classes': 1000}},
+    'paper': {'g': {}, 'd': {}, 'r': {'feature_length': 512}, 'c': {'num_classes': 10575}}}
 """Widths of the networks: the demo's, and the paper's."""
 
 SCALE, SIZE, LAYER = 8, 128, 'relu3_1'
-FAST = 'reference_features: file, use_channels_last, fused'
+FAST = 'use_channels_last, fused'
+ROWS: dict[str, tuple[str, str, str, str, float | None]] = {
+    'step': ('stage 1', 'SRGANModel', 'stage-1 step, L_CF from images', 'SRGANModel, no recognizer', 1.5),
+    'step_fast': ('stage 1, fast', 'SRGANModel', f'the same with reference_features: file, {FAST}',
+                  'SRGANModel, no recognizer', 0.8),
+    'step_identity': ('stage 1, fast', 'stage 1, fast, no L_CF', 'the latter', 'the same without L_CF', 1.3),
+    'step_0': ('stage 0, fast', 'stage 0', f'step of stage 0 or 3 with {FAST}', 'without', None),
+    'step_4': ('stage 4, fast', 'stage 4, nothing reused', f'stage-4 step with {FAST}', 'without, and nothing reused',
+               0.75)}
+"""Key of a line -> our side, the other side, both in words, and the target."""
 
 
-def run(*, width: str = 'paper', batch: int = 16, rounds: int = 3, layer: str = LAYER) -> list[Finding]:
-    """Measure both steps.
+def run(*, width: str = 'paper', batch: int = 16, rounds: int = 3, layer: str = LAYER,
+        threads: int = 1) -> list[Finding]:
+    """Measure the steps.
 
     Args:
         width: a key of WIDTHS.
         batch: faces per step.
         rounds: how many steps of each are measured, after one that is not.
         layer: of VGG19 (a test takes a shallow one).
+        threads: of torch; SRGANModel has one or as many, whichever is faster.
     """
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    models = {'ours': cface_model(width, layer), 'fast': cface_model(width, layer, fast=True),
-              'stock': srgan_model(width, layer)}
-    faces = a_batch(batch, device, WIDTHS[width]['r']['feature_length'])
-    times = take_turns({name: stepper(model, faces) for name, model in models.items()}, rounds)
+    settings = {'width': width, 'batch': batch, 'layer': layer}
+    counts = sorted({1, threads})
+    sides = {kind: Side('performance.training_step:make', settings | {'kind': kind}, threads)
+             for row in ROWS.values() for kind in row[:2] if kind != 'SRGANModel'}
+    stock = {f'SRGANModel, {count} threads': Side('performance.training_step:make', settings | {'kind': 'SRGANModel'},
+                                                  count, ours=False) for count in counts}
+    times: dict[str, Times] = {}
+    for stage in ('stage 1', 'stage 0', 'stage 4'):  # not all in memory at once
+        times |= race({kind: side for kind, side in sides.items() if kind.startswith(stage)}
+                      | (stock if stage == 'stage 1' else {}), rounds)
+    times['SRGANModel'] = times[min(stock, key=lambda kind: times[kind].median)]
     sizes = f'{width} widths, batch {batch}, VGG {layer}, x8'
-    return [line for name, key, what, target in (
-        ('ours', 'step', f'stage-1 step with L_CF from images; {sizes}', 1.5),
-        ('fast', 'step_fast', f'the same with {FAST}; {sizes}', None))
-        for line in _lines(key, what, target, times[name], times['stock'], batch, device)]
+    return [line for key, (ours, other, what, against, target) in ROWS.items()
+            for line in _lines(key, f'{what}; {sizes}', against, target, times[ours], times[other], batch, threads)]
 
 
-def _lines(key: str, what: str, target: float | None, ours: Times, stock: Times, batch: int,
-           device: torch.device) -> Iterator[Finding]:
-    yield Finding(key, f'{what}; {batch / ours.median:.3g} faces/s', f'{ours.spread()} s',
-                  f'SRGANModel, no recognizer: {stock.spread()} s', ratio(ours.seconds, stock.seconds), target=target)
-    if device.type == 'cpu':
-        yield Finding(f'{key}_cpu', 'the same, by CPU time', f'{ours.median_cpu:.3g} s', f'{stock.median_cpu:.3g} s',
-                      ratio(ours.cpu, stock.cpu), target=target)
+def _lines(key: str, what: str, against: str, target: float | None, ours: Times, other: Times, batch: int,
+           threads: int) -> Iterator[Finding]:
+    limit = Limit(operations=ours.results[0], threads=threads)
+    yield Finding(key, f'{what}; {batch / ours.median:.3g} faces/s', f'{ours.spread()} s', f'{against}: '
+                  f'{other.spread()} s', ratio(ours.seconds, other.seconds), target=target, limit=limit.words(),
+                  of_limit=ours.median / limit.seconds)
+    if not torch.cuda.is_available():
+        yield Finding(f'{key}_cpu', 'the same, by CPU time', f'{ours.median_cpu:.3g} s', f'{other.median_cpu:.3g} s',
+                      ratio(ours.cpu, other.cpu), target=target, limit=limit.words(),
+                      of_limit=ours.median_cpu / threads / limit.seconds)
+
+
+def make(kind: str, width: str, batch: int, layer: str) -> Job:
+    """A step of a kind; it returns how many floating-point operations one has in its products and convolutions."""
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    step = stepper(model_of(kind, width, layer), a_batch(batch, device, WIDTHS[width]['r']['feature_length']))
+    with FlopCounterMode(display=False) as counter:
+        step()
+    operations = float(counter.get_total_flops())
+
+    def job() -> float:
+        step()
+        return operations
+    return job
+
+
+def model_of(kind: str, width: str, layer: str) -> Any:
+    """The model of a name in ROWS."""
+    if kind == 'SRGANModel':
+        return srgan_model(width, layer)
+    stage, *words = kind.split(', ')
+    changes: dict[str, Any] = {}
+    if 'fast' in words:
+        changes = {'use_channels_last': True} | {f'optim_{label}': {'fused': True} for label in 'gdr'}
+    if 'no L_CF' in words:
+        changes['cface_opt'] = None
+    if 'nothing reused' in words:
+        changes |= {'net_d_reuse_fake': False, 'net_r_reuse_features': False}
+    return cface_model(width, layer, int(stage[-1]), changes, from_file=kind == 'stage 1, fast')
 
 
 def stepper(model: Any, faces: dict[str, Any]) -> Callable[[], None]:
@@ -98,21 +148,43 @@ def _adam() -> dict[str, Any]:
 _GAN = {'type': 'GANLoss', 'gan_type': 'vanilla', 'real_label_val': 1.0, 'fake_label_val': 0.0, 'loss_weight': 0.1}
 
 
-def cface_model(width: str, layer: str = LAYER, *, fast: bool = False) -> Any:
-    """A CFaceModel of stage 1; `fast`: with all options that make its step faster."""
+def cface_model(width: str, layer: str = LAYER, stage: int = 1, changes: dict[str, Any] | None = None, *,
+                from_file: bool = False) -> Any:
+    """The model of a stage (0, 1 or 4).
+
+    Args:
+        changes: of its `train:` section; what the stage does not have is left out.
+        from_file: the features of HR and compare face are in the batch; no index is read here.
+    """
     build = _builder()
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder, 'vgg19.pth')
-        torch.save({f'features.{key}': value for key, value in random_vgg19(layer).state_dict().items()}, weights)
-        train = {'optim_g': _adam(), 'optim_d': _adam(), 'total_iter': 1000, 'gan_opt': dict(_GAN),
-                 'content_opt': {'type': 'VGGContentLoss', 'layer': layer, 'weights': str(weights)},
-                 'cface_opt': {'type': 'CFaceLoss', 'gamma1': 0.05, 'gamma2': 0.1}}
-        recognizer = {'type': 'SphereFace20', 'input_size': [SIZE, SIZE], **WIDTHS[width]['r']}
-        if fast:
-            train |= {'use_channels_last': True} | {name: _adam() | {'fused': True} for name in ('optim_g', 'optim_d')}
-        model = build(_options('CFaceModel', width, train) | {'network_r': recognizer})
-        model.features_from_file = fast  # the batch has them; no index is read here
+        opt = _stage_options(stage, width, layer, Path(folder, 'vgg19.pth'))
+        for key, value in (changes or {}).items():
+            if not key.startswith('optim_'):
+                opt['train'][key] = value
+            elif key in opt['train']:
+                opt['train'][key] |= value
+        if stage == 0:
+            opt['train'] = {key: value for key, value in opt['train'].items() if 'reuse' not in key}
+        model = build(opt)
+        model.features_from_file = from_file
         return model
+
+
+def _stage_options(stage: int, width: str, layer: str, weights: Path) -> dict[str, Any]:
+    learns = {'optim_r': {'type': 'SGD', 'lr': 1e-5, 'momentum': 0.9},
+              'recognition_opt': {'type': 'ASoftmaxLoss', 'margin': 4}} if stage != 1 else {}
+    recognizer = {'type': 'SphereFace20', 'input_size': [SIZE, SIZE], **WIDTHS[width]['r']}
+    networks = {'network_r': recognizer, 'network_c': {
+        'type': 'ASoftmaxHead', 'feature_length': recognizer['feature_length'], **WIDTHS[width]['c']}}
+    if stage == 0:
+        opt = _options('RecognitionModel', width, {'total_iter': 1000, **learns})
+        return {key: value for key, value in opt.items() if not key.startswith('network_')} | networks
+    torch.save({f'features.{key}': value for key, value in random_vgg19(layer).state_dict().items()}, weights)
+    return _options('CFaceModel', width, {
+        'optim_g': _adam(), 'optim_d': _adam(), 'total_iter': 1000, 'gan_opt': dict(_GAN),
+        'content_opt': {'type': 'VGGContentLoss', 'layer': layer, 'weights': str(weights)},
+        'cface_opt': {'type': 'CFaceLoss', 'gamma1': 0.05, 'gamma2': 0.1}, **learns}) | networks
 
 
 def srgan_model(width: str, layer: str = LAYER) -> Any:

@@ -17,7 +17,8 @@ from performance.sides import Side, against, race
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 
 TINY = {
-    'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'}, {'step', 'step_fast'}),
+    'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'},
+             {'step', 'step_fast', 'step_identity', 'step_0', 'step_4'}),
     'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
     'forms': ({'identities': 1, 'images': 2, 'rounds': 1},
               {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),
@@ -35,7 +36,7 @@ TINY = {
 }
 
 
-WITHOUT_LIMIT = {'step', 'loader', 'growth', 'precision'}
+WITHOUT_LIMIT = {'loader', 'growth', 'precision'}
 
 
 @pytest.mark.slow
