@@ -116,7 +116,7 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
     ('scale', '4', "option 'scale': input should be a valid integer, got '4'"),
     ('datasets.train.batch_size', '4', "option 'datasets.train.batch_size': input should be a valid integer, got '4'"),
     ('datasets.train.use_hflip', 'no', "option 'datasets.train.use_hflip': input should be a valid boolean, got 'no'"),
-    ('datasets.train.prefetch_mode', 'cuda', "'datasets.train.prefetch_mode': 'cuda' needs 'pin_memory: true'"),
+    ('datasets.val.prefetch_mode', 'cuda', "'datasets.val.prefetch_mode': 'cuda' needs 'pin_memory: true'"),
     ('logger.print_freq', 0, "option 'logger.print_freq': input should be greater than or equal to 1, got 0"),
     ('logger.save_checkpoint_freq', 10.0, "save_checkpoint_freq': input should be a valid integer, got 10.0"),
     ('train.gan_opt.gan_type', 'vanila', "option 'train.gan_opt.gan_type': input should be 'vanilla', .*got 'vanila'"),
