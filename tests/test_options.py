@@ -124,7 +124,24 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
     ('train.content_opt.reduction', 'none', "option 'train.content_opt.reduction': input should be 'mean' or 'sum'"),
     ('train.cface_opt.distance', 'euclid', "option 'train.cface_opt.distance': input should be 'normalized', 'l2' or"),
     ('train.optim_g.lr', float('nan'), "option 'train.optim_g.lr': input should be a finite number, got nan"),
-    ('train.optim_g.lr', -0.1, "option 'train.optim_g': Adam refuses this: ValueError: Invalid learning rate: -0.1"),
+    ('train.optim_g.lr', -0.1, "option 'train.optim_g.lr': input should be greater than 0, got -0.1"),
+    ('train.optim_g.lr', 0, "option 'train.optim_g.lr': input should be greater than 0, got 0"),
+    ('train.optim_g.eps', 0, "option 'train.optim_g.eps': input should be greater than 0, got 0"),
+    ('train.optim_g.schedule.gamma', 99, "option 'train.optim_g.schedule.gamma': input should be less than or equal"),
+    ('train.content_opt.loss_weight', -2.0, "option 'train.content_opt.loss_weight': input should be greater than or "
+                                            'equal to 0, got -2.0'),
+    ('train.cface_opt.gamma2', -0.1, "option 'train.cface_opt.gamma2': input should be greater than or equal to 0"),
+    ('val.suffix', 'a/b', "option 'val.suffix': expected the name of a folder, without '/', got 'a/b'"),
+    ('network_g.scale', 4, "option 'network_g.scale' is 4, but 'scale' is 8."),
+    ('network_g', {'type': 'EDSR', 'num_in_ch': 3, 'num_out_ch': 3}, "option 'network_g.upscale' is 4, but 'scale' is"),
+    ('train.cface_opt', {'type': 'L1Loss'}, "'train.cface_opt.type': L1Loss is a loss of another kind; valid here: "
+                                            r'CFaceLoss\.$'),
+    ('train.gan_opt', {'type': 'L1Loss'}, 'L1Loss is a loss of another kind; valid here: GANLoss, MultiScaleGANLoss'),
+    ('train.recognition_opt', {'type': 'MSELoss'}, r'MSELoss is a loss of another kind; valid here: ASoftmaxLoss\.$'),
+    ('train.content_opt', {'type': 'GANLoss', 'gan_type': 'vanilla'}, 'another kind; valid here: CharbonnierLoss, '),
+    ('train.content_opt', {'type': 'VGGPerceptualLoss'}, 'VGGPerceptualLoss is a loss of another kind'),
+    ('train.content_opt', {'type': 'WeightedTVLoss'}, 'WeightedTVLoss is a loss of another kind'),
+    ('train.content_opt', {'type': 'CFaceLoss', 'gamma1': 1, 'gamma2': 1}, 'CFaceLoss is a loss of another kind'),
     ('train.optim_g.betas', [0.9, 2], "option 'train.optim_g': Adam refuses this: ValueError: Invalid beta parameter"),
     ('train.optim_g.momentum', 0.9, "option 'train.optim_g.momentum' is unknown"),
     ('train.optim_g.schedule', 'epoch', "option 'train.optim_g.schedule': input should be a section")])
@@ -181,7 +198,8 @@ def test_a_training_with_a_misspelt_section_ends_in_one_line_and_writes_nothing(
 def test_a_training_without_any_loss_for_its_generator_is_refused(opt: dict[str, Any]) -> None:
     for key in ('content_opt', 'gan_opt', 'cface_opt'):
         del opt['train'][key]
-    assert refusal(opt) == "option 'train': no loss: expected one of pixel_opt, content_opt, gan_opt, cface_opt."
+    assert refusal(opt) == ("option 'train': no loss: expected one of pixel_opt, content_opt, gan_opt, cface_opt, with "
+                            'a weight above 0.')
 
 
 @pytest.mark.parametrize(('place', 'value', 'message'), [
@@ -215,6 +233,50 @@ def test_a_loss_without_its_network_is_refused(opt: dict[str, Any], change: dict
 def test_a_recognition_training_with_a_validation_section_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match='RecognitionModel has no validation'):
         parsed(stage_options(0, data, {'val': {'val_freq': 5, 'save_img': False}}), tmp_path)
+
+
+@pytest.mark.parametrize(('without', 'kind', 'message'), [
+    (('compare_index', 'compare_mode', 'k', 'use_hflip'), 'FacePairDataset',
+     "'datasets.train.type': FacePairDataset has no 'compare_mode', which 'cface_opt' needs; take CFaceTripletDataset"),
+    (('compare_index', 'compare_mode', 'k', 'dataroot_lq'), 'LabelledFaceDataset',
+     "'datasets.train.type': LabelledFaceDataset has no 'dataroot_lq', which 'network_g' needs; take "
+     'CFaceGenerateDataset or CFaceTripletDataset or FacePairDataset')])
+def test_a_training_set_without_what_the_model_reads_is_refused_before_the_first_batch(
+        opt: dict[str, Any], without: tuple[str, ...], kind: str, message: str) -> None:
+    opt['datasets']['train'] = {key: value for key, value in opt['datasets']['train'].items() if key not in without}
+    opt['datasets']['train']['type'] = kind
+    assert message in refusal(opt)
+
+
+def test_two_sets_of_one_name_are_refused_since_basicsr_keeps_best_values_by_name(opt: dict[str, Any]) -> None:
+    val = opt['datasets']['val']
+    opt['datasets'] = {'train': opt['datasets']['train'], 'val': val, 'val_2': dict(val)}
+    assert refusal(opt) == (f"option 'datasets.val_2.name': {val['name']!r} is the name of 'val', too; give each its "
+                            'own.')
+
+
+def test_losses_that_all_have_the_weight_0_are_none(opt: dict[str, Any]) -> None:
+    for name, weights in (('content_opt', ('loss_weight',)), ('gan_opt', ('loss_weight',)),
+                          ('cface_opt', ('gamma1', 'gamma2'))):
+        opt['train'][name] |= dict.fromkeys(weights, 0)
+    assert refusal(opt).startswith("option 'train': no loss: expected one of ")
+    opt['train']['cface_opt']['gamma2'] = 0.1
+    prepare_training_options(opt)
+
+
+@pytest.mark.parametrize(('labels', 'message'), [
+    ([1, 1, 2, 2], 'expected the labels 0 to 1, one for each person; none is 0, and the largest is 2.'),
+    ([0, 0, 20, 20], 'expected the labels 0 to 1, one for each person; none is 1, and the largest is 20.'),
+    ([-1, -1, 0, 0], 'with a whole number from 0 as label'),
+    ([0, 0, 0, 10 ** 20], 'with a whole number from 0 as label'),
+    ([0, 0, 0, 0], 'all images of the training set are of one person')])
+def test_labels_that_are_not_numbered_from_0_are_refused_before_a_classifier_is_built(
+        opt: dict[str, Any], tmp_path: Path, labels: list[int], message: str) -> None:
+    rows = [f'{label}/{row},{label},x' for row, label in enumerate(labels)]
+    (tmp_path / 'identities.csv').write_text('\n'.join(['key,label,original_name', *rows, '']))
+    opt['datasets']['train']['identities'] = str(tmp_path)
+    with pytest.raises(UserError, match=message):
+        prepare_training_options(opt)
 
 
 def test_the_number_of_classes_is_read_from_the_labels_and_another_one_is_refused(
@@ -305,6 +367,7 @@ def test_a_decay_by_epochs_needs_to_know_an_epochs_length(opt: dict[str, Any]) -
     opt['datasets']['train'] = {'name': 'pictures', 'type': 'PairedImageDataset', 'dataroot_gt': 'pictures',
                                 'dataroot_lq': 'small', 'io_backend': {'type': 'disk'}, 'gt_size': 128,
                                 'use_hflip': True, 'use_rot': False, 'batch_size': 4, 'num_worker_per_gpu': 0}
+    opt = merge(opt, {'train': dict.fromkeys(('cface_opt', 'recognition_opt'))})
     assert "'epoch' needs LMDB stores" in refusal(opt)
 
 
@@ -416,3 +479,11 @@ def test_a_file_without_the_plugin_line_is_left_to_basicsr() -> None:
     opt = {'model_type': 'Whatever'}
     prepare_training_options(opt)
     assert opt == {'model_type': 'Whatever'}
+
+
+@pytest.mark.parametrize('others', ['CFaceModel', 'SRModel'])
+def test_a_file_of_our_classes_without_the_plugin_line_is_told_that_it_lacks_it(
+        opt: dict[str, Any], others: str) -> None:
+    del opt['plugin']
+    assert refusal(opt | {'model_type': others}).startswith("option '")  # SRModel: a key that it does not know
+    assert 'plugin' in refusal(opt) and 'missing' in refusal(opt)

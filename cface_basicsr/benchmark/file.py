@@ -12,6 +12,7 @@ from cface_basicsr.errors import UserError, check_known, nearest
 from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import FolderName, Section, merge, open_section, read_option_file
+from cface_basicsr.options.option_file import Seed
 from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.training.recipe import REMOVABLE, TrainStep, fill_variables, read_with_base
 from cface_basicsr.training.scale import check_scale
@@ -85,7 +86,7 @@ class BenchmarkFile(Section):
     """What every row is trained with."""
     batch: int = Field(ge=1)
     """Images in a batch, of every training of a system."""
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    seeds: list[Seed] = Field(default_factory=lambda: [0], min_length=1)
     """Seeds of the weights, of the order of images and of all draws."""
     steps: Annotated[dict[FolderName, TrainStep], REMOVABLE] = Field(default_factory=dict)
     """Name -> training of a recognizer, as in a recipe; it is done once for all scales and seeds."""

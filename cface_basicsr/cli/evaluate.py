@@ -51,7 +51,7 @@ def command(
     pairs_per_fold: Annotated[int | None, _option(_PROTOCOL)] = None,
     far: Annotated[float | None, _option(_PROTOCOL, min=0, max=1)] = None,
     far_identification: Annotated[float | None, _option(_PROTOCOL, min=0, max=1)] = None,
-    seed: Annotated[int, _option(_PROTOCOL)] = 0,
+    seed: Annotated[int, _option(_PROTOCOL, min=0)] = 0,
     compare: Annotated[tuple[Path, Path] | None, _option(_OUTPUT, metavar='A.json B.json')] = None,
     out: Annotated[Path | None, _option(_OUTPUT)] = None,
     curves: Annotated[bool, _option(_OUTPUT, '--curves')] = False,

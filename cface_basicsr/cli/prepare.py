@@ -31,7 +31,7 @@ def command(
     annotations: Annotated[Path | None, typer.Option(show_default='around SRC')] = None,
     store: str = 'png',
     holdout: Annotated[int, typer.Option(min=0)] = 0,
-    seed: int = 0, workers: Workers = 0, as_json: Json = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0, workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Pack photographs into LMDB stores of HR and LR faces, with labels and a manifest.
 

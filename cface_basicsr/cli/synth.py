@@ -14,7 +14,7 @@ def command(
     identities: Annotated[int, typer.Option('--identities', '-n')],
     images: Annotated[int, typer.Option('--images', '-m')],
     out: Annotated[Path, typer.Option('--out', '-o')],
-    size: int = 250, seed: int = 0,
+    size: int = 250, seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Workers = 0, as_json: Json = False,
 ) -> None:
     """Draw synthetic faces as OUT/<identity>/<image>.jpg, ready for `cface prepare --layout casia`.

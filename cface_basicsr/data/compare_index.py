@@ -293,9 +293,13 @@ def read_index_manifest(folder: Path) -> dict[str, Any]:
         UserError: it is missing or damaged.
     """
     try:
-        return json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+        manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
+        missing = {'k', 'images', 'keys_sha256', 'feature_length'} - manifest.keys()
+    except (OSError, ValueError, AttributeError) as error:
         raise _damaged(folder / 'manifest.json', 'JSON', str(error)) from error
+    if missing:
+        raise _damaged(folder / 'manifest.json', ', '.join(sorted(missing)), 'a file without them')
+    return manifest
 
 
 def _manifest_for(folder: Path, keys: Sequence[str]) -> dict[str, Any]:

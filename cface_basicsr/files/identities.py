@@ -44,9 +44,10 @@ def read_identities(folder_or_csv: str | Path) -> tuple[list[str], np.ndarray]:
     expected = f"Expected a table with the columns {', '.join(IDENTITIES_HEADER)}.\nMake it with {PREPARE_COMMAND}."
     for number, row in read_table(path, IDENTITIES_HEADER[:2], expected):
         try:
-            pairs.append((row[0], int(row[1])))
+            pairs.append((row[0].strip(), _label(row[1])))
         except (IndexError, ValueError) as error:
-            raise UserError(f"'{path}', line {number}: expected 'key,label,original name'.") from error
+            raise UserError(f"'{path}', line {number}: expected 'key,label,original name' with a whole number from 0 "
+                            'as label.') from error
     pairs.sort()
     return [key for key, _ in pairs], np.array([label for _, label in pairs], np.int64)
 
@@ -68,3 +69,10 @@ def read_labels(folder_or_csv: str | Path, keys: KeyList) -> np.ndarray | None:
         return np.concatenate(labels)
     listed, others = read_identities(path)  # written by hand, or of another data set
     return others.astype(np.int32) if keys == listed else None
+
+
+def _label(text: str) -> int:
+    label = int(text)
+    if not 0 <= label < 2 ** 63:
+        raise ValueError(text)
+    return label

@@ -55,7 +55,7 @@ def evaluate_request(request: Request, show: Progress) -> tuple[Results, Curves]
 # --------------------------------------------------------------------------------------------------------- from images
 
 def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]:
-    check_file(identities_file(request.data), f'Expected a folder made by {PREPARE_COMMAND}.')
+    check_file(request.data / 'identities.csv', f'Expected a folder made by {PREPARE_COMMAND}.')
     networks = {name: build_network_from_file(path) for name, path in request.weights.items()}
     scale = _scale(request, networks)
     detector = detector_in(request.detector)

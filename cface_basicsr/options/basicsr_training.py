@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field
 
 from cface_basicsr.options.sections import Section, problem
-from cface_basicsr.options.signatures import Loss, Scheduler, check_call
+from cface_basicsr.options.signatures import AdversarialLoss, ImageLoss, Loss, PerceptualTerms, Scheduler, check_call
 from cface_basicsr.options.training import Multipliers, Needs, Training, check_for_a_loss
 
 
@@ -20,7 +20,7 @@ class BasicSROptimizer(Section):
 
     type: str
     """The class of `torch.optim`."""
-    lr: float
+    lr: float = Field(gt=0)
     """The first learning rate."""
     bias: Multipliers | None = None
     """Multipliers for the biases, the shifts of normalizations among them; by default they learn as the weights do."""
@@ -40,9 +40,9 @@ class SRTraining(Training):
     scheduler: Scheduler
     """One schedule for all optimizers: `type`, MultiStepLR or CosineAnnealingRestartLR, and the arguments of that class
     of BasicSR."""
-    pixel_opt: Loss | None = None
+    pixel_opt: ImageLoss | None = None
     """A loss of images."""
-    perceptual_opt: Loss | None = None
+    perceptual_opt: PerceptualTerms | None = None
     """A loss of images by their VGG19 features, with a perceptual and a style term."""
 
     def check(self) -> None:
@@ -61,9 +61,9 @@ class SRGANTraining(SRTraining):
 
     optim_d: Annotated[BasicSROptimizer, Needs('network_d')]
     """Optimizer of the discriminator."""
-    gan_opt: Loss
+    gan_opt: AdversarialLoss
     """The adversarial loss."""
-    ldl_opt: Loss | None = None
+    ldl_opt: ImageLoss | None = None
     """BasicSR's loss of local artifacts."""
     net_d_iters: int = Field(default=1, ge=1)
     """Updates of the discriminator for each update of the generator."""

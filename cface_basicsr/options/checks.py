@@ -9,8 +9,10 @@ from typing import Any
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.options.option_file import TRAINING, open_file
+from cface_basicsr.options.signatures import registered, section_of
 from cface_basicsr.options.sizes import check_roots, count_identities, count_images, iterations_an_epoch
 from cface_basicsr.options.training import OUR_TRAINING, Training
+from cface_basicsr.registration import offered
 
 
 def _ranks(opt: Mapping[str, Any]) -> tuple[int, int]:
@@ -88,10 +90,12 @@ def _fill_iterations(opt: dict[str, Any]) -> None:
                             "Lower 'datasets.train.batch_size', or train on more images.")
     elif any((section.get('schedule') or {}).get('type') == 'epoch' for key, section in train.items()
              if key.startswith('optim_') and section):
-        raise UserError("option 'schedule.type': 'epoch' needs LMDB stores, whose size is known; take 'steps'.")
+        raise UserError(f"option 'schedule.type': 'epoch' needs LMDB stores (NAME.lmdb), whose size is known, got "
+                        f"{data.get('dataroot_gt')!r}; take 'steps'.")
     if train.get('total_epoch') is not None:
         if images is None:
-            raise UserError("option 'train.total_epoch' needs LMDB stores, whose size is known; set 'total_iter'.")
+            raise UserError("option 'train.total_epoch' needs LMDB stores (NAME.lmdb), whose size is known, got "
+                            f"{data.get('dataroot_gt')!r}; set 'total_iter'.")
         train['total_iter'] = train.pop('total_epoch') * train['iterations_an_epoch']
 
 
@@ -101,11 +105,44 @@ def _fill_identities(opt: dict[str, Any]) -> None:
     if not head:
         return
     identities = count_identities(opt['datasets']['train'])
+    if identities == 1:
+        raise UserError("option 'network_c': all images of the training set are of one person, and a classifier needs "
+                        'two at least.')
     if head.get('num_classes') is None:
         head['num_classes'] = identities
     if head['num_classes'] != identities:
         raise UserError(f"option 'network_c.num_classes' is {head['num_classes']}, but the training set has "
                         f'{identities} identities. Leave it empty (~) to read it from the labels.')
+
+
+_READ_FOR = {'network_g': 'dataroot_lq', 'recognition_opt': 'identities', 'cface_opt': 'compare_mode'}
+"""What is trained, or its loss -> the key of those data sets that hold what it is trained on."""
+
+
+def _check_images(opt: Mapping[str, Any], training: Training) -> None:
+    """Check that the training set gives what the model reads."""
+    kind = opt['datasets']['train']['type']
+    for part, key in _READ_FOR.items():
+        if not (part in training.networks and opt.get(part) or opt['train'].get(part)):
+            continue
+        if not section_of('data', kind).knows(key):  # one that is nobody's may have any
+            fit = [name for name, each in sorted(offered('data').items()) if key in each.OPTIONS.model_fields]
+            raise UserError(f"option 'datasets.train.type': {kind} has no '{key}', which '{part}' needs; take "
+                            f"{' or '.join(fit)}.")
+
+
+def _check_scale(opt: Mapping[str, Any]) -> None:
+    """Check that network and losses have the file's scale, where they have one."""
+    sections = {'network_g': ('archs', opt.get('network_g')), **{
+        f'train.{name}': ('losses', section) for name, section in (opt.get('train') or {}).items()
+        if name.endswith('_opt')}}
+    for name, (room, section) in sections.items():
+        known = isinstance(section, Mapping) and section.get('type') in registered(room)  # others are left alone
+        fields = section_of(room, section['type']).model_fields if known else {}
+        for key in {'scale', 'upscale'} & fields.keys():
+            scale = section.get(key, fields[key].default)
+            if opt.get('scale') is not None and scale != opt['scale']:
+                raise UserError(f"option '{name}.{key}' is {scale}, but 'scale' is {opt['scale']}.")
 
 
 def _check_parts(opt: Mapping[str, Any], training: Training) -> None:
@@ -118,6 +155,7 @@ def _check_parts(opt: Mapping[str, Any], training: Training) -> None:
         if not (opt['path'].get('pretrain_network_r') or 'file' in opt['network_r']):
             raise UserError(f"option 'path.pretrain_network_r' is missing: 'train.{loss}' needs a trained recognizer "
                             '(stage 0); a random one knows no faces.')
+    _check_images(opt, training)
     if opt['datasets']['train'].get('reference_features') == 'file':
         _check_reference_features(opt['train'])
     if opt['model_type'] == 'RecognitionModel' and opt.get('val'):
@@ -159,8 +197,19 @@ def check_training_options(opt: Mapping[str, Any]) -> None:
             raise UserError(f"option '{key}' is missing.")
     _check_loader(opt['datasets']['train'])
     _check_length(opt['train'])
+    _check_scale(opt)
     if opt['model_type'] in TRAINING:
         _check_parts(opt, file.train)
+
+
+def _is_the_plugins(opt: Mapping[str, Any]) -> bool:
+    """Whether a file has the plugin line, or must have it, since it names a class of ours."""
+    data = opt.get('datasets')
+    sections = [section for key, section in opt.items() if key.startswith('network_')]
+    sections += data.values() if isinstance(data, Mapping) else ()
+    named = [opt.get('model_type'), *(section.get('type') for section in sections if isinstance(section, Mapping))]
+    ours = [*offered('models'), *offered('archs'), *offered('data')]
+    return 'plugin' in opt or any(name in ours for name in named)
 
 
 def prepare_training_options(opt: dict[str, Any]) -> None:
@@ -169,7 +218,7 @@ def prepare_training_options(opt: dict[str, Any]) -> None:
     Raises:
         UserError: one line that names the option, what was expected and what was given.
     """
-    if 'plugin' not in opt:
+    if not _is_the_plugins(opt):
         return
     check_training_options(opt)
     _check_devices(opt)
@@ -191,7 +240,8 @@ def prepare_test_options(opt: dict[str, Any]) -> None:
     Raises:
         UserError: one line that names the option, what was expected and what was given.
     """
-    if 'plugin' in opt:
+    if _is_the_plugins(opt):
         open_file(opt, training=False)
+        _check_scale(opt)
         _check_devices(opt)
         check_roots(opt['datasets'])

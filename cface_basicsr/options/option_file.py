@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
@@ -13,6 +14,9 @@ from cface_basicsr.options.basicsr_training import BASICSR_TRAINING, OtherTraini
 from cface_basicsr.options.sections import FilledIn, FolderName, Section, open_section, problem
 from cface_basicsr.options.signatures import DataSection, Metric, Network, registered
 from cface_basicsr.options.training import OUR_TRAINING, Training
+
+Seed = Annotated[int, Field(ge=0, lt=2 ** 32 - 1024)]  # NumPy's, to which BasicSR adds the rank
+"""Of a training."""
 
 _NETWORKS = {'g': 'N_SR', 'd': 'N_D', 'r': 'CNN_R', 'c': "CNN_R's classifier"}
 
@@ -53,7 +57,7 @@ class ValSection(Section):
     """Iterations between two validations."""
     save_img: bool
     """Keep the pictures of each validation."""
-    suffix: str | None = None
+    suffix: FolderName | None = None
     """Appended to the names of a test's pictures; by default the name of the run."""
     metrics: dict[str, Metric] | None = None
     """Name in the log -> a metric of two images."""
@@ -94,8 +98,11 @@ class LoggerSection(Section):
 
     def check(self) -> None:
         """See `Section.check`."""
-        if self.wandb and self.wandb.project is not None and not self.use_tb_logger:
+        asked = self.wandb and self.wandb.project is not None
+        if asked and not self.use_tb_logger:
             raise problem('wrong', "'project' needs 'logger.use_tb_logger: true'.", 'wandb')
+        if asked and not find_spec('wandb'):
+            raise problem('wrong', "'project' needs the package wandb: `pip install wandb`.", 'wandb')
 
 
 class TrainingDatasets(Section):
@@ -118,6 +125,17 @@ class TrainingDatasets(Section):
         return {key: {**section, 'phase': str(key).split('_')[0]} if isinstance(section, Mapping) else section
                 for key, section in values.items()}
 
+    @model_validator(mode='after')
+    def _are_told_apart(self) -> 'TrainingDatasets':
+        """BasicSR keeps best values and pictures by the name of a set."""
+        phases: dict[Any, str] = {}
+        for phase, section in {**dict(self), **(self.model_extra or {})}.items():
+            first = phases.setdefault(section['name'], phase) if section and phase != 'train' else phase
+            if first != phase:
+                raise problem('wrong', f"{section['name']!r} is the name of '{first}', too; give each its own.",
+                              f'{phase}.name')
+        return self
+
     @classmethod
     def knows(cls, key: str) -> bool:
         """Whether it is one of these; the validation set may have a number."""
@@ -127,13 +145,15 @@ class TrainingDatasets(Section):
 class Datasets(TrainingDatasets):
     """The `datasets:` section of a test. If there are several of a kind, they are `test_1`, `test_2`, …"""
 
-    train: DataSection = None
-    """The training set; a test runs on it as well."""
+    train: FilledIn[DataSection] = None
     test: DataSection = None
     """The test set."""
 
     def check(self) -> None:
         """See `Section.check`."""
+        if self.train:
+            raise problem('wrong', "a test takes its images one by one, and a training set comes in batches. Leave it "
+                                   "out, or call it 'test'.", 'train')
         if not (self.model_fields_set or self.model_extra):
             raise problem('missing', '', 'test')
 
@@ -167,7 +187,7 @@ class Frame(Section):
     """The data sets."""
     path: dict[str, Any]
     """Files to start from, and folders to write to; `{}` where there is nothing to say."""
-    manual_seed: int | None = Field(default=None, ge=0, lt=2 ** 32 - 1024)  # NumPy's, to which BasicSR adds the rank
+    manual_seed: Seed | None = None
     """Seed of the weights, of the order of images and of all draws; without it BasicSR takes a random one."""
     dist_params: DistParams = None
     """BasicSR's, for several processes: `backend` and `port`."""

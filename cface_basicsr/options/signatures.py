@@ -46,9 +46,12 @@ _KINDS: dict[str, Any] = {
 
 _BOUNDS: dict[str, Any] = {
     **dict.fromkeys(('rgb_mean', 'rgb_std'), Field(min_length=3, max_length=3)), 'img_range': Field(gt=0),
-    **dict.fromkeys(('gamma', 'perceptual_weight', 'style_weight'), Field(ge=0))}
+    'gamma': Field(ge=0)}
 """Argument of any class -> what it must be, as these classes divide by it, or read it as absent below 0."""
 
+
+_MARKS = {'target_is_real': 'logits', 'compare': 'three features', 'labels': 'features and labels'}
+"""Argument of a loss's `forward` -> what such a loss compares."""
 
 _REFUSALS = (TypeError, ValueError, ArithmeticError, AssertionError, AttributeError, LookupError, NameError, OSError)
 """What a class of torch or BasicSR raises at an argument."""
@@ -103,13 +106,26 @@ def _field(room: str, kind: Callable[..., Any], parameter: inspect.Parameter) ->
     name, default = parameter.name, parameter.default
     expected = hints[name] if name in hints else _KINDS.get(name) or _kind_of(default)
     expected = _bounded(expected, _least(room, default))
-    if name in _BOUNDS and expected is not Any:
-        expected = Annotated[expected, _BOUNDS[name]]
+    bound = Field(ge=0) if room == 'losses' and _is_weight(name) else _BOUNDS.get(name)
+    if bound and expected is not Any:
+        expected = Annotated[expected, bound]
     if name == _FROM_LABELS:
         expected, default = expected | None, None
     if name == 'lr':  # BasicSR asks for it
         default = parameter.empty
     return expected, Field(... if default is parameter.empty else default, description=argument_texts(kind).get(name))
+
+
+def _is_weight(name: str) -> bool:
+    """Whether an argument of a loss is a factor of what it measures; below 0, a network would learn the opposite."""
+    return name.endswith('_weight') or name in ('gamma1', 'gamma2')
+
+
+def weighs(loss: Mapping[str, Any] | None) -> bool:
+    """Whether the checked section of a loss is there, and a weight of it is above 0."""
+    fields = section_of('losses', loss['type']).model_fields if loss else {}
+    weights = [loss.get(name, field.default) for name, field in fields.items() if _is_weight(name)]
+    return bool(loss) and (not weights or any(weights))
 
 
 def _least(room: str, default: Any) -> int:
@@ -190,11 +206,41 @@ def check_call(room: str, values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _compared_by(kind: Callable[..., Any]) -> str:
+    """What a loss is called with, by the arguments of its `forward`; '' for what none of our models calls."""
+    forward = getattr(kind, 'forward', kind)
+    arguments = inspect.signature(forward).parameters
+    for name, compared in _MARKS.items():
+        if name in arguments:
+            return compared
+    in_terms = 'style_weight' in inspect.signature(kind).parameters  # BasicSR's PerceptualLoss has no annotations
+    if in_terms or typing.get_origin(typing.get_type_hints(forward).get('return')) is tuple:
+        return 'images, in two terms'
+    needed = [name for name, each in arguments.items()
+              if name != 'self' and each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
+    return 'two of a kind' if len(needed) == 2 else ''
+
+
+def _check_compared(compared: str, loss: dict[str, Any]) -> dict[str, Any]:
+    known = registered('losses')
+    if _compared_by(known[loss['type']]) != compared:
+        fit = sorted(name for name, kind in known.items() if _compared_by(kind) == compared)
+        raise problem('wrong', f"{loss['type']} is a loss of another kind; valid here: {', '.join(fit)}.", 'type')
+    return loss
+
+
 def _named(room: str) -> Any:
     """The type of a section {type: NAME, …}: a dictionary whose other keys are arguments of that class."""
     schema = {'registered': room} if room in _REGISTRIES else {'type': 'object'}
     return Annotated[dict[str, Any], AfterValidator(partial(check_call, room)), WithJsonSchema(schema)]
 
 
+def _loss_of(compared: str) -> Any:
+    return Annotated[Loss, AfterValidator(partial(_check_compared, compared))]
+
+
 Network, Loss, Metric, DataSection = map(_named, ('archs', 'losses', 'metrics', 'data'))
 Scheduler = _named('schedulers')
+ImageLoss, AdversarialLoss = _loss_of('two of a kind'), _loss_of('logits')
+PerceptualTerms = _loss_of('images, in two terms')
+TripletLoss, ClassifierLoss = _loss_of('three features'), _loss_of('features and labels')

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.identities import read_identities, read_labels
+from cface_basicsr.files.identities import identities_file, read_identities, read_labels
 from cface_basicsr.registration import offered
 
 
@@ -35,17 +35,7 @@ def _count_lines(path: Path) -> int:
 def _check_store(listed: Path) -> None:
     if not listed.is_file():
         raise UserError(f"data store '{listed.parent}' is missing or unfinished (no meta_info.txt).\n"
-                        f'Make it: {_command_for(listed.parent)}')
-
-
-def _command_for(store: Path) -> str:
-    """The command that makes a store at this place."""
-    folder = store.parent
-    if store.name.startswith('sr_'):
-        return f'cface generate {folder} --weights NET_G.pth --out {store}   (stage 2)'
-    held_out = folder.name in ('train', 'test')
-    return (f'cface prepare --layout casia SRC --out {folder.parent if held_out else folder} --scale 2 4 8 '
-            f"--crop center{' --holdout N --seed 0' if held_out else ''}")
+                        "Make it: cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center")
 
 
 def check_roots(datasets: Mapping[str, Mapping[str, Any]]) -> None:
@@ -76,7 +66,7 @@ def count_identities(dataset: Mapping[str, Any]) -> int:
     """The number of identities that the labels of a data set section name.
 
     Raises:
-        UserError: identities.csv is missing or malformed.
+        UserError: identities.csv is missing or malformed, or its labels are not 0 .. C-1.
     """
     from cface_basicsr.files.face_store import read_meta_info
     stores = roots(dataset)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from cface_basicsr.options.sections import FilledIn, Section, problem
-from cface_basicsr.options.signatures import Loss, check_call
+from cface_basicsr.options.signatures import AdversarialLoss, ClassifierLoss, ImageLoss, TripletLoss, check_call, weighs
 
 
 class Needs:
@@ -26,7 +26,7 @@ class Schedule(Section):
 
     type: Literal['epoch', 'steps', 'cosine', 'constant'] = 'constant'
     """The shape of the fall."""
-    gamma: float | None = Field(default=None, ge=0)
+    gamma: float | None = Field(default=None, ge=0, le=1)
     """Factor of each fall of `epoch` and `steps`; for `cosine` the share of `lr` that is left, 0 by default."""
     milestones: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
     """Iterations at which `steps` lowers the learning rate."""
@@ -76,15 +76,15 @@ class Optimizer(Section):
 
     type: Literal['Adam', 'AdamW', 'SGD', 'RMSprop'] = 'Adam'
     """The class of `torch.optim`."""
-    lr: float
+    lr: float = Field(gt=0)
     """The first learning rate."""
     betas: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     """Of Adam and AdamW: decay of the averages of the gradient and of its square; torch's default: 0.9 and 0.999."""
-    momentum: float | None = None
+    momentum: float | None = Field(default=None, ge=0, lt=1)
     """Of SGD and RMSprop; torch's default: 0."""
     weight_decay: float | None = None
     """Factor of the weights that is added to the gradient (AdamW: taken from the weights); torch's default."""
-    eps: float | None = None
+    eps: float | None = Field(default=None, gt=0)
     """Added to a denominator, so that nothing is divided by 0; torch's default: 1e-8."""
     bias: Multipliers | None = None
     """Multipliers for the biases, the shifts of normalizations among them; by default they learn as the weights do."""
@@ -112,10 +112,10 @@ def check_for_a_loss(losses: Mapping[str, Any]) -> None:
     """Check that a generator has a loss to learn by.
 
     Raises:
-        ValueError: all of them are absent.
+        ValueError: all of them are absent, or have the weight 0.
     """
-    if not any(losses.values()):
-        raise ValueError(f"no loss: expected one of {', '.join(losses)}")
+    if not any(map(weighs, losses.values())):
+        raise ValueError(f"no loss: expected one of {', '.join(losses)}, with a weight above 0")
 
 
 class Training(Section):
@@ -216,13 +216,13 @@ class CFaceTraining(_Averaged, _InParts):
     """The optimizer of N_D."""
     optim_r: Optimizer | None = None
     """The optimizer of CNN_R and its classifier."""
-    pixel_opt: Loss | None = None
+    pixel_opt: ImageLoss | None = None
     """A loss of images, such as L1Loss."""
-    content_opt: Loss | None = None
+    content_opt: ImageLoss | None = None
     """β L_P, equation (2): a loss of images by their VGG19 features."""
-    gan_opt: Annotated[Loss | None, Needs('network_d', 'optim_d')] = None
+    gan_opt: Annotated[AdversarialLoss | None, Needs('network_d', 'optim_d')] = None
     """α L_GAN, equation (1); it makes N_D a part of the training."""
-    cface_opt: Annotated[Loss | None, Needs('network_r')] = None
+    cface_opt: Annotated[TripletLoss | None, Needs('network_r')] = None
     """L_CF, equation (5) or (6), by a trained CNN_R; without it the model is SRGAN."""
     more_recognizers: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
     """Files of further recognizers that lead L_CF, each frozen, or `dlib`: its terms are the means over all of them."""
@@ -230,7 +230,7 @@ class CFaceTraining(_Averaged, _InParts):
     """L_CF compares random views of the faces, so that a pattern for one recognizer in one place gains less."""
     relativistic: bool = False
     """ESRGAN's relativistic average GAN loss: N_D says whether an image is more real than the others are on average."""
-    recognition_opt: Annotated[Loss | None, Needs('network_r', 'network_c', 'optim_r')] = None
+    recognition_opt: Annotated[ClassifierLoss | None, Needs('network_r', 'network_c', 'optim_r')] = None
     """L_FR, equation (3), by which CNN_R is trained, too: it turns stage 1 into stage 4."""
     net_d_reuse_fake: bool = True
     """N_D judges SR once in a step, for the update of N_SR and for its own. Exact; only the running statistics of its
@@ -256,11 +256,11 @@ class SICNNTraining(_Averaged):
     """The optimizer of CNN_H, the generator."""
     optim_r: Optimizer
     """The optimizer of CNN_R and its classifier."""
-    pixel_opt: Loss
+    pixel_opt: ImageLoss
     """L_SR, a loss of images."""
-    identity_opt: Annotated[Loss, Needs('network_r')]
+    identity_opt: Annotated[ImageLoss, Needs('network_r')]
     """L_SI, equation (4), a loss of features."""
-    recognition_opt: Annotated[Loss, Needs('network_r', 'network_c', 'optim_r')]
+    recognition_opt: Annotated[ClassifierLoss, Needs('network_r', 'network_c', 'optim_r')]
     """L_FR, by which CNN_R is trained in turn."""
 
 
@@ -271,7 +271,7 @@ class RecognitionTraining(_StageTraining, _InParts):
 
     optim_r: Optimizer
     """The optimizer of CNN_R and its classifier."""
-    recognition_opt: Annotated[Loss, Needs('network_r', 'network_c', 'optim_r')]
+    recognition_opt: Annotated[ClassifierLoss, Needs('network_r', 'network_c', 'optim_r')]
     """L_FR, equation (3)."""
     head_only_iter: int = Field(default=0, ge=0)
     """First iterations in which only the classifier learns: for a new classifier on a trained CNN_R."""

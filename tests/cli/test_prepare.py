@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -97,3 +98,13 @@ def test_a_place_that_cannot_be_written_is_named_with_the_systems_reason(
     assert caught.value.code == 2 and len(lines) == 1
     assert re.fullmatch(f"cface: '{out}.*': (Not a directory|File name too long|Too many levels of symbolic links|File "
                         'exists).', lines[0])
+
+
+def test_every_seed_is_a_whole_number_from_0() -> None:
+    """NumPy takes no other, and would end in a traceback."""
+    commands = typer.main.get_command(app).commands
+    seeds = {name: option for name, command in commands.items() for option in command.params if 'seed' in option.name}
+    assert {'prepare', 'evaluate', 'synth'} <= seeds.keys()
+    for name, option in seeds.items():
+        result = CliRunner().invoke(app, [name, option.opts[0], '-1'])
+        assert result.exit_code == 2 and 'or equal to 0' in result.output, name

@@ -16,7 +16,7 @@ from cface_basicsr.benchmark.throughput import trainings
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, encode_image
 from cface_basicsr.files.store_writer import StoreWriter
-from cface_basicsr.options import merge, prepare_test_options, prepare_training_options, read_option_file
+from cface_basicsr.options import merge, option_file, prepare_test_options, prepare_training_options, read_option_file
 from cface_basicsr.options.basicsr_training import BASICSR_TRAINING
 from cface_basicsr.options.option_file import LoggerSection, PathSection, ValSection, file_of
 from tests.small_data import write_small_data
@@ -135,6 +135,8 @@ def test_in_our_own_models_too_a_key_is_named_with_its_section(opt: dict[str, An
 
 def test_a_test_file_is_refused_for_an_unknown_key_and_may_be_the_trainings(data: Path) -> None:
     opt = options_of('SRModel', data)
+    with pytest.raises(UserError, match=r"option 'datasets\.train': a test takes its images one by one"):
+        prepare_test_options(copy.deepcopy(opt))
     del opt['datasets']['train']
     prepare_test_options(copy.deepcopy(opt))
     with pytest.raises(UserError, match="option 'nework_g' is unknown; did you mean 'network_g'"):
@@ -176,11 +178,14 @@ def test_every_section_that_basicsrs_source_reads_is_known() -> None:
 
 
 @pytest.mark.parametrize('opt', BASICSR_TRAINING, indirect=True)
-def test_what_basicsr_reads_is_taken(opt: dict[str, Any]) -> None:
+def test_what_basicsr_reads_is_taken(opt: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(option_file, 'find_spec', lambda name: None)
     opt = merge(opt, {'dist_params': {'backend': 'nccl', 'port': 29500}, 'find_unused_parameters': True, 'path': {
         'pretrain_network_g': 'g.pth', 'param_key_g': 'params_ema', 'strict_load_g': False, 'resume_state': 'x.state'},
         'train': {'ema_decay': 0.999, 'warmup_iter': 5}, 'val': {'pbar': False, 'suffix': 'x'},
         'logger': {'wandb': {'project': 'p'}}})
+    assert refusal(opt) == "option 'logger.wandb': 'project' needs the package wandb: `pip install wandb`."
+    monkeypatch.setattr(option_file, 'find_spec', lambda name: name)
     prepare_training_options(opt)
     assert opt['train']['warmup_iter'] == 5 and opt['datasets']['train']['batch_size_per_gpu'] == 2
 
@@ -198,5 +203,7 @@ def test_everything_that_a_benchmark_composes_is_valid_up_to_its_missing_data(pa
 def test_files_without_the_plugin_and_other_models_are_left_to_basicsr(change: dict[str, Any], data: Path) -> None:
     opt = merge(options_of('SRModel', data), change) | {'whatever': 1}
     opt['train']['more'] = 2
+    if 'plugin' not in opt:  # and nothing of ours in it
+        opt['datasets'] = {phase: {'type': 'PairedImageDataset'} for phase in opt['datasets']}
     prepare_training_options(opt)
     assert opt['whatever'] == 1 and opt['train']['more'] == 2
