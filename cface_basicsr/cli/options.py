@@ -80,7 +80,7 @@ def show(
       python basicsr/train.py -opt edsr_x4.yml
       cface options show cface_stage0.yml --data faces --set train.total_iter=1000 > short.yml
     """
-    from cface_basicsr.options import merge, option_text, read_option_file
+    from cface_basicsr.options import check_frame, merge, option_text, read_option_file
     from cface_basicsr.training.scale import at_scale, set_scale
     if data and not data.is_dir():
         raise UserError(f"--data: the folder '{data}' is missing; expected one that `cface prepare` made.")
@@ -93,6 +93,7 @@ def show(
     except UserError as error:
         raise UserError(f"option file '{file}': {error}") from None
     opt = merge(opt, read_changes(changes or []))
+    check_frame(opt)  # which a change may have broken
     if scale is not None:
         opt = set_scale(opt, scale)  # a network of another type has another keyword
     typer.echo(_schema(file) + option_text(opt), nl=False)
@@ -122,7 +123,7 @@ def read_changes(changes: list[str]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for change in changes:
         key, equals, text = change.partition('=')
-        if not (equals and key):
+        if not (equals and all(key.split('.'))):
             raise UserError(f"--set {change}: expected KEY=VALUE, such as train.total_iter=1000.")
         nested: Any = parse_yaml(text, f'--set {change}')
         for part in reversed(key.split('.')):

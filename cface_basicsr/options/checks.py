@@ -137,7 +137,7 @@ def _check_scale(opt: Mapping[str, Any]) -> None:
         f'train.{name}': ('losses', section) for name, section in (opt.get('train') or {}).items()
         if name.endswith('_opt')}}
     for name, (room, section) in sections.items():
-        known = isinstance(section, Mapping) and section.get('type') in registered(room)  # others are left alone
+        known = isinstance(section, Mapping) and str(section.get('type')) in registered(room)  # others are left alone
         fields = section_of(room, section['type']).model_fields if known else {}
         for key in {'scale', 'upscale'} & fields.keys():
             scale = section.get(key, fields[key].default)

@@ -90,7 +90,8 @@ def test_changes_of_one_section_come_together() -> None:
     ([REPOSITORY / 'options/benchmark/demo.yml', '--set', 'batch=4'], "option 'data' is unknown; did you mean 'datas"),
     ([REPOSITORY / 'options/cface_stage0.yml', '--scale', '2'], "cface_stage0.yml': no 'network_g' and 'scale'"),
     ([EDSR, '--data', 'nowhere'], "--data: the folder 'nowhere' is missing"),
-    ([EDSR, '--set', 'train.total_iter'], 'expected KEY=VALUE'),
+    ([EDSR, '--set', 'train.total_iter'], 'expected KEY=VALUE'), ([EDSR, '--set', 'a..b=5'], 'expected KEY=VALUE'),
+    ([EDSR, '--set', 'train=5'], "option 'train': input should be a section, got 5"),
     ([EDSR, '--set', 'val=['], 'is not valid YAML')])
 def test_what_cannot_be_printed_is_said_in_one_line(words: list[str | Path], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
