@@ -35,7 +35,17 @@ def _count_lines(path: Path) -> int:
 def _check_store(listed: Path) -> None:
     if not listed.is_file():
         raise UserError(f"data store '{listed.parent}' is missing or unfinished (no meta_info.txt).\n"
-                        "Make it: cface prepare --layout casia SRC --out DIR --scale 2 4 8 --crop center")
+                        f'Make it: {_command_for(listed.parent)}')
+
+
+def _command_for(store: Path) -> str:
+    """The command that makes a store at this place."""
+    folder = store.parent
+    if store.name.startswith('sr_'):
+        return f'cface generate {folder} --weights NET_G.pth --out {store}   (stage 2)'
+    held_out = folder.name in ('train', 'test')
+    return (f'cface prepare --layout casia SRC --out {folder.parent if held_out else folder} --scale 2 4 8 '
+            f"--crop center{' --holdout N --seed 0' if held_out else ''}")
 
 
 def check_roots(datasets: Mapping[str, Mapping[str, Any]]) -> None:
