@@ -139,7 +139,7 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
     ('train.gan_opt', {'type': 'L1Loss'}, 'L1Loss is a loss of another kind; valid here: GANLoss, MultiScaleGANLoss'),
     ('train.recognition_opt', {'type': 'MSELoss'}, r'MSELoss is a loss of another kind; valid here: ASoftmaxLoss\.$'),
     ('train.content_opt', {'type': 'GANLoss', 'gan_type': 'vanilla'}, 'another kind; valid here: CharbonnierLoss, '),
-    ('train.content_opt', {'type': 'VGGPerceptualLoss'}, 'VGGPerceptualLoss is a loss of another kind'),
+    ('train.pixel_opt', {'type': 'VGGPerceptualLoss'}, 'VGGPerceptualLoss is a loss of another kind'),
     ('train.content_opt', {'type': 'WeightedTVLoss'}, 'WeightedTVLoss is a loss of another kind'),
     ('train.content_opt', {'type': 'CFaceLoss', 'gamma1': 1, 'gamma2': 1}, 'CFaceLoss is a loss of another kind'),
     ('train.optim_g.betas', [0.9, 2], "option 'train.optim_g': Adam refuses this: ValueError: Invalid beta parameter"),

@@ -125,16 +125,14 @@ class TrainingDatasets(Section):
         return {key: {**section, 'phase': str(key).split('_')[0]} if isinstance(section, Mapping) else section
                 for key, section in values.items()}
 
-    @model_validator(mode='after')
-    def _are_told_apart(self) -> 'TrainingDatasets':
-        """BasicSR keeps best values and pictures by the name of a set."""
+    def check(self) -> None:
+        """See `Section.check`. BasicSR keeps best values and pictures by the name of a set."""
         phases: dict[Any, str] = {}
         for phase, section in {**dict(self), **(self.model_extra or {})}.items():
             first = phases.setdefault(section['name'], phase) if section and phase != 'train' else phase
             if first != phase:
                 raise problem('wrong', f"{section['name']!r} is the name of '{first}', too; give each its own.",
                               f'{phase}.name')
-        return self
 
     @classmethod
     def knows(cls, key: str) -> bool:
@@ -151,6 +149,7 @@ class Datasets(TrainingDatasets):
 
     def check(self) -> None:
         """See `Section.check`."""
+        super().check()
         if self.train:
             raise problem('wrong', "a test takes its images one by one, and a training set comes in batches. Leave it "
                                    "out, or call it 'test'.", 'train')

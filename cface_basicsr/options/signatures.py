@@ -221,10 +221,10 @@ def _compared_by(kind: Callable[..., Any]) -> str:
     return 'two of a kind' if len(needed) == 2 else ''
 
 
-def _check_compared(compared: str, loss: dict[str, Any]) -> dict[str, Any]:
+def _check_compared(compared: tuple[str, ...], loss: dict[str, Any]) -> dict[str, Any]:
     known = registered('losses')
-    if _compared_by(known[loss['type']]) != compared:
-        fit = sorted(name for name, kind in known.items() if _compared_by(kind) == compared)
+    if _compared_by(known[loss['type']]) not in compared:
+        fit = sorted(name for name, kind in known.items() if _compared_by(kind) in compared)
         raise problem('wrong', f"{loss['type']} is a loss of another kind; valid here: {', '.join(fit)}.", 'type')
     return loss
 
@@ -235,7 +235,7 @@ def _named(room: str) -> Any:
     return Annotated[dict[str, Any], AfterValidator(partial(check_call, room)), WithJsonSchema(schema)]
 
 
-def _loss_of(compared: str) -> Any:
+def _loss_of(*compared: str) -> Any:
     return Annotated[Loss, AfterValidator(partial(_check_compared, compared))]
 
 
@@ -243,4 +243,5 @@ Network, Loss, Metric, DataSection = map(_named, ('archs', 'losses', 'metrics', 
 Scheduler = _named('schedulers')
 ImageLoss, AdversarialLoss = _loss_of('two of a kind'), _loss_of('logits')
 PerceptualTerms = _loss_of('images, in two terms')
+ContentLoss = _loss_of('two of a kind', 'images, in two terms')
 TripletLoss, ClassifierLoss = _loss_of('three features'), _loss_of('features and labels')

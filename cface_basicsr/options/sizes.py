@@ -82,7 +82,11 @@ def count_identities(dataset: Mapping[str, Any]) -> int:
     stores = roots(dataset)
     table = dataset.get('identities') or Path(stores[0]).parent
     labels = read_labels(table, read_meta_info(stores[0])) if stores else None
-    return len(np.unique(read_identities(table)[1] if labels is None else labels))
+    people = np.unique(read_identities(table)[1] if labels is None else labels)
+    if len(gaps := np.flatnonzero(people != np.arange(len(people)))):
+        raise UserError(f"'{identities_file(table)}': expected the labels 0 to {len(people) - 1}, one for each person; "
+                        f'none is {gaps[0]}, and the largest is {people[-1]}. Number the people from 0 without gaps.')
+    return len(people)
 
 
 def iterations_an_epoch(images: int, world: int, batch_a_rank: int) -> int:

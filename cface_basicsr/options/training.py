@@ -7,7 +7,15 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from cface_basicsr.options.sections import FilledIn, Section, problem
-from cface_basicsr.options.signatures import AdversarialLoss, ClassifierLoss, ImageLoss, TripletLoss, check_call, weighs
+from cface_basicsr.options.signatures import (
+    AdversarialLoss,
+    ClassifierLoss,
+    ContentLoss,
+    ImageLoss,
+    TripletLoss,
+    check_call,
+    weighs,
+)
 
 
 class Needs:
@@ -218,7 +226,7 @@ class CFaceTraining(_Averaged, _InParts):
     """The optimizer of CNN_R and its classifier."""
     pixel_opt: ImageLoss | None = None
     """A loss of images, such as L1Loss."""
-    content_opt: ImageLoss | None = None
+    content_opt: ContentLoss | None = None
     """β L_P, equation (2): a loss of images by their VGG19 features."""
     gan_opt: Annotated[AdversarialLoss | None, Needs('network_d', 'optim_d')] = None
     """α L_GAN, equation (1); it makes N_D a part of the training."""

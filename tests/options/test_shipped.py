@@ -48,8 +48,8 @@ def test_what_is_not_found_is_said_with_the_places_that_were_looked_at(
 
 
 def test_an_absolute_path_and_a_folder_are_never_looked_for_elsewhere(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / 'cface_x8.yml'):
-        with pytest.raises(UserError, match='is missing. Expected a YAML file'):
+    for path, what in ((tmp_path, 'is a folder'), (tmp_path / 'cface_x8.yml', 'is missing')):
+        with pytest.raises(UserError, match=f'{what}. Expected a YAML file'):
             find_option_file(path)
 
 
