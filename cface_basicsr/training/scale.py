@@ -68,8 +68,8 @@ def set_scale(opt: Mapping[str, Any], scale: int) -> dict[str, Any]:
     if not isinstance(network.get('type'), str):
         raise UserError(f"option 'network_g.type': expected the name of a network, got {network.get('type')!r}.")
     argument = scale_argument(network['type'])
-    train = {key: values | {'scale': scale} if isinstance(values, Mapping) and 'scale' in values else values
-             for key, values in (opt.get('train') or {}).items()}  # the depth of WaveletLoss follows it
+    train = {key: values | {'scale': scale} if key.endswith('_opt') and 'scale' in (values or ()) else values
+             for key, values in (opt.get('train') or {}).items()}  # of losses: the depth of WaveletLoss follows it
     return {**opt, 'scale': scale, 'network_g': network | {argument: scale}, **({'train': train} if train else {})}
 
 
