@@ -78,7 +78,7 @@ def test_what_is_declared_is_what_is_measured(measured: dict[str, tuple[Protocol
 # ----------------------------------------------------------------------------------------------------- contradictions
 
 @pytest.mark.parametrize(('settings', 'message'), [
-    ({'protocol': 'pair', **R}, "got 'pair'; did you mean 'pairs'"),
+    ({'protocol': 'pair', **R}, "'pair' is unknown; did you mean 'pairs'"),
     ({}, 'give --recognizer'),
     ({**R, **F}, 'leave out --recognizer'),
     ({**F, 'sides': 'one'}, 'leave out'), ({**F, 'scale': 8}, 'leave out'), ({**F, 'flip': True}, 'leave out'),
@@ -92,7 +92,7 @@ def test_what_is_declared_is_what_is_measured(measured: dict[str, tuple[Protocol
     ({'protocol': 'identification', **R, 'far': .1}, "--far belongs to the protocol 'pairs or lfw or blufr'"),
     ({**R, 'far_identification': .1}, "--far-identification belongs to the protocol 'blufr or open-set'"),
     ({**R, 'sides': 'lr', 'weights': {'X': Path('x.pth')}}, '--sides lr uses no network'),
-    ({**R, 'sides': 'two'}, "got 'two'"), ({**R, 'color': 'rgba'}, "got 'rgba'"),
+    ({**R, 'sides': 'two'}, "'two' is unknown"), ({**R, 'color': 'rgba'}, "'rgba' is unknown"),
 ])
 def test_a_contradiction_is_named_before_any_file_is_opened(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
