@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.identities import read_identities, read_labels
+from cface_basicsr.files.identities import identities_file, read_identities, read_labels
 from cface_basicsr.registration import offered
 
 
