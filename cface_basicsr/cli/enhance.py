@@ -22,25 +22,17 @@ Refused = list[dict[str, str]]
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(metavar='PATH…', show_default=False, help=(
-        'Face crops, photographs, and folders of them (searched with subfolders).'))],
+    paths: Annotated[list[Path], typer.Argument(metavar='PATH…')],
     weights: Generator,
-    out: Annotated[Path, typer.Option(help='Folder for the results: <name>.png, in the same subfolders.',
-                                      show_default=False)],
-    keep_extension: Annotated[bool, typer.Option('--keep-extension', help=(
-        'Name the results <name>.<ending>.png, so that a.gif and a.tif give two.'))] = False,
+    out: Annotated[Path, typer.Option()],
+    keep_extension: Annotated[bool, typer.Option('--keep-extension')] = False,
     overwrite: Overwrite = False,
-    faces: Annotated[Literal['auto', 'crop', 'photo'], typer.Option(metavar='auto|crop|photo', help=(
-        'What the images are. auto: crops if the short side has less than 96 pixels and the long one at most 1.5 times '
-        'that, else photographs.'))] = 'auto',
-    min_face: Annotated[float, typer.Option(help='Photographs: least height in pixels of a face to enhance.')] = 10,
-    max_face: Annotated[float, typer.Option(help='Photographs: greatest height; larger faces are left alone.')] = 96,
-    upscale: Annotated[int, typer.Option(min=1, max=8, help=(
-        'Photographs: enlargement of the whole; outside the faces it is bicubic.'))] = 1,
-    strength: Annotated[float, typer.Option(min=0, max=1, help='Photographs: share of the enhanced face.')] = 1.0,
-    batch_size: Annotated[int, typer.Option(min=1, help='Crops at a time.')] = 32,
-    device: Device = None,
-    as_json: Json = False,
+    faces: Annotated[Literal['auto', 'crop', 'photo'], typer.Option(metavar='auto|crop|photo')] = 'auto',
+    min_face: float = 10, max_face: float = 96,
+    upscale: Annotated[int, typer.Option(min=1, max=8)] = 1,
+    strength: Annotated[float, typer.Option(min=0, max=1)] = 1.0,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    device: Device = None, as_json: Json = False,
 ) -> None:
     """Super-resolve face crops to 128x128 PNG files, and the small faces of photographs in their places.
 
@@ -53,6 +45,18 @@ def command(
     colours; everything else stays as it is, with colour profile, EXIF, alpha, 16 bits and file times.
 
     Each file that cannot be read or does not fit is named in one line; the others are done, and the exit code is 1.
+
+    Args:
+        paths: Face crops, photographs, and folders of them (searched with subfolders).
+        out: Folder for the results: <name>.png, in the same subfolders.
+        keep_extension: Name the results <name>.<ending>.png, so that a.gif and a.tif give two.
+        faces: What the images are. auto: crops if the short side has less than 96 pixels and the long one at most 1.5
+            times that, else photographs.
+        min_face: Photographs: least height in pixels of a face to enhance.
+        max_face: Photographs: greatest height; larger faces are left alone.
+        upscale: Photographs: enlargement of the whole; outside the faces it is bicubic.
+        strength: Photographs: share of the enhanced face.
+        batch_size: Crops at a time.
 
     \b
     Example:
@@ -68,8 +72,10 @@ def command(
     scale = scale_of(network, f"weights file '{weights}'")
     settings = PhotoSettings(min_face, max_face, upscale, strength, device=pick_device(device))
     targets, refused = _targets(find_faces(paths, skip=out), out, keep_extension, overwrite)
-    photos = [target for target in targets if faces == 'photo' or faces == 'auto' and _is_photo(target[0].path)]
-    crops = [target for target in targets if target not in photos]
+    crops, photos = [], []
+    for target in targets:
+        is_photo = faces == 'photo' or faces == 'auto' and _is_photo(target[0].path)
+        (photos if is_photo else crops).append(target)
     written = _enhance(network, 128 // scale, crops, refused, batch_size, settings.device) if crops else []
     found = _enhance_photos(network, scale, photos, refused, settings) if photos else []
     _report(written, found, refused, out, weights, scale, as_json)
