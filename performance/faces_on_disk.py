@@ -2,9 +2,26 @@
 
 import json
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for the block. This process's stores in it are closed before it is removed: LMDB goes by the number of a
+    file, which the next file may get."""
+    from cface_basicsr.files import face_store
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            yield Path(name)
+        finally:
+            below = [path for path in face_store._environments if path.startswith(os.path.realpath(name))]
+            for path in below:
+                face_store._environments.pop(path)[1].close()
 
 
 def photos(folder: Path, identities: int, images: int) -> Path:

@@ -69,7 +69,8 @@ def _write_index(folder: Path, count: int, keys_sha256: str) -> None:
     near = (np.arange(count) - place)[:, None] + (place[:, None] + np.arange(1, k + 1)) % IMAGES_A_PERSON
     folder.mkdir(parents=True)
     np.save(folder / f'compare_k{k}.npy', np.where(near < count, near, -1).astype(np.int32))
-    (folder / 'manifest.json').write_text(json.dumps({'images': count, 'keys_sha256': keys_sha256, 'k': k}))
+    (folder / 'manifest.json').write_text(json.dumps({'images': count, 'keys_sha256': keys_sha256, 'k': k,
+                                                     'feature_length': 8}))
 
 
 def own_memory() -> int:

@@ -3,7 +3,6 @@
 And triplets a second and core as our models get them: batches of bytes, LR left to the device, by form of the store.
 """
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import default_collate
 
-from performance.faces_on_disk import photos, prepared
+from performance.faces_on_disk import photos, prepared, temporary_folder
 from performance.limits import Limit
 from performance.measure import Finding, ratio, take_turns
 
@@ -23,7 +22,7 @@ def run(*, identities: int = 32, images: int = 8, rounds: int = 9) -> list[Findi
         identities, images: of the generated photos.
         rounds: passes of each.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         data = prepared(photos(Path(folder, 'photos'), identities, images), Path(folder, 'data'))
         sets = data_sets(data)
         times = take_turns({name: _reader(each) for name, each in sets.items()}, rounds)

@@ -1,11 +1,10 @@
 """What each form of `cface prepare --store` costs: images a second and core, both ways, and bytes an image."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from performance.faces_on_disk import photos, prepared
+from performance.faces_on_disk import photos, prepared, temporary_folder
 from performance.limits import Limit
 from performance.measure import Finding, take_turns
 
@@ -21,7 +20,7 @@ def run(*, identities: int = 32, images: int = 8, rounds: int = 9) -> list[Findi
 
     from cface_basicsr.files.face_store import FORMS, FaceStore, decode_planes, encode_image
     cv2.setNumThreads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         store = FaceStore(prepared(photos(Path(folder, 'photos'), identities, images), Path(folder, 'data')) /
                           'hr.lmdb')
         faces = [store.image(key) for key in store.keys]

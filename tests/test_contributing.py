@@ -88,7 +88,7 @@ for change, message in (({'network_r': None}, "'train.angle_opt' needs 'network_
 def test_a_loss_of_features_is_added_and_trains_without_the_c_face_loss(tree: Path, tmp_path: Path) -> None:
     module, section, term, test = snippets('Add a loss')
     (tree / 'cface_basicsr/losses/angle_loss.py').write_text(module)
-    insert(tree / 'cface_basicsr/options/training.py', '    recognition_opt: Annotated[Loss | None', section, 4)
+    insert(tree / 'cface_basicsr/options/training.py', '    recognition_opt: Annotated[ClassifierLoss |', section, 4)
     insert(tree / 'cface_basicsr/models/cface_model.py', '        return losses\n\n    def _generator_gan', term, 8)
     (tree / 'tests/losses/test_angle_loss.py').write_text(test)
     run(tree, 'docs/make_options.py')

@@ -131,7 +131,8 @@ def test_saved_numbers_are_valid_json(tmp_path: Path) -> None:
 def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         arguments(['stepp'])
-    assert stop.value.code == 2 and 'choose from step, loader, prepare, index, lfw' in capsys.readouterr().err
+    assert stop.value.code == 2
+    assert 'choose from step, loader, forms, growth, prepare, index, lfw' in capsys.readouterr().err
 
 
 def test_the_command_is_shown_without_the_file_it_was_saved_to() -> None:

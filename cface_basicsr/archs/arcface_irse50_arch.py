@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.frozen_batchnorm import freeze_batchnorm
+from cface_basicsr.archs.batchnorm import freeze_batchnorm
 from cface_basicsr.archs.input_size import check_size
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import Channels, RecognizerInput, Template

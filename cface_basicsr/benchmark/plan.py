@@ -21,6 +21,7 @@ from cface_basicsr.options import check_training_options, merge, read_option_fil
 from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.training.recipe import Recipe, RecipeFile, errors_of, only_existing
 from cface_basicsr.training.report import led_rows
+from cface_basicsr.training.scale import set_scale
 
 RECOGNIZERS = 'recognizers'
 """Folder of the run in which the recognizers are trained, once for all scales and seeds."""
@@ -207,7 +208,7 @@ class _Composer:
         base = read_option_file(options)
         changed = merge(merge(base, only_existing(self.file.common, base)), phase.set)
         with errors_of(f"benchmark, {system.name}, phase '{phase.name}'"):
-            check_training_options(changed)
+            check_training_options(set_scale(changed, changed.get('scale')))  # a backbone comes from a file of x8
         fixed = {'manual_seed': self.seed, 'train': cut_to(changed['train'], iterations),
                  'datasets': {'train': {'batch_size': self.file.batch}, 'val': None}, 'val': None}
         more = changed['train'].get('more_recognizers')

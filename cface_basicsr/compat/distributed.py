@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.archs.synced_batchnorm import sync_batchnorms
+from cface_basicsr.archs.batchnorm import sync_batchnorms
 from cface_basicsr.compat.defect import Defect, row, swapped
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.ranks import moments_over_ranks, several_ranks

@@ -68,9 +68,13 @@ def set_scale(opt: Mapping[str, Any], scale: int) -> dict[str, Any]:
     if not isinstance(network.get('type'), str):
         raise UserError(f"option 'network_g.type': expected the name of a network, got {network.get('type')!r}.")
     argument = scale_argument(network['type'])
-    train = {key: values | {'scale': scale} if key.endswith('_opt') and 'scale' in (values or ()) else values
+    train = {key: values | {'scale': scale} if _is_loss(key, values) and 'scale' in values else values
              for key, values in (opt.get('train') or {}).items()}  # of losses: the depth of WaveletLoss follows it
     return {**opt, 'scale': scale, 'network_g': network | {argument: scale}, **({'train': train} if train else {})}
+
+
+def _is_loss(key: str, values: Any) -> bool:
+    return key.endswith('_opt') and isinstance(values, Mapping)
 
 
 def scale_argument(network: str) -> str:

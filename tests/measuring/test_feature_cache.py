@@ -314,6 +314,7 @@ class Features(torch.nn.Module):
 def test_a_recognizer_of_python_whose_weights_or_code_are_elsewhere_is_never_stale(
         folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, change: Callable[[Path], object]) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, 'dont_write_bytecode', True)  # two files of one second and size have one .pyc
     monkeypatch.syspath_prepend(str(folder))
     np.save(folder / 'w.npy', np.ones(16, np.float32))
     (folder / 'my_other_file.py').write_text(OTHER_FILE)

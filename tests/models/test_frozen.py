@@ -83,6 +83,8 @@ def make(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         opt = merge(opt, only_existing({'network_c': {'feature_length': network.feature_length}}, opt))
         if 'sicnn' in file:
             opt = merge(opt, {'network_g': {'num_block': None, 'num_grow_ch': 2, 'num_dense': 1}})
+        if 'esrgan' in file:
+            opt = merge(opt, {'network_d': {'num_dense': None}, 'train': {'content_opt': None}})
         model = build(merge(opt, changes or {}), tmp_path)
         model.feed_data(batch_of(model))
         return model

@@ -124,6 +124,6 @@ def test_wrong_multipliers_are_refused_in_one_line_by_our_models_and_by_basicsrs
 def test_a_schedule_to_one_rate_for_all_contradicts_multipliers(data: Path, tmp_path: Path) -> None:
     cosine = {'type': 'CosineAnnealingRestartLR', 'periods': [6], 'eta_min': 1e-7}
     opt = merge(at_full_width('sicnn_pre', data), {'train': {'scheduler': cosine}})
-    with pytest.raises(UserError, match=r"^option 'train\.scheduler\.eta_min': biases would fall to the learning rate"):
+    with pytest.raises(UserError, match=r"^option 'train\.scheduler\.eta_min': biases would fall to the rate of"):
         parsed(opt, tmp_path)
     parsed(merge(opt, {'train': {'optim_g': {'bias': None}}}), tmp_path)

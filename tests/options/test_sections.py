@@ -191,7 +191,7 @@ def test_a_loss_says_once_what_it_needs() -> None:
     optimizer, any_loss = {'lr': 1e-3}, {'type': 'L1Loss'}
     only = open_section(WithAngle, {'optim_g': optimizer, 'angle_opt': any_loss}, 'train')
     assert only.needed() == {'network_r'} and only.compared_by_features() == ['angle_opt']
-    learns = open_section(WithAngle, dict.fromkeys(('pixel_opt', 'recognition_opt'), any_loss) | {'optim_g': optimizer},
-                          'train')
+    learns = open_section(WithAngle, {'pixel_opt': any_loss, 'recognition_opt': {'type': 'ASoftmaxLoss'},
+                                      'optim_g': optimizer}, 'train')
     assert learns.needed() == {'network_r', 'network_c', 'optim_r'} and learns.compared_by_features() == []
     assert {name for name, loss in only.losses().items() if loss} == {'angle_opt'}

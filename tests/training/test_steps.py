@@ -216,7 +216,7 @@ def test_an_index_of_other_neighbours_is_made_again(tmp_path: Path, monkeypatch:
     index = tmp_path / 'index'
     index.mkdir()
     (index / 'compare_k5.npy').touch()
-    (index / 'manifest.json').write_text(json.dumps({'k': k}))
+    (index / 'manifest.json').write_text(json.dumps({'k': k, 'images': 1, 'keys_sha256': '', 'feature_length': 8}))
     content = {'name': 'r', 'scale': 8, 'data': str(tmp_path), 'steps': {'index': {'index': 'r.pth'}}}
     recipe = Recipe(RecipeFile.model_validate(content))
     calls = []

@@ -64,7 +64,7 @@ def test_a_damaged_file_and_a_missing_folder_are_refused(tmp_path: Path) -> None
     (tmp_path / WEIGHTS_FILE).write_bytes(CONTENT[:-1])
     with pytest.raises(UserError, match='is damaged or another file'):
         detector_folder(tmp_path, sha256=HASH)
-    with pytest.raises(UserError, match='is missing. Name one that holds'):
+    with pytest.raises(UserError, match='is missing. Make it; '):
         detector_folder(tmp_path / 'no')
 
 

@@ -47,7 +47,7 @@ def test_the_form_is_recorded_and_png_is_not_so_that_older_folders_stay_finished
     recorded = {form: read_manifest(folder)['settings']['store'] for form, folder in folders.items()}
     assert recorded == {'png': None, 'png0': 'png0', 'jpeg': 'jpeg', 'webp': 'webp', 'raw': 'raw'}
     source = folders['png'].parent / 'photos'
-    with pytest.raises(UserError, match='was made with store=jpeg;\nnow the settings are store=raw'):
+    with pytest.raises(UserError, match="was made with store = 'jpeg';\nnow it is to have store = 'raw'"):
         prepare(source, folders['jpeg'], PrepareSettings(scales=(4,), size=32, store='raw'))
 
 

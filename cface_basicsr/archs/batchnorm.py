@@ -1,4 +1,4 @@
-"""Batch normalization by the statistics of the whole batch where several ranks hold parts of it.
+"""Batch normalization by the statistics of the whole batch where several ranks hold parts of it, or by those of a file.
 
 torch's own SyncBatchNorm refuses tensors on a CPU. This one works on every device.
 """
@@ -56,3 +56,14 @@ def sync_batchnorms(network: nn.Module) -> None:
         elif isinstance(module, _BatchNorm) and type(module) not in (SyncedBatchNorm, nn.SyncBatchNorm):
             raise UserError(f"{type(network).__name__}: '{name}' is a {type(module).__name__}, whose statistics cannot "
                             "be those of all ranks; set 'sync_batchnorm: false'.")
+
+
+def freeze_batchnorm(network: nn.Module) -> None:
+    """Put every batch normalization of a network into eval mode; call it after `train()`.
+
+    Small batches, and batches of super-resolved faces, would spoil the statistics of the file. Gains and shifts still
+    learn.
+    """
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from cface_basicsr.archs.synced_batchnorm import SyncedBatchNorm, sync_batchnorms
+from cface_basicsr.archs.batchnorm import SyncedBatchNorm, sync_batchnorms
 from cface_basicsr.errors import UserError
 from tests.two_ranks import on_both_ranks
 
