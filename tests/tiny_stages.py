@@ -19,7 +19,7 @@ TINY: dict[str, Any] = {
     'num_gpu': 0, 'manual_seed': 5,
     'network_g': {'num_feat': 4, 'num_block': 1}, 'network_d': {'num_feat': 2, 'num_dense': 4},
     'network_r': {'num_feat': 2, 'feature_length': 8}, 'network_c': {'feature_length': 8},
-    'datasets': {'train': {'batch_size': 4, 'num_worker_per_gpu': 0, 'persistent_workers': False},
+    'datasets': {'train': {'batch_size': 4, 'num_worker_per_gpu': 0, 'persistent_workers': False, 'pin_memory': None},
                  'val': {'num_images': 2}},
     'train': {'content_opt': {'type': 'L1Loss', 'loss_weight': 2.0}},  # VGG19 has tests of its own
 }
