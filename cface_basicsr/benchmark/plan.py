@@ -17,7 +17,7 @@ from cface_basicsr.benchmark.systems import HEAD, LOSS, Phase, System
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.results import step_name
-from cface_basicsr.options import check_training_options, merge, read_option_file
+from cface_basicsr.options import check_frame, check_training_options, merge, read_option_file
 from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.training.recipe import Recipe, RecipeFile, errors_of, only_existing
 from cface_basicsr.training.report import led_rows
@@ -208,6 +208,7 @@ class _Composer:
         base = read_option_file(options)
         changed = merge(merge(base, only_existing(self.file.common, base)), phase.set)
         with errors_of(f"benchmark, {system.name}, phase '{phase.name}'"):
+            check_frame(changed)
             check_training_options(set_scale(changed, changed.get('scale')))  # a backbone comes from a file of x8
         fixed = {'manual_seed': self.seed, 'train': cut_to(changed['train'], iterations),
                  'datasets': {'train': {'batch_size': self.file.batch}, 'val': None}, 'val': None}
