@@ -145,9 +145,9 @@ class CFaceModel(StageModel, SRModel):
             losses |= {name: term for name, term in terms if term is not None}
         if self.cri_gan:
             losses['l_g_gan'] = self._generator_gan_loss(sr)  # alpha L_GAN, eq. (1)
+        features = list(self._identity_features(sr)) if self.stage.compared_by_features() else []  # CNN_R's first
         if self.cri_cface:  # L_CF, eq. (5) or (6); by several recognizers the mean of their terms
-            terms = [self.cri_cface.terms(*features, has_compare=self.has_compare)
-                     for features in self._identity_features(sr)]
+            terms = [self.cri_cface.terms(*each, has_compare=self.has_compare) for each in features]
             losses['l_cf_self'], losses['l_cf_compare'] = (sum(each) / len(terms) for each in zip(*terms, strict=True))
         return losses
 
@@ -171,7 +171,7 @@ class CFaceModel(StageModel, SRModel):
         The bare CNN_R is frozen here, in stage 4 too: the gradient reaches only SR. Without the second term of L_CF
         (gamma2 = 0, SICNN's L_SI) phi(C) is phi(HR) and costs nothing.
         """
-        compared = self.cri_cface.gamma2 != 0
+        compared = bool(self.cri_cface) and self.cri_cface.gamma2 != 0
         if self._reuses_features():
             yield self._features_that_learn(sr, compared)
         else:
