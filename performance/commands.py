@@ -4,6 +4,7 @@ The rival of a command is the least that anybody would have to do in a new proce
 compute. Its process does nothing else.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -29,6 +30,13 @@ network = build('g', sys.argv[1])
 with torch.inference_mode():
     network(torch.zeros(1, 3, 16, 16))
 """
+_WATCH = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print()
+print(json.dumps([code, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
 _FORWARD_ALONE = """
 import sys, torch
 from performance.commands import build
@@ -39,7 +47,7 @@ with torch.inference_mode():
 """
 
 
-def run(*, width: str = 'paper', identities: int = 16, images: int = 8, rounds: int = 3,
+def run(*, width: str = 'paper', identities: int = 24, images: int = 4, rounds: int = 3,
         threads: int = 1) -> list[Finding]:
     """Measure.
 
@@ -137,14 +145,17 @@ def measure(commands: Mapping[str, Sequence[str]], rounds: int, threads: int,
 
 
 def run_command(command: Sequence[str], threads: int) -> tuple[float, float, float]:
-    """Seconds by the clock, CPU seconds, and peak memory (GB) of a process."""
+    """Seconds by the clock, CPU seconds, and peak memory (GB) of a process.
+
+    A small process starts it and asks: Linux counts the memory of the process that starts another as the other's, too.
+    """
     environment = os.environ | dict.fromkeys(THREADS, str(threads))
-    with tempfile.TemporaryFile('w+') as output:
-        clock = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        status, usage = os.wait4(process.pid, 0)[1:]
-        clock = time.perf_counter() - clock
-        if status:
-            output.seek(0)
-            raise RuntimeError(f"{' '.join(command)}:\n{output.read()[-2000:]}")
-    return clock, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
+    clock = time.perf_counter()
+    done = subprocess.run([sys.executable, '-S', '-c', _WATCH, *command], cwd=ROOT, env=environment,
+                          capture_output=True, text=True)
+    clock = time.perf_counter() - clock
+    *output, last = done.stdout.splitlines()
+    code, cpu, peak = json.loads(last)
+    if code:
+        raise RuntimeError(f"{' '.join(command)}:\n{chr(10).join(output)[-1000:]}{done.stderr[-2000:]}")
+    return clock, cpu, peak / 1e6
