@@ -53,7 +53,7 @@ def command(
         faces: What the images are. auto: crops if the short side has less than 96 pixels and the long one at most 1.5
             times that, else photographs.
         min_face: Photographs: least height in pixels of a face to enhance.
-        max_face: Photographs: greatest height; larger faces are left alone.
+        max_face: Photographs: greatest height; larger faces are skipped.
         upscale: Photographs: enlargement of the whole; outside the faces it is bicubic.
         strength: Photographs: share of the enhanced face.
         batch_size: Crops at a time.
@@ -173,13 +173,13 @@ def _enhance_photos(network: Any, scale: int, targets: list[tuple['FaceFile', Pa
 
 def _enhance_photo(network: Any, scale: int, path: Path, target: Path, settings: 'PhotoSettings') -> dict[str, Any]:
     from cface_basicsr.enhancing.detector import SURE, strongest
-    from cface_basicsr.enhancing.photo import enhance_photo, enlarged
+    from cface_basicsr.enhancing.photo import eight_bits, enhance_photo, enlarged
     from cface_basicsr.enhancing.photo_file import read_photo, write_photo
     photo = read_photo(path)
     enhanced = enhance_photo(photo.pixels, network, scale, settings)
     if not enhanced.faces:
         raise UserError(f"'{path}' shows no face: the strongest candidate has a score of "
-                        f'{strongest(photo.eight_bit):.2f}, and {SURE:g} is asked for.')
+                        f'{strongest(eight_bits(photo.pixels)):.2f}, and {SURE:g} is asked for.')
     photo.pixels = enhanced.image
     photo.alpha = None if photo.alpha is None else enlarged(photo.alpha, settings.upscale)
     write_photo(target, photo)
@@ -198,8 +198,8 @@ def _report(written: list[str], photos: list[dict[str, Any]], refused: Refused, 
     if written:
         typer.echo(f"{len(written)} {'face' if len(written) == 1 else 'faces'} in '{out}'")
     for photo in photos:
-        enhanced = [face for face in photo['faces'] if not face['left_alone']]
+        enhanced = [face for face in photo['faces'] if not face['skipped']]
         typer.echo(f"{photo['written']}: {len(enhanced)} of {len(photo['faces'])} faces enhanced")
         for face in photo['faces']:
-            if face['left_alone']:
-                typer.echo(f"  left alone: {face['left_alone']}")
+            if face['skipped']:
+                typer.echo(f"  skipped: {face['skipped']}")

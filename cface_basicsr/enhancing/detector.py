@@ -9,14 +9,12 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cface_basicsr.data.images.align import find_detector, load_detector
 from cface_basicsr.errors import UserError
 
 Photo = NDArray[np.uint8]
@@ -57,7 +55,7 @@ class DetectedFace:
 
 
 def detect_faces(photo: Photo, detect: Detect | None = None, scales: Sequence[float] | None = None,
-               sure: float = SURE) -> list[DetectedFace]:
+                 sure: float = SURE) -> list[DetectedFace]:
     """All faces of a photograph, from the left to the right.
 
     Args:
@@ -84,16 +82,13 @@ def detection_scales(height: int, width: int) -> list[float]:
 
 
 @functools.cache
-def load_shipped_detector(weights: Path | None = None) -> Detect:
-    """RetinaFace on the CPU.
-
-    Args:
-        weights: a folder with one of facexlib's detectors; None: the weights that come with the package.
-
-    Raises:
-        UserError: the folder holds no detector.
-    """
-    network = load_detector(find_detector(weights)) if weights else _shipped()
+def load_shipped_detector() -> Detect:
+    """RetinaFace on the CPU, with the weights that come with the package."""
+    from facexlib.detection.retinaface import RetinaFace
+    from safetensors.torch import load_file
+    network = RetinaFace('mobile0.25', device=torch.device('cpu'))
+    network.load_state_dict(load_file(WEIGHTS))
+    network.eval()
 
     @torch.inference_mode()
     def detect(picture: Photo, sure: float) -> NDArray[np.float32]:
@@ -101,16 +96,8 @@ def load_shipped_detector(weights: Path | None = None) -> Detect:
     return detect
 
 
-def _shipped() -> Any:
-    from facexlib.detection.retinaface import RetinaFace
-    from safetensors.torch import load_file
-    network = RetinaFace('mobile0.25', device=torch.device('cpu'))
-    network.load_state_dict(load_file(WEIGHTS))
-    return network.eval()
-
-
 def strongest(photo: Photo, detect: Detect | None = None) -> float:
-    """The score of the most likely face of a photograph, however low; 0.0 where there is no candidate."""
+    """The score of the most likely face in a photograph, even one below `SURE`; 0.0 without any candidate."""
     return max((face.score for face in detect_faces(photo, detect, sure=0.02)), default=0.0)
 
 

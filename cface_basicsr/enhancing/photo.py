@@ -28,21 +28,21 @@ class EnhancedFace:
 
     Attributes:
         found: where it is in the photograph.
-        sr: uint8 (128, 128, 3), super-resolved; None where it was left alone.
-        bicubic: uint8 (128, 128, 3), the same face enlarged by bicubic interpolation; None as `sr`.
-        left_alone: why it was not enhanced; '' where it was.
+        sr: uint8 (128, 128, 3), super-resolved; None if the face was skipped.
+        bicubic: uint8 (128, 128, 3), the same face enlarged by bicubic interpolation; None if it was skipped.
+        skipped: why; '' if the face was enhanced.
     """
 
     found: DetectedFace
     sr: NDArray[np.uint8] | None = None
     bicubic: NDArray[np.uint8] | None = None
-    left_alone: str = ''
+    skipped: str = ''
 
     def as_plain(self) -> dict[str, Any]:
         """For JSON, in pixels of the photograph."""
         return {'box': self.found.box.round(1).tolist(), 'landmarks': self.found.landmarks.round(1).tolist(),
                 'height': round(self.found.height, 1), 'score': round(self.found.score, 3),
-                'left_alone': self.left_alone}
+                'skipped': self.skipped}
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class PhotoSettings:
     """How a photograph is enhanced.
 
     Attributes:
-        min_face, max_face: heights in pixels of the faces that are enhanced; others are left alone, and so are faces
-            that the network's small input would make blurred.
+        min_face, max_face: heights in pixels of the faces that are enhanced. Others are skipped, as are faces that are
+            too large for the network's input.
         upscale: enlargement of the whole photograph; outside the faces it is bicubic.
         strength: share of the super-resolved face; 0 leaves the photograph as it is.
         keep_colours: whether the face's low frequencies stay those of the photograph.
@@ -97,17 +97,24 @@ def enhance_photo(photo: Picture, network: Callable[[Tensor], Tensor], scale: in
         UserError: the network gives NaN.
     """
     settings = settings or PhotoSettings()
-    eight = photo if photo.dtype == np.uint8 else np.rint(photo / 257).astype(np.uint8)
+    eight = eight_bits(photo)
     found = detect_faces(eight, detect)
-    reasons = {id(face): _left_alone(face, scale, settings) for face in found}
-    chosen = [face for face in found if not reasons[id(face)]]
-    faces = dict(zip(map(id, chosen), _super_resolved(eight, chosen, network, scale, settings), strict=True))
+    reasons = [_reason_to_skip(face, scale, settings) for face in found]
+    chosen = [face for face, reason in zip(found, reasons, strict=True) if not reason]
+    enhanced = iter(_super_resolved(eight, chosen, network, scale, settings))
+    faces = tuple(EnhancedFace(face, skipped=reason) if reason else next(enhanced)
+                  for face, reason in zip(found, reasons, strict=True))
     image = enlarged(photo, settings.upscale)
-    for face in sorted(chosen, key=lambda each: each.height):  # a larger face lies in front of a smaller one
-        target = (face.landmarks + 0.5) * settings.upscale - 0.5
-        paste_face(image, faces[id(face)].sr, template_points(_TEMPLATE, FACE_SIZE), target, settings.strength)
-    return EnhancedPhoto(image, tuple(faces.get(id(face)) or EnhancedFace(face, left_alone=reasons[id(face)])
-                                      for face in found))
+    for face in sorted(faces, key=lambda each: each.found.height):  # a larger face lies in front of a smaller one
+        if face.sr is not None:
+            target = (face.found.landmarks + 0.5) * settings.upscale - 0.5
+            paste_face(image, face.sr, template_points(_TEMPLATE, FACE_SIZE), target, settings.strength)
+    return EnhancedPhoto(image, faces)
+
+
+def eight_bits(photo: Picture) -> NDArray[np.uint8]:
+    """A photograph in 8 bits; 16 bits are scaled and rounded."""
+    return photo if photo.dtype == np.uint8 else np.rint(photo / np.float32(257)).astype(np.uint8)
 
 
 def _super_resolved(photo: NDArray[np.uint8], faces: list[DetectedFace], network: Callable[[Tensor], Tensor],
@@ -116,19 +123,20 @@ def _super_resolved(photo: NDArray[np.uint8], faces: list[DetectedFace], network
         return []
     side = FACE_SIZE // scale
     lr = np.stack([warp_face(photo, face.landmarks, template_points(_TEMPLATE, side), side) for face in faces])
-    sr = super_resolve(network, lr, device=settings.device)
+    sr = super_resolve(network, lr, device=settings.device,
+                       names=[f'the face at ({face.box[0]:.0f}, {face.box[1]:.0f})' for face in faces])
     bicubic = super_resolve(lambda images: bicubic_resize(images, (FACE_SIZE, FACE_SIZE)), lr)
     if settings.keep_colours:
         sr = np.stack([same_colours(*pair, sigma=scale) for pair in zip(sr, bicubic, strict=True)])
     return [EnhancedFace(*each) for each in zip(faces, sr, bicubic, strict=True)]
 
 
-def _left_alone(face: DetectedFace, scale: int, settings: PhotoSettings) -> str:
+def _reason_to_skip(face: DetectedFace, scale: int, settings: PhotoSettings) -> str:
     """Why a face is not enhanced; '' where it is."""
-    if not settings.min_face <= face.height <= settings.max_face:
-        small = face.height < settings.min_face
-        bound = f'--min-face {settings.min_face:g}' if small else f'--max-face {settings.max_face:g}'
-        return f'{face.height:.0f} pixels high, {"below" if small else "above"} {bound}'
+    if face.height < settings.min_face:
+        return f'{face.height:.0f} pixels high, below --min-face {settings.min_face:g}'
+    if face.height > settings.max_face:
+        return f'{face.height:.0f} pixels high, above --max-face {settings.max_face:g}'
     network_side, smaller = FACE_SIZE // scale, [f'x{other}' for other in (4, 2) if other < scale]
     if square_side(face) >= low_resolution_size(network_side).stop:
         advice = f'; use one for {" or ".join(smaller)}' if smaller else ''

@@ -40,7 +40,7 @@ def read_pairs(path: str | Path, keys: Sequence[str], *, prepared: bool = True) 
             'Give features of all images that the pairs name, or a pairs file of those that there are.'))
     alone = next((pair for pair in named if rows[pair.left] == rows[pair.right]), None)
     if alone:
-        raise UserError(f"'{path}' compares '{alone.left}' with itself, which says nothing of a recognizer. Name two "
+        raise UserError(f"'{path}' compares '{alone.left}' with itself, which any recognizer gets right. Name two "
                         'images in each pair.')
     return FoldedPairs(np.array([[rows[pair.left], rows[pair.right]] for pair in named], dtype=np.int64),
                        np.array([pair.same for pair in named]), np.array([pair.fold for pair in named], dtype=np.int64))

@@ -160,7 +160,7 @@ def test_only_the_faces_of_a_photograph_change(enhance, tmp_path, monkeypatch):
     result = enhance(tmp_path / 'in')
     assert result.exit_code == 0, result.output
     assert files(tmp_path / 'out') == ['crop.png', 'photo.png']
-    assert '1 of 2 faces enhanced' in result.stdout and 'left alone: 80 pixels high: a network for x8' in result.stdout
+    assert '1 of 2 faces enhanced' in result.stdout and 'skipped: 80 pixels high: a network for x8' in result.stdout
     changed = (np.asarray(Image.open(tmp_path / 'out' / 'photo.png')) != pixels).any(-1)
     assert changed[40:60, 30:50].sum() > 150
     changed[40:60, 30:50] = False
@@ -183,7 +183,7 @@ def test_what_an_image_is_can_be_said(enhance, tmp_path, monkeypatch):
     result = enhance(tmp_path / 'in', '--faces', 'photo', '--upscale', 3, '--json')
     assert result.exit_code == 0, result.output
     (photo,) = json.loads(result.stdout)['photos']
-    assert photo['faces'][0]['box'] == [4, 4, 16, 16] and photo['faces'][0]['left_alone'] == ''
+    assert photo['faces'][0]['box'] == [4, 4, 16, 16] and photo['faces'][0]['skipped'] == ''
     assert Image.open(tmp_path / 'out' / 'a.png').size == (60, 60)
     save(tmp_path / 'in' / 'a.png', (400, 400))
     refused = enhance(tmp_path / 'in', '--faces', 'crop', '--overwrite')

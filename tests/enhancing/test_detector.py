@@ -1,7 +1,5 @@
 """Drawn faces in a drawn scene: all are found, at 16, 24 and 40 pixels, and their landmarks are where they belong."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from cface_basicsr.enhancing.detector import (
     load_shipped_detector,
     strongest,
 )
-from cface_basicsr.errors import UserError
 
 
 @pytest.fixture(scope='module')
@@ -96,8 +93,3 @@ def a_face(left: float, top: float, side: float, score: float) -> DetectedFace:
 def test_of_boxes_that_overlap_the_surest_stays_and_neighbours_stay_two() -> None:
     faces = [a_face(0, 0, 20, 0.9), a_face(2, 1, 20, 0.95), a_face(5, 5, 8, 0.85), a_face(18, 0, 20, 0.8)]
     assert [face.score for face in _merged(faces)] == [0.95, 0.8]
-
-
-def test_a_folder_without_a_detector_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match='has no face detector'):
-        load_shipped_detector(tmp_path)

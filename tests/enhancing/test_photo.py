@@ -48,18 +48,18 @@ def test_with_the_photographs_colours_a_brighter_face_is_as_bright_as_before() -
     assert result.image[13:27, 13:27].mean() == pytest.approx(PHOTO[13:27, 13:27].mean(), abs=3)
 
 
-def test_faces_that_are_too_small_or_too_large_are_named_and_left_alone() -> None:
+def test_faces_that_are_too_small_or_too_large_are_named_and_skipped() -> None:
     result = enhance_photo(PHOTO, network, 8, PhotoSettings(min_face=15, max_face=40),
                            detector_of(at(12, 5, 5), at(60, 40, 20)))
     assert (result.image == PHOTO).all()
-    assert [face.left_alone for face in result.faces] == ['12 pixels high, below --min-face 15',
+    assert [face.skipped for face in result.faces] == ['12 pixels high, below --min-face 15',
                                                           '60 pixels high, above --max-face 40']
 
 
-def test_a_face_that_the_network_would_shrink_is_left_alone_and_another_network_advised() -> None:
+def test_a_face_that_the_network_would_shrink_is_skipped_and_another_network_advised() -> None:
     result = enhance_photo(PHOTO, network, 8, None, detector_of(at(23, 5, 5), at(24, 60, 20)))
     assert [bool(face.sr is not None) for face in result.faces] == [True, False]
-    assert result.faces[1].left_alone == ('24 pixels high: a network for x8 would shrink it to 16 pixels and lose '
+    assert result.faces[1].skipped == ('24 pixels high: a network for x8 would shrink it to 16 pixels and lose '
                                           'details; use one for x4 or x2')
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from cface_basicsr.enhancing.photo_file import read_photo, upright, write_photo
+from cface_basicsr.data.images.face_crop import upright
+from cface_basicsr.enhancing.photo import eight_bits
+from cface_basicsr.enhancing.photo_file import read_photo, write_photo
 from cface_basicsr.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8)
@@ -52,10 +54,11 @@ def test_pixels_are_turned_as_pillow_turns_them(orientation):
     assert (upright(PIXELS, orientation) == np.asarray(ImageOps.exif_transpose(image))).all()
 
 
-def test_turned_pixels_and_alpha_belong_together(tmp_path):
+@pytest.mark.parametrize('ending', ['png', 'tif'])  # Pillow turns a TIFF by itself
+def test_turned_pixels_and_alpha_belong_together(tmp_path, ending):
     alpha = np.arange(54, dtype=np.uint8).reshape(6, 9) * 4
-    Image.fromarray(np.dstack([PIXELS, alpha])).save(tmp_path / 'in.png', exif=exif_of(6))
-    photo = read_photo(tmp_path / 'in.png')
+    Image.fromarray(np.dstack([PIXELS, alpha])).save(tmp_path / f'in.{ending}', exif=exif_of(6))
+    photo = read_photo(tmp_path / f'in.{ending}')
     assert (photo.pixels == TURNED[6]).all()
     assert (photo.alpha == alpha.T[:, ::-1]).all()
 
@@ -65,9 +68,17 @@ def test_sixteen_bits_are_kept(tmp_path):
     cv2.imwrite(str(tmp_path / 'in.png'), deep[..., ::-1])
     photo = read_photo(tmp_path / 'in.png')
     assert photo.pixels.dtype == np.uint16 and (photo.pixels == deep).all()
-    assert (photo.eight_bit == np.rint(deep / 257)).all()
+    assert (eight_bits(photo.pixels) == np.rint(deep / 257)).all()
     write_photo(tmp_path / 'out.png', photo)
     assert (cv2.imread(str(tmp_path / 'out.png'), cv2.IMREAD_UNCHANGED)[..., ::-1] == deep).all()
+
+
+def test_a_photograph_that_is_too_large_is_refused_by_its_header(tmp_path, monkeypatch):
+    Image.fromarray(PIXELS).save(tmp_path / 'in.png')
+    monkeypatch.setattr('cface_basicsr.enhancing.photo_file.LARGEST', 50)
+    monkeypatch.setattr('cface_basicsr.enhancing.photo_file.decode_whole', None)
+    with pytest.raises(UserError, match=r"in.png' cannot be .*: 9x6 pixels; expected at most 50 in all"):
+        read_photo(tmp_path / 'in.png')
 
 
 def test_what_is_no_photograph_is_refused_in_one_line(tmp_path):

@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,9 +17,6 @@ from PIL import Image, UnidentifiedImageError
 
 _ORIENTATION, _BITS, _WHITE, _PLANES = 274, 258, 262, 284
 """Tags of EXIF and TIFF: how to turn it upright, bits per channel, 0: 0 is white, 2: one channel after the other."""
-_TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-          5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-          8: Image.Transpose.ROTATE_90}
 
 
 class Rejected(Exception):
@@ -53,9 +51,52 @@ def decode_photo(content: bytes) -> np.ndarray:
     with _opened(content) as photo:
         stored = _raw_mode(photo)
         photo.load()  # the whole file, so that a truncated one fails here
-        turn = _TURNS.get(photo.getexif().get(_ORIENTATION))  # Pillow has turned a TIFF already, and forgotten it
+        orientation = photo.getexif().get(_ORIENTATION, 1)  # Pillow has turned a TIFF already, and forgotten it
         pixels = _of_sixteen(photo, stored, content) if _is_deep(photo, stored) else np.asarray(_of_eight(photo))
-    return pixels if turn is None else np.asarray(Image.fromarray(pixels).transpose(turn))
+    return np.ascontiguousarray(upright(pixels, orientation))
+
+
+class WholePhoto(NamedTuple):
+    """What an image file holds, upright.
+
+    Attributes:
+        pixels: uint8 or uint16 (H, W, 3) RGB; alpha is not applied.
+        alpha: (H, W) of the same type; None without transparency.
+        exif: its orientation is that of the file.
+        profile: the bytes of the colour profile; None without one.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    exif: Image.Exif
+    profile: bytes | None
+
+
+def decode_whole(content: bytes) -> WholePhoto:
+    """The bytes of an image file with its 16 bits and its alpha, where `decode_photo` gives 8 bits on white.
+
+    Raises:
+        Rejected: as `decode_photo`; or colours of 16 bits are multiplied with their alpha.
+    """
+    with _opened(content) as photo:
+        stored = _raw_mode(photo)
+        photo.load()
+        exif, profile = photo.getexif(), photo.info.get('icc_profile')
+        pixels, alpha = _deep_planes(photo, stored, content) if _is_deep(photo, stored) else _planes_of_eight(photo)
+    if stored.startswith('RGBa'):
+        raise Rejected('colours are multiplied with their alpha; save it with plain alpha')
+    planes = [None if each is None else np.ascontiguousarray(upright(each, exif.get(_ORIENTATION, 1)))
+              for each in (pixels, alpha)]
+    return WholePhoto(planes[0], planes[1], exif, profile)
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels (H, W, …) turned and mirrored as EXIF's orientation 1 to 8 asks for; a view."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return pixels[::rows, ::columns]
 
 
 def upright_size(content: bytes) -> tuple[int, int]:
@@ -110,8 +151,26 @@ def _of_eight(photo: Image.Image) -> Image.Image:
     return photo if photo.mode == 'RGB' else photo.convert('RGB')
 
 
+def _planes_of_eight(photo: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """(H, W, 3) RGB and (H, W) alpha of an 8-bit image."""
+    if not photo.has_transparency_data or photo.mode == 'LAB':
+        return np.asarray(_of_eight(photo)), None
+    pixels = np.asarray(photo.convert('RGBA'))
+    return pixels[..., :3], pixels[..., 3]
+
+
 def _of_sixteen(photo: Image.Image, stored: str, content: bytes) -> np.ndarray:
     """Grey or colour with 16 bits per channel, with or without alpha, as 8-bit RGB; it is not turned upright."""
+    colour, alpha = _deep_planes(photo, stored, content)
+    colour = colour.astype(np.float64)
+    if alpha is not None:
+        share = alpha[..., None] / 65535
+        colour = (colour if stored.startswith('RGBa') else colour * share) + 65535 * (1 - share)
+    return np.round(colour.clip(0, 65535) / 257).astype(np.uint8)
+
+
+def _deep_planes(photo: Image.Image, stored: str, content: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+    """uint16 (H, W, 3) RGB and (H, W) alpha of such an image; it is not turned upright."""
     if photo.mode[0] == 'F':
         raise Rejected('floating-point pixels have no fixed range; save it with 8 or 16 bits')
     grey = photo.mode[0] == 'I'
@@ -119,12 +178,10 @@ def _of_sixteen(photo: Image.Image, stored: str, content: bytes) -> np.ndarray:
     planes = photo.format == 'TIFF' and photo.tag_v2.get(_PLANES) == 2
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or (planes and not grey):
         raise Rejected('16 bits per channel, stored in a way that cannot be read; save it with 8 bits')
-    colour, alpha = values[..., 2::-1].astype(np.float64), values[..., 3:] / 65535
-    if not alpha.size and (key := photo.info.get('transparency')) is not None:  # a colour that means transparent
-        alpha = (colour != key).any(-1, keepdims=True) * 1.0
-    if alpha.size:
-        colour = (colour if stored.startswith('RGBa') else colour * alpha) + 65535 * (1 - alpha)
-    return np.round(colour.clip(0, 65535) / 257).astype(np.uint8)
+    colour, alpha = values[..., 2::-1], values[..., 3] if values.shape[2] > 3 else None
+    if alpha is None and (key := photo.info.get('transparency')) is not None:  # a colour that means transparent
+        alpha = (colour != key).any(-1) * np.uint16(65535)
+    return colour, alpha
 
 
 def _grey(photo: Image.Image) -> np.ndarray:

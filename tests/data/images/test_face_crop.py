@@ -230,6 +230,4 @@ def test_no_other_module_opens_image_files() -> None:
             if called.split('.')[-1] in names and called != 'decode_image' or re.search(r'\bImage\.open$', called):
                 found.add((path.relative_to(package).as_posix(), called))
     assert found == {('data/images/face_crop.py', 'Image.open'), ('data/images/face_crop.py', 'cv2.imdecode'),
-                     ('files/face_store.py', 'cv2.imdecode'), ('files/face_store.py', 'Image.open'),
-                     # whole photographs keep their 16 bits and their alpha, which faces have not
-                     ('enhancing/photo_file.py', 'cv2.imdecode'), ('enhancing/photo_file.py', 'Image.open')}
+                     ('files/face_store.py', 'cv2.imdecode'), ('files/face_store.py', 'Image.open')}
