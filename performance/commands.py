@@ -21,8 +21,8 @@ from performance.measure import Finding, Times, ratio, turns
 from performance.sides import ROOT, THREADS
 from performance.training_step import WIDTHS
 
-PAGE = 4096
-"""Bytes: the least that a command reads."""
+PAGE, FACE = 4096, 3 * 128 ** 2
+"""Bytes: the least that a command reads, and the pixels of a face."""
 _NETWORK_ALONE = """
 import sys, torch
 from performance.commands import build
@@ -69,16 +69,18 @@ def run(*, width: str = 'paper', identities: int = 24, images: int = 4, rounds: 
             'enhance alone': [sys.executable, '-c', _NETWORK_ALONE, width],
             'index': cface('index', data, *recognizer),
             'index alone': [sys.executable, '-c', _FORWARD_ALONE, width, str(count)],
-            'evaluate': cface('evaluate', 'pairs', data, *recognizer, '--scale', 8, '--json'),
-            'evaluate alone': [sys.executable, '-c', _FORWARD_ALONE, width, str(count)]}
+            'evaluate': cface('evaluate', 'pairs', data, *recognizer, '--scale', 8, '--json')}
         runs = measure(commands, rounds, threads, before=lambda: shutil.rmtree(data / 'index', ignore_errors=True))
     forward, rival = 2 * count * operations('r', width), "torch and the recognizer's forward"
+    evaluate, store = runs['evaluate'], Limit(moved=count * FACE, threads=threads)
     rows = (('help', '`cface --help`', 'an empty Python', None, 0),
             ('enhance', '`cface enhance` of one crop', 'torch and the network', 1.2, operations('g', width)),
-            ('index', f'`cface index` of {count} faces and their mirror images', rival, 1.15, forward),
-            ('evaluate', f'`cface evaluate pairs` of {count} faces, HR and Bicubic', rival, None, forward))
-    return [_finding(key, what, against, runs, target, Limit(work, PAGE, threads))
-            for key, what, against, target, work in rows]
+            ('index', f'`cface index` of {count} faces and their mirror images', rival, 1.15, forward))
+    return [*(_finding(key, what, against, runs, target, Limit(work, PAGE, threads))
+              for key, what, against, target, work in rows),
+            Finding('evaluate', f'`cface evaluate pairs` of pairs of {count} faces, HR and Bicubic, by CPU time',
+                    f'{evaluate.median_cpu:.3g} s, {max(evaluate.peak):.2f} GB', '–', evaluate.median_cpu, 's',
+                    limit=store.words(), of_limit=evaluate.median_cpu / store.seconds)]
 
 
 def _finding(key: str, what: str, rival: str, runs: dict[str, Times], target: float | None, limit: Limit) -> Finding:

@@ -28,6 +28,7 @@ TINY = {
     'lfw': ({'pairs': 60, 'images': 40, 'length': 8, 'thresholds': 11, 'rounds': 1}, {'lfw', 'lfw_features'}),
     'restoration': ({'rows': 6, 'size': 16, 'rounds': 1}, {'restoration'}),
     'blufr': ({'people': 60, 'images': 150, 'length': 8, 'rounds': 1}, {'blufr_ratio', 'blufr_memory'}),
+    'landmarks': ({'identities': 1, 'heights': [40]}, {'landmarks_40'}),
     'commands': ({'width': 'tiny', 'identities': 20, 'images': 2, 'rounds': 1},
                  {'help', 'enhance', 'index', 'evaluate'}),
     'precision': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1', 'compiled': False},
@@ -36,7 +37,7 @@ TINY = {
 }
 
 
-WITHOUT_LIMIT = {'loader', 'growth', 'precision'}
+WITHOUT_LIMIT = {'loader', 'growth', 'precision', 'landmarks'}
 
 
 @pytest.mark.slow

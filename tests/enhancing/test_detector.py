@@ -11,32 +11,17 @@ from cface_basicsr.enhancing.detector import (
     _tiles,
     detect_faces,
     detection_scales,
-    load_shipped_detector,
     strongest,
 )
+from performance.landmarks import Seen, a_scene, errors, seen_faces
 
 
 @pytest.fixture(scope='module')
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[np.ndarray, np.ndarray]]:
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
     """Four drawn photographs of 250x250, and what the detector sees in each at its own size."""
     folder = tmp_path_factory.mktemp('drawn')
     write_synthetic_faces(folder, TreeSettings(identities=4, images=1))
-    detect = load_shipped_detector()
-    photos = [cv2.imread(str(path))[..., ::-1] for path in sorted(folder.glob('*/*.jpg'))]
-    return [(photo, detect(photo, 0.5)[0]) for photo in photos]
-
-
-def a_scene(drawn: list[tuple[np.ndarray, np.ndarray]], height: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The drawn faces at this height in front of soft colours, and their landmarks."""
-    noise = np.random.default_rng(0).integers(60, 200, (10, 14, 3)).astype(np.uint8)
-    scene = cv2.resize(noise, (560, 400), interpolation=cv2.INTER_CUBIC)
-    landmarks = []
-    for number, (photo, seen) in enumerate(drawn):
-        side = round(250 * height / (seen[3] - seen[1]))
-        left, top = 40 + 260 * (number % 2), 40 + 190 * (number // 2)
-        scene[top:top + side, left:left + side] = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
-        landmarks.append((seen[5:].reshape(5, 2) + 0.5) * side / 250 - 0.5 + [left, top])
-    return scene, landmarks
+    return seen_faces(folder)
 
 
 @pytest.mark.parametrize('height', [16, 24, 40])
@@ -44,12 +29,9 @@ def test_all_small_faces_are_found_and_landmarks_are_within_an_eighth_of_the_eye
     scene, landmarks = a_scene(drawn, height)
     faces = detect_faces(scene)
     assert len(faces) == len(landmarks)
-    errors = []
-    for true in landmarks:
-        eyes = np.linalg.norm(true[0] - true[1])
-        errors.append(min(np.linalg.norm(face.landmarks - true, axis=1).mean() for face in faces) / eyes)
-    assert np.mean(errors) < 0.12
-    assert max(errors) < 0.16
+    off = errors([face.landmarks for face in faces], landmarks)
+    assert off.mean() < 0.12
+    assert off.max() < 0.16
     assert all(abs(face.height - height) < 0.25 * height for face in faces)
 
 
