@@ -140,9 +140,9 @@ def test_a_data_set_is_added_with_an_option_of_its_own(tree: Path) -> None:
 @pytest.mark.slow
 def test_an_option_of_a_command_is_added(tree: Path) -> None:
     parameter, body, test = snippets('Add an option of a command')
-    path = tree / 'cface_basicsr/cli/synth.py'
+    path = tree / 'cface_basicsr/cli/data_sets/synth.py'
     insert(path, '    workers: Workers = 0', parameter, 4)
     insert(path, '    settings = TreeSettings(', body, 4)
-    (tree / 'tests/cli/test_synth.py').write_text(test)
+    (tree / 'tests/cli/data_sets/test_synth.py').write_text(test)
     run(tree, 'docs/make_commands.py')
-    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/cli/test_synth.py', *STRUCTURAL)
+    run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/cli/data_sets/test_synth.py', *STRUCTURAL)

@@ -122,5 +122,7 @@ def test_the_public_names_are_there_and_no_others() -> None:
 
 @pytest.mark.parametrize('name', ['benchmark', 'enhance', 'evaluate', 'generate', 'index', 'train'])
 def test_a_command_that_computes_asks_for_the_allocator_setting_itself(name: str) -> None:
-    source = (Path(__file__).parents[1] / 'cface_basicsr' / 'cli' / f'{name}.py').read_text(encoding='utf-8')
+    from cface_basicsr.cli.main import COMMANDS
+    path = Path(__file__).parents[1] / 'cface_basicsr' / 'cli' / f'{COMMANDS[name].replace(".", "/")}.py'
+    source = path.read_text(encoding='utf-8')
     assert source.count('    start_computing()\n') == 1

@@ -1,4 +1,4 @@
-"""The command `cface`. Every command is a module of this folder with a `command`: a function, or a Typer with several.
+"""The command `cface`. Every command is a module of this room with a `command`: a function, or a Typer with several.
 
 Heavy imports (torch, basicsr) are inside the functions, so that `cface --help` answers at once.
 """
@@ -17,8 +17,10 @@ from cface_basicsr.errors import UserError, refusal
 from cface_basicsr.registration import argument_texts
 from cface_basicsr.version import __version__
 
-COMMANDS = ('doctor', 'demo', 'synth', 'prepare', 'audit', 'index', 'train', 'generate', 'evaluate', 'report',
-            'benchmark', 'ablate', 'enhance', 'options', 'convert')
+_MODULES = ('doctor', 'demo', 'data_sets.synth', 'data_sets.prepare', 'data_sets.audit', 'data_sets.index', 'train',
+            'data_sets.generate', 'evaluate', 'report', 'benchmark', 'ablate', 'enhance', 'options', 'convert')
+"""In the order of `cface --help`; a command is called as its module is."""
+COMMANDS = {module.rpartition('.')[2]: module for module in _MODULES}
 
 app = typer.Typer(name='cface', no_args_is_help=True, add_completion=False, rich_markup_mode='rich',
                   pretty_exceptions_enable=False, context_settings={'help_option_names': ['-h', '--help']},
@@ -54,8 +56,8 @@ def help_of(command: Callable[..., None]) -> str:
                        if not text.startswith('Args:'))
 
 
-for _name in COMMANDS:
-    _module = importlib.import_module(f'cface_basicsr.cli.{_name}')
+for _name, _path in COMMANDS.items():
+    _module = importlib.import_module(f'cface_basicsr.cli.{_path}')
     _command = _module.command
     if isinstance(_command, typer.Typer):
         for _info in _command.registered_commands:

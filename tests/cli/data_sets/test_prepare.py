@@ -11,8 +11,8 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from cface_basicsr.cli.data_sets.prepare import parse_size, split_scales
 from cface_basicsr.cli.main import app, main
-from cface_basicsr.cli.prepare import parse_size, split_scales
 from cface_basicsr.errors import UserError
 
 
