@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cface_basicsr import registration
-from cface_basicsr.archs.batchnorm import freeze_batchnorm
+from cface_basicsr.archs.batchnorm import KeepsStatistics
 from cface_basicsr.archs.input_size import check_size
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import Channels, RecognizerInput, Template
@@ -20,7 +20,7 @@ _SIDE = 112
 
 
 @registration.arch
-class ArcFaceIRSE50(nn.Module):
+class ArcFaceIRSE50(KeepsStatistics):
     """Faces to identity features, by facexlib's `Backbone(50, mode='ir_se')`.
 
     facexlib scales the feature to unit length at the end; here it keeps its length, as with every recognizer, so that
@@ -50,11 +50,6 @@ class ArcFaceIRSE50(nn.Module):
         self.backbone = Backbone(num_layers=50, drop_ratio=drop_ratio, mode='ir_se')
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> 'ArcFaceIRSE50':
-        """Training or evaluation mode, for everything but batch normalization."""
-        super().train(mode)
-        freeze_batchnorm(self)
-        return self
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, _SIDE, _SIDE, 'ArcFaceIRSE50')

@@ -58,12 +58,16 @@ def sync_batchnorms(network: nn.Module) -> None:
                             "be those of all ranks; set 'sync_batchnorm: false'.")
 
 
-def freeze_batchnorm(network: nn.Module) -> None:
-    """Put every batch normalization of a network into eval mode; call it after `train()`.
+class KeepsStatistics(nn.Module):
+    """A network whose batch normalizations always use the statistics of its file; its constructor ends with `train`.
 
-    Small batches, and batches of super-resolved faces, would spoil the statistics of the file. Gains and shifts still
-    learn.
+    Small batches, and batches of super-resolved faces, would spoil them. Gains and shifts still learn.
     """
-    for module in network.modules():
-        if isinstance(module, _BatchNorm):
-            module.eval()
+
+    def train(self, mode: bool = True) -> 'KeepsStatistics':
+        """Training or evaluation mode, for everything but batch normalization."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.batchnorm import freeze_batchnorm
+from cface_basicsr.archs.batchnorm import KeepsStatistics
 from cface_basicsr.archs.input_size import check_size
 from cface_basicsr.errors import UserError, check_file, describe_error, nearest
 from cface_basicsr.files.recognizer_file import external_weights, read_input_spec
@@ -26,7 +26,7 @@ _FREE_SIDE = 112
 
 
 @registration.arch
-class OnnxRecognizer(nn.Module):
+class OnnxRecognizer(KeepsStatistics):
     """Faces to identity features, by the network of an ONNX file.
 
     Trainable are the parameters of all that onnx2torch turns into torch layers (convolutions, Gemm, normalizations);
@@ -82,12 +82,6 @@ class OnnxRecognizer(nn.Module):
         self.body = _convert(proto, file)
         self.feature_length, self.face_by_face = self._measure(file)
         self.train(self.training)
-
-    def train(self, mode: bool = True) -> 'OnnxRecognizer':
-        """Training or evaluation mode, for everything but batch normalization."""
-        super().train(mode)
-        freeze_batchnorm(self)
-        return self
 
     def forward(self, x: Tensor) -> Tensor:
         check_size(x, self.input_spec.height, self.input_spec.width, 'OnnxRecognizer')

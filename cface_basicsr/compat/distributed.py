@@ -2,8 +2,10 @@
 
 import datetime
 import os
-import subprocess
+import types
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,24 +22,6 @@ PATIENCE = datetime.timedelta(hours=2)
 """How long a rank waits for the others: only rank 0 validates while they wait, and NCCL's default is 10 minutes."""
 
 
-def _slurm_environment(port: int | None) -> None:
-    """What torchrun would have set, from what SLURM sets."""
-    first = subprocess.getoutput(f"scontrol show hostname {os.environ['SLURM_NODELIST']} | head -n1")
-    found = {'MASTER_ADDR': first, 'WORLD_SIZE': os.environ['SLURM_NTASKS'], 'RANK': os.environ['SLURM_PROCID'],
-             'LOCAL_RANK': os.environ.get('SLURM_LOCALID', '0')}
-    os.environ.update(found)
-    if port is not None:
-        os.environ['MASTER_PORT'] = str(port)
-    os.environ.setdefault('MASTER_PORT', '29500')
-
-
-def _init_on_cpu(launcher: str, port: int | None) -> None:
-    if torch.multiprocessing.get_start_method(allow_none=True) is None:
-        torch.multiprocessing.set_start_method('spawn')  # as BasicSR does: forking a process with gloo threads hangs
-    if launcher == 'slurm':
-        _slurm_environment(port)
-    torch.distributed.init_process_group(backend='gloo', timeout=PATIENCE)
-
 
 @row('gloo-on-cpu', 'basicsr.utils.dist_util:_init_dist_pytorch', *_INIT, upstream='BasicSR #107',
      has='torch.cuda.set_device(')
@@ -45,11 +29,13 @@ def _init_with_gloo(init_dist: Callable, launcher: str, backend: str = 'nccl', *
     """Without it: ZeroDivisionError or "Found no NVIDIA driver" under torchrun without a GPU; a validation of more than
     10 minutes kills the other ranks.
     """
-    if not torch.cuda.is_available():
-        _init_on_cpu(launcher, kwargs.get('port'))
-    elif launcher == 'pytorch':
-        init_dist(launcher, backend, **{'timeout': PATIENCE, **kwargs})
-    else:
+    patient = partial(torch.distributed.init_process_group, timeout=PATIENCE)
+    with ExitStack() as stack:
+        stack.enter_context(swapped(torch.distributed, 'init_process_group', patient))
+        if not torch.cuda.is_available():
+            backend = 'gloo'
+            for name in ('device_count', 'set_device'):  # BasicSR counts the GPUs of a node, and takes one
+                stack.enter_context(swapped(torch.cuda, name, lambda *_: 1))
         init_dist(launcher, backend, **kwargs)
 
 
@@ -97,21 +83,16 @@ def _with_synced_batchnorm(model_to_device: Callable, self: Any, net: nn.Module)
     return model_to_device(self, net)
 
 
-class _MeanOverRanks:
-    """torch, whose `mean` of a whole tensor is that of all ranks' parts."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(torch, name)
-
-    @staticmethod
-    def mean(x: Tensor) -> Tensor:
-        return moments_over_ranks(x.reshape(-1, 1))[0].squeeze() if several_ranks() else torch.mean(x)
+def _mean_over_ranks(x: Tensor) -> Tensor:
+    """`torch.mean` of a whole tensor, of which each rank has a part."""
+    return moments_over_ranks(x.reshape(-1, 1))[0].squeeze() if several_ranks() else torch.mean(x)
 
 
 RELATIVISTIC_MEAN = Defect(
     'relativistic-mean', 'basicsr.models.esrgan_model:ESRGANModel.optimize_parameters',
     'several ranks train another ESRGAN than one: a logit is compared with the mean of its own rank',
-    has='torch.mean(', replace={'basicsr.models.esrgan_model:torch': _MeanOverRanks()})
+    has='torch.mean(', replace={'basicsr.models.esrgan_model:torch': types.SimpleNamespace(
+        **{**vars(torch), 'mean': _mean_over_ranks})})
 
 
 @row('validation-of-one-rank', 'basicsr.models.sr_model:SRModel.test', has='self.net_g(self.lq)')

@@ -38,26 +38,19 @@ WORKERS_ONCE = Defect(
           for name, wrapper in (('__init__', _start_later), ('reset', _start_now), ('next', _start_if_not_started))})
 
 
-class _Failure:
-    """An error on its way from the prefetch thread to the training loop."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
 def _run_to_the_error(run: Callable, self: Any) -> None:
     try:
         for item in self.generator:
             self.queue.put(item)
         self.queue.put(None)
     except BaseException as error:
-        self.queue.put(_Failure(error))
+        self.queue.put(error)
 
 
 def _raise_the_error(following: Callable, self: Any) -> Any:
     item = following(self)
-    if isinstance(item, _Failure):
-        raise item.error
+    if isinstance(item, BaseException):
+        raise item
     return item
 
 

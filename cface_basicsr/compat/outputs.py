@@ -4,6 +4,7 @@ import itertools
 import os
 import site
 import sysconfig
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,21 +49,16 @@ def _root_of(opt: dict[str, Any]) -> str:
     return str(Path(opt['path']['results_root']).parents[1])
 
 
-class _ListPaths:
-    """os.path, whose `expanduser` takes a list of paths too."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os.path, name)
-
-    @staticmethod
-    def expanduser(path: Any) -> Any:
-        return [os.path.expanduser(each) for each in path] if isinstance(path, list) else os.path.expanduser(path)
+def _expanded(path: Any) -> Any:
+    """`os.path.expanduser`, also of a list of paths."""
+    return [os.path.expanduser(each) for each in path] if isinstance(path, list) else os.path.expanduser(path)
 
 
 SEVERAL_ROOTS = Defect(
     'several-roots', 'basicsr.utils.options:parse_options',
     'a list in dataroot_gt (D_HR and D_SR of stage 3) ends in a TypeError',
-    has="osp.expanduser(dataset['dataroot_gt'])", replace={'basicsr.utils.options:osp': _ListPaths()})
+    has="osp.expanduser(dataset['dataroot_gt'])",
+    replace={'basicsr.utils.options:osp': types.SimpleNamespace(**{**vars(os.path), 'expanduser': _expanded})})
 
 
 @row('path-folders', 'basicsr.utils.misc:make_exp_dirs', 'basicsr.train:make_exp_dirs',

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.blufr_config import BlufrConfig, Trial, load_config, rows_of
 from cface_basicsr.evaluation.open_set import open_set_rate
-from cface_basicsr.evaluation.pair_search import RateAtFar, rates_of_sets
+from cface_basicsr.evaluation.pair_search import rates_of_sets
 from cface_basicsr.evaluation.unit_features import unit_features
-from cface_basicsr.evaluation.verification import Floats, Ints
+from cface_basicsr.evaluation.verification import Floats, Ints, RateAtFar
 
 __all__ = ['BlufrConfig', 'BlufrResult', 'BlufrTrial', 'RateAtFar', 'Summary', 'Trial', 'evaluate',
            'identification_rate', 'load_config', 'rows_of', 'verification_rate']

@@ -142,25 +142,18 @@ def embedded_of(quantities: Quantities, kept: dict[int, Images], *, unit_length:
 
 def verification_numbers(name: str, scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike,
                          far: float) -> tuple[dict[str, float], list[float]]:
-    """'<name>/accuracy', '<name>/accuracy_std', '<name>/vr' of scored pairs, and the accuracy per fold: shares.
+    """'<name>/accuracy', '<name>/accuracy_std', '<name>/vr', '<name>/eer' and '<name>/tar@<far>' at the usual false
+    accept rates of scored pairs, and the accuracy per fold: shares.
 
     Args:
         scores: (P,) similarities; same: (P,) true if both images show the same identity.
         folds: see `kfold_accuracy`; far: a share, see `verification_rate_at_far`.
     """
     accuracy = kfold_accuracy(scores, same, folds)
+    rates = {f'{name}/tar@{each:g}': found.rate for each, found in tar_at_far(scores, same).items()}
     return {f'{name}/accuracy': accuracy.mean, f'{name}/accuracy_std': accuracy.std,
-            f'{name}/vr': verification_rate_at_far(scores, same, far)}, accuracy.per_fold.tolist()
-
-
-def rate_numbers(name: str, scores: ArrayLike, same: ArrayLike) -> dict[str, float]:
-    """'<name>/eer' and '<name>/tar@<far>' of scored pairs at the usual false accept rates: shares in [0, 1].
-
-    Args:
-        scores: (P,) similarities; same: (P,) true if both images show the same identity.
-    """
-    rates = {f'{name}/tar@{rate.far:g}': rate.tar for rate in tar_at_far(scores, same)}
-    return {f'{name}/eer': equal_error_rate(roc_curve(scores, same))} | rates
+            f'{name}/vr': verification_rate_at_far(scores, same, far),
+            f'{name}/eer': equal_error_rate(roc_curve(scores, same)), **rates}, accuracy.per_fold.tolist()
 
 
 def identity_distances(sr_features: ArrayLike, hr_features: ArrayLike, compare: ArrayLike) -> dict[str, float]:

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.pair_search import SCORES_AT_ONCE, RateAtFar, Scores
-from cface_basicsr.evaluation.verification import Flags, Ints, threshold_at_far
+from cface_basicsr.evaluation.pair_search import SCORES_AT_ONCE, Scores
+from cface_basicsr.evaluation.verification import Flags, Ints, RateAtFar, threshold_at_far
 
 
 class GalleryAndProbe(NamedTuple):

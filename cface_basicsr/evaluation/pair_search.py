@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.verification import Flags, Ints, allowed_at_far, threshold_at_far
+from cface_basicsr.evaluation.verification import Flags, Ints, RateAtFar, allowed_at_far, rate_at_far
 
 Scores = NDArray[np.floating]
 
@@ -23,22 +23,6 @@ SCORES_AT_ONCE = 1 << 22
 _FEWEST_SORTED = 1 << 18
 """The number of pairs below which it is not worth dropping any."""
 
-
-class RateAtFar(NamedTuple):
-    """A share of genuine pairs or probes, and the counts it comes from.
-
-    Attributes:
-        rate: share in [0, 1] of the genuine ones that is accepted (and, in identification, found).
-        threshold: accepted at score >= threshold; -inf if every impostor may pass.
-        allowed: number of impostors that may pass.
-        genuine, impostor: their numbers; pairs in verification, probes in identification.
-    """
-
-    rate: float
-    threshold: float
-    allowed: int
-    genuine: int
-    impostor: int
 
 
 class Pairs(NamedTuple):
@@ -92,8 +76,7 @@ def rates_at_fars(units: Tensor, labels: Ints, members: Flags, fars: Sequence[fl
     for total, member in zip(impostors, members.T, strict=True):
         ours, theirs = genuine.scores[genuine.inside(member)], found.scores[found.inside(member)]
         for far, of_sets in rates.items():
-            threshold, allowed = threshold_at_far(theirs, far, total=total)
-            of_sets.append(RateAtFar(float((ours >= threshold).mean()), threshold, allowed, len(ours), total))
+            of_sets.append(rate_at_far(ours, theirs, far, total))
     return rates
 
 

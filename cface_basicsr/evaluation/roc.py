@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cface_basicsr.evaluation.verification import Floats, genuine_and_impostor, threshold_at_far
+from cface_basicsr.evaluation.verification import Floats, RateAtFar, genuine_and_impostor, rate_at_far
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 """The false accept rates that are usually reported."""
@@ -45,18 +45,7 @@ def roc_curve(scores: ArrayLike, same: ArrayLike) -> RocCurve:
     return RocCurve(np.append(0.0, far), np.append(0.0, tar), np.append(np.inf, thresholds))
 
 
-class TarAtFar(NamedTuple):
-    """One entry of `tar_at_far`: rates in [0, 1], and the numbers of pairs they come from."""
-
-    far: float
-    tar: float
-    threshold: float
-    allowed: int
-    genuine: int
-    impostor: int
-
-
-def tar_at_far(scores: ArrayLike, same: ArrayLike, fars: Iterable[float] = FARS) -> list[TarAtFar]:
+def tar_at_far(scores: ArrayLike, same: ArrayLike, fars: Iterable[float] = FARS) -> dict[float, RateAtFar]:
     """True accept rates at false accept rates, each with its numbers of pairs.
 
     With N impostor pairs, `allowed` = round(far * N) of them may pass. Below one or two dozen the rate is a matter of
@@ -68,21 +57,16 @@ def tar_at_far(scores: ArrayLike, same: ArrayLike, fars: Iterable[float] = FARS)
         fars: false accept rates in [0, 1].
 
     Returns:
-        For each far: far, tar, threshold (accepted at score >= threshold), allowed, genuine and impostor pairs.
+        far -> the rate, and what it comes from.
 
     Raises:
         UserError: a score is NaN or infinite, there are no genuine or no impostor pairs, or a far is not a share.
 
     >>> tar_at_far([.9, .4, .6, .1], [1, 1, 0, 0], [0.5])
-    [TarAtFar(far=0.5, tar=0.5, threshold=0.6, allowed=1, genuine=2, impostor=2)]
+    {0.5: RateAtFar(rate=0.5, threshold=0.6, allowed=1, genuine=2, impostor=2)}
     """
     genuine, impostor = genuine_and_impostor(scores, same)
-    found = []
-    for far in fars:
-        threshold, allowed = threshold_at_far(impostor, far)
-        found.append(TarAtFar(far, float(np.mean(genuine >= threshold)), threshold, allowed, len(genuine),
-                              len(impostor)))
-    return found
+    return {far: rate_at_far(genuine, impostor, far) for far in fars}
 
 
 def _accepted(scores: Floats, thresholds: Floats) -> Floats:

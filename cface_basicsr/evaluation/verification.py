@@ -126,8 +126,32 @@ def verification_rate_at_far(scores: ArrayLike, same: ArrayLike, far: float) -> 
     >>> verification_rate_at_far([.9, .5, .2, .7, .1, .1], [1, 1, 1, 0, 0, 0], far=1 / 3)
     0.3333333333333333
     """
-    genuine, impostor = genuine_and_impostor(scores, same)
-    return float(np.mean(genuine >= threshold_at_far(impostor, far)[0]))
+    return rate_at_far(*genuine_and_impostor(scores, same), far).rate
+
+
+class RateAtFar(NamedTuple):
+    """A share of genuine pairs or probes, and the counts it comes from.
+
+    Attributes:
+        rate: share in [0, 1] of the genuine ones that is accepted (and, in identification, found).
+        threshold: accepted at score >= threshold; -inf if every impostor may pass.
+        allowed: number of impostors that may pass.
+        genuine, impostor: their numbers; pairs in verification, probes in identification.
+    """
+
+    rate: float
+    threshold: float
+    allowed: int
+    genuine: int
+    impostor: int
+
+
+def rate_at_far(genuine: NDArray[np.floating], impostor: NDArray[np.floating], far: float,
+                total: int | None = None) -> RateAtFar:
+    """The verification rate of the scores of genuine pairs (P,) at a false accept rate; see `threshold_at_far`."""
+    threshold, allowed = threshold_at_far(impostor, far, total)
+    count = len(impostor) if total is None else total
+    return RateAtFar(float(np.mean(genuine >= threshold)), threshold, allowed, len(genuine), count)
 
 
 def threshold_at_far(impostor: NDArray[np.floating], far: float, total: int | None = None) -> tuple[float, int]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.face_systems import rate_numbers, verification_numbers
+from cface_basicsr.evaluation.face_systems import verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores
 from cface_basicsr.evaluation.lfw import lfw_accuracy
 from cface_basicsr.evaluation.pairs_file import pairs_sha256, read_pairs
@@ -245,8 +245,7 @@ class PairsProtocol(Protocol):
     def _plain(self, name: str, features: Features, folded: FoldedPairs) -> Outcome:
         scores = cosine_scores(features, folded.pairs)
         numbers, folds = verification_numbers(name, scores, folded.same, folded.fold, self.far)
-        return Outcome(numbers | rate_numbers(name, scores, folded.same), {f'{name}/accuracy': folds}, scores,
-                       folded.same)
+        return Outcome(numbers, {f'{name}/accuracy': folds}, scores, folded.same)
 
 
 class LfwProtocol(PairsProtocol):

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation import blufr
 from cface_basicsr.evaluation.binned_roc import binned_roc
 from cface_basicsr.evaluation.identification import probe_ranks
-from cface_basicsr.evaluation.open_set import GalleryAndProbe, draw_galleries, open_set_rate
-from cface_basicsr.evaluation.pair_search import RateAtFar, rates_at_fars
+from cface_basicsr.evaluation.open_set import draw_galleries, open_set_rate
+from cface_basicsr.evaluation.pair_search import rates_at_fars
 from cface_basicsr.evaluation.roc import FARS, RocCurve, equal_error_rate
 from cface_basicsr.evaluation.unit_features import unit_features
-from cface_basicsr.evaluation.verification import Ints, allowed_at_far
+from cface_basicsr.evaluation.verification import Ints, RateAtFar, allowed_at_far
 from cface_basicsr.measuring.protocol import Features, Outcome, Protocol
 from cface_basicsr.measuring.request import Request
 from cface_basicsr.measuring.table import Number
@@ -131,12 +130,10 @@ class OpenSetProtocol(Protocol):
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/dir', 'dir_std'; `right` is not used by this protocol."""
         units = unit_features(features)
-        rates = blufr.summary([self._rate(units, draw) for draw in self.draws])
+        rates = blufr.summary([open_set_rate(units, self.labels, draw.gallery, draw.probe, self.far, rank=1)
+                               for draw in self.draws])
         return Outcome({f'{name}/dir': rates.mean, f'{name}/dir_std': rates.std},
                        {f'{name}/dir': rates.per_trial.tolist()})
-
-    def _rate(self, units: Tensor, draw: GalleryAndProbe) -> RateAtFar:
-        return open_set_rate(units, self.labels, draw.gallery, draw.probe, self.far, rank=1)
 
 
 # --------------------------------------------------------------------------------------------------------------- BLUFR

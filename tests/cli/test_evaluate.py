@@ -66,7 +66,7 @@ def test_the_table_holds_the_numbers_of_the_protocol(folder):
     assert rows['HR']['ssim'] == pytest.approx(1)
     assert rows['HR']['R/eer'] == pytest.approx(equal_error_rate(roc_curve(scores, folded.same)))
     assert [rows['HR'][f'R/tar@{far:g}'] for far in (.1, .01, .001, .0001)] == pytest.approx(
-        [rate.tar for rate in tar_at_far(scores, folded.same)])
+        [rate.rate for rate in tar_at_far(scores, folded.same).values()])
     compared, = content['facts']['data'][0]['compared']
     assert compared['counts'] == {'genuine': 36, 'impostor': 36,
                                   'allowed': {'0.1': 4, '0.01': 0, '0.001': 0, '0.0001': 0}}

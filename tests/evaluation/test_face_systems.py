@@ -9,7 +9,6 @@ from cface_basicsr.evaluation.face_systems import (
     embedded_of,
     identity_distances,
     quantities_of,
-    rate_numbers,
     verification_numbers,
 )
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
@@ -58,8 +57,8 @@ def test_numbers_are_those_of_the_parts_whatever_the_chunks(faces):
     scores = cosine_scores(seen.features['a'], folded.pairs)
     accuracy = kfold_accuracy(scores, folded.same, 3)
     numbers, per_fold = verification_numbers('a', scores, folded.same, 3, .05)
-    assert numbers == {'a/accuracy': accuracy.mean, 'a/accuracy_std': accuracy.std,
-                       'a/vr': verification_rate_at_far(scores, folded.same, .05)}
+    assert list(numbers.items())[:3] == [('a/accuracy', accuracy.mean), ('a/accuracy_std', accuracy.std),
+                                         ('a/vr', verification_rate_at_far(scores, folded.same, .05))]
     assert per_fold == accuracy.per_fold.tolist() and numbers['a/accuracy'] > .8
 
 
@@ -106,10 +105,10 @@ def test_rates_are_those_of_the_curve():
     random = np.random.default_rng(0)
     same = random.random(300) < .5
     scores = random.normal(size=300) + same
-    numbers = rate_numbers('a', scores, same)
-    assert numbers.pop('a/eer') == equal_error_rate(roc_curve(scores, same))
-    assert numbers == {f'a/tar@{rate.far:g}': rate.tar for rate in tar_at_far(scores, same)}
-    assert list(numbers) == ['a/tar@0.1', 'a/tar@0.01', 'a/tar@0.001', 'a/tar@0.0001']
+    numbers, _ = verification_numbers('a', scores, same, 3, .05)
+    rates = {f'a/tar@{far:g}': found.rate for far, found in tar_at_far(scores, same).items()}
+    assert list(numbers.items())[3:] == [('a/eer', equal_error_rate(roc_curve(scores, same))), *rates.items()]
+    assert list(rates) == ['a/tar@0.1', 'a/tar@0.01', 'a/tar@0.001', 'a/tar@0.0001']
 
 
 def test_the_hr_row_is_perfect_in_psnr_and_ssim(faces):

@@ -117,7 +117,7 @@ pairs_with_ties = st.lists(st.tuples(st.integers(-8, 8).map(lambda n: n / 8), st
 def test_the_rate_at_a_false_accept_rate_equals_a_slow_search(pairs: list[tuple[float, bool]], far: float) -> None:
     scores, same = zip(*pairs, strict=True)
     impostor = [s for s, t in pairs if not t]
-    entry, = tar_at_far(scores, same, [far])
+    entry = tar_at_far(scores, same, [far])[far]
     assert entry.allowed == int(far * len(impostor) + 0.5)
     assert (entry.genuine, entry.impostor) == (sum(same), len(impostor))
     # The strictest threshold that lets `allowed` impostors pass; ties with the last of them pass too.
@@ -125,8 +125,8 @@ def test_the_rate_at_a_false_accept_rate_equals_a_slow_search(pairs: list[tuple[
     strictest = max(lets_pass) if entry.allowed else min(t for t in [*scores, np.inf]
                                                          if not sum(s >= t for s in impostor))
     expected = np.mean([s >= strictest for s, t in pairs if t]) if entry.allowed < len(impostor) else 1
-    assert entry.tar == pytest.approx(expected)
-    assert entry.tar == np.mean([s >= entry.threshold for s, t in pairs if t])
+    assert entry.rate == pytest.approx(expected)
+    assert entry.rate == np.mean([s >= entry.threshold for s, t in pairs if t])
 
 
 def test_each_rate_comes_with_its_numbers_of_pairs() -> None:
@@ -135,13 +135,13 @@ def test_each_rate_comes_with_its_numbers_of_pairs() -> None:
     scores = random.normal(size=6000) + 2 * same
     far, tar, _ = metrics.roc_curve(same, scores, drop_intermediate=False)
     found = tar_at_far(scores, same)
-    assert [each.far for each in found] == list(FARS) == [1e-1, 1e-2, 1e-3, 1e-4]
-    assert [each.allowed for each in found] == [300, 30, 3, 0]  # 0.3 impostors of 3,000: none
-    for each in found:
-        assert each.tar == pytest.approx(tar[np.isclose(far, each.allowed / 3000)].max() if each.allowed == 0 else
+    assert list(found) == list(FARS) == [1e-1, 1e-2, 1e-3, 1e-4]
+    assert [each.allowed for each in found.values()] == [300, 30, 3, 0]  # 0.3 impostors of 3,000: none
+    for each in found.values():
+        assert each.rate == pytest.approx(tar[np.isclose(far, each.allowed / 3000)].max() if each.allowed == 0 else
                                          tar[np.isclose(far, each.allowed / 3000)].min())
         assert (each.genuine, each.impostor) == (3000, 3000)
-    assert found[3].threshold > scores[~same].max() > found[2].threshold
+    assert found[1e-4].threshold > scores[~same].max() > found[1e-3].threshold
 
 
 @settings(max_examples=100)
@@ -163,7 +163,7 @@ def test_the_curve_ends_at_both_corners_and_the_equal_error_lies_on_it(pairs: li
 def test_identical_scores_are_guessing() -> None:
     curve = roc_curve([.3] * 6, [1, 0] * 3)
     assert (equal_error_rate(curve), area_under(curve)) == (.5, .5)
-    assert [each.tar for each in tar_at_far([.3] * 6, [1, 0] * 3, [0, .1, .4, 1])] == [0, 0, 1, 1]
+    assert [each.rate for each in tar_at_far([.3] * 6, [1, 0] * 3, [0, .1, .4, 1]).values()] == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf])
