@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cface_basicsr import registration
 from cface_basicsr.archs.batchnorm import KeepsStatistics
-from cface_basicsr.archs.input_size import check_size
+from cface_basicsr.archs.layers import check_size
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import Channels, RecognizerInput, Template
 

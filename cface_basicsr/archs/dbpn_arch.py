@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import doublings
-from cface_basicsr.archs.layers import he_initialize, projection_size
+from cface_basicsr.archs.layers import doublings, he_initialize, projection_size
 
 
 class Projection(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import check_size
+from cface_basicsr.archs.layers import check_size
 from cface_basicsr.files.network_file import load_weights
 from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.ops.recognizer_input import RecognizerInput

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import doublings
+from cface_basicsr.archs.layers import doublings
 
 _RESIDUAL_SCALE = 0.2  # section 3.1: residuals are scaled down before they are added, so that training stays stable
 

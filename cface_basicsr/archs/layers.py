@@ -1,9 +1,11 @@
-"""Layers and initializations that several networks share."""
+"""Layers, initializations and checks that several networks share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+from cface_basicsr.errors import UserError
 
 
 class DenseLayer(nn.Module):
@@ -48,3 +50,78 @@ def he_initialize(module: nn.Module, slope: float = 0.0) -> None:
         nn.init.kaiming_normal_(module.weight, a=slope)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+"""Mean RGB of the DIV2K training images, which the code of EDSR subtracts, and after it that of RDN and SRFBN."""
+
+
+class PixelRange(nn.Module):
+    """A value v outside is img_range (v - mean) inside. Nothing here is learned or saved.
+
+    Args:
+        img_range: the value inside of 1 outside.
+        mean: one value for all channels, or one per channel, in [0, 1].
+
+    Shape: (B, C, h, w) to the same, either way.
+    """
+
+    def __init__(self, img_range: float, mean: Sequence[float]) -> None:
+        super().__init__()
+        self.img_range = img_range
+        self.register_buffer('mean', torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+
+    def inside(self, x: Tensor) -> Tensor:
+        return self.img_range * (x - self.mean)
+
+    def outside(self, x: Tensor) -> Tensor:
+        return x / self.img_range + self.mean
+
+
+def check_rgb_mean(rgb_mean: Sequence[float], num_in_ch: int, num_out_ch: int, who: str) -> None:
+    """Check that a mean can be subtracted from the input and added to the output.
+
+    Raises:
+        UserError: rgb_mean does not have one value for each channel in, and for each channel out.
+    """
+    if not len(rgb_mean) == num_in_ch == num_out_ch:
+        raise UserError(f'{who}: rgb_mean: expected one value per channel in and out (num_in_ch {num_in_ch}, '
+                        f'num_out_ch {num_out_ch}), got {len(rgb_mean)}. Give as many values as channels.')
+
+
+def check_size(x: Tensor, height: int, width: int, who: str) -> None:
+    """Check that images have the size that a network was built for.
+
+    Raises:
+        UserError: x is not (B, C, height, width); names both sizes as height x width.
+    """
+    if x.ndim != 4 or tuple(x.shape[-2:]) != (height, width):
+        came = 'x'.join(map(str, x.shape[-2:])) if x.ndim == 4 else f'a tensor of shape {tuple(x.shape)}'
+        raise UserError(f'{who} was built for {height}x{width} images (height x width), got {came}. '
+                        'Resize the images, or build the network with that input_size.')
+
+
+def height_and_width(input_size: Sequence[int], who: str) -> tuple[int, int]:
+    """`input_size` of an option file as (height, width).
+
+    Raises:
+        UserError: it is not two whole numbers from 16 up.
+    """
+    pair = tuple(input_size) if isinstance(input_size, Sequence) and not isinstance(input_size, str) else ()
+    if len(pair) != 2 or not all(type(side) is int and side >= 16 for side in pair):
+        raise UserError(f'{who}: input_size: expected [height, width], both from 16 up, got {input_size!r}.')
+    return pair
+
+
+def doublings(scale: int, who: str) -> int:
+    """The number of times that a network of this scale doubles its images: 1, 2 or 3.
+
+    >>> doublings(8, 'VDSR')
+    3
+
+    Raises:
+        UserError: the scale is not 2, 4 or 8.
+    """
+    if type(scale) is not int or scale not in (2, 4, 8):
+        raise UserError(f'{who}: scale: expected 2, 4 or 8, got {scale!r}.')
+    return scale.bit_length() - 1

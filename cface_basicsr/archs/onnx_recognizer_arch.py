@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cface_basicsr import registration
 from cface_basicsr.archs.batchnorm import KeepsStatistics
-from cface_basicsr.archs.input_size import check_size
+from cface_basicsr.archs.layers import check_size
 from cface_basicsr.errors import UserError, check_file, describe_error, nearest
 from cface_basicsr.files.recognizer_file import external_weights, read_input_spec
 from cface_basicsr.ops.recognizer_input import Channels, Mean, RecognizerInput, Template

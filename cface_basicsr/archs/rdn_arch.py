@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import doublings
-from cface_basicsr.archs.layers import dense_layers
-from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, check_rgb_mean
+from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, check_rgb_mean, dense_layers, doublings
 
 
 class ResidualDenseBlock(nn.Module):

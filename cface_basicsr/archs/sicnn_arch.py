@@ -8,9 +8,7 @@ recognizer CNN_R is a separate network.
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import doublings
-from cface_basicsr.archs.layers import dense_layers
-from cface_basicsr.archs.pixel_range import PixelRange
+from cface_basicsr.archs.layers import PixelRange, dense_layers, doublings
 from cface_basicsr.errors import UserError
 
 _ENLARGING_KERNELS = (3, 5, 5)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import check_size, height_and_width
+from cface_basicsr.archs.layers import check_size, height_and_width
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import Channels, RecognizerInput, Template
 

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import doublings
-from cface_basicsr.archs.layers import he_initialize, projection_size
-from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, check_rgb_mean
+from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, check_rgb_mean, doublings, he_initialize, projection_size
 from cface_basicsr.errors import UserError
 
 

@@ -7,7 +7,7 @@ belongs to the loss (BasicSR's `GANLoss`, type vanilla).
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import check_size
+from cface_basicsr.archs.layers import check_size
 from cface_basicsr.errors import UserError
 
 

@@ -10,8 +10,7 @@ image).
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import doublings
-from cface_basicsr.archs.layers import he_initialize
+from cface_basicsr.archs.layers import doublings, he_initialize
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.input_size import doublings
+from cface_basicsr.archs.layers import doublings
 from cface_basicsr.ops.haar import inverse_haar_packet
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cface_basicsr.archs.pixel_range import DIV2K_MEAN, PixelRange, check_rgb_mean
+from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, check_rgb_mean
 from cface_basicsr.errors import UserError
 
 

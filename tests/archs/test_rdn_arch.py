@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from cface_basicsr.archs.pixel_range import DIV2K_MEAN
+from cface_basicsr.archs.layers import DIV2K_MEAN
 from cface_basicsr.archs.rdn_arch import RDN, ResidualDenseBlock
 from cface_basicsr.errors import UserError
 
