@@ -12,7 +12,7 @@ from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
-from cface_basicsr.evaluation.open_set import draw_galleries
+from cface_basicsr.evaluation.identification import draw_galleries
 from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.super_resolution import super_resolve

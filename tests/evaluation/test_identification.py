@@ -44,7 +44,7 @@ def test_ranks_equal_the_slow_loop_with_ties_and_equal_features(rows, data):
 
 @pytest.mark.parametrize('scores_at_once', [1, 70, 1 << 23])
 def test_leaving_one_out_equals_scikit_learns_neighbours(monkeypatch, scores_at_once):
-    monkeypatch.setattr(identification, '_SCORES_AT_ONCE', scores_at_once)  # blocks do not change anything
+    monkeypatch.setattr(identification, '_RANKED_AT_ONCE', scores_at_once)  # blocks do not change anything
     random = np.random.default_rng(0)
     labels = random.integers(0, 12, 60)
     labels[:3] = [100, 101, 102]  # people with one image

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.open_set import draw_galleries
+from cface_basicsr.evaluation.identification import draw_galleries
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(0, 5))

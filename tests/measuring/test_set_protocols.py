@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.blufr_config import BlufrConfig, Trial
+from cface_basicsr.evaluation.blufr import BlufrConfig, Trial
 from cface_basicsr.evaluation.identification import probe_ranks
 from cface_basicsr.measuring.set_protocols import IdentificationProtocol, OpenSetProtocol, lists_sha256, overlap
 
