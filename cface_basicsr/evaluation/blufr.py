@@ -19,9 +19,9 @@ import scipy.io
 from numpy.typing import ArrayLike
 
 from cface_basicsr.errors import UserError, first_few
+from cface_basicsr.evaluation.features import unit_features
 from cface_basicsr.evaluation.identification import open_set_rate
 from cface_basicsr.evaluation.pair_search import rates_of_sets
-from cface_basicsr.evaluation.unit_features import unit_features
 from cface_basicsr.evaluation.verification import Floats, Ints, RateAtFar
 from cface_basicsr.files.image_keys import composed, find_images, image_label
 from cface_basicsr.files.text_file import read_lines

@@ -1,4 +1,4 @@
-"""Identity features of whole sets of images, and the scores of pairs."""
+"""Identity features of whole sets of images, their directions, and the scores of pairs."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,12 +8,57 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.unit_features import check_directions
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 from cface_basicsr.runtime import eval_mode
 
 Images = NDArray[np.uint8]
 _PAIRS_AT_ONCE = 256  # as float64 they fit the cache; thousands at once do not, and take longer
+
+
+def unit_features(features: ArrayLike) -> Tensor:
+    """Features scaled to unit length; lengths are computed in float64.
+
+    Args:
+        features: (N, D), any length.
+
+    Returns:
+        (N, D) on the CPU; float64 if the features are, else float32.
+
+    Raises:
+        UserError: another shape, or a feature is NaN, infinite or zero.
+
+    >>> unit_features([[3.0, 4.0], [0.0, 2.0]])
+    tensor([[0.6000, 0.8000],
+            [0.0000, 1.0000]], dtype=torch.float64)
+    """
+    features = np.asarray(features)
+    if features.ndim != 2 or not len(features):
+        raise UserError(f'expected features (N, D), one row per image, got shape {features.shape}.')
+    check_directions(features)
+    units = features.astype(np.float64)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    return torch.from_numpy(units if features.dtype == np.float64 else units.astype(np.float32))
+
+
+def broken_rows(features: NDArray) -> NDArray[np.int64]:
+    """The rows (R,) of features (N, D) that are NaN, infinite or zero, and so have no direction."""
+    with np.errstate(over='ignore', invalid='ignore'):  # squares may leave the range of the features' own type ...
+        squares = np.einsum('nd,nd->n', features, features)
+    doubtful = np.flatnonzero(~(np.isfinite(squares) & (squares > 0)))
+    lengths = np.linalg.norm(features[doubtful].astype(np.float64), axis=1)  # ... so float64 decides
+    return doubtful[~np.isfinite(lengths) | (lengths == 0)]
+
+
+def check_directions(features: NDArray) -> None:
+    """Check that all features (N, D) have a direction.
+
+    Raises:
+        UserError: a feature is NaN, infinite or zero.
+    """
+    bad = broken_rows(features)
+    if len(bad):
+        raise UserError(f'{len(bad)} of {len(features)} features are NaN, infinite or zero (first: row {bad[0]}). '
+                        'The recognizer is broken, or its weights are.')
 
 
 def extract_features(recognizer: nn.Module, images: Images | Iterable[Images], *, batch_size: int | None = None,

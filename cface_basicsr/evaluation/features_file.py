@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cface_basicsr.errors import UserError, check_file
-from cface_basicsr.evaluation.unit_features import broken_rows
+from cface_basicsr.evaluation.features import broken_rows
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.image_keys import find_images, image_label
 from cface_basicsr.files.text_file import read_text

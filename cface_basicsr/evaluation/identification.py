@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.features import unit_features
 from cface_basicsr.evaluation.pair_search import SCORES_AT_ONCE, Scores
-from cface_basicsr.evaluation.unit_features import unit_features
 from cface_basicsr.evaluation.verification import Flags, Ints, RateAtFar, threshold_at_far
 
 

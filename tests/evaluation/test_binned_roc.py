@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from cface_basicsr.evaluation import binned_roc as module
 from cface_basicsr.evaluation.binned_roc import binned_roc
+from cface_basicsr.evaluation.features import unit_features
 from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve
-from cface_basicsr.evaluation.unit_features import unit_features
 
 
 def scored_pairs(features: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> tuple[list[float], list[bool]]:

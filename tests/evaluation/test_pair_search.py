@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from cface_basicsr.evaluation import pair_search
+from cface_basicsr.evaluation.features import unit_features
 from cface_basicsr.evaluation.pair_search import rates_at_fars, rates_of_sets
-from cface_basicsr.evaluation.unit_features import unit_features
 from cface_basicsr.evaluation.verification import verification_rate_at_far
 
 

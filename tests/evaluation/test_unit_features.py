@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.unit_features import broken_rows, unit_features
+from cface_basicsr.evaluation.features import broken_rows, unit_features
 
 
 @pytest.mark.parametrize(('kind', 'expected'), [(np.float16, torch.float32), (np.float32, torch.float32),
