@@ -12,23 +12,15 @@ from torchvision.utils import make_grid
 
 from cface_basicsr import registration
 from cface_basicsr.data.images.device_batch import batch_on
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.losses.multi_step_l1_loss import MultiStepL1Loss
-from cface_basicsr.models.generator import check_scale_of, check_views, relative
-from cface_basicsr.models.recognition import (
-    accuracy_and_spread,
-    check_collapse,
-    check_feature_length,
-    check_index_of,
-    check_repeatable,
-    features_of,
-    frozen,
-    frozen_recognizer,
-    recognition_step,
-    without_gradients,
-)
+from cface_basicsr.models import recognition
+from cface_basicsr.models.recognition import features_of
 from cface_basicsr.models.stage import StageModel
-from cface_basicsr.ops.views import view, view_draws
-from cface_basicsr.options import CFaceTraining
+from cface_basicsr.ops.ranks import moments_over_ranks
+from cface_basicsr.ops.views import MOST_OUTSIDE, view, view_draws, view_outside
+from cface_basicsr.options import CFaceTraining, Views
 from cface_basicsr.runtime import eval_mode
 
 
@@ -57,15 +49,16 @@ class CFaceModel(StageModel, SRModel):
         self.net_r = self.make_network('r', trained=learns) if 'network_r' in needed else None
         self.net_c = self.make_network('c') if learns else None
         if learns:
-            check_feature_length(self)
+            recognition.check_feature_length(self)
         if self.stage.compared_by_features():
-            check_repeatable(self.get_bare_model(self.net_r), self.device)
-        self.more_r = [frozen_recognizer(file, self.device) for file in getattr(self.stage, 'more_recognizers', ())]
+            recognition.check_repeatable(self.get_bare_model(self.net_r), self.device)
+        self.more_r = [recognition.frozen_recognizer(file, self.device)
+                       for file in getattr(self.stage, 'more_recognizers', ())]
         self.views = getattr(self.stage, 'views', None)  # not in SICNN
         data = (self.opt.get('datasets') or {}).get('train') or {}
         self.features_from_file = data.get('reference_features') == 'file'
         if self.features_from_file:
-            check_index_of(self.get_bare_model(self.net_r), self.opt)
+            recognition.check_index_of(self.get_bare_model(self.net_r), self.opt)
         self._init_average()
         self.make_losses()
         self.speed_up(self.net_g, self.net_d, self.net_r, getattr(self, 'cri_content', None))  # not in SICNN
@@ -156,7 +149,7 @@ class CFaceModel(StageModel, SRModel):
         if self.stage.net_d_reuse_fake and not self.stage.use_compile:
             logits = self.fake_logits = self.through(discriminator, sr)  # with their graph, for update_discriminator
         else:
-            with without_gradients(discriminator):
+            with recognition.without_gradients(discriminator):
                 logits = self.through(discriminator, sr)
         if not self.stage.relativistic:
             return self.cri_gan(logits, True, is_disc=False)
@@ -175,7 +168,7 @@ class CFaceModel(StageModel, SRModel):
         if self._reuses_features():
             yield self._features_that_learn(sr, compared)
         else:
-            with frozen(self.get_bare_model(self.net_r)) as recognizer:
+            with recognition.frozen(self.get_bare_model(self.net_r)) as recognizer:
                 yield self._features_of(recognizer, sr, compared)
         for recognizer in self.more_r:
             yield self._features_of(recognizer, sr, compared)
@@ -225,11 +218,12 @@ class CFaceModel(StageModel, SRModel):
         """Descend L_FR, equation (3), with CNN_R on the batch's SR and HR images together (stage 4)."""
         images, labels = torch.cat((sr, self.gt)), torch.cat((self.label, self.label))  # (2 B, 3, H, W), (2 B,)
         features, self.features = self.features, None
-        return recognition_step(self, images, labels, features=None if features is None else torch.cat(features))
+        known = None if features is None else torch.cat(features)
+        return recognition.recognition_step(self, images, labels, features=known)
 
     def more_for_the_log(self) -> dict[str, Tensor]:
         """Where CNN_R learns: its accuracy on the last batch, and the spread of its features."""
-        return accuracy_and_spread(self) if self.net_c else {}
+        return recognition.accuracy_and_spread(self) if self.net_c else {}
 
     # -------------------------------------------------------------------------------------------- validation and files
 
@@ -265,10 +259,43 @@ class CFaceModel(StageModel, SRModel):
         """
         self.step_log.check()
         if self.net_c:
-            check_collapse(self, current_iter)
+            recognition.check_collapse(self, current_iter)
         if self.ema_decay:
             self.save_network([self.net_g, self.net_g_ema], 'net_g', current_iter, param_key=['params', 'params_ema'])
         learning = [label for label, there in (('g', not self.ema_decay), ('d', self.net_d), ('r', self.net_c),
                                                ('c', self.net_c)) if there]
         self.save_networks(''.join(learning), current_iter)
         self.save_training_state(epoch, current_iter)
+
+
+def check_scale_of(network: nn.Module, scale: int) -> None:
+    """Check that a generator enlarges by the scale of the option file, by one small image; it comes back in eval mode.
+
+    Raises:
+        UserError: it enlarges by another, or takes no image.
+    """
+    found = scale_of(network, "option 'network_g'")
+    if found != scale:
+        raise UserError(f"option 'network_g': {type(network).__name__} with these arguments enlarges {found} times, "
+                        f"and 'scale' is {scale}. Take a network that has this scale.")
+
+
+def check_views(views: Views, side: int) -> None:
+    """Check that views show the image and not what lies around it.
+
+    Args:
+        side: the smaller one of the image, in pixels.
+
+    Raises:
+        UserError: a view may reach further beyond the image than `MOST_OUTSIDE`.
+    """
+    outside = view_outside(views.shift, views.scale, side)
+    if outside > MOST_OUTSIDE:
+        raise UserError(f"option 'train.views': a view may leave the image of {side} pixels by {100 * outside:.0f} % "
+                        f"of its side, expected at most {100 * MOST_OUTSIDE:g} %. Lower 'shift' or 'scale'.")
+
+
+def relative(logits: Tensor, others: Tensor) -> Tensor:
+    """Logits (B, 1, …) minus the mean of others over the global batch: ESRGAN's relativistic average discriminator."""
+    mean = moments_over_ranks(others)[0]
+    return logits - mean.view(1, -1, *[1] * (logits.ndim - 2))

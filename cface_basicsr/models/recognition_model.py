@@ -6,12 +6,7 @@ from torch import Tensor
 
 from cface_basicsr import registration
 from cface_basicsr.data.images.device_batch import batch_on
-from cface_basicsr.models.recognition import (
-    accuracy_and_spread,
-    check_collapse,
-    check_feature_length,
-    recognition_step,
-)
+from cface_basicsr.models import recognition
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.options import RecognitionTraining
 
@@ -31,7 +26,7 @@ class RecognitionModel(StageModel):
         self.open_stage()
         self.net_r = self.make_network('r')
         self.net_c = self.make_network('c')
-        check_feature_length(self)
+        recognition.check_feature_length(self)
         self.speed_up(self.net_r)
         self.print_network(self.net_r)
         self.make_losses()
@@ -46,12 +41,12 @@ class RecognitionModel(StageModel):
         """One step on L_FR, equation (3)."""
         head_only = current_iter <= self.stage.head_only_iter
         for _ in self.parts():
-            self.end_part(recognition_step(self, self.gt, self.label, head_only=head_only))
+            self.end_part(recognition.recognition_step(self, self.gt, self.label, head_only=head_only))
         self.end_step(current_iter)
 
     def more_for_the_log(self) -> dict[str, Tensor]:
         """The accuracy on the last batch, and the spread of its features."""
-        return accuracy_and_spread(self)
+        return recognition.accuracy_and_spread(self)
 
     def save(self, epoch: int, current_iter: int) -> None:
         """Save net_r, net_c and the training state.
@@ -60,6 +55,6 @@ class RecognitionModel(StageModel):
             UserError: a loss was NaN or infinite, or the recognizer has collapsed.
         """
         self.step_log.check()
-        check_collapse(self, current_iter)
+        recognition.check_collapse(self, current_iter)
         self.save_networks('rc', current_iter)
         self.save_training_state(epoch, current_iter)
