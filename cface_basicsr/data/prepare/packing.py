@@ -4,16 +4,15 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from cface_basicsr.data.images.align import Aligner, face_at, find_detector
-from cface_basicsr.data.images.face_crop import Crop, Rejected, Size, center_crop, decode_photo, no_crop
+from cface_basicsr.data.images.face_crop import Crop, Rejected, center_crop, decode_photo, no_crop
 from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.data.layouts.settings import PrepareSettings
-from cface_basicsr.data.layouts.source import Listing, Photos, Source
+from cface_basicsr.data.layouts.source import Photos, Source
 from cface_basicsr.data.worker_pool import map_chunks
 from cface_basicsr.files.face_store import FORMS, decode_image, encode_image
 
@@ -41,21 +40,11 @@ class Packing:
 
     Attributes:
         photos: gives the bytes of a source.
-        crop: 'center', 'align', 'box' or 'none'.
-        size: of the HR face in pixels.
-        scales: of the LR stores.
-        template: for 'align'.
-        detector: weights file, for 'align' if the sources have no landmarks.
-        store: form of the images, one of `files.face_store.FORMS`.
+        settings: what `cface prepare` was asked for.
     """
 
     photos: Photos
-    crop: str
-    size: Size
-    scales: tuple[int, ...]
-    template: str = ''
-    detector: Path | None = None
-    store: str = 'png'
+    settings: PrepareSettings
 
     def face(self, source: Source) -> np.ndarray:
         """The HR face of a photograph, uint8 (height, width, 3) RGB.
@@ -66,24 +55,14 @@ class Packing:
         photo = decode_photo(self.photos.read(source))
         if source.points is None:
             return self._crop(photo)
-        return face_at(photo, np.reshape(source.points, (-1, 2)), self.template, self.size)
+        return face_at(photo, np.reshape(source.points, (-1, 2)), self.settings.template, self.settings.size)
 
     @cached_property
     def _crop(self) -> Crop:
-        if self.crop == 'align':
-            return Aligner(self.detector, self.template, self.size)
-        return partial({'center': center_crop, 'none': no_crop}[self.crop], size=self.size)
-
-
-def packing_of(settings: PrepareSettings, listing: Listing) -> Packing:
-    """The settings and the listing as far as the packing processes need them.
-
-    Raises:
-        UserError: the settings name a folder without a face detector.
-    """
-    detector = find_detector(settings.weights) if settings.weights else None
-    return Packing(listing.photos, settings.crop, settings.size, settings.scales, settings.template or '', detector,
-                   settings.store)
+        crop, size = self.settings.crop, self.settings.size
+        if crop == 'align':
+            return Aligner(find_detector(self.settings.weights), self.settings.template, size)
+        return partial({'center': center_crop, 'none': no_crop}[crop], size=size)
 
 
 def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
@@ -95,7 +74,7 @@ def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
             reasons.append('')
         except Rejected as rejected:
             reasons.append(str(rejected))
-    packed = _encode(np.stack(faces), packing.scales, packing.store) if faces else iter(())
+    packed = _encode(np.stack(faces), packing.settings.scales, packing.settings.store) if faces else iter(())
     return [Packed((), '', reason) if reason else next(packed) for reason in reasons]
 
 

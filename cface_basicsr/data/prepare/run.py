@@ -27,7 +27,7 @@ from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Listing, Source, counted
 from cface_basicsr.data.prepare.journal import Journal
-from cface_basicsr.data.prepare.packing import Packed, Packing, form_of_lr, pack_all, packing_of
+from cface_basicsr.data.prepare.packing import Packed, Packing, form_of_lr, pack_all
 from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.atomic import unfinished, write_json, write_text
 from cface_basicsr.files.face_store import store_sha256
@@ -112,7 +112,7 @@ def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, w
     work = Work(Path(out), settings, listing)
     if work.finished():
         return work.report(already_finished=True)
-    packing = packing_of(settings, listing)
+    packing = Packing(listing.photos, settings)
     work.claim(packing)
     work.pack(packing, workers, progress, commit_every)
     work.publish(Path(source))
@@ -159,7 +159,7 @@ class Work:
         if record.is_file():
             chosen = json.loads(record.read_text(encoding='utf-8'))['test_identities']
         else:
-            chosen = choose_holdout(self.listing.sources, self.settings.holdout, self.settings.seed, packing)
+            chosen = choose_holdout(self.listing.sources, packing)
         self.test_identities = set(chosen)
         self.aside.mkdir(parents=True, exist_ok=True)
         for part in self.parts.values():
@@ -324,7 +324,7 @@ def _duplicates(pixels: dict[str, str]) -> list[list[str]]:
     return sorted(group for group in groups.values() if len(group) > 1)
 
 
-def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Packing) -> list[str]:
+def choose_holdout(sources: Sequence[Source], packing: Packing) -> list[str]:
     """The identities of the test part, sorted.
 
     They are drawn from those with at least two files that give a face, because verification needs pairs. Only the
@@ -332,9 +332,7 @@ def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Pa
 
     Args:
         sources: the photographs.
-        count: number of identities to choose.
-        seed: of the draw.
-        packing: decides which photographs give a face.
+        packing: its settings say how many identities and by which seed; it decides which photographs give a face.
 
     Returns:
         Identities as in the keys.
@@ -342,16 +340,17 @@ def choose_holdout(sources: Sequence[Source], count: int, seed: int, packing: Pa
     Raises:
         UserError: there are too few identities.
     """
-    files: dict[str, list[Source]] = defaultdict(list)
+    settings, files = packing.settings, defaultdict(list)
+    count = settings.holdout
     for source in sources if count else ():
         files[source.key.split('/')[0]].append(source)
-    drawn, rejected = random.Random(seed).sample(sorted(files), len(files)), []
+    drawn, rejected = random.Random(settings.seed).sample(sorted(files), len(files)), []
     fit = (identity for identity in drawn if _gives_faces(packing, files[identity], 2, rejected))
     chosen = list(itertools.islice(fit, count))
     if len(chosen) < count or count and count >= len(files):
         raise UserError(f'--holdout {count}: of {len(files)} identities in the source, {len(chosen)} have two or more '
                         'usable photographs,\nand at least one identity must be left to train on.'
-                        + (f' Rejected: {counted(rejected)}.{advice(rejected, packing)}' if rejected else ''))
+                        + (f' Rejected: {counted(rejected)}.{advice(rejected, settings)}' if rejected else ''))
     return sorted(chosen)
 
 
@@ -369,7 +368,7 @@ def _gives_faces(packing: Packing, sources: Sequence[Source], wanted: int, rejec
     return False
 
 
-def advice(rejected: Sequence[tuple[str, str]], settings: PrepareSettings | Packing) -> str:
+def advice(rejected: Sequence[tuple[str, str]], settings: PrepareSettings) -> str:
     """What helps against the most frequent of some reasons, as a line of its own; empty if nothing is known."""
     small = [min(map(int, match.groups())) for _, reason in rejected
              if (match := re.match(r'(\d+)x(\d+) pixels, smaller than', reason))]

@@ -9,8 +9,9 @@ import pytest
 from cface_basicsr.data.images.align import template_points
 from cface_basicsr.data.layouts.folders import list_sources
 from cface_basicsr.data.layouts.landmarks import assign_landmarks, read_landmarks
+from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Listing
-from cface_basicsr.data.prepare.packing import Packing
+from cface_basicsr.data.prepare.packing import Packed, Packing, pack_chunk
 from cface_basicsr.errors import UserError
 from tests.noise_photos import pixels, write_photo
 
@@ -39,9 +40,13 @@ def test_landmarks_that_are_the_shifted_template_give_exactly_those_pixels(tmp_p
                                                                          template: str) -> None:
     points = template_points(template, size) + [31, 17]
     listing = taken(listed(tmp_path / 'src', 'a/1.png', size=160), tmp_path, line('a/1.png', points))
-    face = Packing(listing.photos, 'align', size, (2,), template).face(listing.sources[0])
+    face = Packing(listing.photos, PrepareSettings((2,), 'align', size, template=template)).face(listing.sources[0])
     height, width = (size, size) if isinstance(size, int) else size
     assert np.array_equal(face, pixels(tmp_path / 'src/a/1.png')[17:17 + height, 31:31 + width])
+
+
+def packed_by_arcface(listing: Listing) -> list[Packed]:
+    return pack_chunk(Packing(listing.photos, PrepareSettings((2,), 'align', 32, template='arcface')), listing.sources)
 
 
 def test_a_name_is_a_path_or_a_unique_file_name(tmp_path: Path) -> None:
@@ -82,16 +87,14 @@ def test_of_many_faces_only_the_one_beyond_the_border_is_rejected(tmp_path: Path
     listing = listed(tmp_path / 'src', *names)
     taken(listing, tmp_path, ''.join(f'{name} {FACE if name != "a/7.png" else FACE.replace("30 10", "40 10")}\n'
                                      for name in names))
-    from cface_basicsr.data.prepare.packing import pack_chunk
-    packed = pack_chunk(Packing(listing.photos, 'align', 32, (2,), 'arcface'), listing.sources)
+    packed = packed_by_arcface(listing)
     assert {source.path: each.reason for source, each in zip(listing.sources, packed, strict=True) if each.reason} == {
         'a/7.png': 'landmark (40, 10) lies outside the 40x40 pixels'}
 
 
 def test_five_landmarks_in_one_place_are_rejected(tmp_path: Path) -> None:
-    from cface_basicsr.data.prepare.packing import pack_chunk
     listing = taken(listed(tmp_path / 'src', 'a/1.png'), tmp_path, f'a/1.png {"7 7 " * 5}\n')
-    assert pack_chunk(Packing(listing.photos, 'align', 32, (2,), 'arcface'), listing.sources)[0].reason == (
+    assert packed_by_arcface(listing)[0].reason == (
         'the five landmarks are all in one place')
 
 
