@@ -35,18 +35,13 @@ class Difference(NamedTuple):
         return f'{self.other} ({100 * self.mean:+.1f} ± {100 * self.error:.1f})'
 
 
-def accuracy_difference(results: Results, test: DataSet, scale: int, recognizer: str, first: str,
-                        second: str) -> Difference | None:
-    """Accuracy of the first system minus that of the second; None where one of them has no folds.
+def difference(results: Results, test: DataSet, scale: int | None, key: str, first: str,
+               second: str) -> Difference | None:
+    """A share of the first system, '<recognizer>/accuracy', minus that of the second; None where one has no folds.
 
-    Each fold's accuracy is averaged over the seeds, then the folds are paired. With two seeds or more of a system, the
+    Each fold's share is averaged over the seeds, then the folds are paired. With two seeds or more of a system, the
     error over the seeds is known as well (unpaired, Welch's), and the larger one counts.
     """
-    return _difference(results, test, scale, f'{recognizer}/accuracy', first, second)
-
-
-def _difference(results: Results, test: DataSet, scale: int | None, key: str, first: str,
-                second: str) -> Difference | None:
     a, b = ([measured.per_fold[key] for run in results.measured_on(test, system, scale)
              if key in (measured := run.measured[test.name]).per_fold] for system in (first, second))
     if not a or not b:
@@ -75,7 +70,7 @@ def judges(results: Results, test: DataSet, scale: int | None, recognizer: str) 
     known = [key for run in results.measured_on(test, 'HR', scale) for key in run.measured[test.name].per_fold
              if key.startswith(f'{recognizer}/')]
     key = f'{recognizer}/accuracy' if f'{recognizer}/accuracy' in known else next(iter(known), '')
-    found = _difference(results, test, scale, key, *REFERENCES) if key else None
+    found = difference(results, test, scale, key, *REFERENCES) if key else None
     return found is None or found.clear > 0
 
 
@@ -108,8 +103,9 @@ def gains(results: Results, test: DataSet, scale: int) -> list[str]:
 
 
 def _gains_of_rows(results: Results, test: DataSet, scale: int, pair: tuple[str, str]) -> str:
-    whole = [accuracy_difference(results, test, scale, name, *REFERENCES) for name in pair]
-    rows = {system: [accuracy_difference(results, test, scale, name, system, 'Bicubic') for name in pair]
+    keys = [f'{name}/accuracy' for name in pair]
+    whole = [difference(results, test, scale, key, *REFERENCES) for key in keys]
+    rows = {system: [difference(results, test, scale, key, system, 'Bicubic') for key in keys]
             for system in results.systems if system not in REFERENCES}
     if None in whole:
         return ''

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Results
-from cface_basicsr.report.judging import RULE, Difference, accuracy_difference, gains, judges
+from cface_basicsr.report.judging import RULE, Difference, difference, gains, judges
 from cface_basicsr.report.paper_tables import over_seeds
 
 PROPOSED = 'C-Face'
@@ -36,12 +36,12 @@ def _by_recognizer(results: Results, test: DataSet, scale: int, recognizer: str)
     trained = [system for system in results.systems if system not in REFERENCES]
     if not judges(results, test, scale, recognizer):
         return [f'{recognizer} judges nothing: {RULE}.']
-    difference = partial(accuracy_difference, results, test, scale, recognizer)
+    gain = partial(difference, results, test, scale, f'{recognizer}/accuracy')
     lines = []
-    if known := [found._replace(other=system) for system in trained if (found := difference(system, 'Bicubic'))]:
+    if known := [found._replace(other=system) for system in trained if (found := gain(system, 'Bicubic'))]:
         lines.append(f'By {recognizer}, against Bicubic: {_list_by_outcome(known, _AGAINST_BICUBIC)}.')
     for system in (system for system in trained if system.startswith(PROPOSED)):
-        if others := [found for other in trained if other != system and (found := difference(system, other))]:
+        if others := [found for other in trained if other != system and (found := gain(system, other))]:
             lines.append(f'By {recognizer}, {system} {_list_by_outcome(others, _AGAINST_OTHERS)}.')
     return lines
 

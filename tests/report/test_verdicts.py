@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cface_basicsr.measuring.results import DataSet, Facts, Measured, Results, Run
-from cface_basicsr.report.verdicts import accuracy_difference, verdicts
+from cface_basicsr.report.verdicts import difference, verdicts
 from tests.report.made_up_results import made_up_results
 
 TEST = DataSet('t', 'test', '', 2, 2)
@@ -23,7 +23,7 @@ def results(**folds: list[list[float]]) -> Results:
 
 def test_a_difference_is_paired_over_the_folds() -> None:
     one = results(Bicubic=[[0.5, 0.6, 0.7]], A=[[0.6, 0.7, 0.82]])
-    found = accuracy_difference(one, TEST, 8, 'r', 'A', 'Bicubic')
+    found = difference(one, TEST, 8, 'r/accuracy', 'A', 'Bicubic')
     steps = np.array([0.1, 0.1, 0.12])
     assert found.mean == pytest.approx(steps.mean())
     assert found.error == pytest.approx(np.sqrt(((steps - steps.mean()) ** 2).sum() / 2 / 3))
@@ -34,13 +34,13 @@ def test_a_difference_is_paired_over_the_folds() -> None:
 def test_over_seeds_the_p_is_welchs() -> None:
     a, b = [0.70, 0.74, 0.72], [0.60, 0.69]
     three_and_two = results(Bicubic=[[x, x] for x in b], A=[[x, x] for x in a])  # the folds agree
-    found = accuracy_difference(three_and_two, TEST, 8, 'r', 'A', 'Bicubic')
+    found = difference(three_and_two, TEST, 8, 'r/accuracy', 'A', 'Bicubic')
     assert found.p == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue)
 
 
 def test_seeds_that_disagree_make_the_error_larger_than_the_folds_do() -> None:
     two = results(Bicubic=[[0.5, 0.6]], A=[[0.7, 0.8], [0.5, 0.6]])
-    found = accuracy_difference(two, TEST, 8, 'r', 'A', 'Bicubic')
+    found = difference(two, TEST, 8, 'r/accuracy', 'A', 'Bicubic')
     assert found.mean == pytest.approx(0.1)
     assert found.error == pytest.approx(np.std([0.75, 0.55], ddof=1) / np.sqrt(2))  # over the folds it would be 0
     assert found.clear == 0

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from cface_basicsr.data.layouts.celeba import list_celeba
 from cface_basicsr.data.layouts.folders import list_folders, list_sources
-from cface_basicsr.data.layouts.insightface_bin import list_bin
-from cface_basicsr.data.layouts.insightface_rec import list_recordio
+from cface_basicsr.data.layouts.insightface import list_bin, list_recordio
 from cface_basicsr.data.layouts.landmarks import assign_landmarks, read_landmarks
 from cface_basicsr.data.layouts.lfw import list_lfw
 from cface_basicsr.data.layouts.settings import PrepareSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cface_basicsr.data.layouts.insightface_rec import list_recordio
+from cface_basicsr.data.layouts.insightface import list_recordio
 from cface_basicsr.data.prepare.run import PrepareSettings, prepare
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, encode_png
