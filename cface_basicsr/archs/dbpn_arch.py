@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import doublings, he_initialize, projection_size
+from cface_basicsr.archs.layers import doublings, initialize, projection_size
 
 
 class Projection(nn.Module):
@@ -69,7 +69,7 @@ class DBPN(nn.Module):
         self.up = nn.ModuleList(Projection(num_feat, scale, True, max(1, stage)) for stage in range(num_stage))
         self.down = nn.ModuleList(Projection(num_feat, scale, False, stage + 1) for stage in range(num_stage - 1))
         self.tail = nn.Conv2d(num_stage * num_feat, num_out_ch, 3, padding=1)
-        self.apply(he_initialize)
+        initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         large = self.up[0](self.head(x))

@@ -39,17 +39,17 @@ def projection_size(scale: int) -> dict[str, int]:
     return {'kernel_size': scale + 4, 'stride': scale, 'padding': 2}
 
 
-def he_initialize(module: nn.Module, slope: float = 0.0) -> None:
-    """He initialization (fan in) of a convolution or transposed convolution, biases at zero.
+def initialize(network: nn.Module, fill: Callable[[Tensor], object] = nn.init.kaiming_normal_) -> None:
+    """Initialize the convolutions and transposed convolutions of a network, biases at zero.
 
     Args:
-        module: anything; other modules are left as they are.
-        slope: of the activation for negative values: 0 for a ReLU.
+        fill: draws a weight in place; usually He initialization (fan in, before a ReLU).
     """
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.kaiming_normal_(module.weight, a=slope)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            fill(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)

@@ -5,10 +5,12 @@ thu-scc/ASC19-FaceSR-SICNN. It was published for x8, with three stages; x4 has t
 recognizer CNN_R is a separate network.
 """
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import PixelRange, dense_layers, doublings
+from cface_basicsr.archs.layers import PixelRange, dense_layers, doublings, initialize
 from cface_basicsr.errors import UserError
 
 _ENLARGING_KERNELS = (3, 5, 5)
@@ -50,7 +52,7 @@ class SICNN(nn.Module):
         self.tail = nn.Sequential(_dense_features(width, mapping_kernel, num_feat, num_grow_ch, num_tail_dense),
                                   nn.Conv2d(num_feat + num_tail_dense * num_grow_ch, num_out_ch, 5, padding=2),
                                   nn.Tanh())
-        self.apply(_initialize)
+        initialize(self, partial(nn.init.kaiming_uniform_, nonlinearity='linear'))  # Caffe's Xavier
 
     def forward(self, x: Tensor) -> Tensor:
         return self.range.outside(self.tail(self.stages(self.range.inside(x))))
@@ -66,10 +68,3 @@ def _double(width: int, kernel: int) -> nn.Sequential:
     """(B, width, h, w) to (B, width, 2 h, 2 w); Caffe's shape_offset 1 is the output padding."""
     return nn.Sequential(nn.ConvTranspose2d(width, width, kernel, stride=2, padding=kernel // 2, output_padding=1),
                          nn.PReLU(width))
-
-
-def _initialize(module: nn.Module) -> None:
-    """Caffe's Xavier: uniform within sqrt(3 / fan in), biases at zero."""
-    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.kaiming_uniform_(module.weight, nonlinearity='linear')
-        nn.init.zeros_(module.bias)

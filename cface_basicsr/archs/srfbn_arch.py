@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, check_rgb_mean, doublings, he_initialize, projection_size
+from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, check_rgb_mean, doublings, initialize, projection_size
 from cface_basicsr.errors import UserError
 
 
@@ -74,7 +74,7 @@ class SRFBN(nn.Module):
         self.shallow = nn.Sequential(_conv(num_in_ch, num_shallow_feat, 3), _conv(num_shallow_feat, num_feat, 1))
         self.block = FeedbackBlock(num_feat, num_group, scale)
         self.tail = nn.Sequential(_up(num_feat, scale), nn.Conv2d(num_feat, num_out_ch, 3, padding=1))
-        self.apply(he_initialize)
+        initialize(self)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         x = self.range.inside(x)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import doublings, he_initialize
+from cface_basicsr.archs.layers import doublings, initialize
 
 
 class ResidualBlock(nn.Module):
@@ -56,7 +56,7 @@ class SRResNet(nn.Module):
                                   nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat))
         self.upsample = nn.Sequential(*(self._double(num_feat) for _ in range(stages)))
         self.tail = nn.Conv2d(num_feat, num_out_ch, 9, padding=4)
-        self.apply(partial(he_initialize, slope=0.25))  # PReLU's first slope
+        initialize(self, partial(nn.init.kaiming_normal_, a=0.25))  # PReLU's first slope
         if icnr:
             for stage in self.upsample:
                 _equal_subpixels(stage[0])

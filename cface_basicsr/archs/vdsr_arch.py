@@ -10,7 +10,7 @@ image).
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import doublings, he_initialize
+from cface_basicsr.archs.layers import doublings, initialize
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 
@@ -43,7 +43,7 @@ class VDSR(nn.Module):
         self.body = nn.Sequential(*(layer for _ in range(num_block) for layer in
                                     (nn.Conv2d(num_feat, num_feat, 3, padding=1), nn.ReLU(inplace=True))))
         self.tail = nn.Conv2d(num_feat, num_out_ch, 3, padding=1)
-        self.apply(he_initialize)
+        initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import doublings
+from cface_basicsr.archs.layers import doublings, initialize
 from cface_basicsr.ops.haar import inverse_haar_packet
 
 
@@ -64,7 +64,7 @@ class WaveletSRNet(nn.Module):
                                     for block in _stage(before, after, num_block)))
         groups = [1, *(3 * 4 ** level for level in range(self.depth))]  # sub-bands: low-pass, coarsest, …, finest
         self.branches = nn.ModuleList(_branch(widths[-1], num_feat, count, num_out_ch) for count in groups)
-        self.apply(_initialize)
+        initialize(self, _draw_as_the_authors)
 
     def coefficients(self, x: Tensor) -> Tensor:
         """(B, num_in_ch, h, w) to the packet of the enlarged image, (B, num_out_ch scale^2, h, w)."""
@@ -86,9 +86,6 @@ def _branch(before: int, num_feat: int, bands: int, num_out_ch: int) -> nn.Seque
                          nn.Conv2d(whole, bands * num_out_ch, 3, padding=1, groups=bands))
 
 
-def _initialize(module: nn.Module) -> None:
-    """As in the authors' code: normal with variance 2 / (k^2 out_channels), biases at zero."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.normal_(module.weight, std=math.sqrt(2 / (module.kernel_size[0] ** 2 * module.out_channels)))
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+def _draw_as_the_authors(weight: Tensor) -> None:
+    """As in their code: normal with variance 2 / (k^2 out_channels)."""
+    nn.init.normal_(weight, std=math.sqrt(2 / (weight.shape[2] ** 2 * len(weight))))

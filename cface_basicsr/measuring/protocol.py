@@ -20,15 +20,7 @@ from cface_basicsr.evaluation.features import cosine_scores
 from cface_basicsr.evaluation.lfw import lfw_accuracy
 from cface_basicsr.evaluation.pairs_file import pairs_sha256, read_pairs
 from cface_basicsr.evaluation.roc import FARS
-from cface_basicsr.evaluation.verification import (
-    Flags,
-    Floats,
-    FoldedPairs,
-    Ints,
-    allowed_at_far,
-    largest_pairs_per_fold,
-    make_pairs,
-)
+from cface_basicsr.evaluation.verification import FoldedPairs, Ints, allowed_at_far, largest_pairs_per_fold, make_pairs
 from cface_basicsr.measuring.request import Request
 from cface_basicsr.measuring.results import Compared, file_facts
 from cface_basicsr.measuring.table import Column, Number, Row, Table
@@ -54,8 +46,8 @@ class Outcome:
 
     numbers: dict[str, Number]
     per_fold: dict[str, list[float]]
-    scores: Floats | None = None
-    same: Flags | None = None
+    scores: NDArray[np.float64] | None = None
+    same: NDArray[np.bool_] | None = None
 
 
 class Protocol(ABC):
