@@ -141,7 +141,7 @@ def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.measuring.evaluate import evaluate_request
     from cface_basicsr.report.figures import save_curves
-    from cface_basicsr.report.systems_table import evaluation_table
+    from cface_basicsr.report.tables import evaluation_table
     start_computing()
     request = replace(request, device=pick_device(device))
     systems = len(request.features) or 2 + len(request.weights)

@@ -21,8 +21,7 @@ from cface_basicsr.files.yaml_file import to_yaml
 from cface_basicsr.measuring.results import Faces, Facts, Results
 from cface_basicsr.measuring.table import Column, Row, Table, markdown_line
 from cface_basicsr.report.face_grid import face_files
-from cface_basicsr.report.paper_tables import PUBLISHED
-from cface_basicsr.report.systems_table import domain_table, systems_table
+from cface_basicsr.report.tables import PUBLISHED, domain_table, systems_table
 
 TitledPaths = list[tuple[str, Path]]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Results
 from cface_basicsr.report.judging import RULE, Difference, difference, gains, judges
-from cface_basicsr.report.paper_tables import over_seeds
+from cface_basicsr.report.tables import over_seeds
 
 PROPOSED = 'C-Face'
 """Systems whose names begin with this are compared with every other one."""

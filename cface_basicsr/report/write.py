@@ -12,8 +12,7 @@ from cface_basicsr.report.face_grid import face_grid, regions_of, shown_faces, w
 from cface_basicsr.report.figures import accuracy_figure, loss_figure, roc_and_det_figure
 from cface_basicsr.report.latex import save_latex
 from cface_basicsr.report.page import TitledPaths, render
-from cface_basicsr.report.paper_tables import overview, paper_tables
-from cface_basicsr.report.systems_table import domain_table, evaluation_table, systems_table
+from cface_basicsr.report.tables import domain_table, evaluation_table, overview, paper_tables, systems_table
 from cface_basicsr.report.verdicts import verdicts
 
 _FIGURE_OF = {'lfw': 'fig7', 'celeba': 'fig8'}

@@ -6,8 +6,7 @@ import pytest
 from cface_basicsr.measuring.results import Compared, DataSet, Facts, Measured, Results, Run
 from cface_basicsr.report.judging import gains, judges, judging_notes
 from cface_basicsr.report.latex import latex_table
-from cface_basicsr.report.paper_tables import overview, paper_tables
-from cface_basicsr.report.systems_table import evaluation_table, systems_table
+from cface_basicsr.report.tables import evaluation_table, overview, paper_tables, systems_table
 from cface_basicsr.report.verdicts import verdicts
 
 TEST = DataSet('held-out', 'test', 'b' * 64, 41, 190,

@@ -9,8 +9,8 @@ import pytest
 
 from cface_basicsr.measuring.results import Results
 from cface_basicsr.measuring.table import Table
-from cface_basicsr.report.paper_tables import Spread, over_seeds, overview, paper_tables
 from cface_basicsr.report.published import published
+from cface_basicsr.report.tables import Spread, over_seeds, overview, paper_tables
 from tests.report.made_up_results import SYSTEMS, made_up_results
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from cface_basicsr.measuring.results import Results, load_results
 from cface_basicsr.report.page import code_span
-from cface_basicsr.report.paper_tables import overview
+from cface_basicsr.report.tables import overview
 from cface_basicsr.report.verdicts import verdicts
 from cface_basicsr.report.write import short_report, write_report
 from tests.report.made_up_results import made_up_results
