@@ -1,7 +1,7 @@
 """The tables of a record.
 
-From the results of a benchmark: the paper's Tables 1 to 5, in the paper's layout, and one overview per scale. From those
-of `cface evaluate` and of a recipe: one line per system, as its protocol shows it.
+From the results of a benchmark: the paper's Tables 1 to 5, in the paper's layout, and one overview per scale. From
+those of `cface evaluate` and of a recipe: one line per system, as its protocol shows it.
 
 Tables 1 and 4: accuracy; 2 and 5: PSNR and SSIM; 3: VR and DIR. Tables 1 to 3 are filled by the test set that is
 declared to be like LFW, 4 and 5 by the one like CelebA. A test set that is like neither gets the same three tables
