@@ -19,7 +19,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
-from cface_basicsr.measuring.faces import check_stores
+from cface_basicsr.measuring.measure import check_stores
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.results import Results
 from cface_basicsr.report.page import render

@@ -70,7 +70,7 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
 
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.measuring.default_judge import check_judge
-    from cface_basicsr.measuring.faces import check_stores
+    from cface_basicsr.measuring.measure import check_stores
     from cface_basicsr.report.write import short_report, write_report
     from cface_basicsr.training.recipe import Recipe
     from cface_basicsr.training.report import RecipeReport, check_report, led_rows

@@ -21,10 +21,9 @@ from cface_basicsr.files.network_file import LED_BY, build_network_from_file, fi
 from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
 from cface_basicsr.files.text_file import has_header
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
-from cface_basicsr.measuring.faces import FaceSet
 from cface_basicsr.measuring.feature_cache import FeatureCache
 from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks, detector_in
-from cface_basicsr.measuring.measure import judge
+from cface_basicsr.measuring.measure import FaceSet, judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
 from cface_basicsr.measuring.request import SIDES, Request

@@ -15,8 +15,7 @@ from cface_basicsr.evaluation.verification import FoldedPairs
 from cface_basicsr.files.face_store import encode_png
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.recognizer_file import recognizer_hash
-from cface_basicsr.measuring.faces import FaceSet, check_stores
-from cface_basicsr.measuring.measure import judge, measure
+from cface_basicsr.measuring.measure import FaceSet, check_stores, judge, measure
 from cface_basicsr.measuring.protocol import PairsProtocol
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.request import TestSet

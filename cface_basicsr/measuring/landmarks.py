@@ -20,7 +20,7 @@ from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import file_hash
-from cface_basicsr.measuring.faces import Chunks, FaceSet
+from cface_basicsr.measuring.measure import Chunks, FaceSet
 
 MOST_WITHOUT = 0.02
 """The share of faces that may have no landmarks of their own; they are aligned by the median of the others."""

@@ -26,9 +26,8 @@ from cface_basicsr.files.recognizer_file import (
     recognizer_files,
     recognizer_hash,
 )
-from cface_basicsr.recognizers.caffe import read_caffe_blobs
 from cface_basicsr.recognizers.from_callable import is_callable_name, recognizer_from_callable
-from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, to_sphereface20
+from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, read_caffe_blobs, to_sphereface20
 
 ACCEPTED = ('a .pth file of stage 0 or 3, published SphereFace-20 weights (.pth, .caffemodel), facexlib\'s ArcFace '
             '(.pth), an .onnx file, dlib, or package.module:name')

@@ -19,8 +19,8 @@ from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
 from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
-from cface_basicsr.measuring.faces import check_stores
 from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer
+from cface_basicsr.measuring.measure import check_stores
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.request import TestSet
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Faces, Facts, Results, Run, facts_of_this_run

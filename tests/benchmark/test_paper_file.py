@@ -11,7 +11,7 @@ from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.cli.main import app
 from cface_basicsr.evaluation.pairs_file import read_pairs
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.measuring.faces import check_stores
+from cface_basicsr.measuring.measure import check_stores
 from tests.data.layouts.test_celeba import aligned_images, text_files
 from tests.data.layouts.test_lfw import PAIRS, images
 from tests.noise_photos import write_photo

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cface_basicsr.benchmark.schedule import cut_to
+from cface_basicsr.benchmark.plan import cut_to
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import merge
 from cface_basicsr.options.training import Schedule

@@ -9,8 +9,8 @@ import pytest
 from cface_basicsr.data.images.align import Aligner, template_points, warp_face
 from cface_basicsr.measuring import landmarks
 from cface_basicsr.measuring.default_judge import default_judge
-from cface_basicsr.measuring.faces import FaceSet
 from cface_basicsr.measuring.landmarks import align_by_landmarks, detector_in
+from cface_basicsr.measuring.measure import FaceSet
 from tests.small_data import write_small_data
 
 PLACES = template_points('arcface', 128) * 0.8 + 10

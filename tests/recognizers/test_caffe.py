@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.recognizers.caffe import read_caffe_blobs
+from cface_basicsr.recognizers.sphereface20 import read_caffe_blobs
 from tests.caffe_file import write_caffemodel
 
 RANDOM = np.random.default_rng(0)

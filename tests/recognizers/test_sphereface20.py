@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from cface_basicsr.archs.sphereface20_arch import ResidualUnit, SphereFace20
 from cface_basicsr.errors import UserError
-from cface_basicsr.recognizers.caffe import read_caffe_blobs
-from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, to_sphereface20
+from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, read_caffe_blobs, to_sphereface20
 from tests.caffe_file import write_caffemodel
 from tests.references.published_sphereface20 import layer_outputs, list_of_layers, made_up_weights
 

@@ -1,9 +1,15 @@
-"""From photographs to the encoded HR and LR faces, in several processes, in order, with bounded memory."""
+"""From photographs to the encoded HR and LR faces, in several processes, in order, with bounded memory.
+
+The journal of a run says how far it came, so that a killed one continues there.
+"""
 
 import hashlib
+import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +20,7 @@ from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Photos, Source
 from cface_basicsr.data.worker_pool import map_chunks
+from cface_basicsr.files.atomic import naming
 from cface_basicsr.files.face_store import FORMS, decode_image, encode_image
 
 CHUNK = 32
@@ -107,3 +114,46 @@ def pack_all(packing: Packing, sources: Sequence[Source], workers: int) -> Itera
     """
     for chunk, packed in map_chunks(partial(pack_chunk, packing), sources, CHUNK, workers):
         yield from zip(chunk, packed, strict=True)
+
+
+class Journal:
+    """A file with one line per photograph, in order; opening it drops an incomplete last line that a kill has left."""
+
+    def __init__(self, path: Path) -> None:
+        content = path.read_bytes() if path.exists() else b''
+        whole = content[:content.rfind(b'\n') + 1]
+        self._length = whole.count(b'\n')
+        self._lines: list[str] = []
+        self._file = open(path, 'r+b' if path.exists() else 'w+b')
+        self._file.truncate(len(whole))
+        self._file.seek(len(whole))
+
+    def __enter__(self) -> 'Journal':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with naming(self._file.name):  # what a full disk has not taken is tried again
+            self._file.close()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def add(self, source: Source, packed: Packed) -> None:
+        """Record the result for one photograph; it stays in memory until `commit`."""
+        self._lines.append(json.dumps({'key': source.key, 'pixels': packed.pixels, 'reason': packed.reason}) + '\n')
+        self._length += 1
+
+    def commit(self) -> None:
+        """Write what was added to the disk. Call it after committing the stores."""
+        with naming(self._file.name):
+            self._file.write(''.join(self._lines).encode('ascii'))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        self._lines.clear()
+
+    @staticmethod
+    def read(path: Path) -> Iterator[dict[str, str]]:
+        """The entries in order, each with 'key', 'pixels' and 'reason'."""
+        with open(path, encoding='ascii') as lines:
+            for line in lines:
+                yield json.loads(line)

@@ -26,8 +26,7 @@ from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.data.layouts.listing import list_layout
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Listing, Source, counted
-from cface_basicsr.data.prepare.journal import Journal
-from cface_basicsr.data.prepare.packing import Packed, Packing, form_of_lr, pack_all
+from cface_basicsr.data.prepare.packing import Journal, Packed, Packing, form_of_lr, pack_all
 from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.atomic import unfinished, write_json, write_text
 from cface_basicsr.files.face_store import store_sha256

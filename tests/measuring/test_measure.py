@@ -12,7 +12,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.measuring.faces import FaceSet
+from cface_basicsr.measuring.measure import FaceSet
 from tests.small_data import write_small_data
 
 
