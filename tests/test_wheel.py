@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ def build_wheel(folder: Path) -> Path:
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
+    (folder / 'models/photos').mkdir(parents=True)
+    (folder / 'models/photos/cface-x8-photos.safetensors').write_bytes(b'not for everybody')
     done = run([sys.executable, '-m', 'pip', '-q', 'wheel', '--no-deps', '--no-build-isolation', '--no-index',
                 '-w', str(folder / 'dist'), str(folder)], folder)
     assert done.returncode == 0, done.stderr
@@ -32,11 +35,14 @@ def build_wheel(folder: Path) -> Path:
 
 
 @pytest.fixture(scope='module')
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp('sources'))
+
+
+@pytest.fixture(scope='module')
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a new environment that has the wheel; what the plugin depends on is taken from this one."""
     folder = tmp_path_factory.mktemp('wheel')
-    (folder / 'sources').mkdir()
-    wheel = build_wheel(folder / 'sources')
     venv.create(folder / 'venv', with_pip=False, symlinks=True)
     python = folder / 'venv/bin/python'
     # `run` would put this tree on the path: pip takes the metadata that an editable install left there as installed.
@@ -59,6 +65,16 @@ def lines_of_the_pages() -> list[str]:
     lines = {re.split(r'\s+[#>|…]', line)[0] for text in texts
              for line in re.findall(r'^ {4,}(?:\.venv/bin/)?(cface (?!-)\w.*)$', text, re.M)}
     return sorted(line for line in lines if '[' not in line)
+
+
+@pytest.mark.slow
+def test_the_wheel_has_the_networks_of_the_package_and_none_that_only_research_may_use(wheel: Path) -> None:
+    packed = {name.removeprefix('cface_basicsr/') for name in zipfile.ZipFile(wheel).namelist()}
+    networks = {str(path.relative_to(ROOT / 'cface_basicsr')) for folder in ('zoo', 'enhancing', 'recognizers')
+                for path in (ROOT / 'cface_basicsr' / folder).rglob('*') if path.suffix in ('.safetensors', '.pth')}
+    assert networks == {name for name in packed if name.endswith(('.safetensors', '.pth'))}
+    cards = {f'zoo/networks/{path.name}' for path in (ROOT / 'cface_basicsr/zoo/networks').glob('*.yml')}
+    assert cards <= packed and not [name for name in packed if 'photos' in name]
 
 
 @pytest.mark.slow

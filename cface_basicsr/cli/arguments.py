@@ -11,6 +11,11 @@ def _found(path: Path | None) -> Path | None:
     return path and find_option_file(path)
 
 
+def _of_zoo(path: Path) -> Path:
+    from cface_basicsr.zoo.catalogue import network_path
+    return network_path(path)
+
+
 OptionPath = Annotated[Path, typer.Argument(callback=_found)]
 """An option file, a recipe or a benchmark file: one's own, or one of the plugin's. Each command says what it is for."""
 OtherPath = Annotated[Path | None, typer.Option(callback=_found)]
@@ -19,7 +24,8 @@ Json = Annotated[bool, typer.Option('--json', help='Print the result as JSON.')]
 Device = Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU if there is one.')]
 Workers = Annotated[int, typer.Option(min=0, help='Processes; 0: one per CPU core. The result is the same.')]
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace results that exist.')]
-Generator = Annotated[Path, typer.Option(help='Network file; it says which network and scale it holds.')]
+Generator = Annotated[Path, typer.Option('--weights', '--network', callback=_of_zoo, help=(
+    'Network file, which says which network and scale it holds; or a name that `cface models list` prints.'))]
 Processes = Annotated[int, typer.Option('--nproc', help='Training processes (one per GPU), under torchrun.')]
 Values = Annotated[list[str] | None, typer.Option('--value', help='NAME=VALUE for a `$NAME` in the file.')]
 Data = Annotated[Path | None, typer.Option(help="Folder made by `cface prepare --holdout`, instead of the file's.")]

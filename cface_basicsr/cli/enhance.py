@@ -66,9 +66,9 @@ def command(
     from cface_basicsr.data.images.face_images import find_faces
     from cface_basicsr.enhancing.photo import PhotoSettings
     from cface_basicsr.evaluation.super_resolution import scale_of
-    from cface_basicsr.files.network_file import build_network_from_file
+    from cface_basicsr.zoo.open import open_network
     start_computing()
-    network = build_network_from_file(weights)
+    network = open_network(weights)
     scale = scale_of(network, f"weights file '{weights}'")
     settings = PhotoSettings(min_face, max_face, upscale, strength, device=pick_device(device))
     targets, refused = _targets(find_faces(paths, skip=out), out, keep_extension, overwrite)

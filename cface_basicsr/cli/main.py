@@ -18,7 +18,8 @@ from cface_basicsr.registration import argument_texts
 from cface_basicsr.version import __version__
 
 _MODULES = ('doctor', 'demo', 'data_sets.synth', 'data_sets.prepare', 'data_sets.audit', 'data_sets.index', 'train',
-            'data_sets.generate', 'evaluate', 'report', 'benchmark', 'ablate', 'enhance', 'options', 'convert')
+            'data_sets.generate', 'evaluate', 'report', 'benchmark', 'ablate', 'enhance', 'models', 'options',
+            'convert')
 """In the order of `cface --help`; a command is called as its module is."""
 COMMANDS = {module.rpartition('.')[2]: module for module in _MODULES}
 

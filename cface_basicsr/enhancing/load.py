@@ -14,23 +14,24 @@ from cface_basicsr.enhancing.paste import Picture
 from cface_basicsr.enhancing.photo import FACE_SIZE, EnhancedPhoto, PhotoSettings, enhance_photo
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of, super_resolve
-from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.runtime import eval_mode
+from cface_basicsr.zoo.open import open_network
 
 Crops = list[NDArray[np.uint8]] | NDArray[np.uint8] | Tensor
 
 
 def load(path: str | Path, device: str | torch.device = 'cpu') -> 'SuperResolver':
-    """A super-resolution network from its file, ready to use.
+    """A super-resolution network by its name or from its file, ready to use.
 
     Args:
-        path: a network file of the plugin (.pth), which says which network it holds.
+        path: a name that `cface models list` prints; or a .pth or .safetensors file, which says which network it
+            holds; or an .onnx file.
         device: where it runs.
 
     Raises:
-        UserError: the file is missing, damaged, or holds another kind of network.
+        UserError: there is no such name or file, or it is damaged, or holds another kind of network.
     """
-    network = build_network_from_file(path)
+    network = open_network(path)
     return SuperResolver(network.to(device), scale_of(network, f"weights file '{path}'"))
 
 

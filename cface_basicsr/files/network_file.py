@@ -2,7 +2,8 @@
 
 A file is BasicSR's own dictionary ({'params': state_dict, 'params_ema': …}) with one more entry, 'network': the
 options that build the network ({'type': 'SRResNet', 'scale': 8, …}). BasicSR reads it like any of its files; it holds
-only tensors and plain values, so it loads under `weights_only=True`.
+only tensors and plain values, so it loads under `weights_only=True`. A .safetensors file holds the same, without the
+choice between several sets of weights.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from cface_basicsr.errors import UserError, describe_error, nearest
 from cface_basicsr.files.atomic import replacing
+from cface_basicsr.files.safetensors_file import SAFETENSORS, read_safetensors
 from cface_basicsr.files.torch_file import read_torch_file
 from cface_basicsr.registration import find_arch
 
@@ -39,6 +41,8 @@ def read_network_file(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, cut off, or not a network file.
     """
+    if Path(path).suffix == SAFETENSORS:
+        return read_safetensors(path)
     content = read_torch_file(path, 'Expected a .pth file that `cface train` or BasicSR wrote.')
     if not isinstance(content, dict):
         raise UserError(f"weights file '{path}' holds a {type(content).__name__}, expected a dictionary.")

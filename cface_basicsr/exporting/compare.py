@@ -1,0 +1,32 @@
+"""How far another form of a network is from the network itself, on synthetic faces."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cface_basicsr.data.generated_faces import render_face
+from cface_basicsr.data.images.low_resolution import low_resolution
+from cface_basicsr.evaluation.features import to_images
+
+HALF_LIMIT, FULL_LIMIT = 1e-2, 1e-4
+"""Largest difference in [0, 1] of a form in half and in full precision."""
+_FACES, _SIDE = 8, 128
+
+
+def comparison_faces(scale: int) -> Tensor:
+    """(8, 3, 128 / scale, 128 / scale) in [0, 1]: eight synthetic faces, as a network of this scale is given them."""
+    faces = np.stack([render_face(identity, 0, _SIDE) for identity in range(_FACES)])
+    return to_images(low_resolution(faces, scale), 'cpu')
+
+
+@torch.inference_mode()
+def largest_difference(network: nn.Module, other: Callable[[Tensor], Tensor], scale: int) -> float:
+    """The largest absolute difference of two networks' pixels in [0, 1], on the comparison faces; NaN if one gives NaN.
+
+    Both are run on the CPU in evaluation mode, all faces together and the first one by itself.
+    """
+    faces = comparison_faces(scale)
+    batches = (faces, faces[:1])
+    return float(max((network(batch) - other(batch)).abs().max() for batch in batches))

@@ -1,0 +1,50 @@
+"""A super-resolution network in an ONNX file, run by ONNX Runtime on the CPU."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cface_basicsr.errors import UserError, check_file, describe_error
+
+
+class OnnxNetwork(nn.Module):
+    """Low-resolution images to larger ones, by the graph of an ONNX file; it has no weights that torch could train.
+
+    Args:
+        path: of a file with one float input (B, 3, h, w) in [0, 1] and one output; float16 graphs are fed float16.
+
+    Shape: (B, 3, h, w) in [0, 1] to (B, 3, s h, s w), on the CPU. A graph for one image at a time is given one.
+
+    Raises:
+        UserError: ONNX Runtime is missing, or the file is missing, damaged, or takes something else than images.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UserError(f"'{path}' needs one more library: pip install onnxruntime") from error
+        check_file(path, 'Expected an .onnx file of a super-resolution network.', 'ONNX file')
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), settings, providers=['CPUExecutionProvider'])
+        except Exception as error:  # its own kinds, which share no base class
+            raise UserError(f"'{path}' cannot be read as an ONNX network ({describe_error(error)}).") from error
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        shape = inputs[0].shape
+        if len(inputs) != 1 or len(outputs) != 1 or len(shape) != 4 or isinstance(shape[1], int) and \
+                shape[1] != 3 or inputs[0].type not in ('tensor(float)', 'tensor(float16)'):
+            raise UserError(f"'{path}' takes {len(inputs)} input(s), the first one {inputs[0].type} {shape}; expected "
+                            'one float input (batch, 3, height, width) and one output.')
+        self.input, self.one_at_a_time = inputs[0].name, shape[0] == 1
+        self.kind = np.float16 if inputs[0].type == 'tensor(float16)' else np.float32
+
+    def forward(self, x: Tensor) -> Tensor:
+        images = x.detach().cpu().numpy().astype(self.kind)
+        parts = np.split(images, len(images)) if self.one_at_a_time else [images]
+        made = np.concatenate([self.session.run(None, {self.input: part})[0] for part in parts])
+        return torch.from_numpy(made.astype(np.float32)).to(x.device)
