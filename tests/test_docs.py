@@ -167,8 +167,16 @@ def test_the_page_of_options_has_every_section_with_each_of_its_keys() -> None:
     from tests.options.test_sections import public_sections
     named = names_in_code(text_of(ROOT / 'docs' / 'options.md'))
     keys = {key for section in public_sections() for key, field in section.model_fields.items()
-            if not is_filled_in(field)}
+            if not is_filled_in(field) and not section.__module__.startswith('cface_basicsr.zoo')}
     assert keys - named == set()
+
+
+def test_the_page_of_the_zoo_has_each_key_of_a_card_and_its_draft_is_one() -> None:
+    from cface_basicsr.zoo.card import Card, Draft
+    text = text_of(ROOT / 'docs' / 'zoo.md')
+    draft = textwrap.dedent(re.search(r'^    about: .*\n(?:    .*\n)+', text, re.M)[0])
+    assert set(Card.model_fields) - names_in_code(text) - set(yaml.safe_load(draft)) == set()
+    Draft.model_validate(yaml.safe_load(draft))
 
 
 @pytest.mark.parametrize(('page', 'schema'), [('train.md', 'recipe'), ('benchmark.md', 'benchmark')])
