@@ -1,9 +1,10 @@
 """`cface enhance`: super-resolve face crops, and the small faces of photographs, with a trained network."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -12,13 +13,25 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import pick_device, start_computing
 
 if TYPE_CHECKING:
-    import torch
     from numpy.typing import NDArray
 
+    from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.images.face_images import FaceFile
-    from cface_basicsr.enhancing.photo import PhotoSettings
+    from cface_basicsr.enhancing.photo import EnhancedPhoto, PhotoSettings
+    from cface_basicsr.enhancing.photo_file import PhotoFile
 
 Refused = list[dict[str, str]]
+Targets = list[tuple['FaceFile', Path]]
+
+
+class _Opened(NamedTuple):
+    """A photograph and the place of its image."""
+
+    photo: 'PhotoFile'
+    target: Path
+
+    def __str__(self) -> str:
+        return f"'{self.photo.path}'"
 
 
 def command(
@@ -31,7 +44,9 @@ def command(
     min_face: float = 10, max_face: float = 96,
     upscale: Annotated[int, typer.Option(min=1, max=8)] = 1,
     strength: Annotated[float, typer.Option(min=0, max=1)] = 1.0,
+    save: str = 'image',
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    half: Annotated[bool, typer.Option('--half')] = False,
     device: Device = None, as_json: Json = False,
 ) -> None:
     """Super-resolve face crops to 128x128 PNG files, and the small faces of photographs in their places.
@@ -44,7 +59,8 @@ def command(
     In a photograph faces are found, aligned, super-resolved and put back with a soft edge in the photograph's own
     colours; everything else stays as it is, with colour profile, EXIF, alpha, 16 bits and file times.
 
-    Each file that cannot be read or does not fit is named in one line; the others are done, and the exit code is 1.
+    Each file that cannot be read, does not fit, or is a photograph without a face is named in one line; the others are
+    done, and the exit code is 1.
 
     Args:
         paths: Face crops, photographs, and folders of them (searched with subfolders).
@@ -56,28 +72,40 @@ def command(
         max_face: Photographs: greatest height; larger faces are skipped.
         upscale: Photographs: enlargement of the whole; outside the faces it is bicubic.
         strength: Photographs: share of the enhanced face.
-        batch_size: Crops at a time.
+        save: Photographs: what is written, of image (<name>.png), faces (<name>.face1.png …, as in the record), compare
+            (<name>.compare.png: each face bicubic and enhanced) and json (<name>.json, the photograph's part of what
+            --json prints), separated by commas.
+        batch_size: Faces at a time, those of several photographs together.
+        half: Compute in float16, which takes half of the memory and is faster on a GPU.
 
     \b
     Example:
       cface enhance face.png crops/ --weights net_g_latest.pth --out enhanced/
       cface enhance holiday.jpg --weights net_g_latest.pth --out enhanced/ --upscale 2
     """
+    from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.images.face_images import find_faces
+    from cface_basicsr.enhancing.half import HalfPrecision
     from cface_basicsr.enhancing.photo import PhotoSettings
+    from cface_basicsr.enhancing.saved import saved_kinds
     from cface_basicsr.evaluation.super_resolution import scale_of
     from cface_basicsr.zoo.open import open_network
     start_computing()
+    kinds = saved_kinds(save)
     network = open_network(weights)
     scale = scale_of(network, f"weights file '{weights}'")
-    settings = PhotoSettings(min_face, max_face, upscale, strength, device=pick_device(device))
-    targets, refused = _targets(find_faces(paths, skip=out), out, keep_extension, overwrite)
+    network = HalfPrecision(network) if half else network
+    settings = PhotoSettings(min_face, max_face, upscale, strength, device=pick_device(device), batch_size=batch_size)
+    files = find_faces(paths, skip=out)
+    targets, refused = _targets(files, out, keep_extension, overwrite)
     crops, photos = [], []
     for target in targets:
         is_photo = faces == 'photo' or faces == 'auto' and _is_photo(target[0].path)
         (photos if is_photo else crops).append(target)
-    written = _enhance(network, 128 // scale, crops, refused, batch_size, settings.device) if crops else []
-    found = _enhance_photos(network, scale, photos, refused, settings) if photos else []
+    with ShowSteps(1) as show:
+        written = _enhance(network, 128 // scale, crops, refused, settings, show) if crops else []
+        check = _guard(files, targets, overwrite)
+        found = _enhance_photos({scale: network}, photos, refused, settings, kinds, check, show) if photos else []
     _report(written, found, refused, out, weights, scale, as_json)
     raise typer.Exit(1 if refused else 0)
 
@@ -110,36 +138,57 @@ def _targets(faces: list['FaceFile'], out: Path, keep_extension: bool, overwrite
     return targets, refused
 
 
-def _enhance(network: Any, size: int, targets: list[tuple['FaceFile', Path]], refused: Refused, batch_size: int,
-             device: 'torch.device') -> list[str]:
-    """Write the results; returns their names, and adds to `refused`."""
+def _guard(inputs: list['FaceFile'], targets: Targets, overwrite: bool) -> Callable[[Path, Path], None]:
+    """Checks that a photograph's result replaces no input, no result of another one and, unasked, no file at all."""
+    owners = {os.path.realpath(target): target for _, target in targets}
+    protected = {os.path.realpath(face.path) for face in inputs}
+
+    def check(file: Path, target: Path) -> None:
+        real = os.path.realpath(file)
+        if real in protected:
+            raise UserError(f"its result would overwrite the input '{file}'; choose another --out")
+        if owners.setdefault(real, target) != target:
+            raise UserError(f"'{file}' belongs to '{owners[real]}'; rename the photograph, or save into another --out")
+        if file.exists() and not overwrite:
+            raise UserError(f"'{file}' exists; --overwrite replaces it")
+    return check
+
+
+@contextmanager
+def _refusing(path: Path, refused: Refused) -> Iterator[None]:
+    """An error inside is added to what is refused."""
+    try:
+        yield
+    except UserError as error:
+        reason = str(error).replace('\n', ' ').removeprefix(f"'{path}' ")
+        refused.append({'path': str(path), 'reason': reason})
+
+
+def _enhance(network: Any, size: int, targets: Targets, refused: Refused, settings: 'PhotoSettings', show: 'ShowSteps'
+             ) -> list[str]:
+    """Write the results of crops; returns their names, and adds to `refused`."""
     import numpy as np
 
-    from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.images.face_images import in_batches, write_face
     from cface_basicsr.evaluation.super_resolution import super_resolve
     written: list[str] = []
-    with ShowSteps(1) as show:
-        show.start('enhance', len(targets))
-        for batch in in_batches(_readable(targets, size, refused), batch_size):
-            enhanced = super_resolve(network, np.stack([lr for _, lr in batch]), batch_size=batch_size, device=device,
-                                     names=[f"'{target}'" for target, _ in batch])
-            for (target, _), face in zip(batch, enhanced, strict=True):
-                write_face(target, face, overwrite=True)  # `_targets` has checked that it may
-                written.append(str(target))
-            show.advance(len(written))
-        show.end('enhance', f'{len(written)} written, {len(refused)} refused')
+    show.start('enhance', len(targets))
+    for batch in in_batches(_readable(targets, size, refused), settings.batch_size):
+        enhanced = super_resolve(network, np.stack([lr for _, lr in batch]), batch_size=settings.batch_size,
+                                 device=settings.device, names=[f"'{target}'" for target, _ in batch])
+        for (target, _), face in zip(batch, enhanced, strict=True):
+            write_face(target, face, overwrite=True)  # `_targets` has checked that it may
+            written.append(str(target))
+        show.advance(len(written))
+    show.end('enhance', f'{len(written)} written, {len(refused)} refused')
     return written
 
 
-def _readable(targets: list[tuple['FaceFile', Path]], size: int, refused: Refused) -> 'Iterator[tuple[Path, NDArray]]':
+def _readable(targets: Targets, size: int, refused: Refused) -> 'Iterator[tuple[Path, NDArray]]':
     from cface_basicsr.data.images.face_images import read_face, to_low_resolution
     for face, target in targets:
-        try:
+        with _refusing(face.path, refused):
             yield target, to_low_resolution(read_face(face.path), size)
-        except UserError as error:
-            reason = str(error).replace('\n', ' ').removeprefix(f"'{face.path}' ")
-            refused.append({'path': str(face.path), 'reason': reason})
 
 
 def _is_photo(path: Path) -> bool:
@@ -153,37 +202,38 @@ def _is_photo(path: Path) -> bool:
     return min(width, height) >= 96 or max(width, height) > LARGEST_ASPECT * min(width, height)
 
 
-def _enhance_photos(network: Any, scale: int, targets: list[tuple['FaceFile', Path]], refused: Refused,
-                    settings: 'PhotoSettings') -> list[dict[str, Any]]:
-    """Write the photographs; returns what was found in them, and adds to `refused`."""
-    from cface_basicsr.cli.show import ShowSteps
+def _enhance_photos(networks: dict[int, Any], targets: Targets, refused: Refused, settings: 'PhotoSettings',
+                    kinds: Collection[str], check: Callable[[Path, Path], None], show: 'ShowSteps'
+                    ) -> list[dict[str, Any]]:
+    """Write the results of photographs; returns their records, and adds to `refused`."""
+    from cface_basicsr.enhancing.photo import enhance_photos
+    from cface_basicsr.enhancing.saved import save_photo
     found: list[dict[str, Any]] = []
-    with ShowSteps(1) as show:
-        show.start('photographs', len(targets))
-        for number, (photo, target) in enumerate(targets, 1):
-            try:
-                found.append(_enhance_photo(network, scale, photo.path, target, settings))
-            except UserError as error:
-                reason = str(error).replace('\n', ' ').removeprefix(f"'{photo.path}' ")
-                refused.append({'path': str(photo.path), 'reason': reason})
-            show.advance(number)
-        show.end('photographs', f'{len(found)} written')
+    show.start('photographs', len(targets))
+    opened = ((each, each.photo.pixels) for each in _opened(targets, refused))
+    for number, (each, enhanced) in enumerate(enhance_photos(opened, networks, settings), 1):
+        with _refusing(each.photo.path, refused):
+            _check_faces(each.photo, enhanced)
+            found.append(save_photo(each.photo, enhanced, each.target, kinds, settings.upscale,
+                                    lambda file, target=each.target: check(file, target)))
+        show.advance(number)
+    show.end('photographs', f'{len(found)} written')
     return found
 
 
-def _enhance_photo(network: Any, scale: int, path: Path, target: Path, settings: 'PhotoSettings') -> dict[str, Any]:
+def _opened(targets: Targets, refused: Refused) -> Iterator[_Opened]:
+    from cface_basicsr.enhancing.photo_file import read_photo
+    for photo, target in targets:
+        with _refusing(photo.path, refused):
+            yield _Opened(read_photo(photo.path), target)
+
+
+def _check_faces(photo: 'PhotoFile', enhanced: 'EnhancedPhoto') -> None:
     from cface_basicsr.enhancing.detector import SURE, strongest
-    from cface_basicsr.enhancing.photo import eight_bits, enhance_photo, enlarged
-    from cface_basicsr.enhancing.photo_file import read_photo, write_photo
-    photo = read_photo(path)
-    enhanced = enhance_photo(photo.pixels, network, scale, settings)
+    from cface_basicsr.enhancing.photo import eight_bits
     if not enhanced.faces:
-        raise UserError(f"'{path}' shows no face: the strongest candidate has a score of "
+        raise UserError(f"'{photo.path}' shows no face: the strongest candidate has a score of "
                         f'{strongest(eight_bits(photo.pixels)):.2f}, and {SURE:g} is asked for.')
-    photo.pixels = enhanced.image
-    photo.alpha = None if photo.alpha is None else enlarged(photo.alpha, settings.upscale)
-    write_photo(target, photo)
-    return {'path': str(path), 'written': str(target), 'faces': [face.as_plain() for face in enhanced.faces]}
 
 
 def _report(written: list[str], photos: list[dict[str, Any]], refused: Refused, out: Path, weights: Path, scale: int,
@@ -199,7 +249,7 @@ def _report(written: list[str], photos: list[dict[str, Any]], refused: Refused, 
         typer.echo(f"{len(written)} {'face' if len(written) == 1 else 'faces'} in '{out}'")
     for photo in photos:
         enhanced = [face for face in photo['faces'] if not face['skipped']]
-        typer.echo(f"{photo['written']}: {len(enhanced)} of {len(photo['faces'])} faces enhanced")
+        typer.echo(f"{photo['written'] or photo['path']}: {len(enhanced)} of {len(photo['faces'])} faces enhanced")
         for face in photo['faces']:
             if face['skipped']:
                 typer.echo(f"  skipped: {face['skipped']}")

@@ -1,8 +1,11 @@
-"""A photograph whose small faces are super-resolved: found, aligned, enlarged, coloured, put back."""
+"""Photographs whose small faces are super-resolved: found, aligned, enlarged, coloured, put back.
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+Faces of several photographs go through the network together. A photograph is kept in memory until its faces are back.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +23,11 @@ from cface_basicsr.ops.resize import bicubic_resize
 FACE_SIZE = 128
 """Side of a super-resolved face."""
 _TEMPLATE = 'arcface'
+_WAITING = 2 ** 28
+"""Bytes of photographs that wait at most for the faces of others, the last one not counted."""
+FaceNetwork = Callable[[Tensor], Tensor]
+"""(B, 3, 128 / scale, 128 / scale) in [0, 1] -> (B, 3, 128, 128)."""
+Key = TypeVar('Key')
 
 
 @dataclass(frozen=True)
@@ -28,21 +36,25 @@ class EnhancedFace:
 
     Attributes:
         found: where it is in the photograph.
-        sr: uint8 (128, 128, 3), super-resolved; None if the face was skipped.
-        bicubic: uint8 (128, 128, 3), the same face enlarged by bicubic interpolation; None if it was skipped.
-        skipped: why; '' if the face was enhanced.
+        skipped: why it was not enhanced; then the others are 0 and None.
+        scale: of the network.
+        lr: uint8 (128 / scale, 128 / scale, 3), what the network was given.
+        bicubic: uint8 (128, 128, 3), the same enlarged by bicubic interpolation.
+        sr: uint8 (128, 128, 3), super-resolved.
     """
 
     found: DetectedFace
-    sr: NDArray[np.uint8] | None = None
-    bicubic: NDArray[np.uint8] | None = None
     skipped: str = ''
+    scale: int = 0
+    lr: NDArray[np.uint8] | None = None
+    bicubic: NDArray[np.uint8] | None = None
+    sr: NDArray[np.uint8] | None = None
 
     def as_plain(self) -> dict[str, Any]:
         """For JSON, in pixels of the photograph."""
         return {'box': self.found.box.round(1).tolist(), 'landmarks': self.found.landmarks.round(1).tolist(),
                 'height': round(self.found.height, 1), 'score': round(self.found.score, 3),
-                'skipped': self.skipped}
+                'scale': self.scale or None, 'skipped': self.skipped}
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class EnhancedPhoto:
 
 @dataclass(frozen=True)
 class PhotoSettings:
-    """How a photograph is enhanced.
+    """How photographs are enhanced.
 
     Attributes:
         min_face, max_face: heights in pixels of the faces that are enhanced. Others are skipped, as are faces that are
@@ -69,6 +81,7 @@ class PhotoSettings:
         strength: share of the super-resolved face; 0 leaves the photograph as it is.
         keep_colours: whether the face's low frequencies stay those of the photograph.
         device: where the network runs.
+        batch_size: faces at a time.
     """
 
     min_face: float = 10.0
@@ -77,39 +90,125 @@ class PhotoSettings:
     strength: float = 1.0
     keep_colours: bool = True
     device: str | torch.device = 'cpu'
+    batch_size: int = 32
 
     def __post_init__(self) -> None:
         check_heights(self.min_face, self.max_face)
 
 
-def enhance_photo(photo: Picture, network: Callable[[Tensor], Tensor], scale: int,
-                  settings: PhotoSettings | None = None, detect: Detect | None = None) -> EnhancedPhoto:
-    """Super-resolve the small faces of a photograph and put them back.
+def enhance_photo(photo: Picture, network: FaceNetwork, scale: int, settings: PhotoSettings | None = None,
+                  detect: Detect | None = None) -> EnhancedPhoto:
+    """Super-resolve the small faces of one photograph and put them back; see `enhance_photos`."""
+    ((_, enhanced),) = enhance_photos([('the photograph', photo)], {scale: network}, settings, detect)
+    return enhanced
+
+
+def enhance_photos(photos: Iterable[tuple[Key, Picture]], networks: Mapping[int, FaceNetwork],
+                   settings: PhotoSettings | None = None, detect: Detect | None = None
+                   ) -> Iterator[tuple[Key, EnhancedPhoto]]:
+    """Super-resolve the small faces of photographs and put them back.
+
+    Faces of several photographs go through a network together, so a result may differ by one grey level from that of
+    the photograph by itself: for another number of faces, torch may add in another order.
 
     Args:
-        photo: uint8 or uint16 (H, W, 3) RGB.
-        network: (B, 3, 128 / scale, 128 / scale) in [0, 1] -> (B, 3, 128, 128).
-        scale: of the network.
+        photos: pairs of a key, which names the photograph in messages, and uint8 or uint16 (H, W, 3) RGB. They are
+            taken one by one; those whose faces wait are at most 256 MB and one more.
+        networks: scale -> network; a face is given to the one with the smallest input that does not shrink it.
         settings: None: the defaults.
         detect: finds the faces of one picture; None: the shipped RetinaFace.
 
+    Yields:
+        the key and the enhanced photograph, in the order of `photos`.
+
     Raises:
-        UserError: the network gives NaN.
+        UserError: a network gives NaN.
     """
     settings = settings or PhotoSettings()
+    waiting = (_prepared(key, photo, networks, settings, detect) for key, photo in photos)
+    for group in _in_groups(waiting, settings.batch_size):
+        _super_resolve_faces(group, networks, settings)
+        while group:
+            photo = group.pop(0)
+            yield photo.key, EnhancedPhoto(_put_back(photo, settings), tuple(photo.faces))
+
+
+class _Waiting(NamedTuple):
+    """A photograph whose faces wait for the network, and then are there."""
+
+    key: Any
+    photo: Picture
+    faces: list[EnhancedFace]
+
+
+def _prepared(key: Any, photo: Picture, networks: Collection[int], settings: PhotoSettings, detect: Detect | None
+              ) -> _Waiting:
     eight = eight_bits(photo)
-    found = detect_faces(eight, detect)
-    reasons = [_reason_to_skip(face, scale, settings) for face in found]
-    chosen = [face for face, reason in zip(found, reasons, strict=True) if not reason]
-    enhanced = iter(_super_resolved(eight, chosen, network, scale, settings))
-    faces = tuple(EnhancedFace(face, skipped=reason) if reason else next(enhanced)
-                  for face, reason in zip(found, reasons, strict=True))
-    image = enlarged(photo, settings.upscale)
-    for face in sorted(faces, key=lambda each: each.found.height):  # a larger face lies in front of a smaller one
-        if face.sr is not None:
-            target = (face.found.landmarks + 0.5) * settings.upscale - 0.5
-            paste_face(image, face.sr, template_points(_TEMPLATE, FACE_SIZE), target, settings.strength)
-    return EnhancedPhoto(image, faces)
+    return _Waiting(key, photo, [_aligned(eight, face, networks, settings) for face in detect_faces(eight, detect)])
+
+
+def _aligned(photo: NDArray[np.uint8], found: DetectedFace, scales: Collection[int], settings: PhotoSettings
+             ) -> EnhancedFace:
+    """A face as its network's input, or the reason why it is skipped."""
+    if reason := _reason_to_skip(found, scales, settings):
+        return EnhancedFace(found, reason)
+    scale = max(scale for scale in scales if _fits(found, scale))
+    side = FACE_SIZE // scale
+    return EnhancedFace(found, scale=scale,
+                        lr=warp_face(photo, found.landmarks, template_points(_TEMPLATE, side), side))
+
+
+def _in_groups(photos: Iterable[_Waiting], faces: int) -> Iterator[list[_Waiting]]:
+    """Photographs that have at least this number of faces together, or as many bytes as may wait."""
+    group: list[_Waiting] = []
+    for photo in photos:
+        group.append(photo)
+        if (sum(face.lr is not None for each in group for face in each.faces) >= faces
+                or sum(each.photo.nbytes for each in group) >= _WAITING):
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _super_resolve_faces(group: list[_Waiting], networks: Mapping[int, FaceNetwork], settings: PhotoSettings) -> None:
+    """Complete the faces of some photographs, in place."""
+    for scale, network in networks.items():
+        places = [(photo, number) for photo in group for number, face in enumerate(photo.faces) if face.scale == scale]
+        if not places:
+            continue
+        lr = np.stack([photo.faces[number].lr for photo, number in places])
+        names = ['the face at ({:.0f}, {:.0f}) of {}'.format(*photo.faces[number].found.box[:2], photo.key)
+                 for photo, number in places]
+        for (photo, number), *made in zip(places, *super_resolved(lr, network, scale, settings, names), strict=True):
+            photo.faces[number] = replace(photo.faces[number], bicubic=made[0], sr=made[1])
+
+
+def super_resolved(lr: NDArray[np.uint8], network: FaceNetwork, scale: int, settings: PhotoSettings,
+                   names: list[str] | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Faces enlarged by bicubic interpolation, and by a network in the colours of the former.
+
+    Args:
+        lr: uint8 (N, 128 / scale, 128 / scale, 3).
+        names: what a message calls them.
+
+    Returns:
+        two times uint8 (N, 128, 128, 3).
+    """
+    sr = super_resolve(network, lr, batch_size=settings.batch_size, device=settings.device, names=names)
+    bicubic = super_resolve(lambda images: bicubic_resize(images, (FACE_SIZE, FACE_SIZE)), lr)
+    if settings.keep_colours:
+        sr = np.stack([same_colours(*pair, sigma=scale) for pair in zip(sr, bicubic, strict=True)])
+    return bicubic, sr
+
+
+def _put_back(waiting: _Waiting, settings: PhotoSettings) -> Picture:
+    image = enlarged(waiting.photo, settings.upscale)
+    enhanced = [face for face in waiting.faces if face.sr is not None]
+    for face in sorted(enhanced, key=lambda each: each.found.height):  # a larger face lies in front of a smaller one
+        target = (face.found.landmarks + 0.5) * settings.upscale - 0.5
+        paste_face(image, face.sr, template_points(_TEMPLATE, FACE_SIZE), target, settings.strength)
+    return image
 
 
 def eight_bits(photo: Picture) -> NDArray[np.uint8]:
@@ -117,32 +216,24 @@ def eight_bits(photo: Picture) -> NDArray[np.uint8]:
     return photo if photo.dtype == np.uint8 else np.rint(photo / np.float32(257)).astype(np.uint8)
 
 
-def _super_resolved(photo: NDArray[np.uint8], faces: list[DetectedFace], network: Callable[[Tensor], Tensor],
-                    scale: int, settings: PhotoSettings) -> list[EnhancedFace]:
-    if not faces:
-        return []
-    side = FACE_SIZE // scale
-    lr = np.stack([warp_face(photo, face.landmarks, template_points(_TEMPLATE, side), side) for face in faces])
-    sr = super_resolve(network, lr, device=settings.device,
-                       names=[f'the face at ({face.box[0]:.0f}, {face.box[1]:.0f})' for face in faces])
-    bicubic = super_resolve(lambda images: bicubic_resize(images, (FACE_SIZE, FACE_SIZE)), lr)
-    if settings.keep_colours:
-        sr = np.stack([same_colours(*pair, sigma=scale) for pair in zip(sr, bicubic, strict=True)])
-    return [EnhancedFace(*each) for each in zip(faces, sr, bicubic, strict=True)]
-
-
-def _reason_to_skip(face: DetectedFace, scale: int, settings: PhotoSettings) -> str:
+def _reason_to_skip(face: DetectedFace, scales: Collection[int], settings: PhotoSettings) -> str:
     """Why a face is not enhanced; '' where it is."""
     if face.height < settings.min_face:
         return f'{face.height:.0f} pixels high, below --min-face {settings.min_face:g}'
     if face.height > settings.max_face:
         return f'{face.height:.0f} pixels high, above --max-face {settings.max_face:g}'
-    network_side, smaller = FACE_SIZE // scale, [f'x{other}' for other in (4, 2) if other < scale]
-    if square_side(face) >= low_resolution_size(network_side).stop:
-        advice = f'; use one for {" or ".join(smaller)}' if smaller else ''
-        return (f'{face.height:.0f} pixels high: a network for x{scale} would shrink it to {network_side} pixels and '
-                f'lose details{advice}')
-    return ''
+    if any(_fits(face, scale) for scale in scales):
+        return ''
+    least = min(scales)
+    smaller = [f'x{other}' for other in (4, 2) if other < least]
+    advice = f'; use one for {" or ".join(smaller)}' if smaller else ''
+    return (f'{face.height:.0f} pixels high: a network for x{least} would shrink it to {FACE_SIZE // least} pixels and '
+            f'lose details{advice}')
+
+
+def _fits(face: DetectedFace, scale: int) -> bool:
+    """Whether a face is not too large for the input of a network of this scale."""
+    return square_side(face) < low_resolution_size(FACE_SIZE // scale).stop
 
 
 def square_side(face: DetectedFace) -> float:

@@ -188,3 +188,63 @@ def test_what_an_image_is_can_be_said(enhance, tmp_path, monkeypatch):
     save(tmp_path / 'in' / 'a.png', (400, 400))
     refused = enhance(tmp_path / 'in', '--faces', 'crop', '--overwrite')
     assert refused.exit_code == 1 and 'resize or crop it first' in refused.stderr
+
+
+def test_the_faces_of_two_photographs_are_saved_as_asked_with_a_record_of_each(enhance, tmp_path, monkeypatch):
+    for name in ('a', 'b'):
+        save(tmp_path / 'in' / f'{name}.png', (120, 150), seed=ord(name))
+    faces_seen(monkeypatch, (80, 60, 5), (20, 30, 40))
+    result = enhance(tmp_path / 'in', '--save', 'json,faces,compare', '--json')
+    assert result.exit_code == 0, result.output
+    assert files(tmp_path / 'out') == ['a.compare.png', 'a.face2.png', 'a.json', 'b.compare.png', 'b.face2.png',
+                                       'b.json']
+    both, face = (np.asarray(Image.open(tmp_path / 'out' / f'a.{name}.png')) for name in ('compare', 'face2'))
+    assert both.shape == (128, 256, 3) and (both[:, 128:] == face).all()
+    printed, record = json.loads(result.stdout)['photos'][0], json.loads((tmp_path / 'out' / 'a.json').read_text())
+    assert record == printed and [bool(face['skipped']) for face in record['faces']] == [True, False]
+    assert record['faces'][1]['scale'] == 8 and record['faces'][0]['scale'] is None
+
+
+def test_an_unknown_result_is_refused_before_anything_is_computed(enhance, tmp_path):
+    save(tmp_path / 'a.png')
+    for text in ('image,faecs', ','):
+        with pytest.raises(UserError, match='--save: expected some of image, faces, compare, json, separated by'):
+            raise enhance(tmp_path / 'a.png', '--save', text).exception
+
+
+def test_no_result_of_a_photograph_replaces_an_input_another_result_or_unasked_a_file(enhance, tmp_path, monkeypatch):
+    faces_seen(monkeypatch, (20, 30, 40))
+    for name in ('a.png', 'a.face1.jpg', 'c.png'):
+        save(tmp_path / 'in' / name, (120, 150))
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'c.face1.png').write_text('mine')
+    result = enhance(tmp_path / 'in', '--save', 'image,faces')
+    assert result.exit_code == 1
+    reasons = [line.partition('.png: ')[2] for line in result.stderr.splitlines() if line.startswith('cface: ')]
+    assert "a.face1.png' belongs to '" in reasons[0]
+    assert reasons[1].endswith("c.face1.png' exists; --overwrite replaces it")
+    assert files(tmp_path / 'out') == ['a.face1.face1.png', 'a.face1.png', 'c.face1.png']
+    assert (tmp_path / 'out' / 'c.face1.png').read_text() == 'mine'
+    first = tmp_path / 'out' / 'a.face1.png'
+    onto = enhance(tmp_path / 'in' / 'a.png', first, '--save', 'faces', '--overwrite', '--faces', 'photo')
+    assert onto.exit_code == 1 and f"its result would overwrite the input '{first}'" in onto.stderr
+
+
+def test_a_photograph_that_cannot_be_read_between_two_others_is_named_and_they_keep_their_names(enhance, tmp_path,
+                                                                                              monkeypatch):
+    faces_seen(monkeypatch, (20, 30, 40))
+    pixels = {name: save(tmp_path / 'in' / name, (120, 150), seed) for seed, name in enumerate(['a.png', 'c.png'])}
+    (tmp_path / 'in' / 'b.png').write_bytes((tmp_path / 'in' / 'a.png').read_bytes()[:20_000])
+    result = enhance(tmp_path / 'in', '--faces', 'photo')
+    assert result.exit_code == 1 and 'b.png: cannot be read as a photograph' in result.stderr
+    for name, before in pixels.items():
+        assert (np.asarray(Image.open(tmp_path / 'out' / name))[:30] == before[:30]).all()
+
+
+def test_half_precision_changes_a_face_by_a_few_grey_levels_at_most(enhance, tmp_path):
+    save(tmp_path / 'a.png')
+    assert enhance(tmp_path / 'a.png').exit_code == 0
+    whole = np.asarray(Image.open(tmp_path / 'out' / 'a.png')).astype(int)
+    assert enhance(tmp_path / 'a.png', '--half', '--overwrite').exit_code == 0
+    apart = np.abs(whole - np.asarray(Image.open(tmp_path / 'out' / 'a.png')))
+    assert apart.max() <= 4

@@ -1,9 +1,14 @@
+import copy
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import pytest
 import torch
 
+from cface_basicsr.archs.srresnet_arch import SRResNet
 from cface_basicsr.data.images.align import template_points
-from cface_basicsr.enhancing.photo import PhotoSettings, enhance_photo
+from cface_basicsr.enhancing.half import HalfPrecision
+from cface_basicsr.enhancing.photo import PhotoSettings, enhance_photo, enhance_photos
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 
@@ -90,3 +95,86 @@ def test_sixteen_bits_stay_sixteen_bits() -> None:
 def test_heights_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(UserError, match=r'expected 0 < --min-face <= --max-face, got 50 and 40'):
         PhotoSettings(min_face=50, max_face=40)
+
+
+def test_faces_of_several_photographs_go_through_the_network_together_and_come_back_in_order() -> None:
+    """Each photograph is what it is by itself; 0, 1 and 3 faces, and the network sees no more than two at a time."""
+    faces = {0: [], 1: [at(20, 10, 10)], 2: [at(14, 5, 5), at(20, 40, 40), at(18, 80, 20)], 3: [at(16, 50, 10)]}
+    photos = [np.roll(PHOTO, number, 1) for number in faces]
+    seen: list[int] = []
+
+    def detect(picture: np.ndarray, sure: float) -> np.ndarray:
+        number = next((number for number, photo in enumerate(photos) if np.array_equal(photo, picture)), 0)
+        return np.array(faces[number], np.float32).reshape(-1, 15)
+
+    def counted(images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return network(images)
+
+    settings = PhotoSettings(batch_size=2)
+    together = list(enhance_photos(enumerate(photos), {8: counted}, settings, detect))
+    assert [key for key, _ in together] == [0, 1, 2, 3]
+    assert seen == [2, 2, 1]  # photographs 0 to 2 are a group; the last one is another
+    for photo, (_, enhanced) in zip(photos, together, strict=True):
+        single = enhance_photo(photo, network, 8, settings, detect)
+        assert (enhanced.image == single.image).all()
+        assert all((a.sr == b.sr).all() for a, b in zip(enhanced.faces, single.faces, strict=True))
+
+
+def test_a_real_network_gives_the_same_faces_in_a_batch_to_within_one_grey_level() -> None:
+    network = SRResNet(num_feat=8, num_block=2, scale=8).eval()
+    photos = [np.roll(PHOTO, number, 1) for number in range(5)]
+    detect = detector_of(at(20, 10, 10), at(22, 70, 40))
+    together = enhance_photos(enumerate(photos), {8: network}, PLAIN, detect)
+    for photo, (_, enhanced) in zip(photos, together, strict=True):
+        single = enhance_photo(photo, network, 8, PLAIN, detect)
+        assert np.abs(enhanced.image.astype(int) - single.image).max() <= 1
+
+
+def test_no_more_photographs_are_taken_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('cface_basicsr.enhancing.photo._WAITING', 3 * PHOTO.nbytes)
+    taken: list[int] = []
+
+    def photos() -> Iterator[tuple[int, np.ndarray]]:
+        for number in range(8):
+            taken.append(number)
+            yield number, PHOTO
+
+    done = enhance_photos(photos(), {8: network}, None, lambda *any: np.zeros((0, 15), np.float32))
+    assert [(key, len(taken)) for key, _ in done] == [(0, 3), (1, 3), (2, 3), (3, 6), (4, 6), (5, 6), (6, 8), (7, 8)]
+
+
+def test_each_face_is_given_to_the_smallest_input_that_does_not_shrink_it() -> None:
+    seen: dict[int, int] = {}
+
+    def of(scale: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        def run(images: torch.Tensor) -> torch.Tensor:
+            seen[scale] = len(images)
+            assert images.shape[-1] == 128 // scale
+            return network(images)
+        return run
+
+    detect = detector_of(at(20, 5, 5), at(23, 5, 60), at(40, 28, 5), at(50, 68, 38))
+    ((_, result),) = enhance_photos([('it', PHOTO)], {4: of(4), 8: of(8)}, None, detect)
+    assert seen == {8: 2, 4: 1}
+    assert sorted(face.scale for face in result.faces) == [0, 4, 8, 8]
+    (skipped,) = [face.skipped for face in result.faces if face.skipped]
+    assert skipped == '50 pixels high: a network for x4 would shrink it to 32 pixels and lose details; use one for x2'
+
+
+def test_a_network_that_gives_nan_is_told_with_the_face_and_the_photograph() -> None:
+    with pytest.raises(UserError, match=r"gives NaN or infinity for the face at \(10, 12\) of 'party.jpg'"):
+        list(enhance_photos([("'party.jpg'", PHOTO)], {8: lambda images: network(images) * np.nan}, None,
+                            detector_of(at(20, 10, 12))))
+
+
+def test_half_precision_is_near_single_precision_and_says_what_it_cannot_hold() -> None:
+    single = SRResNet(num_feat=8, num_block=2, scale=8).eval()
+    images = torch.rand(2, 3, 16, 16)
+    with torch.inference_mode():
+        expected = single(images)
+        half = HalfPrecision(copy.deepcopy(single))
+        found = half(images)
+        assert found.dtype == torch.float32 and 0 < (found - expected).abs().max() < 0.01
+        with pytest.raises(UserError, match='SRResNet leaves the range of float16. Leave --half out.'):
+            half(images * 1e5)

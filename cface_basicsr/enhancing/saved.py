@@ -1,0 +1,77 @@
+"""What is written for a photograph: the image, its faces, what they were, and a record."""
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cface_basicsr.enhancing.paste import Picture
+from cface_basicsr.enhancing.photo import EnhancedPhoto, enlarged
+from cface_basicsr.enhancing.photo_file import PhotoFile, write_photo
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import write_text
+
+SAVED = ('image', 'faces', 'compare', 'json')
+"""Kinds of results: <name>.png, <name>.face1.png …, <name>.compare.png, <name>.json."""
+
+
+def saved_kinds(text: str) -> tuple[str, ...]:
+    """The kinds in a list such as 'image,faces'.
+
+    Raises:
+        UserError: one is unknown, or none is given.
+
+    >>> saved_kinds('json, image')
+    ('image', 'json')
+    """
+    asked = [word.strip() for word in text.split(',') if word.strip()]
+    if not asked or not set(asked) <= set(SAVED):
+        raise UserError(f"--save: expected some of {', '.join(SAVED)}, separated by commas, got '{text}'.")
+    return tuple(kind for kind in SAVED if kind in asked)
+
+
+def save_photo(photo: PhotoFile, enhanced: EnhancedPhoto, target: Path, kinds: Collection[str], upscale: int,
+               check: Callable[[Path], None]) -> dict[str, Any]:
+    """Write the results of a photograph.
+
+    Args:
+        photo: as it was read; its pixels are not needed any more.
+        target: <name>.png, the place of the image.
+        kinds: some of `SAVED`.
+        upscale: by how much the image was enlarged.
+        check: raises UserError for a file that may not be written; it is asked for all before the first is written.
+
+    Returns:
+        the record, which is also what the JSON file holds: 'path', 'written' (the image, or the first of the other
+        results), 'files' and 'faces', for each of which `EnhancedFace.as_plain`.
+    """
+    pictures = dict(_pictures(enhanced, target, kinds))
+    record_file = target.with_suffix('.json') if 'json' in kinds else None
+    files = [*pictures, *([record_file] if record_file else [])]
+    for file in files:
+        check(file)
+    record = {'path': str(photo.path), 'written': str(next(iter(files), '')), 'files': [str(file) for file in files],
+              'faces': [face.as_plain() for face in enhanced.faces]}
+    for file, pixels in pictures.items():
+        alpha = enlarged(photo.alpha, upscale) if file == target and photo.alpha is not None else None
+        write_photo(file, replace(photo, pixels=pixels, alpha=alpha))
+    if record_file:
+        record_file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(record_file, json.dumps(record, indent=2, ensure_ascii=False))
+    return record
+
+
+def _pictures(enhanced: EnhancedPhoto, target: Path, kinds: Collection[str]) -> Iterator[tuple[Path, Picture]]:
+    faces = [face for face in enhanced.faces if face.sr is not None]
+    if 'image' in kinds:
+        yield target, enhanced.image
+    if 'faces' in kinds:
+        for number, face in enumerate(enhanced.faces, 1):  # as in the record
+            if face.sr is not None:
+                yield target.with_suffix(f'.face{number}.png'), face.sr
+    if 'compare' in kinds and faces:
+        rows = [np.concatenate([face.bicubic, face.sr], axis=1) for face in faces]
+        yield target.with_suffix('.compare.png'), np.concatenate(rows)
