@@ -27,8 +27,7 @@ class SRGANDiscriminator(nn.Module):
         UserError: input_size is not a multiple of 16, or images have another size.
     """
 
-    def __init__(self, *, num_in_ch: int = 3, num_feat: int = 64, input_size: int = 128,
-                 num_dense: int = 1024) -> None:
+    def __init__(self, *, num_in_ch: int = 3, num_feat: int = 64, input_size: int = 128, num_dense: int = 1024) -> None:
         super().__init__()
         if type(input_size) is not int or input_size < 16 or input_size % 16:
             raise UserError(f'SRGANDiscriminator: input_size: expected a multiple of 16, got {input_size!r}.')

@@ -195,8 +195,7 @@ class BlufrProtocol(Protocol):
     @classmethod
     def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'BlufrProtocol':
         """See `Protocol.from_request`."""
-        return cls(request.config or request.data, keys, far=request.far,
-                   far_identification=request.far_identification)
+        return cls(request.config or request.data, keys, far=request.far, far_identification=request.far_identification)
 
     @classmethod
     def check(cls, request: Request) -> None:

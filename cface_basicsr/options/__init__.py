@@ -19,9 +19,3 @@ from cface_basicsr.options.training import (
     Views,
     leading_recognizers,
 )
-
-__all__ = ['CFaceTraining', 'FilledIn', 'FolderName', 'LoaderOptions', 'Optimizer', 'RecognitionTraining',
-           'SICNNTraining', 'Section', 'Training', 'Views', 'check_frame', 'check_training_options',
-           'count_identities', 'count_images', 'iterations_an_epoch', 'leading_recognizers', 'merge', 'open_section',
-           'option_text', 'prepare_test_options', 'prepare_training_options', 'problem', 'read_option_file',
-           'write_option_file']

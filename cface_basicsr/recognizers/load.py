@@ -20,12 +20,7 @@ from cface_basicsr.files.network_file import (
     fill_network,
     read_network_file,
 )
-from cface_basicsr.files.recognizer_file import (
-    named_recognizer,
-    read_input_spec,
-    recognizer_files,
-    recognizer_hash,
-)
+from cface_basicsr.files.recognizer_file import named_recognizer, read_input_spec, recognizer_files, recognizer_hash
 from cface_basicsr.recognizers.from_callable import is_callable_name, recognizer_from_callable
 from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, read_caffe_blobs, to_sphereface20
 

@@ -141,8 +141,7 @@ def _curves(runs: Iterable[Run], folder: Path, test: DataSet, recognizer: str) -
     return [roc_curve(scores[recognizer], same) for same, scores in found if recognizer in scores]
 
 
-def _draw_roc_and_det(curves: Mapping[str, Sequence[RocCurve]], systems: Sequence[str], title: str,
-                      path: Path) -> Path:
+def _draw_roc_and_det(curves: Mapping[str, Sequence[RocCurve]], systems: Sequence[str], title: str, path: Path) -> Path:
     """ROC and DET of each system from its curves, one per seed, as a PNG; `systems` are all that have a style."""
     figure = Figure(figsize=(13, 4.8), layout='constrained')
     roc, det = figure.subplots(1, 2)

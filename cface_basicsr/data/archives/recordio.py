@@ -298,8 +298,7 @@ def _is_header(file: RecordFile, zero: RecordHeader, others: _Records) -> bool:
     return first == count and len(np.unique(_own_labels(file, others))) < count
 
 
-def _counted(file: RecordFile, header: RecordHeader, others: _Records) -> tuple[
-        _Records, _Records, tuple[str, ...]]:
+def _counted(file: RecordFile, header: RecordHeader, others: _Records) -> tuple[_Records, _Records, tuple[str, ...]]:
     """The images and the identity records of a set, as its header counts them, and a note.
 
     Raises:
