@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import doublings, initialize, projection_size
+from cface_basicsr.archs.layers import doublings, initialize, projection
 
 
 class Projection(nn.Module):
@@ -30,11 +30,8 @@ class Projection(nn.Module):
     def __init__(self, num_feat: int, scale: int, up: bool, num_inputs: int) -> None:
         super().__init__()
         there, back = (nn.ConvTranspose2d, nn.Conv2d) if up else (nn.Conv2d, nn.ConvTranspose2d)
-        size = projection_size(scale)
         self.reduce = nn.Identity() if num_inputs == 1 else _activated(nn.Conv2d(num_inputs * num_feat, num_feat, 1))
-        self.there = _activated(there(num_feat, num_feat, **size))
-        self.back = _activated(back(num_feat, num_feat, **size))
-        self.correct = _activated(there(num_feat, num_feat, **size))
+        self.there, self.back, self.correct = (projection(kind, num_feat, scale) for kind in (there, back, there))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.reduce(x)

@@ -30,13 +30,13 @@ def dense_layers(num_in_ch: int, num_grow_ch: int, num_layer: int, activation: C
                            for i in range(num_layer)))
 
 
-def projection_size(scale: int) -> dict[str, int]:
-    """Kernel, stride and padding of DBPN's and SRFBN's projections, so that sizes fit: 6, 8, 12 at x2, x4, x8.
+def projection(kind: type[nn.Module], num_feat: int, scale: int, slope: float = 0.25) -> nn.Sequential:
+    """DBPN's and SRFBN's projection up (a transposed convolution) or down (a convolution), and a PReLU.
 
-    >>> projection_size(8)
-    {'kernel_size': 12, 'stride': 8, 'padding': 2}
+    (B, num_feat, h, w) to (B, num_feat, scale h, scale w), or to (…, h / scale, w / scale). The kernel is such that
+    sizes fit: 6, 8, 12 at x2, x4, x8.
     """
-    return {'kernel_size': scale + 4, 'stride': scale, 'padding': 2}
+    return nn.Sequential(kind(num_feat, num_feat, scale + 4, scale, 2), nn.PReLU(init=slope))
 
 
 def initialize(network: nn.Module, fill: Callable[[Tensor], object] = nn.init.kaiming_normal_) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, check_rgb_mean, doublings, initialize, projection_size
+from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, check_rgb_mean, doublings, initialize, projection
 from cface_basicsr.errors import UserError
 
 
@@ -25,8 +25,8 @@ class FeedbackBlock(nn.Module):
     def __init__(self, num_feat: int, num_group: int, scale: int) -> None:
         super().__init__()
         self.compress_in = _conv(2 * num_feat, num_feat, 1)
-        self.up = nn.ModuleList(_up(num_feat, scale) for _ in range(num_group))
-        self.down = nn.ModuleList(_down(num_feat, scale) for _ in range(num_group))
+        self.up, self.down = (nn.ModuleList(projection(kind, num_feat, scale, 0.2) for _ in range(num_group))
+                              for kind in (nn.ConvTranspose2d, nn.Conv2d))
         self.reduce_low = nn.ModuleList(_reduce(num_feat, i) for i in range(num_group))
         self.reduce_high = nn.ModuleList(_reduce(num_feat, i) for i in range(num_group))
         self.compress_out = _conv(num_group * num_feat, num_feat, 1)
@@ -73,7 +73,8 @@ class SRFBN(nn.Module):
         self.range = PixelRange(img_range, rgb_mean)
         self.shallow = nn.Sequential(_conv(num_in_ch, num_shallow_feat, 3), _conv(num_shallow_feat, num_feat, 1))
         self.block = FeedbackBlock(num_feat, num_group, scale)
-        self.tail = nn.Sequential(_up(num_feat, scale), nn.Conv2d(num_feat, num_out_ch, 3, padding=1))
+        self.tail = nn.Sequential(projection(nn.ConvTranspose2d, num_feat, scale, 0.2),
+                                  nn.Conv2d(num_feat, num_out_ch, 3, padding=1))
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -101,12 +102,3 @@ def _reduce(num_feat: int, groups_before: int) -> nn.Module:
     """Reduce what precedes a group (at low resolution the block's input is one more) to num_feat channels."""
     return _conv((groups_before + 1) * num_feat, num_feat, 1) if groups_before else nn.Identity()
 
-
-def _up(num_feat: int, scale: int) -> nn.Sequential:
-    """(B, num_feat, h, w) to (B, num_feat, scale h, scale w)."""
-    return nn.Sequential(nn.ConvTranspose2d(num_feat, num_feat, **projection_size(scale)), nn.PReLU(init=0.2))
-
-
-def _down(num_feat: int, scale: int) -> nn.Sequential:
-    """(B, num_feat, scale h, scale w) to (B, num_feat, h, w)."""
-    return nn.Sequential(nn.Conv2d(num_feat, num_feat, **projection_size(scale)), nn.PReLU(init=0.2))

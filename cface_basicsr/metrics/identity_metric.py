@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from cface_basicsr import registration
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.features import to_images
 from cface_basicsr.files.network_file import build_network, build_network_from_file, load_weights
 from cface_basicsr.ops.identity_distance import Distance, identity_distance
 from cface_basicsr.ops.recognizer_input import recognizer_features
@@ -49,7 +50,8 @@ def calculate_identity_distance(img: NDArray[np.uint8], img2: NDArray[np.uint8],
     device = device or str(pick_device())
     recognizer = _recognizer(_as_text(network_r), weights, _version(network_r, weights), device)
     with torch.inference_mode():
-        first, second = (recognizer_features(recognizer, _rgb(image, device)) for image in (img, img2))
+        first, second = (recognizer_features(recognizer, to_images(image[None, ..., ::-1], device))  # BGR to RGB
+                         for image in (img, img2))
         return identity_distance(first, second, distance).item()
 
 
@@ -82,7 +84,3 @@ def _build(network_r: str | dict[str, Any], weights: str | None) -> nn.Module:
         load_weights(recognizer, weights)
     return recognizer
 
-
-def _rgb(image: NDArray[np.uint8], device: str) -> Tensor:
-    """(H, W, 3) BGR uint8 -> (1, 3, H, W) RGB in [0, 1]."""
-    return torch.from_numpy(image[..., ::-1].copy()).to(device).permute(2, 0, 1)[None].float() / 255

@@ -47,7 +47,8 @@ def list_celeba(source: str | Path, settings: 'PrepareSettings') -> Listing:
             images; or the crop does not suit the images.
     """
     source = existing_folder(source, "CelebA's images, or with img_align_celeba or img_celeba")
-    root = find_celeba_images(source)
+    root = find_below(source, _holds_images, _DEEPEST, 'images of CelebA', 'images called 000001.jpg, nor do the '
+                      "folders in it. Expected CelebA's img_align_celeba or img_celeba.")
     files = _Files(root, source, settings.annotations)
     listing, images = Listing(FolderPhotos(root)), {}
     for entry in sorted_entries(root):
@@ -98,15 +99,6 @@ class _Files:
         listing.files[part] = self.find(_FILES[part])
         return _without_endings(read_annotation_table(listing.files[part], columns))
 
-
-def find_celeba_images(source: Path) -> Path:
-    """The folder of CelebA's images: `source` or one up to three levels below it.
-
-    Raises:
-        UserError: no folder holds them, or several do.
-    """
-    return find_below(source, _holds_images, _DEEPEST, 'images of CelebA', 'images called 000001.jpg, nor do the '
-                      "folders in it. Expected CelebA's img_align_celeba or img_celeba.")
 
 
 def _holds_images(folder: Path) -> bool:

@@ -23,23 +23,20 @@ def list_sources(root: str | Path) -> Listing:
     Raises:
         UserError: the folder is missing or has no identity folders.
     """
-    return _list_files(root, deeper=False)
+    return list_folders(root, deeper=False)
 
 
-def list_folders(root: str | Path, *, identity: str | None = None) -> Listing:
+def list_folders(root: str | Path, *, identity: str | None = None, deeper: bool = True) -> Listing:
     """All files of a tree.
 
     Args:
         root: the source folder.
         identity: which folder of a longer path is the identity, 'first' or 'last'; None: no path may be longer.
+        deeper: False: files in deeper folders are rejected.
 
     Raises:
         UserError: the folder is missing or has no images in folders, or a path is longer and `identity` is None.
     """
-    return _list_files(root, identity)
-
-
-def _list_files(root: str | Path, identity: str | None = None, deeper: bool = True) -> Listing:
     root = existing_folder(root)
     listing, sizes = Listing(FolderPhotos(root)), {}
     identities: dict[str, list[tuple[str, str]]] = defaultdict(list)

@@ -34,7 +34,8 @@ def list_lfw(source: str | Path, *, pairs: Path | None = None, people: Path | No
         UserError: no folder holds people, or several do; or a text file is missing or malformed.
     """
     source = existing_folder(source, '<Name>/<Name>_0001.jpg files')
-    root = find_lfw_images(source)
+    root = find_below(source, _holds_identities, _DEEPEST, 'LFW', '<Name>/<Name>_0001.jpg, nor do the folders in it. '
+                      "Expected LFW's images; for other names use --layout folders.")
     listing = list_sources(root)
     _reject_other_names(listing)
     listing.rejected = [(path, reason) for path, reason in listing.rejected
@@ -50,15 +51,6 @@ def list_lfw(source: str | Path, *, pairs: Path | None = None, people: Path | No
         listing.notes.append('no pairs.txt next to or inside the folder, so no pairs.csv is made; --pairs names one.')
     return listing
 
-
-def find_lfw_images(source: Path) -> Path:
-    """The folder with one folder per person: `source` or one up to two levels below it.
-
-    Raises:
-        UserError: no folder holds them, or several do.
-    """
-    return find_below(source, _holds_identities, _DEEPEST, 'LFW', '<Name>/<Name>_0001.jpg, nor do the folders in it. '
-                      "Expected LFW's images; for other names use --layout folders.")
 
 
 def _holds_identities(folder: Path) -> bool:
