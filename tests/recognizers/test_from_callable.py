@@ -8,7 +8,7 @@ import torch
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import RecognizerInput, recognizer_features
-from cface_basicsr.recognizers.from_callable import recognizer_from_callable
+from cface_basicsr.recognizers.load import recognizer_from_callable
 
 MODULE = '''
 import torch

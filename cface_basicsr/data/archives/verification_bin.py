@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cface_basicsr.data.archives.byte_file import ByteFile
-from cface_basicsr.data.archives.pickle_machine import pickled_values
-from cface_basicsr.data.archives.pickle_values import Array, Code, Stored, stored_bytes
+from cface_basicsr.data.archives.pickle_machine import Array, Code, Stored, pickled_values, stored_bytes
 from cface_basicsr.errors import UserError
 
 
