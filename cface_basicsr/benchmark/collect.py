@@ -1,7 +1,7 @@
 """Measures the rows of a benchmark and collects all that its report needs; what was measured before is read again."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,26 @@ NOT_CONVERGED = 'not converged'
 _RUN = TypeAdapter(Run)
 
 
-def collect(plan: Plan, show: Progress) -> Results:
-    """Measure every row of a plan whose trainings have been run; a row that needs one that failed says so."""
+def open_measuring(plan: Plan, show: Progress) -> dict[int, 'Measuring']:
+    """For each scale what measures its rows; the recognizers are trained by now."""
     recognizers = {name: Recognizer.load(plan.recognizer_file(who)) for name, who in plan.file.recognizers.items()}
+    return {scale: Measuring(plan, scale, [OpenTestSet(name, options, plan.test_folder(name), scale, recognizers)
+                                           for name, options in plan.file.tests.items()], show)
+            for scale in plan.file.scales}
+
+
+def collect(plan: Plan, measuring: Mapping[int, 'Measuring']) -> Results:
+    """Measure every row of a plan whose trainings have been run; a row that needs one that failed says so."""
     runs, faces = [], {name: Faces(name, []) for name in plan.file.tests}
-    for scale in plan.file.scales:
-        tests = [OpenTestSet(name, options, plan.test_folder(name), scale, recognizers)
-                 for name, options in plan.file.tests.items()]
-        measuring = _Measuring(plan, scale, tests, show)
-        runs += measuring.references()
+    for scale, measures in measuring.items():
+        tests = measures.tests
+        runs += measures.references()
         for run in (run for run in plan.runs if run.scale == scale):
-            runs += [measuring.row(run, row) for row in run.rows]
+            runs += [measures.row(run, row) for row in run.rows]
         add_footnotes([run for run in runs if run.scale == scale and run.status == 'done'], plan, tests[0].name)
         for test in tests:
             test.save_low(faces[test.name], plan.out)
+    recognizers = tests[0].recognizers
     facts = facts_of_training(
         plan.runs[0].recipe, tests, plan.file.notes, seeds=plan.file.seeds,
         budget=f'{plan.images:,} images through each generator, all phases, in batches of {plan.file.batch}',
@@ -77,7 +83,7 @@ def add_footnotes(runs: list[Run], plan: Plan, test: str) -> None:
 
 # --------------------------------------------------------------------------------------------------------------- a row
 
-class _Measuring:
+class Measuring:
     """The rows of one scale; each is measured once and kept in the run folder."""
 
     def __init__(self, plan: Plan, scale: int, tests: list[OpenTestSet], show: Progress) -> None:
@@ -93,6 +99,8 @@ class _Measuring:
 
     def row(self, planned: PlannedRun, row: PlannedRow) -> Run:
         """A trained row; it says failed where a step that it needs failed, or its network cannot be measured."""
+        if row.title in planned.known:
+            return planned.known[row.title]
         reason = next((planned.failed[step] for step in row.steps if step in planned.failed), None)
         if reason is None:
             try:

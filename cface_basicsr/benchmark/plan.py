@@ -16,7 +16,7 @@ from cface_basicsr.benchmark.file import BenchmarkFile, chosen_systems, loss_rec
 from cface_basicsr.benchmark.systems import HEAD, LOSS, Phase, System
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.recognizer_file import named_recognizer
-from cface_basicsr.measuring.results import step_name
+from cface_basicsr.measuring.results import Run, step_name
 from cface_basicsr.options import check_frame, check_training_options, merge, read_option_file
 from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.training.recipe import Recipe, RecipeFile, errors_of, only_existing
@@ -55,6 +55,7 @@ class PlannedRun:
         recipe: its trainings.
         rows: what it gives to the tables.
         failed: step -> why it failed, when it has been run.
+        known: title of a row -> what was measured of it before, so that its trainings are not needed.
     """
 
     scale: int
@@ -62,6 +63,7 @@ class PlannedRun:
     recipe: Recipe
     rows: list[PlannedRow] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    known: dict[str, Run] = field(default_factory=dict)
 
 
 def first_phases(run: PlannedRun) -> list[PlannedRow]:

@@ -7,11 +7,13 @@ costs only its own rows.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cface_basicsr.benchmark.collect import collect
+from cface_basicsr.benchmark.collect import collect, open_measuring
 from cface_basicsr.benchmark.file import BenchmarkFile
+from cface_basicsr.benchmark.kept_rows import KeptRows
 from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
 from cface_basicsr.benchmark.throughput import FILE as THROUGHPUT_FILE
 from cface_basicsr.benchmark.throughput import Eta, SecondsPerImage, find_throughput, kept_throughput, trainings
@@ -96,13 +98,16 @@ def images_in(minutes: float, reference: Plan, throughput: SecondsPerImage, unkn
     return images
 
 
-def run_benchmark(plan: Plan, show: Progress, processes: int = 1, strict: bool = False) -> Finished:
+def run_benchmark(plan: Plan, show: Progress, processes: int = 1, strict: bool = False,
+                  rows: Path | None = None) -> Finished:
     """Train what is not trained, measure what is not measured, write the report.
 
     Where the file names one recognizer, dlib's is the judge, if the test sets are aligned.
 
     Args:
         strict: refuse a judge that led a loss of a row.
+        rows: folder of `KeptRows`: each row is measured when its training is done and kept there, and the trainings of
+            a row that is there already are left out.
 
     Raises:
         UserError: data are missing, a recognizer cannot be trained, a run folder was begun with other options, or the
@@ -116,9 +121,13 @@ def run_benchmark(plan: Plan, show: Progress, processes: int = 1, strict: bool =
         eta = Eta(plan, kept_throughput(plan), show)
         if plan.recognizers:
             run_steps(plan.recognizers, eta.follow(plan.recognizers), processes)
+        measuring = open_measuring(plan, show) if rows else None
+        kept = KeptRows(rows, measuring) if rows else None
         for run in plan.runs:
-            run_steps(run.recipe, eta.follow(run.recipe), processes, failed=run.failed)
-        results = collect(plan, show)
+            recipe = kept.without_known(run) if kept else run.recipe
+            run_steps(recipe, eta.follow(recipe), processes, failed=run.failed,
+                      after=partial(kept.measure, run) if kept else None)
+        results = collect(plan, measuring or open_measuring(plan, show))
         files = [results.save(plan.out), *write_report(results, plan.out)]
     reasons = {f'{run.system} x{run.scale} seed {run.seed}': run.reason for run in results.failed()}
     broken = [f'{check.what}: {check.evidence}' for check in results.facts.checks if check.outcome == 'broken']

@@ -36,5 +36,7 @@ PlanOnly = Annotated[bool, typer.Option('--plan', help=(
 Measure = Annotated[bool, typer.Option('--measure', help=(
     'With --plan: time a few real steps of every training first, for the hours; the run folder keeps the throughput.'))]
 Throughput = Annotated[Path | None, typer.Option(help='JSON file of measured throughput, so that none is measured.')]
+Rows = Annotated[Path | None, typer.Option('--rows', help=(
+    'A folder for the numbers and scores of each finished row; the trainings of rows that are there are left out.'))]
 Strict = Annotated[bool, typer.Option('--strict', help='Refuse a judge that led a loss of a row; otherwise the tables '
                                                        'say so.')]

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,9 +217,11 @@ class PairsProtocol(Protocol):
                    pairs_file=file_facts(path), **more)
 
     @classmethod
-    def drawn(cls, keys: Sequence[str], labels: Ints, *, folds: int, pairs_per_fold: int, seed: int,
+    def drawn(cls, keys: Sequence[str], labels: Ints, *, folds: int, pairs_per_fold: int | Literal['most'], seed: int,
               far: float | None) -> 'PairsProtocol':
-        """Pairs of N images with labels (N,); see `make_pairs`."""
+        """Pairs of N images with labels (N,), 'most': as many as they allow; see `make_pairs`."""
+        if pairs_per_fold == 'most':
+            pairs_per_fold = max(2, largest_pairs_per_fold(labels, folds=folds, seed=seed))
         pairs = make_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed)
         return cls(pairs, keys, f'drawn with seed {seed}; folds share no identity', far=far, seed=seed)
 

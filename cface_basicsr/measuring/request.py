@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -83,8 +83,8 @@ class TestSet(Section):
     """A file in the layout of LFW's pairs.txt; by default pairs are drawn, with seed 0."""
     folds: int = Field(default=10, ge=2)
     """Folds of drawn pairs; a file has its own."""
-    pairs_per_fold: int = Field(default=300, ge=2)
-    """Pairs in each drawn fold, half of them genuine."""
+    pairs_per_fold: Annotated[int, Field(ge=2)] | Literal['most'] = 300
+    """Pairs in each drawn fold, half of them genuine; `most`: as many as the people of the smallest fold allow."""
     far: float = Field(default=0.01, gt=0, lt=1)
     """Share of impostor pairs that may be accepted where the verification rate VR is measured."""
     blufr: str | None = None

@@ -194,3 +194,10 @@ def test_lists_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     write_blufr_file(tmp_path / 'other.mat', [*NAMES, 'Zoe/Zoe_1'], [*PEOPLE.tolist(), 6], TRIALS)
     with pytest.raises(UserError, match='1 of 25 images of BLUFR are missing'):
         of_test_set(blufr=str(tmp_path / 'other.mat'))
+
+
+def test_most_pairs_are_all_that_the_smallest_fold_has_room_for() -> None:
+    pairs = of_test_set(pairs_per_fold='most')[0].folded  # two people with four images in each of three folds
+    assert pairs.same.sum() == 3 * 2 * 6 and (~pairs.same).sum() == 3 * 2 * 6
+    assert {tuple(pair) for pair in pairs.pairs[pairs.same].tolist()} == {
+        (a, b) for a in range(24) for b in range(a + 1, 24) if PEOPLE[a] == PEOPLE[b]}
