@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.version import __version__
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,15 @@ def installed_version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def stack_versions() -> dict[str, str | None]:
+    """What numbers may depend on, name -> version; None where it is not installed. Imports nothing."""
+    opencv = map(installed_version, ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python',
+                                     'opencv-contrib-python-headless'))  # one library under four names
+    return {'cface-basicsr': __version__, 'python': platform.python_version(),
+            **{name: installed_version(name) for name in ('torch', 'torchvision', 'basicsr', 'numpy')},
+            'opencv': next(filter(None, opencv), None)}
 
 
 def cores() -> int:

@@ -19,9 +19,13 @@ HEAD = """# Commands
 
 Printed from the commands in the code by `python docs/make_commands.py`; do not edit it here.
 
-`cface --help` lists the commands, and `--help` (or `-h`) after a command shows what is below. Exit code 0 means that
-all is well; 1 that the work was done, but something is not as it should be; 2 that the input was refused, with one to
-three lines that say what was expected, what came and what to do.
+`cface --help` lists the commands, and `--help` (or `-h`) after a command shows what is below. Every command takes
+`--quiet` (`-q`), which leaves results, warnings and errors and says nothing else. `cface --version` prints the versions
+of the plugin and of what it runs on; `cface --install-completion` teaches the shell to complete commands and options.
+Where `NO_COLOR` is set, nothing is coloured.
+
+Exit code 0 means that all is well; 1 that the work was done, but something is not as it should be; 2 that the input was
+refused, with one to three lines that say what was expected, what came and what to do.
 
 """
 KINDS = {int: 'whole number', float: 'number', str: 'text', Path: 'path'}

@@ -120,7 +120,7 @@ def test_the_public_names_are_there_and_no_others() -> None:
         cface_basicsr.CFaceLos  # noqa: B018
 
 
-@pytest.mark.parametrize('name', ['benchmark', 'enhance', 'evaluate', 'generate', 'index', 'train'])
+@pytest.mark.parametrize('name', ['benchmark', 'enhance', 'evaluate', 'features', 'generate', 'index', 'train'])
 def test_a_command_that_computes_asks_for_the_allocator_setting_itself(name: str) -> None:
     from cface_basicsr.cli.main import COMMANDS
     path = Path(__file__).parents[1] / 'cface_basicsr' / 'cli' / f'{COMMANDS[name].replace(".", "/")}.py'

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cface_basicsr.errors import UserError
+
 
 def _found(path: Path | None) -> Path | None:
     from cface_basicsr.options.shipped import find_option_file
@@ -14,6 +16,18 @@ def _found(path: Path | None) -> Path | None:
 def _of_zoo(path: Path) -> Path:
     from cface_basicsr.zoo.catalogue import network_path
     return network_path(path)
+
+
+def check_new(path: Path, overwrite: bool) -> None:
+    """Check, before any work, that a command can write its file.
+
+    Raises:
+        UserError: the file exists, or its folder does not.
+    """
+    if path.exists() and not overwrite:
+        raise UserError(f"'{path}' exists; --overwrite replaces it.")
+    if not path.parent.is_dir():
+        raise UserError(f"--out: the folder '{path.parent}' is missing.")
 
 
 OptionPath = Annotated[Path, typer.Argument(callback=_found)]

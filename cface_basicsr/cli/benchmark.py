@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cface_basicsr.cli import arguments as args
-from cface_basicsr.cli.show import ShowSteps
+from cface_basicsr.cli.show import ShowSteps, note
 from cface_basicsr.runtime import start_computing
 
 if TYPE_CHECKING:
@@ -92,5 +92,5 @@ def _run(plan: 'Plan', processes: int, strict: bool, as_json: bool, rows: Path |
         typer.echo(f'failed: {name}: {reason}', err=True)
     for line in finished.broken:
         typer.echo(f'not fair: {line}', err=True)
-    typer.echo('Report: ' + ', '.join(str(path) for path in finished.files if path.parent == plan.out), err=True)
+    note('Report: ' + ', '.join(str(path) for path in finished.files if path.parent == plan.out))
     return finished.code

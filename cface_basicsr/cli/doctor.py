@@ -1,7 +1,6 @@
 """`cface doctor`: what is installed here, which defects BasicSR has on it, and their repair."""
 
 import json
-import platform
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 from cface_basicsr.compat import installed
 from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError
-from cface_basicsr.runtime import installed_version
+from cface_basicsr.runtime import stack_versions
 
 
 def command(
@@ -73,8 +72,7 @@ def _findings(package: Path | None, changes: list[str]) -> dict[str, Any]:
          'line': installed.line_of(package, each), 'symptom': each.symptom, 'upstream': each.upstream}
         for each in installed.REPAIRS]
     return {
-        'versions': {'python': platform.python_version(),
-                     **{name: installed_version(name) for name in ('cface-basicsr', 'torch', 'torchvision')}},
+        'versions': {name: version for name, version in stack_versions().items() if name != 'basicsr'},
         'basicsr': _basicsr(package), 'repairs': repairs, 'rows': _rows(package), 'changes': changes,
         'warnings': _warnings(package),
         'needs_repair': package is None or any(each['status'] == 'defect' for each in repairs)}

@@ -39,6 +39,7 @@ def command(
     data: Annotated[Path | None, typer.Argument()] = None,
     recognizer: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
     weights: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
+    images: Annotated[list[str] | None, _option(_SYSTEMS, metavar='NAME=FOLDER')] = None,
     features: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
     scale: Annotated[int | None, _option(_SYSTEMS)] = None,
     sides: Annotated[str, _option(_SWITCHES)] = 'both',
@@ -79,7 +80,10 @@ def command(
         judge: With one recognizer: dlib's, which comes with the plugin, as a second one, where faces are aligned.
         detector: Folder with facexlib's face detector: its landmarks on HR align centre crops for dlib's recognizer;
             default: torch hub's, if there is one.
-        weights: [NAME=]FILE of a super-resolution network; may be repeated. HR and Bicubic are always there.
+        weights: [NAME=]FILE of a super-resolution network, also .onnx; may be repeated. HR and Bicubic are always
+            there.
+        images: Finished pictures of any other software, made from the lr_x<scale> faces: one for each image, called
+            <identity>/<image>.png as `cface unpack` writes them; may be repeated.
         features: [NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt next to it, one key or file name
             per row; may be repeated. Then no recognizer, network or image is needed.
         scale: 2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.
@@ -112,6 +116,7 @@ def command(
       cface evaluate blufr lfw --config blufr_lfw_config.mat --recognizer net_r.pth --weights net_g.pth
       cface evaluate identification casia/test --recognizer net_r.pth --scale 8
       cface evaluate open-set casia/test --recognizer net_r.pth --weights net_g.pth
+      cface evaluate pairs casia/test --recognizer net_r.pth --scale 8 --images Other=other_x8
       cface evaluate lfw pairs.txt --features mine=lfw.npy
       cface evaluate blufr blufr_lfw_config.mat --features mine=lfw.npy
       cface evaluate --compare results/srgan.json results/cface.json
@@ -128,7 +133,8 @@ def command(
     from cface_basicsr.measuring.request import Request
     return _run(Request(
         protocol=protocol, data=data, recognizers=_named(recognizer or []),
-        weights=_named(weights or [], files=True), features=_named(features or [], files=True, reserved=()),
+        weights=_named(weights or [], files=True), images=_named_folders(images or [], weights or []),
+        features=_named(features or [], files=True, reserved=()),
         scale=scale, sides=sides, flip=flip, color=color, border=border, folds=folds, pairs_per_fold=pairs_per_fold,
         pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, cache=cache,
         batch_size=batch_size, curves=curves, judge=judge, detector=detector,
@@ -138,24 +144,25 @@ def command(
 def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool) -> None:
     from dataclasses import replace
 
-    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.cli.show import ShowSteps, note
     from cface_basicsr.measuring.evaluate import evaluate_request
     from cface_basicsr.report.figures import save_curves
     from cface_basicsr.report.tables import evaluation_table
     start_computing()
     request = replace(request, device=pick_device(device))
-    systems = len(request.features) or 2 + len(request.weights)
+    systems = len(request.features) or 2 + len(request.weights) + len(request.images)
     with ShowSteps(systems) as show:
         results, curves = evaluate_request(request, show)
     _print(evaluation_table(results), results.json(), out, as_json)
     for path in save_curves(curves, results.title, out) if out and request.curves else ():
-        typer.echo(path, err=True)
+        note(path)
 
 
 def _print(table: 'Table', record: str, out: Path | None, as_json: bool) -> None:
     """The table, or the record; and both as OUT.md, OUT.csv, OUT.json."""
     from rich.console import Console
 
+    from cface_basicsr.cli.show import note
     from cface_basicsr.files.atomic import write_text
     if as_json:
         typer.echo(record, nl=False)
@@ -163,9 +170,9 @@ def _print(table: 'Table', record: str, out: Path | None, as_json: bool) -> None
         Console().print(table.rich())
     if out:
         for path in table.save(out):
-            typer.echo(path, err=True)
+            note(path)
         write_text(f'{out}.json', record)
-        typer.echo(f'{out}.json', err=True)
+        note(f'{out}.json')
 
 
 def _check_absent(out: Path | None, overwrite: bool) -> None:
@@ -187,3 +194,9 @@ def _named(given: list[str], *, files: bool = False, reserved: tuple[str, ...] =
             raise UserError(f"'{path}' is missing. Expected a network file, or features as .npy.")
         named[name] = path if files else source
     return named
+
+
+def _named_folders(images: list[str], weights: list[str]) -> dict[str, Path]:
+    """'NAME=FOLDER' -> {NAME: FOLDER}; names are checked together with those of the networks."""
+    named = {name: Path(folder) for name, folder in _named([*weights, *images]).items()}
+    return dict(list(named.items())[len(weights):])

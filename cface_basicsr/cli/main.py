@@ -8,36 +8,57 @@ import inspect
 import sys
 from collections.abc import Callable
 from copy import copy
-from typing import Annotated, get_args, get_origin
+from functools import wraps
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
+from cface_basicsr.cli.show import silence
 from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError, refusal
 from cface_basicsr.registration import argument_texts
-from cface_basicsr.version import __version__
+from cface_basicsr.runtime import stack_versions
 
-_MODULES = ('doctor', 'demo', 'data_sets.synth', 'data_sets.prepare', 'data_sets.audit', 'data_sets.index', 'train',
-            'data_sets.generate', 'evaluate', 'report', 'benchmark', 'ablate', 'enhance', 'models', 'options',
-            'convert')
+_MODULES = ('doctor', 'demo', 'data_sets.synth', 'data_sets.prepare', 'data_sets.sheet', 'data_sets.unpack',
+            'data_sets.audit', 'data_sets.index', 'train', 'data_sets.generate', 'data_sets.features', 'evaluate',
+            'report', 'benchmark', 'ablate', 'enhance', 'models', 'options', 'convert')
 """In the order of `cface --help`; a command is called as its module is."""
 COMMANDS = {module.rpartition('.')[2]: module for module in _MODULES}
 
-app = typer.Typer(name='cface', no_args_is_help=True, add_completion=False, rich_markup_mode='rich',
+app = typer.Typer(name='cface', no_args_is_help=True, add_completion=True, rich_markup_mode='rich',
                   pretty_exceptions_enable=False, context_settings={'help_option_names': ['-h', '--help']},
                   help='Identity-preserving face super-resolution (C-Face) on BasicSR.')
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f'cface-basicsr {__version__}')
+        for name, version in stack_versions().items():
+            typer.echo(f'{name} {version or "not installed"}')
         raise typer.Exit
 
 
+_Version = Annotated[bool, typer.Option('--version', callback=_show_version, is_eager=True,
+                                        help='Print the versions of the plugin and of what it runs on.')]
+_Quiet = Annotated[bool, typer.Option('--quiet', '-q', help='Print results, warnings and errors only: no progress.')]
+
+
 @app.callback()
-def _root(version: bool = typer.Option(False, '--version', callback=_show_version, is_eager=True,
-                                       help='Print the version.')) -> None:
-    pass
+def _root(version: _Version = False, quiet: _Quiet = False) -> None:
+    silence(quiet)
+
+
+def _with_quiet(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with --quiet, which may be before its name or after it."""
+    @wraps(command)
+    def call(*, quiet: bool, **options: Any) -> None:
+        if quiet:
+            silence(True)
+        command(**options)
+    signature = inspect.signature(command)
+    last = inspect.Parameter('quiet', inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Quiet)
+    call.__signature__ = signature.replace(parameters=[*signature.parameters.values(), last])
+    call.__annotations__ = {**command.__annotations__, 'quiet': _Quiet}
+    return call
 
 
 def help_of(command: Callable[..., None]) -> str:
@@ -62,10 +83,10 @@ for _name, _path in COMMANDS.items():
     _command = _module.command
     if isinstance(_command, typer.Typer):
         for _info in _command.registered_commands:
-            _info.help = help_of(_info.callback)
+            _info.help, _info.callback = help_of(_info.callback), _with_quiet(_info.callback)
         app.add_typer(_command, name=_name)
     else:
-        app.command(_name, help=help_of(_command), cls=getattr(_module, 'Help', None))(_command)
+        app.command(_name, help=help_of(_command), cls=getattr(_module, 'Help', None))(_with_quiet(_command))
 
 
 def main() -> None:

@@ -4,8 +4,23 @@ import sys
 import time
 from collections.abc import Callable
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_quiet = False
+
+
+def silence(wanted: bool) -> None:
+    """Whether progress and notes are left out from now on."""
+    global _quiet
+    _quiet = wanted
+
+
+def note(text: object) -> None:
+    """Say on stderr what a command did besides its result, such as a file it wrote; --quiet leaves it out."""
+    if not _quiet:
+        typer.echo(text, err=True)
 
 
 class ShowSteps:
@@ -15,10 +30,10 @@ class ShowSteps:
         """
         Args:
             total: number of steps.
-            console: where to write; stderr by default, so that `--json` on stdout stays clean.
+            console: where to write; by default stderr, so that `--json` on stdout stays clean; with --quiet nowhere.
             every: seconds between two lines where the output is not a terminal.
         """
-        self.console = console or Console(stderr=True)
+        self.console = console or Console(stderr=True, quiet=_quiet)
         self.total, self.number, self.every = total, 0, every
         self.progress = Progress(TextColumn('{task.description}'), BarColumn(bar_width=24), MofNCompleteColumn(),
                                  TimeElapsedColumn(), TextColumn('eta'), TimeRemainingColumn(),

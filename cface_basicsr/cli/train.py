@@ -68,7 +68,7 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     """Run a recipe's steps and its report, with progress."""
     from functools import cache
 
-    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.cli.show import ShowSteps, note
     from cface_basicsr.measuring.default_judge import check_judge
     from cface_basicsr.measuring.measure import check_stores
     from cface_basicsr.report.write import short_report, write_report
@@ -99,4 +99,4 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     if report:
         written = '\n'.join(map(str, files))
         typer.echo(results.json() if as_json else f'{short_report(results)}\n{written}', nl=not as_json)
-    typer.echo(f'Trained networks: {recipe.out}/<step>/models/net_*_latest.pth', err=True)
+    note(f'Trained networks: {recipe.out}/<step>/models/net_*_latest.pth')

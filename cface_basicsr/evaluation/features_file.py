@@ -25,6 +25,16 @@ def keys_file(path: str | Path) -> Path:
     return Path(path).with_suffix('.keys.txt')
 
 
+def check_features_name(path: Path) -> None:
+    """Check the name of a features file that will be written.
+
+    Raises:
+        UserError: it does not end in .npy.
+    """
+    if path.suffix != '.npy':
+        raise UserError(f"'{path}': expected a name that ends in .npy.")
+
+
 def read_features(path: str | Path, keys: Sequence[str], *, allow_extra: bool = False) -> NDArray[np.float32]:
     """The features of a folder's images, in the order of its keys.
 
@@ -77,8 +87,7 @@ def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -
         UserError: shapes do not match, a key occurs twice, or a feature is NaN, infinite or zero.
     """
     path = Path(path)
-    if path.suffix != '.npy':
-        raise UserError(f"'{path}': expected a name that ends in .npy.")
+    check_features_name(path)
     features = np.asarray(features, dtype=np.float32)
     if features.ndim != 2 or len(features) != len(keys):
         raise UserError(f'features to write: expected (N, D) and N keys, got {features.shape} and {len(keys)} keys.')

@@ -254,10 +254,30 @@ class FaceStore:
         with self._environment().begin() as transaction:
             return transaction.get(key.encode('ascii'), b'')
 
+    def images(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[np.ndarray]:
+        """All images in the order of the keys; `progress` is called with (images done, images in all).
+
+        Raises:
+            UserError: as `image` does.
+        """
+        for number, key in enumerate(self.keys, 1):
+            yield self.image(key)
+            progress(number, len(self))
+
     def _environment(self) -> lmdb.Environment:
         if self._opened is None or self._opened[0] != os.getpid():
             self._opened = (os.getpid(), open_environment(self._real))
         return self._opened[1]
+
+
+def open_faces(folder: str | Path) -> FaceStore:
+    """The HR faces of a prepared folder; or the faces of a store, if the folder is one.
+
+    Raises:
+        UserError: see `FaceStore`.
+    """
+    folder = Path(folder)
+    return FaceStore(folder if (folder / 'data.mdb').is_file() else folder / 'hr.lmdb')
 
 
 def add_entry(digest: Any, key: bytes, value: bytes) -> None:

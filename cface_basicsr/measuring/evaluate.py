@@ -17,13 +17,14 @@ from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
 from cface_basicsr.files.identities import IDENTITIES_HEADER, PREPARE_COMMAND, identities_file, read_identities
 from cface_basicsr.files.manifest import manifest_hash, manifest_settings
-from cface_basicsr.files.network_file import LED_BY, build_network_from_file, file_hash, read_network_file
+from cface_basicsr.files.network_file import LED_BY, file_hash, read_network_file
 from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
 from cface_basicsr.files.text_file import has_header
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.feature_cache import FeatureCache
+from cface_basicsr.measuring.finished_images import FinishedImages
 from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks, detector_in
-from cface_basicsr.measuring.measure import FaceSet, judge
+from cface_basicsr.measuring.measure import FaceSet, System, judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
 from cface_basicsr.measuring.request import SIDES, Request
@@ -31,6 +32,7 @@ from cface_basicsr.measuring.results import DataSet, Measured, Results, Run, fac
 from cface_basicsr.measuring.table import RESTORED
 from cface_basicsr.recognizers.load import load_recognizer, recognizer_content, recognizer_facts
 from cface_basicsr.runtime import Progress, describe_device
+from cface_basicsr.zoo.open import open_network
 
 PRECOMPUTED = 'features'
 """The name of the recognizer where features come from files."""
@@ -55,7 +57,7 @@ def evaluate_request(request: Request, show: Progress) -> tuple[Results, Curves]
 
 def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]:
     check_file(request.data / 'identities.csv', f'Expected a folder made by {PREPARE_COMMAND}.')
-    networks = {name: build_network_from_file(path) for name, path in request.weights.items()}
+    networks = {name: open_network(path) for name, path in request.weights.items()}
     scale = _scale(request, networks)
     detector = detector_in(request.detector)
     added, judging = default_judge(request.recognizers, [request.data], bool(detector)) if request.judge else ({}, [])
@@ -68,12 +70,14 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     request = replace(request, recognizers={**request.recognizers, **added})
     recognizers = {name: load_recognizer(file) for name, file in request.recognizers.items()}
     faces = FaceSet.open(request.data, scale)
+    finished = {name: FinishedImages(folder, faces.keys) for name, folder in request.images.items()}
     led = _led(request)
     check_judge(led, recognizers, request.strict)
     protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
     flip = protocol.flip if request.flip is None else request.flip
     kept = _feature_cache(request, networks, recognizers)
-    judged = _judge_systems(request, networks, recognizers, faces, protocol, flip, kept, show, (aligned, added))
+    judged = _judge_systems(request, {**networks, **finished}, recognizers, faces, protocol, flip, kept, show,
+                            (aligned, added))
     fed = {name: recognizer_facts(request.recognizers[name], network) for name, network in recognizers.items()}
     settings = manifest_settings(request.data)
     switches = {'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'),
@@ -83,11 +87,14 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     hashes = {name: recognizer_hash(file, 64) if named_recognizer(file).is_file() else fed[name].get('sha256', '')
               for name, file in request.recognizers.items()}
     return _evaluated(request, scale, faces.data_set(request.data.resolve().name, [protocol]), judged, hashes, notes,
-                      led, recognizers=fed, switches=switches)
+                      led, recognizers=fed, switches=switches,
+                      **{'images': {name: {'file': str(request.images[name]), 'sha256': pictures.sha256}
+                                    for name, pictures in finished.items()}} if finished else {})
 
 
-def _judge_systems(request: Request, networks: Mapping[str, nn.Module], recognizers: Mapping[str, nn.Module],
-                   faces: FaceSet, protocol: Protocol, flip: bool, kept: FeatureCache, show: Progress,
+def _judge_systems(request: Request, others: Mapping[str, nn.Module | FinishedImages],
+                   recognizers: Mapping[str, nn.Module], faces: FaceSet, protocol: Protocol, flip: bool,
+                   kept: FeatureCache, show: Progress,
                    alignment: tuple[AlignedFaceSet | None, Iterable[str]]) -> _Judged:
     """Every system by every recognizer; with --sides one, HR is the first image of each pair.
 
@@ -96,15 +103,16 @@ def _judge_systems(request: Request, networks: Mapping[str, nn.Module], recogniz
     aligned, names = alignment
     theirs = {name: recognizers[name] for name in names} if aligned else {}
     plain = {name: network for name, network in recognizers.items() if name not in theirs}
-    systems: dict[str, str | nn.Module] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
-        'HR': 'HR', 'Bicubic': 'Bicubic', **networks}
+    systems: dict[str, System] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
+        'HR': 'HR', 'Bicubic': 'Bicubic', **others}
     judged, left = {}, None
     for name, system in systems.items():
         how: dict[str, Any] = {
             'rows': protocol.images, 'flip': flip, 'unit_length': protocol.unit_length, 'device': request.device,
             'batch_size': request.batch_size, 'at_once': request.batch_size, 'progress': show.advance,
             'start': partial(show.start, name)}
-        embedded = faces.embed(system, plain, color=request.color, border=request.border, kept=kept, **how)
+        embedded = faces.embed(system, plain, color=request.color, border=request.border,
+                               kept=None if isinstance(system, FinishedImages) else kept, **how)
         if theirs:  # a network super-resolves the faces once more; these features are not kept
             more = aligned.embed(system, theirs, originals=False, **how).features
             embedded = embedded._replace(features=embedded.features | more)
@@ -116,7 +124,8 @@ def _judge_systems(request: Request, networks: Mapping[str, nn.Module], recogniz
 
 def _led(request: Request) -> dict[str, list[str]]:
     """Recognizer -> the networks of which it led a loss, by their files."""
-    led_by = {row: read_network_file(path).get(LED_BY) or [] for row, path in request.weights.items()}
+    led_by = {row: read_network_file(path).get(LED_BY) or [] for row, path in request.weights.items()
+              if path.suffix != '.onnx'}
     hashes = {name: recognizer_hash(file, 64) for name, file in request.recognizers.items()
               if named_recognizer(file).is_file()}
     led = {name: [row for row, marks in led_by.items() if mark in marks] for name, mark in hashes.items()}
@@ -210,7 +219,8 @@ def _evaluated(request: Request, scale: int | None, data: DataSet, judged: _Judg
                **options: Any) -> tuple[Results, Curves]:
     files = {kind: {name: file_facts(path) for name, path in given.items()}
              for kind, given in (('weights', request.weights), ('features', request.features))}
-    known = {name: facts['sha256'] for given in files.values() for name, facts in given.items()}
+    known = {name: facts['sha256'] for given in (*files.values(), options.get('images', {}))
+             for name, facts in given.items()}
     runs = [Run(name, scale, measured={data.name: measured}, weights_sha256=known.get(name, ''))
             for name, (measured, _) in judged.items()]
     facts = facts_of_this_run([data], hashes, describe_device(torch.device(request.device)), notes=notes,

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from cface_basicsr.data.images.align import Aligner, find_detector, has_detector, main_face, template_points, warp_face
 from cface_basicsr.data.images.detector_weights import hub_folder
@@ -20,7 +19,7 @@ from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import file_hash
-from cface_basicsr.measuring.measure import Chunks, FaceSet
+from cface_basicsr.measuring.measure import Chunks, FaceSet, System
 
 MOST_WITHOUT = 0.02
 """The share of faces that may have no landmarks of their own; they are aligned by the median of the others."""
@@ -38,7 +37,7 @@ class AlignedFaceSet(FaceSet):
     landmarks: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     height: int = 0
 
-    def chunks(self, system: str | nn.Module, *, at_once: int = 256, **how: Any) -> Chunks:
+    def chunks(self, system: System, *, at_once: int = 256, **how: Any) -> Chunks:
         """See `FaceSet.chunks`; the images are aligned, the originals stay as they are."""
         for number, (images, originals) in enumerate(super().chunks(system, at_once=at_once, **how)):
             keys = self.keys[number * at_once:]

@@ -23,12 +23,15 @@ from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import manifest_hash, read_manifest
 from cface_basicsr.measuring.feature_cache import FeatureCache
+from cface_basicsr.measuring.finished_images import FinishedImages
 from cface_basicsr.measuring.protocol import Features, Outcome, Protocol
 from cface_basicsr.measuring.results import DataSet, Measured
 from cface_basicsr.recognizers.load import crop_note
 from cface_basicsr.runtime import pick_device
 
 Chunks = Iterator[tuple[Images, Images | None]]
+System = str | nn.Module | FinishedImages
+"""'HR', 'Bicubic', 'LR', a super-resolution network, or pictures that are there already."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +76,14 @@ class FaceSet:
         count = min(count, len(first))
         return first[np.linspace(0, len(first) - 1, count).astype(int)] if count else first[:0]
 
-    def chunks(self, system: str | nn.Module, *, batch_size: int = 32, at_once: int = 256,
+    def chunks(self, system: System, *, batch_size: int = 32, at_once: int = 256,
                device: str | torch.device = 'cpu', progress: Callable[[int], None] = lambda done: None) -> Chunks:
         """(images, originals) of a system in the order of the keys, each (n, H, W, 3) uint8 RGB.
 
         The LR images have no originals of their size.
 
         Args:
-            system: 'HR', 'Bicubic', 'LR', or a super-resolution network.
+            system: see `System`.
             batch_size: faces that a network is given at a time.
             at_once: n, faces in memory; a multiple of batch_size, so that all batches but the last are whole.
             progress: called with the number of images done.
@@ -92,12 +95,15 @@ class FaceSet:
                 yield _stack(self.lr, keys), None
             else:
                 originals = _stack(self.hr, keys)
-                yield originals if system == 'HR' else super_resolve(
-                    network, _stack(self.lr, keys), batch_size=batch_size, device=device,
-                    names=[f"'{key}'" for key in keys]), originals
+                if isinstance(network, FinishedImages):
+                    yield network.stack(keys, originals.shape[1:3]), originals
+                else:
+                    yield originals if system == 'HR' else super_resolve(
+                        network, _stack(self.lr, keys), batch_size=batch_size, device=device,
+                        names=[f"'{key}'" for key in keys]), originals
             progress(start + len(keys))
 
-    def embed(self, system: str | nn.Module, recognizers: Mapping[str, nn.Module], *, originals: bool = True,
+    def embed(self, system: System, recognizers: Mapping[str, nn.Module], *, originals: bool = True,
               unit_length: bool = True, keep: Collection[int] = (), kept: FeatureCache | None = None,
               batch_size: int = 32, at_once: int = 256, device: str | torch.device | None = None,
               start: Callable[[int], None] = lambda total: None, progress: Callable[[int], None] = lambda done: None,

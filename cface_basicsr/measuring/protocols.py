@@ -42,12 +42,12 @@ def check_request(request: Request) -> type[Protocol]:
     check_known('--color', request.color, get_args(Color))
     if not request.features and not request.recognizers:
         raise UserError('give --recognizer, or --features that a recognizer has already made.')
-    others = request.recognizers or request.weights or request.scale or request.cache
+    others = request.recognizers or request.weights or request.images or request.scale or request.cache
     if request.features and (others or request.sides != 'both' or request.flip is not None):
-        raise UserError('--features need nothing else: leave out --recognizer, --weights, --scale, --sides, --flip and '
-                        '--cache.')
-    if request.sides == 'lr' and request.weights:
-        raise UserError('--sides lr uses no network: leave out --weights.')
+        raise UserError('--features need nothing else: leave out --recognizer, --weights, --images, --scale, --sides, '
+                        '--flip and --cache.')
+    if request.sides == 'lr' and (request.weights or request.images):
+        raise UserError('--sides lr uses no network: leave out --weights and --images.')
     _check_options(request)
     PROTOCOLS[request.protocol].check(request)
     return PROTOCOLS[request.protocol]

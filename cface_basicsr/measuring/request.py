@@ -30,6 +30,7 @@ class Request:
         protocol: one of `protocols.PROTOCOLS`.
         data: a prepared folder; with `features` also identities.csv, a pairs file, or BLUFR's lists.
         recognizers, weights, features: name -> file (of a recognizer also 'package.module:callable').
+        images: name -> folder of finished pictures.
         scale: None: that of the networks, or of the only low-resolution store.
         sides: one of SIDES.
         flip: None: the protocol's default.
@@ -50,6 +51,7 @@ class Request:
     data: Path
     recognizers: Mapping[str, str] = field(default_factory=dict)
     weights: Mapping[str, Path] = field(default_factory=dict)
+    images: Mapping[str, Path] = field(default_factory=dict)
     features: Mapping[str, Path] = field(default_factory=dict)
     scale: int | None = None
     sides: Sides = 'both'

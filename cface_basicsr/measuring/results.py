@@ -4,7 +4,6 @@
 made again without measuring again. Paths in it are relative to the folder of the JSON file.
 """
 
-import platform
 import re
 import sys
 from collections.abc import Mapping
@@ -20,8 +19,7 @@ from pydantic.dataclasses import dataclass
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
 from cface_basicsr.files.network_file import file_hash
-from cface_basicsr.runtime import installed_version
-from cface_basicsr.version import __version__
+from cface_basicsr.runtime import stack_versions
 
 RESULTS = 'results.json'
 REFERENCES = ('HR', 'Bicubic')
@@ -133,9 +131,7 @@ def facts_of_this_run(data: list[DataSet], recognizers: Mapping[str, str], devic
     Args:
         more: see `Facts`.
     """
-    found = {name: installed_version(name) for name in ('basicsr', 'torch', 'numpy')}
-    versions = {'cface-basicsr': __version__, **{name: each for name, each in found.items() if each},
-                'python': platform.python_version()}
+    versions = {name: version for name, version in stack_versions().items() if version}
     return Facts(' '.join(['cface', *sys.argv[1:]]), more.pop('seeds', []), data, dict(recognizers), versions, device,
                  **more)
 

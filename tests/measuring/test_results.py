@@ -104,4 +104,4 @@ def test_the_facts_of_a_run_name_its_command_and_what_it_runs_on(monkeypatch: py
     facts = facts_of_this_run([], {'r': 'ef' * 32}, 'CPU', seeds=[3], notes=['A note.'])
     assert (facts.command, facts.seeds, facts.notes) == ('cface train r.yml', [3], ['A note.'])
     assert facts.versions['numpy'] == np.__version__ and set(facts.versions) == {
-        'cface-basicsr', 'basicsr', 'torch', 'numpy', 'python'}
+        'cface-basicsr', 'basicsr', 'torch', 'torchvision', 'numpy', 'opencv', 'python'}

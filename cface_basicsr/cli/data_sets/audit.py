@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.arguments import Json, Overwrite, Workers
+from cface_basicsr.cli.arguments import Json, Overwrite, Workers, check_new
 from cface_basicsr.cli.show import ShowSteps, printable
-from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
 from cface_basicsr.runtime import cores
 
@@ -54,10 +53,8 @@ def command(
     from cface_basicsr.data.audit.near_duplicates import NEAR
     from cface_basicsr.data.audit.picture_set import open_alike, open_pictures
     from cface_basicsr.report.page import render
-    if out and out.exists() and not overwrite:
-        raise UserError(f"'{out}' exists; --overwrite replaces it.")
-    if out and not out.parent.is_dir():
-        raise UserError(f"--out: the folder '{out.parent}' is missing.")
+    if out:
+        check_new(out, overwrite)
     sides = (open_pictures(train), open_pictures(test)) if names_only else open_alike(train, test)
     for side, path in zip(sides, (names, test_names), strict=True):
         if path:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cface_basicsr.cli.arguments import Json, Workers
-from cface_basicsr.cli.show import ShowSteps, printable
+from cface_basicsr.cli.show import ShowSteps, note, printable
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import cores
 
@@ -40,11 +39,12 @@ def command(
     continues when the same command is given again.
 
     Args:
-        source: Folder of photographs, or file of an archive.
+        source: Folder of photographs, or file of an archive or a table.
         out: Folder to make; with --holdout it holds train/ and test/.
         scale: Scales, one store lr_x<N>.lmdb each: `--scale 2 4 8`.
         layout: casia: <identity>/<image>; folders: any tree of them; lfw: <Name>/<Name>_0001.jpg, with pairs.txt;
-            celeba: flat images and text files; recordio: train.rec, train.idx, property; bin: lfw.bin.
+            celeba: flat images and text files; csv: a table with the columns file and identity; recordio: train.rec,
+            train.idx, property; bin: lfw.bin.
         crop: center: the middle pixels; align: five landmarks moved to a template; box: the surroundings of the box of
             CelebA in the wild; none: the images already have that size.
         size: Pixels of the HR face: a side, or HEIGHTxWIDTH such as 112x96.
@@ -69,6 +69,7 @@ def command(
       cface prepare --layout lfw lfw --out datasets/lfw --scale 2 4 8
       cface prepare --layout celeba CelebA --out datasets/celeba --partition test
       cface prepare --layout celeba CelebA --out datasets/celeba112 --crop align --template sphereface --size 112x96
+      cface prepare --layout csv photos.csv --out datasets/mine
       cface prepare --layout recordio faces_emore --out datasets/ms1m --size 112
       cface prepare --layout bin faces_emore/lfw.bin --out datasets/lfw112 --crop none --size 112
     """
@@ -93,7 +94,7 @@ def _weights(weights: Path | None, landmarks: Path | None, layout: str) -> Path 
         return None
     folder = detector_folder(weights)
     if weights is None:
-        print(f"face detector: from '{hub_folder()}' (--weights names another folder)", file=sys.stderr)
+        note(f"face detector: from '{hub_folder()}' (--weights names another folder)")
     return folder
 
 

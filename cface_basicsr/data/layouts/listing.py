@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cface_basicsr.data.layouts.celeba import list_celeba
+from cface_basicsr.data.layouts.csv_table import list_csv
 from cface_basicsr.data.layouts.folders import list_folders, list_sources
 from cface_basicsr.data.layouts.insightface import list_bin, list_recordio
 from cface_basicsr.data.layouts.landmarks import assign_landmarks, read_landmarks
@@ -16,6 +17,7 @@ _LISTERS: dict[str, Callable[[Path, PrepareSettings], Listing]] = {
     'folders': lambda source, settings: list_folders(source, identity=settings.identity),
     'lfw': lambda source, settings: list_lfw(source, pairs=settings.pairs, people=settings.people),
     'celeba': list_celeba,
+    'csv': lambda source, settings: list_csv(source),
     'recordio': lambda source, settings: list_recordio(source),
     'bin': lambda source, settings: list_bin(source),
 }

@@ -13,7 +13,7 @@ from cface_basicsr.files.network_file import file_hash
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
     'casia': (), 'folders': ('identity',), 'lfw': ('pairs', 'people'), 'celeba': ('partition', 'annotations'),
-    'recordio': (), 'bin': ()}
+    'csv': (), 'recordio': (), 'bin': ()}
 """The layouts of a source, and the settings that belong to only one of them."""
 CROPS = ('center', 'align', 'box', 'none')
 IDENTITIES = ('first', 'last')
