@@ -1,11 +1,13 @@
 # make demo   the whole of it on generated faces: nine minutes on two cores after installation
 # make test   the tests
-# Both install into .venv first, once. Another Python: make PYTHON=python3.12 test
+# make package   dist/*.whl and dist/*.tar.gz, checked as a package index would check them
+# make docs   the pages as a site, in build/site
+# All install into .venv first, once. Another Python: make PYTHON=python3.12 test
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint package docs clean
 demo: $(VENV)/installed
 	$(VENV)/bin/cface demo $(ARGS)
 
@@ -15,9 +17,19 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check cface_basicsr tests performance
 
+package: $(VENV)/installed
+	$(VENV)/bin/python -m pip install -q -c constraints.txt build twine
+	rm -rf dist
+	$(VENV)/bin/python -m build --no-isolation
+	$(VENV)/bin/twine check --strict dist/*
+
+docs: $(VENV)/installed
+	$(VENV)/bin/python -m pip install -q -c constraints.txt mkdocs-material 'mkdocstrings[python]'
+	$(VENV)/bin/mkdocs build --strict
+
 $(VENV)/installed: pyproject.toml constraints.txt scripts/install.sh
 	scripts/install.sh $(PYTHON) $(VENV)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,9 +1,10 @@
-"""Packages and the files that go with them; everything else is in pyproject.toml.
+"""Packages and the files that go with them, and the text of the index page; everything else is in pyproject.toml.
 
 `options/` lies at the top of the repository, where users of BasicSR look for it, and is installed as
 `cface_basicsr/recipes`, so that `cface demo` finds its recipe without a clone. Each folder in it goes along.
 """
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -12,7 +13,19 @@ OPTIONS, RECIPES = 'options', 'cface_basicsr.recipes'
 FOLDERS = sorted(path.name for path in (Path(__file__).parent / OPTIONS).iterdir() if path.is_dir())
 WITH_FILES = [RECIPES, *(f'{RECIPES}.{name}' for name in FOLDERS)]
 
+
+def index_page(readme: str) -> str:
+    """The README for a package index: links to files of the repository become their texts, its pictures are left out.
+
+    There they would lead nowhere, and no home of the repository is known that they could be made absolute with.
+    """
+    without_pictures = re.sub(r'!\[[^\]]*\]\((?!https?:)[^)]+\)\n*', '', readme)
+    return re.sub(r'\[([^\]]+)\]\((?!https?:)[^)]+\)', r'\1', without_pictures)
+
+
 setup(
+    long_description=index_page((Path(__file__).parent / 'README.md').read_text(encoding='utf-8')),
+    long_description_content_type='text/markdown',
     packages=[*find_packages(include=['cface_basicsr*']), *WITH_FILES],
     package_dir={RECIPES: OPTIONS},
     package_data={'cface_basicsr.enhancing': ['*.safetensors', '*.md'],

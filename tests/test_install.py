@@ -14,7 +14,8 @@ from tests.compat.test_distributed import free_port
 from tests.compat.tiny_training import tiny_options, weights, write_options
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = [*sorted((ROOT / 'scripts').glob('*.sh')), ROOT / '.ci' / 'run']
+SCRIPTS = [*sorted((ROOT / 'scripts').glob('*.sh')), *sorted((ROOT / 'scripts/cluster').glob('*.slurm')),
+           ROOT / '.ci' / 'run']
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
 
 

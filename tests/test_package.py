@@ -1,0 +1,81 @@
+"""What goes around with the code: the index page, the citation, and the files for other people's machines."""
+
+import email
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cface_basicsr.version import __version__
+from tests.test_docs import ROOT, text_of
+from tests.test_install import PYTHONS, constraints
+
+
+@pytest.fixture(scope='module')
+def metadata(tmp_path_factory: pytest.TempPathFactory) -> email.message.Message:
+    folder = tmp_path_factory.mktemp('egg')
+    done = subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(folder)], cwd=ROOT,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return email.message_from_string(text_of(folder / 'cface_basicsr.egg-info' / 'PKG-INFO'))
+
+
+def test_no_link_of_the_index_page_leads_into_the_repository(metadata: email.message.Message) -> None:
+    page = metadata.get_payload()
+    readme = text_of(ROOT / 'README.md')
+    assert metadata['Description-Content-Type'] == 'text/markdown'
+    targets = re.findall(r'\]\(([^)]+)\)', page)
+    assert targets == [target for target in re.findall(r'\]\(([^)]+)\)', readme) if target.startswith('https://')]
+    assert page.lstrip().startswith('# cface-basicsr') and '![' not in page
+    for heading in re.findall(r'^## .+', readme, re.M):
+        assert heading in page
+
+
+def test_the_index_page_names_each_python_that_is_tested(metadata: email.message.Message) -> None:
+    named = [each.rpartition(' ')[2] for each in metadata.get_all('Classifier') if re.search(r':: 3\.\d+$', each)]
+    assert tuple(named) == PYTHONS
+    workflow = yaml.safe_load(text_of(ROOT / '.github/workflows/test.yml'))
+    assert tuple(workflow['jobs']['test']['strategy']['matrix']['python']) == PYTHONS
+
+
+def test_each_extra_that_installs_something_is_explained_where_it_is_asked_for(
+        metadata: email.message.Message) -> None:
+    pages = '\n'.join(text_of(page) for page in (*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')))
+    assert [extra for extra in metadata.get_all('Provides-Extra') if f'[{extra}]' not in pages] == []
+
+
+def test_the_citation_is_that_of_the_readme_and_of_this_version() -> None:
+    citation, readme = yaml.safe_load(text_of(ROOT / 'CITATION.cff')), text_of(ROOT / 'README.md')
+    paper = citation['preferred-citation']
+    told = dict(re.findall(r'^ +(\w+) += \{(.+)\}', readme, re.M))
+    assert citation['version'] == __version__
+    assert (paper['title'], paper['journal'], str(paper['year'])) == (told['title'], told['journal'], told['year'])
+    assert ' and '.join(f'{each["family-names"]}, {each["given-names"]}' for each in paper['authors']) == told['author']
+
+
+@pytest.mark.parametrize('path', [*ROOT.glob('.github/**/*.yml'), ROOT / '.pre-commit-config.yaml'],
+                         ids=lambda path: path.name)
+def test_each_file_for_a_forge_is_yaml_and_names_what_is_there(path: Path) -> None:
+    content = text_of(path)
+    assert isinstance(yaml.safe_load(content), dict)
+    targets = set(re.findall(r'^(\w+):', text_of(ROOT / 'Makefile'), re.M))
+    called = {word for line in re.findall(r'run: make ([\w ]+)', content) for word in line.split() if word.islower()}
+    assert called <= targets
+    assert [name for name in re.findall(r'tests/\w+\.py', content) if not (ROOT / name).is_file()] == []
+
+
+def test_the_image_is_made_by_the_same_script_as_every_environment_and_takes_a_tested_python() -> None:
+    content = text_of(ROOT / 'Dockerfile')
+    assert re.search(r'^FROM python:([\d.]+)', content, re.M)[1] in PYTHONS
+    assert 'RUN scripts/install.sh ' in content and 'has not been built' in content
+
+
+@pytest.mark.parametrize('python', PYTHONS)
+def test_the_tools_of_make_package_and_make_docs_are_pinned(python: str) -> None:
+    recipes = re.findall(r'pip install -q -c constraints.txt (.+)', text_of(ROOT / 'Makefile'))
+    names = {re.sub(r"['\[].*", '', word.lstrip("'")) for recipe in recipes for word in recipe.split()}
+    assert names == {'build', 'twine', 'mkdocs-material', 'mkdocstrings'}
+    assert names <= set(constraints(python))
