@@ -115,8 +115,10 @@ def test_no_page_names_a_place_on_somebodys_machine(page: Path) -> None:
     assert not re.search(r'(?<![\w.~:/])/(?:work|root|home|tmp|Users)\b', text_of(page))
 
 
-def test_the_snippets_of_the_conventions_hold() -> None:
-    snippets = re.findall(r'```python\n(.*?)```', text_of(ROOT / 'CONVENTIONS.md'), re.S)
+@pytest.mark.parametrize('page', ['CONVENTIONS.md', 'docs/method.md'])
+def test_the_snippets_of_a_page_hold(page: str) -> None:
+    snippets = re.findall(r'```python\n(.*?)```', text_of(ROOT / page), re.S)
+    assert snippets
     names: dict[str, Any] = {}
     for snippet in snippets:
         assert 'assert ' in snippet

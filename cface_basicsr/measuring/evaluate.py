@@ -24,7 +24,7 @@ from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.feature_cache import FeatureCache
 from cface_basicsr.measuring.finished_images import FinishedImages
 from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks, detector_in
-from cface_basicsr.measuring.measure import FaceSet, System, judge
+from cface_basicsr.measuring.measure import FaceSet, FaceSource, judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
 from cface_basicsr.measuring.request import SIDES, Request
@@ -103,7 +103,7 @@ def _judge_systems(request: Request, others: Mapping[str, nn.Module | FinishedIm
     aligned, names = alignment
     theirs = {name: recognizers[name] for name in names} if aligned else {}
     plain = {name: network for name, network in recognizers.items() if name not in theirs}
-    systems: dict[str, System] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
+    systems: dict[str, FaceSource] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
         'HR': 'HR', 'Bicubic': 'Bicubic', **others}
     judged, left = {}, None
     for name, system in systems.items():

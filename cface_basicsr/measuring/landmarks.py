@@ -19,7 +19,7 @@ from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import file_hash
-from cface_basicsr.measuring.measure import Chunks, FaceSet, System
+from cface_basicsr.measuring.measure import Chunks, FaceSet, FaceSource
 
 MOST_WITHOUT = 0.02
 """The share of faces that may have no landmarks of their own; they are aligned by the median of the others."""
@@ -37,7 +37,7 @@ class AlignedFaceSet(FaceSet):
     landmarks: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     height: int = 0
 
-    def chunks(self, system: System, *, at_once: int = 256, **how: Any) -> Chunks:
+    def chunks(self, system: FaceSource, *, at_once: int = 256, **how: Any) -> Chunks:
         """See `FaceSet.chunks`; the images are aligned, the originals stay as they are."""
         for number, (images, originals) in enumerate(super().chunks(system, at_once=at_once, **how)):
             keys = self.keys[number * at_once:]

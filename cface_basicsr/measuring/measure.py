@@ -30,7 +30,7 @@ from cface_basicsr.recognizers.load import crop_note
 from cface_basicsr.runtime import pick_device
 
 Chunks = Iterator[tuple[Images, Images | None]]
-System = str | nn.Module | FinishedImages
+FaceSource = str | nn.Module | FinishedImages
 """'HR', 'Bicubic', 'LR', a super-resolution network, or pictures that are there already."""
 
 
@@ -76,14 +76,14 @@ class FaceSet:
         count = min(count, len(first))
         return first[np.linspace(0, len(first) - 1, count).astype(int)] if count else first[:0]
 
-    def chunks(self, system: System, *, batch_size: int = 32, at_once: int = 256,
+    def chunks(self, system: FaceSource, *, batch_size: int = 32, at_once: int = 256,
                device: str | torch.device = 'cpu', progress: Callable[[int], None] = lambda done: None) -> Chunks:
         """(images, originals) of a system in the order of the keys, each (n, H, W, 3) uint8 RGB.
 
         The LR images have no originals of their size.
 
         Args:
-            system: see `System`.
+            system: see `FaceSource`.
             batch_size: faces that a network is given at a time.
             at_once: n, faces in memory; a multiple of batch_size, so that all batches but the last are whole.
             progress: called with the number of images done.
@@ -103,7 +103,7 @@ class FaceSet:
                         names=[f"'{key}'" for key in keys]), originals
             progress(start + len(keys))
 
-    def embed(self, system: System, recognizers: Mapping[str, nn.Module], *, originals: bool = True,
+    def embed(self, system: FaceSource, recognizers: Mapping[str, nn.Module], *, originals: bool = True,
               unit_length: bool = True, keep: Collection[int] = (), kept: FeatureCache | None = None,
               batch_size: int = 32, at_once: int = 256, device: str | torch.device | None = None,
               start: Callable[[int], None] = lambda total: None, progress: Callable[[int], None] = lambda done: None,

@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from cface_basicsr.cli.main import COMMANDS, app
@@ -59,14 +61,20 @@ def test_quiet_leaves_the_result_and_nothing_else_and_may_be_before_the_command_
     assert call(*measured).stderr == told.stderr  # it does not last
 
 
-@pytest.mark.parametrize('words', [[name] for name, path in COMMANDS.items() if path != 'options']
-                         + [['options', 'list'], ['options', 'show'], ['options', 'copy']], ids=' '.join)
-def test_every_command_has_it(words: list[str]) -> None:
-    from typer.main import get_command
-    command = get_command(app)
-    for word in words:
-        command = command.commands[word]
-    assert [each.name for each in command.params if '--quiet' in each.opts] == ['quiet']
+def commands_of(group: Any, name: str = 'cface') -> dict[str, Any]:
+    """Full name -> command, those of groups included."""
+    found = {f'{name} {key}': command for key, command in group.commands.items()}
+    inner = [commands_of(each, key) for key, each in found.items() if hasattr(each, 'commands')]
+    return {key: each for key, each in found.items() if not hasattr(each, 'commands')} | {
+        key: each for part in inner for key, each in part.items()}
+
+
+def test_every_command_has_it() -> None:
+    found = commands_of(get_command(app))
+    assert {'cface prepare', 'cface options show'} <= set(found) and len(found) > len(COMMANDS)
+    having = [name for name, command in found.items()
+              if ['quiet'] == [each.name for each in command.params if '--quiet' in each.opts]]
+    assert having == list(found)
 
 
 def test_a_refusal_is_printed_even_then(tmp_path: Path) -> None:
