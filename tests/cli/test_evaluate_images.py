@@ -1,16 +1,20 @@
-"""`cface evaluate --images`: finished pictures are measured like the network that could have made them."""
+"""Rows of other software: finished pictures are measured like the network that could have made them, and ONNX files."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.restoration import psnr_ssim
+from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.network_file import build_network, file_hash, save_atomically
 from cface_basicsr.measuring.finished_images import FinishedImages
 from tests.small_data import smooth_images, write_small_data
@@ -81,3 +85,28 @@ def test_what_is_missing_or_of_another_size_is_named(tmp_path: Path) -> None:
 def test_requests_that_contradict_themselves_are_refused(words: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         call('evaluate', 'pairs', tmp_path, *words)
+
+
+def write_resize(path: Path, scale: int) -> Path:
+    """An ONNX file that repeats each pixel: (B, 3, h, w) to (B, 3, scale h, scale w)."""
+    sides = ['batch', 3, 'height', 'width']
+    graph = helper.make_graph(
+        [helper.make_node('Resize', ['faces', '', 'scales'], ['out'], mode='nearest',
+                          coordinate_transformation_mode='asymmetric', nearest_mode='floor')], 'repeat',
+        [helper.make_tensor_value_info('faces', TensorProto.FLOAT, sides)],
+        [helper.make_tensor_value_info('out', TensorProto.FLOAT, ['batch', 3, 'tall', 'wide'])],
+        [helper.make_tensor('scales', TensorProto.FLOAT, [4], [1.0, 1.0, scale, scale])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8), path)
+    return path
+
+
+def test_a_network_in_an_onnx_file_is_a_row_with_the_numbers_of_what_it_computes(tmp_path: Path) -> None:
+    data = write_small_data(tmp_path / 'data', identities=4, images=3)
+    hr, lr = FaceStore(data / 'hr.lmdb'), FaceStore(data / 'lr_x8.lmdb')
+    expected = psnr_ssim(*(np.stack(each).transpose(0, 3, 1, 2) for each in (
+        [image.repeat(8, 0).repeat(8, 1) for image in lr.images()], list(hr.images()))))
+    found = numbers(json.loads(call(
+        'evaluate', 'pairs', data, '--recognizer', write_recognizer(tmp_path / 'net_r.pth'), '--folds', 2,
+        '--pairs-per-fold', 4, '--weights', f'Repeat={write_resize(tmp_path / "repeat.onnx", 8)}', '--no-judge',
+        '--json').stdout))
+    assert (found['Repeat']['psnr'], found['Repeat']['ssim']) == pytest.approx([each.mean() for each in expected])
