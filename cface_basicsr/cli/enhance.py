@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from cface_basicsr.cli.arguments import Device, Generator, Json, Overwrite
+from cface_basicsr.cli.arguments import Device, Json, Overwrite
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import pick_device, start_computing
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.images.face_images import FaceFile
+    from cface_basicsr.enhancing.evidence import Judge
+    from cface_basicsr.enhancing.networks import FaceEnhancer
     from cface_basicsr.enhancing.photo import EnhancedPhoto, PhotoSettings
     from cface_basicsr.enhancing.photo_file import PhotoFile
 
@@ -36,8 +39,8 @@ class _Opened(NamedTuple):
 
 def command(
     paths: Annotated[list[Path], typer.Argument(metavar='PATH…')],
-    weights: Generator,
     out: Annotated[Path, typer.Option()],
+    weights: Annotated[str, typer.Option('--weights', '--network')] = 'auto',
     keep_extension: Annotated[bool, typer.Option('--keep-extension')] = False,
     overwrite: Overwrite = False,
     faces: Annotated[Literal['auto', 'crop', 'photo'], typer.Option(metavar='auto|crop|photo')] = 'auto',
@@ -45,6 +48,9 @@ def command(
     upscale: Annotated[int, typer.Option(min=1, max=8)] = 1,
     strength: Annotated[float, typer.Option(min=0, max=1)] = 1.0,
     save: str = 'image',
+    reference: Annotated[Path | None, typer.Option(metavar='DIR')] = None,
+    evidence: Annotated[bool, typer.Option('--evidence')] = False,
+    gate: Annotated[Literal['warn', 'keep'] | None, typer.Option(metavar='warn|keep')] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     half: Annotated[bool, typer.Option('--half')] = False,
     device: Device = None, as_json: Json = False,
@@ -65,6 +71,8 @@ def command(
     Args:
         paths: Face crops, photographs, and folders of them (searched with subfolders).
         out: Folder for the results: <name>.png, in the same subfolders.
+        weights: Network file, which says which network and scale it holds; a name that `cface models list` prints; or
+            auto: for each face the one of the networks listed there that fits its height.
         keep_extension: Name the results <name>.<ending>.png, so that a.gif and a.tif give two.
         faces: What the images are. auto: crops if the short side has less than 96 pixels and the long one at most 1.5
             times that, else photographs.
@@ -75,6 +83,12 @@ def command(
         save: Photographs: what is written, of image (<name>.png), faces (<name>.face1.png …, as in the record), compare
             (<name>.compare.png: each face bicubic and enhanced) and json (<name>.json, the photograph's part of what
             --json prints), separated by commas.
+        reference: Photographs: photos of the person, one face each. dlib's recognizer tells how similar the enhanced
+            and the bicubic face are to them, and how often other people are as similar, where the network's card knows
+            it.
+        evidence: Photographs: the same recognizer tells how much each face changes from bicubic. That is not a verdict.
+        gate: With --reference, where bicubic is nearer to the person. warn (default): say so; keep: put the bicubic
+            face back.
         batch_size: Faces at a time, those of several photographs together.
         half: Compute in float16, which takes half of the memory and is faster on a GPU.
 
@@ -82,32 +96,47 @@ def command(
     Example:
       cface enhance face.png crops/ --weights net_g_latest.pth --out enhanced/
       cface enhance holiday.jpg --weights net_g_latest.pth --out enhanced/ --upscale 2
+      cface enhance holiday.jpg --out enhanced/ --reference photos_of_ann/
     """
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.images.face_images import find_faces
     from cface_basicsr.enhancing.half import HalfPrecision
+    from cface_basicsr.enhancing.networks import open_enhancers
     from cface_basicsr.enhancing.photo import PhotoSettings
     from cface_basicsr.enhancing.saved import saved_kinds
-    from cface_basicsr.evaluation.super_resolution import scale_of
-    from cface_basicsr.zoo.open import open_network
     start_computing()
     kinds = saved_kinds(save)
-    network = open_network(weights)
-    scale = scale_of(network, f"weights file '{weights}'")
-    network = HalfPrecision(network) if half else network
-    settings = PhotoSettings(min_face, max_face, upscale, strength, device=pick_device(device), batch_size=batch_size)
+    if gate and not reference:
+        raise UserError('--gate compares faces with photos of the person: give them by --reference DIR.')
+    enhancers = open_enhancers(weights)
+    networks = {scale: HalfPrecision(each.network) if half else each.network for scale, each in enhancers.items()}
     files = find_faces(paths, skip=out)
     targets, refused = _targets(files, out, keep_extension, overwrite)
     crops, photos = [], []
     for target in targets:
         is_photo = faces == 'photo' or faces == 'auto' and _is_photo(target[0].path)
         (photos if is_photo else crops).append(target)
+    used = pick_device(device)
+    judge = _judge(reference, enhancers, crops, used) if reference or evidence else None
+    settings = PhotoSettings(min_face, max_face, upscale, strength, device=used, batch_size=batch_size, judge=judge,
+                             gate=gate or 'warn')
     with ShowSteps(1) as show:
-        written = _enhance(network, 128 // scale, crops, refused, settings, show) if crops else []
+        written = _enhance(networks, crops, refused, settings, show) if crops else []
         check = _guard(files, targets, overwrite)
-        found = _enhance_photos({scale: network}, photos, refused, settings, kinds, check, show) if photos else []
-    _report(written, found, refused, out, weights, scale, as_json)
+        found = _enhance_photos(networks, photos, refused, settings, kinds, check, show) if photos else []
+    _report(written, found, refused, out, weights, enhancers, as_json)
     raise typer.Exit(1 if refused else 0)
+
+
+def _judge(reference: Path | None, enhancers: dict[int, 'FaceEnhancer'], crops: Targets, device: 'torch.device'
+           ) -> 'Judge':
+    from cface_basicsr.enhancing.evidence import load_judge
+    from cface_basicsr.enhancing.reference import reference_faces
+    if crops:
+        raise UserError('--reference and --evidence judge faces that are found in photographs, and '
+                        f"'{crops[0][0].path}' is a face crop. Say --faces photo, or leave it out.")
+    known = reference_faces([reference]) if reference else None
+    return load_judge(known, {scale: each.tables for scale, each in enhancers.items()}, device)
 
 
 def _targets(faces: list['FaceFile'], out: Path, keep_extension: bool, overwrite: bool) -> tuple[
@@ -164,8 +193,8 @@ def _refusing(path: Path, refused: Refused) -> Iterator[None]:
         refused.append({'path': str(path), 'reason': reason})
 
 
-def _enhance(network: Any, size: int, targets: Targets, refused: Refused, settings: 'PhotoSettings', show: 'ShowSteps'
-             ) -> list[str]:
+def _enhance(networks: dict[int, Any], targets: Targets, refused: Refused, settings: 'PhotoSettings',
+             show: 'ShowSteps') -> list[str]:
     """Write the results of crops; returns their names, and adds to `refused`."""
     import numpy as np
 
@@ -173,15 +202,29 @@ def _enhance(network: Any, size: int, targets: Targets, refused: Refused, settin
     from cface_basicsr.evaluation.super_resolution import super_resolve
     written: list[str] = []
     show.start('enhance', len(targets))
-    for batch in in_batches(_readable(targets, size, refused), settings.batch_size):
-        enhanced = super_resolve(network, np.stack([lr for _, lr in batch]), batch_size=settings.batch_size,
-                                 device=settings.device, names=[f"'{target}'" for target, _ in batch])
-        for (target, _), face in zip(batch, enhanced, strict=True):
-            write_face(target, face, overwrite=True)  # `_targets` has checked that it may
-            written.append(str(target))
-        show.advance(len(written))
+    for scale, chosen in _by_scale(targets, networks).items():
+        for batch in in_batches(_readable(chosen, 128 // scale, refused), settings.batch_size):
+            enhanced = super_resolve(networks[scale], np.stack([lr for _, lr in batch]), device=settings.device,
+                                     batch_size=settings.batch_size, names=[f"'{target}'" for target, _ in batch])
+            for (target, _), face in zip(batch, enhanced, strict=True):
+                write_face(target, face, overwrite=True)  # `_targets` has checked that it may
+                written.append(str(target))
+            show.advance(len(written))
     show.end('enhance', f'{len(written)} written, {len(refused)} refused')
     return written
+
+
+def _by_scale(targets: Targets, scales: Collection[int]) -> dict[int, Targets]:
+    """Scale -> crops for its network: the smallest input that does not shrink them, or else the largest one."""
+    from cface_basicsr.data.images.face_images import low_resolution_size
+    if len(scales) == 1:
+        return {scale: targets for scale in scales}
+    found: dict[int, Targets] = {scale: [] for scale in scales}
+    for target in targets:
+        short = min(_size(target[0].path))
+        fitting = [scale for scale in scales if short < low_resolution_size(128 // scale).stop]
+        found[max(fitting, default=min(scales))].append(target)
+    return found
 
 
 def _readable(targets: Targets, size: int, refused: Refused) -> 'Iterator[tuple[Path, NDArray]]':
@@ -193,13 +236,18 @@ def _readable(targets: Targets, size: int, refused: Refused) -> 'Iterator[tuple[
 
 def _is_photo(path: Path) -> bool:
     """Whether an image is larger or longer than a crop of a face; what cannot be read counts as a crop."""
-    from cface_basicsr.data.images.face_crop import Rejected, upright_size
     from cface_basicsr.data.images.face_images import LARGEST_ASPECT
+    short, long = sorted(_size(path))
+    return short >= 96 or long > LARGEST_ASPECT * short
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height of an image, upright; (0, 0) of what cannot be read."""
+    from cface_basicsr.data.images.face_crop import Rejected, upright_size
     try:
-        width, height = upright_size(path.read_bytes())
+        return upright_size(path.read_bytes())
     except (Rejected, OSError):
-        return False
-    return min(width, height) >= 96 or max(width, height) > LARGEST_ASPECT * min(width, height)
+        return 0, 0
 
 
 def _enhance_photos(networks: dict[int, Any], targets: Targets, refused: Refused, settings: 'PhotoSettings',
@@ -236,20 +284,28 @@ def _check_faces(photo: 'PhotoFile', enhanced: 'EnhancedPhoto') -> None:
                         f'{strongest(eight_bits(photo.pixels)):.2f}, and {SURE:g} is asked for.')
 
 
-def _report(written: list[str], photos: list[dict[str, Any]], refused: Refused, out: Path, weights: Path, scale: int,
-            as_json: bool) -> None:
+def _report(written: list[str], photos: list[dict[str, Any]], refused: Refused, out: Path, weights: str,
+            enhancers: dict[int, 'FaceEnhancer'], as_json: bool) -> None:
     import json
     for entry in refused:
         typer.echo(f"cface: {entry['path']}: {entry['reason']}", err=True)
     if as_json:
-        typer.echo(json.dumps({'weights': str(weights), 'scale': scale, 'written': written, 'photos': photos,
-                               'refused': refused}, indent=2, ensure_ascii=False))
-        return
+        networks = {each.name: scale for scale, each in enhancers.items()}
+        return typer.echo(json.dumps({'weights': weights, 'scale': min(enhancers) if len(enhancers) == 1 else None,
+                                      'networks': networks, 'written': written, 'photos': photos,
+                                      'refused': refused}, indent=2, ensure_ascii=False))
     if written:
         typer.echo(f"{len(written)} {'face' if len(written) == 1 else 'faces'} in '{out}'")
     for photo in photos:
-        enhanced = [face for face in photo['faces'] if not face['skipped']]
-        typer.echo(f"{photo['written'] or photo['path']}: {len(enhanced)} of {len(photo['faces'])} faces enhanced")
-        for face in photo['faces']:
-            if face['skipped']:
-                typer.echo(f"  skipped: {face['skipped']}")
+        for line in _lines_of_photo(photo):
+            typer.echo(line)
+
+
+def _lines_of_photo(photo: dict[str, Any]) -> Iterator[str]:
+    enhanced = [face for face in photo['faces'] if not face['skipped']]
+    yield f"{photo['written'] or photo['path']}: {len(enhanced)} of {len(photo['faces'])} faces enhanced"
+    for number, face in enumerate(photo['faces'], 1):
+        if face['skipped']:
+            yield f"  face {number} skipped: {face['skipped']}"
+        elif 'evidence' in face:
+            yield f"  face {number}: {face['evidence']['words']}{', which was kept' if face['kept'] else ''}"

@@ -5,7 +5,7 @@ Faces of several photographs go through the network together. A photograph is ke
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 from cface_basicsr.data.images.align import similarity_transform, template_points, warp_face
 from cface_basicsr.data.images.face_images import low_resolution_size
 from cface_basicsr.enhancing.detector import Detect, DetectedFace, check_heights, detect_faces
+from cface_basicsr.enhancing.evidence import Evidence, Judge
 from cface_basicsr.enhancing.paste import Picture, paste_face, same_colours
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.ops.resize import bicubic_resize
@@ -41,6 +42,8 @@ class EnhancedFace:
         lr: uint8 (128 / scale, 128 / scale, 3), what the network was given.
         bicubic: uint8 (128, 128, 3), the same enlarged by bicubic interpolation.
         sr: uint8 (128, 128, 3), super-resolved.
+        evidence: what a judge sees in the latter two, where one was asked.
+        kept: whether the bicubic face is put back, since the person is more similar to it.
     """
 
     found: DetectedFace
@@ -49,12 +52,15 @@ class EnhancedFace:
     lr: NDArray[np.uint8] | None = None
     bicubic: NDArray[np.uint8] | None = None
     sr: NDArray[np.uint8] | None = None
+    evidence: Evidence | None = None
+    kept: bool = False
 
     def as_plain(self) -> dict[str, Any]:
         """For JSON, in pixels of the photograph."""
+        judged = {'evidence': self.evidence.as_plain(), 'kept': self.kept} if self.evidence else {}
         return {'box': self.found.box.round(1).tolist(), 'landmarks': self.found.landmarks.round(1).tolist(),
                 'height': round(self.found.height, 1), 'score': round(self.found.score, 3),
-                'scale': self.scale or None, 'skipped': self.skipped}
+                'scale': self.scale or None, 'skipped': self.skipped, **judged}
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,9 @@ class PhotoSettings:
         keep_colours: whether the face's low frequencies stay those of the photograph.
         device: where the network runs.
         batch_size: faces at a time.
+        judge: looks at each face before and after; None: nobody does.
+        gate: keep: where the judge finds the bicubic face nearer to the person, it is put back; warn: the evidence only
+            says so.
     """
 
     min_face: float = 10.0
@@ -91,6 +100,8 @@ class PhotoSettings:
     keep_colours: bool = True
     device: str | torch.device = 'cpu'
     batch_size: int = 32
+    judge: Judge | None = None
+    gate: Literal['warn', 'keep'] = 'warn'
 
     def __post_init__(self) -> None:
         check_heights(self.min_face, self.max_face)
@@ -180,8 +191,17 @@ def _super_resolve_faces(group: list[_Waiting], networks: Mapping[int, FaceNetwo
         lr = np.stack([photo.faces[number].lr for photo, number in places])
         names = ['the face at ({:.0f}, {:.0f}) of {}'.format(*photo.faces[number].found.box[:2], photo.key)
                  for photo, number in places]
-        for (photo, number), *made in zip(places, *super_resolved(lr, network, scale, settings, names), strict=True):
-            photo.faces[number] = replace(photo.faces[number], bicubic=made[0], sr=made[1])
+        bicubic, sr = super_resolved(lr, network, scale, settings, names)
+        heights = [square_side(photo.faces[number].found) for photo, number in places]
+        evidence = settings.judge.look(sr, bicubic, scale, heights) if settings.judge else [None] * len(sr)
+        for (photo, number), *made in zip(places, bicubic, sr, evidence, strict=True):
+            photo.faces[number] = _completed(photo.faces[number], *made, settings.gate)
+
+
+def _completed(face: EnhancedFace, bicubic: NDArray[np.uint8], sr: NDArray[np.uint8], evidence: Evidence | None,
+               gate: str) -> EnhancedFace:
+    kept = gate == 'keep' and evidence is not None and evidence.bicubic_is_nearer
+    return replace(face, bicubic=bicubic, sr=sr, evidence=evidence, kept=kept)
 
 
 def super_resolved(lr: NDArray[np.uint8], network: FaceNetwork, scale: int, settings: PhotoSettings,
@@ -207,7 +227,8 @@ def _put_back(waiting: _Waiting, settings: PhotoSettings) -> Picture:
     enhanced = [face for face in waiting.faces if face.sr is not None]
     for face in sorted(enhanced, key=lambda each: each.found.height):  # a larger face lies in front of a smaller one
         target = (face.found.landmarks + 0.5) * settings.upscale - 0.5
-        paste_face(image, face.sr, template_points(_TEMPLATE, FACE_SIZE), target, settings.strength)
+        shown = face.bicubic if face.kept else face.sr
+        paste_face(image, shown, template_points(_TEMPLATE, FACE_SIZE), target, settings.strength)
     return image
 
 

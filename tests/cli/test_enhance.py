@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,3 +249,50 @@ def test_half_precision_changes_a_face_by_a_few_grey_levels_at_most(enhance, tmp
     assert enhance(tmp_path / 'a.png', '--half', '--overwrite').exit_code == 0
     apart = np.abs(whole - np.asarray(Image.open(tmp_path / 'out' / 'a.png')))
     assert apart.max() <= 4
+
+
+def test_dlib_tells_how_similar_faces_are_to_photos_of_a_person_and_how_much_they_change(enhance, tmp_path,
+                                                                                         monkeypatch):
+    from cface_basicsr.enhancing import reference
+    save(tmp_path / 'in' / 'a.png', (120, 150))
+    save(tmp_path / 'ann' / '1.png', (128, 128))
+    faces_seen(monkeypatch, (20, 30, 40))
+    result = enhance(tmp_path / 'in', '--evidence')
+    assert result.exit_code == 0 and re.search(r'face 1: change from bicubic \d\.\d{3}\n', result.stdout), result.output
+    from cface_basicsr.data.images.align import template_points
+    from cface_basicsr.enhancing.detector import DetectedFace
+    monkeypatch.setattr(reference, 'detect_faces', lambda *any: [
+        DetectedFace(np.array([0, 0, 128, 128.0]), 0.9, template_points('arcface', 128))])
+    result = enhance(tmp_path / 'in', '--reference', tmp_path / 'ann', '--gate', 'keep', '--json', '--overwrite')
+    face = json.loads(result.stdout)['photos'][0]['faces'][0]
+    evidence = face['evidence']
+    assert face['kept'] == (evidence['bicubic_similarity'] > evidence['similarity'])
+    assert evidence['far'] is None and "card has no impostor scores for faces of 20 pixels" in evidence['words']
+
+
+def test_a_gate_without_photos_of_the_person_and_a_judge_of_crops_are_refused(enhance, tmp_path):
+    save(tmp_path / 'a.png')
+    with pytest.raises(UserError, match='give them by --reference DIR'):
+        raise enhance(tmp_path / 'a.png', '--gate', 'warn').exception
+    with pytest.raises(UserError, match="a.png' is a face crop. Say --faces photo, or leave it out."):
+        raise enhance(tmp_path / 'a.png', '--evidence').exception
+
+
+def test_auto_gives_each_crop_to_the_network_of_its_size(tmp_path, monkeypatch):
+    from cface_basicsr.zoo import catalogue
+    from tests.zoo.made_up_networks import write_zoo
+    monkeypatch.setenv('CFACE_HOME', str(tmp_path / 'home'))
+    monkeypatch.setattr(catalogue, 'SHIPPED_NETWORKS', tmp_path / 'package')
+    for scale in (4, 8):
+        write_zoo(tmp_path / 'home' / 'networks', f'tiny-x{scale}', scale)
+    faces = {side: save(tmp_path / 'in' / f'{side}.png', (side, side)) for side in (16, 32, 60)}
+    words = ['enhance', str(tmp_path / 'in'), '--out', str(tmp_path / 'out'), '--device', 'cpu', '--json']
+    result = CliRunner().invoke(app, words)
+    content = json.loads(result.stdout)
+    assert content['networks'] == {'tiny-x4': 4, 'tiny-x8': 8} and content['weights'] == 'auto'
+    assert result.exit_code == 1 and [Path(entry['path']).name for entry in content['refused']] == ['60.png']
+    assert 'use a network for x2' in content['refused'][0]['reason']
+    import cface_basicsr as cface
+    for side, scale in ((16, 8), (32, 4)):
+        expected = cface.load(f'tiny-x{scale}').enhance(faces[side][None])[0]
+        assert np.abs(np.asarray(Image.open(tmp_path / 'out' / f'{side}.png')).astype(int) - expected).max() <= 1

@@ -1,0 +1,93 @@
+"""The networks that enhance: the one that is named, or those of the zoo that are here, one for each scale."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from cface_basicsr.enhancing.evidence import ImpostorTable
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.super_resolution import scale_of
+from cface_basicsr.files.safetensors_file import SAFETENSORS
+from cface_basicsr.zoo.card import CARD, Card, read_card
+from cface_basicsr.zoo.catalogue import SHIPPED_NETWORKS, check_hash, network_path, zoo
+from cface_basicsr.zoo.open import open_network
+
+AUTO = 'auto'
+
+
+@dataclass(frozen=True)
+class FaceEnhancer:
+    """A network and what is known of it.
+
+    Attributes:
+        name: of the zoo, or of its file.
+        network: (B, 3, 128 / scale, 128 / scale) in [0, 1] -> (B, 3, 128, 128).
+        scale: 2, 4 or 8.
+        tables: height of faces -> what similarities mean, from its card.
+    """
+
+    name: str
+    network: nn.Module
+    scale: int
+    tables: Mapping[float, ImpostorTable]
+
+
+def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
+    """Scale -> network.
+
+    Args:
+        weights: a file or a name, see `zoo.open.open_network`; or 'auto': of each scale the network of the zoo that is
+            here, one that a user has added before one of the package, then by name.
+
+    Raises:
+        UserError: there is no such network, or none at all; a file or its card is damaged.
+    """
+    if str(weights) != AUTO:
+        return {(opened := _open(str(weights), network_path(weights))).scale: opened}
+    here = sorted((each for each in zoo().values() if each.here),
+                  key=lambda each: (each.folder == SHIPPED_NETWORKS, each.card.name))
+    chosen = {each.card.scale: each for each in reversed(here)}
+    if not chosen:
+        raise UserError('no network is here. Get one: cface models get NAME --from DIR; or name its file: --weights '
+                        'net_g_latest.pth.')
+    return {scale: _open(each.card.name, each.verified_path()) for scale, each in sorted(chosen.items())}
+
+
+def _open(name: str, path: Path) -> FaceEnhancer:
+    network = open_network(path)
+    return FaceEnhancer(name, network, scale_of(network, f"weights file '{name}'"), _tables_beside(path))
+
+
+def _tables_beside(path: Path) -> Mapping[float, ImpostorTable]:
+    """The tables of the card next to a file; {} without a card."""
+    card_file = path.with_suffix(CARD)
+    if path.suffix != SAFETENSORS or not card_file.is_file():
+        return {}
+    card = read_card(card_file)
+    check_hash(path, card, 'Its card would tell of another network.')
+    return card_tables(card)
+
+
+def card_tables(card: Card) -> Mapping[float, ImpostorTable]:
+    """Height -> table, of what `enhancing.impostors.card_evidence` has put into a card; {} without.
+
+    Raises:
+        UserError: a table is not one.
+    """
+    evidence = card.evidence or {}
+    if evidence.get('judge') != 'dlib':
+        return {}
+    try:
+        tables = {float(height): [(float(score), int(count)) for score, count in rows]
+                  for height, rows in evidence['impostor_scores'].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"card '{card.name}': evidence.impostor_scores: expected heights with rows [score, count].") \
+            from error
+    for height, rows in tables.items():
+        ordered = sorted(rows, key=lambda row: (-row[0], row[1]))
+        if not rows or list(rows) != ordered or [count for _, count in rows] != sorted({count for _, count in rows}):
+            raise UserError(f"card '{card.name}': evidence.impostor_scores of {height:g}: expected falling scores with "
+                            'growing counts.')
+    return tables
