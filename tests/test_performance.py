@@ -28,6 +28,8 @@ TINY = {
     'lfw': ({'pairs': 60, 'images': 40, 'length': 8, 'thresholds': 11, 'rounds': 1}, {'lfw', 'lfw_features'}),
     'restoration': ({'rows': 6, 'size': 16, 'rounds': 1}, {'restoration'}),
     'blufr': ({'people': 60, 'images': 150, 'length': 8, 'rounds': 1}, {'blufr_ratio', 'blufr_memory'}),
+    'photos': ({'width': 'tiny', 'size': [300, 400], 'faces': 2, 'pasted': 2, 'rounds': 1},
+               {'photo', 'photo_memory', 'photo_paste'}),
     'landmarks': ({'identities': 1, 'heights': [40]}, {'landmarks_40'}),
     'commands': ({'width': 'tiny', 'identities': 20, 'images': 2, 'rounds': 1},
                  {'help', 'enhance', 'index', 'evaluate'}),
