@@ -1,15 +1,19 @@
 """What a checkpoint is and how it gets to disk: whole or not at all, and never ignored when it fails."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from cface_basicsr.compat.defect import row, swapped
 from cface_basicsr.errors import first_few
-from cface_basicsr.files.network_file import LED_BY, load_weights, read_network_file, save_atomically
+from cface_basicsr.files.manifest import read_manifest
+from cface_basicsr.files.network_file import AVERAGED, LED_BY, load_weights, read_network_file, save_atomically
 from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.files.safetensors_file import SAFETENSORS, write_safetensors
 from cface_basicsr.options import leading_recognizers
 
 _SAVE_NETWORK = 'basicsr.models.base_model:BaseModel.save_network'
@@ -57,7 +61,43 @@ def _save_ourselves(save: Callable, *args: Any, **kwargs: Any) -> None:
     with swapped(torch, 'save', lambda content, path: wanted.append((content, path))):
         save(*args, **kwargs)
     for content, path in wanted:
-        save_atomically(content, path)
+        hashes = vars(args[0]).setdefault('hashes_of_files', {})
+        hashes[os.path.basename(path)] = save_atomically(content, path)
+        if path.endswith('_latest.pth') and 'network' in content:
+            weights = next(content[entry] for entry in AVERAGED if entry in content)
+            facts = {name: value for name, value in content.items() if name not in AVERAGED}
+            write_safetensors(Path(path).with_suffix(SAFETENSORS), weights, facts | _origin(args[0].opt))
+
+
+def _origin(opt: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a network comes from: which training, at which scale, on which stores, by the hashes of their manifest."""
+    roots = opt['datasets']['train'].get('dataroot_gt') or []
+    stores = [Path(root) for root in (roots if isinstance(roots, list) else [roots])]
+    return {'stage': opt.get('name'), 'scale': opt.get('scale'),
+            'data': {store.name: (read_manifest(store.parent).get('sha256') or {}).get(store.name) for store in stores},
+            'licence': 'These weights may be used where the licences of their training data and of the networks that '
+                       'they started from allow it.'}
+
+
+def states_in(folder: Path) -> list[Path]:
+    """The states in a folder, oldest first; files with other names than `<number>.state` are not ours."""
+    return sorted((path for path in folder.glob('*.state') if re.fullmatch(r'\d+', path.stem)),
+                  key=lambda path: int(path.stem))
+
+
+def forget_older(model: Any) -> None:
+    """Remove the checkpoints that neither `keep_last` nor `keep_best` of the options keeps; networks after their state,
+    without which they do not count.
+    """
+    logger, path = model.opt.get('logger') or {}, model.opt['path']
+    results = getattr(model, 'best_metric_results', {}).values() if logger.get('keep_best') else ()
+    best = {str(metric['iter']) for metrics in results for metric in metrics.values()}
+    states = states_in(Path(path['training_states']))
+    for state in states[:-logger['keep_last']] if logger.get('keep_last') else ():
+        if state.stem not in best:
+            state.unlink()
+            for network in Path(path['models']).glob(f'net_*_{state.stem}.pth'):
+                network.unlink()
 
 
 @row('weights-only', 'basicsr.models.base_model:BaseModel.load_network', unless='weights_only')

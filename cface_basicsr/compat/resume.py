@@ -1,7 +1,6 @@
 """Continuing a stopped training: from the right folder, on any device, in the middle of an epoch, bit for bit."""
 
 import random
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ import torch
 from cface_basicsr.compat.data_order import Loaders, generator_of
 from cface_basicsr.compat.defect import Defect, row, swapped
 from cface_basicsr.compat.distributed import of_all_ranks
-from cface_basicsr.compat.files import plain
+from cface_basicsr.compat.files import forget_older, plain, states_in
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.network_file import file_hash, read_network_file
 from cface_basicsr.files.torch_file import read_torch_file
 
 _LOAD = 'basicsr.train:load_resume_state'
@@ -43,34 +43,49 @@ def _read_state(path: str | Path, mmap: bool = False, **_: Any) -> State:
 # ----------------------------------------------------------------------------------------------- finding the newest one
 
 
-def _newest_state(folder: Path) -> Path | None:
-    """The newest state that can be read; others than `<number>.state` are not ours.
+def _check_networks(state: State, models: Path) -> None:
+    """Check that the networks saved with a state are there, byte for byte.
 
     Raises:
-        UserError: there are states, and none can be read.
+        UserError: one is missing or another one; of a state that does not list them yet: one is damaged.
     """
-    states = sorted((path for path in folder.glob('*.state') if re.fullmatch(r'\d+', path.stem)),
-                    key=lambda path: int(path.stem), reverse=True)
+    if 'files' not in state:
+        for path in models.glob(f"net_*_{state['iter']}.pth"):
+            read_network_file(path)
+    for name, sha256 in state.get('files', {}).items():
+        path = models / name
+        if not path.is_file() or file_hash(path, 64) != sha256:
+            raise UserError(f"network '{path}' is {'damaged' if path.is_file() else 'missing'}: the state of iteration "
+                            f"{state['iter']} was saved with it.")
+
+
+def _newest_state(folder: Path, models: Path) -> Path | None:
+    """The state of the newest step that is whole: it and all of its networks are as they were written.
+
+    Raises:
+        UserError: there are states, and none of a whole step.
+    """
+    states = states_in(folder)[::-1]
     for path in states:
         try:
-            _read_state(path, mmap=True)
+            _check_networks(_read_state(path, mmap=True), models)
             return path
         except UserError as error:
             print(f'Warning: {error} Trying the one before.', flush=True)
     if states:
-        raise UserError(f"--auto_resume: none of the {len(states)} states in '{folder}' can be read.\n"
-                        'Delete or move the folder to start anew.')
+        raise UserError(f"--auto_resume: none of the {len(states)} states in '{folder}' can be read, or has all its "
+                        'networks.\nDelete or move the folder to start anew.')
     return None
 
 
 @row('auto-resume', _LOAD, upstream='StarSRGAN #7, BasicSR #679', has="osp.join('experiments'")
 def _look_in_its_own_folder(load: LoadState, opt: dict[str, Any]) -> State | None:
     """Without it: --auto_resume from another directory starts at 0 and archives the old run; a cut-off state or one
-    called best.state ends in a traceback.
+    called best.state ends in a traceback; a flipped bit in a state or a network is taken as it is.
     """
     if not opt['auto_resume']:
         return load(opt)
-    newest = _newest_state(Path(opt['path']['training_states']))
+    newest = _newest_state(Path(opt['path']['training_states']), Path(opt['path']['models']))
     opt['path']['resume_state'] = str(newest) if newest else None
     opt['auto_resume'] = False  # BasicSR would look below the working directory
     try:
@@ -114,10 +129,15 @@ def _save_random_state(save: Callable, self: Any, epoch: int, current_iter: int)
         return save(self, epoch, current_iter)
     more = {'random': of_all_ranks(_random_state()), 'split': _split(self.opt),
             'best_metric_results': plain(getattr(self, 'best_metric_results', {})),
-            'scaler': scaler.state_dict() if (scaler := getattr(self, 'scaler', None)) else {}}
+            'scaler': scaler.state_dict() if (scaler := getattr(self, 'scaler', None)) else {},
+            'files': {name: sha256 for name, sha256 in getattr(self, 'hashes_of_files', {}).items()
+                      if name.endswith(f'_{current_iter}.pth')},
+            'model': self.more_for_the_state() if hasattr(self, 'more_for_the_state') else {}}
     write = torch.save
     with swapped(torch, 'save', lambda content, path: write({**content, **more}, path)):
         save(self, epoch, current_iter)
+    if self.opt['rank'] == 0:
+        forget_older(self)
 
 
 def _check_groups(model: Any, state: State) -> None:
@@ -131,9 +151,31 @@ def _check_groups(model: Any, state: State) -> None:
                         'under another name.')
 
 
+def _given_rates(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    return [{name: value for name, value in group.items() if name != 'params'} for group in optimizer.param_groups]
+
+
+def _use_given_rates(optimizer: torch.optim.Optimizer, given: list[dict[str, Any]]) -> None:
+    """Let what the option file says of an optimizer hold, not the state: rates, their decay, moments.
+
+    A rate that a schedule has already lowered is lowered in the same proportion.
+    """
+    for group, asked in zip(optimizer.param_groups, given, strict=True):
+        saved, wanted = (each.get('initial_lr', each['lr']) for each in (group, asked))
+        lr = group['lr'] * (wanted / saved) if wanted != saved else group['lr']
+        group.update(asked | {'lr': lr})
+
+
 def _restore_random_state(resume: Callable, self: Any, resume_state: State) -> None:
     _check_groups(self, resume_state)
+    given = [_given_rates(optimizer) for optimizer in self.optimizers]
     resume(self, resume_state)
+    for optimizer, groups in zip(self.optimizers, given, strict=True):
+        _use_given_rates(optimizer, groups)
+    for schedule in self.schedulers:
+        schedule.base_lrs = [group['initial_lr'] for group in schedule.optimizer.param_groups]
+    if hasattr(self, 'restore'):
+        self.restore(resume_state.get('model', {}))
     if resume_state.get('best_metric_results'):
         self.best_metric_results = resume_state['best_metric_results']
     if resume_state.get('scaler'):  # of float16; empty in any other precision
@@ -164,6 +206,8 @@ def _remember_state(load: LoadState, opt: dict[str, Any]) -> State | None:
     _Run.state = load(opt)
     if _Run.state:
         _check_split(_Run.state, opt)
+        if not opt['auto_resume']:  # which has done it
+            _check_networks(_Run.state, Path(opt['path']['models']))
     return _Run.state
 
 

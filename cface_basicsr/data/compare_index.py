@@ -7,7 +7,6 @@ compare_k<k>.npy (N, k) int32; and manifest.json. Rows are those of identities.c
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from cface_basicsr.data.dataset_options import labelled_keys
 from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.images.image_tensor import byte_tensor, unit_range
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.atomic import lock, naming, replacing, reserve, unfinished, write_text
+from cface_basicsr.files.atomic import lock, naming, publish, replacing, reserve, unfinished, write_text
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.key_list import KeyList
 from cface_basicsr.files.manifest import read_manifest, write_manifest
@@ -199,7 +198,7 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
             _write_features(aside, store, keys, recognizer, batch_size, device, progress)
             _write_neighbours(aside, keys, labels, k, manifest)
             (aside / 'rows_done').unlink()
-            os.replace(aside, out)
+            publish(aside, out)
     elif (finished := read_index_manifest(out))['k'] != k:  # its features stay those of the images of then
         _write_neighbours(out, keys, labels, k, manifest | {'store': finished.get('store')})
     load_compare_index(out, keys, labels)

@@ -8,16 +8,18 @@ choice between several sets of weights.
 
 import hashlib
 import inspect
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from cface_basicsr.errors import UserError, describe_error, nearest
-from cface_basicsr.files.atomic import replacing
+from cface_basicsr.files.atomic import replacing, reserve
 from cface_basicsr.files.safetensors_file import SAFETENSORS, read_safetensors
 from cface_basicsr.files.torch_file import read_torch_file
 from cface_basicsr.registration import find_arch
@@ -29,17 +31,61 @@ LED_BY = 'led_by'
 """The entry of a generator's file that lists the SHA-256 of the recognizers that led its losses."""
 
 
-def save_atomically(content: Any, path: str | Path) -> None:
-    """`torch.save` to a temporary file next to `path`, then rename: a kill leaves the old file or the new one."""
-    with replacing(path) as aside:
-        torch.save(content, aside)
+class _Hashed:
+    """A file whose content is hashed while it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.digest, self.flush = file, hashlib.sha256(), file.flush
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        return self.file.write(content)
+
+
+def save_atomically(content: Any, path: str | Path) -> str:
+    """`torch.save` aside, flushed to the disk, then renamed: a kill or a power cut leaves the old file or the new one.
+
+    Written to a file that has no name for torch: it would put a name, and so one of a temporary file, into the zip.
+
+    Returns:
+        the SHA-256 of the file.
+
+    Raises:
+        OSError: there is no room for it on the disk; noticed before anything is written.
+    """
+    content = _told_apart_by_value(content)
+    with replacing(path, flushed=True) as aside:
+        reserve(aside, sum(_storages(content).values()), path)
+        with open(os.open(aside, os.O_RDWR | os.O_CREAT, 0o666), 'wb') as file:
+            hashed = _Hashed(file)
+            torch.save(content, hashed)
+            file.truncate()
+    return hashed.digest.hexdigest()
+
+
+def _told_apart_by_value(content: Any) -> Any:
+    """Plain containers made anew: pickle writes an object that it has met in another way than one that is its equal."""
+    if type(content) is dict:
+        return {_told_apart_by_value(key): _told_apart_by_value(value) for key, value in content.items()}
+    if type(content) in (list, tuple):
+        return type(content)(map(_told_apart_by_value, content))
+    return sys.intern(content) if type(content) is str else content
+
+
+def _storages(content: Any) -> dict[int, int]:
+    """The bytes of the memory behind all tensors of a content, by its address: several may share it."""
+    if isinstance(content, Tensor):
+        storage = content.untyped_storage()
+        return {storage.data_ptr(): storage.nbytes()}
+    parts = content.values() if isinstance(content, Mapping) else content if isinstance(content, (list, tuple)) else ()
+    return {address: size for part in parts for address, size in _storages(part).items()}
 
 
 def read_network_file(path: str | Path) -> dict[str, Any]:
     """The whole dictionary of a network file, tensors on the CPU.
 
     Raises:
-        UserError: the file is missing, cut off, or not a network file.
+        UserError: the file is missing, cut off, damaged, or not a network file.
     """
     if Path(path).suffix == SAFETENSORS:
         return read_safetensors(path)

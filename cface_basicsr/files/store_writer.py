@@ -14,7 +14,7 @@ from typing import Any
 import lmdb
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.atomic import lock, naming, reserve, unfinished
+from cface_basicsr.files.atomic import lock, naming, publish, reserve, unfinished
 from cface_basicsr.files.face_store import FORMS, MAP_SIZE, add_entry, encoded_size
 from cface_basicsr.files.manifest import write_manifest
 
@@ -110,7 +110,7 @@ class StoreWriter:
         if manifest is not None:
             write_manifest(self.aside, manifest | {'images': images, 'sha256': digest})
         self.close()
-        os.replace(self.aside, self.path)
+        publish(self.aside, self.path)
         return digest
 
     def _write_meta_info(self) -> str:

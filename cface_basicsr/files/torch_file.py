@@ -1,6 +1,7 @@
 """The one reader of files that `torch.save` wrote: tensors and plain values, never an object that could run code."""
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,12 @@ def read_torch_file(path: str | Path, expected: str, kind: str = 'weights file',
         mmap: leave the tensors on the disk until they are used.
 
     Raises:
-        UserError: the file is missing or cut off, or holds more than tensors and plain values: it names what.
+        UserError: the file is missing, cut off or damaged, or holds more than tensors and plain values: it names what.
         OSError: the system refuses to read it.
     """
     path = check_file(path, expected, kind)
     try:
+        _check_records(path)
         # not torch.load: while BasicSR reads a training state, compat puts this very function there
         return torch.serialization.load(path, map_location='cpu', weights_only=True, mmap=mmap)
     except Exception as error:  # torch raises half a dozen kinds
@@ -40,7 +42,22 @@ def read_torch_file(path: str | Path, expected: str, kind: str = 'weights file',
         raise UserError(f"{kind} '{path}' {_why(error)}") from error
 
 
+def _check_records(path: Path) -> None:
+    """Compare every record of the zip with its CRC-32, which torch writes and does not read."""
+    if not zipfile.is_zipfile(path):  # cut off, or written by torch before 1.6: nothing to compare with
+        return
+    with zipfile.ZipFile(path) as file:
+        if record := file.testzip():
+            raise _Damaged(record)
+
+
+class _Damaged(Exception):
+    """A record does not have its checksum any more."""
+
+
 def _why(error: Exception) -> str:
+    if isinstance(error, (_Damaged, zipfile.BadZipFile)):
+        return f"is damaged ('{error}' is not as it was written). Take another copy of it."
     for pattern, text in _NOT_READ:
         if found := re.search(pattern, str(error)):
             return text.format(*found.groups())

@@ -190,6 +190,15 @@ class StageModel(BaseModel):
 
     # -------------------------------------------------------------------------------------------- checks, logs, files
 
+    def more_for_the_state(self) -> dict[str, Tensor]:
+        """What a resumed training needs besides networks, optimizers and random numbers."""
+        return {} if self.spread_at_start is None else {'spread_at_start': self.spread_at_start.cpu()}
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        """Take up what `more_for_the_state` gave."""
+        if 'spread_at_start' in saved:
+            self.spread_at_start = saved['spread_at_start'].to(self.device)
+
     def more_for_the_log(self) -> dict[str, Tensor]:
         """What the log shows of the last step besides its losses, computed only when it is read."""
         return {}

@@ -90,6 +90,11 @@ class LoggerSection(Section):
     """Iterations between two lines of the log."""
     save_checkpoint_freq: int = Field(ge=1)
     """Iterations between two checkpoints."""
+    keep_last: int | None = Field(default=None, ge=1)
+    """How many checkpoints stay: older ones are removed when a new one is whole. Nothing: all. With 2 or more a damaged
+    one can be replaced by the one before."""
+    keep_best: bool = False
+    """Whether those stay, too, whose validation was the best so far by one of the metrics; needs `keep_last`."""
     use_tb_logger: bool
     """TensorBoard: every loss, the learning rates, CNN_R's accuracy on the batch and the spread of its features (0:
     collapsed), faces."""
@@ -98,6 +103,8 @@ class LoggerSection(Section):
 
     def check(self) -> None:
         """See `Section.check`."""
+        if self.keep_best and not self.keep_last:
+            raise problem('wrong', "needs 'logger.keep_last': without it all checkpoints stay.", 'keep_best')
         asked = self.wandb and self.wandb.project is not None
         if asked and not self.use_tb_logger:
             raise problem('wrong', "'project' needs 'logger.use_tb_logger: true'.", 'wandb')

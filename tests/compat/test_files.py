@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.network_file import build_network_from_file, network_options
+from cface_basicsr.files.network_file import build_network_from_file, network_options, read_network_file
 from tests.compat.tiny_training import holds_by_row, patched
 
 EDSR = OrderedDict(type='EDSR', num_in_ch=3, num_out_ch=3, num_feat=4, num_block=1, upscale=2,
@@ -24,8 +24,8 @@ def model_in(folder: Path) -> Any:
                       'path': {'models': str(folder), 'training_states': str(folder)}})
 
 
-def torch_save_that_dies(content: Any, path: str | Path) -> None:
-    Path(path).write_bytes(b'half of a file')
+def torch_save_that_dies(content: Any, to: Any) -> None:
+    Path(to).write_bytes(b'half of a file') if isinstance(to, str) else to.write(b'half of a file')
     raise OSError('No space left on device')
 
 
@@ -60,6 +60,44 @@ def test_a_network_file_says_which_network_it_holds(tmp_path: Path) -> None:
         assert torch.equal(build_network_from_file(path)(image), network(image))
 
     holds_by_row(check, 'network-options', defect=UserError)
+
+
+def test_the_network_of_a_finished_training_is_written_as_safetensors_too_and_says_where_it_is_from(
+        tmp_path: Path) -> None:
+    from basicsr.archs import build_network
+    (tmp_path / 'manifest.json').write_text('{"sha256": {"hr.lmdb": "abc"}}')
+    network, average, model = build_network(EDSR), build_network(EDSR), model_in(tmp_path)
+    model.opt |= {'name': 'warmup', 'scale': 2}
+    model.opt['datasets']['train']['dataroot_gt'] = str(tmp_path / 'hr.lmdb')
+    with patched():
+        model.save_network([network, average], 'net_g', -1, ['params', 'params_ema'])
+    path, image = tmp_path / 'net_g_latest.safetensors', torch.rand(1, 3, 4, 4)
+    assert torch.equal(build_network_from_file(path)(image), average(image))
+    facts = read_network_file(path)
+    assert (facts['stage'], facts['scale'], facts['data']) == ('warmup', 2, {'hr.lmdb': 'abc'})
+    assert 'licence' in facts and network_options(path) == network_options(path.with_suffix('.pth'))
+
+
+def test_older_checkpoints_are_removed_but_for_the_best(tmp_path: Path) -> None:
+    def left(**logger: Any) -> list[str]:
+        model = model_in(tmp_path)
+        model.opt['logger'] = logger
+        model.best_metric_results = {'test': {'psnr': {'iter': 2, 'val': 30.0}, 'ssim': {'iter': -1}}}
+        for iteration in (2, 4, 6, 8):
+            model.save_network(nn.Linear(2, 2), 'net_g', iteration)
+            model.save_training_state(0, iteration)
+        names = sorted(path.name for path in tmp_path.iterdir())
+        for path in tmp_path.iterdir():
+            path.unlink()
+        return names
+
+    def of(*iterations: int) -> list[str]:
+        return sorted(f'{n}.state' for n in iterations) + sorted(f'net_g_{n}.pth' for n in iterations)
+
+    with patched():
+        assert left() == of(2, 4, 6, 8)
+        assert left(keep_last=2) == of(6, 8)
+        assert left(keep_last=1, keep_best=True) == of(2, 8)
 
 
 def test_a_network_without_options_of_its_own_is_saved_as_basicsr_does(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """A resumed training equals the unbroken one, from any directory, on a CPU."""
 
+import shutil
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,92 @@ def test_auto_resume_takes_the_state_before_a_cut_off_one_and_ignores_strange_na
         assert "4.state' cannot be read" in capsys.readouterr().out
 
     holds_by_row(check, 'auto-resume', defect=ValueError)  # could not convert string to float: 'best'
+
+
+def flip_a_bit(path: Path) -> None:
+    """In the middle of the largest run of numbers of a file."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as file:
+        largest = max(file.infolist(), key=lambda record: record.file_size)
+    content[content.index(largest.filename.encode()) + len(largest.filename) + 64 + largest.file_size // 2] ^= 4
+    path.write_bytes(content)
+
+
+def other_network(path: Path) -> None:
+    """Whole, but not the one of this step."""
+    shutil.copy(path.with_name('net_g_2.pth'), path)
+
+
+@pytest.mark.parametrize(('file', 'change', 'said'), [
+    ('training_states/4.state', flip_a_bit, "4.state' is damaged"),
+    ('models/net_g_4.pth', flip_a_bit, "net_g_4.pth' is damaged"),
+    ('models/net_g_4.pth', other_network, "net_g_4.pth' is damaged"),
+    ('models/net_g_4.pth', Path.unlink, "net_g_4.pth' is missing")])
+def test_a_step_counts_only_if_its_state_and_its_networks_are_as_they_were_written(
+        pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture, file: str, change: Any, said: str) -> None:
+    with patched():
+        options = trained_to_4(pictures, tmp_path)
+        path = tmp_path / 'experiments/tiny' / file
+        change(path)
+        train_here(options, tmp_path, '--auto_resume')
+    assert 'Resuming training from epoch: 1, iter: 2.' in log_of(tmp_path)
+    assert said in capsys.readouterr().out
+
+
+def test_a_state_without_the_hashes_of_its_networks_counts_only_if_they_are_whole(
+        pictures: Path, tmp_path: Path) -> None:
+    with patched():
+        options = trained_to_4(pictures, tmp_path)
+        state = tmp_path / 'experiments/tiny/training_states/4.state'
+        torch.save({key: value for key, value in torch.load(state).items() if key != 'files'}, state)
+        flip_a_bit(tmp_path / 'experiments/tiny/models/net_g_4.pth')
+        train_here(options, tmp_path, '--auto_resume')
+    assert 'Resuming training from epoch: 1, iter: 2.' in log_of(tmp_path)
+
+
+def test_a_named_state_whose_network_was_damaged_is_refused(pictures: Path, tmp_path: Path) -> None:
+    with patched():
+        options = trained_to_4(pictures, tmp_path / 'run')
+        flip_a_bit(tmp_path / 'run/experiments/tiny/models/net_g_4.pth')
+        state = tmp_path / 'run/experiments/tiny/training_states/4.state'
+        with pytest.raises(UserError, match="net_g_4.pth' is damaged: the state of iteration 4 was saved with it"):
+            train_here(options | {'path': {'resume_state': str(state)}}, tmp_path / 'run')
+
+
+def test_a_resumed_training_writes_the_files_of_the_unbroken_one_byte_for_byte(pictures: Path, tmp_path: Path) -> None:
+    options = tiny_options(pictures, **{'logger.save_checkpoint_freq': 3})
+    with patched():
+        train_here(options, tmp_path / 'unbroken')
+        train_with_break(options, tmp_path / 'broken', stop_at=4)
+        train_here(options, tmp_path / 'broken', '--auto_resume')
+    for name in ('models/net_g_latest.pth', 'models/net_g_6.pth', 'models/net_g_latest.safetensors',
+                 'training_states/6.state'):
+        one, other = (tmp_path / run / 'experiments/tiny' / name for run in ('unbroken', 'broken'))
+        assert one.read_bytes() == other.read_bytes(), name
+
+
+def test_rates_and_momenta_given_after_a_stop_are_used_and_their_schedule_goes_on(
+        pictures: Path, tmp_path: Path) -> None:
+    from basicsr.models.base_model import BaseModel
+    seen: list[tuple[int, float, float]] = []
+    update = BaseModel.update_learning_rate
+
+    def watched(self: Any, current_iter: int, warmup_iter: int = -1) -> None:
+        update(self, current_iter, warmup_iter)
+        group = self.optimizers[0].param_groups[0]
+        seen.append((current_iter, group['lr'], group['betas'][0]))
+
+    with patched(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseModel, 'update_learning_rate', watched)
+        options = tiny_options(pictures, **{'train.total_iter': 6, 'logger.save_checkpoint_freq': 3})
+        options['train']['scheduler']['milestones'] = [2, 4]
+        train_with_break(options, tmp_path, stop_at=4)
+        options['train']['optim_g'] |= {'lr': 1e-3, 'betas': [0.5, 0.9]}
+        seen.clear()
+        train_here(options, tmp_path, '--auto_resume')
+    halved = [1e-3 / 2 ** sum(iteration - 1 >= each for each in (2, 4)) for iteration in (4, 5, 6)]
+    assert [iteration for iteration, *_ in seen] == [4, 5, 6]
+    assert [lr for _, lr, _ in seen] == pytest.approx(halved) and {beta for *_, beta in seen} == {0.5}
 
 
 @pytest.mark.parametrize(('content', 'message'), [

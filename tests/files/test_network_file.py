@@ -1,6 +1,8 @@
 """Network files: every reader says the same of one that does not fit, and all that fits is loaded."""
 
+import errno
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,14 @@ from typer.testing import CliRunner
 
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.network_file import build_network, build_network_from_file, load_weights
+from cface_basicsr.files.network_file import (
+    build_network,
+    build_network_from_file,
+    file_hash,
+    load_weights,
+    read_network_file,
+    save_atomically,
+)
 from cface_basicsr.recognizers.load import load_recognizer
 from cface_basicsr.registration import offered
 from tests.narrow import narrow
@@ -204,3 +213,41 @@ def test_a_recognizer_saved_by_data_parallel_gives_the_features_of_the_bare_one(
     wrapped = load_recognizer(write(tmp_path / 'b.pth', RECOGNIZER, HARMLESS['module.']))
     faces = torch.rand(2, 3, 128, 128)
     assert torch.equal(bare(faces), wrapped(faces))
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+def test_equal_contents_give_equal_files_whatever_their_names_and_the_identity_of_their_texts(tmp_path: Path) -> None:
+    """Pickle writes a text that it has met before as a reference; an equal one that is another object, in full."""
+    def content(parts: list[str]) -> dict[str, Any]:
+        name = ''.join(parts)
+        return {'params': {'weight': torch.ones(3)}, 'names': [name, ''.join(parts) if len(parts) > 1 else name]}
+    hashes = [save_atomically(content(parts), tmp_path / name)
+              for parts, name in ((['abc'], 'one.pth'), (['a', 'bc'], 'another.pth'))]
+    assert hashes[0] == hashes[1] == file_hash(tmp_path / 'one.pth', 64) == file_hash(tmp_path / 'another.pth', 64)
+    assert read_network_file(tmp_path / 'one.pth')['params']['weight'].tolist() == [1, 1, 1]
+
+
+def test_a_file_and_its_name_are_flushed_to_the_disk_in_this_order(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[Any] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, 'fsync', lambda file: (done.append(os.fstat(file).st_ino), fsync(file)))
+    monkeypatch.setattr(os, 'replace', lambda old, new: (done.append('renamed'), replace(old, new)))
+    save_atomically({'params': {}}, tmp_path / 'a.pth')
+    assert done == [(tmp_path / 'a.pth').stat().st_ino, 'renamed', tmp_path.stat().st_ino]
+
+
+def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, weights = tmp_path / 'a.pth', torch.zeros(1000)
+    save_atomically({'params': {'one': weights, 'shared': weights[:500]}}, path)
+    before, asked = path.read_bytes(), []
+
+    def full(file: int, start: int, size: int) -> None:
+        asked.append(size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr(os, 'posix_fallocate', full)
+    monkeypatch.setattr(torch, 'save', lambda *_: pytest.fail('it was written to'))
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
+        save_atomically({'params': {'one': weights, 'shared': weights[:500]}}, path)
+    assert asked == [4000] and path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -45,3 +45,22 @@ def test_a_file_of_another_program_does_not_say_which_network_it_holds(tmp_path:
     save_file({'a': torch.zeros(1)}, tmp_path / 'a.safetensors', {'format': 'pt', 'network': 'SRResNet'})
     with pytest.raises(UserError, match='does not say which network it holds'):
         build_network_from_file(tmp_path / 'a.safetensors')
+
+
+def test_equal_contents_give_equal_files_in_whatever_order_they_come(tmp_path: Path) -> None:
+    entries = {f'entry {number}': number for number in range(20)}
+    for name, order in (('a', 1), ('b', -1)):
+        write_safetensors(tmp_path / name, {'w': torch.ones(3)}, dict(list(entries.items())[::order]))
+    assert (tmp_path / 'a').read_bytes() == (tmp_path / 'b').read_bytes()
+
+
+@pytest.mark.parametrize('place', [-1, -10, -20])
+def test_a_flipped_bit_of_a_number_is_noticed(tmp_path: Path, place: int) -> None:
+    path = tmp_path / 'a.safetensors'
+    write_safetensors(path, {'w': torch.arange(6.0)}, {'network': {'type': 'SRResNet'}})
+    assert set(read_network_file(path)) == {'params', 'network'}
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="a.safetensors' is damaged: its numbers"):
+        read_network_file(path)

@@ -5,6 +5,7 @@ import collections
 import datetime
 import os
 import pickle
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,25 @@ def as_plain_pickle(path: Path) -> None:
 def cut_off(path: Path) -> None:
     torch.save({'a': torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:-500])
+
+
+def test_every_flipped_bit_of_every_record_is_noticed(tmp_path: Path) -> None:
+    """torch itself reads such numbers, without a word."""
+    path = tmp_path / 'a.pth'
+    torch.save({'params': {'one': torch.arange(4.0), 'two': torch.arange(3)}}, path)
+    whole, places = path.read_bytes(), []
+    with zipfile.ZipFile(path) as file:
+        for record in file.infolist():
+            with file.open(record) as opened:
+                start = opened._orig_compress_start
+            places += [8 * (start + byte) + bit for byte in range(record.file_size) for bit in (0, 7)]
+    assert len(places) > 500
+    for place in places[::7]:
+        content = bytearray(whole)
+        content[place // 8] ^= 1 << place % 8
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"^weights file '.*a.pth' is damaged"):
+            read_torch_file(path, '')
 
 
 @pytest.mark.filterwarnings('ignore')

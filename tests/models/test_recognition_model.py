@@ -87,6 +87,24 @@ def test_a_collapsed_recognizer_is_refused_and_not_saved(make: Make, tmp_path: P
     assert not list(tmp_path.rglob('net_r_2.pth'))
 
 
+def test_a_recognizer_that_collapsed_before_a_stop_is_refused_after_it(make: Make, tmp_path: Path) -> None:
+    model = make(0)
+    model.optimize_parameters(1)
+    saved = model.more_for_the_state()
+    resumed = make(0)
+    resumed.restore(saved)
+    with torch.no_grad():
+        resumed.net_r.fc5.weight.zero_()
+        resumed.net_r.fc5.bias.fill_(1.0)
+    resumed.optimize_parameters(2)
+    assert resumed.spread_at_start == model.spread_at_start
+    with pytest.raises(UserError, match='collapsed at iteration 2'):
+        resumed.save(0, 2)
+    model.save_training_state(0, 1)
+    state = torch.load(next(tmp_path.rglob('1.state')), weights_only=True)
+    assert state['model'] == saved
+
+
 def test_at_first_only_a_new_classifier_learns(make: Make) -> None:
     model = make(3, {'train': {'head_only_iter': 2}})
     recognizer, head = parameters(model, 'r'), parameters(model, 'c')
