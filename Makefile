@@ -1,5 +1,6 @@
 # make demo   the whole of it on generated faces: nine minutes on two cores after installation
 # make test   the tests
+# make soak   each command killed 200 times in all, and what it makes compared: an hour or two
 # make package   dist/*.whl and dist/*.tar.gz, checked as a package index would check them
 # make docs   the pages as a site, in build/site
 # All install into .venv first, once. Another Python: make PYTHON=python3.12 test
@@ -7,12 +8,15 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 
-.PHONY: demo test lint package docs clean
+.PHONY: demo test soak lint package docs clean
 demo: $(VENV)/installed
 	$(VENV)/bin/cface demo $(ARGS)
 
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+soak: $(VENV)/installed
+	$(VENV)/bin/python -m tests.soak $(ARGS)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check cface_basicsr tests performance

@@ -8,6 +8,7 @@ import importlib.metadata
 import math
 import os
 import platform
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     import torch
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h
+PARENT = 'CFACE_PARENT'
+"""The variable by which a rank knows the process that has started it."""
 _LARGEST_INT, _PAD = 2 ** 31 - 1, 2 ** 26
 _CGROUPS = Path('/sys/fs/cgroup')
 
@@ -40,6 +44,20 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _LARGEST_INT), (_M_TOP_PAD, _PAD))
     return all([mallopt(name, value) == 1 for name, value in settings])
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it does: killed, that could not end what it started."""
+    import multiprocessing
+    import threading
+    from multiprocessing.connection import wait
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    elif platform.system() == 'Linux':
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.environ.get(PARENT) not in (None, str(os.getppid())):  # it has ended already
+        os._exit(1)
 
 
 def installed_version(package: str) -> str | None:

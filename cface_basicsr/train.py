@@ -8,10 +8,13 @@ import os
 import sys
 
 from cface_basicsr.compat.before_import import prepare_import
+from cface_basicsr.runtime import PARENT, end_with_parent
 
 prepare_import()  # before the first import of BasicSR; spawned workers run this line too
 
 if __name__ == '__main__':
+    if PARENT in os.environ:
+        end_with_parent()
     import basicsr.train
 
     from cface_basicsr.register import find_named_file  # registers the classes, patches BasicSR

@@ -9,7 +9,6 @@ Without a GPU the same code runs on the CPU, at small sizes: it shows that the s
 """
 
 import math
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,20 +81,22 @@ def first_losses(opt: dict[str, Any], folder: Path) -> dict[str, float]:
 
 
 def under_torchrun(options: Mapping[str, Any], folder: Path, gpu: bool) -> list[Finding]:
-    """A training of two iterations, as one rank of a distributed run; the number is torchrun's exit code."""
+    """A training of two iterations, as one rank of a distributed run; the number is its exit code."""
     from cface_basicsr.options import merge, write_option_file
-    from cface_basicsr.training.process import distributed_command, last_words
+    from cface_basicsr.training.process import Ranks, last_words
     lines = []
     for name, opt in options.items():
         path = folder / f'{name.replace(" ", "_")}.yml'
         ranks = {'num_gpu': 1 if gpu else 0, 'path': {'experiments_root': str(folder / 'ranks')},
                  'train': {'total_iter': 2}}
         write_option_file(merge(opt, ranks), path)
-        with open(path.with_suffix('.log'), 'w') as log:
-            done = subprocess.run(distributed_command(path, 1), stdout=log, stderr=subprocess.STDOUT, cwd=folder)
-        said = 'trained' if done.returncode == 0 else last_words(path.with_suffix('.log'))
+        log = path.with_suffix('.log')
+        log.write_text('')
+        rank = Ranks(path, 1, [log], distributed=True)
+        rank.join()
+        said = 'trained' if rank.exitcode == 0 else last_words(log)
         lines.append(Finding(f'ranks_{name.replace(" ", "_")}', f'one rank of DDP on {device_name(gpu)}, {name}', said,
-                             '–', float(done.returncode), unit='exit code', target=0.0))
+                             '–', float(rank.exitcode), unit='exit code', target=0.0))
     return lines
 
 

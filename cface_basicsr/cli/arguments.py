@@ -40,7 +40,7 @@ Workers = Annotated[int, typer.Option(min=0, help='Processes; 0: one per CPU cor
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace results that exist.')]
 Generator = Annotated[Path, typer.Option('--weights', '--network', callback=_of_zoo, help=(
     'Network file, which says which network and scale it holds; or a name that `cface models list` prints.'))]
-Processes = Annotated[int, typer.Option('--nproc', help='Training processes (one per GPU), under torchrun.')]
+Processes = Annotated[int, typer.Option('--nproc', help='Training processes (one per GPU).')]
 Values = Annotated[list[str] | None, typer.Option('--value', help='NAME=VALUE for a `$NAME` in the file.')]
 Data = Annotated[Path | None, typer.Option(help="Folder made by `cface prepare --holdout`, instead of the file's.")]
 RunFolder = Annotated[Path | None, typer.Option('--out', help="Run folder, instead of the file's.")]

@@ -1,6 +1,8 @@
 """`cface train`: train all stages of a recipe, each with the weights of the one before."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -10,26 +12,38 @@ from cface_basicsr.runtime import start_computing
 
 def command(
     recipe: OptionPath, data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None,
-    strict: Strict = False, as_json: Json = False,
+    strict: Strict = False, as_json: Json = False, from_step: str | None = None,
+    changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE')] = None,
 ) -> None:
     """Train all stages of a recipe, hand weights over, and measure at the end.
 
-    Finished steps are skipped; after a kill the same command continues, even in mid-epoch.
+    Finished steps are skipped; after a kill the same command continues, even in mid-epoch. SIGTERM and Ctrl-C save a
+    state first.
 
     Args:
         recipe: A recipe (options/cface_x8.yml), or one stage option file.
+        from_step: The unfinished training STEP goes on from its last checkpoint with the options that it has now.
+        changes: With --from-step, a setting of that step, train.optim_g.lr=1e-5; null takes a key away. May be
+            repeated.
 
     \b
     Example:
       cface prepare --layout casia CASIA-WebFace --out datasets/casia --scale 2 4 8 --holdout 575 --seed 0
       cface train options/cface_x8.yml
+      cface train options/cface_x8.yml --from-step stage1 --set train.optim_g.lr=5e-5
     """
+    from cface_basicsr.cli.options import read_changes
+    from cface_basicsr.errors import UserError
     from cface_basicsr.options import read_option_file
     variables = read_values(values)
     if 'steps' not in read_option_file(recipe):
-        refused = {'--data': data, '--out': out, '--value': values, '--strict': strict, '--json': as_json}
+        refused = {'--data': data, '--out': out, '--value': values, '--strict': strict, '--json': as_json,
+                   '--from-step': from_step, '--set': changes}
         return _train_one(recipe, processes, [name for name, given in refused.items() if given])
-    return train_recipe(recipe, data, out, variables, processes, as_json, strict)
+    if changes and not from_step:
+        raise UserError('--set: expected --from-step as well, which names the step that it changes.')
+    changed = read_changes(changes or [])
+    return train_recipe(recipe, data, out, variables, processes, as_json, strict, from_step, changed)
 
 
 def read_values(values: list[str] | None) -> dict[str, str]:
@@ -51,20 +65,18 @@ def _train_one(options: Path, processes: int, refused: list[str]) -> None:
     Raises:
         UserError: an option was given that only recipes have.
     """
-    import subprocess
-
     from cface_basicsr.errors import UserError
-    from cface_basicsr.training.process import training_command
+    from cface_basicsr.training.process import train_in_the_foreground
     if refused:
         raise UserError(f"{', '.join(refused)}: only a recipe takes that, and '{options}' is a single training.\n"
                         f'Write a changed file, and train that: cface options show {options} --data DIR '
                         '--set KEY=VALUE > FILE')
-    command = training_command(options, processes)
-    raise typer.Exit(subprocess.run(command, check=False).returncode)
+    raise typer.Exit(train_in_the_foreground(options, processes))
 
 
 def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dict[str, str], processes: int,
-                 as_json: bool, strict: bool = False) -> None:
+                 as_json: bool, strict: bool = False, from_step: str | None = None,
+                 changes: Mapping[str, Any] | None = None) -> None:
     """Run a recipe's steps and its report, with progress."""
     from functools import cache
 
@@ -77,6 +89,8 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     from cface_basicsr.training.steps import run_steps
     start_computing()
     recipe = Recipe.read(path, data, out, variables)
+    if from_step:
+        recipe = recipe.continuing(from_step, changes or {})
     report = recipe.file.report
     check_stores(recipe.train_folder, recipe.file.scale)
     if report:

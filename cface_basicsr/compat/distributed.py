@@ -15,6 +15,7 @@ from cface_basicsr.archs.batchnorm import sync_batchnorms
 from cface_basicsr.compat.defect import Defect, row, swapped
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.ranks import moments_over_ranks, several_ranks
+from cface_basicsr.runtime import end_with_parent
 
 _INIT = ('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist')
 _TO_DEVICE = 'basicsr.models.base_model:BaseModel.model_to_device'
@@ -55,12 +56,16 @@ STARTED_BY = {'pytorch': ('torchrun', ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MAS
 
 @row('launchers', 'basicsr.utils.dist_util:_init_dist_slurm', *_INIT, has="os.environ['SLURM_NODELIST']")
 def _check_who_started(init_dist: Callable, launcher: str, *args: Any, **kwargs: Any) -> None:
-    """Without it: --launcher without torchrun or srun ends in KeyError: 'SLURM_NODELIST' or "RANK expected"."""
+    """Without it: --launcher without torchrun or srun ends in KeyError: 'SLURM_NODELIST' or "RANK expected"; where
+    torchrun is killed, its ranks train on.
+    """
     program, variables = STARTED_BY[launcher]
     missing = [name for name in variables if name not in os.environ]
     if missing:
         raise UserError(f"--launcher {launcher}: the environment has no {', '.join(missing)}. Start the command by "
                         f'{program}, or leave --launcher out.')
+    if launcher == 'pytorch':
+        end_with_parent()
     init_dist(launcher, *args, **kwargs)
 
 

@@ -85,19 +85,24 @@ def states_in(folder: Path) -> list[Path]:
                   key=lambda path: int(path.stem))
 
 
-def forget_older(model: Any) -> None:
-    """Remove the checkpoints that neither `keep_last` nor `keep_best` of the options keeps; networks after their state,
-    without which they do not count.
+def forget_older(model: Any, done: bool = False) -> None:
+    """Remove the checkpoints that neither `keep_last` nor `keep_best` of the options keeps, and those that only a stop
+    made, as soon as there is a newer one or the training is `done`. Rank 0 does it.
     """
-    logger, path = model.opt.get('logger') or {}, model.opt['path']
+    if model.opt['rank'] != 0:
+        return
+    logger, folder = model.opt.get('logger') or {}, Path(model.opt['path']['training_states'])
     results = getattr(model, 'best_metric_results', {}).values() if logger.get('keep_best') else ()
     best = {str(metric['iter']) for metrics in results for metric in metrics.values()}
-    states = states_in(Path(path['training_states']))
-    for state in states[:-logger['keep_last']] if logger.get('keep_last') else ():
-        if state.stem not in best:
-            state.unlink()
-            for network in Path(path['models']).glob(f'net_*_{state.stem}.pth'):
-                network.unlink()
+    states = states_in(folder)
+    stopped = [path for path in states[:None if done else -1] if path.with_suffix('.stopped').exists()]
+    regular = [path for path in states if path not in stopped]
+    old = regular[:-logger['keep_last']] if logger.get('keep_last') else []
+    for state in [*stopped, *(path for path in old if path.stem not in best)]:
+        state.unlink()  # first: networks without a state do not count
+        state.with_suffix('.stopped').unlink(missing_ok=True)
+        for network in Path(model.opt['path']['models']).glob(f'net_*_{state.stem}.pth'):
+            network.unlink()
 
 
 @row('weights-only', 'basicsr.models.base_model:BaseModel.load_network', unless='weights_only')

@@ -5,13 +5,16 @@ import os
 import site
 import sysconfig
 import types
+import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from cface_basicsr import options
 from cface_basicsr.compat.defect import Defect, row, swapped
 from cface_basicsr.compat.reading import given_options
+from cface_basicsr.files.atomic import lock
 
 FOLDERS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
 """The entries of `path:` that BasicSR itself sets, all of them folders."""
@@ -80,6 +83,44 @@ def _choose_a_free_name(mkdir_and_rename: Callable, path: str) -> None:
     with swapped(misc, 'get_time_str', lambda: free):
         mkdir_and_rename(path)
 
+
+class _Claim:
+    """The locks of the folder that this process trains in."""
+
+    held = ExitStack()
+
+
+def _lock_folder(opt: dict[str, Any]) -> None:
+    folder = opt['path']['experiments_root']
+    if opt['rank'] == 0 and os.path.isdir(folder):
+        _Claim.held.enter_context(lock(folder, "another training is at work in '{}'. Wait for it, or end it, or give "
+                                               "this one another 'name'."))
+
+
+def _claim_what_is_there(load: Callable, opt: dict[str, Any]) -> Any:
+    _Claim.held.close()  # of the training before, in the same process
+    _Claim.held = ExitStack()
+    _lock_folder(opt)
+    return load(opt)
+
+
+def _claim_what_was_made(make: Callable, opt: dict[str, Any]) -> None:
+    make(opt)  # it has put aside the folder that was there, whose lock stays: nobody comes between
+    if opt['is_train']:
+        _lock_folder(opt)
+
+
+def _free_in_the_end(create: Callable, opt: dict[str, Any], logger: Any) -> Any:
+    loaders = create(opt, logger)
+    weakref.finalize(loaders[1], _Claim.held.close)  # the sampler goes with the training
+    return loaders
+
+
+ONE_TRAINING = Defect(
+    'one-training', 'basicsr.utils.misc:make_exp_dirs',
+    'a second training of the same name puts the folder of a running one aside, or writes into it', unless='lock',
+    wrap={'basicsr.train:load_resume_state': _claim_what_is_there, 'basicsr.train:make_exp_dirs': _claim_what_was_made,
+          'basicsr.train:create_train_val_dataloader': _free_in_the_end})
 
 # Each of these runs before the first function of a pipeline: load_resume_state in a training, make_exp_dirs in a test.
 

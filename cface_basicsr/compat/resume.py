@@ -1,5 +1,6 @@
 """Continuing a stopped training: from the right folder, on any device, in the middle of an epoch, bit for bit."""
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -81,8 +82,10 @@ def _newest_state(folder: Path, models: Path) -> Path | None:
 @row('auto-resume', _LOAD, upstream='StarSRGAN #7, BasicSR #679', has="osp.join('experiments'")
 def _look_in_its_own_folder(load: LoadState, opt: dict[str, Any]) -> State | None:
     """Without it: --auto_resume from another directory starts at 0 and archives the old run; a cut-off state or one
-    called best.state ends in a traceback; a flipped bit in a state or a network is taken as it is.
+    called best.state ends in a traceback; a flipped bit in a state or a network is taken as it is;
+    ranks that torchrun starts again begin anew.
     """
+    opt['auto_resume'] |= int(os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')) > 0
     if not opt['auto_resume']:
         return load(opt)
     newest = _newest_state(Path(opt['path']['training_states']), Path(opt['path']['models']))
@@ -126,7 +129,8 @@ def _split(opt: dict[str, Any]) -> dict[str, int]:
 
 def _save_random_state(save: Callable, self: Any, epoch: int, current_iter: int) -> None:
     if current_iter == -1:  # the networks of a finished training; BasicSR writes no state
-        return save(self, epoch, current_iter)
+        save(self, epoch, current_iter)
+        return forget_older(self, done=True)
     more = {'random': of_all_ranks(_random_state()), 'split': _split(self.opt),
             'best_metric_results': plain(getattr(self, 'best_metric_results', {})),
             'scaler': scaler.state_dict() if (scaler := getattr(self, 'scaler', None)) else {},
@@ -136,8 +140,7 @@ def _save_random_state(save: Callable, self: Any, epoch: int, current_iter: int)
     write = torch.save
     with swapped(torch, 'save', lambda content, path: write({**content, **more}, path)):
         save(self, epoch, current_iter)
-    if self.opt['rank'] == 0:
-        forget_older(self)
+    forget_older(self)
 
 
 def _check_groups(model: Any, state: State) -> None:
@@ -184,10 +187,12 @@ def _restore_random_state(resume: Callable, self: Any, resume_state: State) -> N
         _set_random_state(resume_state['random'][self.opt['rank']])
 
 
-class _Run:
-    """What load_resume_state found, for create_train_val_dataloader, which BasicSR calls without it."""
+class ThisRun:
+    """What load_resume_state and create_train_val_dataloader found, for functions that BasicSR calls without it."""
 
     state: State | None = None
+    batches = 1
+    """Full batches in an epoch."""
 
 
 def _check_split(state: State, opt: dict[str, Any]) -> None:
@@ -203,12 +208,12 @@ def _check_split(state: State, opt: dict[str, Any]) -> None:
 
 
 def _remember_state(load: LoadState, opt: dict[str, Any]) -> State | None:
-    _Run.state = load(opt)
-    if _Run.state:
-        _check_split(_Run.state, opt)
+    ThisRun.state = load(opt)
+    if ThisRun.state:
+        _check_split(ThisRun.state, opt)
         if not opt['auto_resume']:  # which has done it
-            _check_networks(_Run.state, Path(opt['path']['models']))
-    return _Run.state
+            _check_networks(ThisRun.state, Path(opt['path']['models']))
+    return ThisRun.state
 
 
 def _go_on_in_mid_epoch(create: Callable[..., Loaders], opt: dict[str, Any], logger: Any) -> Loaders:
@@ -216,9 +221,10 @@ def _go_on_in_mid_epoch(create: Callable[..., Loaders], opt: dict[str, Any], log
     loader, sampler, validation = loaders[:3]
     for each in (loader, *validation):
         each.generator = each.generator or generator_of(opt['manual_seed'])
-    if _Run.state and len(loader):
-        sampler.first_iteration = _Run.state['iter']
-        _Run.state['epoch'] = _Run.state['iter'] // len(loader)  # also right after an epoch's last iteration
+    ThisRun.batches = max(1, len(loader))
+    if ThisRun.state and len(loader):
+        sampler.first_iteration = ThisRun.state['iter']
+        ThisRun.state['epoch'] = ThisRun.state['iter'] // len(loader)  # also right after an epoch's last iteration
     return loaders
 
 

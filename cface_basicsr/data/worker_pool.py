@@ -2,20 +2,18 @@
 
 import itertools
 import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from typing import TypeVar
 
 import cv2
 import torch
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.runtime import end_with_parent
 
 _Item = TypeVar('_Item')
 _Result = TypeVar('_Result')
@@ -63,10 +61,4 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; only the parent reacts
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """Exit when the parent does: if it was killed, it cannot end its pool, whose processes would wait for ever."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
+    end_with_parent()

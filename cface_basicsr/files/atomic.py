@@ -106,6 +106,14 @@ def unfinished(path: Path) -> Path:
     return path.with_name(f'.{path.name}.unfinished')
 
 
+_passed_on: set[int] = set()
+
+
+def locks_to_pass_on() -> tuple[int, ...]:
+    """For `pass_fds` of a program that is started: the locks that are to outlive this process with it."""
+    return tuple(_passed_on)
+
+
 @contextmanager
 def lock(folder: str | Path, busy: str = "another process is writing '{}'. Wait for it, or end it, then start again.",
          *, inherited: bool = False) -> Iterator[None]:
@@ -114,7 +122,8 @@ def lock(folder: str | Path, busy: str = "another process is writing '{}'. Wait 
     Args:
         folder: an existing one.
         busy: the message if another process holds it; {} becomes the folder.
-        inherited: programs that are started inside the block hold the lock too, so that it outlives a killed parent.
+        inherited: programs that are started inside the block with `locks_to_pass_on` hold the lock too, so that it
+            outlives a killed parent.
 
     Raises:
         UserError: another process holds it, or the file system has no locks, so that nobody can know.
@@ -128,10 +137,12 @@ def lock(folder: str | Path, busy: str = "another process is writing '{}'. Wait 
             descriptor = _locked_file(Path(folder, '.lock'))
     except BlockingIOError as error:
         raise UserError(busy.format(folder)) from error
+    if inherited:
+        _passed_on.add(descriptor)
     try:
-        os.set_inheritable(descriptor, inherited)
         yield
     finally:
+        _passed_on.discard(descriptor)
         os.close(descriptor)
 
 

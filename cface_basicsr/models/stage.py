@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.network_file import load_weights
 from cface_basicsr.models.precision import allow_tf32, check_compiler, half_precision
-from cface_basicsr.models.step_log import StepLog
+from cface_basicsr.models.step_log import GO_ON, StepLog
 from cface_basicsr.options import Optimizer, Training, open_section
 
 BATCH = ('lq', 'gt', 'compare', 'phi_gt', 'phi_compare', 'has_compare', 'label', 'draws')
@@ -221,8 +221,7 @@ class StageModel(BaseModel):
         for network in net if isinstance(net, list) else [net]:
             if not all(torch.isfinite(value).all() for value in network.state_dict().values()):
                 raise UserError(f'{net_label} holds NaN or Inf at iteration {current_iter}, so it is not saved.\n'
-                                'The last checkpoint is unharmed: lower the learning rate, then start again with '
-                                '--auto_resume.')
+                                f'The last checkpoint is unharmed: lower the learning rate. {GO_ON}')
         super().save_network(net, net_label, current_iter, param_key)
 
     def save_networks(self, labels: str, current_iter: int) -> None:

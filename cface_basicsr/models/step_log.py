@@ -11,6 +11,8 @@ from torch import Tensor
 
 from cface_basicsr.errors import UserError
 
+GO_ON = 'To go on: --auto_resume, or cface train RECIPE --from-step STEP --set train.optim_g.lr=VALUE'
+"""What to do after a loss or a weight became NaN; rates that are given after a stop are used."""
 MOST_STEPS = 1000
 """Steps that are kept at most without being read: each keeps the keys of a batch."""
 
@@ -96,5 +98,5 @@ class StepLog:
         path = self.folder / f'nan_iter{step.iteration}_rank{self.rank}.json'
         path.write_text(json.dumps({'iter': step.iteration, 'losses': bad, 'images': list(step.images)}, indent=1))
         raise UserError(f"{', '.join(bad)} became NaN or Inf at iteration {step.iteration}; the image keys of its "
-                        f"batch are in '{path}'.\nThe last checkpoint is unharmed: lower the learning rate or check "
-                        'these images, then start again with --auto_resume.')
+                        f"batch are in '{path}'.\nThe last checkpoint is unharmed: check these images or lower the "
+                        f'learning rate. {GO_ON}')

@@ -1,24 +1,33 @@
-"""One training by BasicSR in a process of its own, watched through its log.
+"""One training by BasicSR in processes of its own, watched through its log; they end with this one.
 
-Without a launcher the process is forked from a server that has imported torch and BasicSR once and computed nothing,
-so a chain of short steps does not pay five seconds of imports for each. Several processes run under torchrun.
+A training in one process is forked from a server that has imported torch and BasicSR once and computed nothing, so a
+chain of short steps does not pay five seconds of imports for each. Several ranks are started one by one, each with a
+log of its own.
 """
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import locks_to_pass_on
+from cface_basicsr.runtime import PARENT, end_with_parent
 
 _PROGRESS = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+),.*?\)\] (?:\[eta:.*?\] )?(.*)')
+_SAVED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+"""Exit codes of a training that was stopped and has saved its state."""
+_PATIENCE = 3.0
+"""Seconds that ranks get to end by themselves when one of them has failed; they would wait for it for ever."""
 
 _Progress = Callable[[int, str], None]
 """Called with the iteration reached and the losses as text."""
@@ -29,43 +38,132 @@ def run_training(options: Path, log: Path, progress: _Progress, processes: int =
 
     Args:
         options: a complete option file.
-        log: the file that gets everything that the training prints.
+        log: the file that gets everything that the training prints; of further ranks it is `<name>_rank<N>.log`.
         progress: told whenever the log shows a new iteration.
-        processes: more than one trains by DDP, under torchrun.
+        processes: more than one trains by DDP.
 
     Raises:
         UserError: the training failed; with its last lines and the log's path.
+        SystemExit: it was stopped by SIGTERM or Ctrl-C, and its state is saved.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text('')
-    process = _start_forked(options, log) if processes == 1 else _start_torchrun(options, log, processes)
-    try:
-        _watch(process, log, progress)
-    finally:
-        process.terminate()
-    process.join()
-    if process.exitcode != 0:
-        raise UserError(f"training of '{options}' failed (exit code {process.exitcode}): {last_words(log)}\nLog: {log}")
+    logs = [log, *(log.with_name(f'{log.stem}_rank{rank}.log') for rank in range(1, processes))]
+    for each in logs:
+        each.write_text('')
+    training = _start_forked(options, log) if processes == 1 else Ranks(options, processes, logs)
+    with handing_on_signals(training) as asked:
+        _watch(training, log, progress)
+        training.join()
+    rank = getattr(training, 'failed', 0)
+    if asked:
+        said = last_words(log).partition('. The same')[0] if training.exitcode in _SAVED else 'cface: stopped'
+        print(f'{said}. The same command continues.', file=sys.stderr, flush=True)
+        raise SystemExit(128 + asked[0])
+    if training.exitcode != 0:
+        who = f'rank {rank}: ' if processes > 1 else ''
+        raise UserError(f"training of '{options}' failed ({_how(training.exitcode)}): {who}{last_words(logs[rank])}\n"
+                        f'Log: {logs[rank]}')
 
 
-class _Launched(subprocess.Popen):
-    """A training under torchrun, which answers as a process of multiprocessing does."""
+def _how(code: int) -> str:
+    return f'exit code {code}' if code > 0 else f'killed by {signal.Signals(-code).name}, perhaps for lack of memory'
+
+
+def train_in_the_foreground(options: Path, processes: int) -> int:
+    """The same, which prints to this process's own output. Returns the exit code."""
+    training = Ranks(options, processes)
+    with handing_on_signals(training):
+        training.join()
+    return training.exitcode
+
+
+class Ranks:
+    """The ranks of a training, which answer together as a process of multiprocessing does.
+
+    They are in a session of their own, so that Ctrl-C reaches this process only, and end when this one does.
+
+    Args:
+        options: the option file.
+        processes: their number.
+        logs: of each of them; none: they print to this process's output.
+        distributed: whether they train by DDP, which one rank may do as well.
+    """
+
+    def __init__(self, options: Path, processes: int, logs: Sequence[Path] = (), distributed: bool = False) -> None:
+        self.failed = 0
+        """The rank that failed first."""
+        self._failed_at: float | None = None
+        command = [sys.executable, '-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume']
+        environment = {**os.environ, PARENT: str(os.getpid())}
+        if processes > 1 or distributed:
+            command += ['--launcher', 'pytorch']
+            environment |= {'WORLD_SIZE': str(processes), 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(_free_port())}
+            environment.setdefault('OMP_NUM_THREADS', '1')  # as torchrun does: each rank would take all cores
+        self._ranks = []
+        for rank in range(processes):
+            with open(logs[rank], 'a') if logs else nullcontext() as file:
+                self._ranks.append(subprocess.Popen(
+                    command, env=environment | {'RANK': str(rank), 'LOCAL_RANK': str(rank)}, stdout=file, stderr=file,
+                    pass_fds=locks_to_pass_on(), start_new_session=True))
 
     def is_alive(self) -> bool:
-        return self.poll() is None
+        """Whether a rank is at work. Some seconds after one has failed, the others are killed."""
+        codes = [rank.poll() for rank in self._ranks]
+        bad = [rank for rank, code in enumerate(codes) if code not in (None, 0, *_SAVED)]
+        if bad and self._failed_at is None:
+            self.failed, self._failed_at = bad[0], time.monotonic()
+        if bad and time.monotonic() - self._failed_at > _PATIENCE:
+            self.kill()
+        return None in codes
+
+    def terminate(self) -> None:
+        """Have all of them save their state and leave."""
+        for rank in self._ranks:
+            rank.terminate()
+
+    def kill(self) -> None:
+        """End all of them at once."""
+        for rank in self._ranks:
+            rank.kill()
 
     def join(self) -> None:
-        self.wait()
+        """Wait until all of them have ended."""
+        while self.is_alive():
+            time.sleep(0.05)
 
     @property
-    def exitcode(self) -> int | None:
-        return self.returncode
+    def exitcode(self) -> int:
+        """Of the rank that failed first, else of the first that was stopped, else 0."""
+        codes = [rank.returncode for rank in self._ranks]
+        return codes[self.failed] or next((code for code in codes if code), 0)
 
 
-_Process = multiprocessing.Process | _Launched
+_Training = multiprocessing.Process | Ranks
 
 
-def _start_forked(options: Path, log: Path) -> _Process:
+@contextmanager
+def handing_on_signals(training: _Training) -> Iterator[list[int]]:
+    """Inside, SIGTERM and Ctrl-C ask a training to save its state and to end; a second one kills it.
+
+    What is left of it at the end of the block is ended. Yields the signals that came.
+    """
+    came: list[int] = []
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        (training.kill if came else training.terminate)()
+        came.append(number)
+
+    here = threading.current_thread() is threading.main_thread()  # others cannot set them
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT) if here}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        training.terminate()
+
+
+def _start_forked(options: Path, log: Path) -> multiprocessing.Process:
     kind = 'forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn'
     context = multiprocessing.get_context(kind)
     if kind == 'forkserver':
@@ -75,28 +173,8 @@ def _start_forked(options: Path, log: Path) -> _Process:
     return process
 
 
-def _start_torchrun(options: Path, log: Path, processes: int) -> _Process:
-    with open(log, 'a') as file:
-        return _Launched(training_command(options, processes), stdout=file, stderr=subprocess.STDOUT)
-
-
-def training_command(options: Path, processes: int) -> list[str]:
-    """The command that trains an option file: in one process, or in several under torchrun."""
-    return distributed_command(options, processes) if processes > 1 else [sys.executable, *_training(options)]
-
-
-def distributed_command(options: Path, processes: int) -> list[str]:
-    """The command that trains an option file under torchrun, at a free port."""
-    return [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}',
-            f'--master_port={_free_port()}', *_training(options), '--launcher', 'pytorch']
-
-
-def _training(options: Path) -> list[str]:
-    return ['-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume']
-
-
 def _free_port() -> int:
-    """A port where the ranks meet: torchrun would hand them 0 as it is, and they would wait for each other for ever."""
+    """A port where the ranks meet; two trainings on one machine must not use the same."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]
@@ -104,7 +182,8 @@ def _free_port() -> int:
 
 def _train(options: str, log: str, folder: str) -> None:
     """The body of a forked training: its output goes to the log, its exit code says how it ended."""
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent as well, and that hands it on
     multiprocessing.set_start_method(None, force=True)  # loaders' workers: as in any training, not by a second server
     os.chdir(folder)
     with open(log, 'a') as file:
@@ -122,16 +201,10 @@ def _train(options: str, log: str, folder: str) -> None:
         sys.exit(2)
 
 
-def _end_with_the_parent() -> None:
-    """A killed `cface train` must not leave its training running, where the next one would find it at work."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
-
-
-def _watch(process: _Process, log: Path, progress: _Progress, pause: float = 0.2) -> None:
+def _watch(training: _Training, log: Path, progress: _Progress, pause: float = 0.2) -> None:
     with open(log, errors='replace') as file:
         while True:
-            alive = process.is_alive()
+            alive = training.is_alive()
             for line in file:
                 found = _PROGRESS.search(line)
                 if found:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, WrapValidator
 
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, check_known, nearest
 from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import (
@@ -198,6 +198,8 @@ class Recipe:
         self.file = file
         self.data = Path(data or file.data)
         self.out = Path(out or file.out or Path('experiments') / file.name)
+        self.continued: str | None = None
+        """The training that goes on with other options than it was begun with; see `continuing`."""
         self._read = cache(read_option_file)  # a plan composes every training several times
         self._check()
 
@@ -211,6 +213,20 @@ class Recipe:
         """
         content = fill_variables(read_with_base(Path(path)), variables or {})
         return cls(open_section(RecipeFile, content, 'recipe'), data, out)
+
+    def continuing(self, step: str, changes: Mapping[str, Any]) -> 'Recipe':
+        """This recipe, with changes to a training that was begun without them and is not finished.
+
+        Raises:
+            UserError: no training has that name.
+        """
+        check_known('--from-step: training', step, self.trainings)
+        training = self.trainings[step]
+        changed = training.model_copy(update={'set': merge(training.set, changes)})
+        file = self.file.model_copy(update={'steps': self.file.steps | {step: changed}})
+        recipe = Recipe(file, self.data, self.out)
+        recipe.continued = step
+        return recipe
 
     # ----------------------------------------------------------------------------------------------------- references
 

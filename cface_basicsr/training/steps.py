@@ -36,7 +36,7 @@ def run_steps(recipe: Recipe, show: Progress, processes: int = 1, after: Callabl
     Args:
         recipe: the recipe.
         show: told of each step.
-        processes: of each training; more than one run under torchrun.
+        processes: of each training.
         after: called with the name of each step that is done.
         failed: where it is given, a step that fails is recorded here with its reason, and only the steps that need it
             are left out.
@@ -116,7 +116,7 @@ def _train_step(recipe: Recipe, name: str, show: Progress, processes: int) -> No
     if _is_finished(recipe.out / name, opt, source):
         return show.end(name, 'already finished')
     options = recipe.out / 'options' / f'{name}.yml'
-    _keep_options(options, opt)
+    _keep_options(options, opt, changed=name == recipe.continued)
     total = iterations(opt)
     show.start(name, total)
     began = time.time()
@@ -136,9 +136,9 @@ def _weights_hashes(recipe: Recipe, name: str) -> dict[str, str]:
     return hashes
 
 
-def _keep_options(path: Path, opt: Mapping[str, Any]) -> None:
-    """Write a step's options, or check that the folder was begun with the same."""
-    if path.is_file():
+def _keep_options(path: Path, opt: Mapping[str, Any], changed: bool = False) -> None:
+    """Write a step's options, or check that the folder was begun with the same, unless they may have `changed`."""
+    if path.is_file() and not changed:
         before = read_option_file(path)
         before.pop('plugin', None)
         return _check_equal(before, opt, path)

@@ -206,26 +206,47 @@ def test_a_value_needs_a_name(folder: Path) -> None:
         CliRunner().invoke(app, ['train', str(folder / 'r.yml'), '--value', 'x'], catch_exceptions=False)
 
 
-@pytest.mark.parametrize(('processes', 'launcher', 'tail'), [
-    ('1', [], []), ('4', ['-m', 'torch.distributed.run', '--nproc_per_node=4'], ['--launcher', 'pytorch'])])
-def test_a_single_stage_file_is_trained_by_basicsrs_command(
-        monkeypatch: pytest.MonkeyPatch, processes: str, launcher: list[str], tail: list[str]) -> None:
-    seen: list[list[str]] = []
+@pytest.mark.parametrize('processes', [1, 3])
+def test_a_single_stage_file_is_trained_by_one_process_for_each_rank(
+        monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    seen: list[tuple[list[str], dict[str, str]]] = []
 
-    def called(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
-        seen.append(command)
-        return subprocess.CompletedProcess(command, 3)
-    monkeypatch.setattr(subprocess, 'run', called)
+    class Started:
+        returncode = 3
+
+        def __init__(self, command: list[str], env: dict[str, str], **_: Any) -> None:
+            seen.append((command, env))
+
+        def poll(self) -> int:
+            return 3
+
+        def terminate(self) -> None:
+            pass
+
+        kill = terminate
+    monkeypatch.setattr(subprocess, 'Popen', Started)
     options = str(REPOSITORY / 'options/cface_stage1.yml')
-    done = CliRunner().invoke(app, ['train', options, '--nproc', processes])
-    assert done.exit_code == 3
-    ports = [word for word in seen[0] if word.startswith('--master_port=')]
-    assert len(ports) == (processes != '1')  # a free one: two trainings on one machine must not use the same
-    assert [word for word in seen[0] if word not in ports] == [
-        sys.executable, *launcher, '-m', 'cface_basicsr.train', '-opt', options, '--auto_resume', *tail]
+    done = CliRunner().invoke(app, ['train', options, '--nproc', str(processes)])
+    assert done.exit_code == 3 and len(seen) == processes
+    launched = ['--launcher', 'pytorch'] if processes > 1 else []
+    for rank, (command, environment) in enumerate(seen):
+        assert command == [sys.executable, '-m', 'cface_basicsr.train', '-opt', options, '--auto_resume', *launched]
+        assert (environment['RANK'], environment['LOCAL_RANK']) == (str(rank), str(rank))
+        assert environment['CFACE_PARENT'] == str(os.getpid())
+        if launched:
+            assert (environment['WORLD_SIZE'], environment['MASTER_ADDR']) == ('3', '127.0.0.1')
+            assert environment['MASTER_PORT'] == seen[0][1]['MASTER_PORT'] != '0'
 
 
-@pytest.mark.parametrize('words', [['--data', 'data'], ['--out', 'run'], ['--value', 'a=b'], ['--json']])
+def test_a_change_needs_the_step_that_it_changes(folder: Path) -> None:
+    with pytest.raises(UserError, match='--set: expected --from-step'):
+        CliRunner().invoke(app, ['train', str(folder / 'r.yml'), '--set', 'train.total_iter=2'], catch_exceptions=False)
+    with pytest.raises(UserError, match="--from-step: training 'srgann' is unknown; did you mean 'srgan'"):
+        CliRunner().invoke(app, ['train', str(folder / 'r.yml'), '--from-step', 'srgann'], catch_exceptions=False)
+
+
+@pytest.mark.parametrize('words', [['--data', 'data'], ['--out', 'run'], ['--value', 'a=b'], ['--json'],
+                                   ['--from-step', 'a'], ['--set', 'a=b']])
 def test_what_only_a_recipe_takes_is_refused_for_a_single_training(words: list[str]) -> None:
     done = CliRunner().invoke(app, ['train', str(REPOSITORY / 'options/cface_stage0.yml'), *words])
     assert isinstance(done.exception, UserError)

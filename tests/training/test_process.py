@@ -4,12 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import lock
+from cface_basicsr.training import process
 from cface_basicsr.training.process import _PROGRESS, last_words, run_training
 from tests.compat.tiny_training import REPOSITORY
 
@@ -17,11 +21,11 @@ LINE = ('2026-11-24 00:04:54,491 INFO: [demo..][epoch:  3, iter:   1,250, lr:(1.
         '0.1 (0.0)] l_g_pix: 1.2e-01 l_cf_self: 3.0e-02 ')
 
 SCRIPT = '''
-import multiprocessing, os, sys, threading, time
-from cface_basicsr.training.process import _end_with_the_parent
+import multiprocessing, os, sys, time
+from cface_basicsr.runtime import end_with_parent
 
 def body(path):
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_with_parent()
     with open(path + '.part', 'w') as file:
         file.write(str(os.getpid()))
     os.rename(path + '.part', path)
@@ -67,6 +71,117 @@ def is_running(process: int) -> bool:
     return Path(f'/proc/{process}/stat').read_text().split()[2] != 'Z' if Path('/proc').is_dir() else True
 
 
+def wait_until(condition: Callable[[], bool], seconds: int = 30) -> None:
+    for _ in range(100 * seconds):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail('it did not happen')
+
+
+@pytest.fixture
+def rank_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """rank_script(SHELL) makes that script the Python by which ranks are started."""
+    def of(body: str) -> None:
+        path = tmp_path / 'python'
+        path.write_text(f'#!/bin/sh\n{body}\n')
+        path.chmod(0o755)
+        monkeypatch.setattr(process.sys, 'executable', str(path))
+    return of
+
+
+def test_the_death_of_a_rank_ends_the_others_and_is_told_in_its_own_words(
+        tmp_path: Path, rank_script: Callable[[str], None]) -> None:
+    rank_script('[ $RANK = 1 ] && echo "ValueError: of rank 1" && exit 1; exec sleep 600')
+    with pytest.raises(UserError, match=r'failed \(exit code 1\): rank 1: ValueError: of rank 1\nLog: .*a_rank1.log'):
+        run_training(tmp_path / 'a.yml', tmp_path / 'a.log', lambda iteration, losses: None, processes=3)
+    rank_script('echo last; [ $RANK = 1 ] && kill -9 $$; exec sleep 600')
+    with pytest.raises(UserError, match=r'\(killed by SIGKILL, perhaps for lack of memory\): rank 1: last\n'):
+        run_training(tmp_path / 'a.yml', tmp_path / 'a.log', lambda iteration, losses: None, processes=2)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_handed_on_and_the_training_may_take_its_time_to_save(
+        tmp_path: Path, rank_script: Callable[[str], None], capsys: pytest.CaptureFixture, number: int) -> None:
+    rank_script('trap "sleep 0.$((3 * $RANK)); echo cface: stopped at 7. The same x; touch saved$RANK; exit 143" TERM;'
+                f'cd {tmp_path}; touch started$RANK; while :; do sleep 0.05; done')
+
+    def ask() -> None:
+        wait_until(lambda: all((tmp_path / f'started{rank}').exists() for rank in (0, 1)))
+        os.kill(os.getpid(), number)
+    threading.Thread(target=ask).start()
+    with pytest.raises(SystemExit) as left:
+        run_training(tmp_path / 'a.yml', tmp_path / 'a.log', lambda iteration, losses: None, processes=2)
+    assert left.value.code == 128 + number
+    assert (tmp_path / 'saved0').exists() and (tmp_path / 'saved1').exists()
+    assert capsys.readouterr().err == 'cface: stopped at 7. The same command continues.\n'
+
+
+def test_ranks_hold_the_lock_of_a_run_whose_command_was_killed(tmp_path: Path) -> None:
+    (tmp_path / 'python').write_text(f'#!/bin/sh\necho $$ > {tmp_path}/pid; exec sleep 600\n')
+    (tmp_path / 'python').chmod(0o755)
+    code = f"""
+import sys
+from pathlib import Path
+from cface_basicsr.files.atomic import lock
+from cface_basicsr.training.process import Ranks
+sys.executable = '{tmp_path}/python'
+with lock('{tmp_path}', inherited=True):
+    Ranks(Path('a.yml'), 1).join()
+"""
+    command = subprocess.Popen([sys.executable, '-c', code], env={**os.environ, 'PYTHONPATH': str(REPOSITORY)})
+    wait_until(lambda: (tmp_path / 'pid').exists() and (tmp_path / 'pid').read_text().endswith('\n'))
+    command.kill()
+    command.wait()
+    with pytest.raises(UserError), lock(tmp_path):
+        pass
+    os.kill(int((tmp_path / 'pid').read_text()), signal.SIGKILL)
+    wait_until(lambda: not is_running(int((tmp_path / 'pid').read_text())))
+    with lock(tmp_path):
+        pass
+
+
+ENDING = {
+    'ranks': """
+from cface_basicsr.training.process import Ranks
+sys.executable = here + '/python'
+Ranks(Path('a.yml'), 2).join()
+""",
+    'the workers of synth': """
+from cface_basicsr.data.generated_faces import tree
+if __name__ == '__main__':
+    tree.write_synthetic_faces(here + '/faces', tree.TreeSettings(400, 400, size=500), workers=2)
+"""}
+
+
+@pytest.mark.parametrize('code', ENDING.values(), ids=ENDING)
+def test_no_process_survives_the_sigkill_of_its_command(tmp_path: Path, code: str) -> None:
+    sleep = 'import os, time; from cface_basicsr.runtime import end_with_parent; end_with_parent(); time.sleep(600)'
+    (tmp_path / 'python').write_text(f'#!/bin/sh\nexec {sys.executable} -c "{sleep}"\n')
+    (tmp_path / 'python').chmod(0o755)
+    head = f"import sys\nfrom pathlib import Path\nhere = '{tmp_path}'\n"
+    (tmp_path / 'starts.py').write_text(head + code)
+    command = subprocess.Popen([sys.executable, 'starts.py'], cwd=tmp_path,
+                               env={**os.environ, 'PYTHONPATH': str(REPOSITORY)})
+
+    def children() -> list[int]:
+        return [int(path.name) for path in Path('/proc').iterdir() if path.name.isdigit()
+                and parent_of(path) == command.pid]
+    wait_until(lambda: len(children()) >= 2)
+    time.sleep(1.0)  # they have begun
+    started = children()
+    command.kill()
+    command.wait()
+    wait_until(lambda: not any(map(is_running, started)))
+
+
+def parent_of(process_folder: Path) -> int:
+    try:
+        return int((process_folder / 'stat').read_text().rpartition(')')[2].split()[1])
+    except OSError:
+        return 0
+
+
 def test_a_training_ends_when_its_command_is_killed(tmp_path: Path) -> None:
     (tmp_path / 'starts.py').write_text(SCRIPT)
     environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
@@ -78,9 +193,4 @@ def test_a_training_ends_when_its_command_is_killed(tmp_path: Path) -> None:
     assert is_running(training)
     command.send_signal(signal.SIGKILL)
     command.wait()
-    for _ in range(3000):
-        if not is_running(training):
-            return
-        time.sleep(0.01)
-    os.kill(training, signal.SIGKILL)
-    pytest.fail('the training went on')
+    wait_until(lambda: not is_running(training))

@@ -127,6 +127,22 @@ def test_another_option_in_the_same_folder_is_refused_by_name(
     assert trainings.names() == (['first', 'second'] if finished else [])
 
 
+def test_a_training_that_is_not_finished_goes_on_with_other_options_where_they_are_asked_for(
+        content: dict[str, Any], trainings: Trainings, tmp_path: Path) -> None:
+    trainings.fails = 'second'
+    with pytest.raises(UserError, match='it failed'):
+        run(content, tmp_path)
+    trainings.fails = ''
+    recipe = Recipe.read(tmp_path / 'r.yml').continuing('second', {'train': {'optim_g': {'lr': 1e-6}}})
+    run_steps(recipe, Told())
+    assert [(opt['name'], opt['train'].get('optim_g', {}).get('lr')) for opt in trainings.done] == [
+        ('first', None), ('second', 1e-6)]
+    begun = Recipe.read(tmp_path / 'r.yml').compose('second')
+    assert trainings.done[1]['train']['optim_d'] == begun['train']['optim_d']
+    with pytest.raises(UserError, match=r'train\.optim_g\.lr was 1e-06, now'):  # finished: nothing goes on
+        run_steps(recipe.continuing('second', {'train': {'optim_g': {'lr': 1e-7}}}), Told())
+
+
 def test_other_weights_of_an_earlier_step_are_refused(
         content: dict[str, Any], trainings: Trainings, tmp_path: Path) -> None:
     run(content, tmp_path)

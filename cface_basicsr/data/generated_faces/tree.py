@@ -1,6 +1,7 @@
 """Writes synthetic faces as a source tree in CASIA-WebFace's layout: `<7-digit identity>/<3-digit image>.jpg`."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -13,6 +14,7 @@ from cface_basicsr.data.generated_faces.render import PHOTO, render_photo
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import replacing, write_json
 from cface_basicsr.files.manifest import check_made_with
+from cface_basicsr.runtime import end_with_parent
 
 SETTINGS = '.cface_synth.json'
 DRAWING = 3  # raised when the same numbers would draw other faces
@@ -99,9 +101,15 @@ def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Iterator[in
         yield from (_draw_photos(folder, settings, identity) for identity in range(settings.identities))
         return
     # Spawned, not forked: the caller may have threads (torch, lmdb), whose state a fork would copy at any moment.
-    with ProcessPoolExecutor(min(workers, settings.identities), get_context('spawn'), cv2.setNumThreads, (1,)) as pool:
+    with ProcessPoolExecutor(min(workers, settings.identities), get_context('spawn'), _start_worker) as pool:
         jobs = [pool.submit(_draw_photos, folder, settings, identity) for identity in range(settings.identities)]
         yield from (job.result() for job in as_completed(jobs))
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; only the parent reacts
+    end_with_parent()
 
 
 def _draw_photos(folder: Path, settings: TreeSettings, identity: int) -> int:

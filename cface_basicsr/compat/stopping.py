@@ -1,0 +1,147 @@
+"""SIGTERM and Ctrl-C end a training between two steps, with its state saved; batch systems send them before they kill.
+
+Several ranks agree on the iteration through the store where they have met, since only states of one iteration of all
+ranks can be continued.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from cface_basicsr.compat.data_order import Loaders
+from cface_basicsr.compat.defect import Defect
+from cface_basicsr.compat.distributed import of_all_ranks
+from cface_basicsr.compat.resume import ThisRun
+from cface_basicsr.ops.ranks import several_ranks
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_KEY = 'cface/stop'
+_AT_ONCE = 3.0
+"""Seconds within which a second signal is part of the first: a launcher passes on what reaches its ranks as well."""
+
+
+class _Asked:
+    """What has been asked for in this process."""
+
+    signal = 0
+    since = 0.0
+    announced = False  # to the other ranks
+    first_iteration: int | None = None  # of this run, which may have been resumed
+
+
+def _listen() -> None:
+    """Remember the signals from now on; those that are ignored or handled by somebody else stay so."""
+    _Asked.signal, _Asked.announced, _Asked.first_iteration = 0, False, None
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in _SIGNALS:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _remember)
+
+
+def _remember(number: int, frame: FrameType | None) -> None:
+    if _Asked.signal and time.monotonic() - _Asked.since > _AT_ONCE:  # somebody does not want to wait
+        _forget()
+        return signal.raise_signal(number)
+    if not _Asked.signal:
+        _Asked.signal, _Asked.since = number, time.monotonic()
+
+
+def _forget() -> None:
+    """From now on, the signals end the process at once."""
+    for number, usual in zip(_SIGNALS, (signal.SIG_DFL, signal.default_int_handler), strict=True):
+        if signal.getsignal(number) is _remember:
+            signal.signal(number, usual)
+
+
+class _InWorker:
+    """What a loader's worker does first. A signal to all processes of a job must not take it from its training."""
+
+    def __init__(self, others: Callable[[int], None] | None) -> None:
+        self.others = others
+
+    def __call__(self, worker: int) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))  # the second one counts
+        if self.others:
+            self.others(worker)
+
+
+def _asked_at(iteration: int) -> int:
+    """The signal after which this iteration is to be the last one; 0: go on."""
+    return _agreed_at(iteration) if several_ranks() else _Asked.signal
+
+
+def _agreed_at(iteration: int) -> int:
+    """The same for several ranks, all of which stop behind the same iteration.
+
+    A rank that has finished an iteration knows that all others have begun it. Each announces the first iteration at
+    whose end it knows of the signal; one behind the largest of them, all have announced theirs.
+    """
+    store = torch.distributed.distributed_c10d._get_default_store()
+    if not _Asked.announced:
+        if _Asked.signal:
+            store.set(_KEY, str(_Asked.signal))
+        elif not store.check([_KEY]):
+            return 0
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()  # its queue may be some iterations behind
+    if not _Asked.announced:
+        store.set(f'{_KEY}/{torch.distributed.get_rank()}', str(iteration))
+        _Asked.announced = True
+    of_ranks = [f'{_KEY}/{rank}' for rank in range(torch.distributed.get_world_size())]
+    if not store.check(of_ranks) or iteration <= max(int(store.get(key)) for key in of_ranks):
+        return 0
+    return int(store.get(_KEY))
+
+
+def _listen_before_the_workers_start(create: Callable[..., Loaders], opt: dict[str, Any], logger: Any) -> Loaders:
+    _listen()
+    loaders = create(opt, logger)
+    for loader in (loaders[0], *loaders[2]):
+        if loader.num_workers:
+            loader.worker_init_fn = _InWorker(loader.worker_init_fn)
+    return loaders
+
+
+def _stop_between_steps(update: Callable, self: Any, current_iter: int, *args: Any, **kwargs: Any) -> None:
+    _Asked.first_iteration = _Asked.first_iteration or current_iter
+    asked = _asked_at(current_iter - 1)
+    if asked:
+        _leave(self, current_iter - 1, signal.Signals(asked))
+    update(self, current_iter, *args, **kwargs)
+
+
+def _leave(model: Any, iteration: int, asked: signal.Signals) -> None:
+    saved = iteration < _Asked.first_iteration or iteration % model.opt['logger']['save_checkpoint_freq'] == 0
+    if not saved:
+        model.save((iteration - 1) // ThisRun.batches, iteration)
+    of_all_ranks(None)  # nobody leaves before the state is there
+    _forget()
+    if model.opt['rank'] == 0:
+        if not saved:  # it goes when a later one is there: an unbroken training would not have it
+            Path(model.opt['path']['training_states'], f'{iteration}.stopped').touch()
+        kept = f'the state of iteration {iteration:,} is saved' if iteration else 'nothing was trained yet'
+        print(f'cface: stopped by {asked.name}: {kept}. The same command with --auto_resume continues.', flush=True)
+    raise SystemExit(128 + asked)
+
+
+def _end_at_once_when_done(save: Callable, self: Any, epoch: int, current_iter: int) -> None:
+    save(self, epoch, current_iter)
+    if current_iter == -1:  # the finished networks are saved
+        _forget()
+
+
+STOP_SIGNALS = Defect(
+    'stop-signals', 'basicsr.models.base_model:BaseModel.update_learning_rate',
+    'SIGTERM and Ctrl-C lose what was trained since the last checkpoint, and leave loaders and ranks behind',
+    unless='signal', requires=('mid-epoch',),
+    wrap={'basicsr.train:create_train_val_dataloader': _listen_before_the_workers_start,
+          'basicsr.models.base_model:BaseModel.update_learning_rate': _stop_between_steps,
+          'basicsr.models.base_model:BaseModel.save_training_state': _end_at_once_when_done})

@@ -1,0 +1,37 @@
+"""A few of the kills of `make soak`: each command ends as if nobody had killed it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.soak import Job, Soak, chain, jobs, products
+
+
+@pytest.fixture(scope='module')
+def soak(tmp_path_factory: pytest.TempPathFactory) -> Soak:
+    short = Job(['train', 'r.yml'], ('prepare',), chain(12, 'stage2', 'stage3', 'stage4'))
+    chosen: Mapping[str, Job] = {name: jobs()[name] for name in ('synth', 'prepare')} | {'train': short}
+    return Soak(tmp_path_factory.mktemp('soak'), seed=1, chosen=chosen)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('name', 'kills'), [('synth', 2), ('prepare', 1), ('train', 3)])
+def test_a_command_that_is_killed_makes_what_the_unbroken_one_makes(soak: Soak, name: str, kills: int) -> None:
+    tally = soak.kill(name, kills)
+    assert tally.wrong == []
+    assert tally.kills == kills == tally.hit.total() and tally.compared >= 1
+
+
+def test_a_changed_weight_or_a_lost_line_of_a_log_is_a_difference(tmp_path: Path) -> None:
+    line = '2026-11-24 00:04:54,491 INFO: [a][epoch: 0, iter: {}, lr:(1.0e-04,)] l_g_pix: 1.2e-01 '
+    (tmp_path / 'train_a.log').write_text('\n'.join(line.format(number) for number in (1, 2)))
+    run = tmp_path / 'run'
+    run.mkdir()
+    (tmp_path / 'train_a.log').rename(run / 'train_a.log')
+    (run / 'net_g_latest.pth').write_bytes(b'weights')
+    before = products(tmp_path)
+    assert set(before) == {'run/log', 'run/net_g_latest.pth'}
+    (run / 'train_a.log').write_text(line.format(1))
+    (run / 'net_g_latest.pth').write_bytes(b'weightz')
+    assert all(products(tmp_path)[name] != value for name, value in before.items())
