@@ -24,6 +24,7 @@ BENCHMARKS = {
     'blufr': ('blufr', 'ten BLUFR trials against their bare score products, and their memory'),
     'commands': ('commands', '`cface` end to end: start-up, enhance, index, evaluate; time and memory'),
     'photos': ('photos', 'a 12-megapixel photograph with 20 small faces; pasting against facexlib'),
+    'checkpoints': ('checkpoints', 'what it costs to hash, flush and check a checkpoint'),
     'landmarks': ('landmarks', 'how exact the landmarks of faces of 16, 24 and 40 pixels are'),
     'precision': ('precision', 'a step in float32, TF32, bfloat16, channels last, compiled'),
     'gpu': ('gpu', 'all that is worth doing on one GPU: losses against the CPU, DDP, precision, every training'),

@@ -42,7 +42,8 @@ TINY: dict[str, Any] = {
     'network_r': {'num_feat': 2, 'feature_length': 8, 'blocks': [1, 1, 1, 1]}, 'network_c': {'feature_length': 8},
     'datasets': {'train': {'batch_size': 4, 'num_worker_per_gpu': 1}, 'val': {'num_images': 2}},
     'val': {'val_freq': 10}, 'logger': {'print_freq': 1, 'save_checkpoint_freq': 7, 'use_tb_logger': False},
-    'train': {'total_epoch': None, 'content_opt': {'type': 'L1Loss', 'loss_weight': 1.0}}}
+    'train': {'total_epoch': None, 'content_opt': {'type': 'L1Loss', 'loss_weight': 1.0},
+              'optim_r': {'lr': 0.001}}}
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ TINY = {
     'blufr': ({'people': 60, 'images': 150, 'length': 8, 'rounds': 1}, {'blufr_ratio', 'blufr_memory'}),
     'photos': ({'width': 'tiny', 'size': [300, 400], 'faces': 2, 'pasted': 2, 'rounds': 1},
                {'photo', 'photo_memory', 'photo_paste'}),
+    'checkpoints': ({'megabytes': 1, 'rounds': 1}, {'checkpoint_hash', 'checkpoint_flush', 'checkpoint_check'}),
     'landmarks': ({'identities': 1, 'heights': [40]}, {'landmarks_40'}),
     'commands': ({'width': 'tiny', 'identities': 20, 'images': 2, 'rounds': 1},
                  {'help', 'enhance', 'index', 'evaluate'}),

@@ -4,6 +4,7 @@ Several ranks agree on the iteration through the store where they have met, sinc
 ranks can be continued.
 """
 
+import os
 import signal
 import threading
 import time
@@ -68,9 +69,18 @@ class _InWorker:
 
     def __call__(self, worker: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))  # the second one counts
+        if hasattr(signal, 'sigwaitinfo'):  # macOS has none
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+            threading.Thread(target=_obey_the_training, daemon=True).start()
         if self.others:
             self.others(worker)
+
+
+def _obey_the_training() -> None:
+    """End this process by a SIGTERM of its parent only."""
+    while signal.sigwaitinfo((signal.SIGTERM,)).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def _asked_at(iteration: int) -> int:

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,27 @@ def test_a_signal_to_all_processes_leaves_the_loaders_workers_at_work_until_the_
     for child in multiprocessing.active_children():
         child.join(20)
     assert not multiprocessing.active_children()
+
+
+def test_a_worker_ends_by_a_sigterm_of_its_training_only(tmp_path: Path) -> None:
+    """Otherwise a training that fails would wait for its workers for ever: multiprocessing asks them once."""
+    context = multiprocessing.get_context('fork')
+    worker = context.Process(target=work, args=(tmp_path / 'began',))
+    worker.start()
+    while not (tmp_path / 'began').exists():
+        time.sleep(0.01)
+    subprocess.run(['kill', '-TERM', str(worker.pid)], check=True)  # another process
+    worker.join(0.5)
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(20)
+    assert worker.exitcode == 0
+
+
+def work(began: Path) -> None:
+    stopping._InWorker(None)(0)
+    began.touch()
+    time.sleep(600)
 
 
 def test_a_second_signal_some_seconds_later_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
