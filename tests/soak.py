@@ -61,7 +61,7 @@ def chain(iterations: int, *left_out: str) -> dict[str, Any]:
         changes = {'train': {'total_iter': iterations}} | more.pop('set', {})
         return {'options': str(REPOSITORY / f'options/cface_stage{stage}.yml'), 'set': changes, **more}
     steps = {
-        'stage0': step(0), 'index': {'index': 'stage0', 'k': 2}, 'stage1': step(1, weights={'network_r': 'stage0'}),
+        'stage0': step(0), 'index': {'index': 'stage0', 'k': 3}, 'stage1': step(1, weights={'network_r': 'stage0'}),
         'stage2': {'generate': 'stage1'}, 'stage3': step(3, weights={'network_r': 'stage0', 'network_c': 'stage0'}),
         'stage4': step(4, weights={'network_g': 'stage1', 'network_d': 'stage1', 'network_r': 'stage3',
                                    'network_c': 'stage3'})}
@@ -76,7 +76,7 @@ def jobs(iterations: int = 24) -> dict[str, Job]:
     ranks = chain(iterations, 'stage2', 'stage3', 'stage4')
     network = ['--weights', 'net_g.pth', '--out', 'data/train/sr_x8.lmdb']
     return {
-        'synth': Job(['synth', '-n', '16', '-m', '4', '--out', 'faces', '--workers', '2']),
+        'synth': Job(['synth', '-n', '16', '-m', '4', '--size', '128', '--out', 'faces', '--workers', '2']),
         'prepare': Job(['prepare', '--layout', 'casia', 'faces', '--out', 'data', '--scale', '8', '--crop', 'center',
                         '--holdout', '8', '--seed', '0', '--workers', '2'], ('synth',)),
         'train': Job(['train', 'r.yml'], ('prepare',), chain(iterations) | {'report': report}),

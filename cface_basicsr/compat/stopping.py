@@ -20,6 +20,7 @@ from cface_basicsr.compat.defect import Defect
 from cface_basicsr.compat.distributed import of_all_ranks
 from cface_basicsr.compat.resume import ThisRun
 from cface_basicsr.ops.ranks import several_ranks
+from cface_basicsr.runtime import end_with_parent
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _KEY = 'cface/stop'
@@ -62,12 +63,16 @@ def _forget() -> None:
 
 
 class _InWorker:
-    """What a loader's worker does first. A signal to all processes of a job must not take it from its training."""
+    """What a loader's worker does first. A signal to all processes of a job must not take it from its training.
+
+    A forked worker holds the lock of its training's folder, so it must not outlive it.
+    """
 
     def __init__(self, others: Callable[[int], None] | None) -> None:
         self.others = others
 
     def __call__(self, worker: int) -> None:
+        end_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if hasattr(signal, 'sigwaitinfo'):  # macOS has none
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))

@@ -2,7 +2,6 @@
 
 import gc
 import multiprocessing
-import os
 import re
 import signal
 import subprocess
@@ -114,8 +113,8 @@ def test_a_stop_right_behind_a_checkpoint_or_before_the_first_step_saves_nothing
 def test_a_signal_to_all_processes_leaves_the_loaders_workers_at_work_until_the_state_is_saved(
         pictures: Path, tmp_path: Path) -> None:
     def all_processes() -> None:
-        for child in multiprocessing.active_children():
-            os.kill(child.pid, signal.SIGTERM)
+        workers = [str(child.pid) for child in multiprocessing.active_children()]
+        subprocess.run(['kill', '-TERM', *workers], check=True)  # not by their parent
         signal.raise_signal(signal.SIGTERM)
 
     with patched():

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from cface_basicsr.models.recognition import recognition_step
+from cface_basicsr.errors import UserError
+from cface_basicsr.models.recognition import _spread, check_collapse, recognition_step
 from cface_basicsr.options import merge
 from tests.tiny_stages import batch_of, build, parsed, stage_options, tiny, write_recognizer
 from tests.two_ranks import on_both_ranks
@@ -130,3 +132,20 @@ def test_a_process_with_two_gpus_trains_the_recognizer_as_with_one(data: Path, t
             model.net_r, model.net_c = wrap(model.net_r), wrap(model.net_c)
         losses.append([recognition_step(model, model.gt, model.label)['l_fr'].item() for _ in range(3)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def refusal_with_one_face_a_rank(apart: float) -> str:
+    """Two ranks whose unit features were at right angles at the first step, and now differ by `apart`."""
+    own = torch.eye(2)[torch.distributed.get_rank()][None]
+    model = SimpleNamespace(spread_at_start=_spread(own), recognized=(torch.ones(1, 2) + apart * own, None))
+    assert model.spread_at_start == 0.5  # of both ranks together; of one face alone it would be 0
+    try:
+        check_collapse(model, 7)
+    except UserError as error:
+        return str(error)
+    return ''
+
+
+def test_a_collapse_is_noticed_with_one_face_on_each_rank() -> None:
+    assert on_both_ranks(refusal_with_one_face_a_rank, 1.0) == ['', '']
+    assert all('collapsed at iteration 7' in text for text in on_both_ranks(refusal_with_one_face_a_rank, 0.01))
