@@ -228,6 +228,8 @@ def products(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob('*')):
         name = str(path.relative_to(folder))
+        if '_archived_' in name:
+            continue  # of a start that was killed before its first checkpoint
         if path.suffix == '.lmdb' and path.is_dir():
             found[name] = store_sha256(path)
         elif path.is_file() and (path.suffix in ('.jpg', '.npy', '.safetensors') or path.name.endswith('_latest.pth')

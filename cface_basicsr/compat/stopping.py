@@ -72,11 +72,11 @@ class _InWorker:
         self.others = others
 
     def __call__(self, worker: int) -> None:
-        end_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if hasattr(signal, 'sigwaitinfo'):  # macOS has none
-            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # in all threads that start from now on
             threading.Thread(target=_obey_the_training, daemon=True).start()
+        end_with_parent()
         if self.others:
             self.others(worker)
 
