@@ -53,11 +53,12 @@ def end_with_parent() -> None:
     from multiprocessing.connection import wait
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
-    elif platform.system() == 'Linux':
+        return threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    if platform.system() == 'Linux':
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.environ.get(PARENT) not in (None, str(os.getppid())):  # it has ended already
         os._exit(1)
+    return None
 
 
 def installed_version(package: str) -> str | None:

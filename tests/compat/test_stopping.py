@@ -16,6 +16,7 @@ import torch
 from cface_basicsr.compat import stopping
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock
+from cface_basicsr.runtime import PARENT
 from tests.compat.test_resume import shared, train_in_double, train_with_break, trained_to_4
 from tests.compat.tiny_training import holds_by_row, log_of, patched, tiny_options, train_here
 from tests.two_ranks import on_both_ranks
@@ -127,8 +128,9 @@ def test_a_signal_to_all_processes_leaves_the_loaders_workers_at_work_until_the_
     assert not multiprocessing.active_children()
 
 
-def test_a_worker_ends_by_a_sigterm_of_its_training_only(tmp_path: Path) -> None:
+def test_a_worker_ends_by_a_sigterm_of_its_training_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a training that fails would wait for its workers for ever: multiprocessing asks them once."""
+    monkeypatch.setenv(PARENT, '1')  # of the rank whose worker it is
     context = multiprocessing.get_context('fork')
     worker = context.Process(target=work, args=(tmp_path / 'began',))
     worker.start()
