@@ -99,7 +99,7 @@ def images_in(minutes: float, reference: Plan, throughput: SecondsPerImage, unkn
 
 
 def run_benchmark(plan: Plan, show: Progress, processes: int = 1, strict: bool = False,
-                  rows: Path | None = None) -> Finished:
+                  rows: Path | None = None, train: bool = True) -> Finished:
     """Train what is not trained, measure what is not measured, write the report.
 
     Where the file names one recognizer, dlib's is the judge, if the test sets are aligned.
@@ -108,11 +108,14 @@ def run_benchmark(plan: Plan, show: Progress, processes: int = 1, strict: bool =
         strict: refuse a judge that led a loss of a row.
         rows: folder of `KeptRows`: each row is measured when its training is done and kept there, and the trainings of
             a row that is there already are left out.
+        train: False: report the rows that are in `rows`; the others are failed rows, not trained yet.
 
     Raises:
         UserError: data are missing, a recognizer cannot be trained, a run folder was begun with other options, or the
             pairs or lists of a test set do not fit it.
     """
+    if not train and not rows:
+        raise UserError('--no-train reports the rows of a folder; name it by --rows.')
     preflight(plan)
     plan = with_judge(plan)
     check_judge(plan.led(), plan.file.recognizers, strict)
@@ -125,6 +128,9 @@ def run_benchmark(plan: Plan, show: Progress, processes: int = 1, strict: bool =
         kept = KeptRows(rows, measuring) if rows else None
         for run in plan.runs:
             recipe = kept.without_known(run) if kept else run.recipe
+            if not train:
+                run.failed |= dict.fromkeys(recipe.file.steps, 'not trained yet')
+                continue
             run_steps(recipe, eta.follow(recipe), processes, failed=run.failed,
                       after=partial(kept.measure, run) if kept else None)
         results = collect(plan, measuring or open_measuring(plan, show))

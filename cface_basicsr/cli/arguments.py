@@ -52,5 +52,6 @@ Measure = Annotated[bool, typer.Option('--measure', help=(
 Throughput = Annotated[Path | None, typer.Option(help='JSON file of measured throughput, so that none is measured.')]
 Rows = Annotated[Path | None, typer.Option('--rows', help=(
     'A folder for the numbers and scores of each finished row; the trainings of rows that are there are left out.'))]
+NoTrain = Annotated[bool, typer.Option('--no-train', help='Report the rows that --rows has, and train nothing.')]
 Strict = Annotated[bool, typer.Option('--strict', help='Refuse a judge that led a loss of a row; otherwise the tables '
                                                        'say so.')]

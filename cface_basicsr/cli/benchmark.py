@@ -19,6 +19,7 @@ def command(
     processes: args.Processes = 1, values: args.Values = None, plan_only: args.PlanOnly = False,
     measure: args.Measure = False, throughput: args.Throughput = None, strict: args.Strict = False,
     as_json: args.Json = False, rows: args.Rows = None,
+    no_train: args.NoTrain = False,
 ) -> None:
     """Train every system with the same budget of images, measure all, write tables, curves, grids and a report.
 
@@ -48,7 +49,7 @@ def command(
         return _show_plan(plan, throughput, measure, as_json)
     if content.generated:
         _make_faces(content)
-    raise typer.Exit(_run(plan, processes, strict, as_json, rows))
+    raise typer.Exit(_run(plan, processes, strict, as_json, rows, not no_train))
 
 
 def _show_plan(plan: 'Plan', throughput: Path | None, measure: bool, as_json: bool) -> None:
@@ -78,11 +79,11 @@ def _check_faces(file: 'BenchmarkFile') -> None:
     check_made_with(file.data, there, file.generated.model_dump())
 
 
-def _run(plan: 'Plan', processes: int, strict: bool, as_json: bool, rows: Path | None) -> int:
+def _run(plan: 'Plan', processes: int, strict: bool, as_json: bool, rows: Path | None, train: bool) -> int:
     from cface_basicsr.benchmark.run import run_benchmark
     with ShowSteps(sum(len(recipe.file.steps) for recipe in plan.recipes) + len(plan.file.scales) * 2
                    + sum(len(run.rows) for run in plan.runs)) as show:
-        finished = run_benchmark(plan, show, processes, strict, rows)
+        finished = run_benchmark(plan, show, processes, strict, rows, train)
     report = next((path for path in finished.files if path.name == 'report.md'), None)
     if as_json:
         typer.echo((plan.out / 'results.json').read_text(encoding='utf-8'), nl=False)

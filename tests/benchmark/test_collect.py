@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cface_basicsr.benchmark.collect import _Measuring, add_footnotes
+from cface_basicsr.benchmark.collect import Measuring, add_footnotes
 from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import make_plan
 from cface_basicsr.measuring.results import Measured, Run
@@ -31,7 +31,7 @@ def test_footnotes_say_who_had_less_and_who_has_not_converged(tmp_path: Path, sy
 
 
 def test_a_run_is_measured_once_unless_something_changed_or_its_files_are_gone(tmp_path: Path) -> None:
-    rows = _Measuring(SimpleNamespace(out=tmp_path), 8, [], None)
+    rows = Measuring(SimpleNamespace(out=tmp_path), 8, [], None)
     made: list[int] = []
 
     def make() -> Run:

@@ -17,12 +17,13 @@ from tests.training.test_steps import Told
 FILES = ['x8_edsr_seed0.json', 'x8_edsr_seed0_held-out.npz', 'x8_l1_seed0.json', 'x8_l1_seed0_held-out.npz']
 
 
-def start(folder: Path, show: Told | None = None, **changes: Any) -> Finished:
+def start(folder: Path, show: Told | None = None, train: bool = True, **changes: Any) -> Finished:
     content = {'systems': ['EDSR', 'L1'], 'budget': {'images': 2 * BATCH}, 'shares': {}, 'set': {}, 'curve_points': 0,
                'variants': {'L1': {'of': 'EDSR', 'set': {'train': {'train': {'pixel_opt': {'loss_weight': 2.0}}}}}},
                'tests': {'held-out': {'pairs_per_fold': 8, 'faces': 0}}} | changes
     file = read_benchmark(write_benchmark(folder, tiny_benchmark(data=str(folder / 'data'), **content)))
-    return run_benchmark(make_plan(file, folder / 'run', file.budget.images), show or Told(), rows=folder / 'rows')
+    return run_benchmark(make_plan(file, folder / 'run', file.budget.images), show or Told(), rows=folder / 'rows',
+                         train=train)
 
 
 @pytest.fixture(scope='module')
@@ -56,6 +57,18 @@ def test_only_the_row_that_is_missing_is_trained(kept: tuple[Path, Finished], tm
     assert [name for name, _ in again.ended if name in ('edsr', 'l1')] == ['l1']
     wanted = {run.system: run.measured['held-out'].numbers for run in kept[1].results.runs}
     assert {run.system: run.measured['held-out'].numbers for run in after.results.runs} == wanted
+
+
+@pytest.mark.slow
+def test_without_training_the_rows_that_are_there_are_reported(kept: tuple[Path, Finished], tmp_path: Path) -> None:
+    shutil.copytree(kept[0], tmp_path, dirs_exist_ok=True)
+    (tmp_path / 'rows/x8_l1_seed0.json').unlink()
+    again = Told()
+    finished = start(tmp_path, again, train=False)
+    assert [name for name, _ in again.ended if name in ('edsr', 'l1')] == []
+    assert finished.failed == {'L1 x8 seed 0': 'not trained yet'} and finished.code == 1
+    assert [run.system for run in finished.results.runs if run.status == 'done'] == ['HR', 'Bicubic', 'EDSR']
+    assert 'not trained yet' in (tmp_path / 'run/report.md').read_text()
 
 
 @pytest.mark.slow
