@@ -41,7 +41,16 @@ def site_text(text: str, source: Path) -> str:
             return label
         return f'{mark}[{label}]({posixpath.relpath(there, posixpath.dirname(place(source)) or ".")}' \
                f'{mark_of_anchor}{anchor})'
-    return re.sub(r'(!?)\[([^\]]*)\]\(([^)\s]+)\)', moved, text)
+    return _wider_lists(re.sub(r'(!?)\[([^\]]*)\]\(([^)\s]+)\)', moved, text))
+
+
+def _wider_lists(text: str) -> str:
+    """What belongs to a numbered item is indented by three spaces in the repository; mkdocs wants four."""
+    lines, inside = [], False
+    for line in text.split('\n'):
+        inside = bool(re.match(r'\d+\. ', line)) or (inside and (not line or line[0] == ' '))
+        lines.append(f' {line}' if inside and line.startswith('   ') else line)
+    return '\n'.join(lines)
 
 
 def top_pages() -> dict[str, str]:

@@ -50,6 +50,12 @@ def test_links_are_moved_with_their_pages_and_those_out_of_the_site_become_text(
     assert hooks.site_text(text, ROOT / source) == expected
 
 
+def test_what_belongs_to_a_numbered_item_is_indented_as_mkdocs_wants_it() -> None:
+    text = '    code\n\n1. one\n   more\n\n       code in it\n\n2. two\n\nText.\n\n    code'
+    assert hooks.site_text(text, ROOT / 'README.md') == (
+        '    code\n\n1. one\n    more\n\n        code in it\n\n2. two\n\nText.\n\n    code')
+
+
 def test_the_page_of_docstrings_names_modules_that_are_there() -> None:
     named = re.findall(r'^::: (\S+)', hooks.top_pages()[hooks.REFERENCE], re.M)
     assert 'cface_basicsr.losses.cface_loss' in named

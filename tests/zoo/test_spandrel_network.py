@@ -10,7 +10,7 @@ from cface_basicsr.files.network_file import build_network
 from cface_basicsr.zoo.open import open_network
 
 pytest.importorskip('spandrel')
-TINY = {'type': 'FaceRRDBNet', 'scale': 4, 'num_feat': 8, 'num_block': 1, 'num_grow_ch': 4}
+TINY = {'type': 'FaceRRDBNet', 'scale': 4, 'num_feat': 8, 'num_block': 1, 'num_grow_ch': 32}  # spandrel expects 32
 
 
 @pytest.mark.parametrize('wrap', [lambda state: state, lambda state: {'params_ema': state}], ids=['bare', 'BasicSR'])
