@@ -109,4 +109,5 @@ def test_a_network_in_an_onnx_file_is_a_row_with_the_numbers_of_what_it_computes
         'evaluate', 'pairs', data, '--recognizer', write_recognizer(tmp_path / 'net_r.pth'), '--folds', 2,
         '--pairs-per-fold', 4, '--weights', f'Repeat={write_resize(tmp_path / "repeat.onnx", 8)}', '--no-judge',
         '--json').stdout))
-    assert (found['Repeat']['psnr'], found['Repeat']['ssim']) == pytest.approx([each.mean().item() for each in expected])
+    psnr, ssim = (each.mean().item() for each in expected)
+    assert (found['Repeat']['psnr'], found['Repeat']['ssim']) == pytest.approx((psnr, ssim))
