@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from cface_basicsr.data.dataset_options import (
 )
 from cface_basicsr.data.epoch_index import draw
 from cface_basicsr.data.identity_rows import IdentityRows
+from cface_basicsr.data.images.degradations import camera_parts, degraded
 from cface_basicsr.data.images.image_tensor import byte_tensor, image_tensor
 from cface_basicsr.data.images.low_resolution import reduce_bytes
 from cface_basicsr.errors import UserError
@@ -37,7 +39,8 @@ class CFaceTripletDataset(Dataset):
 
     An item is a dictionary:
         lq, gt, compare: float32 RGB (3, H, W) in [0, 1]; uint8 for a model of ours, which makes floats of whole batches
-            on the device, and with `lq_from_gt` also `lq`. Without a compare image, `compare` is `gt`.
+            on the device, and with `lq_from_gt` also `lq`, unless it is degraded. Without a compare image, `compare`
+            is `gt`.
             With `reference_features: file` there are `phi_gt` and `phi_compare` instead, float32 (D,): the features of
             both from the index at unit length, of the mirror images where the images are mirrored.
         has_compare: bool tensor, False without a compare image (the second term of L_CF is masked then).
@@ -66,6 +69,7 @@ class CFaceTripletDataset(Dataset):
         if options.lq_from_gt:
             check_reduction(self.hr, self.lr, options.scale, f'datasets.{options.phase}.lq_from_gt')
         self._lq_from_gt, self.scale = options.lq_from_gt, options.scale
+        self._camera = options.degradation == 'camera'
         self._bytes = options.uint8 and type(self) is CFaceTripletDataset  # a subclass may compute with its items
         self._tensor = byte_tensor if self._bytes else image_tensor
         self.seed, self.use_hflip = options.draw_seed(), options.use_hflip
@@ -97,7 +101,7 @@ class CFaceTripletDataset(Dataset):
         planes = self.hr.planes(self.keys[row])
         gt = self._tensor(planes, mirror)
         return {
-            **self._lr_face(planes, row, mirror),
+            **self._lr_face(planes, row, mirror, number),
             'gt': gt,
             **self._compare_face(gt, row, row if other is None else other, mirror),
             'has_compare': _NO if other is None else _YES,
@@ -109,10 +113,14 @@ class CFaceTripletDataset(Dataset):
             'compare_path': self.keys[row if other is None else other],
         }
 
-    def _lr_face(self, hr: np.ndarray, row: int, mirror: bool) -> dict[str, Tensor]:
-        """The LR face; nothing where the model makes it."""
+    def _lr_face(self, hr: np.ndarray, row: int, mirror: bool, number: int) -> dict[str, Tensor]:
+        """The LR face, degraded by what `number` draws; nothing where the model makes it."""
         if not self._lq_from_gt:
             return {'lq': self._tensor(self.lr.planes(self.keys[row]), mirror)}
+        if self._camera:
+            random = np.random.default_rng(number)
+            lr = degraded(cv2.merge(list(hr)), self.scale, camera_parts(random), random)
+            return {'lq': self._tensor(np.ascontiguousarray(lr.transpose(2, 0, 1)), mirror)}
         if self._bytes:
             return {}
         return {'lq': image_tensor(reduce_bytes(torch.from_numpy(hr)[None], self.scale)[0].numpy(), mirror)}

@@ -27,6 +27,9 @@ class TripletOptions(LoaderOptions):
     lq_from_gt: bool = False
     """Do not read LR faces but make them from HR: on the device for our models, in the loading process for others. A
     store that `dataroot_lq` names must hold what comes out of that."""
+    degradation: Literal['bicubic', 'camera'] = 'bicubic'
+    """What LR faces went through: only the reduction, or for three faces in four also blur and JPEG before it, noise
+    and JPEG after it, with strengths drawn anew in each epoch. Needs `lq_from_gt`; they are made while loading."""
     identities: str | None = None
     """The labels: a table or its folder; by default `identities.csv` next to the HR store."""
     compare_index: str | None = None
@@ -42,10 +45,13 @@ class TripletOptions(LoaderOptions):
     holds them, and no compare image is read. Only with a frozen CNN_R, that of the index, and not with `l2`."""
 
     def check(self) -> None:
-        """Also: there are LR faces, or they are made."""
+        """Also: there are LR faces, or they are made; only those that are made are degraded."""
         super().check()
         if not (self.lq_from_gt or self.dataroot_lq):
             raise problem('missing', '', 'dataroot_lq')
+        if self.degradation == 'camera' and not self.lq_from_gt:
+            raise problem('wrong', "'camera' degrades LR faces that are made from HR: it needs 'lq_from_gt: true', and "
+                          'reads none.', 'degradation')
 
 
 def index_folder(compare_index: str | None, dataroot_gt: str) -> Path:

@@ -65,13 +65,16 @@ def test_a_resumed_training_ends_with_the_weights_of_the_unbroken_one(
     holds_by_row(check, 'mid-epoch')
 
 
-def test_a_stage_that_is_given_bytes_and_makes_lr_from_hr_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize('degradation', ['bicubic', 'camera'])
+def test_a_stage_that_is_given_bytes_and_makes_lr_from_hr_is_resumed_bit_for_bit(
+        tmp_path: Path, degradation: str) -> None:
     from cface_basicsr.models.cface_model import CFaceModel
     data = write_tiny_data(tmp_path / 'data')
     options = stage_options(1, data, {
         'name': 'tiny', 'train': {'total_iter': 4},
         'logger': {'save_checkpoint_freq': 2, 'print_freq': 1, 'use_tb_logger': False},
-        'datasets': {'train': {'lq_from_gt': True, 'dataroot_lq': None, 'use_hflip': True, 'num_worker_per_gpu': 1}}})
+        'datasets': {'train': {'lq_from_gt': True, 'degradation': degradation, 'dataroot_lq': None, 'use_hflip': True,
+                               'num_worker_per_gpu': 1}}})
     del options['plugin']  # `train_here` writes the line
     with patched():
         train_here(options, tmp_path / 'unbroken')

@@ -121,7 +121,38 @@ def test_faces_that_were_degraded_in_another_way_are_refused(data: Path, tmp_pat
         f"'{data / 'hr.lmdb'}' that `cface prepare` makes; leave the option out, so that it is read.")
 
 
+def test_a_camera_degrades_faces_by_seed_epoch_and_index_alone_whoever_loads_them(data: Path) -> None:
+    camera = build(data, lq_from_gt=True, degradation='camera')
+    floats, again = batch(camera), batch(camera)
+    assert_equal(floats, again)
+    assert_equal(floats, batch_on('cpu', batch(build(data, lq_from_gt=True, degradation='camera', uint8=True)), 8))
+    alone = [camera[EpochIndex(row, 0)]['lq'] for row in reversed(range(len(camera)))]
+    assert torch.equal(torch.stack(alone[::-1]), floats['lq'])
+    clean = batch(build(data, lq_from_gt=True))
+    changed = (floats['lq'] != clean['lq']).flatten(1).any(1)
+    assert 0.5 < changed.float().mean() < 1
+    assert_equal(clean, floats | {'lq': clean['lq']})  # nothing else is changed by it
+    other_epoch, other_seed = batch(camera, epoch=1), batch(build(data, lq_from_gt=True, degradation='camera', seed=1))
+    assert all((each['lq'] != floats['lq']).flatten(1).any(1).sum() > 10 for each in (other_epoch, other_seed))
+
+
+def test_a_mirrored_face_is_the_mirror_image_of_the_degraded_one(data: Path) -> None:
+    mirrored = batch(build(data, lq_from_gt=True, degradation='camera'))
+    straight = batch(build(data, lq_from_gt=True, degradation='camera', use_hflip=False))
+    for one, other, flip in zip(mirrored['lq'], straight['lq'], mirrored['flip'], strict=True):
+        assert torch.equal(one, other.flip(-1) if flip else other)
+
+
+def test_a_camera_that_draws_nothing_gives_the_faces_of_the_store(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('cface_basicsr.data.images.degradations.CLEAN', 1)
+    options = {'dataroot_lq': str(data / 'lr_x8.lmdb')}
+    assert_equal(batch(build(data, lq_from_gt=True, degradation='camera', **options)), batch(build(data, **options)))
+
+
 @pytest.mark.parametrize(('options', 'message'), [
+    ({'degradation': 'camera', 'dataroot_lq': 'lr_x8.lmdb'}, "'datasets.train.degradation': 'camera' degrades LR faces "
+     "that are made from HR: it needs 'lq_from_gt: true', and reads none"),
+    ({'degradation': 'phone', 'lq_from_gt': True}, "'datasets.train.degradation': .*'bicubic' or 'camera'"),
     ({}, "option 'datasets.train.dataroot_lq' is missing"),
     ({'lq_from_gt': True, 'scale': None}, "'datasets.train.lq_from_gt': expected a 'scale' that .*128x128 .*got None"),
     ({'lq_from_gt': True, 'scale': 3}, "'datasets.train.lq_from_gt': expected a 'scale' that divides .* got 3"),
