@@ -61,7 +61,8 @@ class CFaceModel(StageModel, SRModel):
             recognition.check_index_of(self.get_bare_model(self.net_r), self.opt)
         self._init_average()
         self.make_losses()
-        self.speed_up(self.net_g, self.net_d, self.net_r, getattr(self, 'cri_content', None))  # not in SICNN
+        self.speed_up(self.net_g, self.net_r, getattr(self, 'cri_content', None))  # not in SICNN
+        self.speed_up(self.net_d, keep_layout=self.device.type == 'cpu')
         self._init_optimizers()
 
     def _init_average(self) -> None:
@@ -147,16 +148,21 @@ class CFaceModel(StageModel, SRModel):
     def _generator_gan_loss(self, sr: Tensor) -> Tensor:
         discriminator = self.get_bare_model(self.net_d)
         if self.stage.net_d_reuse_fake and not self.stage.use_compile:
-            logits = self.fake_logits = self.through(discriminator, sr)  # with their graph, for update_discriminator
+            logits = self.fake_logits = self._judged(discriminator, sr)  # with their graph, for update_discriminator
         else:
             with recognition.without_gradients(discriminator):
-                logits = self.through(discriminator, sr)
+                logits = self._judged(discriminator, sr)
         if not self.stage.relativistic:
             return self.cri_gan(logits, True, is_disc=False)
         with torch.no_grad():
-            real = self.real_logits = self.through(discriminator, self.gt)
+            real = self.real_logits = self._judged(discriminator, self.gt)
         return (self.cri_gan(relative(real, logits), False, is_disc=False)
                 + self.cri_gan(relative(logits, real), True, is_disc=False)) / 2
+
+    def _judged(self, discriminator: nn.Module, images: Tensor) -> Tensor:
+        """Logits of images (B, 3, H, W); on a CPU always in the default layout, which is the faster one for N_D."""
+        other = self.stage.use_channels_last and self.device.type == 'cpu'
+        return self.through(discriminator, images.contiguous() if other else images)
 
     def _identity_features(self, sr: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """phi(SR), phi(HR), phi(C), (B, D) each, of each recognizer; only phi(SR) has a gradient.
@@ -203,12 +209,12 @@ class CFaceModel(StageModel, SRModel):
         Through DDP goes only the second of the two sums, whose gradient it averages together with the first one's.
         """
         self.clear(self.optimizer_d)
-        fake = self.through(self.bare(self.net_d), sr) if self.fake_logits is None else self.fake_logits
+        fake = self._judged(self.bare(self.net_d), sr) if self.fake_logits is None else self.fake_logits
         self.fake_logits = None
         against, half = (relative, 0.5) if self.stage.relativistic else (lambda logits, others: logits, 1.0)
         l_fake = half * self.cri_gan(against(fake, self.real_logits), False, is_disc=True)
         self.pull(l_fake, self.optimizer_d)
-        real = self.through(self.net_d, self.gt)
+        real = self._judged(self.net_d, self.gt)
         l_real = half * self.cri_gan(against(real, fake.detach()), True, is_disc=True)
         self.pull(l_real, self.optimizer_d)
         self.descend(self.optimizer_d)

@@ -91,8 +91,11 @@ class StageModel(BaseModel):
         if left:
             get_root_logger().warning(f"'{load_path}' does not hold all weights; as they were: {first_few(left)}.")
 
-    def speed_up(self, *networks: nn.Module | None) -> None:
+    def speed_up(self, *networks: nn.Module | None, keep_layout: bool = False) -> None:
         """Give networks the memory layout that the options ask for, which images follow, and compile them.
+
+        Args:
+            keep_layout: compile them only; their images must be in the default layout.
 
         Raises:
             UserError: they are to be compiled, and there is no compiler.
@@ -100,7 +103,7 @@ class StageModel(BaseModel):
         if self.stage.use_compile:
             check_compiler(self.device)
         for network in filter(None, networks):
-            if self.stage.use_channels_last:
+            if self.stage.use_channels_last and not keep_layout:
                 network.to(memory_format=torch.channels_last)
             if self.stage.use_compile:
                 self.get_bare_model(network).compile(mode=self.stage.compile_mode)

@@ -168,8 +168,8 @@ class _StageTraining(Training):
     """What all of our own models have."""
 
     use_channels_last: bool = False
-    """Another memory layout of all networks and images, VGG19's among them: faster on a CPU, and on a GPU with
-    `use_amp`; the last digits differ."""
+    """Another memory layout of all networks and images, VGG19's among them: faster on a CPU (but for N_D, which keeps
+    its own there), and on a GPU with `use_amp`; the last digits differ."""
     use_amp: bool = False
     """Networks compute in half precision, float16: three digits are left, and a step whose gradients overflow is
     skipped. Losses, identity distance and VGG19 stay in float32. Take `fused`, or each step waits for the GPU."""

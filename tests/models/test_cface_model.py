@@ -228,8 +228,21 @@ def test_another_memory_layout_changes_no_result(make: Make) -> None:
         for iteration in (1, 2):
             model.optimize_parameters(iteration)
         assert model.net_g.tail.weight.is_contiguous(memory_format=torch.channels_last) is layout
+        assert all(p.is_contiguous() for p in model.net_d.parameters())  # it would be slower on a CPU
         logs.append(model.get_current_log())
     assert logs[0] == pytest.approx(logs[1], rel=1e-3, abs=1e-4)
+
+
+def test_on_a_cpu_the_discriminator_computes_in_the_default_layout(make: Make) -> None:
+    model = make(4, {'train': {'use_channels_last': True, 'relativistic': True}})
+    seen: dict[str, list[bool]] = {label: [] for label in 'gd'}
+    for label, found in seen.items():
+        for layer in getattr(model, f'net_{label}').modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.register_forward_hook(lambda layer, given, result, found=found: found.append(
+                    given[0].is_contiguous() and result.is_contiguous()))
+    model.optimize_parameters(1)
+    assert all(seen['d']) and not any(seen['g'][1:])
 
 
 def test_the_averaged_generator_follows_the_literal_recurrence(make: Make) -> None:
