@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from cface_basicsr.compat.defect import row
-from cface_basicsr.compat.distributed import of_all_ranks
 from cface_basicsr.compat.positioned_sampler import PositionedSampler
 from cface_basicsr.compat.seeded_items import SeededItems
 from cface_basicsr.errors import UserError
+from cface_basicsr.ops.ranks import of_all_ranks
 
 Loaders = tuple[Any, Any, list, int, int]
 """What BasicSR's create_train_val_dataloader returns: loader, sampler, validation loaders, epochs, iterations."""

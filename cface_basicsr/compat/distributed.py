@@ -20,7 +20,7 @@ from cface_basicsr.runtime import end_with_parent
 _INIT = ('basicsr.utils.dist_util:init_dist', 'basicsr.utils.options:init_dist')
 _TO_DEVICE = 'basicsr.models.base_model:BaseModel.model_to_device'
 PATIENCE = datetime.timedelta(hours=2)
-"""How long a rank waits for the others: only rank 0 validates while they wait, and NCCL's default is 10 minutes."""
+"""How long a rank waits for the others: one may be the only one that validates; NCCL's default is 10 minutes."""
 
 
 
@@ -38,15 +38,6 @@ def _init_with_gloo(init_dist: Callable, launcher: str, backend: str = 'nccl', *
             for name in ('device_count', 'set_device'):  # BasicSR counts the GPUs of a node, and takes one
                 stack.enter_context(swapped(torch.cuda, name, lambda *_: 1))
         init_dist(launcher, backend, **kwargs)
-
-
-def of_all_ranks(value: Any) -> list:
-    """What each rank holds, rank 0's first; every rank must call this."""
-    if not several_ranks():
-        return [value]
-    values: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(values, value)
-    return values
 
 
 STARTED_BY = {'pytorch': ('torchrun', ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')),

@@ -17,9 +17,8 @@ import torch
 
 from cface_basicsr.compat.data_order import Loaders
 from cface_basicsr.compat.defect import Defect
-from cface_basicsr.compat.distributed import of_all_ranks
 from cface_basicsr.compat.resume import ThisRun
-from cface_basicsr.ops.ranks import several_ranks
+from cface_basicsr.ops.ranks import of_all_ranks, several_ranks
 from cface_basicsr.runtime import end_with_parent
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -11,7 +11,7 @@ from cface_basicsr.compat.seeded_items import SeededItems
 from cface_basicsr.errors import check_known
 
 _MODULES = ('short_errors', 'reading', 'distributed', 'training', 'metrics', 'stores', 'files', 'loading', 'data_order',
-            'resume', 'outputs', 'stopping')
+            'resume', 'outputs', 'validation', 'stopping')
 ROWS: tuple[Defect, ...] = tuple(each for name in _MODULES for each in vars(
     importlib.import_module(f'cface_basicsr.compat.{name}')).values() if isinstance(each, Defect))
 

@@ -237,7 +237,7 @@ class CFaceModel(StageModel, SRModel):
     def test(self) -> None:
         """Super-resolve `lq` into `output`, with the averaged generator if there is one.
 
-        Only rank 0 validates: called through DDP, a network with BatchNorm would wait for the other ranks forever.
+        Ranks may have different numbers of images: through DDP, a network with BatchNorm would wait for the others.
         """
         network = getattr(self, 'net_g_ema', None) or self.get_bare_model(self.net_g)
         with eval_mode(network):
@@ -246,6 +246,14 @@ class CFaceModel(StageModel, SRModel):
     def nondist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
         """BasicSR's validation, and a strip of faces (LR, SR, HR) in TensorBoard."""
         super().nondist_validation(dataloader, current_iter, tb_logger, save_img)
+        self._show_faces(dataloader, current_iter, tb_logger)
+
+    def dist_validation(self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
+        """The same by several ranks; only rank 0 has a `tb_logger`."""
+        super().dist_validation(dataloader, current_iter, tb_logger, save_img)
+        self._show_faces(dataloader, current_iter, tb_logger)
+
+    def _show_faces(self, dataloader: Any, current_iter: int, tb_logger: Any) -> None:
         count = min(self.opt['val'].get('num_tb_images', 8), len(dataloader.dataset))
         if tb_logger and count:
             items = [dataloader.dataset[i] for i in range(count)]

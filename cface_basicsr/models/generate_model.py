@@ -20,8 +20,8 @@ class GenerateModel(StageModel, SRModel):
         named = self.opt['path'].get('param_key_g')
         load_weights(self.get_bare_model(net), load_path, (named,) if named else AVERAGED, strict=strict)
 
-    def nondist_validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool) -> None:
-        """Write D_SR and log where it is."""
+    def validation(self, dataloader: Any, current_iter: Any, tb_logger: Any, save_img: bool = False) -> None:
+        """Write D_SR, all ranks together, and log where it is."""
         network = self.get_bare_model(self.net_g) if self.opt['dist'] else self.net_g  # DDP would wait for other ranks
         path = dataloader.dataset.write_super_resolved(network.eval(), self.device)
         get_root_logger().info(f'Super-resolved faces: {path}')

@@ -20,6 +20,7 @@ from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.network_file import load_weights
 from cface_basicsr.models.precision import allow_tf32, check_compiler, half_precision
 from cface_basicsr.models.step_log import GO_ON, StepLog
+from cface_basicsr.ops.ranks import share_buffers
 from cface_basicsr.options import Optimizer, Training, open_section
 
 BATCH = ('lq', 'gt', 'compare', 'phi_gt', 'phi_compare', 'has_compare', 'label', 'draws')
@@ -231,7 +232,5 @@ class StageModel(BaseModel):
         """Save `net_<label>` of each label; buffers (BatchNorm, step counters) are rank 0's on every rank."""
         for label in labels:
             network = getattr(self, f'net_{label}')
-            if self.opt['dist']:
-                for buffer in self.get_bare_model(network).buffers():
-                    torch.distributed.broadcast(buffer, 0)
+            share_buffers(self.get_bare_model(network))
             self.save_network(network, f'net_{label}', current_iter)

@@ -1,14 +1,48 @@
-"""Statistics of a batch of which each rank of a training holds a part; their gradients reach the parts of all ranks."""
+"""What ranks tell each other: values, buffers, and statistics of a batch of which each rank holds a part.
+
+The gradients of statistics reach the parts of all ranks.
+"""
 
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 
 def several_ranks() -> bool:
     """Whether this process is one of several that train together."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def place_among_ranks() -> tuple[int, int]:
+    """(rank, number of ranks) of this process; (0, 1) where it is alone."""
+    return (distributed.get_rank(), distributed.get_world_size()) if several_ranks() else (0, 1)
+
+
+def of_all_ranks(value: Any) -> list:
+    """What each rank holds, rank 0's first; every rank must call this."""
+    values: list[Any] = [value] * place_among_ranks()[1]
+    if several_ranks():
+        distributed.all_gather_object(values, value)
+    return values
+
+
+def gathered(value: Any) -> list:
+    """The same on rank 0, and nothing on the others; every rank must call this."""
+    rank, ranks = place_among_ranks()
+    values: list[Any] = [value] * ranks if rank == 0 else []
+    if several_ranks():
+        distributed.gather_object(value, values or None)
+    return values
+
+
+def share_buffers(network: nn.Module) -> None:
+    """Give every rank the buffers that rank 0 has (statistics of BatchNorm, counted steps); every rank must call this.
+
+    During a step a buffer may be each rank's own; DDP does the same before the next one.
+    """
+    for buffer in network.buffers() if several_ranks() else ():
+        distributed.broadcast(buffer, 0)
 
 
 class _SumOverRanks(torch.autograd.Function):

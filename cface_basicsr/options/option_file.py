@@ -61,6 +61,8 @@ class ValSection(Section):
     """Appended to the names of a test's pictures; by default the name of the run."""
     metrics: dict[str, Metric] | None = None
     """Name in the log -> a metric of two images."""
+    batch_size: int = Field(default=1, ge=1)
+    """Images of one size that go through the generator at a time; more are faster, and last digits may differ."""
     pbar: bool = True
     """Show a progress bar."""
     num_tb_images: int = Field(default=8, ge=0)

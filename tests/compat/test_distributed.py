@@ -109,13 +109,14 @@ def wrapped_norms() -> list[str]:
     return kinds
 
 
-def on_ranks_patched_as_here(function: Callable[[], Any]) -> list[Any]:
-    return on_both_ranks(patched_call, {row.name for row in compat.ROWS} - set(compat.applied()), function)
+def on_ranks_patched_as_here(function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    without = {row.name for row in compat.ROWS} - set(compat.applied())
+    return on_both_ranks(patched_call, without, function, *arguments)
 
 
-def patched_call(without: set[str], function: Callable[[], Any]) -> Any:
+def patched_call(without: set[str], function: Callable[..., Any], *arguments: Any) -> Any:
     with patched(without=tuple(without)):
-        return function()
+        return function(*arguments)
 
 
 def test_several_ranks_share_the_statistics_of_their_batchnorms_unless_the_option_is_off() -> None:

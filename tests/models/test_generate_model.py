@@ -1,6 +1,7 @@
 """Stage 2 by basicsr/test.py: the same pictures as `cface generate`, and options checked before any work."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.options import merge, read_option_file, write_option_file
 from tests.tiny_stages import REPOSITORY
+from tests.two_ranks import on_both_ranks
 
 TINY = {'type': 'SRResNet', 'scale': 8, 'num_feat': 4, 'num_block': 1}
 
@@ -39,10 +41,11 @@ def run_stage_2(data: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, chang
         'scale': 8, 'num_gpu': 0, 'network_g': TINY, 'path': {'pretrain_network_g': str(folder / 'net_g.pth')},
         'datasets': {'test': {'dataroot_lq': str(data / 'train/lr_x8.lmdb'), 'out': str(folder / 'sr.lmdb'),
                               'batch_size': 5}}})
-    write_option_file(merge(opt, changes), folder / 'stage2.yml')
+    opt = merge(opt, changes)
+    write_option_file(opt, folder / 'stage2.yml')
     monkeypatch.setattr(sys, 'argv', ['test.py', '-opt', str(folder / 'stage2.yml'), *arguments])
     basicsr.test.test_pipeline(str(folder))
-    return FaceStore(folder / 'sr.lmdb')
+    return FaceStore(opt['datasets']['test']['out'])
 
 
 @pytest.mark.parametrize('key', [None, 'params'])
@@ -61,14 +64,45 @@ def test_every_face_goes_through_the_averaged_generator_unless_another_is_named(
         assert np.abs(store.image(name) - want).max() <= 1  # a batch of another size may round otherwise
 
 
-def test_under_torchrun_rank_0_works_without_the_other_ranks(
+def test_under_torchrun_no_image_goes_through_ddp(
         data: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group_of_one: None) -> None:
-    """DDP would send the buffers of BatchNorm to them."""
+    """DDP would send the buffers of BatchNorm to ranks that have no image left."""
     monkeypatch.setattr('basicsr.utils.options.init_dist', lambda launcher: None)
     monkeypatch.setattr(torch.nn.parallel.DistributedDataParallel, '_sync_buffers', lambda ddp: pytest.fail('waits'))
     store = run_stage_2(data, tmp_path, monkeypatch, {}, '--launcher', 'pytorch')
     assert store.keys == FaceStore(data / 'train/lr_x8.lmdb').keys
     assert json.loads((store.path / 'manifest.json').read_text())['generator'] == 'SRResNet'
+
+
+def rank_of_stage_2(data: str, folder: str) -> list[int]:
+    """The sizes of the batches that this rank super-resolves."""
+    from basicsr.models.base_model import BaseModel
+    sizes: list[int] = []
+    wrap = BaseModel.model_to_device
+
+    def watched(model: Any, network: Any) -> Any:
+        network.register_forward_hook(lambda net, given, result: sizes.append(len(given[0])))
+        return wrap(model, network)
+    own = Path(folder, str(torch.distributed.get_rank()))
+    own.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('basicsr.utils.options.init_dist', lambda launcher: None)
+        patch.setattr(BaseModel, 'model_to_device', watched)
+        run_stage_2(Path(data), own, patch, {
+            'path': {'pretrain_network_g': f'{folder}/net_g.pth'}, 'datasets': {'test': {'out': f'{folder}/sr.lmdb'}}},
+            '--launcher', 'pytorch')
+    return sizes
+
+
+def test_ranks_share_the_batches_and_write_the_store_of_one(
+        data: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = run_stage_2(data, tmp_path, monkeypatch, {})
+    entries = {key: alone.content(key) for key in alone.keys}
+    os.rename(alone.path, tmp_path / 'alone.lmdb')
+    assert on_both_ranks(rank_of_stage_2, str(data), str(tmp_path)) == [[5, 2], [5]]
+    together = FaceStore(tmp_path / 'sr.lmdb')
+    assert {key: together.content(key) for key in together.keys} == entries and len(entries) == 12
+    assert on_both_ranks(rank_of_stage_2, str(data), str(tmp_path)) == [[], []]  # it is finished
 
 
 @pytest.mark.parametrize(('change', 'message'), [

@@ -116,6 +116,28 @@ def test_without_sync_batchnorm_each_rank_normalizes_by_its_own_part(data: Path,
         assert_two_ranks_equal_one(opt, tmp_path, steps=1)
 
 
+def validated(opt: dict[str, Any], folder: str, ranks: int) -> tuple[dict[str, float], int]:
+    """What a stage's validation logs on this rank, and the faces that it shows in TensorBoard."""
+    from basicsr.data import build_dataloader, build_dataset
+    from basicsr.models import build_model
+    rank = torch.distributed.get_rank() if ranks > 1 else 0
+    opt = parsed(opt, Path(folder, str(ranks), str(rank))) | {'dist': ranks > 1, 'rank': rank, 'world_size': ranks}
+    torch.manual_seed(0)
+    model = build_model(opt)
+    loader = build_dataloader(build_dataset(opt['datasets']['val']), opt['datasets']['val'], num_gpu=0)
+    shown: list[Any] = []
+    log = SimpleNamespace(add_scalar=lambda *given: None, add_image=lambda name, faces, number: shown.append(faces))
+    model.validation(loader, 1, None if rank else log, False)
+    return getattr(model, 'metric_results', {}), len(shown)
+
+
+def test_two_ranks_validate_a_stage_with_the_values_of_one(data: Path, tmp_path: Path) -> None:
+    opt = merge(options('stage 1', data), {'datasets': {'val': {'num_images': 4}}, 'val': {'batch_size': 2}})
+    alone = validated(opt, str(tmp_path), 1)
+    assert alone[0].keys() == {'psnr', 'ssim'} and alone[1] == 1
+    assert on_both_ranks(validated, opt, str(tmp_path), 2) == [alone, ({}, 0)]
+
+
 class _SharedByTwo(nn.DataParallel):
     """What DataParallel does on two GPUs: each gets half of the batch, and the results are joined along dimension 0."""
 

@@ -1,0 +1,123 @@
+"""Validation: in batches and by all ranks, with the values that one rank has from one image after the other."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from cface_basicsr.compat.defect import row
+from cface_basicsr.ops.ranks import gathered, place_among_ranks, share_buffers
+
+Picture = NDArray[np.uint8]
+"""(H, W, 3) BGR."""
+Measured = list[tuple[int, list[float]]]
+"""Row of the data set -> a value of each metric."""
+
+
+@row('validation-in-batches', 'basicsr.models.sr_model:SRModel.nondist_validation', has='torch.cuda.empty_cache()')
+def _in_batches(validation: Callable, self: Any, dataloader: Any, current_iter: Any, tb_logger: Any,
+                save_img: bool) -> None:
+    """Without it: a generator gets one image at a time, after which all memory of the GPU is given back."""
+    _conclude(self, dataloader, _measure(self, dataloader, current_iter, save_img), current_iter, tb_logger)
+
+
+@row('validation-by-all-ranks', 'basicsr.models.sr_model:SRModel.dist_validation', has="self.opt['rank'] == 0")
+def _by_all_ranks(validation: Callable, self: Any, dataloader: Any, current_iter: Any, tb_logger: Any,
+                  save_img: bool) -> None:
+    """Without it: one rank validates, and the others wait for it.
+
+    A model whose class says how one rank validates, and not how several do, is left to rank 0.
+    """
+    if not _knows_ranks(type(self)):
+        return validation(self, dataloader, current_iter, tb_logger, save_img)
+    for network in filter(None, (self.get_bare_model(self.net_g), getattr(self, 'net_g_ema', None))):
+        share_buffers(network)
+    parts = gathered(_measure(self, dataloader, current_iter, save_img, *place_among_ranks()))
+    if parts:
+        _conclude(self, dataloader, sorted(itertools.chain(*parts)), current_iter, tb_logger)
+    return None
+
+
+def _knows_ranks(kind: type) -> bool:
+    owner = next(each for each in kind.__mro__ if 'nondist_validation' in vars(each))
+    return 'dist_validation' in vars(owner)
+
+
+def _measure(model: Any, loader: Any, current_iter: Any, save_img: bool, rank: int = 0, ranks: int = 1) -> Measured:
+    """The metrics of this rank's images; batches are the same for any number of ranks."""
+    opt, data = model.opt['val'], loader.dataset
+    size, measured = opt.get('batch_size', 1), []
+    batches = [range(start, min(start + size, len(data))) for start in range(rank * size, len(data), ranks * size)]
+    with tqdm(total=sum(map(len, batches)), unit='image', disable=rank > 0 or not opt.get('pbar', False)) as bar:
+        for row, name, pictures in _pictures(model, loader, batches):
+            if save_img:
+                _save(pictures['img'], model.opt, data.opt['name'], name, current_iter)
+            measured.append((row, _values(pictures, opt.get('metrics') or {})))
+            bar.update(1)
+            bar.set_description(f'Test {name}')
+    return measured
+
+
+def _pictures(model: Any, loader: Any,
+              batches: Sequence[Sequence[int]]) -> Iterator[tuple[int, str, dict[str, Picture]]]:
+    """Row, name and pictures (img: SR, img2: HR where there is one) of each image."""
+    from basicsr.utils import tensor2img
+    for rows in batches:
+        items = ((row, loader.dataset[row]) for row in rows)
+        for _, alike in itertools.groupby(items, key=lambda item: _shapes(item[1])):
+            numbers, images = zip(*alike, strict=True)
+            batch = loader.collate_fn(list(images))
+            shown = _shown(model, batch)
+            for place, number in enumerate(numbers):
+                name = Path(batch['lq_path'][place]).stem
+                yield number, name, {key: tensor2img([each[place:place + 1]]) for key, each in shown.items()}
+
+
+def _shapes(item: dict[str, Any]) -> list[torch.Size]:
+    return [value.shape for value in item.values() if isinstance(value, torch.Tensor)]
+
+
+def _shown(model: Any, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """What BasicSR compares, (B, 3, H, W) each; the model keeps nothing of it."""
+    model.feed_data(batch)
+    model.test()
+    visuals = model.get_current_visuals()
+    for name in {'lq', 'output', 'gt'} & vars(model).keys():
+        delattr(model, name)
+    return {name: visuals[key] for name, key in (('img', 'result'), ('img2', 'gt')) if key in visuals}
+
+
+def _save(picture: Picture, opt: dict[str, Any], data_set: str, name: str, current_iter: Any) -> None:
+    from basicsr.utils import imwrite
+    if opt['is_train']:
+        place = os.path.join(name, f'{name}_{current_iter}.png')
+    else:
+        place = os.path.join(data_set, f"{name}_{opt['val'].get('suffix') or opt['name']}.png")
+    imwrite(picture, os.path.join(opt['path']['visualization'], place))
+
+
+def _values(pictures: dict[str, Picture], metrics: dict[str, Any]) -> list[float]:
+    from basicsr.metrics import calculate_metric
+    return [calculate_metric(pictures, section) for section in metrics.values()]
+
+
+def _conclude(model: Any, loader: Any, measured: Measured, current_iter: Any, tb_logger: Any) -> None:
+    """Log the means of the metrics, and remember the best ones."""
+    metrics, name = model.opt['val'].get('metrics'), loader.dataset.opt['name']
+    if metrics is None:
+        return
+    model._initialize_best_metric_results(name)
+    model.metric_results = dict.fromkeys(metrics, 0)
+    for _, values in measured:
+        for metric, value in zip(metrics, values, strict=True):
+            model.metric_results[metric] += value  # in the order of the images: another one has other last digits
+    for metric, total in model.metric_results.items():
+        model.metric_results[metric] = total / len(measured)
+        model._update_best_metric_result(name, metric, model.metric_results[metric], current_iter)
+    model._log_validation_metric_values(current_iter, name, tb_logger)
