@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.network_file import load_weights
+from cface_basicsr.losses.a_softmax_loss import ASoftmaxLoss
 from cface_basicsr.models.precision import allow_tf32, check_compiler, half_precision
 from cface_basicsr.models.step_log import GO_ON, StepLog
 from cface_basicsr.ops.ranks import share_buffers
@@ -113,6 +114,8 @@ class StageModel(BaseModel):
         """Build the loss of each section `<name>_opt` as `cri_<name>`; None if the file has no such section."""
         for key, section in self.stage.losses().items():
             loss = build_loss(dict(section)).to(self.device) if section else None
+            if isinstance(loss, ASoftmaxLoss):
+                loss.seed = self.opt['manual_seed']
             setattr(self, f"cri_{key.removesuffix('_opt')}", loss)
 
     # -------------------------------------------------------------------------------------------- the parts of a step

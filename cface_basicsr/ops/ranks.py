@@ -36,6 +36,15 @@ def gathered(value: Any) -> list:
     return values
 
 
+def whole_batch(part: Tensor) -> Tensor:
+    """The parts of all ranks, (B, …) each, one after the other; every rank must call this."""
+    if not several_ranks():
+        return part
+    parts = [torch.empty_like(part) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, part)
+    return torch.cat(parts)
+
+
 def share_buffers(network: nn.Module) -> None:
     """Give every rank the buffers that rank 0 has (statistics of BatchNorm, counted steps); every rank must call this.
 

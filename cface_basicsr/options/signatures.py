@@ -46,7 +46,7 @@ _KINDS: dict[str, Any] = {
 
 _BOUNDS: dict[str, Any] = {
     **dict.fromkeys(('rgb_mean', 'rgb_std'), Field(min_length=3, max_length=3)), 'img_range': Field(gt=0),
-    'gamma': Field(ge=0)}
+    'gamma': Field(ge=0), 'sample_rate': Field(gt=0, le=1)}
 """Argument of any class -> what it must be, as these classes divide by it, or read it as absent below 0."""
 
 

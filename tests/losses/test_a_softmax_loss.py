@@ -2,8 +2,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from cface_basicsr.errors import UserError
 from cface_basicsr.losses.a_softmax_loss import ASoftmaxLoss, a_softmax_logits, annealed_lambda
+from cface_basicsr.ops.class_sample import sampled_classes
 from tests.references import slow_identity
+from tests.two_ranks import on_both_ranks
 
 
 @pytest.fixture
@@ -64,3 +67,60 @@ def test_descending_it_separates_three_faces():
         ASoftmaxLoss(lambda_gamma=10.0)(3 * features, weight, labels, step).backward()
         optimizer.step()
     assert (features @ functional.normalize(weight, dim=0)).argmax(1).tolist() == [0, 1, 2]
+
+
+# ---------------------------------------------------------------------------------------------------- sampled classes
+
+def many_classes() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(4)
+    features, weight = (torch.randn(size, generator=generator, dtype=torch.float64) for size in ((8, 5), (5, 60)))
+    return features.requires_grad_(), weight.requires_grad_(), torch.arange(8) * 7
+
+
+def test_a_sampled_loss_is_the_literal_loop_over_the_sampled_classes() -> None:
+    features, weight, labels = many_classes()
+    loss = ASoftmaxLoss(sample_rate=0.25)
+    loss.seed = 9
+    kept = sampled_classes(labels, 60, 0.25, seed=9, step=3).tolist()
+    columns = weight.T.tolist()
+    expected = slow_identity.a_softmax(features.tolist(), [columns[number] for number in kept],
+                                       [kept.index(label) for label in labels.tolist()], 4, 1000 / (1 + 0.12 * 3))
+    value = loss(features, weight, labels, torch.tensor(3))
+    assert value.item() == pytest.approx(expected, rel=1e-10)
+    value.backward()
+    assert (weight.grad.abs().sum(0) > 0).nonzero().flatten().tolist() == kept and len(kept) == 15
+    assert features.grad.abs().min() > 0
+
+
+def test_at_the_rate_1_it_is_the_full_loss_bit_for_bit_and_so_it_is_when_all_classes_are_sampled() -> None:
+    results = []
+    for rate in (None, 1.0, 0.999):  # 59.94 classes of 60: all
+        features, weight, labels = many_classes()
+        value = (ASoftmaxLoss() if rate is None else ASoftmaxLoss(sample_rate=rate))(features, weight, labels, 3)
+        value.backward()
+        results.append((value, features.grad, weight.grad))
+    for other in results[1:]:
+        assert all(map(torch.equal, results[0], other))
+
+
+@pytest.mark.parametrize('rate', [0, -0.1, 1.01, float('nan')])
+def test_a_rate_that_is_no_share_is_refused(rate: float) -> None:
+    with pytest.raises(UserError, match=r'^ASoftmaxLoss: sample_rate: expected a number above 0, at most 1, got'):
+        ASoftmaxLoss(sample_rate=rate)
+
+
+def part_of_a_rank(ranks: int) -> tuple[float, list[list[float]]]:
+    """The loss of this rank's part of the batch, and the gradient of the weight."""
+    features, weight, labels = many_classes()
+    rank = torch.distributed.get_rank() if ranks > 1 else 0
+    value = ASoftmaxLoss(sample_rate=0.25)(features[rank::ranks], weight, labels[rank::ranks], torch.tensor(3))
+    value.backward()
+    return value.item(), weight.grad.tolist()
+
+
+def test_two_ranks_sample_the_classes_of_the_whole_batch_and_have_the_loss_of_one() -> None:
+    value, gradient = part_of_a_rank(1)
+    parts = on_both_ranks(part_of_a_rank, 2)
+    assert sum(part[0] for part in parts) / 2 == pytest.approx(value, rel=1e-12)
+    mean = (torch.tensor(parts[0][1]) + torch.tensor(parts[1][1])) / 2
+    torch.testing.assert_close(mean, torch.tensor(gradient))

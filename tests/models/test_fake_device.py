@@ -61,6 +61,11 @@ def test_a_step_of_a_stage(data: Path, tmp_path: Path, vgg: Path, stage: int) ->
     assert synchronizations_of_two_steps(stage_options(stage, data, content), tmp_path) == ([0, 0], 1)
 
 
+def test_a_step_of_a_sampled_classifier_waits_for_nothing(data: Path, tmp_path: Path) -> None:
+    opt = stage_options(0, data, {'train': {'recognition_opt': {'sample_rate': 0.5}}})
+    assert synchronizations_of_two_steps(opt, tmp_path) == ([0, 0], 1)
+
+
 @pytest.mark.parametrize('path', BASELINES, ids=lambda path: path.stem)
 def test_a_step_of_a_compared_system(casia: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
     """BasicSR's own models read each value of their log by itself, in every step."""

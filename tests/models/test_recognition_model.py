@@ -142,3 +142,47 @@ def test_a_head_only_step_gives_the_recognizer_no_gradient(make: Make) -> None:
 def test_a_classifier_for_features_of_another_length_is_refused_with_both_numbers(make: Make, stage: int) -> None:
     with pytest.raises(UserError, match='is 9, but network_r gives features of 8'):
         make(stage, {'network_c': {'feature_length': 9}, 'path': {'pretrain_network_c': None}})
+
+
+SAMPLED = {'train': {'recognition_opt': {'sample_rate': 0.5}, 'optim_r': {'lr': 1e-4}}}
+
+
+def learned_classes(model: Any, iteration: int) -> list[int]:
+    """The classes whose directions a step pulls at, on two faces of person 0."""
+    model.optimize_parameters(iteration)
+    return (model.net_c.weight.grad.abs().sum(0) > 0).nonzero().flatten().tolist()
+
+
+def test_a_step_of_a_sampled_classifier_pulls_at_the_own_class_and_at_others_drawn_by_seed_and_step(make: Make) -> None:
+    drawn = {}
+    for seed in (5, 5, 6):
+        model = make(0, SAMPLED | {'manual_seed': seed})
+        model.feed_data(batch_of(model, 2))
+        classes = [learned_classes(model, iteration) for iteration in range(1, 9)]
+        assert all(len(each) == 2 and each[0] == 0 for each in classes)
+        assert drawn.setdefault(seed, classes) == classes
+    assert len({other for _, other in drawn[5]}) > 1 and drawn[5] != drawn[6]
+
+
+def test_a_sampled_training_resumes_bit_for_bit(make: Make, tmp_path: Path) -> None:
+    whole = make(0, SAMPLED)
+    whole.feed_data(batch_of(whole, 2))
+    folder = Path(whole.opt['path']['experiments_root'])
+    for iteration in (1, 2):
+        whole.optimize_parameters(iteration)
+    whole.save(0, 2)
+    expected = [learned_classes(whole, iteration) for iteration in (3, 4, 5)]
+    again = make(0, SAMPLED | {'path': {f'pretrain_network_{label}': str(folder / f'models/net_{label}_2.pth')
+                                        for label in 'rc'}})
+    again.resume_training(torch.load(folder / 'training_states/2.state', weights_only=True))
+    again.feed_data(batch_of(again, 2))
+    assert [learned_classes(again, iteration) for iteration in (3, 4, 5)] == expected
+    for label in 'rc':
+        assert same(parameters(again, label), parameters(whole, label))
+
+
+@pytest.mark.parametrize('rate', [0, 1.5, -1])
+def test_a_rate_outside_of_0_to_1_is_refused_in_one_line(make: Make, rate: float) -> None:
+    with pytest.raises(UserError, match=r"^option 'train\.recognition_opt\.sample_rate'") as caught:
+        make(0, {'train': {'recognition_opt': {'sample_rate': rate}}})
+    assert len(str(caught.value).splitlines()) == 1
