@@ -15,11 +15,11 @@ The package `imagehash` is not used: its hashes have none of this, they come one
 would bring in PyWavelets for the ten lines below.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -33,6 +33,8 @@ SAMPLES = 64
 _HIGHEST = 16
 _ROWS, _COLUMNS = 32, 4096
 """Numbers of hashes compared at a time, so that their distances fit into a core's cache."""
+_INDEXED = 16_384
+"""Columns in one index of faiss: those before the first that is asked for are left out."""
 
 # Rows and columns of the spectrum: the 120 frequencies v, u >= 1 with v + u <= 16; the last 8 bits stay 0.
 _V, _U = (index + 1 for index in np.nonzero(np.add.outer(np.arange(1, _HIGHEST), np.arange(1, _HIGHEST)) <= _HIGHEST))
@@ -130,16 +132,30 @@ def near_pairs(left: np.ndarray, right: np.ndarray, radius: int, *, later: bool 
 def _with_faiss(right: np.ndarray, radius: int) -> _Compare:
     """A function that compares some rows with all columns, at least with those from a given one on."""
     import faiss
-    index = faiss.IndexBinaryFlat(64 * WORDS)
-    index.add(np.ascontiguousarray(right).view(np.uint8))
+    starts, indices = range(0, len(right), _INDEXED), []
+    for start in starts:
+        indices.append(faiss.IndexBinaryFlat(64 * WORDS))
+        indices[-1].add(np.ascontiguousarray(right[start:start + _INDEXED]).view(np.uint8))
 
     def compare(block: np.ndarray, first: int) -> Near:
         faiss.omp_set_num_threads(1)  # of this thread: there is one for each block
-        limits, distances, columns = index.range_search(np.ascontiguousarray(block).view(np.uint8), radius + 1)
-        rows = np.repeat(np.arange(len(block)), np.diff(limits.astype(np.int64)))
-        order = np.lexsort((columns, rows))
-        return Near(rows[order], columns[order], distances[order].astype(np.int64))
+        return _sorted(_found(index, block, radius, start) for start, index in zip(starts, indices, strict=True)
+                       if start + _INDEXED > first)
     return compare
+
+
+def _found(index: Any, block: np.ndarray, radius: int, start: int) -> Near:
+    limits, distances, columns = index.range_search(np.ascontiguousarray(block).view(np.uint8), radius + 1)
+    rows = np.repeat(np.arange(len(block)), np.diff(limits.astype(np.int64)))
+    return Near(rows, columns + start, distances.astype(np.int64))
+
+
+def _sorted(parts: Iterable[Near]) -> Near:
+    """All of them, by row and column."""
+    none = np.empty(0, np.int64)
+    near = [np.concatenate([none, *part]) for part in zip(*parts, strict=True)] or [none] * 3
+    order = np.lexsort((near[1], near[0]))
+    return Near(*(part[order] for part in near))
 
 
 def _with_numpy(right: np.ndarray, radius: int) -> _Compare:
@@ -147,11 +163,7 @@ def _with_numpy(right: np.ndarray, radius: int) -> _Compare:
     all_columns = np.ascontiguousarray(right.T)
 
     def compare(block: np.ndarray, first: int) -> Near:
-        none = np.empty(0, np.int64)
-        tiles = list(_near_tiles(block, all_columns, radius, first))
-        near = [np.concatenate([none, *part]) for part in zip(*tiles, strict=True)] or [none] * 3
-        order = np.lexsort((near[1], near[0]))
-        return Near(*(part[order] for part in near))
+        return _sorted(_near_tiles(block, all_columns, radius, first))
     return compare
 
 

@@ -115,11 +115,23 @@ def test_the_search_finds_what_brute_force_finds(search: str, seed: int, rows: i
         without_faiss(patch, search)
         patch.setattr(perceptual_hash, '_ROWS', 3)
         patch.setattr(perceptual_hash, '_COLUMNS', 7)
+        patch.setattr(perceptual_hash, '_INDEXED', 7)
         left = nearly_equal_hashes(seed, rows)
         right = left if later else nearly_equal_hashes(seed, columns)
         found = [pair for part in near_pairs(left, right, radius, later=later, threads=threads)
                  for pair in zip(*(each.tolist() for each in part), strict=True)]
     assert found == brute_force(left, right, radius, later)
+
+
+def test_inside_one_set_faiss_leaves_out_the_columns_before_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip('faiss', reason='the extra "audit" is not installed')
+    monkeypatch.setattr(perceptual_hash, '_INDEXED', 32)
+    searched, found = [], perceptual_hash._found
+    monkeypatch.setattr(perceptual_hash, '_found', lambda index, block, radius, start: (
+        searched.append(start), found(index, block, radius, start))[1])
+    hashes = nearly_equal_hashes(0, 90)
+    list(near_pairs(hashes, hashes, 10, later=True))
+    assert searched == [0, 32, 64, 32, 64, 64]
 
 
 def test_opposite_hashes_are_128_bits_apart(search: str, monkeypatch: pytest.MonkeyPatch) -> None:
