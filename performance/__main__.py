@@ -17,6 +17,8 @@ BENCHMARKS = {
     'loader': ('loader', 'CFaceTripletDataset against PairedImageDataset'),
     'forms': ('stored_forms', 'the forms of `cface prepare --store`: images a second and core, bytes an image'),
     'growth': ('growth', 'start-up and memory of a training process by the number of images, made-up keys'),
+    'audit': ('near_hashes', 'the search of `cface audit` for near hashes, counted to 1 and 5 million pictures'),
+    'classifier': ('classifier', 'A-Softmax by a sample of the classes, counted to 2 million people'),
     'prepare': ('packing', '`cface prepare`, photos per second and core'),
     'index': ('compare_rows', 'the compare index at CASIA size: growth, memory, against plain NumPy'),
     'lfw': ('folds', 'accuracy over ten folds, from scores and from features, against a grid of 400 thresholds'),

@@ -8,9 +8,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from performance.limits import Limit
 from performance.measure import Finding
 
 IMAGES_A_PERSON = 20
+LEAST_AN_IMAGE = 8
+"""Bytes: two numbers of 32 bits."""
 
 
 def run(*, rows: int = 1_000_000) -> list[Finding]:
@@ -29,13 +32,18 @@ def _findings(count: int) -> list[Finding]:
         made_up(folder, count)
         command = [sys.executable, '-m', 'performance.growth', str(folder)]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        texts = [folder / 'hr.lmdb/meta_info.txt', folder / 'lr_x2.lmdb/meta_info.txt', folder / 'identities.csv']
+        limit = Limit(moved=sum(path.stat().st_size for path in texts))
     finally:
         shutil.rmtree(folder)
     what = f'{count:,} images: CFaceTripletDataset and sampler built, first item read, by CPU time'
     return [Finding(f'start_{count}', what, f"{found['cpu']:.2f} s", f"{found['seconds']:.2f} s by the clock",
-                    found['cpu'], 's', 10),
+                    found['cpu'], 's', 10, limit=f'keys and labels, {limit.words()}',
+                    of_limit=found['cpu'] / limit.seconds),
             Finding(f'memory_{count}', f"{count:,} images: memory of the process's own, without mapped files",
-                    f"{found['bytes'] / 1e6:.0f} MB", '–', found['bytes'] / count, 'bytes an image')]
+                    f"{found['bytes'] / 1e6:.0f} MB", '–', found['bytes'] / count, 'bytes an image',
+                    limit=f'a label and a place in the order, {LEAST_AN_IMAGE} bytes',
+                    of_limit=found['bytes'] / count / LEAST_AN_IMAGE)]
 
 
 def made_up(folder: Path, count: int) -> None:

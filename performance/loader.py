@@ -28,14 +28,22 @@ def run(*, identities: int = 32, images: int = 8, rounds: int = 9) -> list[Findi
         times = take_turns({name: _reader(each) for name, each in sets.items()}, rounds)
         count = len(sets['ours'])
         rows = _triplets(Path(folder), rounds)
-    ours, stock = times['ours'], times['stock']
+    ours, stock, limit = times['ours'], times['stock'], _limit(sets['ours'])
     text = {name: f'{count / each.median:.0f} items/s' for name, each in times.items()}
     return [Finding('loader', f'CFaceTripletDataset, three images an item; {count} faces in LMDB, x8', text['ours'],
                     f"PairedImageDataset, two images: {text['stock']}", ratio(stock.seconds, ours.seconds),
-                    target=0.5, at_most=False),
+                    target=0.5, at_most=False, limit=limit.words(), of_limit=ours.median / limit.seconds),
             Finding('loader_cpu', 'the same, by CPU time', f'{count / ours.median_cpu:.0f} items/s',
-                    f'{count / stock.median_cpu:.0f} items/s', ratio(stock.cpu, ours.cpu), target=0.5, at_most=False),
+                    f'{count / stock.median_cpu:.0f} items/s', ratio(stock.cpu, ours.cpu), target=0.5, at_most=False,
+                    limit=limit.words(), of_limit=ours.median_cpu / limit.seconds),
             *rows]
+
+
+def _limit(data_set: Any) -> Limit:
+    """One copy of what a pass reads, HR twice (a face and its compare image), and of what comes out."""
+    stored = [np.mean([len(store.content(key)) for key in data_set.keys]) for store in (data_set.hr, data_set.lr)]
+    given = sum(data_set[0][name].nbytes for name in ('lq', 'gt', 'compare'))
+    return Limit(moved=len(data_set) * (2 * stored[0] + stored[1] + given))
 
 
 def _triplets(folder: Path, rounds: int) -> list[Finding]:

@@ -78,6 +78,15 @@ def ratio(ours: Sequence[float], other: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(ours, other, strict=True))
 
 
+def slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:
+    """Seconds for each unit of size, by least squares: the steepness of a line through 0.
+
+    >>> slope([1, 2, 3], [2, 4, 6])
+    2.0
+    """
+    return sum(s * n for s, n in zip(seconds, sizes, strict=True)) / sum(n * n for n in sizes)
+
+
 @dataclass(frozen=True)
 class Finding:
     """One line of the table.

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from performance.limits import Limit
 from performance.measure import Finding, Times, ratio, take_turns
 from performance.training_step import LAYER, a_batch, cface_model, srgan_model, stepper
 
@@ -40,27 +42,44 @@ def run(*, width: str | None = None, batch: int | None = None, rounds: int | Non
 
 
 def _measure(group: dict[str, Make], faces: Any, rounds: int, width: str, batch: int) -> list[Finding]:
-    jobs, refused = {}, []
+    jobs, refused, operations = {}, [], {}
     for name, make in group.items():
         job, reason = _first_step(make, faces)
         if job:
             jobs[name] = job
+            operations[name] = operations['float32'] if 'compiled' in name else _operations(job)
         else:
             refused.append(Finding(_key(name), f'step, {name}', f'cannot run here: {reason}', '–', None))
     times = take_turns(jobs, rounds)
-    return [*(_finding(name, each, times['float32'], width, batch) for name, each in times.items()), *refused]
+    return [*(_finding(name, each, times['float32'], operations[name], width, batch)
+              for name, each in times.items()), *refused]
+
+
+def _operations(step: Callable[[], None]) -> float:
+    """Floating-point operations of a step's products and convolutions; a compiler would hide them."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return float(counter.get_total_flops())
+
+
+def _limit(name: str, operations: float) -> Limit:
+    """At the rate of a product of the variant's numbers; without a word, convolutions on a GPU take TF32."""
+    kinds = [kind for kind in ('bfloat16', 'float16') if name.startswith(kind)]
+    tf32 = torch.cuda.is_available() and 'without TF32' not in name
+    return Limit(operations, threads=torch.get_num_threads(), kind=(*kinds, 'tf32' if tf32 else 'float32')[0])
 
 
 def _key(name: str) -> str:
     return 'precision_' + name.replace(',', '').replace(' ', '_')
 
 
-def _finding(name: str, times: Times, base: Times, width: str, batch: int) -> Finding:
+def _finding(name: str, times: Times, base: Times, operations: float, width: str, batch: int) -> Finding:
+    limit = _limit(name, operations)
     target = 1 / 1.5 if name.startswith('SRGANModel') else None  # the step's target, seen from the other side
     return Finding(_key(name), f'step, {name}; {width} widths, batch {batch}',
                    f'{times.spread(1000)} ms, {batch / times.median:.4g} faces/s',
                    f'float32: {base.spread(1000)} ms', ratio(times.seconds, base.seconds), target=target,
-                   at_most=False)
+                   at_most=False, limit=limit.words(), of_limit=times.median / limit.seconds)
 
 
 HALF = {'use_amp': True, 'amp_bf16': True}

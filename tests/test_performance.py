@@ -23,6 +23,8 @@ TINY = {
     'forms': ({'identities': 1, 'images': 2, 'rounds': 1},
               {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),
     'growth': ({'rows': 2000}, {'start_20', 'start_200', 'start_2000', 'memory_2000'}),
+    'audit': ({'rows': 400}, {'audit_100', 'audit_200', 'audit_400', 'audit_1000000', 'audit_5000000'}),
+    'classifier': ({'classes': 200, 'length': 8, 'batch': 4, 'rounds': 1}, {'classifier_0.1', 'classifier_2000000'}),
     'prepare': ({'identities': 2, 'images': 2, 'rounds': 1}, {'prepare', 'prepare_ratio', 'prepare_memory'}),
     'index': ({'rows': 800, 'length': 8, 'rounds': 1}, {'index_ratio', 'index_memory', 'index_growth'}),
     'lfw': ({'pairs': 60, 'images': 40, 'length': 8, 'thresholds': 11, 'rounds': 1}, {'lfw', 'lfw_features'}),
@@ -38,9 +40,6 @@ TINY = {
                   {'precision_float32', 'precision_SRGANModel_float32_no_recognizer', 'precision_float32_channels_last',
              'precision_bfloat16_autocast', 'precision_bfloat16_autocast_channels_last'}),
 }
-
-
-WITHOUT_LIMIT = {'loader', 'growth', 'precision', 'landmarks'}
 
 
 @pytest.mark.slow
@@ -61,7 +60,7 @@ def test_a_benchmark_runs_at_a_tiny_size_and_returns_its_keys(name: str) -> None
     findings = run_one(name, **settings)
     assert keys <= {each.key for each in findings}
     assert all(each.value is not None and math.isfinite(each.value) for each in findings)
-    assert [each.key for each in findings if name not in WITHOUT_LIMIT and not (each.limit and each.of_limit > 0)] == []
+    assert [each.key for each in findings if not (each.limit and each.of_limit > 0)] == []
 
 
 def test_the_made_up_identities_have_the_sizes_of_casia_webface() -> None:
@@ -100,7 +99,7 @@ def test_a_side_that_cannot_start_ends_the_race() -> None:
 
 
 def test_a_limit_is_the_longer_of_its_operations_and_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('performance.limits.rates', lambda threads: (100e9 * threads, 10e9))
+    monkeypatch.setattr('performance.limits.rates', lambda threads, kind: (100e9 * threads, 10e9))
     assert Limit(operations=90e9, moved=27e6).seconds == pytest.approx(0.9)
     assert Limit(operations=90e9, threads=2).words() == '90 GFLOP: 0.45 s'
     assert Limit(operations=1e6, moved=27e6).words() == '27 MB: 0.0027 s'
@@ -136,7 +135,7 @@ def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         arguments(['stepp'])
     assert stop.value.code == 2
-    assert 'choose from step, loader, forms, growth, prepare, index, lfw' in capsys.readouterr().err
+    assert 'choose from step, loader, forms, growth, audit, classifier, prepare' in capsys.readouterr().err
 
 
 def test_the_command_is_shown_without_the_file_it_was_saved_to() -> None:
