@@ -14,9 +14,9 @@ from tqdm import tqdm
 from cface_basicsr.compat.defect import row
 from cface_basicsr.ops.ranks import gathered, place_among_ranks, share_buffers
 
-Picture = NDArray[np.uint8]
+_Picture = NDArray[np.uint8]
 """(H, W, 3) BGR."""
-Measured = list[tuple[int, list[float]]]
+_Measured = list[tuple[int, list[float]]]
 """Row of the data set -> a value of each metric."""
 
 
@@ -49,7 +49,7 @@ def _knows_ranks(kind: type) -> bool:
     return 'dist_validation' in vars(owner)
 
 
-def _measure(model: Any, loader: Any, current_iter: Any, save_img: bool, rank: int = 0, ranks: int = 1) -> Measured:
+def _measure(model: Any, loader: Any, current_iter: Any, save_img: bool, rank: int = 0, ranks: int = 1) -> _Measured:
     """The metrics of this rank's images; batches are the same for any number of ranks."""
     opt, data = model.opt['val'], loader.dataset
     size, measured = opt.get('batch_size', 1), []
@@ -65,7 +65,7 @@ def _measure(model: Any, loader: Any, current_iter: Any, save_img: bool, rank: i
 
 
 def _pictures(model: Any, loader: Any,
-              batches: Sequence[Sequence[int]]) -> Iterator[tuple[int, str, dict[str, Picture]]]:
+              batches: Sequence[Sequence[int]]) -> Iterator[tuple[int, str, dict[str, _Picture]]]:
     """Row, name and pictures (img: SR, img2: HR where there is one) of each image."""
     from basicsr.utils import tensor2img
     for rows in batches:
@@ -93,7 +93,7 @@ def _shown(model: Any, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {name: visuals[key] for name, key in (('img', 'result'), ('img2', 'gt')) if key in visuals}
 
 
-def _save(picture: Picture, opt: dict[str, Any], data_set: str, name: str, current_iter: Any) -> None:
+def _save(picture: _Picture, opt: dict[str, Any], data_set: str, name: str, current_iter: Any) -> None:
     from basicsr.utils import imwrite
     if opt['is_train']:
         place = os.path.join(name, f'{name}_{current_iter}.png')
@@ -102,12 +102,12 @@ def _save(picture: Picture, opt: dict[str, Any], data_set: str, name: str, curre
     imwrite(picture, os.path.join(opt['path']['visualization'], place))
 
 
-def _values(pictures: dict[str, Picture], metrics: dict[str, Any]) -> list[float]:
+def _values(pictures: dict[str, _Picture], metrics: dict[str, Any]) -> list[float]:
     from basicsr.metrics import calculate_metric
     return [calculate_metric(pictures, section) for section in metrics.values()]
 
 
-def _conclude(model: Any, loader: Any, measured: Measured, current_iter: Any, tb_logger: Any) -> None:
+def _conclude(model: Any, loader: Any, measured: _Measured, current_iter: Any, tb_logger: Any) -> None:
     """Log the means of the metrics, and remember the best ones."""
     metrics, name = model.opt['val'].get('metrics'), loader.dataset.opt['name']
     if metrics is None:

@@ -36,6 +36,9 @@ class ASoftmaxLoss(nn.Module):
 
     Shape: features (B, D), weight (D, C), labels (B,) int64, step (a number or a 0-d tensor, from 1 at the first
         update) to a scalar, the mean over the batch.
+
+    Raises:
+        UserError: sample_rate is not in (0, 1].
     """
 
     def __init__(self, *, margin: int = 4, lambda_base: float = 1000.0, lambda_gamma: float = 0.12,

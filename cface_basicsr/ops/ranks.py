@@ -15,7 +15,7 @@ def several_ranks() -> bool:
 
 
 def place_among_ranks() -> tuple[int, int]:
-    """(rank, number of ranks) of this process; (0, 1) where it is alone."""
+    """(rank, number of ranks) of this process; (0, 1) where there are no others."""
     return (distributed.get_rank(), distributed.get_world_size()) if several_ranks() else (0, 1)
 
 
