@@ -27,8 +27,8 @@ def run(*, identities: int = 32, images: int = 8, rounds: int = 9) -> list[Findi
         sets = data_sets(data)
         times = take_turns({name: _reader(each) for name, each in sets.items()}, rounds)
         count = len(sets['ours'])
-        rows = _triplets(Path(folder), rounds)
-    ours, stock, limit = times['ours'], times['stock'], _limit(sets['ours'])
+        limit, rows = _limit(sets['ours']), _triplets(Path(folder), rounds)
+    ours, stock = times['ours'], times['stock']
     text = {name: f'{count / each.median:.0f} items/s' for name, each in times.items()}
     return [Finding('loader', f'CFaceTripletDataset, three images an item; {count} faces in LMDB, x8', text['ours'],
                     f"PairedImageDataset, two images: {text['stock']}", ratio(stock.seconds, ours.seconds),
