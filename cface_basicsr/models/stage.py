@@ -115,7 +115,7 @@ class StageModel(BaseModel):
         for key, section in self.stage.losses().items():
             loss = build_loss(dict(section)).to(self.device) if section else None
             if isinstance(loss, ASoftmaxLoss):
-                loss.seed = self.opt['manual_seed']
+                loss.seed = self.opt.get('manual_seed') or 0  # BasicSR draws one where the file has none
             setattr(self, f"cri_{key.removesuffix('_opt')}", loss)
 
     # -------------------------------------------------------------------------------------------- the parts of a step
