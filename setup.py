@@ -30,6 +30,7 @@ setup(
     package_dir={RECIPES: OPTIONS},
     package_data={'cface_basicsr.enhancing': ['*.safetensors', '*.md'],
                   'cface_basicsr.recognizers': ['*.pth', '*.md'],
+                  'cface_basicsr.exporting': ['*.j2'],
                   'cface_basicsr.zoo': ['networks/*.safetensors', 'networks/*.yml', 'networks/*.md'],
                   'cface_basicsr.report': ['*.j2', '*.css', '*.js', '*.txt'],
                   **{package: ['*.yml', '*.json'] for package in WITH_FILES}},

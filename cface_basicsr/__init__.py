@@ -8,10 +8,13 @@ from typing import Any
 
 _PUBLIC = {
     '__version__': 'version:__version__',
+    'SuperResolver': 'enhancing.load:SuperResolver',
+    'UserError': 'errors:UserError',
     'CFaceLoss': 'losses.cface_loss:CFaceLoss',
     'cface_loss': 'losses.cface_loss:cface_loss',
     'load': 'enhancing.load:load',
     'metrics': 'metrics:',
+    'protocols': 'evaluation.protocols:',
     'recognizer': 'recognizers.load:load_recognizer',
 }
 """Public name -> 'module:name' inside the package; without a name, the module itself."""

@@ -7,7 +7,11 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Bad input. The message says what was expected, what came, and what to do; the commands exit with code 2."""
+    """Bad input. The message says what was expected, what came, and what to do; the commands exit with code 2.
+
+    >>> isinstance(UserError('expected a face, got a cat.'), ValueError)
+    True
+    """
 
 
 def check_file(path: str | Path, expected: str, kind: str = '') -> Path:

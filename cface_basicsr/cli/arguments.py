@@ -13,7 +13,8 @@ def _found(path: Path | None) -> Path | None:
     return path and find_option_file(path)
 
 
-def _of_zoo(path: Path) -> Path:
+def of_zoo(path: Path) -> Path:
+    """The file of a network that is given by its name; a path stays as it is."""
     from cface_basicsr.zoo.catalogue import network_path
     return network_path(path)
 
@@ -38,7 +39,7 @@ Json = Annotated[bool, typer.Option('--json', help='Print the result as JSON.')]
 Device = Annotated[str | None, typer.Option(help='cpu, cuda, cuda:1 …; default: a GPU if there is one.')]
 Workers = Annotated[int, typer.Option(min=0, help='Processes; 0: one per CPU core. The result is the same.')]
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace results that exist.')]
-Generator = Annotated[Path, typer.Option('--weights', '--network', callback=_of_zoo, help=(
+Generator = Annotated[Path, typer.Option('--weights', '--network', callback=of_zoo, help=(
     'Network file, which says which network and scale it holds; or a name that `cface models list` prints.'))]
 Processes = Annotated[int, typer.Option('--nproc', help='Training processes (one per GPU).')]
 Values = Annotated[list[str] | None, typer.Option('--value', help='NAME=VALUE for a `$NAME` in the file.')]

@@ -80,8 +80,8 @@ def command(
         judge: With one recognizer: dlib's, which comes with the plugin, as a second one, where faces are aligned.
         detector: Folder with facexlib's face detector: its landmarks on HR align centre crops for dlib's recognizer;
             default: torch hub's, if there is one.
-        weights: [NAME=]FILE of a super-resolution network, also .onnx; may be repeated. HR and Bicubic are always
-            there.
+        weights: [NAME=]FILE of a super-resolution network, also .onnx, or a name that `cface models list` prints
+            instead of the file; may be repeated. HR and Bicubic are always there.
         images: Finished pictures of any other software, made from the lr_x<scale> faces: one for each image, called
             <identity>/<image>.png as `cface unpack` writes them; may be repeated.
         features: [NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt next to it, one key or file name
@@ -133,7 +133,7 @@ def command(
     from cface_basicsr.measuring.request import Request
     return _run(Request(
         protocol=protocol, data=data, recognizers=_named(recognizer or []),
-        weights=_named(weights or [], files=True), images=_named_folders(images or [], weights or []),
+        weights=_named(weights or [], files=True, zoo=True), images=_named_folders(images or [], weights or []),
         features=_named(features or [], files=True, reserved=()),
         scale=scale, sides=sides, flip=flip, color=color, border=border, folds=folds, pairs_per_fold=pairs_per_fold,
         pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, cache=cache,
@@ -181,12 +181,17 @@ def _check_absent(out: Path | None, overwrite: bool) -> None:
         raise UserError(f"'{there[0]}' exists; --overwrite replaces it.")
 
 
-def _named(given: list[str], *, files: bool = False, reserved: tuple[str, ...] = _RESERVED) -> dict[str, str | Path]:
-    """'NAME=FILE' or 'FILE' -> {NAME or the file's stem: FILE}; a callable is called by its own name."""
+def _named(given: list[str], *, files: bool = False, zoo: bool = False, reserved: tuple[str, ...] = _RESERVED
+           ) -> dict[str, str | Path]:
+    """'NAME=FILE' or 'FILE' -> {NAME or the file's stem: FILE}; a callable is called by its own name.
+
+    With `zoo`, a file may be the name of a network.
+    """
+    from cface_basicsr.zoo.catalogue import network_path
     named: dict[str, str | Path] = {}
     for text in given:
         name, _, source = text.rpartition('=')
-        path = Path(source)
+        path = network_path(source) if zoo else Path(source)
         name = name or (source.rpartition(':')[2] if ':' in path.name and not path.exists() else path.stem)
         if name in named or name in reserved:
             raise UserError(f"two rows or recognizers would be called '{name}'. Name them: NAME={source}")

@@ -14,7 +14,9 @@ from cface_basicsr.enhancing.paste import Picture
 from cface_basicsr.enhancing.photo import FACE_SIZE, EnhancedPhoto, PhotoSettings, enhance_photo
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of, super_resolve
+from cface_basicsr.exporting.export import export_network
 from cface_basicsr.runtime import eval_mode
+from cface_basicsr.zoo.catalogue import network_path
 from cface_basicsr.zoo.open import open_network
 
 Crops = list[NDArray[np.uint8]] | NDArray[np.uint8] | Tensor
@@ -30,9 +32,13 @@ def load(path: str | Path, device: str | torch.device = 'cpu') -> 'SuperResolver
 
     Raises:
         UserError: there is no such name or file, or it is damaged, or holds another kind of network.
+
+    >>> load('net_g.pth').scale
+    8
     """
+    path = network_path(path)
     network = open_network(path)
-    return SuperResolver(network.to(device), scale_of(network, f"weights file '{path}'"))
+    return SuperResolver(network.to(device), scale_of(network, f"weights file '{path}'"), path)
 
 
 class SuperResolver:
@@ -41,10 +47,14 @@ class SuperResolver:
     Attributes:
         network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w).
         scale: s.
+        path: the file that the network came from; None: it came from none.
+
+    >>> SuperResolver(torch.nn.Upsample(scale_factor=8), 8).enhance(np.zeros((2, 16, 16, 3), np.uint8)).shape
+    (2, 128, 128, 3)
     """
 
-    def __init__(self, network: nn.Module, scale: int) -> None:
-        self.network, self.scale = network, scale
+    def __init__(self, network: nn.Module, scale: int, path: Path | None = None) -> None:
+        self.network, self.scale, self.path = network, scale, path
 
     @property
     def device(self) -> torch.device:
@@ -87,6 +97,22 @@ class SuperResolver:
                 image.dtype not in (np.uint8, np.uint16):
             raise UserError(f'expected a photograph as uint8 or uint16 (H, W, 3) RGB, got {_described(image)}.')
         return enhance_photo(image, self.network, self.scale, settings or PhotoSettings(device=self.device), detect)
+
+    def export(self, path: str | Path, half: bool = False) -> float:
+        """Write the network for other programs: .onnx, or .safetensors, which also says which network it holds.
+
+        Args:
+            path: its ending says which.
+            half: in half precision.
+
+        Returns:
+            the largest difference of a pixel in [0, 1] from this network, on synthetic faces.
+
+        Raises:
+            UserError: another ending, a network that cannot be written so, or a difference of 1e-4 or more (half:
+                1e-2). Nothing is written then.
+        """
+        return export_network(path, self.network, self.scale, self.path, half)
 
     def _of_arrays(self, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
         return super_resolve(self.network, images, batch_size=batch_size, device=self.device)

@@ -106,6 +106,9 @@ def cosine_scores(features: ArrayLike, pairs: ArrayLike) -> NDArray[np.float64]:
 
     Raises:
         UserError: shapes do not match, a feature is NaN, infinite or zero, or a row number is out of range.
+
+    >>> cosine_scores([[1, 0], [0, 2], [3, 0]], [[0, 1], [0, 2]])
+    array([0., 1.])
     """
     features, pairs = np.asarray(features), np.asarray(pairs)
     if features.ndim != 2 or pairs.ndim != 2 or pairs.shape[1] != 2:

@@ -60,12 +60,13 @@ def scale_of(network: nn.Module, name: str = 'the network') -> int:
         UserError: it is not a super-resolution network.
     """
     device = next((p.device for p in network.parameters()), 'cpu')
+    side = getattr(network, 'input_side', 16)  # a graph may take only one size
     try:
-        shape = tuple(network.eval()(torch.zeros(1, 3, 16, 16, device=device)).shape)
+        shape = tuple(network.eval()(torch.zeros(1, 3, side, side, device=device)).shape)
     except Exception as error:  # a recognizer or a discriminator fails in its own way on such an input
-        raise UserError(f'{name} holds {type(network).__name__}, which takes no 16x16 image '
+        raise UserError(f'{name} holds {type(network).__name__}, which takes no {side}x{side} image '
                         f'({str(error)[:80]}).\nExpected a super-resolution network.') from error
-    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or shape[2] % 16:
-        raise UserError(f'{name} holds {type(network).__name__}, which turns a 16x16 image into shape {shape}.\n'
-                        'Expected a super-resolution network.')
-    return shape[2] // 16
+    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3] or shape[2] % side:
+        raise UserError(f'{name} holds {type(network).__name__}, which turns a {side}x{side} image into shape '
+                        f'{shape}.\nExpected a super-resolution network.')
+    return shape[2] // side

@@ -230,6 +230,9 @@ def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed:
 
     Raises:
         UserError: too few identities or images for that number of pairs; the message names the largest that works.
+
+    >>> make_pairs([0, 0, 1, 1, 2, 2, 3, 3], folds=2, pairs_per_fold=2)[1:]
+    (array([ True, False,  True, False]), array([0, 0, 1, 1]))
     """
     labels = np.asarray(labels)
     if pairs_per_fold < 2 or pairs_per_fold % 2:

@@ -1,6 +1,7 @@
 """How far another form of a network is from the network itself, on synthetic faces."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from cface_basicsr.data.generated_faces import render_face
 from cface_basicsr.data.images.low_resolution import low_resolution
+from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import to_images
 
 HALF_LIMIT, FULL_LIMIT = 1e-2, 1e-4
@@ -30,3 +32,16 @@ def largest_difference(network: nn.Module, other: Callable[[Tensor], Tensor], sc
     faces = comparison_faces(scale)
     batches = (faces, faces[:1])
     return float(max((network(batch) - other(batch)).abs().max() for batch in batches))
+
+
+def check_difference(difference: float, path: str | Path, half: bool) -> None:
+    """Check that what was written equals the network.
+
+    Raises:
+        UserError: it does not.
+    """
+    limit = HALF_LIMIT if half else FULL_LIMIT
+    if not difference < limit:  # NaN is refused, too
+        advice = ' Export it in full precision, without half.' if half else ''
+        raise UserError(f"'{path}' would differ from the network by {difference:.1g} of the range of a pixel, and less "
+                        f'than {limit:g} is asked for. Nothing was written.{advice}')

@@ -5,7 +5,7 @@ from pathlib import Path
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.exporting.safetensors import write_network
-from cface_basicsr.files.network_file import LED_BY, build_network_from_file, file_hash, read_network_file
+from cface_basicsr.files.network_file import build_network_from_file, file_hash, read_network_file
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.options.sections import open_section
 from cface_basicsr.zoo.card import CARD, Card, Draft, write_card
@@ -34,7 +34,7 @@ def publish_network(source: str | Path, name: str, draft: Draft, folder: str | P
                                   'difference': 0.0, 'bytes': 1, 'sha256': '0' * 64}
     open_section(Card, known)  # before anything is written
     path = folder / f'{name}{SAFETENSORS}'
-    written = write_network(path, network, scale, content['network'], content.get(LED_BY))
+    written = write_network(path, network, scale, content)
     known |= written._asdict() | {'bytes': path.stat().st_size, 'sha256': file_hash(path, 64)}
     card = open_section(Card, known)
     write_card(folder / f'{name}{CARD}', card)

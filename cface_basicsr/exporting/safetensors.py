@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.exporting.compare import HALF_LIMIT, largest_difference
+from cface_basicsr.exporting.compare import HALF_LIMIT, check_difference, largest_difference
 from cface_basicsr.files.network_file import LED_BY
 from cface_basicsr.files.safetensors_file import write_safetensors
 from cface_basicsr.zoo.card import StoredAs
@@ -38,19 +38,23 @@ def half_difference(network: nn.Module, scale: int) -> float:
 
 
 @torch.no_grad()
-def write_network(path: str | Path, network: nn.Module, scale: int, options: dict[str, Any],
-                  led_by: list[str] | None = None) -> Written:
-    """Write a network's weights, in half precision where no pixel changes by 0.01 or more.
+def write_network(path: str | Path, network: nn.Module, scale: int, entries: dict[str, Any],
+                  half: bool | None = None) -> Written:
+    """Write a network's weights as .safetensors.
 
     Args:
-        path: .safetensors.
         network: on the CPU, in evaluation mode.
-        options: {'type': NAME, …}, from which it is built again.
-        led_by: SHA-256 of the recognizers that led its losses.
+        entries: of its file: 'network', the options {'type': NAME, …} from which it is built again, and LED_BY.
+        half: whether in half precision; None: where no pixel changes by 0.01 of its range or more.
+
+    Raises:
+        UserError: half precision is asked for and changes a pixel by that much. Nothing is written then.
     """
-    difference = half_difference(network, scale)
-    fits = difference < HALF_LIMIT  # not with NaN
+    difference = 0.0 if half is False else half_difference(network, scale)
+    if half:
+        check_difference(difference, path, half)
+    in_full = half is False or not difference < HALF_LIMIT  # also with NaN
     state = network.state_dict()
-    entries = {'network': options} | ({LED_BY: led_by} if led_by else {})
-    write_safetensors(path, in_half(state) if fits else state, entries)
-    return Written('float16', difference) if fits else Written('float32', 0.0)
+    kept = {key: entries[key] for key in ('network', LED_BY) if entries.get(key)}
+    write_safetensors(path, state if in_full else in_half(state), kept)
+    return Written('float32', 0.0) if in_full else Written('float16', difference)

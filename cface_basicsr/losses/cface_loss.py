@@ -73,6 +73,10 @@ class CFaceLoss(nn.Module):
         distance: 'normalized' (4), 'l2' (of raw features) or 'cosine' (1 - cos).
 
     Shape: three (B, D) features to a scalar; `terms` returns its two summands separately.
+
+    >>> sr, hr, compare = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, -1.0]])
+    >>> CFaceLoss(gamma1=0.05, gamma2=0.1)(sr, hr, compare)
+    tensor(0.1000)
     """
 
     def __init__(self, *, gamma1: float, gamma2: float, margin: bool = True, distance: Distance = 'normalized') -> None:

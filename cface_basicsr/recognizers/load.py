@@ -175,6 +175,9 @@ def load_recognizer(text: str | Path) -> nn.Module:
 
     Raises:
         UserError: there is no such file or name, or its content is not a recognizer.
+
+    >>> load_recognizer('dlib').feature_length
+    128
     """
     path = named_recognizer(text)
     if is_callable_name(str(text)) and not path.is_file():

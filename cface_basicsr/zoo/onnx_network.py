@@ -15,6 +15,9 @@ class OnnxNetwork(nn.Module):
     Args:
         path: of a file with one float input (B, 3, h, w) in [0, 1] and one output; float16 graphs are fed float16.
 
+    Attributes:
+        input_side: a height in pixels that it takes: the one of the graph, or 16 where that is free.
+
     Shape: (B, 3, h, w) in [0, 1] to (B, 3, s h, s w), on the CPU. A graph for one image at a time is given one.
 
     Raises:
@@ -26,7 +29,7 @@ class OnnxNetwork(nn.Module):
         try:
             import onnxruntime
         except ImportError as error:
-            raise UserError(f"'{path}' needs one more library: pip install onnxruntime") from error
+            raise UserError(f"'{path}' needs one more library, ONNX Runtime: pip install onnxruntime") from error
         check_file(path, 'Expected an .onnx file of a super-resolution network.', 'ONNX file')
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = torch.get_num_threads()
@@ -41,6 +44,7 @@ class OnnxNetwork(nn.Module):
             raise UserError(f"'{path}' takes {len(inputs)} input(s), the first one {inputs[0].type} {shape}; expected "
                             'one float input (batch, 3, height, width) and one output.')
         self.input, self.one_at_a_time = inputs[0].name, shape[0] == 1
+        self.input_side = shape[2] if isinstance(shape[2], int) else 16
         self.kind = np.float16 if inputs[0].type == 'tensor(float16)' else np.float32
 
     def forward(self, x: Tensor) -> Tensor:

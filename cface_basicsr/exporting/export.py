@@ -1,0 +1,55 @@
+"""One way to write a network as a file, whichever its ending says."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.exporting.onnx_file import export_onnx
+from cface_basicsr.exporting.safetensors import write_network
+from cface_basicsr.files.network_file import read_network_file
+from cface_basicsr.files.safetensors_file import SAFETENSORS
+from cface_basicsr.zoo.onnx_network import OnnxNetwork
+
+
+def export_network(path: str | Path, network: nn.Module, scale: int, source: Path | None, half: bool) -> float:
+    """Write a network; see `enhancing.load.SuperResolver.export`.
+
+    Args:
+        path: .onnx or .safetensors.
+        source: the file that the network came from, which says which one it is.
+
+    Raises:
+        UserError: as there; or the network came from no file.
+    """
+    path = Path(path)
+    check_source(network, source)
+    if path.suffix == '.onnx':
+        return export_onnx(path, network, scale, half=half)
+    if path.suffix != SAFETENSORS:
+        raise UserError(f"'{path}': expected a name that ends in .onnx or {SAFETENSORS}.")
+    own = copy.deepcopy(network).cpu().eval()
+    return write_network(path, own, scale, entries_of(source), half).difference
+
+
+def check_source(network: nn.Module, source: Path | None) -> None:
+    """Check that a network is not an ONNX graph, which is exported already.
+
+    Raises:
+        UserError: it is.
+    """
+    if isinstance(network, OnnxNetwork):
+        raise UserError(f"'{source}' is an ONNX file already. Export the .pth or .safetensors file it comes from.")
+
+
+def entries_of(source: Path | None) -> dict[str, Any]:
+    """What the file of a network says besides its weights.
+
+    Raises:
+        UserError: there is no file, or it is missing or damaged.
+    """
+    if source is None:
+        raise UserError('this network came from no file, so nobody knows its options. Export it as .onnx.')
+    return {key: value for key, value in read_network_file(source).items() if not key.startswith('params')}
