@@ -17,10 +17,16 @@ from numpy.typing import NDArray
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores
-from cface_basicsr.evaluation.lfw import lfw_accuracy
 from cface_basicsr.evaluation.pairs_file import pairs_sha256, read_pairs
 from cface_basicsr.evaluation.roc import FARS
-from cface_basicsr.evaluation.verification import FoldedPairs, Ints, allowed_at_far, largest_pairs_per_fold, make_pairs
+from cface_basicsr.evaluation.verification import (
+    FoldedPairs,
+    Ints,
+    allowed_at_far,
+    largest_pairs_per_fold,
+    lfw_accuracy,
+    make_pairs,
+)
 from cface_basicsr.measuring.request import Request
 from cface_basicsr.measuring.results import Compared, file_facts
 from cface_basicsr.measuring.table import Column, Number, Row, Table

@@ -10,11 +10,10 @@ import numpy as np
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation import blufr
-from cface_basicsr.evaluation.binned_roc import binned_roc
 from cface_basicsr.evaluation.features import unit_features
 from cface_basicsr.evaluation.identification import draw_galleries, open_set_rate, probe_ranks
 from cface_basicsr.evaluation.pair_search import rates_at_fars
-from cface_basicsr.evaluation.roc import FARS, RocCurve, equal_error_rate
+from cface_basicsr.evaluation.roc import FARS, RocCurve, binned_roc, equal_error_rate
 from cface_basicsr.evaluation.verification import Ints, RateAtFar, allowed_at_far
 from cface_basicsr.measuring.protocol import Features, Outcome, Protocol
 from cface_basicsr.measuring.request import Request

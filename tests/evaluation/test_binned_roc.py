@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cface_basicsr.evaluation import binned_roc as module
-from cface_basicsr.evaluation.binned_roc import binned_roc
+from cface_basicsr.evaluation import roc as module
 from cface_basicsr.evaluation.features import unit_features
-from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve
+from cface_basicsr.evaluation.roc import binned_roc, equal_error_rate, roc_curve
 
 
 def scored_pairs(features: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> tuple[list[float], list[bool]]:

@@ -10,8 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import cosine_scores
-from cface_basicsr.evaluation.lfw import centred_scores, lfw_accuracy
-from cface_basicsr.evaluation.verification import FoldedPairs, kfold_accuracy, make_pairs
+from cface_basicsr.evaluation.verification import FoldedPairs, centred_scores, kfold_accuracy, lfw_accuracy, make_pairs
 
 
 def folded(features: int, folds: int, of_each_kind: int, seed: int) -> FoldedPairs:

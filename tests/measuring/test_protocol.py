@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from cface_basicsr.evaluation.features import cosine_scores
-from cface_basicsr.evaluation.lfw import lfw_accuracy
 from cface_basicsr.evaluation.roc import roc_curve
-from cface_basicsr.evaluation.verification import FoldedPairs, kfold_accuracy, make_pairs
+from cface_basicsr.evaluation.verification import FoldedPairs, kfold_accuracy, lfw_accuracy, make_pairs
 from cface_basicsr.measuring.protocol import LfwProtocol, PairsProtocol
 
 LABELS = np.repeat(np.arange(8), 5)

@@ -11,18 +11,15 @@ import os
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cface_basicsr.data.images.align import box_corners
 from cface_basicsr.data.images.face_crop import Size
 from cface_basicsr.data.layouts.annotation_table import Annotations, read_annotation_table
 from cface_basicsr.data.layouts.folder_search import digest_of_sizes, existing_folder, find_below, sorted_entries
 from cface_basicsr.data.layouts.landmarks import assign_landmarks, image_size, read_landmarks
+from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import NOT_A_FILE, FolderPhotos, Listing, add_identity
 from cface_basicsr.errors import UserError, first_few
-
-if TYPE_CHECKING:
-    from cface_basicsr.data.layouts.settings import PrepareSettings
 
 ALIGNED = (178, 218)
 """(width, height) of the aligned images."""
