@@ -8,7 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -32,12 +32,6 @@ def _decorator(room: str) -> Callable[[_Kind], _Kind]:
 arch, dataset, loss, model, metric = map(_decorator, ROOMS)
 
 
-def import_rooms(rooms: Iterable[str] = tuple(ROOMS)) -> None:
-    """Import the modules of these rooms that offer classes. Safe to call again."""
-    for room in rooms:
-        _import_room(room)
-
-
 @cache
 def _import_room(room: str) -> None:
     package = importlib.import_module(f'{__package__}.{room}')
@@ -48,7 +42,7 @@ def _import_room(room: str) -> None:
 
 def offered(room: str) -> Mapping[str, Callable[..., Any]]:
     """Name -> class (for metrics: function) of everything that a room offers."""
-    import_rooms([room])
+    _import_room(room)
     return MappingProxyType(_found[room])
 
 

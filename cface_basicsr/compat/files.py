@@ -14,7 +14,7 @@ from cface_basicsr.files.manifest import read_manifest
 from cface_basicsr.files.network_file import AVERAGED, LED_BY, load_weights, read_network_file, save_atomically
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.files.safetensors_file import SAFETENSORS, write_safetensors
-from cface_basicsr.options import leading_recognizers
+from cface_basicsr.options.training import leading_recognizers
 
 _SAVE_NETWORK = 'basicsr.models.base_model:BaseModel.save_network'
 

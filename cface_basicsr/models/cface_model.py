@@ -20,7 +20,7 @@ from cface_basicsr.models.recognition import features_of
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.ranks import moments_over_ranks
 from cface_basicsr.ops.views import MOST_OUTSIDE, view, view_draws, view_outside
-from cface_basicsr.options import CFaceTraining, Views
+from cface_basicsr.options.training import CFaceTraining, Views
 from cface_basicsr.runtime import eval_mode
 
 

@@ -10,12 +10,4 @@ from cface_basicsr.options.files import merge, option_text, read_option_file, wr
 from cface_basicsr.options.option_file import check_frame
 from cface_basicsr.options.sections import FilledIn, FolderName, Section, open_section, problem
 from cface_basicsr.options.sizes import count_identities, count_images, iterations_an_epoch
-from cface_basicsr.options.training import (
-    CFaceTraining,
-    Optimizer,
-    RecognitionTraining,
-    SICNNTraining,
-    Training,
-    Views,
-    leading_recognizers,
-)
+from cface_basicsr.options.training import CFaceTraining, Optimizer, RecognitionTraining, SICNNTraining, Training

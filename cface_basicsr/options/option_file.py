@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 
 from cface_basicsr.errors import UserError, nearest
-from cface_basicsr.options.basicsr_training import BASICSR_TRAINING, OtherTraining
 from cface_basicsr.options.sections import FilledIn, FolderName, Section, open_section, problem
 from cface_basicsr.options.signatures import DataSection, Metric, Network, registered
-from cface_basicsr.options.training import OUR_TRAINING, Training
+from cface_basicsr.options.training import BASICSR_TRAINING, OUR_TRAINING, OtherTraining, Training
 
 Seed = Annotated[int, Field(ge=0, lt=2 ** 32 - 1024)]  # NumPy's, to which BasicSR adds the rank
 """Of a training."""

@@ -235,13 +235,10 @@ def _named(room: str) -> Any:
     return Annotated[dict[str, Any], AfterValidator(partial(check_call, room)), WithJsonSchema(schema)]
 
 
-def _loss_of(*compared: str) -> Any:
+def loss_of(*compared: str) -> Any:
+    """The type of a section whose loss compares one of these, see `_compared_by`."""
     return Annotated[Loss, AfterValidator(partial(_check_compared, compared))]
 
 
 Network, Loss, Metric, DataSection = map(_named, ('archs', 'losses', 'metrics', 'data'))
 Scheduler = _named('schedulers')
-ImageLoss, AdversarialLoss = _loss_of('two of a kind'), _loss_of('logits')
-PerceptualTerms = _loss_of('images, in two terms')
-ContentLoss = _loss_of('two of a kind', 'images, in two terms')
-TripletLoss, ClassifierLoss = _loss_of('three features'), _loss_of('features and labels')

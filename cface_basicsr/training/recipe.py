@@ -28,12 +28,12 @@ from cface_basicsr.options import (
     check_frame,
     check_training_options,
     count_images,
-    leading_recognizers,
     merge,
     open_section,
     problem,
     read_option_file,
 )
+from cface_basicsr.options.training import leading_recognizers
 from cface_basicsr.training.scale import check_scale, set_scale, store_in, train_folder, with_stores
 
 _Kind = TypeVar('_Kind')

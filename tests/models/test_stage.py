@@ -9,8 +9,8 @@ from torch import nn
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.models.stage import clip_before_each_step
-from cface_basicsr.options import Optimizer, merge, open_section, read_option_file
-from cface_basicsr.options.training import Schedule
+from cface_basicsr.options import merge, open_section, read_option_file
+from cface_basicsr.options.training import Optimizer, Schedule
 from tests.tiny_stages import REPOSITORY, batch_of, build, parsed, tiny
 
 

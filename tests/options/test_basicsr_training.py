@@ -17,8 +17,8 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, encode_image
 from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.options import merge, option_file, prepare_test_options, prepare_training_options, read_option_file
-from cface_basicsr.options.basicsr_training import BASICSR_TRAINING
 from cface_basicsr.options.option_file import LoggerSection, PathSection, ValSection, file_of
+from cface_basicsr.options.training import BASICSR_TRAINING
 from tests.small_data import write_small_data
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 from tests.tiny_stages import REPOSITORY, parsed

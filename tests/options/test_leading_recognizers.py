@@ -8,7 +8,8 @@ import torch
 
 from cface_basicsr.compat.files import _led_by
 from cface_basicsr.files.recognizer_file import recognizer_hash
-from cface_basicsr.options import leading_recognizers, open_section
+from cface_basicsr.options import open_section
+from cface_basicsr.options.training import leading_recognizers
 from cface_basicsr.training.recipe import Recipe, RecipeFile
 from cface_basicsr.training.report import led_rows
 

@@ -264,8 +264,8 @@ class _Machine:
         return name
 
 
-def _fill(array: Array, dtype: object, shape: object, content: object) -> None:
-    """Set what an array holds. The order of axes is ignored, because only arrays with one axis are of use here."""
+def _filled(array: Array, dtype: object, shape: object, content: object) -> Array:
+    """Say what an array holds. The order of axes is ignored, because only arrays with one axis are of use here."""
     if not isinstance(dtype, _Dtype) or not isinstance(content, Stored) or content.is_text:
         raise _Malformed
     if type(shape) is not tuple or len(shape) > 8:
@@ -273,6 +273,7 @@ def _fill(array: Array, dtype: object, shape: object, content: object) -> None:
     if not all(type(axis) is int and 0 <= axis < 1 << 40 for axis in shape):
         raise _Malformed
     array.dtype, array.shape, array.content = dtype.as_numpy(), shape, content
+    return array
 
 
 def _encoded(machine: _Machine, text: object, encoding: object = None) -> Stored:
@@ -310,15 +311,11 @@ def _array(machine: _Machine, kind: object, shape: object, code: object) -> Arra
 
 def _array_of_buffer(machine: _Machine, content: object, dtype: object, shape: object, order: object) -> Array:
     """numpy's _frombuffer: an array in protocol 5."""
-    array = Array()
-    _fill(array, dtype, shape, content)
-    return array
+    return _filled(Array(), dtype, shape, content)
 
 
 def _scalar(machine: _Machine, dtype: object, content: object) -> int | bool:
-    array = Array()
-    _fill(array, dtype, (), content)
-    return array.values(machine.file).item()
+    return _filled(Array(), dtype, (), content).values(machine.file).item()
 
 
 _MAKERS: dict[_Name, Callable[..., Any]] = {
@@ -381,7 +378,7 @@ def _build(machine: _Machine, operand: None, value: object, state: object) -> ob
             raise _Malformed
     elif isinstance(value, Array):
         _, shape, dtype, _, content = state
-        _fill(value, dtype, shape, content)
+        _filled(value, dtype, shape, content)
     else:
         raise _Malformed
     return value
