@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from cface_basicsr.options.sections import FilledIn, Section, problem
 
@@ -60,18 +60,14 @@ class LoaderOptions(Section):
         return next((seed for seed in (self.seed, self.manual_seed) if seed is not None), 0)
 
 
-class _Backend(Section):
+class _Backend(Section, extra='allow'):
     """Where BasicSR's data sets read pictures from; other keys are passed on to it."""
-
-    model_config = ConfigDict(extra='allow')
 
     type: Literal['disk', 'lmdb', 'memcached']
 
 
-class AnyDataOptions(LoaderOptions):
+class AnyDataOptions(LoaderOptions, extra='allow'):
     """The section of a data set that is not ours: what BasicSR's have in common, and any other key."""
-
-    model_config = ConfigDict(extra='allow')
 
     io_backend: _Backend | None = None
     """`type`: disk, lmdb or memcached, and the arguments of that class of BasicSR."""
@@ -91,10 +87,8 @@ class AnyDataOptions(LoaderOptions):
     """Each channel is divided by it."""
 
 
-class PairedImageOptions(AnyDataOptions):
+class PairedImageOptions(AnyDataOptions, extra='forbid'):
     """The section of BasicSR's PairedImageDataset; what it does not find there it misses at the first image only."""
-
-    model_config = ConfigDict(extra='forbid')
 
     io_backend: _Backend
     """`type`: disk, lmdb or memcached, and the arguments of that class of BasicSR."""

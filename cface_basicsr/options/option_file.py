@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, create_model, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, create_model, model_validator
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options.sections import FilledIn, FolderName, Section, open_section, problem
@@ -113,10 +113,9 @@ class LoggerSection(Section):
             raise problem('wrong', "'project' needs the package wandb: `pip install wandb`.", 'wandb')
 
 
-class TrainingDatasets(Section):
+class TrainingDatasets(Section, extra='allow'):
     """The `datasets:` section of a training. If there are several for validation, they are `val_1`, `val_2`, …"""
 
-    model_config = ConfigDict(extra='allow')
     __pydantic_extra__: dict[str, DataSection]
 
     train: DataSection
@@ -170,10 +169,8 @@ class Datasets(TrainingDatasets):
         return key.split('_')[0] in cls.model_fields
 
 
-class DistParams(Section):
+class DistParams(Section, extra='allow'):
     """What BasicSR hands to torch.distributed; other keys are handed on, too."""
-
-    model_config = ConfigDict(extra='allow')
 
     backend: str = 'nccl'
     """How the processes talk to each other; without a GPU it is always gloo."""
@@ -200,9 +197,7 @@ class Frame(Section):
     """BasicSR's, for several processes: `backend` and `port`."""
 
 
-class _ParsedData(Section):
-    model_config = ConfigDict(extra='allow')
-
+class _ParsedData(Section, extra='allow'):
     dataroot_gt: str | list[str] | None = None
     dataroot_lq: str | list[str] | None = None
     compare_index: str | None = None
@@ -216,13 +211,11 @@ def _check_paths(path: dict[str, Any]) -> dict[str, Any]:
     return path
 
 
-class _ParsedFile(Frame):
+class _ParsedFile(Frame, extra='allow'):
     """What BasicSR's parser reads, and what recipes put together, before a model is known.
 
     A parser that meets another kind here ends in a KeyError or TypeError.
     """
-
-    model_config = ConfigDict(extra='allow')
 
     datasets: dict[str, _ParsedData]
     path: Annotated[dict[str, Any], AfterValidator(_check_paths)]
@@ -314,10 +307,8 @@ class GenerateFile(OptionFile):
     """2, 4 or 8; must fit the LR store and `network_g`."""
 
 
-class OtherFile(Section):
+class OtherFile(Section, extra='allow'):
     """An option file of a model that is neither ours nor of a compared system; its other keys are not checked."""
-
-    model_config = ConfigDict(extra='allow')
 
     datasets: dict[str, DataSection]
     """The data sets."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import AfterValidator, Field, WithJsonSchema, create_model
 
 from cface_basicsr.errors import describe_error, nearest
 from cface_basicsr.options.datasets import DATA_OF_BASICSR, AnyDataOptions
@@ -57,10 +57,8 @@ _REFUSALS = (TypeError, ValueError, ArithmeticError, AssertionError, AttributeEr
 """What a class of torch or BasicSR raises at an argument."""
 
 
-class _AnyArguments(Section):
+class _AnyArguments(Section, extra='allow'):
     """Keyword arguments of a class that takes any."""
-
-    model_config = ConfigDict(extra='allow')
 
     type: str
     """The name of a registered class."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from cface_basicsr.options.sections import FilledIn, Section, problem
 from cface_basicsr.options.signatures import Loss, Scheduler, check_call, loss_of, weighs
@@ -305,10 +305,8 @@ def leading_recognizers(opt: Mapping[str, Any]) -> list[str]:
     return [file for file in (first, *train.get('more_recognizers', ())) if file]
 
 
-class BasicSROptimizer(Section):
+class BasicSROptimizer(Section, extra='allow'):
     """An optimizer of a model of BasicSR; the arguments of its class of `torch.optim` are further keys."""
-
-    model_config = ConfigDict(extra='allow')
 
     type: str
     """The class of `torch.optim`."""
@@ -363,10 +361,8 @@ class SRGANTraining(SRTraining):
     """First iterations in which only the discriminator learns."""
 
 
-class OtherTraining(Training):
+class OtherTraining(Training, extra='allow'):
     """The `train:` section of any other model: only losses with these usual names are checked."""
-
-    model_config = ConfigDict(extra='allow')
 
     pixel_opt: Loss | None = None
     """A loss of images."""
