@@ -3,8 +3,8 @@
 import importlib.machinery
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import replacing
@@ -13,8 +13,7 @@ BACKUP = '.before-cface'
 """What the copy of a repaired file is called: `degradations.py.before-cface`, in the same folder."""
 
 
-@dataclass(frozen=True)
-class Repair:
+class Repair(NamedTuple):
     """One textual edit of one file of BasicSR.
 
     Attributes:

@@ -10,7 +10,6 @@ are joined to them by file name (`rows_of`).
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,8 +39,7 @@ class Trial(NamedTuple):
     probe: Ints
 
 
-@dataclass(frozen=True)
-class BlufrConfig:
+class BlufrConfig(NamedTuple):
     """The protocol's lists.
 
     Attributes:
@@ -229,8 +227,7 @@ class Summary(NamedTuple):
     mean_minus_std: float
 
 
-@dataclass(frozen=True)
-class BlufrResult:
+class BlufrResult(NamedTuple):
     """The result of `evaluate`.
 
     Attributes:

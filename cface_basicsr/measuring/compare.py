@@ -6,10 +6,9 @@ the test and what it assumes.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,8 +32,7 @@ _System = tuple[str, int | None]
 """Its name; and its scale, where one of the two results has several."""
 
 
-@dataclass(frozen=True)
-class _Side:
+class _Side(NamedTuple):
     """One of the two results: all numbers of one protocol on one of its test sets.
 
     Attributes:

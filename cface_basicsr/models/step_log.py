@@ -3,8 +3,8 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,8 +22,7 @@ def stacked(losses: Mapping[str, Tensor]) -> Tensor:
     return torch.stack([loss.detach().float().mean() for loss in losses.values()])
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(NamedTuple):
     """A step's losses as they are on the device, (n,), with their names and the keys of its images."""
 
     iteration: int

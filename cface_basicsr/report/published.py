@@ -4,8 +4,8 @@ Training was on CASIA-WebFace (494,414 photos); Tables 1 to 3, 6 and 7 measure o
 `published.txt` holds the digits as printed; `published` turns them into our units.
 """
 
-from dataclasses import dataclass
 from importlib.resources import files
+from typing import NamedTuple
 
 from cface_basicsr.errors import UserError
 
@@ -14,8 +14,7 @@ OURS = 'C-Face (Ours)'
 """How the paper's tables call what its section 5.2 calls C-Face-v2."""
 
 
-@dataclass(frozen=True)
-class PublishedTable:
+class PublishedTable(NamedTuple):
     """One table of the paper.
 
     Attributes:

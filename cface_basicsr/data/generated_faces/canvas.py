@@ -4,8 +4,8 @@ It is SIZE x SIZE and spans [-SPAN, SPAN] face units in both directions (see `tr
 distance, positive inside, becomes a mask with a soft edge one image pixel wide, so nothing needs supersampling.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,8 +25,7 @@ def planes(colour: tuple[float, ...] | Plane) -> Plane:
     return np.asarray(colour, np.float32).reshape(3, 1, 1)
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A rectangle of the canvas: its slices, and u, v relative to its centre; a mirrored window has u reversed."""
 
     rows: slice

@@ -3,8 +3,8 @@
 Marks and lines of the skin are in `marks.py`, coordinates and masks in `canvas.py`.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -29,8 +29,7 @@ from cface_basicsr.data.generated_faces.marks import paint_complexion, paint_lin
 from cface_basicsr.data.generated_faces.traits import Hairstyle, Identity, Shot, draw_hairstyle
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """A head seen from the front.
 
     Attributes:
@@ -46,8 +45,7 @@ class Head:
     gloss: Plane
 
 
-@dataclass(frozen=True)
-class _Base:
+class _Base(NamedTuple):
     """What no expression changes: the bare head, its outline, and the layers above mouth and eyes."""
 
     albedo: Plane
@@ -59,8 +57,7 @@ class _Base:
     glasses: Plane
 
 
-@dataclass(frozen=True)
-class _Hair:
+class _Hair(NamedTuple):
     """Hair: its coverage, its shadow on the skin below and its thickness (S, S), and its colour (3, S, S)."""
 
     mask: Plane

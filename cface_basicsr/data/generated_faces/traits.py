@@ -9,7 +9,7 @@ down, and the middle of the face is (0, 0). Angles are in radians. Colours are l
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -185,8 +185,7 @@ class Identity:
     curl: float = _trait(lambda rng, _: float(np.sin(rng.uniform(0, np.pi / 2)) ** 2))
 
 
-@dataclass(frozen=True)
-class Hairstyle:
+class Hairstyle(NamedTuple):
     """One of the LOOKS, cut and dye, that all identities share; the image decides which one a person has.
 
     So the hair, the largest thing in a thumbnail, does not tell people apart. Only the hairline, the curl and the

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +23,7 @@ LARGEST_ASPECT = 1.5
 """An image whose long side exceeds its short side by more than this factor is not taken for a face crop."""
 
 
-@dataclass(frozen=True)
-class FaceFile:
+class FaceFile(NamedTuple):
     """An image file, and its name: its path relative to the folder that was searched, or just the file name."""
 
     path: Path
