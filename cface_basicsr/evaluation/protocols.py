@@ -13,10 +13,9 @@ from numpy.typing import ArrayLike
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import cosine_scores
-from cface_basicsr.evaluation.lfw import lfw_accuracy
 from cface_basicsr.evaluation.pairs_file import read_pairs
 from cface_basicsr.evaluation.roc import tar_at_far
-from cface_basicsr.evaluation.verification import FoldedPairs, KFoldAccuracy, fold_numbers, make_pairs
+from cface_basicsr.evaluation.verification import FoldedPairs, KFoldAccuracy, fold_numbers, lfw_accuracy, make_pairs
 
 __all__ = ['cosine_scores', 'lfw', 'make_pairs', 'tar_at_far']
 
@@ -31,7 +30,7 @@ def lfw(features: ArrayLike, pairs: FoldedPairs | Sequence[Any] | str | Path, ke
             such as LFW's pairs.txt.
         keys: for a file: the name of each image, '<person>/<image>'; (N,).
         folds: where `pairs` says none: blocks of neighbouring pairs.
-        subtract_mean: as in SphereFace's evaluation; see `evaluation.lfw.lfw_accuracy`.
+        subtract_mean: as in SphereFace's evaluation; see `evaluation.verification.lfw_accuracy`.
 
     Returns:
         mean and standard deviation, and the accuracy (F,) and the threshold (F,) of each fold; shares in [0, 1].
