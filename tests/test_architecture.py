@@ -149,3 +149,29 @@ def test_every_module_and_every_public_name_says_what_it_is(path: Path) -> None:
     silent = [node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
               and not node.name.startswith('_') and ast.get_docstring(node) is None]
     assert silent == []
+
+
+READERS = {
+    'json.loads': 'files/json_file.py', 'json.load': '', 'yaml.load': 'files/yaml_file.py', 'yaml.safe_load': '',
+    'np.load': '', 'np.fromfile': '', 'np.genfromtxt': '', 'np.memmap': 'files/array_file.py files/store_pages.py',
+    'scipy.io.loadmat': 'files/mat_file.py', 'safe_open': 'files/safetensors_file.py', 'lmdb.open':
+    'files/face_store.py files/store_writer.py', 'zipfile.ZipFile': 'files/array_file.py files/torch_file.py',
+    'torch.load': '',
+    'torch.serialization.load': 'files/torch_file.py',
+    'onnx.load': 'files/recognizer_file.py archs/onnx_recognizer_arch.py',
+    'Image.open': 'files/face_store.py data/images/face_crop.py', 'cv2.imread': '',
+    'cv2.imdecode': 'files/face_store.py data/images/face_crop.py'}
+"""A function that reads a kind of file -> the only modules that may call it, where its limits are."""
+
+
+def test_each_kind_of_file_is_read_in_one_place() -> None:
+    found = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ''
+            own_text = called == 'json.loads' and isinstance(node.args[0], ast.Call)  # what was dumped in the same line
+            if called in READERS and not own_text:
+                found.add((called, path.relative_to(PACKAGE).as_posix()))
+    allowed = {(called, where) for called, places in READERS.items() for where in places.split()}
+    assert found <= allowed, found - allowed
+    assert {called for called, _ in found} == {called for called, places in READERS.items() if places}

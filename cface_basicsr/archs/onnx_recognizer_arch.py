@@ -21,6 +21,7 @@ DEFAULTS = {'channels': 'rgb', 'mean': 127.5, 'std': 128.0, 'template': 'arcface
 """What is assumed if neither the options nor the settings file say anything."""
 _OPSETS = (17, 13)
 """Versions of ONNX's operators of which onnx2torch knows most; the first has more ways to it, from older and newer."""
+_LARGEST_SIDE = 1024
 _FREE_SIDE = 112
 """Height and width if the file leaves them free and nothing sets them."""
 
@@ -110,6 +111,8 @@ class OnnxRecognizer(KeepsStatistics):
         if not all(isinstance(each, Tensor) and each.ndim == 2 and len(each) == 1 for each in singly):
             shape = tuple(singly[0].shape) if isinstance(singly[0], Tensor) else type(singly[0]).__name__
             raise UserError(f'{expected}; one face gives {shape}.')
+        if not torch.cat(singly).isfinite().all():
+            raise UserError(f'{expected}; it gives NaN or infinity. Its weights are damaged: copy it again.')
         return singly[0].shape[1], not self._same_together(faces, torch.cat(singly))
 
     def _same_together(self, faces: Tensor, singly: Tensor) -> bool:
@@ -167,7 +170,11 @@ def _sides(proto: Any, height: int | None, width: int | None, file: str) -> tupl
         if side and wanted and side != wanted:
             raise UserError(f"'{file}' takes images of shape {sides} (batch, channels, height, width; 0 = any), "
                             f"the options say {name} {wanted}. Leave it out, or set it to the file's.")
-    return height or sides[2] or _FREE_SIDE, width or sides[3] or _FREE_SIDE
+    found = height or sides[2] or _FREE_SIDE, width or sides[3] or _FREE_SIDE
+    if not 1 <= min(found) <= max(found) <= _LARGEST_SIDE:
+        raise UserError(f"'{file}' takes faces of {found[1]}x{found[0]} pixels; expected sides from 1 to "
+                        f'{_LARGEST_SIDE}.')
+    return found
 
 
 def _check_images(kind: int, sides: list[int], file: str) -> None:

@@ -16,6 +16,7 @@ from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_pha
 from cface_basicsr.benchmark.systems import SYSTEMS
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
 from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer
 from cface_basicsr.measuring.results import REFERENCES, CurvePoint, Faces, Results, Run, step_name
@@ -127,7 +128,7 @@ class Measuring:
     def _kept(self, path: Path, fingerprint: Any, make: Callable[[], Run]) -> Run:
         """A run as it was measured before from the same files and settings, else measured now."""
         if path.is_file():
-            content = json.loads(path.read_text(encoding='utf-8'))
+            content = read_json(path)
             if content.get('fingerprint') == fingerprint:
                 run = _RUN.validate_json(json.dumps(content['run']))
                 if all((self.plan.out / file).is_file() for file in run.files()):

@@ -18,6 +18,7 @@ from cface_basicsr.benchmark.collect import Measuring
 from cface_basicsr.benchmark.plan import PlannedRow, PlannedRun
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.manifest import manifest_hash, read_manifest
 from cface_basicsr.measuring.results import Run, step_name
 from cface_basicsr.training.recipe import Recipe
@@ -70,7 +71,7 @@ class KeptRows:
     def _read(self, planned: PlannedRun, row: PlannedRow) -> Run:
         path = self._file(planned, row)
         try:
-            content = json.loads(path.read_text(encoding='utf-8'))
+            content = read_json(path)
             run, before = _RUN.validate_python(content['run']), content['of']
         except (ValueError, LookupError, TypeError) as error:
             raise UserError(f"'{path}' is not a row that `cface benchmark --rows` kept. Remove it.") from error

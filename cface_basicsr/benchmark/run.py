@@ -4,7 +4,6 @@ A finished training is skipped, a killed one is continued, one with other option
 costs only its own rows.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +19,7 @@ from cface_basicsr.benchmark.throughput import Eta, SecondsPerImage, find_throug
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.measure import check_stores
 from cface_basicsr.measuring.protocols import protocols_of
@@ -67,8 +67,8 @@ def plan_benchmark(file: BenchmarkFile, out: Path | None, throughput: Path | Non
     kept = out_folder(file, out) / BUDGET
     wanted = file.budget.minutes
     if kept.is_file():
-        content = json.loads(kept.read_text(encoding='utf-8'))
-        if content['minutes'] == wanted:
+        content = read_json(kept, dict[str, float])
+        if content.get('minutes') == wanted and 'images' in content:
             return make_plan(file, out, content['images'])
     reference = make_plan(file, out, _REFERENCE)
     found, unknown, _ = find_throughput(reference, throughput, show, measure)

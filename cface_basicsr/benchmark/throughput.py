@@ -17,6 +17,7 @@ import torch
 from cface_basicsr.benchmark.plan import RECOGNIZERS, Plan
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import write_json
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.network_file import build_network, file_hash
 from cface_basicsr.options import merge, write_option_file
 from cface_basicsr.options.training import SPEED_OPTIONS
@@ -70,7 +71,7 @@ def read_throughput(path: Path) -> dict[str, Any]:
     """
     check_file(path, 'Expected a file that `cface benchmark FILE --plan --measure` writes.')
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = read_json(path)
         return content | {'seconds_an_image': {key: float(value) for key, value in content['seconds_an_image'].items()}}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{path}' is not a file of measured throughput ({type(error).__name__}): expected what "

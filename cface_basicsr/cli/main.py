@@ -11,11 +11,12 @@ from copy import copy
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin
 
+import lmdb
 import typer
 
 from cface_basicsr.cli.show import silence
 from cface_basicsr.compat.before_import import patch_functional_tensor
-from cface_basicsr.errors import UserError, refusal
+from cface_basicsr.errors import UserError, refused
 from cface_basicsr.registration import argument_texts
 from cface_basicsr.runtime import stack_versions
 
@@ -91,16 +92,12 @@ for _name, _path in COMMANDS.items():
 
 
 def main() -> None:
-    """Run a command; bad input, and what the system refuses, print one to three lines and exit with code 2."""
+    """Run a command; bad input, and what the system or LMDB refuses, print one to three lines; exit code 2."""
     patch_functional_tensor()
     try:
         app()
-    except UserError as error:
-        print(f'cface: {error}', file=sys.stderr)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        print(f'cface: {refusal(error)}', file=sys.stderr)
+    except (UserError, OSError, MemoryError, lmdb.Error) as error:
+        print(f'cface: {refused(error)}', file=sys.stderr)
     else:
         return
     sys.exit(2)

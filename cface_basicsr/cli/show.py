@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from cface_basicsr.errors import visible
+
 _quiet = False
 
 
@@ -90,6 +92,6 @@ class ShowSteps:
 
 
 def printable(text: str) -> str:
-    """Text for stdout: names that are not UTF-8 contain lone surrogates, which no terminal accepts."""
+    """Text for stdout, whatever names it holds; what its encoding lacks is written as an escape, too."""
     encoding = sys.stdout.encoding or 'utf-8'
-    return text.encode(encoding, 'backslashreplace').decode(encoding)
+    return visible(text).encode(encoding, 'backslashreplace').decode(encoding)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from cface_basicsr.compat.defect import row
-from cface_basicsr.errors import UserError, refusal
+from cface_basicsr.errors import UserError, refused, shown
 
 
 def short_message(error: UserError) -> str:
@@ -23,6 +23,6 @@ def _show(others: Callable, kind: type[BaseException], error: BaseException, tra
     by_system = isinstance(error, OSError) and error.errno is not None and error.filename is not None
     if not by_system and not isinstance(error, UserError):
         return others(kind, error, trace)
-    rank, message = os.environ.get('RANK', '0'), refusal(error) if by_system else short_message(error)
+    rank, message = os.environ.get('RANK', '0'), refused(error) if by_system else shown(short_message(error))
     print(f"cface: {'' if rank == '0' else f'[rank {rank}] '}{message}", file=sys.stderr, flush=True)
     raise SystemExit(2)

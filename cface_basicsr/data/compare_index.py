@@ -6,7 +6,6 @@ compare_k<k>.npy (N, k) int32; and manifest.json. Rows are those of identities.c
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,20 +13,24 @@ from functools import partial
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from cface_basicsr.data.dataset_options import labelled_keys
 from cface_basicsr.data.identity_rows import IdentityRows
 from cface_basicsr.data.images.image_tensor import byte_tensor, unit_range
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.array_file import read_npy
 from cface_basicsr.files.atomic import lock, naming, publish, replacing, reserve, unfinished, write_text
 from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.key_list import KeyList
-from cface_basicsr.files.manifest import read_manifest, write_manifest
+from cface_basicsr.files.manifest import manifest_hashes, write_manifest
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
@@ -38,6 +41,18 @@ _DOUBT = 4e-6
 """Cosines that differ by more than this in float32 also differ in float64, in the same direction."""
 _COMMIT_EVERY = 2048
 """Images between two commits of a running index; about this many are lost by a kill."""
+
+
+_AGAIN = f'Delete its folder and make it with {INDEX_COMMAND}.'
+
+
+class _Index(TypedDict):
+    """What the manifest of an index must say."""
+
+    k: Annotated[int, Field(ge=1, le=1 << 16)]
+    images: int
+    keys_sha256: str
+    feature_length: Annotated[int, Field(ge=1, le=1 << 20)]
 
 
 def build_compare_index(features: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
@@ -291,14 +306,7 @@ def read_index_manifest(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing or damaged.
     """
-    try:
-        manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
-        missing = {'k', 'images', 'keys_sha256', 'feature_length'} - manifest.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise _damaged(folder / 'manifest.json', 'JSON', str(error)) from error
-    if missing:
-        raise _damaged(folder / 'manifest.json', ', '.join(sorted(missing)), 'a file without them')
-    return manifest
+    return read_json(folder / 'manifest.json', _Index, _AGAIN)
 
 
 def _manifest_for(folder: Path, keys: Sequence[str]) -> dict[str, Any]:
@@ -330,7 +338,7 @@ def load_features(folder: str | Path, keys: Sequence[str]) -> np.ndarray:
 
 def _store_hash(folder: Path) -> str | None:
     """SHA-256 of a prepared folder's HR store, as its manifest has it."""
-    return (read_manifest(folder).get('sha256') or {}).get('hr.lmdb')
+    return manifest_hashes(folder).get('hr.lmdb')
 
 
 def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarray) -> np.ndarray:
@@ -357,16 +365,11 @@ def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarr
 
 
 def _load(path: Path, shape: tuple[int, ...], kind: type) -> np.ndarray:
-    expected = f'{np.dtype(kind).name} {shape}'
-    try:
-        array = np.load(path, mmap_mode='r')
-    except (OSError, ValueError, EOFError) as error:
-        raise _damaged(path, expected, str(error)) from error
+    array = read_npy(path, _AGAIN)
     if array.shape != shape or array.dtype != kind:
-        raise _damaged(path, expected, f'{array.dtype} {array.shape}')
+        raise _damaged(path, f'{np.dtype(kind).name} {shape}', f'{array.dtype} {array.shape}')
     return array
 
 
 def _damaged(path: Path, expected: str, got: str) -> UserError:
-    return UserError(f"'{path}' is missing or damaged: expected {expected}, got: {got}.\n"
-                     f'Delete its folder and make it with {INDEX_COMMAND}.')
+    return UserError(f"'{path}' is damaged: expected {expected}, got {got}.\n{_AGAIN}")

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.io
 from numpy.typing import ArrayLike
 
 from cface_basicsr.errors import UserError, first_few
@@ -23,6 +22,7 @@ from cface_basicsr.evaluation.identification import open_set_rate
 from cface_basicsr.evaluation.pair_search import rates_of_sets
 from cface_basicsr.evaluation.verification import Floats, Ints, RateAtFar
 from cface_basicsr.files.image_keys import composed, find_images, image_label
+from cface_basicsr.files.mat_file import read_mat
 from cface_basicsr.files.text_file import read_lines
 
 PARTS = ('train', 'test', 'gallery', 'probe')
@@ -103,10 +103,7 @@ def rows_of(config: BlufrConfig, keys: Sequence[str]) -> Ints:
 
 def _read_mat(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
     """Names, labels and lists as they are in the file."""
-    try:
-        content = scipy.io.loadmat(path)
-    except Exception as error:  # what a broken file raises depends on where it is broken
-        raise UserError(f"'{path}' cannot be read as a MATLAB file (version 7 or older): {error}.") from error
+    content = read_mat(path, 'Expected a MATLAB file.')
     fields = ('imageList', 'labels', *FIELDS)
     absent = [name for name in fields if name not in content]
     if absent:
@@ -138,7 +135,7 @@ def _parsed(path: Path, parse: Callable[[list[str]], Any]) -> Any:
     try:
         return parse(_lines(path))
     except (ValueError, IndexError) as error:
-        raise UserError(f"'{path}' is not in the toolkit's format, or was cut off: {error}.") from error
+        raise UserError(f"'{path}' is not in the toolkit's format, or was cut off: {str(error)[:100]}.") from error
 
 
 def _blocks(lines: list[str], names: list[str]) -> list[Ints]:
@@ -147,7 +144,7 @@ def _blocks(lines: list[str], names: list[str]) -> list[Ints]:
     for _ in range(int(lines[0])):
         count = int(lines[place])
         entries = [line.split(', ', 1) for line in lines[place + 1:place + 1 + count]]
-        if len(entries) < count:
+        if len(entries) < count or count < 1:
             raise ValueError(f'{count} images declared, {len(entries)} found')
         for index, name in entries:
             if names[int(index) - 1] != name:

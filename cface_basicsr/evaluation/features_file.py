@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import broken_rows
+from cface_basicsr.files.array_file import read_npy
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.image_keys import find_images, image_label
 from cface_basicsr.files.text_file import read_text
@@ -104,14 +105,9 @@ def write_features(path: str | Path, features: ArrayLike, keys: Sequence[str]) -
 
 def _read_matrix(path: Path) -> NDArray:
     """(N, D), mapped from disk: only the rows that are needed are read."""
-    check_file(path, 'Expected features (N, D) as a .npy file.')
-    try:
-        matrix = np.load(path, mmap_mode='r', allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"'{path}' is cut off, or no .npy file. Write it with numpy.save.") from error
-    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != 'f':
-        came = f'{matrix.dtype} {matrix.shape}' if isinstance(matrix, np.ndarray) else 'an archive of several arrays'
-        raise UserError(f"'{path}': expected one matrix (N, D) of floats, got {came}.")
+    matrix = read_npy(path, 'Expected features (N, D), written with numpy.save.')
+    if matrix.ndim != 2 or matrix.dtype.kind != 'f':
+        raise UserError(f"'{path}': expected one matrix (N, D) of floats, got {matrix.dtype} {matrix.shape}.")
     return matrix
 
 

@@ -18,14 +18,18 @@ import lmdb
 import numpy as np
 from PIL import Image
 
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError, check_file, describe_error
 from cface_basicsr.files.identities import PREPARE_COMMAND
 from cface_basicsr.files.key_list import KeyList
+from cface_basicsr.files.store_pages import wrong_page
 
 MAP_SIZE = 1 << 40
 """Bytes of address space, not of disk: the file is sparse and grows with its content."""
 RAW = b'CFaceRAW'
 """The first bytes of a raw image; height and width follow, then its planes R, G and B."""
+_MOST_PIXELS = 1 << 26
+_UNREADABLE = lmdb.Error, UnicodeEncodeError
+"""What LMDB raises, and a key that is not ASCII."""
 _RAW_HEAD = struct.Struct('<8sII')
 
 
@@ -82,6 +86,8 @@ def _open_checked(real: str, named: str | Path) -> lmdb.Environment:
     if not data_file.is_file():
         raise UserError(f"LMDB '{named}' is missing. Expected a folder with data.mdb and meta_info.txt.\n"
                         f'Make it with {PREPARE_COMMAND}.')
+    if wrong := wrong_page(data_file):
+        raise _cut_off(named, wrong)
     try:
         environment = lmdb.open(real, readonly=True, lock=False, readahead=False, max_readers=512)
     except lmdb.Error as error:
@@ -89,11 +95,6 @@ def _open_checked(real: str, named: str | Path) -> lmdb.Environment:
             raise UserError(f"LMDB '{named}' is already open in this process, by code that does not share it.\n"
                             'Import cface_basicsr.register first, so that BasicSR shares it too.') from error
         raise _cut_off(named, f'LMDB says: {error}') from error
-    # A page beyond the end of the file kills the process with SIGBUS when it is read, so the size is checked first.
-    wanted = (environment.info()['last_pgno'] + 1) * environment.stat()['psize']
-    if data_file.stat().st_size < wanted:
-        environment.close()
-        raise _cut_off(named, f'data.mdb has {data_file.stat().st_size} bytes, expected {wanted}')
     return environment
 
 
@@ -143,7 +144,13 @@ def decode_image(content: bytes | memoryview) -> np.ndarray:
     """
     if content[:len(RAW)] == RAW:
         return cv2.merge(list(_raw_planes(content)))
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if len(content) else None
+    height, width = encoded_size(content) if content[:4] != b'RIFF' else (0, 0)  # WebP ends at 16,383 x 16,383
+    if height * width > _MOST_PIXELS:
+        raise UserError(f'{len(content)} bytes claim to be an image of {width}x{height} pixels, too many for a face.')
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:
+        image = None
     if image is None:
         raise UserError(f'{len(content)} bytes are not an image that OpenCV can read.')
     return image
@@ -174,13 +181,32 @@ def _raw_planes(raw: bytes | memoryview) -> np.ndarray:
 
 
 def encoded_size(content: bytes) -> tuple[int, int]:
-    """(height, width) of an encoded image, from its head."""
+    """(height, width) of an encoded image, from its head.
+
+    Raises:
+        UserError: it has none.
+    """
     if content[:len(RAW)] == RAW:
         return _raw_planes(content).shape[1:]
-    if content[:4] == b'\x89PNG':  # the first chunk holds width and height; Pillow takes fifty times as long
-        return struct.unpack('>II', content[16:24])[::-1]
-    width, height = Image.open(io.BytesIO(content)).size
+    try:
+        if content[:4] == b'\x89PNG':  # the first chunk holds width and height; Pillow takes fifty times as long
+            return struct.unpack('>II', content[16:24])[::-1]
+        if content[:2] == b'\xff\xd8':
+            return _jpeg_size(content)
+        width, height = Image.open(io.BytesIO(content)).size
+    except Exception as error:  # Pillow raises a dozen kinds of errors on damaged files
+        raise UserError(f'{len(content)} bytes are not an image that OpenCV can read.') from error
     return height, width
+
+
+def _jpeg_size(content: bytes | memoryview) -> tuple[int, int]:
+    """From the head of the frame: a segment C0 to CF, but for three others."""
+    place = 2
+    while not 0xC0 <= content[place + 1] <= 0xCF or content[place + 1] in (0xC4, 0xC8, 0xCC):
+        if content[place] != 0xFF:
+            raise ValueError('no segment')
+        place += 1 if content[place + 1] == 0xFF else 2 + struct.unpack('>H', content[place + 2:place + 4])[0]
+    return struct.unpack('>HH', content[place + 5:place + 9])
 
 
 def is_raw(path: str | Path) -> bool:
@@ -196,14 +222,17 @@ def stored_face(path: str | Path, environment: lmdb.Environment, key: str,
     Raises:
         UserError: the key is unknown, or its bytes are not an image.
     """
-    with environment.begin(buffers=True) as transaction:
-        content = transaction.get(key.encode('ascii'))
-        if content is None:
-            raise UserError(f"LMDB '{path}' has no image '{key}' ({environment.stat()['entries']} others).")
-        try:
-            return decode(content)
-        except UserError as error:
-            raise _cut_off(path, f"image '{key}': {error}") from error
+    try:
+        with environment.begin(buffers=True) as transaction:
+            content = transaction.get(key.encode('ascii'))
+            if content is None:
+                raise UserError(f"LMDB '{path}' has no image '{key}' ({environment.stat()['entries']} others).")
+            try:
+                return decode(content)
+            except UserError as error:
+                raise _cut_off(path, f"image '{key}': {error}") from error
+    except _UNREADABLE as error:
+        raise _cut_off(path, describe_error(error)) from error
 
 
 class FaceStore:
@@ -251,8 +280,11 @@ class FaceStore:
 
     def content(self, key: str) -> bytes:
         """The encoded image of a key, as it is stored; empty for an unknown key."""
-        with self._environment().begin() as transaction:
-            return transaction.get(key.encode('ascii'), b'')
+        try:
+            with self._environment().begin() as transaction:
+                return transaction.get(key.encode('ascii'), b'')
+        except _UNREADABLE as error:
+            raise _cut_off(self.path, describe_error(error)) from error
 
     def images(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Iterator[np.ndarray]:
         """All images in the order of the keys; `progress` is called with (images done, images in all).
@@ -288,8 +320,11 @@ def add_entry(digest: Any, key: bytes, value: bytes) -> None:
 
 def store_entries(path: str | Path) -> Iterator[tuple[bytes, bytes]]:
     """All (key, encoded image) of a store, sorted by key."""
-    with open_environment(path).begin() as transaction:
-        yield from transaction.cursor()
+    try:
+        with open_environment(path).begin() as transaction:
+            yield from transaction.cursor()
+    except lmdb.Error as error:
+        raise _cut_off(path, describe_error(error)) from error
 
 
 def store_sha256(path: str | Path) -> str:

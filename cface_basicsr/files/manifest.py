@@ -1,21 +1,49 @@
 """manifest.json of a product: where it comes from, how it was made, and the hashes of its files."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.network_file import file_hash
 
 MANIFEST = 'manifest.json'
 
 
+class _Settings(TypedDict, total=False):
+    crop: str | None
+    size: int | list[int] | None
+    template: str | None
+    layout: str | None
+
+
+class _Manifest(TypedDict, total=False):
+    """What is read of a manifest; it may hold more."""
+
+    settings: _Settings | None
+    sha256: dict[str, str] | str | None
+    duplicates: list[list[str]]
+    images: int
+
+
 def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """The manifest of a product's folder; empty if there is none."""
+    """The manifest of a product's folder; empty if there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
     path = Path(folder, MANIFEST)
-    return json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+    return read_json(path, _Manifest, 'Copy the folder again, or make it again.') if path.is_file() else {}
+
+
+def manifest_hashes(folder: str | Path) -> dict[str, str]:
+    """File -> SHA-256, of a prepared folder's products; empty if its manifest has none."""
+    found = read_manifest(folder).get('sha256')
+    return found if isinstance(found, dict) else {}
 
 
 def write_manifest(folder: str | Path, facts: dict[str, Any]) -> None:

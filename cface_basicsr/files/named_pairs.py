@@ -6,6 +6,7 @@ only P); then each fold has P lines 'NAME i j' (one person) and P lines 'NAME i 
 blanks in names.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -78,17 +79,17 @@ def _of_lfw(path: str | Path, lines: Sequence[tuple[int, str]]) -> list[Pair]:
     pairs = [_pair(path, number, line, place // (2 * of_each_kind)) for place, (number, line) in enumerate(lines[1:])]
     if len(pairs) != 2 * folds * of_each_kind:
         raise UserError(f"'{path}' declares {2 * folds * of_each_kind} pairs and holds {len(pairs)}. Copy it again.")
+    same = Counter(pair.fold for pair in pairs if pair.same)
     for fold in range(folds):
-        same = sum(pair.same for pair in pairs if pair.fold == fold)
-        if same != of_each_kind:
-            raise UserError(f"'{path}': fold {fold + 1} has {same} pairs of one person, expected {of_each_kind}.")
+        if same[fold] != of_each_kind:
+            raise UserError(f"'{path}': fold {fold + 1} has {same[fold]} pairs of one person, expected {of_each_kind}.")
     return pairs
 
 
 def _counts(line: str) -> list[int]:
     """Folds, and pairs of each kind in a fold, from the first line of pairs.txt; empty for another line."""
     words = line.split()
-    if len(words) not in (1, 2) or not all(word.isdecimal() and int(word) for word in words):
+    if len(words) not in (1, 2) or not all(word.isdecimal() and len(word) < 10 and int(word) for word in words):
         return []
     return [1, *map(int, words)][-2:]
 

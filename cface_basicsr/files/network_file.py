@@ -10,12 +10,15 @@ import hashlib
 import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 from cface_basicsr.errors import UserError, describe_error, nearest
@@ -113,8 +116,17 @@ def _options(content: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
     return dict(options)
 
 
-def build_network(options: Mapping[str, Any]) -> nn.Module:
+_OF_BASICSR = ('ECBSR', 'EDSR', 'MSRResNet', 'RCAN', 'RIDNet', 'RRDBNet', 'SRVGGNetCompact', 'SwinIR')
+"""Its generators that a file may name. Others of its networks open files or load from the web when they are built."""
+_MOST_MODULES, _LARGEST_ARGUMENT, _SPARE = 20_000, 100_000_000, 1 << 24
+
+
+def build_network(options: Mapping[str, Any], most: int | None = None) -> nn.Module:
     """The network that options {'type': NAME, …} describe, ours or BasicSR's, with random weights.
+
+    Args:
+        most: how many weights it may have, if the options come from a file: a network that is larger than its file is
+            refused before its memory is taken, and only generators and recognizers are built.
 
     Raises:
         UserError: the network is unknown, or cannot be built from these arguments.
@@ -127,12 +139,46 @@ def build_network(options: Mapping[str, Any]) -> nn.Module:
     unknown = [key for key in arguments if key not in known]
     if unknown and not any(each.kind is each.VAR_KEYWORD for each in known.values()):
         raise UserError(f"{name} has no argument '{unknown[0]}'; {nearest(str(unknown[0]), known)}")
+    if most is not None:
+        _check_arguments(kind, name, arguments)
     try:
-        return kind(**arguments)
+        with _bounded(name, most):
+            return kind(**arguments)
     except UserError:
         raise
     except Exception as error:  # a wrong value ends deep in torch, in many ways
-        raise UserError(f'{name} cannot be built from {arguments}: {describe_error(error)}') from error
+        raise UserError(f'{name} cannot be built from {str(arguments)[:100]}: {describe_error(error)}') from error
+
+
+def _check_arguments(kind: Callable[..., Any], name: str, arguments: Mapping[str, Any]) -> None:
+    if kind.__module__.startswith('basicsr.') and name not in _OF_BASICSR:
+        raise UserError(f"{name} of BasicSR is not built from a file, only {', '.join(_OF_BASICSR)}.")
+    for key, value in arguments.items():
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(each, (int, float)) and not abs(each) <= _LARGEST_ARGUMENT:
+                raise UserError(f"{name} cannot have '{key}' {str(each)[:30]}.")
+
+
+@contextmanager
+def _bounded(name: str, most: int | None) -> Iterator[None]:
+    """Inside, this thread builds no network of more weights than this, and none of very many parts."""
+    if most is None:
+        yield
+        return
+    left, own = {'weights': most + _SPARE, 'parts': _MOST_MODULES}, get_ident()
+
+    def count(what: str, value: Any) -> None:
+        if get_ident() == own:
+            left[what] -= value.numel() if isinstance(value, Tensor) else 1
+            if left[what] < 0:
+                raise UserError(f'{name} would have more {what} than its file.')
+    with ExitStack() as stack:
+        for register, what in ((module.register_module_parameter_registration_hook, 'weights'),
+                               (module.register_module_buffer_registration_hook, 'weights'),
+                               (module.register_module_module_registration_hook, 'parts')):
+            handle = register(lambda _, __, value, what=what: count(what, value))
+            stack.callback(handle.remove)
+        yield
 
 
 def build_network_from_file(path: str | Path) -> nn.Module:
@@ -143,7 +189,7 @@ def build_network_from_file(path: str | Path) -> nn.Module:
     """
     content = read_network_file(path)
     try:
-        network = build_network(_options(content, path))
+        network = build_network(_options(content, path), os.path.getsize(path))
     except UserError as error:
         if str(path) in str(error):
             raise

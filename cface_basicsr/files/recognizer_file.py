@@ -69,9 +69,16 @@ def external_weights(file: Path) -> list[Path]:
     """The files next to an ONNX file that hold its weights, as exporters write them for large networks; sorted."""
     import onnx
     from onnx.external_data_helper import uses_external_data
-    graph = onnx.load(str(file), load_external_data=False).graph
+    try:
+        graph = onnx.load(str(file), load_external_data=False).graph
+    except Exception as error:  # protobuf's implementations raise different ones
+        raise UserError(f"'{file}' cannot be read as an ONNX network ({type(error).__name__}): it is cut off or not "
+                        'an ONNX file. Copy it again.') from error
     names = {entry.value for weight in graph.initializer if uses_external_data(weight)
              for entry in weight.external_data if entry.key == 'location'}
+    for name in names:
+        if Path(name).is_absolute() or '..' in Path(name).parts or not name.isprintable():
+            raise UserError(f"'{file}' keeps its weights in '{name}', expected a file in the same folder.")
     return [file.parent / name for name in sorted(names)]
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cface_basicsr.errors import UserError, check_file, describe_error
 from cface_basicsr.files.atomic import replacing
+from cface_basicsr.files.json_file import parse_json
 
 SAFETENSORS = '.safetensors'
 
@@ -45,8 +46,8 @@ def read_safetensors(path: str | Path) -> dict[str, Any]:
 
 def _from_json(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        return parse_json(text, 'the header', Any)
+    except UserError:
         return None
 
 
@@ -70,4 +71,4 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, Tensor], entries: 
 def _split(content: bytes) -> tuple[dict[str, Any], str, bytes]:
     """The header of a file, the SHA-256 of its numbers, and these."""
     start = 8 + int.from_bytes(content[:8], 'little')
-    return json.loads(content[8:start]), hashlib.sha256(content[start:]).hexdigest(), content[start:]
+    return parse_json(content[8:start], 'the header'), hashlib.sha256(content[start:]).hexdigest(), content[start:]

@@ -13,6 +13,25 @@ _FORMULA = '=+-@\t\r\n＝＋－＠'
 """What begins a formula in a spreadsheet (OWASP, CSV injection)."""
 
 
+_MOST_BYTES = 1 << 30
+
+
+def read_whole(path: str | Path, expected: str, kind: str = '', most: int = _MOST_BYTES) -> bytes:
+    """The bytes of a file, if it is not larger than files of its kind can be.
+
+    Args:
+        expected, kind: see `errors.check_file`.
+        most: bytes.
+
+    Raises:
+        UserError: the file is missing, or larger.
+    """
+    path = check_file(path, expected, kind)
+    if (size := path.stat().st_size) > most:
+        raise UserError(f"'{path}' has {size:,} bytes; expected at most {most:,}. It is another kind of file.")
+    return path.read_bytes()
+
+
 def read_text(path: str | Path, expected: str) -> str:
     """The text of a UTF-8 file; bytes that are not UTF-8, as in old names, become lone surrogates.
 
@@ -22,7 +41,7 @@ def read_text(path: str | Path, expected: str) -> str:
     Raises:
         UserError: the file is missing, or not text.
     """
-    content = check_file(path, expected).read_bytes()
+    content = read_whole(path, expected)
     if b'\0' in content:
         raise UserError(f"'{path}' is not UTF-8 text. {expected}\nA spreadsheet saves it as 'CSV UTF-8'.")
     return content.decode('utf-8-sig', 'surrogateescape')
@@ -41,7 +60,7 @@ def has_header(line: str, header: Sequence[str]) -> bool:
 
 def _delimiter(line: str, header: Sequence[str]) -> str | None:
     for delimiter in _DELIMITERS:
-        cells = [cell.strip().lower() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+        cells = [cell.strip().lower() for cell in next(csv.reader([line[:1000]], delimiter=delimiter), [])]
         if cells[:len(header)] == list(header):
             return delimiter
     return None

@@ -14,8 +14,10 @@ from typing import Any
 
 import yaml
 
-from cface_basicsr.errors import UserError, check_file, describe_error
+from cface_basicsr.errors import UserError, describe_error
+from cface_basicsr.files.text_file import read_whole
 
+_MOST_BYTES, _MOST_VALUES, _DEEPEST = 1 << 24, 100_000, 60
 _NUMBER = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+')
 _MARKS = {codecs.BOM_UTF32_LE: 'UTF-32', codecs.BOM_UTF32_BE: 'UTF-32', codecs.BOM_UTF16_LE: 'UTF-16',
           codecs.BOM_UTF16_BE: 'UTF-16'}  # the first one begins with the third
@@ -101,10 +103,9 @@ def parse_yaml(text: str, name: str) -> Any:
     Raises:
         UserError: it is not valid YAML, or a key occurs twice in a section; the message has the line.
     """
-    stream = io.StringIO(text)
-    stream.name = name  # where PyYAML looks for it
     try:
-        return yaml.load(stream, Loader=_Loader)
+        _check_amount(text, name)
+        return yaml.load(_named(text, name), Loader=_Loader)
     except UserError:
         raise
     except Exception as error:  # PyYAML lets through whatever a value such as 2024-13-01 or !!int x raises
@@ -112,6 +113,40 @@ def parse_yaml(text: str, name: str) -> Any:
         line = f', line {where.line + 1}' if where else ''
         raise UserError(f"'{name}'{line} is not valid YAML: "
                         f"{getattr(error, 'problem', None) or describe_error(error)}.") from error
+
+
+def _named(text: str, name: str) -> io.StringIO:
+    stream = io.StringIO(text)
+    stream.name = name  # where PyYAML looks for it
+    return stream
+
+
+def _check_amount(text: str, name: str) -> None:
+    """Refuse what is nested too deeply for PyYAML, which would end the process, and what aliases blow up.
+
+    Events come one after the other, whatever the depth; an alias counts for all that it repeats.
+    """
+    counts, anchors, sizes = [0], [None], {}
+    for event in yaml.parse(_named(text, name), Loader=_Loader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            size, anchor = counts.pop() + 1, anchors.pop()
+            sizes[anchor] = size
+        elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            counts.append(0)
+            anchors.append(event.anchor)
+            sizes[event.anchor] = None  # of its own content, until its end
+            size = 0
+        elif isinstance(event, yaml.NodeEvent):
+            size = sizes.get(event.anchor, 1) if isinstance(event, yaml.AliasEvent) else 1
+            if size is None:
+                raise UserError(f"'{name}', line {event.start_mark.line + 1} is not valid YAML: "
+                                f"'*{event.anchor}' is part of itself.")
+        else:
+            continue
+        counts[-1] += size
+        if len(counts) > _DEEPEST or counts[-1] > _MOST_VALUES:
+            raise UserError(f"'{name}', line {event.start_mark.line + 1} is not valid YAML: expected at most "
+                            f'{_DEEPEST - 1} sections in one another and {_MOST_VALUES:,} values, aliases included.')
 
 
 def read_yaml(path: str | Path, kind: str = '') -> Any:
@@ -123,8 +158,7 @@ def read_yaml(path: str | Path, kind: str = '') -> Any:
     Raises:
         UserError: it is missing, not in UTF-8, not valid YAML, or has a key twice in a section.
     """
-    path = check_file(path, 'Expected a YAML file.', kind)
-    return parse_yaml(_decoded(path.read_bytes(), path), str(path))
+    return parse_yaml(_decoded(read_whole(path, 'Expected a YAML file.', kind, _MOST_BYTES), Path(path)), str(path))
 
 
 def _decoded(content: bytes, path: Path) -> str:

@@ -21,6 +21,9 @@ from cface_basicsr.files.network_file import as_state_dict, read_network_file
 _BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # (channels, convolutions) between poolings
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
 
+VGG19_SHA256 = 'dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44'
+"""Of torchvision's vgg19-dcbb9e9d.pth."""
+
 
 def layer_names() -> list[str]:
     """The names of the layers in torchvision's VGG19 `features`, in order: conv1_1, relu1_1, conv1_2, …, pool5."""
@@ -124,11 +127,15 @@ def read_weights(path: str | None) -> dict[str, Tensor]:
 def _cached_or_downloaded() -> dict[str, Tensor]:
     from torchvision.models import VGG19_Weights
     name = VGG19_Weights.IMAGENET1K_V1.url.rpartition('/')[2]
+    file = Path(torch.hub.get_dir(), 'checkpoints', name)
     try:
-        return VGG19_Weights.IMAGENET1K_V1.get_state_dict(map_location='cpu', weights_only=True, check_hash=True)
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(VGG19_Weights.IMAGENET1K_V1.url, str(file), VGG19_SHA256, progress=False)
+        return as_state_dict(read_network_file(file), f"VGG19 weights '{file}'")
     except Exception as error:  # no network, a wrong hash, a full disk, a damaged file in the cache
         raise UserError(f'VGG19 weights cannot be taken from torch hub ({describe_error(error)}).\n'
-                        f"Put torchvision's {name} at {Path(torch.hub.get_dir(), 'checkpoints', name)},\n"
+                        f"Put torchvision's {name} at {file},\n"
                         'or name a file in the option `weights` of VGGContentLoss.') from error
 
 

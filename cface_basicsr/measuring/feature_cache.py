@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cface_basicsr.evaluation.face_systems import RESTORATION, Quantities
+from cface_basicsr.files.array_file import read_npz
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.face_store import FaceStore, add_entry
 from cface_basicsr.runtime import installed_version
@@ -119,8 +120,8 @@ class _File:
     def read(self) -> _Known:
         """What the file holds; nothing where it is missing, damaged or of something else."""
         try:
-            with np.load(self._path, allow_pickle=False) as arrays:
-                about, images, values, digest = (arrays[name] for name in ('about', 'images', 'values', 'sha256'))
+            arrays = read_npz(self._path)
+            about, images, values, digest = (arrays[name] for name in ('about', 'images', 'values', 'sha256'))
             if images.shape != (len(values), 32) or str(about) != self._about or str(digest) != self._sha256(images,
                                                                                                             values):
                 return {}

@@ -4,7 +4,6 @@ dlib's recognizer takes faces whose landmarks are in fixed places. A detector th
 would judge the detector, too; so all rows are aligned by what is found on the original.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +11,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypedDict
 
 from cface_basicsr.data.images.align import Aligner, find_detector, has_detector, main_face, template_points, warp_face
 from cface_basicsr.data.images.detector_weights import hub_folder
 from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.files.atomic import write_json
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.measuring.measure import Chunks, FaceSet, FaceSource
 
 MOST_WITHOUT = 0.02
 """The share of faces that may have no landmarks of their own; they are aligned by the median of the others."""
+
+
+class _Kept(TypedDict):
+    """What landmarks.json holds."""
+
+    of: str
+    faces: dict[str, list[list[float]] | None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ def align_by_landmarks(faces: FaceSet, detector: Path, cache: Path,
     """
     mark = f'{manifest_hash(faces.folder)} {file_hash(detector, 64)}'
     path = cache / 'landmarks.json'
-    kept = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+    kept = read_json(path, _Kept) if path.is_file() else {}
     found = kept['faces'] if kept.get('of') == mark else _find(faces, detector, progress)
     if kept.get('of') != mark:
         cache.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.array_file import read_npz
 from cface_basicsr.files.atomic import write_text
 from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.text_file import read_whole
 from cface_basicsr.runtime import stack_versions
 
 RESULTS = 'results.json'
@@ -337,7 +339,7 @@ def load_results(path: str | Path) -> Results:
         raise UserError(f"'{path}' is missing: expected what `cface train` or `cface benchmark` leaves in its run "
                         'folder (results.json), or `cface evaluate … --out NAME` (NAME.json).')
     try:
-        results = _JSON.validate_json(path.read_bytes())
+        results = _JSON.validate_json(read_whole(path, ''))
     except ValidationError as error:
         first = error.errors()[0]
         where = '.'.join(map(str, first['loc']))
@@ -399,9 +401,17 @@ def save_scores(path: str | Path, same: ArrayLike, scores: Mapping[str, ArrayLik
 
 
 def load_scores(path: str | Path) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
-    """Same person or not (P,), and recognizer -> scores (P,), of `save_scores`."""
-    with np.load(path) as arrays:
-        return arrays['same'], {name: arrays[name] for name in arrays.files if name != 'same'}
+    """Same person or not (P,), and recognizer -> scores (P,), of `save_scores`.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    arrays = read_npz(path, 'It comes with the results.')
+    same = arrays.pop('same', None)
+    if same is None or same.dtype != bool or any(each.shape != same.shape or each.dtype.kind != 'f'
+                                                 for each in arrays.values()):
+        raise UserError(f"'{path}' holds no scores of pairs. Measure again.")
+    return same, arrays
 
 
 def file_facts(path: Path) -> dict[str, Any]:

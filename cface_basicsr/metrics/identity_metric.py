@@ -18,6 +18,7 @@ from torch import nn
 from cface_basicsr import registration
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import to_images
+from cface_basicsr.files.json_file import parse_json
 from cface_basicsr.files.network_file import build_network, build_network_from_file, load_weights
 from cface_basicsr.ops.identity_distance import Distance, identity_distance
 from cface_basicsr.ops.recognizer_input import recognizer_features
@@ -67,7 +68,7 @@ def _version(network_r: str | Mapping[str, Any], weights: str | None) -> int:
 
 @functools.lru_cache(maxsize=4)
 def _recognizer(network_r: str, weights: str | None, version: int, device: str) -> nn.Module:
-    recognizer = _build(json.loads(network_r), weights)
+    recognizer = _build(parse_json(network_r, 'network_r'), weights)
     if not hasattr(recognizer, 'input_spec'):
         raise UserError(f'network_r: {type(recognizer).__name__} is not a recognizer: it has no record `input_spec`.')
     return recognizer.to(device).eval().requires_grad_(False)

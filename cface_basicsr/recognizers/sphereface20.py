@@ -16,6 +16,7 @@ A .caffemodel is read by the library protobuf; Caffe itself is not needed. Only 
 layers, their names and their blobs. Everything else is skipped.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -89,7 +90,7 @@ def _tensor(blob: Any, layer: str, path: Path) -> Tensor:
         shape = [blob.num, blob.channels, blob.height, blob.width]
         while len(shape) > 1 and shape[0] == 1:
             shape = shape[1:]
-    if values.size != int(np.prod(shape)):
+    if min(shape, default=0) < 0 or values.size != math.prod(shape):
         raise UserError(f"'{path}': a blob of layer '{layer}' declares {'x'.join(map(str, shape))} numbers and has "
                         f'{values.size}. The file is damaged: copy it again.')
     return torch.from_numpy(values).reshape(shape)

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-_LINE = re.compile(r'^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) INFO: .*?\[epoch:\s*\d+, iter:\s*([\d,]+), lr:\([^)]*\)\] '
-                   r'(?:\[eta:[^\]]*\] )?(.*)$')
-_VALUE = re.compile(r'([\w/]+): (-?\d[\d.]*e[+-]\d+)')
+from cface_basicsr.files.text_file import read_whole
+
+_LINE = re.compile(r'^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) INFO: .*?\[epoch:\s*\d+, '
+                   r'iter:\s*([\d,]{1,15}), lr:\([^)]*\)\] (?:\[eta:[^\]]*\] )?(.*)$')
+_VALUE = re.compile(r'\b([\w/]{1,80}): (-?\d+(?:\.\d+)?e[+-]\d{1,3})')
+_LONGEST = 4000
+"""Characters of a line that BasicSR wrote."""
 
 Line = tuple[float, int, dict[str, float]]
 """Seconds since the epoch, iteration, losses by name."""
@@ -17,13 +21,20 @@ Line = tuple[float, int, dict[str, float]]
 def read_log(path: Path) -> list[Line]:
     """The progress lines of one log file, in order."""
     lines = []
-    for line in path.read_text(encoding='utf-8', errors='replace').splitlines():
-        found = _LINE.match(line)
-        if found:
-            when = datetime.strptime(found[1], '%Y-%m-%d %H:%M:%S,%f').timestamp()
+    for line in read_whole(path, 'Expected a log of BasicSR.').decode('utf-8', 'replace').splitlines():
+        found = _LINE.match(line) if len(line) < _LONGEST else None
+        when = _seconds(found[1]) if found else None
+        if when is not None:
             losses = {name: float(value) for name, value in _VALUE.findall(found[3]) if name.startswith('l_')}
             lines.append((when, int(found[2].replace(',', '')), losses))
     return lines
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return datetime.strptime(text, '%Y-%m-%d %H:%M:%S,%f').timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def training_logs(folder: Path) -> list[Path]:

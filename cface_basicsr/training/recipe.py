@@ -163,7 +163,7 @@ def fill_variables(value: Any, variables: Mapping[str, str]) -> Any:
     return value
 
 
-def read_with_base(path: Path) -> dict[str, Any]:
+def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A file with its `base:`, or several, merged under it in their order. Nulls stay.
 
     Raises:
@@ -181,7 +181,9 @@ def read_with_base(path: Path) -> dict[str, Any]:
         raise UserError(f"'{path}', option 'base': expected a file or a list of files, got {bases!r}.")
     laid: dict[str, Any] = {}
     for name in bases:
-        laid = merge(laid, read_with_base(path.parent / name), keep_null=True)
+        if (path.parent / name).resolve() in (path.resolve(), *above):
+            raise UserError(f"'{path}', option 'base': '{name}' has this file as its own base.")
+        laid = merge(laid, read_with_base(path.parent / name, (path.resolve(), *above)), keep_null=True)
     return merge(laid, content, keep_null=True)
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from typing_extensions import TypedDict
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, write_json
-from cface_basicsr.files.manifest import MANIFEST, read_manifest
+from cface_basicsr.files.json_file import read_json
+from cface_basicsr.files.manifest import MANIFEST, manifest_hashes
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.measuring.measure import check_stores
 from cface_basicsr.options import count_images, read_option_file, write_option_file
@@ -23,6 +25,13 @@ from cface_basicsr.version import __version__
 
 DATA = 'data.json'
 """File of a run folder: the training set that it was begun with."""
+
+
+class _Finished(TypedDict):
+    """What finished.json says of a step."""
+
+    options: dict[str, Any]
+    weights: dict[str, str]
 
 
 class OtherOptions(UserError):
@@ -93,11 +102,11 @@ def _check_same_data(recipe: Recipe) -> None:
     """A run folder belongs to one training set: another one in its place may hold identities that are tested now."""
     path = recipe.out / DATA
     if path.is_file():
-        _check_equal(json.loads(path.read_text(encoding='utf-8')), _data(recipe), path, 'another training set')
+        _check_equal(read_json(path), _data(recipe), path, 'another training set')
 
 
 def _data(recipe: Recipe) -> dict[str, str]:
-    stores = read_manifest(recipe.train_folder).get('sha256') or {}
+    stores = manifest_hashes(recipe.train_folder)
     names = ('hr.lmdb', f'lr_x{recipe.file.scale}.lmdb', 'identities.csv')
     return {name: stores[name] for name in names if name in stores} or {
         'identities.csv': file_hash(recipe.train_folder / 'identities.csv', 64)}
@@ -168,7 +177,7 @@ def _is_finished(folder: Path, opt: Mapping[str, Any], source: Mapping[str, str]
     path = folder / 'finished.json'
     if not path.is_file():
         return False
-    record = json.loads(path.read_text())
+    record = read_json(path, _Finished)
     _check_equal(record['options'], json.loads(json.dumps(opt)), path)
     _check_equal(record['weights'], source, path)
     return True

@@ -24,7 +24,8 @@ def test_what_the_system_refuses_ends_in_one_line(capsys: pytest.CaptureFixture)
         with pytest.raises(SystemExit) as ending:
             sys.excepthook(OSError, OSError(28, 'No space left on device', 'net_g.pth'), None)
         assert ending.value.code == 2
-        assert capsys.readouterr().err == "cface: 'net_g.pth': No space left on device.\n"
+        assert capsys.readouterr().err == ("cface: 'net_g.pth': No space left on device. Make room there, or choose "
+                                           'another disk, and start again.\n')
 
     holds_by_row(check, 'short-errors', defect=pytest.fail.Exception)
 

@@ -6,7 +6,13 @@ import torch
 from torch import nn
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.losses.vgg_content_loss import VGGContentLoss, build_features, content_distance, layer_names
+from cface_basicsr.losses.vgg_content_loss import (
+    VGG19_SHA256,
+    VGGContentLoss,
+    build_features,
+    content_distance,
+    layer_names,
+)
 from tests.vgg_file import write_seeded_vgg19
 
 
@@ -128,7 +134,7 @@ def test_without_the_cached_file_it_is_downloaded_with_its_hash(weights, tmp_pat
     monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
     VGGContentLoss()
     VGGContentLoss()
-    assert asked == [('vgg19-dcbb9e9d.pth', 'dcbb9e9d')]
+    assert asked == [('vgg19-dcbb9e9d.pth', VGG19_SHA256)] and len(VGG19_SHA256) == 64
 
 
 def test_offline_it_says_in_three_lines_where_the_file_belongs(tmp_path, monkeypatch):

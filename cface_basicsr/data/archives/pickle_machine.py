@@ -258,7 +258,7 @@ class _Machine:
             UserError: it is not, so using it would run code from elsewhere.
         """
         if name not in admitted:
-            shown = ascii(f'{name.module}.{name.name}'[:80])
+            shown = ascii(f'{name.module}.{name.name}'[:40])
             raise UserError(f"'{self.file.path}' is refused: it would call {shown} when unpickled "
                             f'(by byte {self.tape.tell()}).\n{_EXPECTED}')
         return name

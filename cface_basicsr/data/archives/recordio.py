@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from cface_basicsr.data.archives.record_file import LARGEST_NUMBER, RecordFile, RecordHeader
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.text_file import read_whole
 
 
 def read_idx(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -55,8 +56,8 @@ def read_property(path: Path) -> tuple[int, int, int]:
     Raises:
         UserError: the first line has another form.
     """
-    first = path.read_bytes()[:1000].decode('latin-1').partition('\n')[0].strip()
-    match = re.fullmatch(r'([0-9]+) *, *([0-9]+) *, *([0-9]+)', first)
+    first = read_whole(path, '', most=1 << 20)[:1000].decode('latin-1').partition('\n')[0].strip()
+    match = re.fullmatch(r'([0-9]{1,9}) *, *([0-9]{1,9}) *, *([0-9]{1,9})', first)
     if not match:
         raise UserError(f"'{path}': expected 'people,height,width', got '{first[:60]}'. Without it they are counted.")
     people, height, width = map(int, match.groups())

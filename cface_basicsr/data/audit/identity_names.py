@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.text_file import read_whole
 
 
 def plain_name(name: str) -> str:
@@ -78,9 +79,9 @@ def read_names(path: str | Path, identities: Iterable[str]) -> dict[str, str]:
     Raises:
         UserError: the file is missing, a line has another form, an id has two names, or no identity is in the file.
     """
-    path, names = check_file(path, "Expected lines 'id name'.", 'names file'), {}
+    names: dict[str, str] = {}
     try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
+        lines = read_whole(path, "Expected lines 'id name'.", 'names file').decode('utf-8-sig').splitlines()
     except UnicodeDecodeError as error:
         raise UserError(f"names file '{path}' is not UTF-8 text: {error.reason} at byte {error.start}.") from error
     for number, line in enumerate(lines, 1):

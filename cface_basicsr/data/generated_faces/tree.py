@@ -1,6 +1,5 @@
 """Writes synthetic faces as a source tree in CASIA-WebFace's layout: `<7-digit identity>/<3-digit image>.jpg`."""
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,6 +12,7 @@ import cv2
 from cface_basicsr.data.generated_faces.render import PHOTO, render_photo
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import replacing, write_json
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.manifest import check_made_with
 from cface_basicsr.runtime import end_with_parent
 
@@ -86,13 +86,7 @@ def _claim(folder: Path, settings: TreeSettings) -> None:
 
 
 def _read_settings(marker: Path) -> dict[str, int]:
-    try:
-        found = json.loads(marker.read_text())
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise UserError(f"'{marker}' cannot be read. Delete the folder '{marker.parent}' and draw it again.")
-    return found
+    return read_json(marker, dict[str, int], f"Delete the folder '{marker.parent}' and draw it again.")
 
 
 def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Iterator[int]:

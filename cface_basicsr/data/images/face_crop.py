@@ -19,6 +19,9 @@ _ORIENTATION, _BITS, _WHITE, _PLANES = 274, 258, 262, 284
 """Tags of EXIF and TIFF: how to turn it upright, bits per channel, 0: 0 is white, 2: one channel after the other."""
 
 
+_MOST_BYTES, _PIXELS_AT_ONCE = 800_000_000, 1 << 20
+
+
 class Rejected(Exception):
     """A photograph gives no HR face; the message says why."""
 
@@ -119,6 +122,7 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as photo:
+                _check_amount(photo)
                 yield photo
     except Rejected:
         raise
@@ -127,6 +131,14 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
         raise Rejected(tiff if content[:4] in (b'II*\0', b'MM\0*') else 'not an image') from error
     except Exception as error:  # Pillow raises a dozen kinds of errors on damaged files; none may end a run of hours
         raise Rejected(f'damaged image ({type(error).__name__}: {str(error)[:80]})') from error
+
+
+def _check_amount(photo: Image.Image) -> None:
+    """Refuse what would not fit into memory, by the header."""
+    held = photo.width * photo.height * len(photo.getbands()) * (2 if ';16' in _raw_mode(photo) else 1)
+    if held > _MOST_BYTES:
+        raise Rejected(f'{photo.width}x{photo.height} pixels take {held:,} bytes; expected at most {_MOST_BYTES:,}. '
+                       'Make it smaller first')
 
 
 def _raw_mode(photo: Image.Image) -> str:
@@ -162,10 +174,20 @@ def _planes_of_eight(photo: Image.Image) -> tuple[np.ndarray, np.ndarray | None]
 def _of_sixteen(photo: Image.Image, stored: str, content: bytes) -> np.ndarray:
     """Grey or colour with 16 bits per channel, with or without alpha, as 8-bit RGB; it is not turned upright."""
     colour, alpha = _deep_planes(photo, stored, content)
+    eight = np.empty(colour.shape, np.uint8)
+    rows = max(1, _PIXELS_AT_ONCE // colour.shape[1])
+    for start in range(0, len(colour), rows):  # in 64 bits a large photograph would not fit into memory
+        block = slice(start, start + rows)
+        eight[block] = _on_white(colour[block], None if alpha is None else alpha[block], stored.startswith('RGBa'))
+    return eight
+
+
+def _on_white(colour: np.ndarray, alpha: np.ndarray | None, multiplied: bool) -> np.ndarray:
+    """uint16 (H, W, 3) and (H, W) alpha as uint8 (H, W, 3)."""
     colour = colour.astype(np.float64)
     if alpha is not None:
         share = alpha[..., None] / 65535
-        colour = (colour if stored.startswith('RGBa') else colour * share) + 65535 * (1 - share)
+        colour = (colour if multiplied else colour * share) + 65535 * (1 - share)
     return np.round(colour.clip(0, 65535) / 257).astype(np.uint8)
 
 

@@ -6,6 +6,7 @@ lines that start with # are skipped.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotatio
     """
     lines = read_lines(path, f"Expected a table of {', '.join(columns)} for each image.")
     lines = [(number, line) for number, line in lines if not line.startswith('#')]
-    declared = int(lines.pop(0)[1]) if lines and lines[0][1].isdecimal() else None
+    declared = int(lines.pop(0)[1]) if lines and re.fullmatch(r'[0-9]{1,18}', lines[0][1]) else None
     if lines and _numbers(lines[0][1], len(columns)) is None and not any(map(_is_number, _words(lines[0][1]))):
         lines.pop(0)  # names of the columns
     table: Annotations = {}

@@ -22,6 +22,7 @@ from cface_basicsr.data.layouts.source import Photos, Source
 from cface_basicsr.data.worker_pool import map_chunks
 from cface_basicsr.files.atomic import naming
 from cface_basicsr.files.face_store import FORMS, decode_image, encode_image
+from cface_basicsr.files.json_file import parse_json
 
 CHUNK = 32
 """Number of photographs that a process takes at a time; they are downscaled as one batch."""
@@ -154,6 +155,6 @@ class Journal:
     @staticmethod
     def read(path: Path) -> Iterator[dict[str, str]]:
         """The entries in order, each with 'key', 'pixels' and 'reason'."""
-        with open(path, encoding='ascii') as lines:
+        with open(path, 'rb') as lines:
             for line in lines:
-                yield json.loads(line)
+                yield parse_json(line, f"'{path}'", dict[str, str])

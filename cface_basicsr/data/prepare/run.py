@@ -7,7 +7,6 @@ folder as finished.
 """
 
 import itertools
-import json
 import math
 import random
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from typing_extensions import TypedDict
 
 from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.data.layouts.listing import list_layout
@@ -32,6 +32,7 @@ from cface_basicsr.files.atomic import unfinished, write_json, write_text
 from cface_basicsr.files.face_store import store_sha256
 from cface_basicsr.files.identities import identity_table
 from cface_basicsr.files.image_keys import identity_name
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.manifest import check_made_with, read_manifest, write_manifest
 from cface_basicsr.files.named_pairs import pairs_table
 from cface_basicsr.files.network_file import file_hash
@@ -118,6 +119,13 @@ def prepare(source: str | Path, out: str | Path, settings: PrepareSettings, *, w
     return work.report()
 
 
+class _Begun(TypedDict, total=False):
+    """What settings.json and manifest.json say of a run."""
+
+    settings: dict[str, Any] | None
+    test_identities: list[str]
+
+
 class Work:
     """One run that fills one output folder."""
 
@@ -148,7 +156,7 @@ class Work:
         manifests = [self.out / name / 'manifest.json' for name in ('', 'train', 'test')]
         for path in [record, *manifests]:
             if path.is_file():
-                recorded = json.loads(path.read_text(encoding='utf-8')).get('settings', {})
+                recorded = read_json(path, _Begun).get('settings') or {}
                 check_made_with(self.out, recorded, self.signature)
         return all((part.folder / 'manifest.json').is_file() for part in self.parts.values())
 
@@ -156,7 +164,7 @@ class Work:
         """Choose the held-out identities, unless they are recorded, and record the settings in the output folder."""
         record = self.aside / 'settings.json'
         if record.is_file():
-            chosen = json.loads(record.read_text(encoding='utf-8'))['test_identities']
+            chosen = read_json(record, _Begun).get('test_identities', [])
         else:
             chosen = choose_holdout(self.listing.sources, packing)
         self.test_identities = set(chosen)

@@ -175,7 +175,7 @@ def test_a_call_is_refused_by_its_name_and_not_made(tmp_path: Path, protocol: in
     (b'Pname\n.', 'holds a reference to an outside object'),
     (b'\x80\x05\x97.', 'holds a buffer outside the file'),
     (b'c\x1b[31mred\nalert\n.', r"would call '\\x1b\[31mred.alert'"),                     # nothing for the terminal
-    (b'c' + b'a' * 9000 + b'\nb\n.', "would call '" + 'a' * 80 + "'"),
+    (b'c' + b'a' * 9000 + b'\nb\n.', "would call '" + 'a' * 40 + "'"),
     (b'\x80\x02}q\x00.', 'holds a dict'),
     (b'\x80\x02G' + b'\0' * 8 + b'.', 'holds a float'),
 ])
