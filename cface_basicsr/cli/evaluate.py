@@ -43,6 +43,7 @@ def command(
     features: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
     scale: Annotated[int | None, _option(_SYSTEMS)] = None,
     sides: Annotated[str, _option(_SWITCHES)] = 'both',
+    degrade: Annotated[list[str] | None, _option(_SWITCHES)] = None,
     flip: Annotated[bool | None, _option(_SWITCHES, '--flip/--no-flip')] = None,
     color: Annotated[str, _option(_SWITCHES)] = 'rgb',
     border: Annotated[int, _option(_SWITCHES, min=0)] = 0,
@@ -89,12 +90,16 @@ def command(
         scale: 2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.
         sides: both: all images are super-resolved (the paper). one: the first image of a pair is HR, the second
             super-resolved. lr: all images are LR, enlarged only by the recognizer's own resize; no networks.
+        degrade: Further rows of every system, for LR that went through more than its reduction: jpeg or jpeg-before
+            (30, 50, 70, 90), noise (5, 10, 20 grey levels), blur (0.25, 0.5, 1 pixel of LR), shift (half a pixel of
+            LR; PSNR counts the shift), camera (as in training); may be repeated.
         flip: Join the features of an image with those of its mirror image; default: only for lfw.
         color: PSNR and SSIM of rgb, or of luma: y.
         border: Pixels cut off each side before PSNR and SSIM.
         pairs: lfw: a file of pairs, LFW's pairs.txt or with the header left,right,same,fold; default: the folder's
             pairs.csv.
-        config: blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists.
+        config: blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists. tinyface: the folder of
+            TinyFace's two lists, Testing_Set.
         folds: pairs: folds that share no identity.
         pairs_per_fold: pairs: half of one person, half of different people; default: 600 (with ten folds 3,000 +
             3,000), or as many as the folder allows.
@@ -115,8 +120,10 @@ def command(
       cface evaluate lfw lfw --pairs pairs.txt --recognizer net_r.pth --weights net_g.pth --out results/lfw
       cface evaluate blufr lfw --config blufr_lfw_config.mat --recognizer net_r.pth --weights net_g.pth
       cface evaluate identification casia/test --recognizer net_r.pth --scale 8
+      cface evaluate pairs casia/test --recognizer net_r.pth --weights net_g.pth --degrade jpeg --degrade noise
       cface evaluate open-set casia/test --recognizer net_r.pth --weights net_g.pth
       cface evaluate pairs casia/test --recognizer net_r.pth --scale 8 --images Other=other_x8
+      cface evaluate tinyface tinyface_x8 --config TinyFace/Testing_Set --recognizer net_r.pth --weights net_g.pth
       cface evaluate lfw pairs.txt --features mine=lfw.npy
       cface evaluate blufr blufr_lfw_config.mat --features mine=lfw.npy
       cface evaluate --compare results/srgan.json results/cface.json
@@ -135,7 +142,8 @@ def command(
         protocol=protocol, data=data, recognizers=_named(recognizer or []),
         weights=_named(weights or [], files=True, zoo=True), images=_named_folders(images or [], weights or []),
         features=_named(features or [], files=True, reserved=()),
-        scale=scale, sides=sides, flip=flip, color=color, border=border, folds=folds, pairs_per_fold=pairs_per_fold,
+        scale=scale, sides=sides, degrade=tuple(degrade or ()), flip=flip, color=color, border=border, folds=folds,
+        pairs_per_fold=pairs_per_fold,
         pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, cache=cache,
         batch_size=batch_size, curves=curves, judge=judge, detector=detector,
         strict=strict), device, out, as_json)
@@ -145,12 +153,14 @@ def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool
     from dataclasses import replace
 
     from cface_basicsr.cli.show import ShowSteps, note
+    from cface_basicsr.data.images.degradations import measured_strengths
     from cface_basicsr.measuring.evaluate import evaluate_request
     from cface_basicsr.report.figures import save_curves
     from cface_basicsr.report.tables import evaluation_table
     start_computing()
     request = replace(request, device=pick_device(device))
-    systems = len(request.features) or 2 + len(request.weights) + len(request.images)
+    rows = 1 + len(measured_strengths(request.degrade))
+    systems = len(request.features) or 1 + (1 + len(request.weights)) * rows + len(request.images)
     with ShowSteps(systems) as show:
         results, curves = evaluate_request(request, show)
     _print(evaluation_table(results), results.json(), out, as_json)

@@ -1,6 +1,6 @@
 """What `cface evaluate` does: it measures every system by one protocol, and makes a record."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from cface_basicsr.data.images.degradations import DEGRADATIONS, DegradedFaces, measured_strengths
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.face_systems import Embedded
 from cface_basicsr.evaluation.features_file import keys_of_features, read_features
 from cface_basicsr.evaluation.roc import RocCurve, roc_curve
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
+from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import IDENTITIES_HEADER, PREPARE_COMMAND, identities_file, read_identities
 from cface_basicsr.files.manifest import manifest_hash, manifest_settings
 from cface_basicsr.files.network_file import LED_BY, file_hash, read_network_file
@@ -81,8 +83,10 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     fed = {name: recognizer_facts(request.recognizers[name], network) for name, network in recognizers.items()}
     settings = manifest_settings(request.data)
     switches = {'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'),
-                'template': settings.get('template'), 'color': request.color, 'border': request.border}
-    notes = [_describe_switches(request, flip, settings), *judging, *faces.notes(
+                'template': settings.get('template'), 'color': request.color, 'border': request.border,
+                **({'degrade': list(request.degrade)} if request.degrade else {})}
+    described = [_describe_switches(request, flip, settings), *_describe_degradations(request.degrade)]
+    notes = [*described, *judging, *faces.notes(
         {name: network for name, network in recognizers.items() if not (aligned and name in added)})]
     hashes = {name: recognizer_hash(file, 64) if named_recognizer(file).is_file() else fed[name].get('sha256', '')
               for name, file in request.recognizers.items()}
@@ -106,20 +110,30 @@ def _judge_systems(request: Request, others: Mapping[str, nn.Module | FinishedIm
     systems: dict[str, FaceSource] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
         'HR': 'HR', 'Bicubic': 'Bicubic', **others}
     judged, left = {}, None
-    for name, system in systems.items():
+    for name, system, lr in _rows(systems, request, faces):
         how: dict[str, Any] = {
             'rows': protocol.images, 'flip': flip, 'unit_length': protocol.unit_length, 'device': request.device,
             'batch_size': request.batch_size, 'at_once': request.batch_size, 'progress': show.advance,
             'start': partial(show.start, name)}
-        embedded = faces.embed(system, plain, color=request.color, border=request.border,
-                               kept=None if isinstance(system, FinishedImages) else kept, **how)
+        embedded = replace(faces, lr=lr).embed(system, plain, color=request.color, border=request.border,
+                                               kept=None if isinstance(system, FinishedImages) else kept, **how)
         if theirs:  # a network super-resolves the faces once more; these features are not kept
-            more = aligned.embed(system, theirs, originals=False, **how).features
+            more = replace(aligned, lr=lr).embed(system, theirs, originals=False, **how).features
             embedded = embedded._replace(features=embedded.features | more)
         left = embedded.features if name == 'HR' and request.sides == 'one' else left
         judged[name] = judge(embedded, [protocol], left)
         show.end(name, _row_text(protocol, recognizers, judged[name][0]))
     return judged
+
+
+def _rows(systems: Mapping[str, FaceSource], request: Request,
+          faces: FaceSet) -> Iterator[tuple[str, FaceSource, FaceStore | DegradedFaces]]:
+    """Each system, and its LR faces: those of the store, then those that are degraded in other ways."""
+    for name, system in systems.items():
+        yield name, system, faces.lr
+        for kind, strength in measured_strengths(request.degrade) if system != 'HR' else ():
+            text = kind if strength is None else f'{kind} {strength:g}'
+            yield f'{name}, {text}', system, DegradedFaces(faces.hr, faces.scale, kind, strength)
 
 
 def _led(request: Request) -> dict[str, list[str]]:
@@ -174,6 +188,12 @@ def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any]
     return f'Switches: {SIDES[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.'
 
 
+def _describe_degradations(names: Iterable[str]) -> list[str]:
+    """A line for each kind."""
+    return [f'{name}: {DEGRADATIONS[name].help}.' if name in DEGRADATIONS else
+            f'{name}: drawn for each face, as in a training with degradation: camera.' for name in names]
+
+
 # ------------------------------------------------------------------------------------------------------- from features
 
 def _evaluate_features(request: Request, show: Progress) -> tuple[Results, Curves]:
@@ -221,7 +241,8 @@ def _evaluated(request: Request, scale: int | None, data: DataSet, judged: _Judg
              for kind, given in (('weights', request.weights), ('features', request.features))}
     known = {name: facts['sha256'] for given in (*files.values(), options.get('images', {}))
              for name, facts in given.items()}
-    runs = [Run(name, scale, measured={data.name: measured}, weights_sha256=known.get(name, ''))
+    runs = [Run(name, scale, measured={data.name: measured}, weights_sha256=known.get(name, next(
+        (sha256 for system, sha256 in known.items() if name.startswith(f'{system}, ')), '')))  # of a degraded row
             for name, (measured, _) in judged.items()]
     facts = facts_of_this_run([data], hashes, describe_device(torch.device(request.device)), notes=notes,
                               led=dict(led or {}),

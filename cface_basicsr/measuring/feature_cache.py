@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cface_basicsr.data.images.degradations import DegradedFaces
 from cface_basicsr.evaluation.face_systems import RESTORATION, Quantities
 from cface_basicsr.files.array_file import read_npz
 from cface_basicsr.files.atomic import replacing
@@ -49,8 +50,8 @@ class FeatureCache:
         self._hashes: dict[tuple[Path, str], bytes] = {}
 
     @contextmanager
-    def filled(self, quantities: Quantities, system: str | nn.Module, hr: FaceStore, lr: FaceStore, scale: int,
-               keys: Sequence[str]) -> Iterator[None]:
+    def filled(self, quantities: Quantities, system: str | nn.Module, hr: FaceStore,
+               lr: FaceStore | DegradedFaces, scale: int, keys: Sequence[str]) -> Iterator[None]:
         """Enter what is known into quantities; after the block, also after an error in it, keep what is new.
 
         Args:
@@ -82,7 +83,7 @@ class FeatureCache:
                 done = [row for row in images if not quantity.todo[row]]
                 self._keep(file, {images[row]: quantity.values[row] for row in done})
 
-    def _hash(self, key: str, stores: Sequence[FaceStore]) -> bytes:
+    def _hash(self, key: str, stores: Sequence[FaceStore | DegradedFaces]) -> bytes:
         """Of a key, and of the bytes that these stores have for it."""
         digest = hashlib.sha256(key.encode())
         for store in stores:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
+from cface_basicsr.data.images.degradations import DegradedFaces
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import Embedded, compute_quantities, embedded_of, quantities_of
 from cface_basicsr.evaluation.features import Images
@@ -48,7 +49,7 @@ class FaceSet:
     keys: list[str]
     labels: NDArray[np.int64]
     hr: FaceStore
-    lr: FaceStore
+    lr: FaceStore | DegradedFaces
 
     @classmethod
     def open(cls, folder: Path, scale: int) -> 'FaceSet':
@@ -174,7 +175,7 @@ def check_stores(folder: Path, scale: int) -> None:
                             f'prepare --layout casia SRC --out DIR --scale {scale} --crop center --holdout N --seed 0')
 
 
-def _stack(store: FaceStore, keys: list[str]) -> Images:
+def _stack(store: FaceStore | DegradedFaces, keys: list[str]) -> Images:
     """(n, H, W, 3)."""
     return np.stack([store.image(key) for key in keys])
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
+from cface_basicsr.data.images.degradations import measured_strengths
 from cface_basicsr.errors import UserError, check_known
 from cface_basicsr.evaluation.restoration import Color
 from cface_basicsr.evaluation.verification import Ints
@@ -19,6 +20,7 @@ _KINDS = (
     'set_protocols.BlufrProtocol',
     'set_protocols.IdentificationProtocol',
     'set_protocols.OpenSetProtocol',
+    'tinyface_protocol.TinyFaceProtocol',
 )
 
 
@@ -40,12 +42,16 @@ def check_request(request: Request) -> type[Protocol]:
     check_known('protocol', request.protocol, PROTOCOLS)
     check_known('--sides', request.sides, SIDES)
     check_known('--color', request.color, get_args(Color))
+    measured_strengths(request.degrade)
     if not request.features and not request.recognizers:
         raise UserError('give --recognizer, or --features that a recognizer has already made.')
-    others = request.recognizers or request.weights or request.images or request.scale or request.cache
+    others = (request.recognizers or request.weights or request.images or request.scale or request.cache
+              or request.degrade)
     if request.features and (others or request.sides != 'both' or request.flip is not None):
         raise UserError('--features need nothing else: leave out --recognizer, --weights, --images, --scale, --sides, '
-                        '--flip and --cache.')
+                        '--degrade, --flip and --cache.')
+    if request.degrade and request.images:
+        raise UserError('--degrade changes what networks are given, and --images are finished: leave one out.')
     if request.sides == 'lr' and (request.weights or request.images):
         raise UserError('--sides lr uses no network: leave out --weights and --images.')
     _check_options(request)

@@ -33,6 +33,7 @@ class Request:
         images: name -> folder of finished pictures.
         scale: None: that of the networks, or of the only low-resolution store.
         sides: one of SIDES.
+        degrade: kinds of degradation; each of their strengths is a further row of every system but HR.
         flip: None: the protocol's default.
         color, border: of PSNR and SSIM.
         folds, pairs_per_fold, seed: of what is drawn.
@@ -55,6 +56,7 @@ class Request:
     features: Mapping[str, Path] = field(default_factory=dict)
     scale: int | None = None
     sides: Sides = 'both'
+    degrade: tuple[str, ...] = ()
     flip: bool | None = None
     color: Color = 'rgb'
     border: int = 0

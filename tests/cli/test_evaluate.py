@@ -6,9 +6,11 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
+from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.archs.srresnet_arch import SRResNet
 from cface_basicsr.cli.main import app
+from cface_basicsr.data.images.degradations import degraded
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
@@ -79,6 +81,38 @@ def test_the_table_holds_the_numbers_of_the_protocol(folder):
     assert content['facts']['recognizers'] == {'R': file_hash(folder / 'net_r.pth', 64)}
 
 
+def test_each_degradation_is_a_row_of_every_system_by_its_degraded_images_and_hr_is_measured_once(folder):
+    arguments = ['--weights', f'mine={folder}/net_g.pth', '--degrade', 'jpeg', '--degrade', 'noise', '--degrade',
+                 'camera', '--no-judge', '--json']
+    content = json.loads(evaluate(folder, *arguments).stdout)
+    rows = numbers_of(content)
+    kinds = ['jpeg 30', 'jpeg 50', 'jpeg 70', 'jpeg 90', 'noise 5', 'noise 10', 'noise 20', 'camera']
+    assert list(rows) == ['HR', *(name + kind for name in ('Bicubic', 'mine')
+                                  for kind in ('', *(f', {kind}' for kind in kinds)))]
+    assert numbers_of(json.loads(evaluate(folder, *arguments).stdout)) == rows  # of features that were kept
+    plain = numbers_of(json.loads(evaluate(folder, *arguments[:2], '--no-judge', '--json').stdout))
+    assert {name: rows[name] for name in plain} == plain
+
+    keys, labels = read_identities(folder / 'data')
+    store = FaceStore(folder / 'data' / 'hr.lmdb')
+    hr = np.stack([store.image(key) for key in keys])
+    lr = np.stack([degraded(image, 8, [('jpeg', 30)], np.random.default_rng(0)) for image in hr])
+    for name, network in (('Bicubic', BicubicUpsampler(scale=8)),
+                          ('mine', build_network_from_file(folder / 'net_g.pth'))):
+        images = super_resolve(network, lr)
+        psnr, _ = psnr_ssim(images.transpose(0, 3, 1, 2), hr.transpose(0, 3, 1, 2), color='rgb', border=0)
+        assert rows[f'{name}, jpeg 30']['psnr'] == pytest.approx(psnr.mean().item())
+        folded = make_pairs(labels, folds=2, pairs_per_fold=36, seed=0)
+        scores = cosine_scores(extract_features(build_network_from_file(folder / 'net_r.pth'), images), folded.pairs)
+        expected, _ = verification_numbers('R', scores, folded.same, 2, .01)
+        assert {key: rows[f'{name}, jpeg 30'][key] for key in expected} == pytest.approx(expected)
+    assert [run['weights_sha256'] for run in content['runs'][-9:]] == [file_hash(folder / 'net_g.pth', 64)] * 9
+    assert 'noise: noise of LR, standard deviation in grey levels.' in content['facts']['notes']
+    low = numbers_of(json.loads(evaluate(folder, '--scale', 8, '--sides', 'lr', '--degrade', 'shift', '--no-judge',
+                                         '--json').stdout))
+    assert list(low) == ['HR', 'LR', 'LR, shift 0.5'] and low['LR'] != low['LR, shift 0.5']
+
+
 def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
     out = tmp_path / 'new' / 'x4'
     first = evaluate(folder, '--scale', 4, '--out', out)
@@ -89,6 +123,7 @@ def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
 
 
 @pytest.mark.parametrize('arguments, words', [
+    (['--scale', 4, '--degrade', 'jpg'], "--degrade 'jpg' is unknown; did you mean 'jpeg'"),
     ([], 'a table has one scale; folder: \\[2, 4, 8\\]'),
     (['--scale', 4, '--weights', '{}/net_g.pth'], 'net_g: x8; --scale 4'),
     (['--scale', 4, '--pairs-per-fold', 38], 'at most 36 pairs per fold'),
@@ -97,7 +132,7 @@ def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
     (['--scale', 4, '--sides', 'none'], "--sides 'none' is unknown; did you mean 'one'"),
     (['--scale', 4, '--sides', 'lr', '--weights', '{}/net_g.pth'], 'leave out --weights'),
     (['--scale', 4, '--pairs', 'pairs.txt'], "--pairs belongs to the protocol 'lfw'"),
-    (['--scale', 4, '--config', 'x.mat'], "--config belongs to the protocol 'blufr'"),
+    (['--scale', 4, '--config', 'x.mat'], "--config belongs to the protocol 'blufr or tinyface'"),
     (['--features', '{}/net_g.pth'], 'leave out --recognizer'),
     (['--scale', 4, '--curves'], '--curves writes files: it needs --out'),
     (['--scale', 4, '--color', 'Y'], "--color 'Y' is unknown; valid: rgb, y"),

@@ -15,6 +15,7 @@ from cface_basicsr.measuring.protocols import PROTOCOLS, check_request, protocol
 from cface_basicsr.measuring.request import Request
 from tests.blufr_file import write_blufr_file
 from tests.references import slow_protocols
+from tests.tinyface_lists import write_tinyface_lists
 
 R, F = {'recognizers': {'R': 'r.pth'}}, {'features': {'X': Path('x.npy')}}
 LABELS = np.repeat(np.arange(40), 30)
@@ -47,13 +48,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Protoc
     labels = np.repeat(np.arange(6), 4)
     keys = [f'{label}/{label}_{row}' for row, label in enumerate(labels)]
     write_blufr_file(folder / 'blufr.mat', keys, labels.tolist(), TRIALS)
+    listed = {part: {f"{key.split('/')[1]}.jpg": int(key[0]) for key in keys[start::4]}
+              for start, part in enumerate(('gallery', 'probe'))}
+    lists = {'blufr': folder / 'blufr.mat', 'tinyface': write_tinyface_lists(folder / 'tinyface', **listed)}
     folded = make_pairs(labels, folds=3, pairs_per_fold=8, seed=0)
     (folder / 'pairs.csv').write_text('left,right,same,fold\n' + ''.join(
         f'{keys[a]},{keys[b]},{int(same)},{fold}\n' for (a, b), same, fold in zip(*folded, strict=True)))
     features = np.random.default_rng(0).normal(size=(24, 8)).astype(np.float32)
     found = {}
     for name in PROTOCOLS:
-        settings = {'config': folder / 'blufr.mat'} if 'config' in PROTOCOLS[name].takes else {}
+        settings = {'config': lists[name]} if name in lists else {}
         protocol = made(name, folder, keys, labels, folds=3, pairs_per_fold=8, **settings)
         found[name] = protocol, protocol.measure('R', features)
     return found
@@ -85,9 +89,10 @@ def test_what_is_declared_is_what_is_measured(measured: dict[str, tuple[Protocol
     ({'protocol': 'blufr', **R}, 'blufr needs --config'),
     ({'protocol': 'blufr', **R, 'config': Path('c.mat'), 'sides': 'one'}, "'blufr' has none. Expected both or lr"),
     ({'protocol': 'identification', **R, 'sides': 'one'}, "'identification' has none"),
+    ({**R, 'degrade': ('jpeg',), 'images': {'X': Path('x')}}, '--degrade changes what networks are given'),
     ({'protocol': 'open-set', **R, 'sides': 'one'}, "'open-set' has none"),
     ({'protocol': 'identification', **R, 'curves': True}, "'identification' has no ROC curve"),
-    ({'protocol': 'lfw', **R, 'config': Path('c.mat')}, "--config belongs to the protocol 'blufr'"),
+    ({'protocol': 'lfw', **R, 'config': Path('c.mat')}, "--config belongs to the protocol 'blufr or tinyface'"),
     ({**R, 'pairs': Path('pairs.txt')}, "--pairs belongs to the protocol 'lfw'"),
     ({'protocol': 'identification', **R, 'far': .1}, "--far belongs to the protocol 'pairs or lfw or blufr'"),
     ({**R, 'far_identification': .1}, "--far-identification belongs to the protocol 'blufr or open-set'"),

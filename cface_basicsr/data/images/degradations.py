@@ -4,6 +4,7 @@ A training with `degradation: camera` draws them for each face; `cface evaluate 
 work on 8-bit images one by one, so that a face's numbers depend on no other face, on no batch and on no device.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cface_basicsr.data.images.low_resolution import low_resolution
-from cface_basicsr.files.face_store import decode_image
+from cface_basicsr.errors import check_known
+from cface_basicsr.files.face_store import FaceStore, decode_image
 
 Image = NDArray[np.uint8]
 """(H, W, 3), RGB."""
@@ -110,3 +112,53 @@ def _applied(image: Image, pixel: int, parts: Parts, random: np.random.Generator
         kind = DEGRADATIONS[name]
         image = kind.apply(image, strength * pixel if kind.pixels else strength, random)
     return image
+
+
+CAMERA = 'camera'
+"""All parts with drawn strengths, as in a training with `degradation: camera`."""
+
+
+def measured_strengths(names: Sequence[str]) -> list[tuple[str, float | None]]:
+    """Names and strengths that are measured where these kinds are asked for; a camera has no strength.
+
+    Raises:
+        UserError: there is no such kind.
+
+    >>> measured_strengths(['shift', 'camera'])
+    [('shift', 0.5), ('camera', None)]
+    """
+    for name in names:
+        check_known('--degrade', name, [*DEGRADATIONS, CAMERA])
+    return [(name, strength) for name in dict.fromkeys(names)
+            for strength in ([None] if name == CAMERA else DEGRADATIONS[name].strengths)]
+
+
+class DegradedFaces:
+    """LR faces that are made from a store of HR faces, read like a store; a face's noise depends on its key only.
+
+    Attributes:
+        path: the HR store and what is done to it, for messages.
+        keys: of the HR store.
+    """
+
+    def __init__(self, hr: FaceStore, scale: int, name: str, strength: float | None) -> None:
+        """
+        Args:
+            name, strength: see `measured_strengths`.
+        """
+        self.hr, self.scale, self.keys = hr, scale, hr.keys
+        self._parts = None if strength is None else [(name, strength)]
+        self.path = hr.path / f'x{scale} {name} {strength}'
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def image(self, key: str) -> Image:
+        """(H / scale, W / scale, 3)."""
+        random = np.random.default_rng(int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), 'little'))
+        parts = camera_parts(random) if self._parts is None else self._parts
+        return degraded(self.hr.image(key), self.scale, parts, random)
+
+    def content(self, key: str) -> bytes:
+        """The pixels of an image."""
+        return self.image(key).tobytes()
