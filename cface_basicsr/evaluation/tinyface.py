@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.io
 
-from cface_basicsr.errors import UserError, check_file, first_few
+from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.evaluation.verification import Ints
 from cface_basicsr.files.image_keys import find_images
+from cface_basicsr.files.mat_file import read_mat
 
 LISTS = {'gallery': 'gallery_match_img_ID_pairs.mat', 'probe': 'probe_img_ID_pairs.mat'}
 """Part -> its list, with the variables <part>_set (file names) and <part>_ids."""
@@ -49,7 +49,7 @@ def read_search(folder: Path, keys: Sequence[str]) -> Search:
     """
     labels, rows = np.full(len(keys), DISTRACTOR, np.int64), {}
     for part, file in LISTS.items():
-        names, identities = _read_list(check_file(folder / file, "Expected the lists of TinyFace's Testing_Set."), part)
+        names, identities = _read_list(folder / file, part)
         found = find_images(names, keys, f"'{folder / file}'")
         if missing := [name for name, row in zip(names, found, strict=True) if row is None]:
             raise UserError(f"'{folder / file}' names {len(missing)} images of {len(names)} that are not among "
@@ -68,11 +68,7 @@ def read_search(folder: Path, keys: Sequence[str]) -> Search:
 
 def _read_list(path: Path, part: str) -> tuple[list[str], Ints]:
     """File names and identities of one list."""
-    try:
-        content = scipy.io.loadmat(path)
-    except Exception as error:  # what a broken file raises depends on where it is broken
-        why = str(error)[:100]
-        raise UserError(f"'{path}' cannot be read as a MATLAB file (version 7 or older): {why}.") from error
+    content = read_mat(path, "Expected the lists of TinyFace's Testing_Set.")
     names, identities = (content.get(f'{part}_{what}') for what in ('set', 'ids'))
     if names is None or identities is None:
         came = ', '.join(name for name in content if not name.startswith('__')) or 'no variables'
