@@ -215,9 +215,8 @@ def _convert(proto: Any, file: str) -> nn.Module:
             failed = failed or error
     if body is None:
         raise UserError(f"'{file}' cannot be turned into a torch network ({describe_error(failed)}),\neither as it is, "
-                        f'with opset {opset_of(proto)}, or brought to {" or ".join(map(str, _OPSETS))} by '
-                        f'onnx.version_converter.\nExport it again with opset {_OPSETS[0]} (torch.onnx.export(…, '
-                        f'opset_version={_OPSETS[0]})), or with other operators.') from failed
+                        f'with opset {opset_of(proto)}, or with {" or ".join(map(str, _OPSETS))}.\n'
+                        f'Export it again with opset_version={_OPSETS[0]}, or with other operators.') from failed
     body.graph.eliminate_dead_code()  # what only the other outputs need
     body.delete_all_unused_submodules()
     body.recompile()

@@ -70,11 +70,12 @@ class KeptRows:
 
     def _read(self, planned: PlannedRun, row: PlannedRow) -> Run:
         path = self._file(planned, row)
+        no_row = 'It is not a row that `cface benchmark --rows` kept. Remove it.'
+        content = read_json(path, advice=no_row)
         try:
-            content = read_json(path)
             run, before = _RUN.validate_python(content['run']), content['of']
-        except (ValueError, LookupError, TypeError) as error:
-            raise UserError(f"'{path}' is not a row that `cface benchmark --rows` kept. Remove it.") from error
+        except (ValueError, LookupError) as error:
+            raise UserError(f"'{path}': {no_row}") from error
         for key, now in self._facts(planned, row).items():
             if before.get(key) != now:
                 raise UserError(f"'{path}' was made with other {key}. Name another folder of rows, or remove the file.")

@@ -344,7 +344,10 @@ def load_results(path: str | Path) -> Results:
         first = error.errors()[0]
         where = '.'.join(map(str, first['loc']))
         raise UserError(f"'{path}' is not a results file of this version: {where}: {first['msg']}") from error
-    _check(results)
+    try:
+        _check(results)
+    except UserError as error:
+        raise UserError(f"'{path}': {error}") from error
     return results
 
 

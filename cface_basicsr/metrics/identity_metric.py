@@ -68,7 +68,7 @@ def _version(network_r: str | Mapping[str, Any], weights: str | None) -> int:
 
 @functools.lru_cache(maxsize=4)
 def _recognizer(network_r: str, weights: str | None, version: int, device: str) -> nn.Module:
-    recognizer = _build(parse_json(network_r, 'network_r'), weights)
+    recognizer = _build(parse_json(network_r, 'network_r', str | dict[str, Any]), weights)
     if not hasattr(recognizer, 'input_spec'):
         raise UserError(f'network_r: {type(recognizer).__name__} is not a recognizer: it has no record `input_spec`.')
     return recognizer.to(device).eval().requires_grad_(False)

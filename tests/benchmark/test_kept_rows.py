@@ -91,5 +91,5 @@ def test_a_file_that_is_no_row_is_refused(kept: tuple[Path, Finished], tmp_path:
     path = tmp_path / 'rows/x8_edsr_seed0.json'
     for text in ('{', '[]', json.dumps({'of': {}, 'run': {'system': 'EDSR'}}), json.dumps({'run': {}})):
         path.write_text(text)
-        with pytest.raises(UserError, match='is not a row that `cface benchmark --rows` kept'):
+        with pytest.raises(UserError, match='not a row that `cface benchmark --rows` kept'):
             start(tmp_path)

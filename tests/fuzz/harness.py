@@ -73,6 +73,7 @@ def hostile(reader: Reader, valid: bytes, seed: int, number: int) -> bytes:
 
 def try_inputs(reader: Reader, folder: Path, contents: Sequence[bytes]) -> list[Found]:
     """What a reader makes of each of these contents in the place of its valid file, which is in the folder already."""
+    import cface_basicsr.register  # noqa: F401  a child that imported it first would take longer than one input may
     found: list[Found] = []
     while len(found) < len(contents):
         found += _try_batch(reader, folder, contents, len(found))

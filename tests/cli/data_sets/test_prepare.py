@@ -96,8 +96,8 @@ def test_a_place_that_cannot_be_written_is_named_with_the_systems_reason(
         main()
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith('cface:')]
     assert caught.value.code == 2 and len(lines) == 1
-    assert re.fullmatch(f"cface: '{out}.*': (Not a directory|File name too long|Too many levels of symbolic links|File "
-                        'exists).', lines[0])
+    assert re.fullmatch(f"cface: '{out[:50]}.*': (Not a directory|File name too long|Too many levels of symbolic links|"
+                        r'File exists)\..*', lines[0])
 
 
 def test_every_seed_is_a_whole_number_from_0() -> None:
