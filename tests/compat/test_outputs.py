@@ -85,7 +85,8 @@ def test_only_folders_become_folders(tmp_path: Path) -> None:
     def check() -> None:
         import basicsr.train
         paths = {key: str(tmp_path / key) for key in ('experiments_root', 'models', 'training_states')}
-        basicsr.train.make_exp_dirs({'is_train': True, 'path': {**paths, 'index': str(tmp_path / 'a.npy'), 'k': 5}})
+        basicsr.train.make_exp_dirs({'is_train': True, 'rank': 0,
+                                       'path': {**paths, 'index': str(tmp_path / 'a.npy'), 'k': 5}})
         assert {path.name for path in tmp_path.iterdir() if '_archived_' not in path.name} == set(paths)
 
     holds_by_row(check, 'path-folders', defect=(TypeError, AssertionError))

@@ -153,7 +153,7 @@ def test_a_wrong_kind_anywhere_in_an_option_file_is_refused_in_one_line_or_works
 RECIPES = [*sorted(OPTIONS.glob('cface_x?.yml')), *sorted((OPTIONS / 'demo').glob('*.yml'))]
 BENCHMARKS = [path for folder in ('benchmark', 'ablation') for path in sorted((OPTIONS / folder).glob('*.yml'))]
 LAID_OVER = {OPTIONS / 'ablation/small.yml': OPTIONS / 'ablation/compare_small.yml'}  # the first is only a `base:`
-VARIABLES = {'recognizer': 'a.onnx'}
+VARIABLES = {'recognizer': 'a.onnx', 'backbone': 'EDSR'}
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_a_folder_with_anything_else_is_refused(tmp_path):
     with pytest.raises(UserError, match='is not empty, and holds no synthetic faces'):
         write_synthetic_faces(tmp_path / 'mine', TreeSettings(identities=1, images=1))
     (tmp_path / 'faces' / SETTINGS).write_text('{')
-    with pytest.raises(UserError, match='cannot be read'):
+    with pytest.raises(UserError, match='is not JSON .*\n.*Delete the folder'):
         write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64))
 
 
