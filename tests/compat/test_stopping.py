@@ -122,7 +122,7 @@ def test_a_signal_to_all_processes_leaves_the_loaders_workers_at_work_until_the_
 
     with patched():
         options = tiny_options(pictures, **WITHOUT_CHECKPOINTS, **{
-            'datasets.train.num_worker_per_gpu': 2, 'datasets.train.persistent_workers': True})  # none is just beginning
+            'datasets.train.num_worker_per_gpu': 2, 'datasets.train.persistent_workers': True})  # none is beginning
         assert train_until(options, tmp_path, 3, all_processes) == 143
     assert (tmp_path / 'experiments/tiny/training_states/3.state').is_file()
     gc.collect()  # what pytest caught holds the loader
