@@ -122,7 +122,7 @@ def run_benchmark(plan: Plan, show: Progress, processes: int = 1, strict: bool =
     plan.out.mkdir(parents=True, exist_ok=True)
     with exclusive_run(plan.out):
         eta = Eta(plan, kept_throughput(plan), show)
-        if plan.recognizers and train:
+        if plan.recognizers and (train or plan.file.steps.keys() & plan.file.recognizers.values()):  # they measure
             run_steps(plan.recognizers, eta.follow(plan.recognizers), processes)
         measuring = open_measuring(plan, show) if rows else None
         kept = KeptRows(rows, measuring) if rows else None
