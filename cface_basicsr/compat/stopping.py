@@ -4,11 +4,13 @@ Several ranks agree on the iteration through the store where they have met, sinc
 ranks can be continued.
 """
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.context import ForkContext, ForkProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -80,6 +82,23 @@ class _InWorker:
             self.others(worker)
 
 
+class _DeafProcess(ForkProcess):
+    """A worker that begins with SIGTERM blocked: it must not end before `_InWorker` says whom it obeys."""
+
+    def start(self) -> None:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Deaf(ForkContext):
+    """How a loader starts its workers."""
+
+    Process = _DeafProcess
+
+
 def _obey_the_training() -> None:
     """End this process by a SIGTERM of its parent only."""
     while signal.sigwaitinfo((signal.SIGTERM,)).si_pid != os.getppid():
@@ -121,6 +140,8 @@ def _listen_before_the_workers_start(create: Callable[..., Loaders], opt: dict[s
     for loader in (loaders[0], *loaders[2]):
         if loader.num_workers:
             loader.worker_init_fn = _InWorker(loader.worker_init_fn)
+            if loader.multiprocessing_context is None and multiprocessing.get_start_method() == 'fork':
+                loader.multiprocessing_context = _Deaf()
     return loaders
 
 

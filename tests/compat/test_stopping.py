@@ -121,8 +121,7 @@ def test_a_signal_to_all_processes_leaves_the_loaders_workers_at_work_until_the_
         signal.raise_signal(signal.SIGTERM)
 
     with patched():
-        options = tiny_options(pictures, **WITHOUT_CHECKPOINTS, **{
-            'datasets.train.num_worker_per_gpu': 2, 'datasets.train.persistent_workers': True})  # none is beginning
+        options = tiny_options(pictures, **WITHOUT_CHECKPOINTS, **{'datasets.train.num_worker_per_gpu': 2})
         assert train_until(options, tmp_path, 3, all_processes) == 143
     assert (tmp_path / 'experiments/tiny/training_states/3.state').is_file()
     gc.collect()  # what pytest caught holds the loader
@@ -145,6 +144,27 @@ def test_a_worker_ends_by_a_sigterm_of_its_training_only(tmp_path: Path, monkeyp
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
+
+
+def test_a_worker_that_has_just_been_started_waits_for_whom_to_obey(tmp_path: Path) -> None:
+    worker = stopping._Deaf().Process(target=work_late, args=(tmp_path / 'go', tmp_path / 'began'))
+    worker.start()
+    subprocess.run(['kill', '-TERM', str(worker.pid)], check=True)  # before it knows its training
+    (tmp_path / 'go').touch()
+    while not (tmp_path / 'began').exists() and worker.is_alive():
+        time.sleep(0.01)
+    worker.join(0.5)
+    assert worker.is_alive() and signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    worker.terminate()
+    worker.join(20)
+    assert worker.exitcode == 0
+
+
+def work_late(go: Path, began: Path) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as torch's loop has it in effect
+    while not go.exists():
+        time.sleep(0.01)
+    work(began)
 
 
 def work(began: Path) -> None:
