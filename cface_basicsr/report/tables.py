@@ -213,7 +213,9 @@ def _next_to(theirs: PublishedTable, table: Table) -> Table:
 
 
 def _seeds_note(results: Results) -> str:
-    seeds = results.facts.seeds
+    seeds = sorted({run.seed for run in results.runs if run.status == 'done' and run.seed is not None})
+    if not seeds:
+        return 'No row has been trained yet.'
     if len(seeds) == 1:
         return f'One seed ({seeds[0]}), so there is no spread over seeds.'
     return f"Mean ± standard deviation over {len(seeds)} seeds ({', '.join(map(str, seeds))})."
