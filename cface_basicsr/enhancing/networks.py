@@ -42,7 +42,7 @@ def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
             here, one that a user has added before one of the package, then by name.
 
     Raises:
-        UserError: there is no such network, or none at all; a file or its card is damaged.
+        UserError: the network is unknown, or none is installed; a file or its card is damaged.
     """
     if str(weights) != AUTO:
         return {(opened := _open(str(weights), network_path(weights))).scale: opened}
@@ -50,8 +50,8 @@ def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
                   key=lambda each: (each.folder == SHIPPED_NETWORKS, each.card.name))
     chosen = {each.card.scale: each for each in reversed(here)}
     if not chosen:
-        raise UserError('no network is here. Get one: cface models get NAME --from DIR; or name its file: --weights '
-                        'net_g_latest.pth.')
+        raise UserError('a network is missing: none is installed. Get one: cface models get NAME --from DIR; or name '
+                        'its file: --weights net_g_latest.pth.')
     return {scale: _open(each.card.name, each.verified_path()) for scale, each in sorted(chosen.items())}
 
 

@@ -222,7 +222,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
 
 def test_auto_takes_one_network_of_each_scale_and_a_users_own_before_the_packages(folders: tuple[Path, Path]) -> None:
     package, own = folders
-    with pytest.raises(UserError, match='no network is here. Get one: cface models get NAME'):
+    with pytest.raises(UserError, match='a network is missing: none is installed. Get one: cface models get NAME'):
         open_enhancers('auto')
     table = {'judge': 'dlib', 'impostor_scores': {16: [[0.4, 10], [-1.0, 200]]}}
     for folder, name, scale in ((package, 'b-x8', 8), (package, 'a-x4', 4), (own, 'z-x8', 8), (own, 'y-x8', 8)):
