@@ -30,7 +30,7 @@ def find_named_file(arguments: list[str]) -> None:
     """Let `-opt` name an option file of the plugin too, as in commands of `cface`; for our own train.py and test.py.
 
     Raises:
-        UserError: there is no such file.
+        UserError: the file is missing.
     """
     for place, word in enumerate(arguments):
         if place and arguments[place - 1] == '-opt':

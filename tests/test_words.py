@@ -69,6 +69,9 @@ HABITS = {
         r'\b(?:held|holds?) still\b', '"frozen": the word of the field.', 'the recognizer is held still', 'frozen'),
     'be had': Habit(
         r'\bbe had\b', '"is missing", "is not available".', 'the weights cannot be had', 'the weights are missing'),
+    'no such': Habit(
+        r'\b[Tt]here (?:is|was) no such\b', '"is unknown" of a name, "is missing" of a file.',
+        'there is no such network', 'the network is unknown'),
     'whoever': Habit(
         r'\b[Ww]hoever\b', '"those who", "if you".', 'for whoever wants it', 'for those who want it'),
 }

@@ -31,7 +31,7 @@ def load(path: str | Path, device: str | torch.device = 'cpu') -> 'SuperResolver
         device: where it runs.
 
     Raises:
-        UserError: there is no such name or file, or it is damaged, or holds another kind of network.
+        UserError: the name is unknown; or the file is missing or damaged, or holds another kind of network.
 
     >>> load('net_g.pth').scale
     8

@@ -48,7 +48,7 @@ def entries_of(source: Path | None) -> dict[str, Any]:
     """What the file of a network says besides its weights.
 
     Raises:
-        UserError: there is no file, or it is missing or damaged.
+        UserError: the file is missing or damaged.
     """
     if source is None:
         raise UserError('this network came from no file, so nobody knows its options. Export it as .onnx.')

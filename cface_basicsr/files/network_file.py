@@ -54,7 +54,7 @@ def save_atomically(content: Any, path: str | Path) -> str:
         the SHA-256 of the file.
 
     Raises:
-        OSError: there is no room for it on the disk; noticed before anything is written.
+        OSError: the disk is full; noticed before anything is written.
     """
     content = _told_apart_by_value(content)
     with replacing(path, flushed=True) as aside:

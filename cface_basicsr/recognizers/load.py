@@ -71,8 +71,8 @@ def recognizer_from_callable(text: str) -> nn.Module:
     installed ones. The recognizer is tried on two faces, which also gives its `feature_length`.
 
     Raises:
-        UserError: there is no such module or name, it has no `input_spec`, it fails, or its output is not (B, D)
-            floats.
+        UserError: the module or the name in it is missing, it has no `input_spec`, it fails, or its output is not
+            (B, D) floats.
     """
     found = _find(text)
     if isinstance(found, nn.Module):
@@ -174,7 +174,7 @@ def load_recognizer(text: str | Path) -> nn.Module:
             `recognizer_from_callable`).
 
     Raises:
-        UserError: there is no such file or name, or its content is not a recognizer.
+        UserError: the name is unknown, the file is missing, or its content is not a recognizer.
 
     >>> load_recognizer('dlib').feature_length
     128

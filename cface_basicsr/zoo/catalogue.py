@@ -73,7 +73,7 @@ def check_hash(path: Path, card: Card, advice: str) -> None:
 
 
 def zoo() -> dict[str, ZooNetwork]:
-    """Name -> network, all of them, sorted by name; one that a user has added stands in for its missing file.
+    """Name -> network, sorted by name; one that a user has added replaces one of the package whose file is missing.
 
     Raises:
         UserError: a card is broken.

@@ -35,8 +35,8 @@ def get_network(name: str, source: str | Path | None = None, *, sha256: str | No
         the network, and whether it was copied (False: it was there already).
 
     Raises:
-        UserError: there is no such network, its card is broken, its content is not that of the card or not `sha256`,
-            or another one is there. Nothing is changed then.
+        UserError: the network is missing, its card is broken, its content is not that of the card or not `sha256`, or
+            another network has its name. Nothing is changed then.
     """
     if (SHIPPED_NETWORKS / f'{name}{SAFETENSORS}').is_file():
         raise UserError(f"network '{name}' comes with the package; there is nothing to get.")

@@ -18,7 +18,7 @@ def open_network(text: str | Path) -> nn.Module:
             does not say which network it holds is opened by spandrel, where that is installed.
 
     Raises:
-        UserError: there is no such name or file, the file is damaged, or does not say which network it holds.
+        UserError: the name is unknown; or the file is missing or damaged, or does not say which network it holds.
     """
     path = network_path(text)
     if path.suffix == '.onnx':

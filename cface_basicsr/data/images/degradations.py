@@ -122,7 +122,7 @@ def measured_strengths(names: Sequence[str]) -> list[tuple[str, float | None]]:
     """Names and strengths that are measured where these kinds are asked for; a camera has no strength.
 
     Raises:
-        UserError: there is no such kind.
+        UserError: a kind is unknown.
 
     >>> measured_strengths(['shift', 'camera'])
     [('shift', 0.5), ('camera', None)]
