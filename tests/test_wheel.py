@@ -17,7 +17,7 @@ from tests.compat.tiny_training import run
 from tests.test_docs import PAGES, text_of
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'cface_basicsr', 'options')
+SOURCES = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'cface_basicsr', 'options', 'models')
 BASICSR = r'python (?:basicsr/|-m (?:basicsr|cface_basicsr)\.)(?:train|test)(?:\.py)? -opt (options/\S+\.yml)'
 
 
@@ -26,8 +26,6 @@ def build_wheel(folder: Path) -> Path:
     for name in SOURCES:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
-    (folder / 'models/photos').mkdir(parents=True)
-    (folder / 'models/photos/cface-x8-photos.safetensors').write_bytes(b'not for everybody')
     done = run([sys.executable, '-m', 'pip', '-q', 'wheel', '--no-deps', '--no-build-isolation', '--no-index',
                 '-w', str(folder / 'dist'), str(folder)], folder)
     assert done.returncode == 0, done.stderr
