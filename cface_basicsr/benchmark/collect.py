@@ -134,7 +134,6 @@ class Measuring:
                 if all((self.plan.out / file).is_file() for file in run.files()):
                     return run
         run = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {'fingerprint': fingerprint, 'run': json.loads(_RUN.dump_json(run))})
         return run
 

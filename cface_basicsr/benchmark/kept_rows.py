@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from cface_basicsr.benchmark.collect import Measuring
 from cface_basicsr.benchmark.plan import PlannedRow, PlannedRun
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.atomic import write_json
+from cface_basicsr.files.atomic import replacing, write_json
 from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.manifest import manifest_hash, read_manifest
 from cface_basicsr.measuring.results import Run, step_name
@@ -84,7 +84,6 @@ class KeptRows:
         return run
 
     def _keep(self, planned: PlannedRun, row: PlannedRow, run: Run) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         for measured in run.measured.values():
             self._copy(self.out / measured.scores, self.folder / Path(measured.scores).name)
         content = json.loads(_RUN.dump_json(run)) | {'faces': {}}  # pictures stay in the run folder
@@ -93,8 +92,8 @@ class KeptRows:
     def _copy(self, source: Path, target: Path) -> None:
         if not source.is_file():
             raise UserError(f"'{source}' is missing: the scores of a row in '{self.folder}'. Remove the row's file.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        with replacing(target) as aside:
+            shutil.copyfile(source, aside)
 
     def _facts(self, planned: PlannedRun, row: PlannedRow) -> dict[str, str]:
         """What decides the numbers of a row, as hashes; a difference can then be named."""

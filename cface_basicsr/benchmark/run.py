@@ -73,7 +73,6 @@ def plan_benchmark(file: BenchmarkFile, out: Path | None, throughput: Path | Non
     reference = make_plan(file, out, _REFERENCE)
     found, unknown, _ = find_throughput(reference, throughput, show, measure)
     images = images_in(wanted, reference, found, unknown)
-    kept.parent.mkdir(parents=True, exist_ok=True)
     write_json(kept, {'minutes': wanted, 'images': images})
     return make_plan(file, out, images)
 

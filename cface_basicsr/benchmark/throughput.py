@@ -105,7 +105,6 @@ def find_throughput(plan: Plan, given: Path | None, show: Progress,
     missing = {key: opt for key, opt in wanted.items() if key not in throughput}
     measured, unknown = _measure(missing, show) if missing and measure else ({}, {})
     if measured:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {'device': here, 'seconds_an_image': kept['seconds_an_image'] | measured,
                           'options': kept.get('options', {}) | {key: hashes[key] for key in measured}})
     return throughput | measured, unknown, here if measured or not given else str(read.get('device', given))

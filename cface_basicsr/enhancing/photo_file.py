@@ -71,7 +71,6 @@ def write_photo(target: str | Path, photo: PhotoFile) -> None:
                                                                     for kind in kinds])
     if not done:
         raise ValueError(f'OpenCV cannot encode an image of shape {image.shape} and type {image.dtype}.')
-    target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as aside:
         aside.write_bytes(content.tobytes())
         times = photo.path.stat()

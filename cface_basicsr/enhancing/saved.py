@@ -59,7 +59,6 @@ def save_photo(photo: PhotoFile, enhanced: EnhancedPhoto, target: Path, kinds: C
         alpha = enlarged(photo.alpha, upscale) if file == target and photo.alpha is not None else None
         write_photo(file, replace(photo, pixels=pixels, alpha=alpha))
     if record_file:
-        record_file.parent.mkdir(parents=True, exist_ok=True)
         write_text(record_file, json.dumps(record, indent=2, ensure_ascii=False))
     return record
 

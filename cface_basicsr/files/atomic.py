@@ -68,6 +68,7 @@ def publish(aside: Path, path: Path) -> None:
 def replacing(path: str | Path, *, shared: bool = False, flushed: bool = False) -> Iterator[Path]:
     """A hidden file next to `path` to write to; it becomes `path` when the block ends, and is removed if that fails.
 
+    The folder is made where it is missing.
     Its name is always the same, so that the next run replaces what a kill has left of it; with `shared` each has a name
     of its own, since several processes may write at the same time, and the last one stays. `flushed`: it outlives a
     power cut, too, which costs milliseconds.
@@ -77,6 +78,7 @@ def replacing(path: str | Path, *, shared: bool = False, flushed: bool = False) 
     """
     path = Path(path)
     aside = path.with_name(f'.{path.name}{uuid.uuid4().hex if shared else ""}.tmp')
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with naming(path):
             yield aside

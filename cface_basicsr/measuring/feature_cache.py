@@ -134,7 +134,6 @@ class _File:
         """Write the file with more values; those that another process has added by now stay."""
         known = self.read() | new
         images, values = np.array([list(image) for image in known], np.uint8), np.stack(list(known.values()))
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self._path, shared=True) as aside, open(aside, 'wb') as file:
             np.savez(file, about=self._about, images=images, values=values, sha256=self._sha256(images, values))
 

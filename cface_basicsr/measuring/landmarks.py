@@ -80,7 +80,6 @@ def align_by_landmarks(faces: FaceSet, detector: Path, cache: Path,
     kept = read_json(path, _Kept) if path.is_file() else {}
     found = kept['faces'] if kept.get('of') == mark else _find(faces, detector, progress)
     if kept.get('of') != mark:
-        cache.mkdir(parents=True, exist_ok=True)
         write_json(path, {'of': mark, 'faces': found})
     known = {key: np.array(found[key], dtype=float) for key in faces.keys if found.get(key)}
     without = len(faces.keys) - len(known)

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.array_file import read_npz
-from cface_basicsr.files.atomic import write_text
+from cface_basicsr.files.atomic import replacing, write_text
 from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.files.text_file import read_whole
 from cface_basicsr.runtime import stack_versions
@@ -320,7 +320,6 @@ class Results:
             UserError: a number is NaN.
         """
         path, text = _file(path), self.json()
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
         return path
 
@@ -398,8 +397,8 @@ def save_scores(path: str | Path, same: ArrayLike, scores: Mapping[str, ArrayLik
     if wrong or 'same' in arrays:
         raise UserError(f"scores of {same.shape} pairs: expected arrays of that shape, none named 'same', "
                         f'got {wrong or list(arrays)}.')
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, same=same, **arrays)
+    with replacing(path) as aside, open(aside, 'wb') as file:
+        np.savez_compressed(file, same=same, **arrays)
     return path
 
 

@@ -163,7 +163,6 @@ class Table:
 
     def save(self, stem: str | Path) -> list[Path]:
         """Write <stem>.md and <stem>.csv, which appear only when they are complete; returns the paths."""
-        Path(stem).parent.mkdir(parents=True, exist_ok=True)
         files = {Path(f'{stem}.md'): self.markdown(), Path(f'{stem}.csv'): self.csv()}
         for path, text in files.items():
             write_text(path, text)

@@ -78,7 +78,6 @@ def copy_option_files(folder: Path) -> list[Path]:
                         f'{first_few(other)}.\nGive another folder, or move them away; nothing was copied.')
     missing = [path for path in wanted if not path.exists()]
     for path in missing:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, wanted[path])
     return missing
 

@@ -66,7 +66,6 @@ def face_grid(columns: Mapping[str, Sequence[_Face]], path: str | Path, scale: f
             canvas.paste(fitted, (left + (width - cell) // 2, head + row * (cell + _GAP)))
         left += width + _GAP
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
         canvas.save(aside, format='PNG')
     return path

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from scipy.special import ndtri
 
 from cface_basicsr.evaluation.roc import RocCurve, equal_error_rate, mean_roc, roc_curve
-from cface_basicsr.files.atomic import write_text
+from cface_basicsr.files.atomic import replacing, write_text
 from cface_basicsr.files.text_file import table_text
 from cface_basicsr.measuring.results import DataSet, Results, Run, load_scores
 
@@ -173,8 +173,8 @@ def _frame_det(panel: Axes, smallest: float) -> None:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
+    with replacing(path) as aside:
+        figure.savefig(aside, dpi=130, format='png')
     return path
 
 
@@ -186,7 +186,6 @@ def save_curves(curves: Mapping[str, Mapping[str, RocCurve]], title: str, stem: 
         title: above the pictures.
     """
     table = Path(f'{stem}.roc.csv')
-    table.parent.mkdir(parents=True, exist_ok=True)
     points = ([recognizer, system, threshold, far, tar, 1 - tar] for recognizer, systems in curves.items()
               for system, curve in systems.items()
               for far, tar, threshold in zip(*(part.tolist() for part in curve), strict=True))

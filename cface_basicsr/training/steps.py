@@ -151,7 +151,6 @@ def _keep_options(path: Path, opt: Mapping[str, Any], changed: bool = False) -> 
         before = read_option_file(path)
         before.pop('plugin', None)
         return _check_equal(before, opt, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     return write_option_file(opt, path)
 
 

@@ -123,7 +123,6 @@ def write_face(path: str | Path, face: Face, *, overwrite: bool = False) -> None
     path = Path(path)
     if path.exists() and not overwrite:
         raise UserError(f"'{path}' exists; --overwrite replaces it.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
         aside.write_bytes(encode_png(face))  # much faster than Pillow's, and little larger
 
