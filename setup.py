@@ -28,7 +28,7 @@ setup(
     long_description_content_type='text/markdown',
     packages=[*find_packages(include=['cface_basicsr*']), *WITH_FILES],
     package_dir={RECIPES: OPTIONS},
-    package_data={'cface_basicsr.enhancing': ['*.safetensors', '*.md'],
+    package_data={'cface_basicsr.data.images': ['*.safetensors', '*.md'],
                   'cface_basicsr.recognizers': ['*.pth', '*.md'],
                   'cface_basicsr.exporting': ['*.j2'],
                   'cface_basicsr.zoo': ['networks/*.safetensors', 'networks/*.yml', 'networks/*.md'],

@@ -20,7 +20,7 @@ def command(
         data: Photographs, <identity>/<image>; default: synthetic.
         out: Everything is written here.
         recognizer: CNN_R in an ONNX file; faces are then aligned.
-        weights: Folder with facexlib's detector, for --recognizer.
+        weights: Folder with another face detector of facexlib's, for --recognizer.
         holdout: Identities kept for testing; default 41; synthetic: 60.
         identities: Synthetic identities, without --data.
         images: Synthetic images of each.
@@ -29,7 +29,7 @@ def command(
     \b
     Example:
       cface demo
-      cface demo --data PHOTOS --out demo_photos --recognizer mobilefacenet_112.onnx --weights weights
+      cface demo --data PHOTOS --out demo_photos --recognizer mobilefacenet_112.onnx
     """
     from cface_basicsr.cli.train import train_recipe
     from cface_basicsr.errors import UserError

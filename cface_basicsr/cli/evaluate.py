@@ -79,8 +79,8 @@ def command(
             file (pairs, lfw) or BLUFR's lists (blufr).
         recognizer: [NAME=]FILE of a recognizer (.pth, .onnx), or [NAME=]package.module:callable; may be repeated.
         judge: With one recognizer: dlib's, which comes with the plugin, as a second one, where faces are aligned.
-        detector: Folder with facexlib's face detector: its landmarks on HR align centre crops for dlib's recognizer;
-            default: torch hub's, if there is one.
+        detector: Folder with another face detector of facexlib's; landmarks on HR align centre crops for dlib's
+            recognizer.
         weights: [NAME=]FILE of a super-resolution network, also .onnx, or a name that `cface models list` prints
             instead of the file; may be repeated. HR and Bicubic are always there.
         images: Finished pictures of any other software, made from the lr_x<scale> faces: one for each image, called

@@ -34,9 +34,9 @@ def command(
     """
     from cface_basicsr.cli.options import read_changes
     from cface_basicsr.errors import UserError
-    from cface_basicsr.options import read_option_file
+    from cface_basicsr.training.recipe import read_with_base
     variables = read_values(values)
-    if 'steps' not in read_option_file(recipe):
+    if 'steps' not in read_with_base(recipe):
         refused = {'--data': data, '--out': out, '--value': values, '--strict': strict, '--json': as_json,
                    '--from-step': from_step, '--set': changes}
         return _train_one(recipe, processes, [name for name, given in refused.items() if given])

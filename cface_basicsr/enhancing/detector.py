@@ -8,20 +8,18 @@ looked for in it.
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cface_basicsr.data.images.align import SHIPPED_DETECTOR, load_detector
 from cface_basicsr.errors import UserError
 
 Photo = NDArray[np.uint8]
 Detect = Callable[[Photo, float], NDArray[np.float32]]
 """uint8 (H, W, 3) RGB and the least score -> (N, 15): box (x1, y1, x2, y2), score, five landmarks (x, y), in pixels."""
-WEIGHTS = Path(__file__).with_name('retinaface_mobile025.safetensors')
-"""RetinaFace with MobileNet-0.25, shipped with the package; its card lies next to it."""
 SURE = 0.8
 """Least score of a face."""
 _TILE, _OVERLAP = 1024, 256
@@ -84,11 +82,7 @@ def detection_scales(height: int, width: int) -> list[float]:
 @functools.cache
 def load_shipped_detector() -> Detect:
     """RetinaFace on the CPU, with the weights that come with the package."""
-    from facexlib.detection.retinaface import RetinaFace
-    from safetensors.torch import load_file
-    network = RetinaFace('mobile0.25', device=torch.device('cpu'))
-    network.load_state_dict(load_file(WEIGHTS))
-    network.eval()
+    network = load_detector(SHIPPED_DETECTOR)
 
     @torch.inference_mode()
     def detect(picture: Photo, sure: float) -> NDArray[np.float32]:

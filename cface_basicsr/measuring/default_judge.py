@@ -29,7 +29,7 @@ def default_judge(recognizers: Mapping[str, str], folders: Iterable[Path],
     if wrong:
         return {}, [f"Judge not applicable: '{wrong[0].name}' has faces of --crop {crops[wrong[0]] or 'unknown'}, and "
                     "dlib's chip is cut out of faces that are aligned by landmarks (cface prepare --crop align, or "
-                    'cface evaluate --detector DIR for centre crops).']
+                    'cface evaluate for centre crops).']
     return {DLIB if 'judge' in recognizers else 'judge': DLIB}, []
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cface_basicsr.data.images.align import find_detector
 from cface_basicsr.data.images.degradations import DEGRADATIONS, DegradedFaces, measured_strengths
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.face_systems import Embedded
@@ -25,7 +26,7 @@ from cface_basicsr.files.text_file import has_header
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.feature_cache import FeatureCache
 from cface_basicsr.measuring.finished_images import FinishedImages
-from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks, detector_in
+from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks
 from cface_basicsr.measuring.measure import FaceSet, FaceSource, judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
@@ -61,8 +62,8 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     check_file(request.data / 'identities.csv', f'Expected a folder made by {PREPARE_COMMAND}.')
     networks = {name: open_network(path) for name, path in request.weights.items()}
     scale = _scale(request, networks)
-    detector = detector_in(request.detector)
-    added, judging = default_judge(request.recognizers, [request.data], bool(detector)) if request.judge else ({}, [])
+    detector = find_detector(request.detector)
+    added, judging = default_judge(request.recognizers, [request.data], landmarks=True) if request.judge else ({}, [])
     aligned = None
     if added and manifest_settings(request.data).get('crop') == 'center':
         show.start('landmarks', len(FaceSet.open(request.data, scale).keys))

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import TypedDict
 
-from cface_basicsr.data.images.align import Aligner, find_detector, has_detector, main_face, template_points, warp_face
-from cface_basicsr.data.images.detector_weights import hub_folder
+from cface_basicsr.data.images.align import Aligner, main_face, template_points, warp_face
 from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.json_file import read_json
@@ -55,12 +54,6 @@ class AlignedFaceSet(FaceSet):
         size = image.shape[:2]
         landmarks = (self.landmarks[key] + 0.5) * size[0] / self.height - 0.5  # an LR image is smaller than HR
         return warp_face(image, landmarks, template_points('arcface', size), size)
-
-
-def detector_in(folder: Path | None) -> Path | None:
-    """The face detector in a folder, or in the one where torch hub keeps weights; None where there is none."""
-    folder = folder or hub_folder()
-    return find_detector(folder) if has_detector(folder) else None
 
 
 def align_by_landmarks(faces: FaceSet, detector: Path, cache: Path,

@@ -39,7 +39,7 @@ def check_report(recipe: Recipe) -> None:
     """
     for name, who in recipe.file.report.recognizers.items():
         if who not in recipe.file.steps:
-            check_file(who, 'Expected a .pth or .onnx file.', f"report, recognizer '{name}':")
+            check_file(named_recognizer(who), 'Expected a .pth or .onnx file.', f"report, recognizer '{name}':")
     for test in recipe.file.report.tests.values():
         folder = _folder_of(test, recipe)
         check_stores(folder, recipe.file.scale)

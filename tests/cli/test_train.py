@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from cface_basicsr.cli import main as command_line
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
+from cface_basicsr.options.shipped import shipped_files
 from tests.compat.tiny_training import run
 from tests.small_data import write_small_data
 from tests.tiny_stages import REPOSITORY
@@ -251,3 +252,15 @@ def test_what_only_a_recipe_takes_is_refused_for_a_single_training(words: list[s
     done = CliRunner().invoke(app, ['train', str(REPOSITORY / 'options/cface_stage0.yml'), *words])
     assert isinstance(done.exception, UserError)
     assert re.match(rf"{words[0]}: only a recipe takes that, and '.*stage0\.yml' is a single", str(done.exception))
+
+
+@pytest.mark.parametrize('name', sorted(name for name, path in shipped_files().items()
+                                        if 'recipe.json' in path.read_text().split('\n', 1)[0]))
+def test_every_shipped_recipe_is_taken_as_one_also_where_its_steps_stand_in_another(tmp_path: Path, name: str) -> None:
+    """Its data are missing, which only a recipe says of --data."""
+    values = [f'--value={key}=r.onnx' for key in set(re.findall(r'[$](\w+)', shipped_files()[name].read_text()))
+              if key != 'schema']
+    done = CliRunner().invoke(app, ['train', str(shipped_files()[name]), '--data', str(tmp_path / 'no'), '--out',
+                                    str(tmp_path / 'run'), *values])
+    assert isinstance(done.exception, UserError) and 'only a recipe' not in str(done.exception)
+    assert str(tmp_path / 'no') in str(done.exception) or 'r.onnx' in str(done.exception)

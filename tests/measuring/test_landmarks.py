@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from cface_basicsr.data.images.align import Aligner, template_points, warp_face
-from cface_basicsr.measuring import landmarks
 from cface_basicsr.measuring.default_judge import default_judge
-from cface_basicsr.measuring.landmarks import align_by_landmarks, detector_in
+from cface_basicsr.measuring.landmarks import align_by_landmarks
 from cface_basicsr.measuring.measure import FaceSet
 from tests.small_data import write_small_data
 
@@ -71,13 +70,6 @@ def test_few_faces_may_be_without_landmarks_and_a_note_counts_them(faces: FaceSe
         assert np.allclose(aligned.landmarks[faces.keys[0]], PLACES)  # the median of the others
     else:
         assert note.startswith('Judge not applicable: no landmarks are found on 2 of 60 originals, and at most 2 %')
-
-
-def test_a_detector_is_looked_for_in_a_folder_or_where_torch_keeps_weights(detector: Any, tmp_path: Path,
-                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landmarks, 'hub_folder', lambda: tmp_path / 'hub')
-    assert detector_in(None) is None
-    assert detector_in(tmp_path) == detector.file
 
 
 def test_with_landmarks_the_judge_is_applicable_to_centre_crops_too(tmp_path: Path) -> None:

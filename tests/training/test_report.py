@@ -126,3 +126,13 @@ def test_what_the_report_lacks_is_said_before_anything_is_trained(
     with pytest.raises(UserError, match=message):
         check_report(recipe(tmp_path, **report))
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_recognizer_of_the_report_may_be_one_that_comes_with_the_plugin(tmp_path: Path) -> None:
+    write_small_data(tmp_path / 'train', identities=2, images=1)
+    write_small_data(tmp_path / 'test', identities=20, images=3, seed=1)
+    made = recipe(tmp_path, recognizers={'judge': 'dlib'})
+    check_report(made)
+    made.file.report.recognizers['judge'] = 'dlip'
+    with pytest.raises(UserError, match="'judge': 'dlip' is missing"):
+        check_report(made)

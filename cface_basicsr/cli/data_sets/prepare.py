@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cface_basicsr.cli.arguments import Json, Workers
-from cface_basicsr.cli.show import ShowSteps, note, printable
+from cface_basicsr.cli.show import ShowSteps, printable
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import cores
 
@@ -22,7 +22,7 @@ def command(
     scale: Annotated[list[str] | None, typer.Option(metavar='N…', show_default='2 4 8')] = None,
     layout: str = 'casia', crop: str = 'center', size: str = '128',
     template: Annotated[str | None, typer.Option(show_default='arcface')] = None,
-    weights: Annotated[Path | None, typer.Option(show_default="torch hub's")] = None,
+    weights: Annotated[Path | None, typer.Option(show_default='RetinaFace, which comes with the package')] = None,
     landmarks: Path | None = None, identity: str | None = None,
     pairs: Annotated[Path | None, typer.Option(show_default='next to or in SRC')] = None,
     people: Annotated[Path | None, typer.Option(show_default='next to or in SRC')] = None,
@@ -49,7 +49,7 @@ def command(
             CelebA in the wild; none: the images already have that size.
         size: Pixels of the HR face: a side, or HEIGHTxWIDTH such as 112x96.
         template: For --crop align: arcface (112x112) or sphereface (112x96); in a square both are the same.
-        weights: For --crop align: folder with facexlib's detector; if it is not there, it is downloaded and checked.
+        weights: For --crop align: folder with another detector of facexlib's.
         landmarks: For --crop align without a detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, mouth). --layout
             celeba finds its own.
         identity: For --layout folders with deeper trees: the person is the first or the last folder.
@@ -65,7 +65,7 @@ def command(
     \b
     Example:
       cface prepare --layout casia CASIA-WebFace --out datasets/casia --scale 2 4 8 --crop center
-      cface prepare --layout folders photos --out faces --crop align --weights weights --holdout 40 --seed 0
+      cface prepare --layout folders photos --out faces --crop align --holdout 40 --seed 0
       cface prepare --layout lfw lfw --out datasets/lfw --scale 2 4 8
       cface prepare --layout celeba CelebA --out datasets/celeba --partition test
       cface prepare --layout celeba CelebA --out datasets/celeba112 --crop align --template sphereface --size 112x96
@@ -77,7 +77,6 @@ def command(
     folder, scales = split_scales(source, scale or [])
     if crop == 'align':
         template = template or 'arcface'
-        weights = _weights(weights, landmarks, layout)
     settings = PrepareSettings(
         scales=scales or (2, 4, 8), crop=crop, size=parse_size(size), layout=layout, template=template,
         weights=weights, landmarks=landmarks, store=store, holdout=holdout, seed=seed, identity=identity, pairs=pairs,
@@ -85,17 +84,6 @@ def command(
     with ShowSteps(1) as show:
         report = prepare(folder, out, settings, workers=workers or cores(), progress=show.follow('packing'))
     print(json.dumps(_as_plain(report)) if as_json else _as_text(report))
-
-
-def _weights(weights: Path | None, landmarks: Path | None, layout: str) -> Path | None:
-    """The folder of the detector, which is downloaded if needed; None if landmarks come from a file."""
-    from cface_basicsr.data.images.detector_weights import detector_folder, hub_folder
-    if weights is None and (landmarks or layout == 'celeba'):
-        return None
-    folder = detector_folder(weights)
-    if weights is None:
-        note(f"face detector: from '{hub_folder()}' (--weights names another folder)")
-    return folder
 
 
 def parse_size(text: str) -> int | tuple[int, int]:

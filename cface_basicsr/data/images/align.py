@@ -1,6 +1,6 @@
 """Faces aligned to a recognizer's template by five landmarks and a similarity transform, or cropped to a box.
 
-The landmarks come with the photograph or from facexlib's RetinaFace.
+The landmarks come with the photograph or from RetinaFace, whose smaller network comes with the package.
 """
 
 import functools
@@ -14,10 +14,13 @@ import torch
 
 from cface_basicsr.data.images.face_crop import Rejected, Size, both_sides
 from cface_basicsr.errors import UserError, check_known
+from cface_basicsr.files.torch_file import read_torch_file
 
 DETECTORS = {'detection_mobilenet0.25_Final.pth': 'retinaface_mobile0.25',
              'detection_Resnet50_Final.pth': 'retinaface_resnet50'}
 """Weights files that facexlib knows, the faster one first, and its names for them."""
+SHIPPED_DETECTOR = Path(__file__).with_name('retinaface_mobile025.safetensors')
+"""The faster one; its card lies next to it."""
 
 # Eyes, nose tip, corners of the mouth as (x, y) in a 112x96 crop (height x width); SphereFace's preprocessing.
 _SPHEREFACE = np.array([[30.2946, 51.6963], [65.5318, 51.5014], [48.0252, 71.7366], [33.5493, 92.3655],
@@ -67,27 +70,39 @@ def similarity_transform(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.column_stack([linear, target.mean(0) - linear @ source.mean(0)])
 
 
-def has_detector(folder: str | Path) -> bool:
-    """Whether a folder holds the weights of a face detector."""
-    return any(Path(folder, name).is_file() for name in DETECTORS)
-
-
-def find_detector(folder: str | Path) -> Path:
-    """The weights file of the face detector in a folder.
+def find_detector(folder: str | Path | None) -> Path:
+    """The weights file of the face detector in a folder; None: the one that comes with the package.
 
     Raises:
         UserError: there is none.
     """
-    if not has_detector(folder):
-        raise UserError(f"'{folder}' has no face detector. Expected {' or '.join(DETECTORS)} of facexlib v0.1.0.")
-    return next(file for name in DETECTORS if (file := Path(folder, name)).is_file())
+    found = [Path(folder, name) for name in DETECTORS if Path(folder, name).is_file()] if folder else [SHIPPED_DETECTOR]
+    if not found:
+        raise UserError(f"'{folder}' has no face detector. Expected {' or '.join(DETECTORS)} of facexlib v0.1.0, or no "
+                        'folder: a detector comes with the package.')
+    return found[0]
 
 
 @functools.cache
 def load_detector(file: Path) -> Any:
-    """facexlib's RetinaFace on the CPU, from one of the weights files `DETECTORS`."""
+    """RetinaFace on the CPU, from the weights that `find_detector` gives.
+
+    Raises:
+        UserError: the file is damaged, or holds other weights.
+    """
+    if file == SHIPPED_DETECTOR:
+        from facexlib.detection.retinaface import RetinaFace
+        from safetensors.torch import load_file
+        network = RetinaFace('mobile0.25', device=torch.device('cpu')).eval()
+        network.load_state_dict(load_file(file))
+        return network
     from facexlib.detection import init_detection_model
-    return init_detection_model(DETECTORS[file.name], device='cpu', model_rootpath=str(file.parent))
+    read_torch_file(file, '', 'face detector')
+    try:
+        return init_detection_model(DETECTORS[file.name], device='cpu', model_rootpath=str(file.parent))
+    except RuntimeError as error:
+        raise UserError(f"'{file}' does not hold the weights of {DETECTORS[file.name]}; expected facexlib's "
+                        'file.') from error
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cface_basicsr.data.images.align import find_detector, template_points
+from cface_basicsr.data.images.align import find_detector, load_detector, template_points
 from cface_basicsr.data.images.face_crop import Size, both_sides
 from cface_basicsr.data.layouts.source import Listing
 from cface_basicsr.errors import UserError, check_known
@@ -32,7 +32,7 @@ class PrepareSettings:
         size: of the HR face in pixels: the side of a square, or (height, width).
         layout: of the source, a key of `LAYOUTS`.
         template: 'arcface' or 'sphereface', only for crop 'align'.
-        weights: folder with the face detector, only for crop 'align'.
+        weights: folder with the face detector, only for crop 'align'; None: the one that comes with the package.
         landmarks: file with five landmarks per image, only for crop 'align'. If neither this nor `weights` is given,
             layout 'celeba' uses CelebA's own file.
         store: form of the images in the stores, one of `files.face_store.FORMS`.
@@ -106,9 +106,16 @@ class PrepareSettings:
             return
         if self.weights and self.landmarks:
             raise UserError('--weights is for finding landmarks, --landmarks gives them: name only one of the two.')
-        if self.template is None or not (self.weights or self.landmarks or self.layout == 'celeba'):
-            raise UserError('--crop align needs --template, and --weights DIR (with a detector) or --landmarks FILE.')
+        if self.template is None:
+            raise UserError('--crop align needs --template: arcface or sphereface.')
         template_points(self.template, self.size)
+        if self.needs_detector:
+            load_detector(find_detector(self.weights))
+
+    @property
+    def needs_detector(self) -> bool:
+        """Whether the landmarks are found on the photographs."""
+        return self.crop == 'align' and not self.landmarks and (self.weights is not None or self.layout != 'celeba')
 
     def signature(self, listing: Listing) -> dict[str, Any]:
         """What a prepared folder records of its settings, as plain values; None where a setting is not used."""
@@ -119,5 +126,5 @@ class PrepareSettings:
             'partition': None if self.partition == 'all' else self.partition,
             'size': self.size if isinstance(self.size, int) else list(self.size),
             'source_sha256': listing.digest,
-            'detector_sha256': file_hash(find_detector(self.weights), 64) if self.weights else None,
+            'detector_sha256': file_hash(find_detector(self.weights), 64) if self.needs_detector else None,
             'files_sha256': {part: file_hash(path, 64) for part, path in listing.files.items()} or None}

@@ -5,14 +5,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from skimage.transform import SimilarityTransform
 
+from cface_basicsr.data.generated_faces.render import render_photo
 from cface_basicsr.data.images.align import (
     ALIGNMENTS,
     Aligner,
     box_corners,
     find_detector,
     frame_corners,
+    load_detector,
     main_face,
     similarity_transform,
     template_points,
@@ -121,3 +124,34 @@ def test_real_photos_are_aligned_and_a_blank_one_is_rejected() -> None:
         assert np.abs(again - template_points('arcface', 128)).mean() < 4
     with pytest.raises(Rejected, match='no face found'):
         aligner(np.full((250, 250, 3), 128, np.uint8))
+
+
+def test_the_shipped_detector_aligns_without_any_file_from_elsewhere() -> None:
+    """Drawn faces, aligned; a second detection finds the landmarks on the template."""
+    aligner = Aligner(find_detector(None), 'arcface', 128)
+    for seed in range(3):
+        photo = render_photo(seed, 0)
+        again = main_face(aligner.detect(aligner(photo)), 128, 128)
+        assert np.abs(again - template_points('arcface', 128)).mean() < 4
+
+
+@pytest.mark.skipif(not (SHARED / 'weights').is_dir(), reason='needs ../shared with the detector and photographs')
+def test_the_shipped_detector_is_facexlibs_mobilenet() -> None:
+    photo = decode_photo((SHARED / 'data' / 'casia_like' / '0000001' / '001.jpg').read_bytes())
+    ours, theirs = (Aligner(find_detector(folder), 'arcface', 128).detect(photo)
+                    for folder in (None, SHARED / 'weights'))
+    assert len(ours) and (ours == theirs).all()
+
+
+@pytest.mark.skipif(not (SHARED / 'weights').is_dir(), reason='needs ../shared with the detector and photographs')
+@pytest.mark.parametrize('name', ['detection_mobilenet0.25_Final.pth', 'detection_Resnet50_Final.pth'])
+def test_a_damaged_or_replaced_detector_is_refused_in_words(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    whole = (SHARED / 'weights' / 'detection_mobilenet0.25_Final.pth').read_bytes()
+    for content, message in ((b'<!DOCTYPE html>', 'cannot be read'), (whole[:-1000], 'cannot be read')):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            load_detector(find_detector(tmp_path))
+    torch.save({'weight': torch.zeros(1)}, file)
+    with pytest.raises(UserError, match='does not hold the weights of retinaface'):
+        load_detector(find_detector(tmp_path))

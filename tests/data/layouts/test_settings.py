@@ -25,7 +25,7 @@ def test_each_layout_has_its_function() -> None:
     ({'layout': 'lfw', 'pairs': Path('p'), 'holdout': 3}, '--holdout divides'),
     ({'size': (112, 96), 'scales': (5,)}, 'that divide the HR size 112x96, got 5'),
     ({'size': (112, 8)}, '--size: expected 16'),
-    ({'crop': 'align', 'template': 'arcface'}, '--weights DIR .* or --landmarks FILE'),
+    ({'crop': 'align'}, '--crop align needs --template: arcface or sphereface'),
     ({'crop': 'align', 'template': 'arcface', 'weights': Path('w'), 'landmarks': Path('l')}, 'name only one of'),
     ({'landmarks': Path('l'), 'template': 'arcface'}, '--template, --landmarks belong to --crop align'),
     ({'crop': 'align', 'template': 'arcfase', 'landmarks': Path('l')}, "did you mean 'arcface'")])

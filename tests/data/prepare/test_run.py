@@ -279,7 +279,7 @@ def test_a_part_without_a_usable_photograph_keeps_the_work_on_the_other(tmp_path
 
 @pytest.mark.parametrize(('values', 'message'), [
     ({'layout': 'lfv'}, '--layout'), ({'crop': 'middle'}, '--crop'), ({'scales': (3,)}, 'that divide the HR size'),
-    ({'scales': ()}, 'at least one'), ({'crop': 'align'}, '--weights'), ({'template': 'arcface'}, 'belong to')])
+    ({'scales': ()}, 'at least one'), ({'crop': 'align'}, '--template'), ({'template': 'arcface'}, 'belong to')])
 def test_settings_that_do_not_fit_are_refused_before_any_work(tmp_path: Path, values: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         prepare(tmp_path, tmp_path / 'out', PrepareSettings(**({'scales': (2,)} | values)))
