@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from cface_basicsr.data.images.face_images import write_face
 from cface_basicsr.evaluation.face_systems import Embedded
 from cface_basicsr.evaluation.verification import FoldedPairs
-from cface_basicsr.files.face_store import encode_png
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.measuring.measure import FaceSet, check_stores, judge, measure
@@ -111,11 +111,10 @@ class OpenTestSet:
 
     def _save(self, images: Mapping[int, NDArray[np.uint8]], folder: Path, root: Path) -> dict[str, str]:
         """Key -> path relative to `root` of each image's PNG file, in the order of `shown`."""
-        folder.mkdir(parents=True, exist_ok=True)
         paths = {}
         for row in self.shown:
             path = folder / f"{self.faces.keys[row].replace('/', '__')}.png"
-            path.write_bytes(encode_png(images[row]))
+            write_face(path, images[row], overwrite=True)
             paths[self.faces.keys[row]] = str(path.relative_to(root))
         return paths
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from cface_basicsr import registration
-from cface_basicsr.data.images.device_batch import batch_on
+from cface_basicsr.data.images.image_tensor import batch_on
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.losses.multi_step_l1_loss import MultiStepL1Loss

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from cface_basicsr import registration
-from cface_basicsr.data.images.device_batch import batch_on
+from cface_basicsr.data.images.image_tensor import batch_on
 from cface_basicsr.models import recognition
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.options import RecognitionTraining

@@ -12,8 +12,7 @@ from torch.utils.data import default_collate
 from cface_basicsr.data.cface_triplet_dataset import CFaceTripletDataset
 from cface_basicsr.data.epoch_index import EpochIndex
 from cface_basicsr.data.generated_faces import render_face
-from cface_basicsr.data.images.device_batch import batch_on
-from cface_basicsr.data.images.image_tensor import byte_tensor, unit_range
+from cface_basicsr.data.images.image_tensor import batch_on, byte_tensor, unit_range
 from cface_basicsr.data.labelled_face_dataset import LabelledFaceDataset
 from cface_basicsr.data.prepare.run import PrepareSettings, prepare
 from cface_basicsr.errors import UserError

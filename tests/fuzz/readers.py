@@ -21,6 +21,7 @@ from cface_basicsr.data.compare_index import load_compare_index, read_index_mani
 from cface_basicsr.data.images.face_images import read_face
 from cface_basicsr.data.layouts.annotation_table import read_annotation_table
 from cface_basicsr.data.layouts.insightface import list_bin, list_recordio
+from cface_basicsr.data.layouts.lfw import read_people
 from cface_basicsr.data.layouts.source import Listing
 from cface_basicsr.data.prepare.packing import Journal
 from cface_basicsr.enhancing.photo_file import read_photo
@@ -32,7 +33,6 @@ from cface_basicsr.files.key_list import KeyList
 from cface_basicsr.files.manifest import manifest_crop, manifest_hashes, manifest_settings, read_manifest
 from cface_basicsr.files.named_pairs import Pair, pairs_table, read_named_pairs
 from cface_basicsr.files.network_file import build_network_from_file, network_options, save_atomically
-from cface_basicsr.files.people_file import read_people
 from cface_basicsr.files.torch_file import read_torch_file
 from cface_basicsr.measuring.compare import compare
 from cface_basicsr.measuring.results import load_results, load_scores, save_scores

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from cface_basicsr.data.images.device_batch import batch_on
+from cface_basicsr.data.images.image_tensor import batch_on
 from cface_basicsr.errors import UserError
 from tests.references.literal_training_step import discriminator_loss, recognition_loss, total_loss
 from tests.tiny_stages import batch_of, build, parameters, same, stage_options, write_recognizer

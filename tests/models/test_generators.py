@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from cface_basicsr.data.images.device_batch import batch_on
+from cface_basicsr.data.images.image_tensor import batch_on
 from cface_basicsr.errors import UserError
 from cface_basicsr.losses.cface_loss import cface_loss
 from cface_basicsr.ops.recognizer_input import recognizer_features

@@ -1,9 +1,13 @@
-"""From stored images to the input of a network: bytes travel, and become floats where they are used, whole batches."""
+"""From stored images to the input of a network: bytes travel, and become floats on the device, all images at once."""
+
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+from cface_basicsr.data.images.low_resolution import reduce_mirrored
 
 
 def byte_tensor(planes: np.ndarray, mirror: bool = False) -> Tensor:
@@ -31,3 +35,19 @@ def image_tensor(planes: np.ndarray, mirror: bool = False) -> Tensor:
     """
     # NumPy converts and divides in one pass, so one image takes two thirds of the time that `unit_range` needs.
     return torch.from_numpy(np.divide(byte_tensor(planes, mirror).numpy(), np.float32(255), dtype=np.float32))
+
+
+def batch_on(device: str | torch.device, batch: dict[str, Any], scale: int = 1) -> dict[str, Any]:
+    """A batch with its tensors on the device, and its images as float32 in [0, 1].
+
+    Args:
+        device: of the model.
+        batch: of a data set of ours; images are uint8, or floats already. With `lq_from_gt` it has no 'lq'.
+        scale: of the LR images that are made from HR then.
+    """
+    there = {name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+             for name, value in batch.items()}
+    if 'lq_path' in there and 'lq' not in there:
+        there['lq'] = reduce_mirrored(there['gt'], there['flip'], scale)
+    return {name: unit_range(value) if isinstance(value, Tensor) and value.dtype == torch.uint8 else value
+            for name, value in there.items()}

@@ -12,10 +12,10 @@ from pathlib import Path
 from cface_basicsr.data.layouts.folder_search import existing_folder, find_below, sorted_entries
 from cface_basicsr.data.layouts.folders import list_sources
 from cface_basicsr.data.layouts.source import OUTSIDE, Listing
-from cface_basicsr.errors import first_few
+from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.image_keys import composed, find_images
-from cface_basicsr.files.named_pairs import read_named_pairs
-from cface_basicsr.files.people_file import read_people
+from cface_basicsr.files.named_pairs import lfw_words, read_named_pairs
+from cface_basicsr.files.text_file import read_lines
 
 _DEEPEST = 2
 _DOCUMENTS = ('.txt', '.csv', '.html')
@@ -105,3 +105,31 @@ def _take_pairs(listing: Listing, path: Path) -> None:
     folds = len({pair.fold for pair in named})
     listing.facts['pairs'] = {'pairs': len(named), 'folds': folds}
     listing.notes.append(f"pairs: {len(named)} in {folds} folds, from '{path}'.")
+
+
+def read_people(path: str | Path) -> dict[str, int]:
+    """Name -> number of images, of a file in the layout of people.txt.
+
+    It has the number of sets, then for each set its number of people and a line 'NAME images' for each; lfw-names.txt
+    has only these lines.
+
+    Raises:
+        UserError: the file is missing or malformed.
+    """
+    lines = [lfw_words(line) for _, line in
+             read_lines(path, "Expected a file in the layout of LFW's people.txt.")]
+    try:
+        people = {words[0]: int(words[1]) for words in lines if len(words) == 2}
+        counts = [int(words[0]) for words in lines if len(words) == 1]
+    except ValueError as error:
+        raise _malformed(path, f"a line that is neither: {error}") from error
+    if not people or any(len(words) > 2 for words in lines):
+        raise _malformed(path, 'other lines')
+    declared = sum(counts[1:]) if len(counts) > 1 else sum(counts)
+    if counts and declared != len(people):
+        raise UserError(f"'{path}' declares {declared} people and holds {len(people)}. Copy it again.")
+    return people
+
+
+def _malformed(path: str | Path, came: str) -> UserError:
+    return UserError(f"'{path}' is not a people file: expected lines 'NAME IMAGES' and counts of them, got {came}.")

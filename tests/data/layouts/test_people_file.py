@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from cface_basicsr.data.layouts.lfw import read_people
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.people_file import read_people
 
 
 def file(folder: Path, text: str) -> Path:
