@@ -1,4 +1,5 @@
 # make demo   the whole of it on generated faces: nine minutes on two cores after installation
+# make networks   the networks of photographs, for `cface enhance`: non-commercial research only; `make demo` does it, too
 # make test   the tests
 # make soak   each command killed 200 times in all, and what it makes compared: an hour or two
 # make fuzz   100,000 damaged or hostile files, half an hour
@@ -9,9 +10,12 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 
-.PHONY: demo test soak fuzz lint package docs clean
-demo: $(VENV)/installed
+.PHONY: demo networks test soak fuzz lint package docs clean
+demo: networks
 	$(VENV)/bin/cface demo $(ARGS)
+
+networks: $(VENV)/installed
+	for card in models/photos/*.yml; do $(VENV)/bin/cface models get $$(basename $$card .yml) --from models/photos || exit 1; done
 
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest $(ARGS)

@@ -98,7 +98,7 @@ def command(
       cface enhance holiday.jpg --weights net_g_latest.pth --out enhanced/ --upscale 2
       cface enhance holiday.jpg --out enhanced/ --reference photos_of_ann/
     """
-    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.cli.show import ShowSteps, note
     from cface_basicsr.data.images.face_images import find_faces
     from cface_basicsr.enhancing.half import HalfPrecision
     from cface_basicsr.enhancing.networks import open_enhancers
@@ -109,6 +109,9 @@ def command(
     if gate and not reference:
         raise UserError('--gate compares faces with photos of the person: give them by --reference DIR.')
     enhancers = open_enhancers(weights)
+    for each in enhancers.values():
+        if each.licence:
+            note(f'{each.name}, x{each.scale}; licence: {each.licence}')
     networks = {scale: HalfPrecision(each.network) if half else each.network for scale, each in enhancers.items()}
     files = find_faces(paths, skip=out)
     targets, refused = _targets(files, out, keep_extension, overwrite)

@@ -26,12 +26,14 @@ class FaceEnhancer:
         network: (B, 3, 128 / scale, 128 / scale) in [0, 1] -> (B, 3, 128, 128).
         scale: 2, 4 or 8.
         tables: height of faces -> what similarities mean, from its card.
+        licence: from its card.
     """
 
     name: str
     network: nn.Module
     scale: int
     tables: Mapping[float, ImpostorTable]
+    licence: str = ''
 
 
 def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
@@ -57,17 +59,18 @@ def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
 
 def _open(name: str, path: Path) -> FaceEnhancer:
     network = open_network(path)
-    return FaceEnhancer(name, network, scale_of(network, f"weights file '{name}'"), _tables_beside(path))
+    scale, card = scale_of(network, f"weights file '{name}'"), _card_beside(path)
+    return FaceEnhancer(name, network, scale, card_tables(card), card.licence) if card else \
+        FaceEnhancer(name, network, scale, {})
 
 
-def _tables_beside(path: Path) -> Mapping[float, ImpostorTable]:
-    """The tables of the card next to a file; {} without a card."""
+def _card_beside(path: Path) -> Card | None:
     card_file = path.with_suffix(CARD)
     if path.suffix != SAFETENSORS or not card_file.is_file():
-        return {}
+        return None
     card = read_card(card_file)
     check_hash(path, card, 'Its card would tell of another network.')
-    return card_tables(card)
+    return card
 
 
 def card_tables(card: Card) -> Mapping[float, ImpostorTable]:

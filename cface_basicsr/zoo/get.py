@@ -55,7 +55,6 @@ def get_network(name: str, source: str | Path | None = None, *, sha256: str | No
             raise UserError(f"another network '{name}' is in '{folder}' already; --overwrite replaces it.")
         found.verified_path()
         return found, False
-    folder.mkdir(parents=True, exist_ok=True)
     target = ZooNetwork(card, folder)
     _copy(source, card, target.path)
     write_text(there, text)  # last: without its card nobody sees a network

@@ -17,6 +17,7 @@ from sklearn.metrics import roc_curve
 
 from cface_basicsr.evaluation import roc
 from cface_basicsr.measuring.results import CurvePoint, DataSet, Results, Run
+from cface_basicsr.report import figures
 from cface_basicsr.report.figures import accuracy_figure, loss_figure, roc_and_det_figure, save_curves, styles
 from tests.report.made_up_results import SYSTEMS, TESTS, made_up_results
 
@@ -30,7 +31,7 @@ Points = list[tuple[float, float]]
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
     """Figures by the names of their files, kept instead of being painted."""
     kept: dict[str, Figure] = {}
-    monkeypatch.setattr(Figure, 'savefig', lambda self, path, **_: kept.update({Path(path).name: self}))
+    monkeypatch.setattr(figures, '_save', lambda figure, path: kept.update({path.name: figure}) or path)
     return kept
 
 
