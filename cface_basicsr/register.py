@@ -4,10 +4,16 @@ An option file pulls it in by its first line, `plugin: !!python/name:cface_basic
 options with PyYAML's unsafe loader, which imports the module that the tag names, before anything is built.
 """
 
+import argparse
+from collections.abc import Iterable
+
+import yaml
+from basicsr.utils import options as basicsr_options
 from basicsr.utils import registry
 
 from cface_basicsr import compat, registration
 from cface_basicsr.compat.reading import check_given_options
+from cface_basicsr.files.yaml_file import Loader
 from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.runtime import start_computing
 
@@ -26,17 +32,36 @@ def register() -> None:
                 theirs.register(kind)
 
 
-def find_named_file(arguments: list[str]) -> None:
-    """Let `-opt` name an option file of the plugin too, as in commands of `cface`; for our own train.py and test.py.
+def use_plugins(modules: Iterable[str]) -> None:
+    """Import the modules that the user has named by `--plugin`, and register what they offer.
 
     Raises:
-        UserError: the file is missing.
+        UserError: one is missing, or its import fails.
     """
+    for module in modules:
+        registration.admit(module)
+    register()
+
+
+def take_arguments(arguments: list[str]) -> None:
+    """What our own train.py and test.py do with a command line before BasicSR parses it.
+
+    `--plugin MODULE` is taken out. `-opt` may name an option file of the plugin, as in commands of `cface`. BasicSR
+    will read it by our loader: only its own programs import what a file names.
+
+    Raises:
+        UserError: the file is missing, or a plugin cannot be imported.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument('--plugin', action='append', default=[])
+    given, arguments[1:] = parser.parse_known_args(arguments[1:])
+    use_plugins(given.plugin)
     for place, word in enumerate(arguments):
         if place and arguments[place - 1] == '-opt':
             arguments[place] = str(find_option_file(word))
         elif word.startswith('-opt='):
             arguments[place] = f"-opt={find_option_file(word.removeprefix('-opt='))}"
+    basicsr_options.ordered_yaml = lambda: (Loader, yaml.SafeDumper)
 
 
 start_computing()

@@ -6,14 +6,16 @@ Nothing here needs BasicSR. `register.register` hands the same classes to BasicS
 
 import importlib
 import inspect
+import os
 import pkgutil
 import re
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
-from cface_basicsr.errors import UserError, nearest
+from cface_basicsr.errors import UserError, describe_error, nearest
 
 ROOMS = {'archs': '_arch', 'data': '_dataset', 'losses': '_loss', 'models': '_model', 'metrics': '_metric'}
 """Room -> ending of the modules whose classes have names in option files."""
@@ -65,6 +67,48 @@ def find_arch(name: str) -> Callable[..., Any]:
     if name not in theirs:
         raise UserError(f"network '{name}' is unknown; {nearest(str(name), {*ours, *theirs})}")
     return theirs[name]
+
+
+_admitted: list[str] = []
+
+
+def admitted() -> tuple[str, ...]:
+    """The modules that the user has named by `--plugin`: whatever they register, an option file may name."""
+    return tuple(_admitted)
+
+
+def admit(module: str) -> None:
+    """Import a module that the user has named by `--plugin`.
+
+    Raises:
+        UserError: it is missing, or its import fails.
+    """
+    import_named(module, f"--plugin '{module}'", 'package.module')
+    if module not in _admitted:
+        _admitted.append(module)
+
+
+def import_named(module: str, where: str, expected: str) -> ModuleType:
+    """Import a module that the user has named on the command line; one in the working folder is found after all others.
+
+    Args:
+        where: what begins a message.
+        expected: the form of what the user has to give, for a message.
+
+    Raises:
+        UserError: it is missing, needs one that is, or its import fails.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f'{module}.'.startswith(f'{error.name}.'):
+            raise UserError(f"{where}: module '{module}' needs '{error.name}', which is not installed.") from error
+        raise UserError(f"{where}: there is no module '{error.name}'. Expected {expected}, installed or in the working "
+                        'folder.') from error
+    except Exception as error:
+        raise UserError(f"{where}: importing '{module}' fails ({describe_error(error)}).") from error
 
 
 def argument_texts(kind: Callable[..., Any]) -> dict[str, str]:

@@ -10,6 +10,6 @@ prepare_import()  # before the first import of BasicSR
 if __name__ == '__main__':
     import basicsr.test
 
-    from cface_basicsr.register import find_named_file  # registers the classes, patches BasicSR
-    find_named_file(sys.argv)
+    from cface_basicsr.register import take_arguments  # registers the classes, patches BasicSR
+    take_arguments(sys.argv)
     basicsr.test.test_pipeline(os.getcwd())

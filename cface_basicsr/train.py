@@ -17,6 +17,6 @@ if __name__ == '__main__':
         end_with_parent()
     import basicsr.train
 
-    from cface_basicsr.register import find_named_file  # registers the classes, patches BasicSR
-    find_named_file(sys.argv)
+    from cface_basicsr.register import take_arguments  # registers the classes, patches BasicSR
+    take_arguments(sys.argv)
     basicsr.train.train_pipeline(os.getcwd())

@@ -17,7 +17,7 @@ def command(
     data: args.Data = None, out: args.RunFolder = None, images: args.ImageBudget = None,
     processes: args.Processes = 1, values: args.Values = None, plan_only: args.PlanOnly = False,
     measure: args.Measure = False, throughput: args.Throughput = None, strict: args.Strict = False,
-    as_json: args.Json = False,
+    as_json: args.Json = False, plugin: args.Plugins = None,
 ) -> None:
     """Train the rows of an ablation, which differ in one option, and tabulate them as the paper does.
 

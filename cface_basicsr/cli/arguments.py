@@ -13,6 +13,13 @@ def _found(path: Path | None) -> Path | None:
     return path and find_option_file(path)
 
 
+def _imported(modules: list[str] | None) -> list[str] | None:
+    if modules:
+        from cface_basicsr.register import use_plugins
+        use_plugins(modules)
+    return modules
+
+
 def of_zoo(path: Path) -> Path:
     """The file of a network that is given by its name; a path stays as it is."""
     from cface_basicsr.zoo.catalogue import network_path
@@ -43,6 +50,10 @@ Generator = Annotated[Path, typer.Option('--weights', '--network', callback=of_z
     'Network file, which says which network and scale it holds; or a name that `cface models list` prints.'))]
 Processes = Annotated[int, typer.Option('--nproc', help='Training processes (one per GPU).')]
 Values = Annotated[list[str] | None, typer.Option('--value', help='NAME=VALUE for a `$NAME` in the file.')]
+Plugins = Annotated[list[str] | None, typer.Option('--plugin', metavar='MODULE', callback=_imported, help=(
+    'Import this module, whose registered classes option files may name; may be repeated. Nothing else is imported '
+    'because a file names it.'))]
+"""Read before the command begins; it need not look at them."""
 Data = Annotated[Path | None, typer.Option(help="Folder made by `cface prepare --holdout`, instead of the file's.")]
 RunFolder = Annotated[Path | None, typer.Option('--out', help="Run folder, instead of the file's.")]
 ImageBudget = Annotated[int | None, typer.Option('--images', min=1, help="Images per row, instead of the file's.")]

@@ -19,7 +19,7 @@ def command(
     processes: args.Processes = 1, values: args.Values = None, plan_only: args.PlanOnly = False,
     measure: args.Measure = False, throughput: args.Throughput = None, strict: args.Strict = False,
     as_json: args.Json = False, rows: args.Rows = None,
-    no_train: args.NoTrain = False,
+    no_train: args.NoTrain = False, plugin: args.Plugins = None,
 ) -> None:
     """Train every system with the same budget of images, measure all, write tables, curves, grids and a report.
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cface_basicsr.cli.arguments import Json, OtherPath
+from cface_basicsr.cli.arguments import Json, OtherPath, Plugins
 from cface_basicsr.cli.show import ShowSteps
 from cface_basicsr.runtime import cores
 
@@ -10,7 +10,7 @@ from cface_basicsr.runtime import cores
 def command(
     data: Path | None = None, out: Path = Path('demo'), recognizer: Path | None = None, weights: Path | None = None,
     holdout: int | None = None, identities: int = 240, images: int = 8, recipe: OtherPath = None,
-    as_json: Json = False,
+    as_json: Json = False, plugin: Plugins = None,
 ) -> None:
     """Make faces, prepare them, train all stages, and print the table; a killed demo continues.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from cface_basicsr.cli.arguments import Device, Json, Overwrite
+from cface_basicsr.cli.arguments import Device, Json, Overwrite, Plugins
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import pick_device, start_computing
 
@@ -53,7 +53,7 @@ def command(
     gate: Annotated[Literal['warn', 'keep'] | None, typer.Option(metavar='warn|keep')] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     half: Annotated[bool, typer.Option('--half')] = False,
-    device: Device = None, as_json: Json = False,
+    device: Device = None, as_json: Json = False, plugin: Plugins = None,
 ) -> None:
     """Super-resolve face crops to 128x128 PNG files, and the small faces of photographs in their places.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from cface_basicsr.cli.arguments import Device, Json, Overwrite, Strict
+from cface_basicsr.cli.arguments import Device, Json, Overwrite, Plugins, Strict
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import pick_device, start_computing
 
@@ -63,7 +63,7 @@ def command(
     judge: Annotated[bool, _option(_SYSTEMS, '--judge/--no-judge')] = True,
     detector: Annotated[Path | None, _option(_SYSTEMS)] = None,
     strict: Strict = False,
-    device: Device = None, as_json: Json = False,
+    device: Device = None, as_json: Json = False, plugin: Plugins = None,
 ) -> None:
     """Measure how well faces are recognized: of HR, of Bicubic, and of each network given; PSNR and SSIM next to it.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cface_basicsr.cli.arguments import Json, of_zoo
+from cface_basicsr.cli.arguments import Json, Plugins, of_zoo
 from cface_basicsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def command(
     kind: Annotated[Literal['onnx', 'safetensors', 'hub'],
                     typer.Option('--format', metavar='onnx|safetensors|hub')] = 'onnx',
     half: bool = False, card: Path | None = None, results: Path | None = None, as_json: Json = False,
+    plugin: Plugins = None,
 ) -> None:
     """Write a trained network for other programs, compared with it on synthetic faces before it appears.
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, Json, OptionPath, Processes, RunFolder, Strict, Values
+from cface_basicsr.cli.arguments import Data, Json, OptionPath, Plugins, Processes, RunFolder, Strict, Values
 from cface_basicsr.runtime import start_computing
 
 
 def command(
     recipe: OptionPath, data: Data = None, out: RunFolder = None, processes: Processes = 1, values: Values = None,
     strict: Strict = False, as_json: Json = False, from_step: str | None = None,
-    changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE')] = None,
+    changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE')] = None, plugin: Plugins = None,
 ) -> None:
     """Train all stages of a recipe, hand weights over, and measure at the end.
 

@@ -2,6 +2,8 @@
 
 import datetime
 import os
+import re
+import subprocess
 import types
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -58,6 +60,28 @@ def _check_who_started(init_dist: Callable, launcher: str, *args: Any, **kwargs:
     if launcher == 'pytorch':
         end_with_parent()
     init_dist(launcher, *args, **kwargs)
+
+
+def _first_node(_: str) -> str:
+    """The name of the first node of a job; BasicSR gives a line for a shell, with the environment variable in it."""
+    nodes = os.environ['SLURM_NODELIST']
+    if not re.fullmatch(r'\w[\w.,\[\]-]*', nodes):
+        raise UserError(f"SLURM_NODELIST: expected names of nodes such as node[01-04], got '{nodes}'.")
+    try:
+        said = subprocess.run(['scontrol', 'show', 'hostname', nodes], capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise UserError("--launcher slurm: the command 'scontrol', which names the nodes of SLURM_NODELIST, is "
+                        'missing.') from error
+    if said.returncode or not said.stdout.strip():
+        raise UserError(f"--launcher slurm: 'scontrol show hostname {nodes}' names no node: {said.stderr.strip()}")
+    return said.stdout.split()[0]
+
+
+SLURM_NODES = Defect(
+    'slurm-nodes', 'basicsr.utils.dist_util:_init_dist_slurm',
+    'what SLURM_NODELIST holds is run by a shell; without scontrol, the message of the shell is taken for a host',
+    has='subprocess.getoutput(', replace={'basicsr.utils.dist_util:subprocess': types.SimpleNamespace(
+        getoutput=_first_node)})
 
 
 @row('ddp-on-cpu', _TO_DEVICE, upstream='BasicSR #107', has='device_ids=[torch.cuda.current_device()]')

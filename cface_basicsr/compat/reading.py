@@ -31,7 +31,7 @@ def given_options() -> dict[str, Any] | None:
     given, _ = parser.parse_known_args(sys.argv[1:])
     if not Path(given.opt).is_file():
         return None  # our own programs look for it elsewhere, too
-    opt = options.read_option_file(given.opt)
+    opt = options.read_option_file(given.opt, any_module=True)  # BasicSR's own program imports it
     for entry in given.force_yml:
         _force(opt, entry)
     return opt

@@ -16,6 +16,7 @@ import yaml
 
 from cface_basicsr.errors import UserError, describe_error
 from cface_basicsr.files.text_file import read_whole
+from cface_basicsr.registration import admitted
 
 _MOST_BYTES, _MOST_VALUES, _DEEPEST = 1 << 24, 100_000, 60
 _NUMBER = re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+')
@@ -85,27 +86,50 @@ CONSTRUCTORS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType({
 
 # -------------------------------------------------------------------------------------------------- reading and writing
 
-class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-    """PyYAML's safe loader with one more tag: `!!python/name:` is read as a text and imports nothing."""
+class Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
+    """PyYAML's safe loader with one more tag: `!!python/name:MODULE.NAME` is read as a text and imports nothing.
+
+    It is refused unless the module is ours, or the user has named it by `--plugin`.
+    """
 
 
-_Loader.add_multi_constructor('tag:yaml.org,2002:python/name:', lambda loader, suffix, node: suffix)
+class _TolerantLoader(Loader):
+    """The same for a file that BasicSR's own program reads, which imports whatever it names."""
+
+
+def _named_module(loader: Any, suffix: str, node: yaml.Node) -> str:
+    module, mark = suffix.rpartition('.')[0], node.start_mark
+    if suffix != PLUGIN and module not in admitted():
+        raise UserError(f"'{mark.name}', line {mark.line + 1}: '!!python/name:{suffix}' names a module, and no module "
+                        f'is imported because a file names it. Write !!python/name:{PLUGIN}, and give yours by '
+                        f"--plugin {module or 'MODULE'}.")
+    return suffix
+
+
+PLUGIN = 'cface_basicsr.register.NAME'
+"""What the plugin line of an option file names."""
+_NAMES = 'tag:yaml.org,2002:python/name:'
+Loader.add_multi_constructor(_NAMES, _named_module)
+_TolerantLoader.add_multi_constructor(_NAMES, lambda loader, suffix, node: suffix)
 for _tag, _constructor in CONSTRUCTORS.items():
-    _Loader.add_constructor(_tag, _constructor)
+    Loader.add_constructor(_tag, _constructor)
+    _TolerantLoader.add_constructor(_tag, _constructor)
 
 
-def parse_yaml(text: str, name: str) -> Any:
+def parse_yaml(text: str, name: str, any_module: bool = False) -> Any:
     """What a text in YAML says.
 
     Args:
         name: of the text, in messages.
+        any_module: whether the text may name any module. None is imported here in either case.
 
     Raises:
-        UserError: it is not valid YAML, or a key occurs twice in a section; the message has the line.
+        UserError: it is not valid YAML, a key occurs twice in a section, or it names a module that the user has not
+            named; the message has the line.
     """
     try:
         _check_amount(text, name)
-        return yaml.load(_named(text, name), Loader=_Loader)
+        return yaml.load(_named(text, name), Loader=_TolerantLoader if any_module else Loader)
     except UserError:
         raise
     except Exception as error:  # PyYAML lets through whatever a value such as 2024-13-01 or !!int x raises
@@ -127,7 +151,7 @@ def _check_amount(text: str, name: str) -> None:
     Events come one after the other, whatever the depth; an alias counts for all that it repeats.
     """
     counts, anchors, sizes = [0], [None], {}
-    for event in yaml.parse(_named(text, name), Loader=_Loader):
+    for event in yaml.parse(_named(text, name), Loader=Loader):
         if isinstance(event, yaml.CollectionEndEvent):
             size, anchor = counts.pop() + 1, anchors.pop()
             sizes[anchor] = size
@@ -149,16 +173,18 @@ def _check_amount(text: str, name: str) -> None:
                             f'{_DEEPEST - 1} sections in one another and {_MOST_VALUES:,} values, aliases included.')
 
 
-def read_yaml(path: str | Path, kind: str = '') -> Any:
+def read_yaml(path: str | Path, kind: str = '', any_module: bool = False) -> Any:
     """What a YAML file says; None if it is empty.
 
     Args:
         kind: a word or two for the message that the file is missing.
+        any_module: see `parse_yaml`.
 
     Raises:
-        UserError: it is missing, not in UTF-8, not valid YAML, or has a key twice in a section.
+        UserError: it is missing, not in UTF-8, or refused by `parse_yaml`.
     """
-    return parse_yaml(_decoded(read_whole(path, 'Expected a YAML file.', kind, _MOST_BYTES), Path(path)), str(path))
+    text = _decoded(read_whole(path, 'Expected a YAML file.', kind, _MOST_BYTES), Path(path))
+    return parse_yaml(text, str(path), any_module)
 
 
 def _decoded(content: bytes, path: Path) -> str:

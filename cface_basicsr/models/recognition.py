@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -97,7 +98,7 @@ def frozen_recognizer(file: str, device: torch.device) -> nn.Module:
     Raises:
         UserError: see `load_recognizer` and `check_repeatable`.
     """
-    network = load_recognizer(file).to(device).requires_grad_(False).eval()
+    network = load_recognizer(Path(file)).to(device).requires_grad_(False).eval()
     check_repeatable(network, device)
     return network
 

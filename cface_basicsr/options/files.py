@@ -6,16 +6,20 @@ from typing import Any
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
-from cface_basicsr.files.yaml_file import read_yaml, to_yaml
+from cface_basicsr.files.yaml_file import PLUGIN, read_yaml, to_yaml
 
 
-def read_option_file(path: str | Path) -> dict[str, Any]:
+def read_option_file(path: str | Path, any_module: bool = False) -> dict[str, Any]:
     """An option file as a dictionary; runs no code, unlike BasicSR's own reader.
 
+    Args:
+        any_module: see `files.yaml_file.parse_yaml`.
+
     Raises:
-        UserError: the file is missing, is not valid YAML, or has no mapping at the top.
+        UserError: the file is missing, is not valid YAML, names a module that the user has not named by `--plugin`, or
+            has no mapping at the top.
     """
-    content = read_yaml(path, 'option file')
+    content = read_yaml(path, 'option file', any_module)
     if not isinstance(content, dict):
         raise UserError(f"option file '{path}' holds no settings: expected 'key: value' lines.")
     return content
@@ -24,7 +28,7 @@ def read_option_file(path: str | Path) -> dict[str, Any]:
 def option_text(options: Mapping[str, Any]) -> str:
     """Options as an option file that BasicSR's own command reads: the first line loads the plugin."""
     body = {key: value for key, value in options.items() if key != 'plugin'}
-    return f'plugin: !!python/name:cface_basicsr.register.NAME\n{to_yaml(body, flow=None)}'
+    return f'plugin: !!python/name:{PLUGIN}\n{to_yaml(body, flow=None)}'
 
 
 def write_option_file(options: Mapping[str, Any], path: str | Path) -> None:

@@ -1,9 +1,7 @@
 """A recognizer from whatever names it, a file or `package.module:name`; its facts; if it suits a folder's faces."""
 
 import hashlib
-import importlib
 import inspect
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from cface_basicsr.files.network_file import (
 from cface_basicsr.files.recognizer_file import named_recognizer, read_input_spec, recognizer_files, recognizer_hash
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, read_caffe_blobs, to_sphereface20
+from cface_basicsr.registration import import_named
 
 _NAME = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*')
 
@@ -89,18 +88,7 @@ def recognizer_from_callable(text: str) -> nn.Module:
 
 def _find(text: str) -> Any:
     module_name, _, name = text.partition(':')
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f'{module_name}.'.startswith(f'{error.name}.'):
-            raise UserError(f"recognizer '{text}': module '{module_name}' needs '{error.name}', which is not "
-                            'installed.') from error
-        raise UserError(f"recognizer '{text}': there is no module '{error.name}'. Expected package.module:name, "
-                        'installed or in the working folder.') from error
-    except Exception as error:
-        raise UserError(f"recognizer '{text}': importing '{module_name}' fails ({describe_error(error)}).") from error
+    module = import_named(module_name, f"recognizer '{text}'", 'package.module:name')
     if not hasattr(module, name):
         public = [each for each in vars(module) if not each.startswith('_')]
         raise UserError(f"recognizer '{text}': '{module_name}' has no '{name}'; {nearest(name, public)}"[:400])
@@ -171,7 +159,8 @@ def load_recognizer(text: str | Path) -> nn.Module:
     Args:
         text: the path of a network file of ours (.pth), of weights published elsewhere (see `published_recognizer`) or
             of an ONNX file; `dlib`, which comes with the plugin; or `package.module:name` (see
-            `recognizer_from_callable`).
+            `recognizer_from_callable`). A `Path`, as of what a file names, is always a file: no module is imported
+            because a file names it.
 
     Raises:
         UserError: the name is unknown, the file is missing, or its content is not a recognizer.
@@ -180,8 +169,8 @@ def load_recognizer(text: str | Path) -> nn.Module:
     128
     """
     path = named_recognizer(text)
-    if is_callable_name(str(text)) and not path.is_file():
-        return recognizer_from_callable(str(text))
+    if isinstance(text, str) and is_callable_name(text) and not path.is_file():
+        return recognizer_from_callable(text)
     check_file(path, f'Expected {ACCEPTED}.', 'recognizer')
     if path.suffix == '.npy':
         raise UserError(f"'{path}' holds features, not a recognizer: `cface evaluate` takes them by --features.")

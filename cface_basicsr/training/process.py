@@ -21,6 +21,7 @@ from types import FrameType
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import locks_to_pass_on
+from cface_basicsr.registration import admitted
 from cface_basicsr.runtime import PARENT, end_with_parent
 
 _PROGRESS = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+),.*?\)\] (?:\[eta:.*?\] )?(.*)')
@@ -34,7 +35,7 @@ _Progress = Callable[[int, str], None]
 
 
 def run_training(options: Path, log: Path, progress: _Progress, processes: int = 1) -> None:
-    """Run `python -m cface_basicsr.train -opt OPTIONS --auto_resume` to its end.
+    """Run `python -m cface_basicsr.train -opt OPTIONS --auto_resume` to its end, with the plugins of this process.
 
     Args:
         options: a complete option file.
@@ -93,7 +94,7 @@ class Ranks:
         self.failed = 0
         """The rank that failed first."""
         self._failed_at: float | None = None
-        command = [sys.executable, '-m', 'cface_basicsr.train', '-opt', str(options), '--auto_resume']
+        command = [sys.executable, '-m', *_words(options)]
         environment = {**os.environ, PARENT: str(os.getpid())}
         if processes > 1 or distributed:
             command += ['--launcher', 'pytorch']
@@ -168,9 +169,15 @@ def _start_forked(options: Path, log: Path) -> multiprocessing.Process:
     context = multiprocessing.get_context(kind)
     if kind == 'forkserver':
         context.set_forkserver_preload(['cface_basicsr.train', 'cface_basicsr.register'])
-    process = context.Process(target=_train, args=(str(options), str(log), os.getcwd()))
+    process = context.Process(target=_train, args=(_words(options), str(log), os.getcwd()))
     process.start()
     return process
+
+
+def _words(options: Path) -> list[str]:
+    """The command line of BasicSR's training, with the plugins that this process was given."""
+    plugins = [word for module in admitted() for word in ('--plugin', module)]
+    return ['cface_basicsr.train', '-opt', str(options), '--auto_resume', *plugins]
 
 
 def _free_port() -> int:
@@ -180,7 +187,7 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _train(options: str, log: str, folder: str) -> None:
+def _train(words: list[str], log: str, folder: str) -> None:
     """The body of a forked training: its output goes to the log, its exit code says how it ended."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent as well, and that hands it on
@@ -189,12 +196,13 @@ def _train(options: str, log: str, folder: str) -> None:
     with open(log, 'a') as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    sys.argv = ['cface_basicsr.train', '-opt', options, '--auto_resume']
+    sys.argv = words
     import basicsr.train
 
-    import cface_basicsr.register  # noqa: F401  registers the classes, patches BasicSR
     from cface_basicsr.compat.short_errors import short_message
+    from cface_basicsr.register import take_arguments  # registers the classes, patches BasicSR
     try:
+        take_arguments(sys.argv)
         basicsr.train.train_pipeline(folder)
     except UserError as error:
         print(f'cface: {short_message(error)}', flush=True)

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,16 +73,66 @@ def test_a_launcher_that_did_not_start_the_process_is_named_with_the_program_tha
     holds_by_row(check, 'launchers', defect=(KeyError, ValueError))
 
 
-def test_slurm_works_without_a_gpu(one_rank: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurm_works_without_a_gpu(one_rank: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {'SLURM_PROCID': '0', 'SLURM_NTASKS': '1', 'SLURM_NODELIST': 'here'}.items():
         monkeypatch.setenv(name, value)
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR'):
         monkeypatch.delenv(name)
-    monkeypatch.setattr('subprocess.getoutput', lambda command: '127.0.0.1')
+    write_scontrol(tmp_path, monkeypatch, '[ "$*" = "show hostname here" ] && printf "127.0.0.1\\n127.0.0.2\\n"')
     with patched():
         from basicsr.utils import options
         options.init_dist('slurm', port=free_port())
     assert (os.environ['RANK'], os.environ['WORLD_SIZE'], torch.distributed.get_backend()) == ('0', '1', 'gloo')
+    assert os.environ['MASTER_ADDR'] == '127.0.0.1'
+
+
+def write_scontrol(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """A program scontrol, before all others on the path."""
+    (folder / 'scontrol').write_text(f'#!/bin/sh\n{body}\n')
+    (folder / 'scontrol').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')
+
+
+def host_of(nodes: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The host where BasicSR's ranks meet, by the list of SLURM's nodes."""
+    from basicsr.utils import dist_util
+    for name, value in {'SLURM_PROCID': '0', 'SLURM_NTASKS': '1', 'SLURM_NODELIST': nodes, 'MASTER_ADDR': ''}.items():
+        monkeypatch.setenv(name, value)
+    for name in ('device_count', 'set_device'):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: 1)
+    monkeypatch.setattr(torch.distributed, 'init_process_group', lambda **_: None)
+    dist_util._init_dist_slurm('gloo')
+    return os.environ['MASTER_ADDR']
+
+
+@pytest.mark.parametrize('nodes', [
+    'x; touch made', '$(touch made)', 'x | touch made #', '`touch made`', '-x', '', 'a b'])
+def test_a_list_of_nodes_is_no_line_for_a_shell(nodes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_scontrol(tmp_path, monkeypatch, 'echo 127.0.0.1')
+    monkeypatch.chdir(tmp_path)
+
+    def check() -> None:
+        with pytest.raises(UserError, match='^SLURM_NODELIST: expected names of nodes such as node'):
+            host_of(nodes, monkeypatch)
+        assert not Path('made').exists()
+
+    holds_by_row(check, 'slurm-nodes', defect=pytest.fail.Exception)
+    assert Path('made').exists() == ('touch' in nodes)  # so it runs without the row
+    with patched():
+        assert host_of('node[01-04,7],b-1.x', monkeypatch) == '127.0.0.1'
+
+
+@pytest.mark.parametrize(('body', 'message'), [
+    ('echo "Invalid hostlist" >&2; exit 1', "'scontrol show hostname a' names no node: Invalid hostlist"),
+    ('exit 0', "'scontrol show hostname a' names no node: "), (None, "the command 'scontrol'.* is missing")])
+def test_where_slurm_names_no_node_its_reason_is_told(
+        body: str | None, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if body:
+        write_scontrol(tmp_path, monkeypatch, body)
+    else:
+        monkeypatch.setenv('PATH', str(tmp_path))
+    with patched(), pytest.raises(UserError, match=message):
+        host_of('a', monkeypatch)
 
 
 def test_a_network_is_wrapped_without_a_gpu(group_of_one: None) -> None:

@@ -11,7 +11,7 @@ import yaml
 from cface_basicsr.compat.reading import given_options
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import read_option_file
-from cface_basicsr.register import find_named_file
+from cface_basicsr.register import take_arguments
 from tests.compat.tiny_training import REPOSITORY, holds_by_row, patched, run, tiny_options, write_options
 
 TEXT = 'a: 1e2\nb: !!float 5e3\nc: [1e-4, "1e2"]\nd: &d {x: 1, y: 2.5e1}\ne: {<<: *d, x: 3}\nf: 010\ng: 1:30\n'
@@ -81,9 +81,12 @@ def test_a_recipe_is_told_apart_from_the_options_of_one_training(
 
 
 @pytest.mark.parametrize('written', [['-opt', '{}'], ['-opt={}']])
-def test_a_shipped_file_is_found_however_the_option_is_written(written: list[str]) -> None:
+def test_a_shipped_file_is_found_however_the_option_is_written(
+        written: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from basicsr.utils import options
+    monkeypatch.setattr(options, 'ordered_yaml', options.ordered_yaml)  # what is set there goes behind the test
     arguments = ['train.py', *(word.format('baselines/edsr_x8.yml') for word in written)]
-    find_named_file(arguments)
+    take_arguments(arguments)
     assert arguments == ['train.py', *(word.format(REPOSITORY / 'options/baselines/edsr_x8.yml') for word in written)]
 
 

@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cface_basicsr import registration
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.yaml_file import parse_yaml, read_yaml, to_yaml
 
@@ -144,6 +145,25 @@ def test_the_mark_that_windows_puts_before_utf_8_is_no_part_of_the_first_key(tmp
 def test_what_is_no_yaml_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
     assert 'is not valid YAML: ' in refusal(text, tmp_path)
     assert not Path('made').exists()
+
+
+@pytest.mark.parametrize('text', [
+    'plugin: !!python/name:evil.mod.X', 'a: 1\nb: [{c: !!python/name:evil.mod.X ""}]',
+    'plugin: !<tag:yaml.org,2002:python/name:evil.mod.X>',
+    '%TAG !e! tag:yaml.org,2002:python/name:evil.\n---\na: !e!mod.X'])
+def test_a_module_that_a_file_names_is_refused_with_the_option_that_names_it(text: str, tmp_path: Path) -> None:
+    line = 1 + text.count('\n')
+    assert refusal(text, tmp_path) == (
+        f", line {line}: '!!python/name:evil.mod.X' names a module, and no module is imported because a file names it. "
+        'Write !!python/name:cface_basicsr.register.NAME, and give yours by --plugin evil.mod.')
+    assert parse_yaml('a: !!python/name:cface_basicsr.register.NAME', 'x') == {'a': 'cface_basicsr.register.NAME'}
+
+
+def test_a_module_that_the_user_has_named_may_be_named_by_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, '_admitted', ['evil.mod'])
+    assert parse_yaml('a: !!python/name:evil.mod.X', 'x') == {'a': 'evil.mod.X'}
+    with pytest.raises(UserError, match=r'--plugin evil\.$'):
+        parse_yaml('a: !!python/name:evil.X', 'x')
 
 
 def test_a_file_that_is_missing_is_called_what_it_is(tmp_path: Path) -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import typer
 
-from cface_basicsr.cli.arguments import Generator
+from cface_basicsr.cli.arguments import Generator, Plugins
 from cface_basicsr.runtime import pick_device, start_computing
 
 
 def command(
-    data: Path, weights: Generator, out: Path | None = None, batch_size: int = 64,
+    data: Path, weights: Generator, out: Path | None = None, batch_size: int = 64, plugin: Plugins = None,
 ) -> None:
     """Super-resolve the whole training set (stage 2); a killed run continues.
 
