@@ -3,6 +3,7 @@
 # make test   the tests
 # make soak   each command killed 200 times in all, and what it makes compared: an hour or two
 # make fuzz   100,000 damaged or hostile files, half an hour
+# make lint   ruff, and what is known against the installed packages, which needs the network
 # make package   dist/*.whl and dist/*.tar.gz, checked as a package index would check them
 # make docs   the pages as a site, in build/site
 # All install into .venv first, once. Another Python: make PYTHON=python3.12 test
@@ -27,7 +28,8 @@ fuzz: $(VENV)/installed
 	FUZZ_INPUTS=100000 $(VENV)/bin/python -m pytest -q tests/fuzz $(ARGS)
 
 lint: $(VENV)/installed
-	$(VENV)/bin/ruff check cface_basicsr tests performance
+	$(VENV)/bin/ruff check cface_basicsr tests performance scripts
+	$(VENV)/bin/python scripts/audit.py
 
 package: $(VENV)/installed
 	$(VENV)/bin/python -m pip install -q -c constraints.txt build twine

@@ -1,6 +1,10 @@
-"""Photos a second of `cface prepare` with one process, against a plain loop of Pillow and OpenCV doing as much."""
+"""Photos a second of `cface prepare` with one process, against a plain loop of Pillow and OpenCV doing as much.
+
+And what its checks of the files that it reads cost, by CPU time: against itself without them.
+"""
 
 import io
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -8,7 +12,7 @@ from pathlib import Path
 from performance.faces_on_disk import photos
 from performance.limits import Limit
 from performance.measure import Finding, ratio
-from performance.sides import Job, Side, against
+from performance.sides import Job, Side, against, race
 
 SCALES = (2, 4, 8)
 
@@ -22,21 +26,26 @@ def run(*, identities: int = 40, images: int = 16, rounds: int = 3) -> list[Find
     """
     with tempfile.TemporaryDirectory() as name:
         source = photos(Path(name, 'photos'), identities, images)
-        race = against(*(Side(f'performance.packing:{side}', {'source': str(source), 'out': f'{name}/{side}'})
-                         for side in ('ours', 'plain')), rounds)
+        sides = {kind: Side(f'performance.packing:{kind}', {'source': str(source), 'out': f'{name}/{kind}'})
+                 for kind in ('ours', 'plain', 'without_checks')}
+        duel = against(sides['ours'], sides['plain'], rounds)
+        checked, unchecked = race({kind: sides[kind] for kind in ('ours', 'without_checks')}, rounds).values()
     count = identities * images
     written = sum((128 // scale) ** 2 * 3 for scale in (1, *SCALES))
     limit = Limit(moved=count * (250 ** 2 * 3 + written))
-    what, bound = f'`cface prepare`, {count} photos of 250x250, x2 x4 x8, one process', race.ours.median / limit.seconds
-    return [Finding('prepare', f'{what}, by the clock', f'{count / race.ours.median:.0f} photos/s',
-                    f'plain loop: {count / race.rival.median:.0f} photos/s', count / race.ours.median,
+    what, bound = f'`cface prepare`, {count} photos of 250x250, x2 x4 x8, one process', duel.ours.median / limit.seconds
+    return [Finding('prepare', f'{what}, by the clock', f'{count / duel.ours.median:.0f} photos/s',
+                    f'plain loop: {count / duel.rival.median:.0f} photos/s', count / duel.ours.median,
                     'photos/s per core', 120, False, limit.words(), bound),
-            Finding('prepare_ratio', 'the same, against the plain loop (time, ours / its)', f'{race.ours.spread()} s',
-                    f'{race.rival.spread()} s', ratio(race.ours.seconds, race.rival.seconds), limit=limit.words(),
+            Finding('prepare_ratio', 'the same, against the plain loop (time, ours / its)', f'{duel.ours.spread()} s',
+                    f'{duel.rival.spread()} s', ratio(duel.ours.seconds, duel.rival.seconds), limit=limit.words(),
                     of_limit=bound),
-            Finding('prepare_memory', 'the same: peak memory', f'{max(race.ours.peak):.2f} GB',
-                    f'{max(race.rival.peak):.2f} GB', max(race.ours.peak), 'GB', None, True,
-                    f'its pixels: {count * written / 1e9:.2g} GB', max(race.ours.peak) * 1e9 / count / written)]
+            Finding('prepare_checks', 'the same: CPU time of the checks of what it reads',
+                    f'{checked.median_cpu:.3g} s', f'without them: {unchecked.median_cpu:.3g} s',
+                    100 * (ratio(checked.cpu, unchecked.cpu) - 1), '%', 3, True, limit.words(), bound),
+            Finding('prepare_memory', 'the same: peak memory', f'{max(duel.ours.peak):.2f} GB',
+                    f'{max(duel.rival.peak):.2f} GB', max(duel.ours.peak), 'GB', None, True,
+                    f'its pixels: {count * written / 1e9:.2g} GB', max(duel.ours.peak) * 1e9 / count / written)]
 
 
 def ours(source: str, out: str) -> Job:
@@ -47,6 +56,19 @@ def ours(source: str, out: str) -> Job:
         shutil.rmtree(out, ignore_errors=True)
         prepare(Path(source), Path(out), PrepareSettings(scales=SCALES))
     return job
+
+
+def without_checks(source: str, out: str) -> Job:
+    """The same, without the size of a photograph, the schema of the journal and the pages of a store being checked."""
+    from cface_basicsr.data.images import face_crop
+    from cface_basicsr.data.prepare import packing
+    from cface_basicsr.files import face_store
+    for module, name, instead in ((face_crop, '_check_amount', lambda photo: None),
+                                  (packing, 'parse_json', lambda text, *_: json.loads(text)),
+                                  (face_store, 'wrong_page', lambda path: '')):
+        getattr(module, name)  # it is still called so
+        setattr(module, name, instead)
+    return ours(source, out)
 
 
 def plain(source: str, out: str) -> Job:

@@ -4,6 +4,8 @@ A command is run unbroken once. Then it is killed at moments that a seed draws, 
 each time; when it ends by itself, its weights, stores, features, numbers and the losses in its logs are compared with
 those of the unbroken run. SIGKILL reaches only the process that was started: whatever lives on after it is counted. One
 kill in five is a SIGTERM, after which a training must leave by itself.
+
+The tests kill at moments that do not depend on how fast a machine is, see `tests/kill_at`.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,8 @@ class Soak:
         self.folder, self.jobs, self.say = folder, chosen, say
         self.random = random.Random(seed)
         self.unbroken: dict[str, tuple[dict[str, str], float]] = {}
+        self.moments: dict[str, int] = {}
+        """Job -> how many moments its busiest process has."""
 
     def kill(self, name: str, kills: int, until: float = float('inf')) -> Tally:
         """Kill a command this often, or until a moment of `time.monotonic`, and compare what it makes."""
@@ -114,11 +118,21 @@ class Soak:
             while not over:
                 more = tally.kills < kills and time.monotonic() < until
                 over = self._run_once(name, folder, self.random.uniform(0, seconds) if more else None, tally)
-            found = products(folder)
-            tally.compared += 1
-            tally.wrong += [f'{name}: {key} differs' for key in wanted if found.get(key) != wanted[key]]
-            tally.wrong += [f'{name}: {key} is new' for key in found if key not in wanted]
+            self._compare(name, folder, wanted, tally)
         self.say(f'{name}: {tally.kills} kills, {tally.compared} runs compared, {len(tally.wrong)} wrong')
+        return tally
+
+    def kill_at(self, name: str, *chains: Sequence[float]) -> Tally:
+        """Kill a command at shares of the moments of its busiest process; it starts anew after each chain of kills."""
+        wanted, _ = self._run_unbroken(name)
+        tally = Tally()
+        for chain_of_kills in chains:
+            folder, over = self._prepared(name, f'{name}.broken'), False
+            for share in (*chain_of_kills, None):
+                if not over:
+                    moment = share and max(1, round(share * self.moments[name]))
+                    over = self._run_once(name, folder, None, tally, moment)
+            self._compare(name, folder, wanted, tally)
         return tally
 
     def _run_unbroken(self, name: str) -> tuple[dict[str, str], float]:
@@ -126,11 +140,20 @@ class Soak:
             for other in self.jobs[name].needs:
                 self._run_unbroken(other)
             folder, began = self._prepared(name, name), time.monotonic()
-            process = self._start(name, folder)
+            counts = self.folder / f'{name}.moments'
+            counts.mkdir()
+            process = self._start(name, folder, SOAK_COUNTS=str(counts))
             if process.wait() != 0:
                 raise SystemExit(f"{name} failed by itself:\n{(folder / 'output').read_text()[-2000:]}")
             self.unbroken[name] = products(folder), time.monotonic() - began
+            self.moments[name] = max(int(path.read_text()) for path in counts.iterdir())
         return self.unbroken[name]
+
+    def _compare(self, name: str, folder: Path, wanted: Mapping[str, str], tally: Tally) -> None:
+        found = products(folder)
+        tally.compared += 1
+        tally.wrong += [f'{name}: {key} differs' for key in wanted if found.get(key) != wanted[key]]
+        tally.wrong += [f'{name}: {key} is new' for key in found if key not in wanted]
 
     def _prepared(self, name: str, place: str) -> Path:
         folder = self.folder / place
@@ -149,18 +172,24 @@ class Soak:
             (folder / 'r.yml').write_text(yaml.safe_dump(job.recipe, sort_keys=False))
         return folder
 
-    def _start(self, name: str, folder: Path, mark: str = '') -> subprocess.Popen[bytes]:
-        environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY), 'OMP_NUM_THREADS': '1', MARK: mark}
+    def _start(self, name: str, folder: Path, mark: str = '', **more: str) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join((str(REPOSITORY / 'tests/kill_at'), str(REPOSITORY)))
+        environment = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', MARK: mark,
+                       'SOAK_PARENT': str(os.getpid()), **more}
         with open(folder / 'output', 'ab') as output:
             return subprocess.Popen([*CFACE, *self.jobs[name].words], cwd=folder, env=environment, stdout=output,
                                     stderr=output, stdin=subprocess.DEVNULL)
 
-    def _run_once(self, name: str, folder: Path, moment: float | None, tally: Tally) -> bool:
-        """Start a command and kill it at a moment; returns whether it had ended by itself."""
+    def _run_once(self, name: str, folder: Path, seconds: float | None, tally: Tally,
+                  moment: int | None = None) -> bool:
+        """Start a command and kill it after some seconds or at a moment; returns whether it had ended by itself."""
         mark = uuid.uuid4().hex
-        process = self._start(name, folder, mark)
+        process = self._start(name, folder, mark, **({'SOAK_KILL_AT': str(moment)} if moment else {}))
         try:
-            code = process.wait(moment)
+            code = process.wait(seconds)
+            if moment and code == -signal.SIGKILL:
+                tally.kills, code = tally.kills + 1, None
+                tally.hit[where(folder)] += 1
         except subprocess.TimeoutExpired:
             self._strike(name, folder, process, tally)
             code = None

@@ -170,6 +170,25 @@ def test_no_module_is_imported_because_a_file_names_it() -> None:
     assert importing == set(IMPORTERS)
 
 
+PRINTERS = {
+    'cli/show.py': 'all that the commands say', 'training/process.py': 'the last words of a training, cleaned',
+    'files/mat_file.py': 'JSON for the process that has started it', 'measuring/feature_cache.py': 'a folder, cleaned',
+    'compat/short_errors.py': 'what `errors` has cleaned', 'compat/resume.py': 'a UserError, which is clean',
+    'compat/stopping.py': 'an iteration'}
+"""The only modules that write to the terminal: names of files are part of what is said, and may hold anything."""
+
+
+def test_what_is_said_is_cleaned_in_one_place() -> None:
+    found = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ''
+            if called in ('print', 'Console', 'typer.echo', 'typer.secho', 'sys.stdout.write', 'sys.stderr.write'):
+                found.add(path.relative_to(PACKAGE).as_posix())
+            assert not called.startswith('rich.') and called not in ('click.echo', 'rprint'), f'{path}:{node.lineno}'
+    assert found == set(PRINTERS)
+
+
 READERS = {
     'json.loads': 'files/json_file.py', 'json.load': '', 'yaml.load': 'files/yaml_file.py', 'yaml.safe_load': '',
     'np.load': '', 'np.fromfile': '', 'np.genfromtxt': '', 'np.memmap': 'files/array_file.py files/store_pages.py',

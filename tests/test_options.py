@@ -91,6 +91,9 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
 @pytest.mark.parametrize(('place', 'value', 'message'), [
     ('model_type', 'CFaceModle', "did you mean 'CFaceModel'?"),
     ('network_g.type', 'SRResnet', "did you mean 'SRResNet'?"),
+    ('network_d.type', 'EDSR', r"option 'network_d.type': EDSR enlarges images \('upscale'\), and this one judges "
+                               'them; take one that does, such as SRGANDiscriminator.'),
+    ('network_d.type', 'SRResNet', r"option 'network_d.type': SRResNet enlarges images \('scale'\)"),
     ('train.cface_opt.type', 'CFaceLos', "did you mean 'CFaceLoss'?"),
     ('datasets.train.type', 'CFaceTripletsDataset', "did you mean 'CFaceTripletDataset'?"),
     ('val.metrics.psnr.type', 'calculate_pnsr', "did you mean 'calculate_psnr'?"),

@@ -14,7 +14,7 @@ from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
 from cface_basicsr.options import FolderName, Section, merge, open_section, read_option_file
 from cface_basicsr.options.option_file import Seed
 from cface_basicsr.options.shipped import find_option_file
-from cface_basicsr.training.recipe import REMOVABLE, TrainStep, fill_variables, read_with_base
+from cface_basicsr.training.recipe import BENCHMARK, REMOVABLE, TrainStep, check_kind, fill_variables, read_with_base
 from cface_basicsr.training.scale import check_scale
 
 
@@ -128,7 +128,9 @@ def read_benchmark(path: str | Path, variables: Mapping[str, str] | None = None,
     Raises:
         UserError: a key, system, scale, phase or recognizer is unknown; the message gives the nearest.
     """
-    content = merge(read_with_base(Path(path)), changes or {})
+    content = read_with_base(Path(path))
+    check_kind(path, content, BENCHMARK)
+    content = merge(content, changes or {})
     file = open_section(BenchmarkFile, fill_variables(content, variables or {}), 'benchmark')
     _check(file)
     return file

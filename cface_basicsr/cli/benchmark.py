@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cface_basicsr.cli import arguments as args
-from cface_basicsr.cli.show import ShowSteps, note
+from cface_basicsr.cli.show import ShowSteps, note, say, say_json, warn
 from cface_basicsr.runtime import start_computing
 
 if TYPE_CHECKING:
@@ -53,13 +53,11 @@ def command(
 
 
 def _show_plan(plan: 'Plan', throughput: Path | None, measure: bool, as_json: bool) -> None:
-    import json
-
     from cface_basicsr.benchmark.run import describe_plan, plan_as_text
     from cface_basicsr.benchmark.throughput import find_throughput
     with ShowSteps(1) as show:
         described = describe_plan(plan, *find_throughput(plan, throughput, show, measure))
-    typer.echo(json.dumps(described, indent=1) if as_json else plan_as_text(described))
+    say_json(described) if as_json else say(plan_as_text(described))
 
 
 def _make_faces(file: 'BenchmarkFile') -> None:
@@ -86,12 +84,12 @@ def _run(plan: 'Plan', processes: int, strict: bool, as_json: bool, rows: Path |
         finished = run_benchmark(plan, show, processes, strict, rows, train)
     report = next((path for path in finished.files if path.name == 'report.md'), None)
     if as_json:
-        typer.echo((plan.out / 'results.json').read_text(encoding='utf-8'), nl=False)
+        say((plan.out / 'results.json').read_text(encoding='utf-8'), end='')
     elif report:
-        typer.echo(report.read_text(encoding='utf-8'))
+        say(report.read_text(encoding='utf-8'))
     for name, reason in finished.failed.items():
-        typer.echo(f'failed: {name}: {reason}', err=True)
+        warn(f'failed: {name}: {reason}')
     for line in finished.broken:
-        typer.echo(f'not fair: {line}', err=True)
+        warn(f'not fair: {line}')
     note('Report: ' + ', '.join(str(path) for path in finished.files if path.parent == plan.out))
     return finished.code

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import typer
-
+from cface_basicsr.cli.show import say
 from cface_basicsr.errors import UserError
 
 
@@ -36,4 +35,4 @@ def command(
     options, state = published
     save_atomically({'params': state, 'network': options}, out)
     section = ', '.join(f'{name}: {value}' for name, value in options.items())
-    typer.echo(f'{out}\nnetwork_r: {{{section}}}')
+    say(f'{out}\nnetwork_r: {{{section}}}')

@@ -1,11 +1,11 @@
 """`cface doctor`: what is installed here, which defects BasicSR has on it, and their repair."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from cface_basicsr.cli.show import Terminal, say, say_json
 from cface_basicsr.compat import installed
 from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError
@@ -43,11 +43,11 @@ def command(
     changes = _change(package, repair) if repair or undo else []
     findings = _findings(package, changes)
     if as_json:
-        print(json.dumps(findings, indent=1))
+        say_json(findings)
     else:
         _show(findings, table=not (repair or undo))
         if (repair or undo) and not changes:
-            print('Nothing to change.')
+            say('Nothing to change.')
     raise typer.Exit(1 if findings['needs_repair'] else 0)
 
 
@@ -116,8 +116,7 @@ def _warnings(package: Path | None) -> list[str]:
 
 
 def _show(findings: dict[str, Any], table: bool) -> None:
-    from rich.console import Console
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     for name, version in findings['versions'].items():
         console.print(f'{name:<14}{version or "not installed"}')
     basicsr = findings['basicsr']
@@ -132,7 +131,7 @@ def _show(findings: dict[str, Any], table: bool) -> None:
         console.print('Repair them: cface doctor --repair   (`cface` itself does not need it)')
 
 
-def _show_table(findings: dict[str, Any], console: Any) -> None:
+def _show_table(findings: dict[str, Any], console: Terminal) -> None:
     from rich.table import Table
     table = Table('defect of BasicSR', 'here', box=None, pad_edge=False, header_style='bold')
     table.add_column('symptom', overflow='fold')

@@ -289,19 +289,18 @@ def _check_faces(photo: 'PhotoFile', enhanced: 'EnhancedPhoto') -> None:
 
 def _report(written: list[str], photos: list[dict[str, Any]], refused: Refused, out: Path, weights: str,
             enhancers: dict[int, 'FaceEnhancer'], as_json: bool) -> None:
-    import json
+    from cface_basicsr.cli.show import say, say_json, warn
     for entry in refused:
-        typer.echo(f"cface: {entry['path']}: {entry['reason']}", err=True)
+        warn(f"cface: {entry['path']}: {entry['reason']}")
     if as_json:
         networks = {each.name: scale for scale, each in enhancers.items()}
-        return typer.echo(json.dumps({'weights': weights, 'scale': min(enhancers) if len(enhancers) == 1 else None,
-                                      'networks': networks, 'written': written, 'photos': photos,
-                                      'refused': refused}, indent=2, ensure_ascii=False))
+        return say_json({'weights': weights, 'scale': min(enhancers) if len(enhancers) == 1 else None,
+                         'networks': networks, 'written': written, 'photos': photos, 'refused': refused})
     if written:
-        typer.echo(f"{len(written)} {'face' if len(written) == 1 else 'faces'} in '{out}'")
+        say(f"{len(written)} {'face' if len(written) == 1 else 'faces'} in '{out}'")
     for photo in photos:
         for line in _lines_of_photo(photo):
-            typer.echo(line)
+            say(line)
 
 
 def _lines_of_photo(photo: dict[str, Any]) -> Iterator[str]:

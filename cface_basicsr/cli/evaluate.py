@@ -170,14 +170,12 @@ def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool
 
 def _print(table: 'Table', record: str, out: Path | None, as_json: bool) -> None:
     """The table, or the record; and both as OUT.md, OUT.csv, OUT.json."""
-    from rich.console import Console
-
-    from cface_basicsr.cli.show import note
+    from cface_basicsr.cli.show import Terminal, note, say
     from cface_basicsr.files.atomic import write_text
     if as_json:
-        typer.echo(record, nl=False)
+        say(record, end='')
     else:
-        Console().print(table.rich())
+        Terminal().print(table.rich())
     if out:
         for path in table.save(out):
             note(path)

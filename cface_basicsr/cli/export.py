@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cface_basicsr.cli.arguments import Json, Plugins, of_zoo
+from cface_basicsr.cli.show import say, say_json
 from cface_basicsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ def command(
       cface export net_g_latest.pth --format onnx --half --out net_g.onnx
       cface export net_g_latest.pth --format hub --card holiday.yml --results results/lfw.json --out hub/holiday-x8
     """
-    import json
 
     from cface_basicsr.evaluation.super_resolution import scale_of
     from cface_basicsr.exporting.export import check_source, entries_of, export_network
@@ -65,8 +65,10 @@ def command(
                                _numbers(results, network) if results else (), half)
     else:
         difference = export_network(out, opened, scale, network, half)
-    typer.echo(json.dumps({'out': str(out), 'scale': scale, 'difference': difference}) if as_json
-               else f'{out}: largest difference {difference:.1g}')
+    if as_json:
+        say_json({'out': str(out), 'scale': scale, 'difference': difference})
+    else:
+        say(f'{out}: largest difference {difference:.1g}')
 
 
 def _card_of(network: Path, card: Path | None) -> 'Draft':

@@ -5,6 +5,7 @@ Heavy imports (torch, basicsr) are inside the functions, so that `cface --help` 
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from copy import copy
@@ -14,7 +15,7 @@ from typing import Annotated, Any, get_args, get_origin
 import lmdb
 import typer
 
-from cface_basicsr.cli.show import silence
+from cface_basicsr.cli.show import say, silence, warn
 from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError, refused
 from cface_basicsr.registration import argument_texts
@@ -35,7 +36,7 @@ app = typer.Typer(name='cface', no_args_is_help=True, add_completion=True, rich_
 def _show_version(wanted: bool) -> None:
     if wanted:
         for name, version in stack_versions().items():
-            typer.echo(f'{name} {version or "not installed"}')
+            say(f'{name} {version or "not installed"}')
         raise typer.Exit
 
 
@@ -95,9 +96,11 @@ def main() -> None:
     """Run a command; bad input, and what the system or LMDB refuses, print one to three lines; exit code 2."""
     patch_functional_tensor()
     try:
+        if os.getcwd() not in sys.path:  # then no process that is started takes a file there for a library, either
+            os.environ.setdefault('PYTHONSAFEPATH', '1')  # Python 3.11
         app()
     except (UserError, OSError, MemoryError, lmdb.Error) as error:
-        print(f'cface: {refused(error)}', file=sys.stderr)
+        warn(f'cface: {refused(error)}')
     else:
         return
     sys.exit(2)

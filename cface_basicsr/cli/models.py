@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cface_basicsr.cli.arguments import Json, Overwrite
+from cface_basicsr.cli.show import say, say_json
 from cface_basicsr.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,19 +25,18 @@ def list_networks(as_json: Json = False) -> None:
     Example:
       cface models list
     """
-    import json
 
     from cface_basicsr.zoo.catalogue import user_networks, zoo
     networks = zoo().values()
     if as_json:
-        return typer.echo(json.dumps([_as_plain(each) for each in networks], indent=1, ensure_ascii=False))
+        return say_json([_as_plain(each) for each in networks])
     rows = [(each.card.name, f'x{each.card.scale}', each.card.network['type'], f'{each.card.bytes / 1e6:.1f} MB',
              'here' if each.here else 'to get', each.card.licence) for each in networks]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        typer.echo('  '.join(f'{cell:{width}}' for cell, width in zip(row, widths, strict=True)).rstrip())
+        say('  '.join(f'{cell:{width}}' for cell, width in zip(row, widths, strict=True)).rstrip())
     if not rows:
-        typer.echo(f"no network comes with this installation, and there is none in '{user_networks()}'.\n"
+        say(f"no network comes with this installation, and there is none in '{user_networks()}'.\n"
                    'Get one: cface models get NAME --from DIR')
 
 
@@ -57,12 +57,11 @@ def info(
     Example:
       cface models info cface-x8
     """
-    import json
 
     from cface_basicsr.files.yaml_file import to_yaml
     from cface_basicsr.zoo.catalogue import find_network
     known = _as_plain(find_network(name))
-    typer.echo(json.dumps(known, indent=1, ensure_ascii=False) if as_json else to_yaml(known), nl=as_json)
+    say_json(known) if as_json else say(to_yaml(known), end='')
 
 
 @command.command()
@@ -89,7 +88,7 @@ def get(
     if folder and url:
         raise UserError('--from and --url: expected one of them, got both.')
     network, copied = get_network(name, folder or url, sha256=sha256, overwrite=overwrite)
-    typer.echo(f'{network.path}{"" if copied else ": it is there already"}\nlicence: {network.card.licence}')
+    say(f'{network.path}{"" if copied else ": it is there already"}\nlicence: {network.card.licence}')
 
 
 @command.command()
@@ -123,4 +122,4 @@ def add(
         raise UserError(f"the folder '{to}' is missing. Make it first.")
     added = publish_network(source, name, draft, to)
     known = added.card
-    typer.echo(f'{added.path}: {known.bytes:,} bytes, {known.weights} (largest difference {known.difference:.1g})')
+    say(f'{added.path}: {known.bytes:,} bytes, {known.weights} (largest difference {known.difference:.1g})')

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cface_basicsr.cli.arguments import Data, Json, OptionPath
+from cface_basicsr.cli.show import say, say_json
 from cface_basicsr.errors import UserError
 
 command = typer.Typer(no_args_is_help=True, help='List, print and copy the option files that come with the plugin.')
@@ -24,13 +25,11 @@ def list_files(as_json: Json = False) -> None:
       cface options list
       cface options show baselines/edsr_x8.yml --scale 4
     """
-    import json
 
     from cface_basicsr.options.shipped import shipped_files
     about = {name: about_file(path.read_text(encoding='utf-8')) for name, path in shipped_files().items()}
     width = max(map(len, about))
-    typer.echo(json.dumps(about, indent=1) if as_json
-               else '\n'.join(f'{name:{width}}  {text}' for name, text in about.items()))
+    say_json(about) if as_json else say('\n'.join(f'{name:{width}}  {text}' for name, text in about.items()))
 
 
 def about_file(text: str) -> str:
@@ -56,7 +55,7 @@ def copy(
     """
     from cface_basicsr.options.shipped import copy_option_files
     copied = copy_option_files(folder)
-    typer.echo(f'{len(copied)} files copied to {folder}' + ('' if copied else ': all are there already'))
+    say(f'{len(copied)} files copied to {folder}' + ('' if copied else ': all are there already'))
 
 
 @command.command()
@@ -86,7 +85,7 @@ def show(
         raise UserError(f"--data: the folder '{data}' is missing; expected one that `cface prepare` made.")
     opt = read_option_file(file)
     if scale is None and not data and not changes:
-        return typer.echo(_schema(file) + _without_schema(file), nl=False)
+        return say(_schema(file) + _without_schema(file), end='')
     scale = opt.get('scale') if scale is None else scale
     try:
         opt = at_scale(opt, scale, data)
@@ -96,7 +95,7 @@ def show(
     check_frame(opt)  # which a change may have broken
     if scale is not None:
         opt = set_scale(opt, scale)  # a network of another type has another keyword
-    typer.echo(_schema(file) + option_text(opt), nl=False)
+    say(_schema(file) + option_text(opt), end='')
 
 
 _SCHEMA = r'(# yaml-language-server: \$schema=)(\S+\n)'

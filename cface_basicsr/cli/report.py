@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import typer
+from cface_basicsr.cli.show import say, warn
 
 
 def command(
@@ -25,7 +25,7 @@ def command(
     from cface_basicsr.report.write import write_report
     folder, record = results if results.is_dir() else results.parent, load_results(results)
     for path in write_report(record, folder, out):
-        typer.echo(path)
+        say(path)
     missing = [file for run in record.runs for file in run.files() if not (folder / file).is_file()]
     if missing:
-        typer.echo(f"{len(missing)} scores and faces are missing and left out, such as '{missing[0]}'.", err=True)
+        warn(f"{len(missing)} scores and faces are missing and left out, such as '{missing[0]}'.")

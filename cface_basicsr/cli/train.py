@@ -34,9 +34,10 @@ def command(
     """
     from cface_basicsr.cli.options import read_changes
     from cface_basicsr.errors import UserError
-    from cface_basicsr.training.recipe import read_with_base
-    variables = read_values(values)
-    if 'steps' not in read_with_base(recipe):
+    from cface_basicsr.training.recipe import RECIPE, STAGE_FILE, check_kind, read_with_base
+    variables, content = read_values(values), read_with_base(recipe)
+    check_kind(recipe, content, RECIPE, STAGE_FILE)
+    if 'steps' not in content:
         refused = {'--data': data, '--out': out, '--value': values, '--strict': strict, '--json': as_json,
                    '--from-step': from_step, '--set': changes}
         return _train_one(recipe, processes, [name for name, given in refused.items() if given])
@@ -80,7 +81,7 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
     """Run a recipe's steps and its report, with progress."""
     from functools import cache
 
-    from cface_basicsr.cli.show import ShowSteps, note
+    from cface_basicsr.cli.show import ShowSteps, note, say
     from cface_basicsr.measuring.default_judge import check_judge
     from cface_basicsr.measuring.measure import check_stores
     from cface_basicsr.report.write import short_report, write_report
@@ -112,5 +113,5 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
             files = [results.save(folder), *write_report(results, folder, short=True)]
     if report:
         written = '\n'.join(map(str, files))
-        typer.echo(results.json() if as_json else f'{short_report(results)}\n{written}', nl=not as_json)
+        say(results.json(), end='') if as_json else say(f'{short_report(results)}\n{written}')
     note(f'Trained networks: {recipe.out}/<step>/models/net_*_latest.pth')

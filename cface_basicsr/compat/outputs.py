@@ -77,11 +77,24 @@ def _make_only_folders(make: Callable, opt: dict[str, Any]) -> None:
 def _choose_a_free_name(mkdir_and_rename: Callable, path: str) -> None:
     """Without it: OSError: Directory not empty, when a run is started twice within a second."""
     from basicsr.utils import misc
-    now = misc.get_time_str()
-    names = itertools.chain((now,), (f'{now}_{number}' for number in itertools.count(2)))
-    free = next(name for name in names if not os.path.exists(f'{path}_archived_{name}'))
+    archive = f'{path}_archived_'
+    free = _free(archive + misc.get_time_str()).removeprefix(archive)
     with swapped(misc, 'get_time_str', lambda: free):
         mkdir_and_rename(path)
+
+
+def _free(path: str) -> str:
+    """The path, or else the first of NAME_2, NAME_3 … with the same ending, that nothing has yet."""
+    name, ending = os.path.splitext(path)
+    paths = itertools.chain((path,), (f'{name}_{number}{ending}' for number in itertools.count(2)))
+    return next(each for each in paths if not os.path.exists(each))
+
+
+@row('log-names', 'basicsr.utils.logger:get_root_logger', 'basicsr.train:get_root_logger',
+     has="FileHandler(log_file, 'w')")
+def _keep_the_other_log(get: Callable, *args: Any, log_file: str | None = None, **kwargs: Any) -> Any:
+    """Without it: a run that is started again within a second overwrites its log."""
+    return get(*args, log_file=log_file and _free(log_file), **kwargs)
 
 
 class _Claim:

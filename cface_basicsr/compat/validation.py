@@ -1,6 +1,7 @@
 """Validation: in batches and by all ranks, with the values that one rank has from one image after the other."""
 
 import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cface_basicsr.compat.defect import row
+from cface_basicsr.errors import UserError
 from cface_basicsr.ops.ranks import gathered, place_among_ranks, share_buffers
 
 _Picture = NDArray[np.uint8]
@@ -104,7 +106,16 @@ def _save(picture: _Picture, opt: dict[str, Any], data_set: str, name: str, curr
 
 def _values(pictures: dict[str, _Picture], metrics: dict[str, Any]) -> list[float]:
     from basicsr.metrics import calculate_metric
-    return [calculate_metric(pictures, section) for section in metrics.values()]
+    for name, section in metrics.items():
+        side, border = min(pictures['img'].shape[:2]), section.get('crop_border', 0)
+        if border * 2 >= side:
+            raise UserError(f"option 'val.metrics.{name}.crop_border': {border} pixels off each edge leave nothing of "
+                            f'pictures {side} pixels wide or high.')
+    values = [calculate_metric(pictures, section) for section in metrics.values()]
+    for name, value in zip(metrics, values, strict=True):
+        if math.isnan(value):
+            raise UserError(f"option 'val.metrics.{name}': {metrics[name]['type']} of a picture is not a number.")
+    return values
 
 
 def _conclude(model: Any, loader: Any, measured: _Measured, current_iter: Any, tb_logger: Any) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cface_basicsr.data.images.degradations import DegradedFaces
+from cface_basicsr.errors import visible
 from cface_basicsr.evaluation.face_systems import RESTORATION, Quantities
 from cface_basicsr.files.array_file import read_npz
 from cface_basicsr.files.atomic import replacing
@@ -99,8 +100,9 @@ class FeatureCache:
             file.add(new)
         except OSError as error:
             self._writable = False
-            print(f"cface: features are not kept in '{self.folder}' ({error.strerror or error}); --cache DIR names "
-                  'another folder.', file=sys.stderr, flush=True)
+            reason = error.strerror or error
+            print(visible(f"cface: features are not kept in '{self.folder}' ({reason}); --cache DIR names "
+                          'another folder.'), file=sys.stderr, flush=True)
 
 
 _Known = dict[bytes, NDArray]

@@ -9,7 +9,7 @@ from typing import Any
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.options.option_file import TRAINING, open_file
-from cface_basicsr.options.signatures import registered, section_of
+from cface_basicsr.options.signatures import ENLARGING, registered, section_of
 from cface_basicsr.options.sizes import check_roots, count_identities, count_images, iterations_an_epoch
 from cface_basicsr.options.training import OUR_TRAINING, Training
 from cface_basicsr.registration import offered
@@ -139,7 +139,7 @@ def _check_scale(opt: Mapping[str, Any]) -> None:
     for name, (room, section) in sections.items():
         known = isinstance(section, Mapping) and str(section.get('type')) in registered(room)  # others are left alone
         fields = section_of(room, section['type']).model_fields if known else {}
-        for key in {'scale', 'upscale'} & fields.keys():
+        for key in ENLARGING & fields.keys():
             scale = section.get(key, fields[key].default)
             if opt.get('scale') is not None and scale != opt['scale']:
                 raise UserError(f"option '{name}.{key}' is {scale}, but 'scale' is {opt['scale']}.")

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema, create_model, model_
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.options.sections import FilledIn, FolderName, Section, open_section, problem
-from cface_basicsr.options.signatures import DataSection, Metric, Network, registered
+from cface_basicsr.options.signatures import DataSection, Discriminator, Metric, Network, registered
 from cface_basicsr.options.training import BASICSR_TRAINING, OUR_TRAINING, OtherTraining, Training
 
 Seed = Annotated[int, Field(ge=0, lt=2 ** 32 - 1024)]  # NumPy's, to which BasicSR adds the rank
@@ -314,7 +314,7 @@ class OtherFile(Section, extra='allow'):
     """The data sets."""
     network_g: Network | None = None
     """The generator."""
-    network_d: Network | None = None
+    network_d: Discriminator | None = None
     """The discriminator."""
     train: OtherTraining | None = None
     """How it is trained."""
@@ -330,7 +330,8 @@ def file_of(model_type: str, training: bool = True) -> type[Section]:
     section = TRAINING.get(model_type)
     if section is None:
         return GenerateFile if model_type == 'GenerateModel' else OtherFile
-    networks = {f'network_{label}': (Network if label == 'g' else Network | None,
+    kinds = {'g': Network, 'd': Discriminator | None}
+    networks = {f'network_{label}': (kinds.get(label, Network | None),
                                      Field(... if label == 'g' else None, description=f'{name}.'))
                 for label, name in _NETWORKS.items() if f'network_{label}' in section.networks}
     train = (section, Field(description='How it is trained.')) if training else (section | None, None)

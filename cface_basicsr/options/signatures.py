@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache, partial
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, Field, WithJsonSchema, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, create_model
 
 from cface_basicsr.errors import describe_error, nearest
 from cface_basicsr.options.datasets import DATA_OF_BASICSR, AnyDataOptions
@@ -238,5 +238,17 @@ def loss_of(*compared: str) -> Any:
     return Annotated[Loss, AfterValidator(partial(_check_compared, compared))]
 
 
+def _check_judges(network: Any) -> Any:
+    """Refuse a network that enlarges images where one that judges them is expected; other checks come after it."""
+    kind = registered('archs').get(str(network.get('type'))) if isinstance(network, Mapping) else None
+    for name in ENLARGING & inspect.signature(kind).parameters.keys() if kind else ():
+        raise problem('wrong', f"{network['type']} enlarges images ('{name}'), and this one judges them; take one that "
+                               'does, such as SRGANDiscriminator.', 'type')
+    return network
+
+
+ENLARGING = frozenset({'scale', 'upscale'})
+"""Arguments of a network or a loss that hold how many times SR is as large as LR."""
 Network, Loss, Metric, DataSection = map(_named, ('archs', 'losses', 'metrics', 'data'))
+Discriminator = Annotated[Network, BeforeValidator(_check_judges)]
 Scheduler = _named('schedulers')

@@ -148,7 +148,7 @@ def _feature_length(network: nn.Module, spec: RecognizerInput, text: str) -> int
 
 
 ACCEPTED = ('a .pth file of stage 0 or 3, published SphereFace-20 weights (.pth, .caffemodel), facexlib\'s ArcFace '
-            '(.pth), an .onnx file, dlib, or package.module:name')
+            '(.pth), an .onnx file, or dlib')
 
 
 def load_recognizer(text: str | Path) -> nn.Module:
@@ -171,7 +171,8 @@ def load_recognizer(text: str | Path) -> nn.Module:
     path = named_recognizer(text)
     if isinstance(text, str) and is_callable_name(text) and not path.is_file():
         return recognizer_from_callable(text)
-    check_file(path, f'Expected {ACCEPTED}.', 'recognizer')
+    named = ', or package.module:name' if isinstance(text, str) else ''
+    check_file(path, f'Expected {ACCEPTED}{named}.', 'recognizer')
     if path.suffix == '.npy':
         raise UserError(f"'{path}' holds features, not a recognizer: `cface evaluate` takes them by --features.")
     if path.suffix == '.onnx':

@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, visible
 from cface_basicsr.files.atomic import locks_to_pass_on
 from cface_basicsr.registration import admitted
 from cface_basicsr.runtime import PARENT, end_with_parent
@@ -58,7 +58,7 @@ def run_training(options: Path, log: Path, progress: _Progress, processes: int =
     rank = getattr(training, 'failed', 0)
     if asked:
         said = last_words(log).partition('. The same')[0] if training.exitcode in _SAVED else 'cface: stopped'
-        print(f'{said}. The same command continues.', file=sys.stderr, flush=True)
+        print(f'{visible(said)}. The same command continues.', file=sys.stderr, flush=True)
         raise SystemExit(128 + asked[0])
     if training.exitcode != 0:
         who = f'rank {rank}: ' if processes > 1 else ''

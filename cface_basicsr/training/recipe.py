@@ -187,6 +187,24 @@ def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merge(laid, content, keep_null=True)
 
 
+STAGE_FILE, RECIPE, BENCHMARK = 'option file of one training', 'recipe', 'benchmark file'
+_KINDS = {STAGE_FILE: ({'model_type', 'datasets'}, 'train'), RECIPE: ({'scale', 'steps'}, 'train'),
+          BENCHMARK: ({'scales', 'budget'}, 'benchmark')}
+"""Kind of file -> keys that each of them has and no other has all of, and the command of `cface` that runs it."""
+
+
+def check_kind(path: str | Path, content: Mapping[str, Any], *expected: str) -> None:
+    """Check that a file, with its bases, is not of another kind than those that a command takes.
+
+    Raises:
+        UserError: it is; the message names the command that runs it.
+    """
+    found = [kind for kind, (keys, _) in _KINDS.items() if keys <= content.keys()]
+    if found and not set(found) & set(expected):
+        raise UserError(f"'{path}': expected a file that is {' or '.join(expected)}, got {found[0]}: `cface "
+                        f'{_KINDS[found[0]][1]}` runs it.')
+
+
 class Recipe:
     """A recipe with its folders: composes the options of each training step."""
 
@@ -213,8 +231,9 @@ class Recipe:
         Raises:
             UserError: unknown keys, steps that do not exist, a variable without a value.
         """
-        content = fill_variables(read_with_base(Path(path)), variables or {})
-        return cls(open_section(RecipeFile, content, 'recipe'), data, out)
+        content = read_with_base(Path(path))
+        check_kind(path, content, RECIPE)
+        return cls(open_section(RecipeFile, fill_variables(content, variables or {}), 'recipe'), data, out)
 
     def continuing(self, step: str, changes: Mapping[str, Any]) -> 'Recipe':
         """This recipe, with changes to a training that was begun without them and is not finished.

@@ -1,15 +1,49 @@
 """A benchmark file: what it takes, what it refuses, and files that lie over each other."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from cface_basicsr.benchmark.file import chosen_systems, loss_recognizer, read_benchmark
 from cface_basicsr.benchmark.systems import SYSTEMS
+from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
+from cface_basicsr.training.recipe import BENCHMARK, RECIPE, STAGE_FILE, check_kind, read_with_base
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
+from tests.tiny_stages import REPOSITORY
+
+
+def kind_by_schema(path: Path) -> str:
+    """What a file that comes with the plugin is, by the schema that its first line names."""
+    schema = re.search(r'schema/(\w+)\.json', path.read_text(encoding='utf-8'))[1]
+    return {'benchmark': BENCHMARK, 'recipe': RECIPE}.get(schema, STAGE_FILE)
+
+
+@pytest.mark.parametrize('path', sorted((REPOSITORY / 'options').rglob('*.yml')), ids=lambda path: path.stem)
+def test_each_file_of_the_plugin_is_refused_as_another_kind_with_the_command_that_runs_it(path: Path) -> None:
+    content, kind = read_with_base(path), kind_by_schema(path)
+    if 'name' not in content:
+        return  # a part that others have as their base
+    check_kind(path, content, kind)
+    for other in {STAGE_FILE, RECIPE, BENCHMARK} - {kind}:
+        with pytest.raises(UserError) as caught:
+            check_kind(path, content, other)
+        command = 'benchmark' if kind == BENCHMARK else 'train'
+        assert str(caught.value) == f"'{path}': expected a file that is {other}, got {kind}: `cface {command}` runs it."
+
+
+@pytest.mark.parametrize(('words', 'got'), [
+    (['benchmark', 'demo/faces.yml'], 'got recipe: `cface train` runs it'),
+    (['benchmark', 'cface_stage1.yml'], 'got option file of one training: `cface train` runs it'),
+    (['ablate', 'loss', '--file', 'cface_x8.yml'], 'got recipe: `cface train` runs it'),
+    (['train', 'benchmark/demo.yml'], 'got benchmark file: `cface benchmark` runs it')], ids=' '.join)
+def test_a_command_that_gets_a_file_of_another_kind_names_the_command_for_it(words: list[str], got: str) -> None:
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, UserError) and got in str(done.exception)
 
 
 def refused(folder: Path, **changes: Any) -> str:

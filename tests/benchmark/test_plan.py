@@ -12,6 +12,7 @@ from cface_basicsr.benchmark.collect import describe_width
 from cface_basicsr.benchmark.file import read_benchmark
 from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, make_plan, phase_iterations, step_name
 from cface_basicsr.benchmark.systems import SYSTEMS, Phase
+from cface_basicsr.benchmark.throughput import trainings
 from cface_basicsr.errors import UserError
 from cface_basicsr.training.recipe import iterations
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
@@ -63,6 +64,13 @@ def test_the_demo_trains_every_system_for_at_least_150_steps_of_16() -> None:
     run = make_plan(file, None, file.budget.images).runs[0]
     assert file.batch == 16 and {row.system for row in run.rows} == set(SYSTEMS)
     assert all(run.recipe.images(row.step) >= 150 * 16 for row in run.rows if row.title != 'ESRGAN (PSNR)')
+
+
+def test_the_page_of_results_says_how_many_trainings_the_demo_has() -> None:
+    file = read_benchmark(REPOSITORY / 'options/benchmark/demo.yml')
+    planned = list(trainings(make_plan(file, None, file.budget.images)))
+    text = (REPOSITORY / 'docs/results/README.md').read_text(encoding='utf-8')
+    assert f'two CPU cores: {len(planned)} trainings' in text
 
 
 def test_no_two_rows_of_the_demo_share_a_training() -> None:

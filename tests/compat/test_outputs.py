@@ -9,6 +9,7 @@ import yaml
 from cface_basicsr.compat.defect import source
 from cface_basicsr.compat.outputs import writable_root
 from cface_basicsr.errors import UserError
+from cface_basicsr.training.logs import read_log, training_logs
 from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here, write_options
 
 
@@ -106,6 +107,23 @@ def test_each_older_run_keeps_its_own_archive(tmp_path: Path, monkeypatch: pytes
         assert [(path / 'number').read_text() for path in (*archives, run)] == ['0', '1', '2']
 
     holds_by_row(check, 'archive-names', defect=OSError)
+
+
+def test_each_start_within_a_second_keeps_its_log(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('basicsr.train.get_time_str', lambda: '20260101_000000')
+    names = iter('abc')
+
+    def check() -> None:
+        folder = tmp_path / next(names)
+        for iterations in (3, 6):
+            train_here(tiny_options(pictures, **{'train.total_iter': iterations}), folder, '--auto_resume')
+        logs = sorted(folder.glob('experiments/tiny/train_tiny_*.log'))
+        assert [path.name.removeprefix('train_tiny_20260101_000000') for path in logs] == ['.log', '_2.log']
+        assert training_logs(folder / 'experiments/tiny') == logs
+        assert [[iteration for _, iteration, _ in read_log(path)] for path in logs] == [[1, 2, 3], [4, 5, 6]]
+
+    holds_by_row(check, 'log-names')
 
 
 def test_options_are_checked_before_the_first_folder_is_made(pictures: Path, tmp_path: Path) -> None:

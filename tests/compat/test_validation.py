@@ -1,6 +1,7 @@
 """A validation in batches and by several ranks: the values and pictures of one rank and one image after the other."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from cface_basicsr.errors import UserError
 from tests.compat.test_distributed import on_ranks_patched_as_here
 from tests.compat.tiny_training import holds_by_row, patched, tiny_options
 from tests.two_ranks import WORLD, on_both_ranks
@@ -70,6 +72,18 @@ def test_batches_have_the_values_and_pictures_of_one_image_at_a_time(
         assert batch_size > 1 or saved(tmp_path / 'batches') == saved(tmp_path / 'one')
 
     holds_by_row(check, 'validation-in-batches', defect=pytest.fail.Exception)
+
+
+@pytest.mark.parametrize(('kind', 'border', 'words'), [
+    ('psnr', 8, "option 'val.metrics.m.crop_border': 8 pixels off each edge leave nothing of pictures 16 pixels wide"),
+    ('ssim', 8, "option 'val.metrics.m.crop_border': 8 pixels"), ('psnr', 99, "'val.metrics.m.crop_border': 99 pixels"),
+    ('ssim', 3, "option 'val.metrics.m': calculate_ssim of a picture is not a number")])
+def test_a_metric_of_nothing_is_refused_by_the_option_that_leaves_nothing(
+        pictures: Path, tmp_path: Path, kind: str, border: int, words: str) -> None:
+    model, loader = model_and_loader(str(pictures), str(tmp_path), 4, False)
+    model.opt['val']['metrics'] = {'m': {'type': f'calculate_{kind}', 'crop_border': border}}
+    with patched(), pytest.raises(UserError, match=re.escape(words)):
+        model.validation(loader, 'tiny', None, save_img=False)
 
 
 def ranks_validate(pictures: str, folder: str, batch_size: int) -> tuple[list[int], dict[str, float]]:

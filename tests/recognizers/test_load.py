@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,10 @@ def test_a_python_name_is_a_recognizer(tmp_path: Path, monkeypatch: pytest.Monke
         'from cface_basicsr.archs.sphereface20_arch import SphereFace20\n'
         'def build():\n    return SphereFace20(input_size=(16, 16), num_feat=1, feature_length=3)\n')
     monkeypatch.syspath_prepend(tmp_path)
-    network = load_recognizer(Path('a_net_of_mine:build'))
+    with pytest.raises(UserError, match=r"^recognizer 'a_net_of_mine:build' is missing\. Expected .*, or dlib\.$"):
+        load_recognizer(Path('a_net_of_mine:build'))  # what a file names
+    assert 'a_net_of_mine' not in sys.modules
+    network = load_recognizer('a_net_of_mine:build')
     assert isinstance(network, nn.Module) and network.feature_length == 3
     facts = recognizer_facts('a_net_of_mine:build', network)
     assert facts['sha256'] == hashlib.sha256((tmp_path / 'a_net_of_mine.py').read_bytes()).hexdigest()

@@ -14,7 +14,8 @@ from cface_basicsr.models.recognition import frozen_recognizer
 from cface_basicsr.training.process import run_training
 from cface_basicsr.training.recipe import Recipe
 from tests.compat.test_reading import PARSE
-from tests.compat.tiny_training import run, tiny_options, write_options
+from tests.compat.tiny_training import REPOSITORY, run, tiny_options, write_options
+from tests.small_data import write_small_data
 
 EVIL = '''
 from pathlib import Path
@@ -93,6 +94,23 @@ def test_basicsrs_own_program_imports_what_its_file_names_as_ever(folder: Path) 
     done = run([sys.executable, '-c', PARSE, '-opt', 'stage.yml'], folder)
     assert done.returncode == 0, done.stderr
     assert (folder / 'it_ran').exists()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason='Python 3.10 looks into the working folder first, always')
+@pytest.mark.parametrize('file', ['stage.yml', 'recipe.yml'])
+def test_no_file_in_the_working_folder_is_taken_for_a_library(pictures: Path, tmp_path: Path, file: str) -> None:
+    for name in ('basicsr', 'torchvision', 'lmdb', 'yaml'):
+        (tmp_path / f'{name}.py').write_text(EVIL)
+    write_small_data(tmp_path / 'data/train', identities=2, images=2)
+    write_options(tiny_options(pictures, **{'train.total_iter': 1}), tmp_path / 'stage.yml')
+    (tmp_path / 'recipe.yml').write_text(yaml.safe_dump(RECIPE | {'steps': {'one': {
+        'options': str(REPOSITORY / 'options/cface_stage0.yml'), 'set': {
+            'num_gpu': 0, 'network_r': {'num_feat': 2, 'feature_length': 8}, 'network_c': {'feature_length': 8},
+            'datasets': {'train': {'batch_size': 4, 'num_worker_per_gpu': 0, 'persistent_workers': False}},
+            'train': {'total_epoch': None, 'total_iter': 1}}}}}))
+    done = run([sys.executable, '-P', '-c', 'from cface_basicsr.cli.main import main; main()', 'train', file], tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not (tmp_path / 'it_ran').exists()
 
 
 RECIPES_WAY = '''

@@ -1,19 +1,16 @@
 """`cface audit`: do a training set and a test set share people or pictures?"""
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from cface_basicsr.cli.arguments import Json, Overwrite, Workers, check_new
-from cface_basicsr.cli.show import ShowSteps, printable
-from cface_basicsr.files.atomic import write_text
+from cface_basicsr.cli.show import ShowSteps, say, say_json
+from cface_basicsr.files.atomic import write_json
 from cface_basicsr.runtime import cores
-
-if TYPE_CHECKING:
-    from cface_basicsr.data.audit.audit import Audit
+from cface_basicsr.version import __version__
 
 
 def command(
@@ -65,13 +62,8 @@ def command(
         with ShowSteps(8 if within else 4) as show:
             result = audit(*sides, show=show, near=NEAR if near is None else near, within=within,
                            workers=workers or cores())
+    facts = {'command': ' '.join(['cface', *sys.argv[1:]]), 'cface_basicsr': __version__, **result.as_plain()}
     if out:
-        write_text(out, _json(result, indent=1) + '\n')
-    typer.echo(_json(result) if as_json else printable(render('audit.txt.j2', result=result)))
+        write_json(out, facts)
+    say_json(facts) if as_json else say(render('audit.txt.j2', result=result))
     raise typer.Exit(1 if result.overlaps else 0)
-
-
-def _json(result: 'Audit', indent: int | None = None) -> str:
-    from cface_basicsr.version import __version__
-    facts: dict[str, Any] = {'command': ' '.join(['cface', *sys.argv[1:]]), 'cface_basicsr': __version__}
-    return json.dumps(facts | result.as_plain(), indent=indent)

@@ -1,7 +1,5 @@
 """`cface features`: what a recognizer sees in each image of a folder, as a file."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +33,7 @@ def command(
       cface features datasets/lfw --recognizer dlib --out lfw.npy
       cface evaluate pairs datasets/lfw --features dlib=lfw.npy
     """
-    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.cli.show import ShowSteps, say, say_json, warn
     from cface_basicsr.evaluation.features import extract_features
     from cface_basicsr.evaluation.features_file import check_features_name, keys_file, write_features
     from cface_basicsr.files.face_store import open_faces
@@ -45,7 +43,7 @@ def command(
     check_new(out, overwrite)
     store, network = open_faces(folder), load_recognizer(recognizer)
     if note := crop_note(store.path.parent, 'the recognizer', network):
-        print(f'warning: {note}', file=sys.stderr)
+        warn(f'warning: {note}')
     with ShowSteps(1) as show:
         progress = show.follow('features')
         features = extract_features(network, store.images(progress), batch_size=batch_size, device=pick_device(device),
@@ -53,6 +51,6 @@ def command(
     write_features(out, features, store.keys)
     count, length = features.shape
     if as_json:
-        print(json.dumps({'features': str(out), 'keys': str(keys_file(out)), 'images': count, 'length': length}))
+        say_json({'features': str(out), 'keys': str(keys_file(out)), 'images': count, 'length': length})
     else:
-        print(f'{out}: {count} images, {length} numbers for each; their keys: {keys_file(out)}')
+        say(f'{out}: {count} images, {length} numbers for each; their keys: {keys_file(out)}')

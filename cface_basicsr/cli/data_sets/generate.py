@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import typer
-
 from cface_basicsr.cli.arguments import Generator, Plugins
 from cface_basicsr.runtime import pick_device, start_computing
 
@@ -22,7 +20,7 @@ def command(
     Example:
       cface generate datasets/casia/train --weights experiments/cface_x8/stage1/models/net_g_latest.pth
     """
-    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.cli.show import ShowSteps, say
     from cface_basicsr.data.super_resolved_store import super_resolve_folder
     from cface_basicsr.errors import UserError
     from cface_basicsr.files.network_file import file_hash, network_options
@@ -36,4 +34,4 @@ def command(
         super_resolve_folder(weights, data, scale, store, device=pick_device(), progress=show.follow('generate'),
                              batch_size=batch_size)
         show.end('generate', str(store))
-    typer.echo(store)
+    say(store)

@@ -1,14 +1,11 @@
 """`cface index`: features and compare index of a prepared folder."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cface_basicsr.cli.arguments import Device, Json
-from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import pick_device, start_computing
 
 
@@ -34,7 +31,7 @@ def command(
     Example:
       cface index datasets/casia/train --recognizer experiments/cface_stage0/models/net_r_latest.pth --k 5
     """
-    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.cli.show import ShowSteps, say, say_json, warn
     from cface_basicsr.data.compare_index import build_index, load_compare_index
     from cface_basicsr.data.compare_picture import draw_compare_faces
     from cface_basicsr.files.face_store import FaceStore
@@ -45,11 +42,9 @@ def command(
     where = pick_device(device)
     network = load_recognizer(recognizer).to(where)
     file = named_recognizer(recognizer)
-    if not file.is_file():
-        raise UserError(f"recognizer '{recognizer}' is not a file, and an index is named after its content.")
     keys, labels = read_identities(folder)
     if note := crop_note(folder, 'the recognizer', network):
-        print(f'warning: {note}', file=sys.stderr)
+        warn(f'warning: {note}')
     with ShowSteps(1) as show:
         out = build_index(folder, network, recognizer_hash(file), k=k, batch_size=batch_size, device=where,
                           facts={'recognizer_file': str(file.absolute())}, progress=show.follow('index'))
@@ -58,7 +53,7 @@ def command(
     draw_compare_faces(FaceStore(folder / 'hr.lmdb'), labels, index, picture)
     without = int((index[:, 0] < 0).sum())
     if as_json:
-        print(json.dumps({'index': str(out), 'picture': str(picture), 'images': len(keys), 'k': k,
-                          'images_without_compare_image': without}))
+        say_json({'index': str(out), 'picture': str(picture), 'images': len(keys), 'k': k,
+                  'images_without_compare_image': without})
     else:
-        print(f'{out}: {len(keys)} images, k = {k}; {without} without another image of the same person\n{picture}')
+        say(f'{out}: {len(keys)} images, k = {k}; {without} without another image of the same person\n{picture}')

@@ -1,6 +1,5 @@
 """`cface prepare`: pack photographs into the folder of stores that everything else reads."""
 
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cface_basicsr.cli.arguments import Json, Workers
-from cface_basicsr.cli.show import ShowSteps, printable
+from cface_basicsr.cli.show import ShowSteps, say, say_json
 from cface_basicsr.errors import UserError
 from cface_basicsr.runtime import cores
 
@@ -83,7 +82,7 @@ def command(
         people=people, partition=partition, annotations=annotations)
     with ShowSteps(1) as show:
         report = prepare(folder, out, settings, workers=workers or cores(), progress=show.follow('packing'))
-    print(json.dumps(_as_plain(report)) if as_json else _as_text(report))
+    say_json(_as_plain(report)) if as_json else say(_as_text(report))
 
 
 def parse_size(text: str) -> int | tuple[int, int]:
@@ -149,4 +148,4 @@ def _as_text(report: 'PrepareReport') -> str:
     mixed = report.has_identities and any(len({key.split('/')[0] for key in group}) > 1 for group in groups)
     text = render('prepare.txt.j2', report=report, groups=groups, mixed=mixed,
                   reasons=[f'{reason}: {count}' for reason, count in counts if count > 1])
-    return printable(text.removesuffix('\n'))
+    return text.removesuffix('\n')

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cface_basicsr.cli.arguments import Overwrite, check_new
+from cface_basicsr.cli.show import say
 
 
 def command(
@@ -41,7 +42,7 @@ def command(
     nothing = np.full_like(store.image(store.keys[0]), 255)
     columns = {str(number + 1): [store.image(keys[number]) if number < len(keys) else nothing for keys in rows.values()]
                for number in range(max(map(len, rows.values())))}
-    typer.echo(face_grid(columns, out, row_labels=[identity_name(f'{person}/') for person in rows]))
+    say(face_grid(columns, out, row_labels=[identity_name(f'{person}/') for person in rows]))
 
 
 def _by_identity(keys: Iterable[str]) -> dict[str, list[str]]:

@@ -1,6 +1,5 @@
 """`cface synth`: draw synthetic faces in the casia layout."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -35,14 +34,14 @@ def command(
       cface synth --identities 80 --images 16 --out faces
       cface prepare --layout casia faces --out data --scale 8 --crop center
     """
-    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.cli.show import ShowSteps, say, say_json
     from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
     settings = TreeSettings(identities=identities, images=images, size=size, seed=seed)
     total = identities * images
     with ShowSteps(1) as show:
         drawn = write_synthetic_faces(out, settings, workers=workers or cores(), progress=show.follow('drawing faces'))
     if as_json:
-        print(json.dumps({'out': str(out), 'identities': identities, 'images': images, 'size': size, 'seed': seed,
-                          'drawn': drawn, 'found': total - drawn}))
+        say_json({'out': str(out), 'identities': identities, 'images': images, 'size': size, 'seed': seed,
+                  'drawn': drawn, 'found': total - drawn})
     else:
-        print(f'{total} photos of {identities} people in {out} ({drawn} drawn now).')
+        say(f'{total} photos of {identities} people in {out} ({drawn} drawn now).')

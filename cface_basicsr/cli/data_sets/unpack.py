@@ -1,6 +1,5 @@
 """`cface unpack`: the images of a store as files."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -27,10 +26,10 @@ def command(
     Example:
       cface unpack datasets/casia/test --out faces
     """
-    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.cli.show import ShowSteps, say, say_json
     from cface_basicsr.data.unpacked_store import unpack_store
     from cface_basicsr.files.face_store import open_faces
     store = open_faces(folder)
     with ShowSteps(1) as show:
         unpack_store(store, out, show.follow('unpacking'))
-    print(json.dumps({'out': str(out), 'images': len(store)}) if as_json else f'{len(store)} images in {out}')
+    say_json({'out': str(out), 'images': len(store)}) if as_json else say(f'{len(store)} images in {out}')

@@ -59,7 +59,7 @@ def test_a_recognizer_with_another_input_gets_its_own_index(tmp_path: Path) -> N
 def test_an_index_cannot_be_named_after_a_python_object(tmp_path: Path) -> None:
     data = write_small_data(tmp_path / 'data', identities=2, images=2)
     run = CliRunner().invoke(app, ['index', str(data), '--recognizer', 'tests.cli.data_sets.test_index:tiny'])
-    assert isinstance(run.exception, UserError) and 'is not a file' in str(run.exception)
+    assert isinstance(run.exception, UserError) and str(run.exception).endswith('an .onnx file, or dlib.')
     assert not (data / 'index').exists()
 
 
