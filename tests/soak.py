@@ -141,7 +141,7 @@ class Soak:
                 self._run_unbroken(other)
             folder, began = self._prepared(name, name), time.monotonic()
             counts = self.folder / f'{name}.moments'
-            counts.mkdir()
+            counts.mkdir(exist_ok=True)
             process = self._start(name, folder, SOAK_COUNTS=str(counts))
             if process.wait() != 0:
                 raise SystemExit(f"{name} failed by itself:\n{(folder / 'output').read_text()[-2000:]}")
