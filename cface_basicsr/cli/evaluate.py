@@ -42,7 +42,7 @@ def command(
     images: Annotated[list[str] | None, _option(_SYSTEMS, metavar='NAME=FOLDER')] = None,
     features: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
     scale: Annotated[int | None, _option(_SYSTEMS)] = None,
-    sides: Annotated[str, _option(_SWITCHES)] = 'both',
+    sides: Annotated[str | None, _option(_SWITCHES, show_default='both; scface: one')] = None,
     degrade: Annotated[list[str] | None, _option(_SWITCHES)] = None,
     flip: Annotated[bool | None, _option(_SWITCHES, '--flip/--no-flip')] = None,
     color: Annotated[str, _option(_SWITCHES)] = 'rgb',
@@ -76,7 +76,7 @@ def command(
     Args:
         protocol: What is compared with what, see above.
         data: Folder made by `cface prepare`, of people not trained on. With --features also its identities.csv, a pairs
-            file (pairs, lfw) or BLUFR's lists (blufr).
+            file (pairs, lfw) or official lists (blufr, tinyface, survface).
         recognizer: [NAME=]FILE of a recognizer (.pth, .onnx), or [NAME=]package.module:callable; may be repeated.
         judge: With one recognizer: dlib's, which comes with the plugin, as a second one, where faces are aligned.
         detector: Folder with another face detector of facexlib's; landmarks on HR align centre crops for dlib's
@@ -88,8 +88,8 @@ def command(
         features: [NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt next to it, one key or file name
             per row; may be repeated. Then no recognizer, network or image is needed.
         scale: 2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.
-        sides: both: all images are super-resolved (the paper). one: the first image of a pair is HR, the second
-            super-resolved. lr: all images are LR, enlarged only by the recognizer's own resize; no networks.
+        sides: both: all images are super-resolved (the paper). one: the first image of a pair, or the mug shot, is HR,
+            the second super-resolved. lr: all images are LR, enlarged only by the recognizer's own resize; no networks.
         degrade: Further rows of every system, for LR that went through more than its reduction: jpeg or jpeg-before
             (30, 50, 70, 90), noise (5, 10, 20 grey levels), blur (0.25, 0.5, 1 pixel of LR), shift (half a pixel of
             LR; PSNR counts the shift), camera (as in training); may be repeated.
@@ -98,12 +98,12 @@ def command(
         border: Pixels cut off each side before PSNR and SSIM.
         pairs: lfw: a file of pairs, LFW's pairs.txt or with the header left,right,same,fold; default: the folder's
             pairs.csv.
-        config: blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists. tinyface: the folder of
-            TinyFace's two lists, Testing_Set.
+        config: blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists. tinyface, survface: the
+            folder of the official lists, Testing_Set or Face_Identification_Test_Set.
         folds: pairs: folds that share no identity.
         pairs_per_fold: pairs: half of one person, half of different people; default: 600 (with ten folds 3,000 +
             3,000), or as many as the folder allows.
-        far: False accept rate of the verification rate; default: 0.01, for blufr 0.001.
+        far: pairs, lfw, blufr, scface: false accept rate of the verification rate; default: 0.01, for blufr 0.001.
         far_identification: blufr, open-set: false alarm rate of open-set identification; default: 0.01.
         seed: pairs, open-set: of the draw.
         compare: Measure nothing; print how the second result differs from the first and whether that is more than
@@ -123,7 +123,10 @@ def command(
       cface evaluate pairs casia/test --recognizer net_r.pth --weights net_g.pth --degrade jpeg --degrade noise
       cface evaluate open-set casia/test --recognizer net_r.pth --weights net_g.pth
       cface evaluate pairs casia/test --recognizer net_r.pth --scale 8 --images Other=other_x8
-      cface evaluate tinyface tinyface_x8 --config TinyFace/Testing_Set --recognizer net_r.pth --weights net_g.pth
+      cface evaluate tinyface tinyface --config TinyFace/Testing_Set --recognizer net_r.pth --weights net_g_x4.pth
+      cface evaluate survface survface --config QMUL-SurvFace/Face_Identification_Test_Set --recognizer net_r.pth \\
+        --weights net_g_x4.pth
+      cface evaluate scface scface --recognizer net_r.pth --weights net_g_x4.pth
       cface evaluate lfw pairs.txt --features mine=lfw.npy
       cface evaluate blufr blufr_lfw_config.mat --features mine=lfw.npy
       cface evaluate --compare results/srgan.json results/cface.json

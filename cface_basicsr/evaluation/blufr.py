@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cface_basicsr.errors import UserError, first_few
+from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import unit_features
 from cface_basicsr.evaluation.identification import open_set_rate
 from cface_basicsr.evaluation.pair_search import rates_of_sets
 from cface_basicsr.evaluation.verification import Floats, Ints, RateAtFar
-from cface_basicsr.files.image_keys import composed, find_images, image_label
-from cface_basicsr.files.mat_file import read_mat
+from cface_basicsr.files.image_keys import composed, find_all_images, image_label
+from cface_basicsr.files.mat_file import cell_text, read_variables
 from cface_basicsr.files.text_file import read_lines
 
 PARTS = ('train', 'test', 'gallery', 'probe')
@@ -92,29 +92,18 @@ def rows_of(config: BlufrConfig, keys: Sequence[str]) -> Ints:
     Raises:
         UserError: an image is missing, or several keys have the same name.
     """
-    found = find_images([name.rsplit('/')[-1] for name in config.names], keys, 'BLUFR')
-    missing = [name for name, row in zip(config.names, found, strict=True) if row is None]
-    if missing:
-        raise UserError(f'{len(missing)} of {len(config.names)} images of BLUFR are missing among {len(keys)} keys, '
-                        f'first {first_few(missing)}.\nThe protocol needs them all: prepare the whole set with '
-                        '--crop center, which rejects no face (manifest.json lists what was rejected).')
-    return np.array(found, np.int64)
+    how = ': prepare the whole set with --crop center, which rejects no face (manifest.json lists what was rejected)'
+    names = [name.rsplit('/')[-1] for name in config.names]
+    return np.array(find_all_images(names, keys, 'BLUFR', how), np.int64)
 
 
 def _read_mat(path: Path) -> tuple[list[str], Ints, dict[str, list[Any]]]:
     """Names, labels and lists as they are in the file."""
-    content = read_mat(path, 'Expected a MATLAB file.')
-    fields = ('imageList', 'labels', *FIELDS)
-    absent = [name for name in fields if name not in content]
-    if absent:
-        came = [name for name in content if not name.startswith('__')]
-        raise UserError(f"'{path}' is not a BLUFR configuration: it lacks {', '.join(absent)}.\n"
-                        f"Expected {', '.join(fields)}, got {', '.join(came) or 'no variables'}.")
+    content = read_variables(path, "Expected BLUFR's blufr_lfw_config.mat.", 'imageList', 'labels', *FIELDS)
     for name in ('imageList', *FIELDS):
         if content[name].dtype != object:
             raise UserError(f"'{path}', {name}: expected a cell array, got {content[name].dtype}.")
-    names = [str(cell.item()) if cell.dtype.kind == 'U' and cell.size == 1 else ''
-             for cell in content['imageList'].flat]
+    names = [cell_text(cell) for cell in content['imageList'].flat]
     parts = {part: list(content[field].flat) for part, field in zip(PARTS, FIELDS, strict=True)}
     return names, content['labels'].reshape(-1), parts
 

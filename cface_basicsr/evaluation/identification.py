@@ -78,22 +78,50 @@ def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayL
         The share in [0, 1] of genuine probes with score >= threshold and at most this rank, and the counts of probes.
 
     Raises:
+        UserError: see `open_set_search`; or the rank is out of range.
+    """
+    search, size = open_set_search(units, labels, gallery, probe), np.size(gallery)
+    if not 1 <= rank <= size:
+        raise UserError(f'rank: expected from 1 to the size of the gallery ({size}), got {rank}.')
+    threshold, allowed = threshold_at_far(search.best[~search.known], far)
+    genuine = int(search.known.sum())
+    return RateAtFar(float(search.found(far, rank).mean()), threshold, allowed, genuine, len(search.known) - genuine)
+
+
+class OpenSetSearch(NamedTuple):
+    """What a search of P probes in a gallery found.
+
+    Attributes:
+        best: (P,) the score that decides.
+        ranks: (P,) of probes of people in the gallery; 0 for others.
+        known: (P,) whether the gallery has the person.
+    """
+
+    best: Scores
+    ranks: Ints
+    known: Flags
+
+    def found(self, far: float, rank: int) -> Flags:
+        """Which of the genuine probes (K,) are found at that false alarm rate, up to that rank."""
+        threshold, _ = threshold_at_far(self.best[~self.known], far)
+        return (self.best[self.known] >= threshold) & (self.ranks[self.known] <= rank)
+
+
+def open_set_search(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayLike) -> OpenSetSearch:
+    """The first half of `open_set_rate`, which takes the time.
+
+    Raises:
         UserError: row numbers are out of range or occur twice, the gallery is empty, or there are no genuine or no
             impostor probes.
     """
     gallery, probe = _row_numbers('gallery', gallery, len(labels)), _row_numbers('probe', probe, len(labels))
     if len(both := np.intersect1d(gallery, probe)):
         raise UserError(f'gallery and probe share {len(both)} images (first: row {both[0]}); expected none.')
-    if not 1 <= rank <= len(gallery):
-        raise UserError(f'rank: expected from 1 to the size of the gallery ({len(gallery)}), got {rank}.')
     known = np.isin(labels[probe], labels[gallery])
     if known.all() or not known.any():
         raise UserError(f'open-set identification needs probes of people in the gallery and of others, got '
                         f'{known.sum()} and {(~known).sum()}\n(gallery: {len(gallery)} images). Check the labels.')
-    best, ranks = _search(units, labels, gallery, probe, known)
-    threshold, allowed = threshold_at_far(best[~known], far)
-    found = (best[known] >= threshold) & (ranks[known] <= rank)
-    return RateAtFar(float(found.mean()), threshold, allowed, int(known.sum()), int((~known).sum()))
+    return OpenSetSearch(*_search(units, labels, gallery, probe, known), known)
 
 
 def _row_numbers(name: str, rows: ArrayLike, count: int) -> Ints:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from unicodedata import normalize
 from urllib.parse import quote, unquote
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, first_few
 
 LONGEST_PART = 100
 """Limit of each half of a key, in characters: '<identity>__<image>' becomes a file name, of at most 255 bytes."""
@@ -97,6 +97,22 @@ def find_images(wanted: Sequence[str], names: Sequence[str], where: str, *,
         if other != name and not _same(_read_key(other), _read_key(name)):
             raise _ambiguous(where, names[rows[0]], other, name)
     return found
+
+
+def find_all_images(wanted: Sequence[str], names: Sequence[str], where: str, how: str = '') -> list[int]:
+    """`find_images` for lists of which no image may be missing.
+
+    Args:
+        how: what gives them all, for the message.
+
+    Raises:
+        UserError: one is missing, or a name may mean two.
+    """
+    found = find_images(wanted, names, where)
+    if missing := [name for name, row in zip(wanted, found, strict=True) if row is None]:
+        raise UserError(f'{len(missing)} of {len(wanted)} images of {where} are missing among {len(names)} keys, first '
+                        f'{first_few(missing)}.\nThe protocol needs them all{how}.')
+    return [row for row in found if row is not None]
 
 
 def _ambiguous(where: str, name: str, first: str, second: str) -> UserError:

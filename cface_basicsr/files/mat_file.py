@@ -51,6 +51,26 @@ def read_mat(path: str | Path, expected: str) -> dict[str, np.ndarray]:
     return {name: _array(value) for name, value in found.items()}
 
 
+def read_variables(path: str | Path, expected: str, *names: str) -> dict[str, np.ndarray]:
+    """Those variables of a MATLAB file; see `read_mat`.
+
+    Raises:
+        UserError: one is missing.
+    """
+    content = read_mat(path, expected)
+    if absent := [name for name in names if name not in content]:
+        came = ', '.join(name for name in content if not name.startswith('__')) or 'no variables'
+        raise UserError(f"'{path}' lacks {', '.join(absent)}.\nExpected {', '.join(names)}, got {came[:100]}.")
+    return {name: content[name] for name in names}
+
+
+def cell_text(cell: Any) -> str:
+    """The text of a cell; '' where it holds something else."""
+    while isinstance(cell, np.ndarray) and cell.size == 1:
+        cell = cell.item()
+    return str(cell) if isinstance(cell, str) else ''
+
+
 def _array(value: Any) -> np.ndarray:
     if value['kind'] == 'cell':
         cells = np.empty(len(value['values']), object)

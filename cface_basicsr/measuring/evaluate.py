@@ -11,6 +11,7 @@ from torch import nn
 
 from cface_basicsr.data.images.align import find_detector
 from cface_basicsr.data.images.degradations import DEGRADATIONS, DegradedFaces, measured_strengths
+from cface_basicsr.data.layouts.settings import SMALL_LAYOUTS
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.face_systems import Embedded
 from cface_basicsr.evaluation.features_file import keys_of_features, read_features
@@ -30,7 +31,7 @@ from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks
 from cface_basicsr.measuring.measure import FaceSet, FaceSource, judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
-from cface_basicsr.measuring.request import SIDES, Request
+from cface_basicsr.measuring.request import SIDES, Request, Sides
 from cface_basicsr.measuring.results import DataSet, Measured, Results, Run, facts_of_this_run, file_facts
 from cface_basicsr.measuring.table import RESTORED
 from cface_basicsr.recognizers.load import load_recognizer, recognizer_content, recognizer_facts
@@ -43,6 +44,9 @@ PRECOMPUTED = 'features'
 Curves = dict[str, dict[str, RocCurve]]
 """Recognizer -> system -> ROC curve."""
 
+_SMALL = (' The images are small as they are, so there is no HR. LR: each as it is, by bicubic to the size of the '
+          "prepared folder and from there to the recognizer's. Bicubic: what the networks are given, enlarged so.")
+
 _Judged = Mapping[str, tuple[Measured, Mapping[str, Outcome]]]
 
 
@@ -52,7 +56,8 @@ def evaluate_request(request: Request, show: Progress) -> tuple[Results, Curves]
     Raises:
         UserError: the request contradicts itself, or its files do not fit; nothing is measured then.
     """
-    check_request(request)
+    protocol = check_request(request)
+    request = replace(request, sides=request.sides or protocol.sides)
     return _evaluate_features(request, show) if request.features else _evaluate_images(request, show)
 
 
@@ -74,19 +79,20 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     recognizers = {name: load_recognizer(file) for name, file in request.recognizers.items()}
     faces = FaceSet.open(request.data, scale)
     finished = {name: FinishedImages(folder, faces.keys) for name, folder in request.images.items()}
+    small = _are_small(request)
     led = _led(request)
     check_judge(led, recognizers, request.strict)
     protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
     flip = protocol.flip if request.flip is None else request.flip
     kept = _feature_cache(request, networks, recognizers)
-    judged = _judge_systems(request, {**networks, **finished}, recognizers, faces, protocol, flip, kept, show,
-                            (aligned, added))
+    systems = _systems(request.sides, small, {**networks, **finished})
+    judged = _judge_systems(request, systems, recognizers, faces, protocol, flip, kept, show, (aligned, added), small)
     fed = {name: recognizer_facts(request.recognizers[name], network) for name, network in recognizers.items()}
     settings = manifest_settings(request.data)
     switches = {'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'),
                 'template': settings.get('template'), 'color': request.color, 'border': request.border,
                 **({'degrade': list(request.degrade)} if request.degrade else {})}
-    described = [_describe_switches(request, flip, settings), *_describe_degradations(request.degrade)]
+    described = [_describe_switches(request, flip, settings, small), *_describe_degradations(request.degrade)]
     notes = [*described, *judging, *faces.notes(
         {name: network for name, network in recognizers.items() if not (aligned and name in added)})]
     hashes = {name: recognizer_hash(file, 64) if named_recognizer(file).is_file() else fed[name].get('sha256', '')
@@ -97,31 +103,50 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
                                     for name, pictures in finished.items()}} if finished else {})
 
 
-def _judge_systems(request: Request, others: Mapping[str, nn.Module | FinishedImages],
+def _are_small(request: Request) -> bool:
+    """Whether the images are low-resolution as they are, by the protocol or by the layout of their source.
+
+    Raises:
+        UserError: what is asked for needs HR.
+    """
+    kind = PROTOCOLS[request.protocol]
+    small = kind.small or manifest_settings(request.data).get('layout') in SMALL_LAYOUTS
+    if small and request.degrade:
+        raise UserError("--degrade says how HR is reduced, and these images are small as they are: leave it out.")
+    return small
+
+
+def _systems(sides: Sides, small: bool, others: Mapping[str, nn.Module | FinishedImages]) -> dict[str, FaceSource]:
+    """Row -> whose faces; the images as they are come first."""
+    if small:
+        return {'LR': 'HR'} if sides == 'lr' else {'LR': 'HR', 'Bicubic': 'Bicubic', **others}
+    return {'HR': 'HR', 'LR': 'LR'} if sides == 'lr' else {'HR': 'HR', 'Bicubic': 'Bicubic', **others}
+
+
+def _judge_systems(request: Request, systems: Mapping[str, FaceSource],
                    recognizers: Mapping[str, nn.Module], faces: FaceSet, protocol: Protocol, flip: bool,
                    kept: FeatureCache, show: Progress,
-                   alignment: tuple[AlignedFaceSet | None, Iterable[str]]) -> _Judged:
-    """Every system by every recognizer; with --sides one, HR is the first image of each pair.
+                   alignment: tuple[AlignedFaceSet | None, Iterable[str]], small: bool) -> _Judged:
+    """Every system by every recognizer; with --sides one, the images as they are come first in each pair.
 
     Some recognizers may see aligned faces instead: the second part of `alignment` names them.
     """
     aligned, names = alignment
     theirs = {name: recognizers[name] for name in names} if aligned else {}
     plain = {name: network for name, network in recognizers.items() if name not in theirs}
-    systems: dict[str, FaceSource] = {'HR': 'HR', 'LR': 'LR'} if request.sides == 'lr' else {
-        'HR': 'HR', 'Bicubic': 'Bicubic', **others}
     judged, left = {}, None
     for name, system, lr in _rows(systems, request, faces):
         how: dict[str, Any] = {
             'rows': protocol.images, 'flip': flip, 'unit_length': protocol.unit_length, 'device': request.device,
             'batch_size': request.batch_size, 'at_once': request.batch_size, 'progress': show.advance,
             'start': partial(show.start, name)}
-        embedded = replace(faces, lr=lr).embed(system, plain, color=request.color, border=request.border,
+        embedded = replace(faces, lr=lr).embed(system, plain, originals=not small, color=request.color,
+                                               border=request.border,
                                                kept=None if isinstance(system, FinishedImages) else kept, **how)
         if theirs:  # a network super-resolves the faces once more; these features are not kept
             more = replace(aligned, lr=lr).embed(system, theirs, originals=False, **how).features
             embedded = embedded._replace(features=embedded.features | more)
-        left = embedded.features if name == 'HR' and request.sides == 'one' else left
+        left = embedded.features if system == 'HR' and request.sides == 'one' else left
         judged[name] = judge(embedded, [protocol], left)
         show.end(name, _row_text(protocol, recognizers, judged[name][0]))
     return judged
@@ -179,14 +204,15 @@ def _scale(request: Request, networks: Mapping[str, nn.Module]) -> int:
     return scales.pop()
 
 
-def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any]) -> str:
+def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any], small: bool) -> str:
     crop = settings.get('crop', 'not known, the folder has no manifest')
     template = f" ({settings['template']})" if settings.get('template') else ''
     color = 'luma (Y)' if request.color == 'y' else 'RGB'
     border = f'{request.border} pixels cut off each side' if request.border else 'no border cut'
-    restoration = '' if request.sides == 'lr' else f'; PSNR and SSIM of {color}, {border}'
+    restoration = '' if request.sides == 'lr' or small else f'; PSNR and SSIM of {color}, {border}'
     mirrored = 'joined with those of the mirror image' if flip else 'of the image only'
-    return f'Switches: {SIDES[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.'
+    rows = _SMALL if small else ''
+    return f'Switches: {SIDES[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.{rows}'
 
 
 def _describe_degradations(names: Iterable[str]) -> list[str]:

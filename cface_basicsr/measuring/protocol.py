@@ -27,7 +27,7 @@ from cface_basicsr.evaluation.verification import (
     lfw_accuracy,
     make_pairs,
 )
-from cface_basicsr.measuring.request import Request
+from cface_basicsr.measuring.request import Request, Sides
 from cface_basicsr.measuring.results import Compared, file_facts
 from cface_basicsr.measuring.table import Column, Number, Row, Table
 
@@ -35,6 +35,7 @@ Features = NDArray[np.float32]
 
 FEW_PASSING = ('Where few pairs may pass, the rate is a matter of chance; with 0, a pair of one person must score '
                'higher than every pair of different people.')
+_PARTS = 10
 PAIRS_PER_FOLD = 600
 """300 of one person and 300 of different people: with ten folds the paper's 3,000 + 3,000."""
 
@@ -71,6 +72,8 @@ class Protocol(ABC):
         flip: whether the features of an image and of its mirror image are joined by default.
         unit_length: whether it is given features of unit length.
         has_sides: whether the two images of a pair can be treated differently.
+        sides: what is super-resolved by default, one of `request.SIDES`.
+        small: whether its images are low-resolution as they are, so that there is no HR.
         has_curve: whether it gives a ROC curve.
         images: (R,) rows of the images that an instance compares, in order; None: all.
         compared: what an instance compares, for the record.
@@ -87,6 +90,8 @@ class Protocol(ABC):
     flip: ClassVar[bool] = False
     unit_length: ClassVar[bool] = True
     has_sides: ClassVar[bool] = False
+    sides: ClassVar[Sides] = 'both'
+    small: ClassVar[bool] = False
     has_curve: ClassVar[bool] = False
     images: Ints | None = None
 
@@ -149,6 +154,46 @@ class Protocol(ABC):
         over = '' if cls.unit == 'folds' else f', means over the {cls.unit}'
         return Table(f'Equal error and true accept rates{over} ({name})', columns, rows,
                      [f'{_describe_counts(compared.counts)} {FEW_PASSING}'])
+
+
+class ListedProtocol(Protocol):
+    """A protocol whose comparisons are official lists; `from_request` makes it of where they are, and of the keys.
+
+    Attributes:
+        lists: what --config names.
+    """
+
+    lists: ClassVar[str]
+
+    @classmethod
+    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'ListedProtocol':
+        """See `Protocol.from_request`; the labels are those of the lists."""
+        options = {option: getattr(request, option) for option in cls.takes if option != 'config'}
+        return cls(request.config or request.data, keys, **options)
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """See `Protocol.check`."""
+        super().check(request)
+        if request.config is None and not request.features:
+            raise UserError(f'{cls.name} needs --config: {cls.lists}.')
+
+
+def parts_of(people: Ints) -> Ints:
+    """The part (P,) of each probe by its person (P,), at most ten, so that systems can be compared part by part."""
+    number = np.unique(people, return_inverse=True)[1]
+    return number % min(_PARTS, int(number.max(initial=0)) + 1)
+
+
+def outcome_of_parts(found: Mapping[str, NDArray[np.bool_]], part: Ints) -> Outcome:
+    """Shares of probes that were found, of all and in each part.
+
+    Args:
+        found: key -> (P,); part: (P,) of each probe, see `parts_of`.
+    """
+    parts = range(int(part.max()) + 1)
+    per_part = {key: [float(np.mean(flags[part == each])) for each in parts] for key, flags in found.items()}
+    return Outcome({key: float(np.mean(flags)) for key, flags in found.items()}, per_part if len(parts) > 1 else {})
 
 
 def _describe_counts(counts: Mapping[str, Any]) -> str:

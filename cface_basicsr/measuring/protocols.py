@@ -21,6 +21,8 @@ _KINDS = (
     'set_protocols.IdentificationProtocol',
     'set_protocols.OpenSetProtocol',
     'tinyface_protocol.TinyFaceProtocol',
+    'survface_protocol.SurvFaceProtocol',
+    'scface_protocol.ScfaceProtocol',
 )
 
 
@@ -40,14 +42,14 @@ def check_request(request: Request) -> type[Protocol]:
         UserError: an unknown name, or options that exclude each other.
     """
     check_known('protocol', request.protocol, PROTOCOLS)
-    check_known('--sides', request.sides, SIDES)
+    check_known('--sides', request.sides or 'both', SIDES)
     check_known('--color', request.color, get_args(Color))
     measured_strengths(request.degrade)
     if not request.features and not request.recognizers:
         raise UserError('give --recognizer, or --features that a recognizer has already made.')
     others = (request.recognizers or request.weights or request.images or request.scale or request.cache
               or request.degrade)
-    if request.features and (others or request.sides != 'both' or request.flip is not None):
+    if request.features and (others or request.sides or request.flip is not None):
         raise UserError('--features need nothing else: leave out --recognizer, --weights, --images, --scale, --sides, '
                         '--degrade, --flip and --cache.')
     if request.degrade and request.images:

@@ -28,16 +28,16 @@ class Request:
 
     Attributes:
         protocol: one of `protocols.PROTOCOLS`.
-        data: a prepared folder; with `features` also identities.csv, a pairs file, or BLUFR's lists.
+        data: a prepared folder; with `features` also identities.csv, a pairs file, or official lists.
         recognizers, weights, features: name -> file (of a recognizer also 'package.module:callable').
         images: name -> folder of finished pictures.
         scale: None: that of the networks, or of the only low-resolution store.
-        sides: one of SIDES.
+        sides: one of SIDES; None: the protocol's default.
         degrade: kinds of degradation; each of their strengths is a further row of every system but HR.
         flip: None: the protocol's default.
         color, border: of PSNR and SSIM.
         folds, pairs_per_fold, seed: of what is drawn.
-        pairs: a pairs file for 'lfw'; config: BLUFR's lists.
+        pairs: a pairs file for 'lfw'; config: the lists of BLUFR, TinyFace or QMUL-SurvFace.
         far, far_identification: shares in [0, 1]; None: the protocol's default.
         cache: folder of features that are kept; None: `features` in the prepared folder.
         batch_size, device: of the networks.
@@ -55,7 +55,7 @@ class Request:
     images: Mapping[str, Path] = field(default_factory=dict)
     features: Mapping[str, Path] = field(default_factory=dict)
     scale: int | None = None
-    sides: Sides = 'both'
+    sides: Sides | None = None
     degrade: tuple[str, ...] = ()
     flip: bool | None = None
     color: Color = 'rgb'

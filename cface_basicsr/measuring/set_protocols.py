@@ -15,11 +15,9 @@ from cface_basicsr.evaluation.identification import draw_galleries, open_set_rat
 from cface_basicsr.evaluation.pair_search import rates_at_fars
 from cface_basicsr.evaluation.roc import FARS, RocCurve, binned_roc, equal_error_rate
 from cface_basicsr.evaluation.verification import Ints, RateAtFar, allowed_at_far
-from cface_basicsr.measuring.protocol import Features, Outcome, Protocol
-from cface_basicsr.measuring.request import Request
+from cface_basicsr.measuring.protocol import Features, ListedProtocol, Outcome, Protocol, outcome_of_parts, parts_of
 from cface_basicsr.measuring.table import Number
 
-_PARTS = 10
 _ENLARGED = ('The standard error is enlarged for that (Nadeau and Bengio 2003); without it, it would be {times:.1f} '
              'times smaller.')
 
@@ -34,11 +32,11 @@ def _parts(labels: Ints) -> tuple[Ints, int, int]:
     Returns:
         the part (N,) of each image, -1 where it is its person's only one; how many people have several, and one.
     """
-    people, place, count = np.unique(labels, return_inverse=True, return_counts=True)
+    _, place, count = np.unique(labels, return_inverse=True, return_counts=True)
     several = count > 1
-    number = np.cumsum(several) - 1  # place among the people with several images
-    part = np.where(several, number % max(1, min(_PARTS, int(several.sum()))), -1)
-    return part[place], int(several.sum()), int((~several).sum())
+    part = np.full(len(labels), -1)
+    part[several[place]] = parts_of(place[several[place]])
+    return part, int(several.sum()), int((~several).sum())
 
 
 class IdentificationProtocol(Protocol):
@@ -65,23 +63,19 @@ class IdentificationProtocol(Protocol):
         if not people:
             raise UserError(f'none of the {len(labels)} images has another one of its person, so nobody can be '
                             'found. Give data with two or more images of a person.')
-        self.parts, probes = int(self.part.max()) + 1, int((self.part >= 0).sum())
+        probes = int((self.part >= 0).sum())
         super().__init__(
             f'each of {probes:,} images of {people:,} people is searched among the other {len(labels) - 1:,} '
             f'images; {single:,} people with one image are there, but not searched for.',
             _hash_of_lines(f'{key},{label}' for key, label in zip(keys, labels, strict=True)),
-            {'probes': probes, 'people': people, 'people_with_one_image': single, 'parts': self.parts})
+            {'probes': probes, 'people': people, 'people_with_one_image': single, 'parts': int(self.part.max()) + 1})
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/rank1', '<name>/rank5'; `right` is not used by this protocol."""
         everyone = np.arange(len(features))
         ranks = probe_ranks(features, self.labels, everyone, everyone)
-        numbers, per_part = {}, {}
-        for rank in (1, 5):
-            found = (ranks <= rank) & (ranks > 0)
-            numbers[f'{name}/rank{rank}'] = float(np.mean(found[ranks > 0]))
-            per_part[f'{name}/rank{rank}'] = [float(np.mean(found[self.part == part])) for part in range(self.parts)]
-        return Outcome(numbers, per_part if self.parts > 1 else {})
+        probes = self.part >= 0
+        return outcome_of_parts({f'{name}/rank{rank}': ranks[probes] <= rank for rank in (1, 5)}, self.part[probes])
 
 
 # ------------------------------------------------------------------------------------------------------------ open set
@@ -136,7 +130,7 @@ class OpenSetProtocol(Protocol):
 
 # --------------------------------------------------------------------------------------------------------------- BLUFR
 
-class BlufrProtocol(Protocol):
+class BlufrProtocol(ListedProtocol):
     """LFW-BLUFR: ten trials over the whole set, verification and open-set identification at low false accept rates."""
 
     name = 'blufr'
@@ -149,6 +143,7 @@ class BlufrProtocol(Protocol):
              ('dir_mean_minus_std', 'DIR % at rank 1, FAR {far_identification} %, mean - std', False),
              ('dir', 'DIR %, mean ± std', True))
     takes = ('config', 'far', 'far_identification')
+    lists = "the toolkit's blufr_lfw_config.mat, or its folder of lists"
 
     def __init__(self, config: Path, keys: Sequence[str], *, far: float | None = None,
                  far_identification: float | None = None, fars: Sequence[float] = FARS) -> None:
@@ -190,18 +185,6 @@ class BlufrProtocol(Protocol):
         return {'genuine': genuine, 'impostor': impostor, **(rates if self.fars else {}),
                 'genuine_probes': [int(each.sum()) for each in known], 'impostor_probes': strangers,
                 'false_alarms': [allowed_at_far(self.far_identification, count) for count in strangers]}
-
-    @classmethod
-    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'BlufrProtocol':
-        """See `Protocol.from_request`."""
-        return cls(request.config or request.data, keys, far=request.far, far_identification=request.far_identification)
-
-    @classmethod
-    def check(cls, request: Request) -> None:
-        """See `Protocol.check`."""
-        super().check(request)
-        if request.config is None and not request.features:
-            raise UserError("blufr needs --config: the toolkit's blufr_lfw_config.mat, or its folder of lists.")
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/vr', 'vr_std', 'vr_mean_minus_std', the same of 'dir', and 'tar@<far>'."""

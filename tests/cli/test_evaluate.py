@@ -15,6 +15,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import verification_numbers
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
 from cface_basicsr.evaluation.identification import draw_galleries
+from cface_basicsr.evaluation.listed_search import SURVFACE
 from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.super_resolution import super_resolve
@@ -24,9 +25,12 @@ from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.network_file import build_network_from_file, file_hash, save_atomically
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import load_results
+from cface_basicsr.measuring.scface_protocol import ScfaceProtocol
+from cface_basicsr.measuring.tinyface_protocol import TinyFaceProtocol
 from tests.blufr_file import write_blufr_file
 from tests.references import slow_protocols
 from tests.small_data import write_small_data
+from tests.small_face_trees import write_pairs, write_scface, write_tree
 
 RECOGNIZER = {'input_size': [32, 32], 'num_feat': 4, 'feature_length': 8}
 GENERATOR = {'num_feat': 4, 'num_block': 1, 'scale': 8}
@@ -132,7 +136,7 @@ def test_results_are_saved_in_three_forms_and_not_overwritten(folder, tmp_path):
     (['--scale', 4, '--sides', 'none'], "--sides 'none' is unknown; did you mean 'one'"),
     (['--scale', 4, '--sides', 'lr', '--weights', '{}/net_g.pth'], 'leave out --weights'),
     (['--scale', 4, '--pairs', 'pairs.txt'], "--pairs belongs to the protocol 'lfw'"),
-    (['--scale', 4, '--config', 'x.mat'], "--config belongs to the protocol 'blufr or tinyface'"),
+    (['--scale', 4, '--config', 'x.mat'], "--config belongs to the protocol 'blufr or tinyface or survface'"),
     (['--features', '{}/net_g.pth'], 'leave out --recognizer'),
     (['--scale', 4, '--curves'], '--curves writes files: it needs --out'),
     (['--scale', 4, '--color', 'Y'], "--color 'Y' is unknown; valid: rgb, y"),
@@ -427,3 +431,79 @@ def test_a_saved_result_is_drawn_again_as_it_was_printed(folder, tmp_path):
     assert (tmp_path / 'report/tables/systems.csv').read_text() == (tmp_path / 'x8.csv').read_text()
     assert drawn.rstrip() in (tmp_path / 'report/report.md').read_text()
     assert '<h1>pairs: data, x8</h1>' in (tmp_path / 'report/report.html').read_text()
+
+
+# ------------------------------------------------------------------------------- faces that are small as they are
+
+def _rows_by_protocol(folder, data, protocol, *arguments):
+    result = CliRunner().invoke(app, ['evaluate', protocol, str(data), '--recognizer', f'R={folder}/net_r.pth',
+                                      '--json', '--no-judge', '--device', 'cpu', *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return numbers_of(json.loads(result.stdout)), json.loads(result.stdout)['facts']
+
+
+def _prepared(tmp_path, layout):
+    result = CliRunner().invoke(app, ['prepare', '--layout', layout, str(tmp_path / 'x'), '--out',
+                                      str(tmp_path / 'out'), '--crop', 'resize', '--scale', '8', '--workers', '1'])
+    assert result.exit_code == 0, result.output
+    return tmp_path / 'out'
+
+
+GALLERY = {f'{who}_{n}.jpg': who for who in range(5) for n in range(2)}
+PROBE = {f'{who}_9.jpg': who for who in range(5)}
+
+
+def test_small_faces_have_rows_lr_bicubic_and_sr_from_the_official_tree(folder, tmp_path):
+    tree = write_tree(tmp_path / 'x', GALLERY, PROBE, [f'd{n}.jpg' for n in range(6)])
+    data = _prepared(tmp_path, 'tinyface')
+    rows, facts = _rows_by_protocol(folder, data, 'tinyface', '--config', tree, '--weights',
+                                    f'SR={folder}/net_g.pth')
+    assert list(rows) == ['LR', 'Bicubic', 'SR'] and all('psnr' not in numbers for numbers in rows.values())
+    assert 'there is no HR. LR: each as it is, by bicubic' in facts['notes'][0]
+    assert 'not measured here: rank 1 of 76.1 %' in facts['data'][0]['compared'][0]['note']
+
+    keys, _ = read_identities(data)
+    network = build_network_from_file(folder / 'net_r.pth')
+    for row, store, generator in (('LR', 'hr', None),
+                                  ('SR', 'lr_x8', build_network_from_file(folder / 'net_g.pth'))):
+        images = np.stack([FaceStore(data / f'{store}.lmdb').image(key) for key in keys])
+        images = images if generator is None else super_resolve(generator, images)
+        features = extract_features(network, images)
+        assert rows[row] == pytest.approx(TinyFaceProtocol(tree, keys).measure('R', features).numbers)
+    only, _ = _rows_by_protocol(folder, data, 'tinyface', '--config', tree, '--scale', 8, '--sides', 'lr')
+    assert only == {'LR': rows['LR']}
+    refused = CliRunner().invoke(app, ['evaluate', 'identification', str(data), '--recognizer',
+                                       f'R={folder}/net_r.pth', '--degrade', 'jpeg', '--no-judge'])
+    assert '--degrade says how HR is reduced, and these images are small' in str(refused.exception)
+
+
+def test_scface_compares_super_resolved_images_with_mug_shots_as_they_are(folder, tmp_path):
+    write_scface(tmp_path / 'x', people=3)
+    data = _prepared(tmp_path, 'scface')
+    weights = ['--weights', f'SR={folder}/net_g.pth']
+    rows, _ = _rows_by_protocol(folder, data, 'scface', *weights, '--far', 0.2)
+    assert list(rows) == ['LR', 'Bicubic', 'SR']
+    keys, _ = read_identities(data)
+    network, generator = (build_network_from_file(folder / name) for name in ('net_r.pth', 'net_g.pth'))
+    mugshots, small = (np.stack([FaceStore(data / f'{store}.lmdb').image(key) for key in keys])
+                       for store in ('hr', 'lr_x8'))
+    seen = extract_features(network, super_resolve(generator, small))
+    protocol = ScfaceProtocol(keys, far=0.2)
+    assert rows['SR'] == pytest.approx(protocol.measure('R', extract_features(network, mugshots), seen).numbers)
+    both, _ = _rows_by_protocol(folder, data, 'scface', *weights, '--far', 0.2, '--sides', 'both')
+    assert both['SR'] == pytest.approx(protocol.measure('R', seen).numbers) and both['LR'] == rows['LR']
+
+
+def test_survface_searches_and_verifies_one_prepared_folder(folder, tmp_path):
+    tree = write_tree(tmp_path / 'x', GALLERY, PROBE, [f'd{n}.jpg' for n in range(9)], SURVFACE)
+    write_pairs(tmp_path / 'x' / 'Face_Verification_Test_Set',
+                [(f'{n % 5}_0.jpg', f'{n % 5}_1.jpg') for n in range(10)],
+                [(f'{n % 5}_0.jpg', f'd{n % 9}.jpg') for n in range(10)])
+    data = _prepared(tmp_path, 'survface')
+    rows, facts = _rows_by_protocol(folder, data, 'survface', '--config', tree, '--weights',
+                                    f'SR={folder}/net_g.pth')
+    assert list(rows) == ['LR', 'Bicubic', 'SR']
+    assert set(rows['SR']) == {'R/tpir@0.3', 'R/tpir@0.2', 'R/tpir@0.1', 'R/tpir@0.01'}
+    assert facts['data'][0]['compared'][0]['settings']['unmated'] == 9
+    verified, _ = _rows_by_protocol(folder, data, 'lfw', '--no-flip', '--scale', 8)
+    assert list(verified) == ['LR', 'Bicubic'] and 'R/tar@0.1' in verified['LR'] and 'psnr' not in verified['LR']

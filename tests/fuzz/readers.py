@@ -21,12 +21,15 @@ from cface_basicsr.data.compare_index import load_compare_index, read_index_mani
 from cface_basicsr.data.images.face_images import read_face
 from cface_basicsr.data.layouts.annotation_table import read_annotation_table
 from cface_basicsr.data.layouts.insightface import list_bin, list_recordio
+from cface_basicsr.data.layouts.landmarks import read_landmarks
 from cface_basicsr.data.layouts.lfw import read_people
+from cface_basicsr.data.layouts.small_faces import list_survface
 from cface_basicsr.data.layouts.source import Listing
 from cface_basicsr.data.prepare.packing import Journal
 from cface_basicsr.enhancing.photo_file import read_photo
 from cface_basicsr.evaluation.blufr import load_config
 from cface_basicsr.evaluation.features_file import read_features, write_features
+from cface_basicsr.evaluation.listed_search import SURVFACE, TINYFACE, Lists, read_search
 from cface_basicsr.files.face_store import FaceStore, decode_image, decode_planes, encode_image, encoded_size
 from cface_basicsr.files.identities import read_identities, read_labels
 from cface_basicsr.files.key_list import KeyList
@@ -49,6 +52,7 @@ from tests.fuzz.harness import Reader
 from tests.measuring.test_results import results
 from tests.onnx_file import write_onnx_recognizer
 from tests.small_data import close_environment, smooth_images, write_small_data, write_small_index
+from tests.small_face_trees import write_lists, write_pairs, write_tree
 
 KEYS = ['a/0', 'a/1', 'b/0', 'b/1']
 ROOT = Path(__file__).parents[2]
@@ -159,6 +163,20 @@ def _blufr(folder: Path) -> Path:
     write_blufr_file(folder / 'blufr.mat', [f'{who}/{who}_{n}' for who in 'abcdef' for n in range(2)],
                      [number // 2 for number in range(12)], [([0, 2], [1, 3]), ([4, 6], [5, 7])])
     return folder / 'blufr.mat'
+
+
+LISTED = [f'{who}/{who}_{n}' for who in '123' for n in range(2)]
+
+
+def _lists(lists: Lists, folder: Path) -> Path:
+    write_lists(folder, *({f'{who}_{n}.jpg': int(who) for who in '123'} for n in range(2)), lists)
+    return folder / lists.probe.file
+
+
+def _survface_pairs(folder: Path) -> Path:
+    write_tree(folder, {'1_0.jpg': 1}, {'1_1.jpg': 1}, ['9_0.jpg'], SURVFACE)
+    pairs = write_pairs(folder / 'Face_Verification_Test_Set', [('1_0.jpg', '1_1.jpg')] * 10, [('1_0.jpg', '9_0.jpg')] * 10)
+    return pairs / 'positive_pairs_names.mat'
 
 
 def _blufr_lists(folder: Path, name: str) -> Path:
@@ -272,5 +290,10 @@ READERS = {
        for ending, name in (('idx', 'train.idx'), ('property', 'property'), ('lst', 'train.lst'))},
     'verification_bin': Reader(_bin, partial(_read_listing, list_bin), change.change_bytes, 2),
     'blufr': Reader(_blufr, load_config, change.change_mat, 0.2),
+    **{name: Reader(partial(_lists, lists), lambda path, lists=lists: read_search(path.parent, LISTED, lists), change.change_mat, 0.1)
+       for name, lists in (('tinyface_list', TINYFACE), ('survface_list', SURVFACE))},
+    'survface_pairs': Reader(_survface_pairs, lambda path: list_survface(path.parents[1]), change.change_mat, 0.1),
+    'landmarks': Reader(text('eyes.txt', '001_frontal 10 10 30 10 20 20 20 30\n002_frontal 10 11 30 12 20 20 21 30\n'),
+                        read_landmarks, change.change_text),
     **{f'blufr_{name}': Reader(partial(_blufr_lists, name=f'{name}.txt'), lambda path: load_config(path.parent), change.change_text, 0.5)
        for name in ('image_list', 'labels', 'test_set')}}

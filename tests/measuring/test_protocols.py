@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.listed_search import SURVFACE
 from cface_basicsr.evaluation.significance import paired_test
 from cface_basicsr.evaluation.verification import make_pairs
 from cface_basicsr.measuring import request as requests
@@ -15,7 +16,7 @@ from cface_basicsr.measuring.protocols import PROTOCOLS, check_request, protocol
 from cface_basicsr.measuring.request import Request
 from tests.blufr_file import write_blufr_file
 from tests.references import slow_protocols
-from tests.tinyface_lists import write_tinyface_lists
+from tests.small_face_trees import write_lists
 
 R, F = {'recognizers': {'R': 'r.pth'}}, {'features': {'X': Path('x.npy')}}
 LABELS = np.repeat(np.arange(40), 30)
@@ -50,7 +51,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Protoc
     write_blufr_file(folder / 'blufr.mat', keys, labels.tolist(), TRIALS)
     listed = {part: {f"{key.split('/')[1]}.jpg": int(key[0]) for key in keys[start::4]}
               for start, part in enumerate(('gallery', 'probe'))}
-    lists = {'blufr': folder / 'blufr.mat', 'tinyface': write_tinyface_lists(folder / 'tinyface', **listed)}
+    lists = {'blufr': folder / 'blufr.mat', 'tinyface': write_lists(folder / 'tinyface', **listed),
+             'survface': write_lists(folder / 'survface', **listed, lists=SURVFACE)}
     folded = make_pairs(labels, folds=3, pairs_per_fold=8, seed=0)
     (folder / 'pairs.csv').write_text('left,right,same,fold\n' + ''.join(
         f'{keys[a]},{keys[b]},{int(same)},{fold}\n' for (a, b), same, fold in zip(*folded, strict=True)))
@@ -58,7 +60,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Protoc
     found = {}
     for name in PROTOCOLS:
         settings = {'config': lists[name]} if name in lists else {}
-        protocol = made(name, folder, keys, labels, folds=3, pairs_per_fold=8, **settings)
+        named = [f'{label:03d}/{label:03d}_{("frontal", "cam1_1", "cam1_2", "cam1_3")[row % 4]}'
+                 for row, label in enumerate(labels)] if name == 'scface' else keys
+        protocol = made(name, folder, named, labels, folds=3, pairs_per_fold=8, **settings)
         found[name] = protocol, protocol.measure('R', features)
     return found
 
@@ -92,9 +96,10 @@ def test_what_is_declared_is_what_is_measured(measured: dict[str, tuple[Protocol
     ({**R, 'degrade': ('jpeg',), 'images': {'X': Path('x')}}, '--degrade changes what networks are given'),
     ({'protocol': 'open-set', **R, 'sides': 'one'}, "'open-set' has none"),
     ({'protocol': 'identification', **R, 'curves': True}, "'identification' has no ROC curve"),
-    ({'protocol': 'lfw', **R, 'config': Path('c.mat')}, "--config belongs to the protocol 'blufr or tinyface'"),
+    ({'protocol': 'lfw', **R, 'config': Path('c.mat')},
+     "--config belongs to the protocol 'blufr or tinyface or survface'"),
     ({**R, 'pairs': Path('pairs.txt')}, "--pairs belongs to the protocol 'lfw'"),
-    ({'protocol': 'identification', **R, 'far': .1}, "--far belongs to the protocol 'pairs or lfw or blufr'"),
+    ({'protocol': 'identification', **R, 'far': .1}, "--far belongs to the protocol 'pairs or lfw or blufr or scface'"),
     ({**R, 'far_identification': .1}, "--far-identification belongs to the protocol 'blufr or open-set'"),
     ({**R, 'sides': 'lr', 'weights': {'X': Path('x.pth')}}, '--sides lr uses no network'),
     ({**R, 'sides': 'two'}, "'two' is unknown"), ({**R, 'color': 'rgba'}, "'rgba' is unknown"),

@@ -11,7 +11,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.measuring.protocols import check_request
 from cface_basicsr.measuring.request import Request
 from cface_basicsr.measuring.tinyface_protocol import TinyFaceProtocol
-from tests.tinyface_lists import write_tinyface_lists
+from tests.small_face_trees import write_lists as write_both
 
 GALLERY, PROBE = {'1_1.jpg': 1, '1_2.jpg': 1, '2_1.jpg': 2, '7_1.jpg': 7}, {'1_3.jpg': 1, '2_4.jpg': 2, '7_9.jpg': 7}
 KEYS = ['Gallery_Distractor/d1', 'Gallery_Distractor/d2', *(f'Gallery_Match/{name[:-4]}' for name in GALLERY),
@@ -19,7 +19,7 @@ KEYS = ['Gallery_Distractor/d1', 'Gallery_Distractor/d2', *(f'Gallery_Match/{nam
 
 
 def write_lists(folder: Path, **changes: dict[str, Any]) -> Path:
-    return write_tinyface_lists(folder, **{'gallery': GALLERY, 'probe': PROBE} | changes)
+    return write_both(folder, **{'gallery': GALLERY, 'probe': PROBE} | changes)
 
 
 def slow_rank(features: np.ndarray, probe: str, people: dict[str, int]) -> int:
@@ -54,7 +54,8 @@ def test_a_distractor_that_looks_like_the_probe_comes_before_the_person(tmp_path
 
 
 @pytest.mark.parametrize(('lists', 'message'), [
-    ({'probe': {'1_3.jpg': 1, '9_9.jpg': 9}}, 'names 1 images of 2 that are not among 9 keys.*9_9'),
+    ({'probe': {'1_3.jpg': 1, '9_9.jpg': 9}},
+     "1 of 2 images of '.*probe_img_ID_pairs.mat' are missing among 9 keys, first 9_9"),
     ({'probe': {'1_1.jpg': 1}}, "1 images are in both lists, first 'Gallery_Match/1_1'"),
     ({'probe': {'1_3.jpg': 5}}, '1 probes show people whom the gallery lacks'),
     ({'probe': {'1_3.jpg': 1.5}}, 'probe_ids: expected whole numbers from 0'),
@@ -68,7 +69,7 @@ def test_lists_of_another_release_are_refused(tmp_path: Path, lists: dict[str, A
 def test_files_that_are_not_its_lists_are_refused(tmp_path: Path) -> None:
     folder = write_lists(tmp_path / 'lists')
     savemat(folder / 'probe_img_ID_pairs.mat', {'other': np.zeros(3)})
-    with pytest.raises(UserError, match='expected probe_set and probe_ids, got other'):
+    with pytest.raises(UserError, match='lacks probe_set, probe_ids.\nExpected probe_set, probe_ids, got other'):
         TinyFaceProtocol(folder, KEYS)
     (folder / 'probe_img_ID_pairs.mat').write_bytes(b'MATLAB 5.0' + bytes(200))
     with pytest.raises(UserError, match='cannot be read as a MATLAB file'):

@@ -25,7 +25,7 @@ def command(
     landmarks: Path | None = None, identity: str | None = None,
     pairs: Annotated[Path | None, typer.Option(show_default='next to or in SRC')] = None,
     people: Annotated[Path | None, typer.Option(show_default='next to or in SRC')] = None,
-    partition: Annotated[str | None, typer.Option(show_default='all')] = None,
+    partition: Annotated[str | None, typer.Option(show_default='all; tinyface: test')] = None,
     annotations: Annotated[Path | None, typer.Option(show_default='around SRC')] = None,
     store: str = 'png',
     holdout: Annotated[int, typer.Option(min=0)] = 0,
@@ -43,18 +43,21 @@ def command(
         scale: Scales, one store lr_x<N>.lmdb each: `--scale 2 4 8`.
         layout: casia: <identity>/<image>; folders: any tree of them; lfw: <Name>/<Name>_0001.jpg, with pairs.txt;
             celeba: flat images and text files; csv: a table with the columns file and identity; recordio: train.rec,
-            train.idx, property; bin: lfw.bin.
+            train.idx, property; bin: lfw.bin; tinyface, survface, scface: the official trees of TinyFace, QMUL-SurvFace
+            and SCface.
         crop: center: the middle pixels; align: five landmarks moved to a template; box: the surroundings of the box of
-            CelebA in the wild; none: the images already have that size.
+            CelebA in the wild; resize: the whole image, straight to each size, for faces that are small as they are;
+            none: the images already have that size.
         size: Pixels of the HR face: a side, or HEIGHTxWIDTH such as 112x96.
         template: For --crop align: arcface (112x112) or sphereface (112x96); in a square both are the same.
         weights: For --crop align: folder with another detector of facexlib's.
-        landmarks: For --crop align without a detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, mouth). --layout
-            celeba finds its own.
+        landmarks: For --crop align without a detector: file of lines NAME x1 y1 … x5 y5 (eyes, nose, corners of the
+            mouth), or NAME and four points (its middle), or only the eyes. --layout celeba finds its own.
         identity: For --layout folders with deeper trees: the person is the first or the last folder.
         pairs: For --layout lfw: pairs.txt.
         people: For --layout lfw: people.txt; the folder is compared with it.
-        partition: For --layout celeba: train, val, test or all. The paper measures on test.
+        partition: For --layout celeba: train, val, test or all. The paper measures on test. For --layout tinyface:
+            train or test.
         annotations: For --layout celeba: folder with identity_CelebA.txt and the others.
         store: Form of the stored images: png; png0 (not compressed); jpeg (quality 95, HR only); webp (lossless); raw
             (bare pixels, which BasicSR's own data sets cannot read). docs/data.md has what each costs.
@@ -71,6 +74,9 @@ def command(
       cface prepare --layout csv photos.csv --out datasets/mine
       cface prepare --layout recordio faces_emore --out datasets/ms1m --size 112
       cface prepare --layout bin faces_emore/lfw.bin --out datasets/lfw112 --crop none --size 112
+      cface prepare --layout tinyface TinyFace --out datasets/tinyface --crop resize --scale 4
+      cface prepare --layout survface QMUL-SurvFace --out datasets/survface --crop resize --scale 4
+      cface prepare --layout scface SCface_database --out datasets/scface --crop align --landmarks eyes.txt --scale 4
     """
     from cface_basicsr.data.prepare.run import PrepareSettings, prepare
     folder, scales = split_scales(source, scale or [])

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cface_basicsr.data.images.face_crop import Size, both_sides
+from cface_basicsr.ops.recognizer_input import centre_crop_to_aspect
 from cface_basicsr.ops.resize import bicubic_resize
 
 
@@ -45,3 +47,15 @@ def low_resolution(hr: np.ndarray, scale: int) -> np.ndarray:
     """`reduce_bytes` for uint8 (B, H, W, 3) arrays, which give uint8 (B, H / scale, W / scale, 3)."""
     images = torch.from_numpy(np.ascontiguousarray(hr.transpose(0, 3, 1, 2)))
     return reduce_bytes(images, scale).permute(0, 2, 3, 1).contiguous().numpy()
+
+
+@torch.no_grad()
+def resize_whole(photo: np.ndarray, size: Size) -> np.ndarray:
+    """A photograph that is a face already, uint8 (H, W, 3), at another size, uint8 (height, width, 3).
+
+    It is cut at the centre to the aspect ratio of `size`, and resized by the same bicubic kernel, up or down.
+    """
+    height, width = both_sides(size)
+    images = torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))[None].float()
+    resized = bicubic_resize(centre_crop_to_aspect(images, height, width), (height, width))
+    return resized.clamp(0, 255).round().byte()[0].permute(1, 2, 0).contiguous().numpy()

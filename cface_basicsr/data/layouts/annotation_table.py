@@ -49,6 +49,15 @@ def read_annotation_table(path: str | Path, columns: Sequence[str]) -> Annotatio
     return table
 
 
+def count_numbers(path: str | Path) -> int:
+    """How many numbers follow the name in the first line that has a name and numbers; 0: no line has both."""
+    for _, line in read_lines(path, 'Expected a table of numbers for each image.'):
+        words = _words(line)
+        numbers = next((place for place, word in enumerate(reversed(words)) if not _is_number(word)), len(words))
+        if 0 < numbers < len(words) and not line.startswith('#'):
+            return numbers
+    return 0
+
 
 def _words(line: str) -> list[str]:
     return [word.strip() for word in line.split(',')] if ',' in line else line.split()

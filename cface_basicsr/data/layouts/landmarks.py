@@ -1,19 +1,22 @@
-"""Five landmarks per image from a file: CelebA's two files, or a user's lines 'NAME x1 y1 … x5 y5'.
+"""Landmarks of each image from a file: CelebA's two files, or a user's lines 'NAME x1 y1 … x5 y5'.
 
 The order is: the eye on the left of the picture, the eye on the right, the tip of the nose, the left and the right
-corner of the mouth; in pixels, where (0, 0) is the centre of the first pixel. NAME is the image's path relative to the
-source folder, or just its file name if no other image has the same.
+corner of the mouth; in pixels, where (0, 0) is the centre of the first pixel. With four numbers a line has only the
+eyes, with eight (as for SCface) the eyes, the tip of the nose and the middle of the mouth; the five are then where a
+template has them that lies on these points. NAME is the image's path relative to the source folder, or just its file
+name, with or without the ending, if no other image has the same.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cface_basicsr.data.images.align import points_outside
+from cface_basicsr.data.images.align import points_outside, similarity_transform, template_points
 from cface_basicsr.data.images.face_crop import Rejected, upright_size
-from cface_basicsr.data.layouts.annotation_table import Annotations, read_annotation_table
+from cface_basicsr.data.layouts.annotation_table import Annotations, count_numbers, read_annotation_table
 from cface_basicsr.data.layouts.source import Listing, Photos, Source
 from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.files.image_keys import composed
@@ -31,12 +34,21 @@ def read_landmarks(path: str | Path) -> Annotations:
     Raises:
         UserError: see `read_annotation_table`; or the eyes are in the wrong order.
     """
-    table = read_annotation_table(path, COLUMNS)
+    count = count_numbers(path)
+    table = read_annotation_table(path, COLUMNS[:count if count in (4, 8) else 10])
     points = np.array(list(table.values()))
     if np.mean(points[:, 0] > points[:, 2]) > 0.5:
         raise UserError(f"'{path}': in most lines x1 is right of x2. Expected the eye on the left of the picture, the "
                         'other eye,\nthe nose, the left corner of the mouth, the right one.')
-    return table
+    return table if points.shape[1] == 10 else {name: _five(np.reshape(each, (-1, 2))) for name, each in table.items()}
+
+
+def _five(points: np.ndarray) -> tuple[float, ...]:
+    """The five landmarks of a face by its eyes (2, 2), or by eyes, nose and middle of the mouth (4, 2)."""
+    template = template_points('arcface', 112)
+    known = np.concatenate([template[:3], template[3:].mean(0, keepdims=True)])[:len(points)]
+    matrix = similarity_transform(known, points)
+    return tuple((template @ matrix[:, :2].T + matrix[:, 2]).ravel().tolist())
 
 
 def assign_landmarks(listing: Listing, table: Annotations, path: Path) -> None:
@@ -73,7 +85,8 @@ def assign_landmarks(listing: Listing, table: Annotations, path: Path) -> None:
 def _name(source: Source, table: Annotations) -> str | None:
     """The name of a source in the table; None if it is not there."""
     path = composed(source.path)
-    return next((name for name in (path, path.rsplit('/', 1)[-1]) if name in table), None)
+    file = path.rpartition('/')[2]
+    return next((name for name in (path, file, os.path.splitext(file)[0]) if name in table), None)
 
 
 def check_landmarks_fit(photos: Photos, sources: Sequence[Source], path: Path) -> None:

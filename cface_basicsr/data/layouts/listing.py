@@ -9,7 +9,9 @@ from cface_basicsr.data.layouts.folders import list_folders, list_sources
 from cface_basicsr.data.layouts.insightface import list_bin, list_recordio
 from cface_basicsr.data.layouts.landmarks import assign_landmarks, read_landmarks
 from cface_basicsr.data.layouts.lfw import list_lfw
+from cface_basicsr.data.layouts.scface import list_scface
 from cface_basicsr.data.layouts.settings import PrepareSettings
+from cface_basicsr.data.layouts.small_faces import list_survface, list_tinyface
 from cface_basicsr.data.layouts.source import Listing
 
 _LISTERS: dict[str, Callable[[Path, PrepareSettings], Listing]] = {
@@ -20,6 +22,9 @@ _LISTERS: dict[str, Callable[[Path, PrepareSettings], Listing]] = {
     'csv': lambda source, settings: list_csv(source),
     'recordio': lambda source, settings: list_recordio(source),
     'bin': lambda source, settings: list_bin(source),
+    'tinyface': lambda source, settings: list_tinyface(source, settings.partition),
+    'survface': lambda source, settings: list_survface(source),
+    'scface': lambda source, settings: list_scface(source),
 }
 
 

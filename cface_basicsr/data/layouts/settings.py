@@ -13,9 +13,11 @@ from cface_basicsr.files.network_file import file_hash
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
     'casia': (), 'folders': ('identity',), 'lfw': ('pairs', 'people'), 'celeba': ('partition', 'annotations'),
-    'csv': (), 'recordio': (), 'bin': ()}
-"""The layouts of a source, and the settings that belong to only one of them."""
-CROPS = ('center', 'align', 'box', 'none')
+    'csv': (), 'recordio': (), 'bin': (), 'tinyface': ('partition',), 'survface': (), 'scface': ()}
+"""The layouts of a source, and the settings that belong to only some of them."""
+SMALL_LAYOUTS = ('tinyface', 'survface', 'scface')
+"""Those whose photographs are low-resolution as they are."""
+CROPS = ('center', 'align', 'box', 'resize', 'none')
 IDENTITIES = ('first', 'last')
 PARTITIONS = ('train', 'val', 'test', 'all')
 _PATHS = ('weights', 'landmarks', 'pairs', 'people', 'annotations')
@@ -28,7 +30,8 @@ class PrepareSettings:
 
     Attributes:
         scales: each makes a store lr_x<scale>.lmdb.
-        crop: 'center', 'align', 'box' (CelebA's boxes) or 'none'.
+        crop: 'center', 'align', 'box' (CelebA's boxes), 'resize' (the whole photograph, straight to each size) or
+            'none'.
         size: of the HR face in pixels: the side of a square, or (height, width).
         layout: of the source, a key of `LAYOUTS`.
         template: 'arcface' or 'sphereface', only for crop 'align'.
@@ -40,7 +43,7 @@ class PrepareSettings:
         seed: of the choice of the held-out identities.
         identity: layout 'folders': which folder of a longer path is the identity, 'first' or 'last'.
         pairs, people: layout 'lfw': pairs.txt and people.txt; None: those next to or inside the folder.
-        partition: layout 'celeba': 'train', 'val', 'test' or 'all' (None).
+        partition: layout 'celeba': 'train', 'val', 'test' or 'all' (None); layout 'tinyface': 'train' or 'test' (None).
         annotations: layout 'celeba': folder with its text files; None: they are looked for around the images.
     """
 
@@ -76,12 +79,16 @@ class PrepareSettings:
         self._check_align()
 
     def _check_layout(self) -> None:
-        for layout, names in LAYOUTS.items():
-            for name in names:
-                if layout != self.layout and getattr(self, name) is not None:
-                    raise UserError(f'--{name} belongs to --layout {layout}, got --layout {self.layout}.')
+        for name in dict.fromkeys(name for names in LAYOUTS.values() for name in names):
+            takers = [layout for layout, names in LAYOUTS.items() if name in names]
+            if self.layout not in takers and getattr(self, name) is not None:
+                raise UserError(f"--{name} belongs to --layout {' or '.join(takers)}, got --layout {self.layout}.")
         if self.crop == 'box' and self.layout != 'celeba':
             raise UserError(f'--crop box needs the boxes of --layout celeba, got --layout {self.layout}.')
+        small = self.layout in SMALL_LAYOUTS
+        if small and self.crop == 'center' or self.crop == 'resize' and not small:
+            raise UserError(f'--crop {self.crop}, --layout {self.layout}: photographs that are small faces as they are '
+                            f"({', '.join(SMALL_LAYOUTS)}) take --crop resize, align or none, and others no resize.")
         if self.holdout and self.layout == 'bin':
             raise UserError('--holdout divides people; --layout bin has pairs, and does not say who is on them.')
         if self.holdout and self.pairs:

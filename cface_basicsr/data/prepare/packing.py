@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cface_basicsr.data.images.align import Aligner, face_at, find_detector
-from cface_basicsr.data.images.face_crop import Crop, Rejected, center_crop, decode_photo, no_crop
-from cface_basicsr.data.images.low_resolution import low_resolution
+from cface_basicsr.data.images.face_crop import Crop, Rejected, both_sides, center_crop, decode_photo, no_crop
+from cface_basicsr.data.images.low_resolution import low_resolution, resize_whole
 from cface_basicsr.data.layouts.settings import PrepareSettings
 from cface_basicsr.data.layouts.source import Photos, Source
 from cface_basicsr.data.worker_pool import map_chunks
@@ -54,16 +54,21 @@ class Packing:
     photos: Photos
     settings: PrepareSettings
 
-    def face(self, source: Source) -> np.ndarray:
-        """The HR face of a photograph, uint8 (height, width, 3) RGB.
+    def faces(self, source: Source) -> list[np.ndarray]:
+        """The HR face of a photograph, uint8 (height, width, 3) RGB; with crop 'resize' followed by each LR face.
+
+        What is small already goes straight to each LR size, not through HR.
 
         Raises:
             Rejected: the photograph gives no face.
         """
-        photo = decode_photo(self.photos.read(source))
-        if source.points is None:
-            return self._crop(photo)
-        return face_at(photo, np.reshape(source.points, (-1, 2)), self.settings.template, self.settings.size)
+        photo, settings = decode_photo(self.photos.read(source)), self.settings
+        if source.points is not None:
+            return [face_at(photo, np.reshape(source.points, (-1, 2)), settings.template, settings.size)]
+        if settings.crop == 'resize':
+            height, width = both_sides(settings.size)
+            return [resize_whole(photo, (height // scale, width // scale)) for scale in (1, *settings.scales)]
+        return [self._crop(photo)]
 
     @cached_property
     def _crop(self) -> Crop:
@@ -78,11 +83,11 @@ def pack_chunk(packing: Packing, sources: Sequence[Source]) -> list[Packed]:
     faces, reasons = [], []
     for source in sources:
         try:
-            faces.append(packing.face(source))
+            faces.append(packing.faces(source))
             reasons.append('')
         except Rejected as rejected:
             reasons.append(str(rejected))
-    packed = _encode(np.stack(faces), packing.settings.scales, packing.settings.store) if faces else iter(())
+    packed = _encode(faces, packing.settings.scales, packing.settings.store) if faces else iter(())
     return [Packed((), '', reason) if reason else next(packed) for reason in reasons]
 
 
@@ -91,12 +96,13 @@ def form_of_lr(store: str) -> str:
     return store if FORMS[store].exact else 'png'
 
 
-def _encode(hr: np.ndarray, scales: tuple[int, ...], store: str) -> Iterator[Packed]:
-    """One `Packed` for each of the faces, uint8 (B, height, width, 3); LR faces are made from HR as it will be read."""
+def _encode(faces: Sequence[list[np.ndarray]], scales: tuple[int, ...], store: str) -> Iterator[Packed]:
+    """One `Packed` for each photograph's HR face; LR faces that are not there are made from HR as it will be read."""
+    hr, *small = map(np.stack, zip(*faces, strict=True))
     contents = [encode_image(image, store) for image in hr]
     if not FORMS[store].exact:
         hr = np.stack([decode_image(content) for content in contents])
-    small = (low_resolution(hr, scale) for scale in scales)
+    small = small or [low_resolution(hr, scale) for scale in scales]
     for content, image, *others in zip(contents, hr, *small, strict=True):
         pixels = hashlib.sha256(image.tobytes()).hexdigest()[:16]
         yield Packed((content, *(encode_image(other, form_of_lr(store)) for other in others)), pixels, '')

@@ -292,7 +292,7 @@ class Work:
             'source': str(source.absolute()),
             'layout': {'name': self.settings.layout, 'notes': self.notes,
                        'files': {part: str(path.absolute()) for part, path in self.listing.files.items()}} | self.facts,
-            'kernel': KERNEL,
+            'kernel': KERNEL if self.settings.crop != 'resize' else KERNEL.replace('8-bit HR', 'the photograph'),
             'images': part.images,
             'identities': part.identities,
             'sha256': part.files,
@@ -366,7 +366,7 @@ def _gives_faces(packing: Packing, sources: Sequence[Source], wanted: int, rejec
     found = 0
     for source in sources:
         try:
-            packing.face(source)
+            packing.faces(source)
             found += 1
         except Rejected as reason:
             rejected.append((source.path, str(reason)))

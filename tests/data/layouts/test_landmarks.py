@@ -40,7 +40,7 @@ def test_landmarks_that_are_the_shifted_template_give_exactly_those_pixels(tmp_p
                                                                          template: str) -> None:
     points = template_points(template, size) + [31, 17]
     listing = taken(listed(tmp_path / 'src', 'a/1.png', size=160), tmp_path, line('a/1.png', points))
-    face = Packing(listing.photos, PrepareSettings((2,), 'align', size, template=template)).face(listing.sources[0])
+    face = Packing(listing.photos, PrepareSettings((2,), 'align', size, template=template)).faces(listing.sources[0])[0]
     height, width = (size, size) if isinstance(size, int) else size
     assert np.array_equal(face, pixels(tmp_path / 'src/a/1.png')[17:17 + height, 31:31 + width])
 

@@ -19,7 +19,9 @@ def test_each_layout_has_its_function() -> None:
     ({'layout': 'lfv'}, "--layout 'lfv' is unknown; did you mean 'lfw'"),
     ({'layout': 'celeba', 'partition': 'tets'}, "did you mean 'test'"),
     ({'pairs': Path('p')}, '--pairs belongs to --layout lfw, got --layout casia'),
-    ({'layout': 'lfw', 'partition': 'test'}, '--partition belongs to --layout celeba'),
+    ({'layout': 'lfw', 'partition': 'test'}, '--partition belongs to --layout celeba or tinyface'),
+    ({'crop': 'resize'}, '--crop resize, --layout casia: photographs that are small faces'),
+    ({'layout': 'tinyface'}, '--crop center, --layout tinyface: .* take --crop resize, align or none'),
     ({'identity': 'last'}, '--identity belongs to --layout folders'),
     ({'crop': 'box'}, '--crop box needs the boxes of --layout celeba'),
     ({'layout': 'lfw', 'pairs': Path('p'), 'holdout': 3}, '--holdout divides'),
@@ -36,6 +38,7 @@ def test_contradictions_are_refused(values: dict[str, Any], message: str) -> Non
 
 @pytest.mark.parametrize('values', [
     {'size': (112, 96), 'scales': (2, 4, 8)}, {'layout': 'celeba', 'crop': 'align', 'template': 'sphereface'},
+    {'layout': 'tinyface', 'crop': 'resize', 'partition': 'train'}, {'layout': 'scface', 'crop': 'none'},
     {'layout': 'celeba', 'crop': 'box', 'partition': 'all'}, {'crop': 'align', 'template': 'arcface',
                                                               'landmarks': Path('l')}])
 def test_settings_that_go_together_are_accepted(values: dict[str, Any]) -> None:

@@ -1,0 +1,146 @@
+"""Searches by official lists, in MATLAB files, of who is on the images of a gallery and of the probes.
+
+TinyFace (Cheng, Zhu and Gong 2018, "Low-resolution face recognition"): Testing_Set has three folders of images,
+Gallery_Match, Probe and Gallery_Distractor, and lists of the first two. A distractor is nobody whom a probe shows.
+
+QMUL-SurvFace (Cheng, Zhu and Gong 2018, "Surveillance face recognition challenge"): Face_Identification_Test_Set has
+gallery, mated_probe and unmated_probe, and lists of the first two. An unmated probe shows nobody of the gallery.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.verification import Ints
+from cface_basicsr.files.image_keys import find_all_images
+from cface_basicsr.files.mat_file import cell_text, read_variables
+
+UNLISTED = -1
+"""The label of an image that is in no list."""
+
+
+class Part(NamedTuple):
+    """One part of the images.
+
+    Attributes:
+        folder: that holds them, in the official tree.
+        variable: what the variables of its list are called before '_set' (file names) and '_ids'.
+        file: its list, next to the folder.
+    """
+
+    folder: str
+    variable: str
+    file: str
+
+
+class Lists(NamedTuple):
+    """What the official lists of a data set are called.
+
+    Attributes:
+        name: of the data set.
+        root: the folder of the parts and the lists.
+        others: of the images that no list names; their own list is read where it is there.
+    """
+
+    name: str
+    root: str
+    gallery: Part
+    probe: Part
+    others: Part
+
+
+class Search(NamedTuple):
+    """Who is searched for among whom, by rows of a folder of N images.
+
+    Attributes:
+        labels: (N,) identities; `UNLISTED` where no list names an image.
+        gallery, probe, others: rows (G,), (P,), (O,).
+    """
+
+    labels: Ints
+    gallery: Ints
+    probe: Ints
+    others: Ints
+
+    def sha256(self, keys: Sequence[str]) -> str:
+        """A hash of who is searched for among whom, for the N keys."""
+        listed = ''.join(f'{key},{label}\n' for key, label in zip(keys, self.labels, strict=True))
+        left_out = len(self.others) < int((self.labels == UNLISTED).sum())
+        return hashlib.sha256(listed.encode() + self.probe.tobytes() + (self.others.tobytes() if left_out else b'')
+                              ).hexdigest()
+
+
+TINYFACE = Lists('TinyFace', 'Testing_Set', Part('Gallery_Match', 'gallery', 'gallery_match_img_ID_pairs.mat'),
+                 Part('Probe', 'probe', 'probe_img_ID_pairs.mat'),
+                 Part('Gallery_Distractor', 'distractor', 'distractor_img_ID_pairs.mat'))
+SURVFACE = Lists('QMUL-SurvFace', 'Face_Identification_Test_Set',
+                 Part('gallery', 'gallery', 'gallery_img_ID_pairs.mat'),
+                 Part('mated_probe', 'mated_probe', 'mated_probe_img_ID_pairs.mat'),
+                 Part('unmated_probe', 'unmated_probe', 'unmated_probe_img_ID_pairs.mat'))
+
+
+def read_search(folder: Path, keys: Sequence[str], lists: Lists) -> Search:
+    """The official search, for the images of a folder.
+
+    Images are joined by file name without its ending.
+
+    Args:
+        folder: of both lists.
+        keys: one per row, '<identity>/<image>' or file names.
+        lists: what they are called.
+
+    Raises:
+        UserError: a list is missing, damaged or of another release; the folder lacks an image; an image is in both
+            lists; or a probe shows somebody whom the gallery lacks.
+    """
+    labels, rows = np.full(len(keys), UNLISTED, np.int64), []
+    for part in (lists.gallery, lists.probe):
+        names, identities = read_list(folder, part, lists)
+        rows.append(np.array(find_all_images(names, keys, f"'{folder / part.file}'"), np.int64))
+        labels[rows[-1]] = identities
+    gallery, probe = rows
+    if len(both := np.intersect1d(gallery, probe)):
+        raise UserError(f"'{folder}': {len(both)} images are in both lists, first '{keys[both[0]]}'.")
+    strangers = ~np.isin(labels[probe], labels[gallery])
+    if strangers.any():
+        raise UserError(f"'{folder}': {strangers.sum()} probes show people whom the gallery lacks, first "
+                        f"'{keys[probe[strangers][0]]}'. Take both lists from one release.")
+    return Search(labels, gallery, probe, _others(folder, keys, labels, lists))
+
+
+def _others(folder: Path, keys: Sequence[str], labels: Ints, lists: Lists) -> Ints:
+    """The images that no list names, or that a list of theirs names where a release has one."""
+    path = folder / lists.others.file
+    if not path.is_file():
+        return np.flatnonzero(labels == UNLISTED)
+    names = read_variables(path, _expected(lists), f'{lists.others.variable}_set')
+    rows = find_all_images([cell_text(cell) for cell in next(iter(names.values())).flat], keys, f"'{path}'")
+    if len(both := np.flatnonzero(labels[rows] != UNLISTED)):
+        raise UserError(f"'{path}': {len(both)} images are in another list, too, first '{keys[rows[both[0]]]}'.")
+    return np.array(rows, np.int64)
+
+
+def read_list(folder: Path, part: Part, lists: Lists) -> tuple[list[str], Ints]:
+    """File names and identities (n,) of one list.
+
+    Raises:
+        UserError: it is missing, damaged or of another release.
+    """
+    path, variables = folder / part.file, (f'{part.variable}_set', f'{part.variable}_ids')
+    names, identities = read_variables(path, _expected(lists), *variables).values()
+    texts, identities = [cell_text(cell) for cell in names.flat], identities.ravel()
+    if not all(texts) or len(set(texts)) < len(texts) or not len(texts) == len(identities) > 0:
+        raise UserError(f"'{path}': expected different file names with an identity each, got {len(texts)} cells, "
+                        f'{len(set(texts) - {""})} different names and {len(identities)} identities.')
+    whole = identities.dtype.kind in 'iuf' and (identities == np.floor(identities)).all()
+    if not whole or not 0 <= identities.min() <= identities.max() < 2 ** 31:
+        raise UserError(f"'{path}', {variables[1]}: expected whole numbers from 0, got {identities.dtype}.")
+    return texts, identities.astype(np.int64)
+
+
+def _expected(lists: Lists) -> str:
+    return f"Expected the lists of {lists.name}'s {lists.root}."
