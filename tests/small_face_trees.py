@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.io import savemat
 
-from cface_basicsr.evaluation.listed_search import TINYFACE, Lists, Part
+from cface_basicsr.evaluation.listed_search import TINYFACE, ListedPart, Lists
 from tests.noise_photos import write_photo
 
 
@@ -19,7 +19,7 @@ def _cells(names: Iterable[Any], width: int = 1) -> np.ndarray:
     return cells
 
 
-def write_list(folder: Path, part: Part, people: Mapping[str, Any]) -> None:
+def write_list(folder: Path, part: ListedPart, people: Mapping[str, Any]) -> None:
     """As in the official files: a column of cells with one name each, and a column of identities."""
     savemat(folder / part.file, {f'{part.variable}_set': _cells(people),
                                  f'{part.variable}_ids': np.array(list(people.values()))[:, None]})

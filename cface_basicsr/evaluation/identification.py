@@ -110,6 +110,9 @@ class OpenSetSearch(NamedTuple):
 def open_set_search(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayLike) -> OpenSetSearch:
     """The first half of `open_set_rate`, which takes the time.
 
+    Args:
+        units, labels: (N, D), (N,); gallery, probe: row numbers (G,), (P,).
+
     Raises:
         UserError: row numbers are out of range or occur twice, the gallery is empty, or there are no genuine or no
             impostor probes.

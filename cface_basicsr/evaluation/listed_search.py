@@ -23,7 +23,7 @@ UNLISTED = -1
 """The label of an image that is in no list."""
 
 
-class Part(NamedTuple):
+class ListedPart(NamedTuple):
     """One part of the images.
 
     Attributes:
@@ -48,9 +48,9 @@ class Lists(NamedTuple):
 
     name: str
     root: str
-    gallery: Part
-    probe: Part
-    others: Part
+    gallery: ListedPart
+    probe: ListedPart
+    others: ListedPart
 
 
 class Search(NamedTuple):
@@ -74,13 +74,13 @@ class Search(NamedTuple):
                               ).hexdigest()
 
 
-TINYFACE = Lists('TinyFace', 'Testing_Set', Part('Gallery_Match', 'gallery', 'gallery_match_img_ID_pairs.mat'),
-                 Part('Probe', 'probe', 'probe_img_ID_pairs.mat'),
-                 Part('Gallery_Distractor', 'distractor', 'distractor_img_ID_pairs.mat'))
+TINYFACE = Lists('TinyFace', 'Testing_Set', ListedPart('Gallery_Match', 'gallery', 'gallery_match_img_ID_pairs.mat'),
+                 ListedPart('Probe', 'probe', 'probe_img_ID_pairs.mat'),
+                 ListedPart('Gallery_Distractor', 'distractor', 'distractor_img_ID_pairs.mat'))
 SURVFACE = Lists('QMUL-SurvFace', 'Face_Identification_Test_Set',
-                 Part('gallery', 'gallery', 'gallery_img_ID_pairs.mat'),
-                 Part('mated_probe', 'mated_probe', 'mated_probe_img_ID_pairs.mat'),
-                 Part('unmated_probe', 'unmated_probe', 'unmated_probe_img_ID_pairs.mat'))
+                 ListedPart('gallery', 'gallery', 'gallery_img_ID_pairs.mat'),
+                 ListedPart('mated_probe', 'mated_probe', 'mated_probe_img_ID_pairs.mat'),
+                 ListedPart('unmated_probe', 'unmated_probe', 'unmated_probe_img_ID_pairs.mat'))
 
 
 def read_search(folder: Path, keys: Sequence[str], lists: Lists) -> Search:
@@ -124,7 +124,7 @@ def _others(folder: Path, keys: Sequence[str], labels: Ints, lists: Lists) -> In
     return np.array(rows, np.int64)
 
 
-def read_list(folder: Path, part: Part, lists: Lists) -> tuple[list[str], Ints]:
+def read_list(folder: Path, part: ListedPart, lists: Lists) -> tuple[list[str], Ints]:
     """File names and identities (n,) of one list.
 
     Raises:

@@ -13,7 +13,7 @@ from cface_basicsr.evaluation.verification import Ints, threshold_at_far
 from cface_basicsr.files.image_keys import image_label
 from cface_basicsr.measuring.protocol import Features, Outcome, Protocol, outcome_of_parts, parts_of
 
-DISTANCES = {1: '4.20 m', 2: '2.60 m', 3: '1.00 m'}
+_DISTANCES = {1: '4.20 m', 2: '2.60 m', 3: '1.00 m'}
 """By their numbers in the names of the images (Grgic, Delac and Grgic 2011, "SCface")."""
 _NAME = re.compile(r'(?P<person>\d{3})_(?:frontal|cam[1-5]_(?P<distance>[123]))')
 
@@ -27,9 +27,9 @@ class ScfaceProtocol(Protocol):
     unit = 'parts'
     assumption = ('People are divided into parts, and A and B are means over the parts. All parts search the same mug '
                   'shots at the same threshold, so p is somewhat too small.')
-    paired = tuple(f'{number}_d{distance}' for number in ('rank1', 'vr') for distance in DISTANCES)
-    shown = (*((f'rank1_d{distance}', f'rank 1 % at {text}', False) for distance, text in DISTANCES.items()),
-             *((f'vr_d{distance}', f'VR % at FAR {{far}} %, {text}', False) for distance, text in DISTANCES.items()))
+    paired = tuple(f'{number}_d{distance}' for number in ('rank1', 'vr') for distance in _DISTANCES)
+    shown = (*((f'rank1_d{distance}', f'rank 1 % at {text}', False) for distance, text in _DISTANCES.items()),
+             *((f'vr_d{distance}', f'VR % at FAR {{far}} %, {text}', False) for distance, text in _DISTANCES.items()))
     takes = ('far',)
     has_sides = True
     sides = 'one'
@@ -52,7 +52,7 @@ class ScfaceProtocol(Protocol):
         self.labels = np.array([int(names[row]['person']) if row in names else -1 for row in range(len(keys))])
         self.gallery = np.array([row for row, name in names.items() if not name['distance']], np.int64)
         self.probes = {each: np.array([row for row, name in names.items() if name['distance'] == str(each)], np.int64)
-                       for each in DISTANCES}
+                       for each in _DISTANCES}
         self.images = np.array([*names], np.int64)
         everywhere = np.isin(self.labels, _people_at_all_distances(self.labels, self.gallery, self.probes))
         self.part = np.full(len(keys), -1)  # of those who are missing at a distance

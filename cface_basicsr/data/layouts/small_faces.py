@@ -17,7 +17,7 @@ from cface_basicsr.data.layouts.folder_search import digest_of_sizes, existing_f
 from cface_basicsr.data.layouts.folders import list_sources
 from cface_basicsr.data.layouts.source import NOT_A_FILE, FolderPhotos, Listing, add_identity
 from cface_basicsr.errors import UserError, check_known, first_few
-from cface_basicsr.evaluation.listed_search import SURVFACE, TINYFACE, Lists, Part, read_list
+from cface_basicsr.evaluation.listed_search import SURVFACE, TINYFACE, ListedPart, Lists, read_list
 from cface_basicsr.files.image_keys import find_all_images
 from cface_basicsr.files.mat_file import cell_text, read_variables
 from cface_basicsr.files.named_pairs import Pair
@@ -93,7 +93,7 @@ def _list_test_set(source: str | Path, lists: Lists) -> Listing:
     return listing
 
 
-def _names(listing: Listing, root: Path, part: Part) -> list[str]:
+def _names(listing: Listing, root: Path, part: ListedPart) -> list[str]:
     """The files of one folder."""
     names = []
     for entry in sorted_entries(root / part.folder):
@@ -104,7 +104,7 @@ def _names(listing: Listing, root: Path, part: Part) -> list[str]:
     return names
 
 
-def _add_listed(listing: Listing, root: Path, part: Part, lists: Lists, names: list[str]) -> None:
+def _add_listed(listing: Listing, root: Path, part: ListedPart, lists: Lists, names: list[str]) -> None:
     """Add the images of a folder that has a list; what the list does not name is rejected."""
     folders = [root, root.absolute().parent / 'Face_Identification_Evaluation']
     folder = next((each for each in folders if (each / part.file).is_file()), root)
