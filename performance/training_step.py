@@ -33,11 +33,14 @@ ROWS: dict[str, tuple[str, str, str, str, float | None]] = {
     'step': ('stage 1', 'SRGANModel', 'stage-1 step, L_CF from images', 'SRGANModel, no recognizer', 1.5),
     'step_fast': ('stage 1, fast', 'SRGANModel', f'the same with reference_features: file, {FAST}',
                   'SRGANModel, no recognizer', 0.8),
+    'step_two': ('stage 1, two recognizers', 'stage 1', 'stage-1 step, L_CF by two recognizers of one size', 'by one',
+                 1.8),
     'step_identity': ('stage 1, fast', 'stage 1, fast, no L_CF', 'the latter', 'the same without L_CF', 1.3),
     'step_0': ('stage 0, fast', 'stage 0', f'step of stage 0 or 3 with {FAST}', 'without', None),
     'step_4': ('stage 4, fast', 'stage 4, nothing reused', f'stage-4 step with {FAST}', 'without, and nothing reused',
                0.75)}
 """Key of a line -> our side, the other side, both in words, and the target."""
+CAMERA = 'stage 1, faces of a camera'
 
 
 def run(*, width: str = 'paper', batch: int = 16, rounds: int = 3, layer: str = LAYER,
@@ -55,6 +58,7 @@ def run(*, width: str = 'paper', batch: int = 16, rounds: int = 3, layer: str = 
     counts = sorted({1, threads})
     sides = {kind: Side('performance.training_step:make', settings | {'kind': kind}, threads)
              for row in ROWS.values() for kind in row[:2] if kind != 'SRGANModel'}
+    sides[CAMERA] = Side('performance.training_step:make_camera', {'batch': batch})
     stock = {f'SRGANModel, {count} threads': Side('performance.training_step:make', settings | {'kind': 'SRGANModel'},
                                                   count, ours=False) for count in counts}
     times: dict[str, Times] = {}
@@ -63,8 +67,9 @@ def run(*, width: str = 'paper', batch: int = 16, rounds: int = 3, layer: str = 
                       | (stock if stage == 'stage 1' else {}), rounds)
     times['SRGANModel'] = times[min(stock, key=lambda kind: times[kind].median)]
     sizes = f'{width} widths, batch {batch}, VGG {layer}, x8'
-    return [line for key, (ours, other, what, against, target) in ROWS.items()
-            for line in _lines(key, f'{what}; {sizes}', against, target, times[ours], times[other], batch, threads)]
+    return [*(line for key, (ours, other, what, against, target) in ROWS.items()
+              for line in _lines(key, f'{what}; {sizes}', against, target, times[ours], times[other], batch, threads)),
+            _camera_line(times[CAMERA], times['stage 1'], f'{batch} faces', batch)]
 
 
 def _lines(key: str, what: str, against: str, target: float | None, ours: Times, other: Times, batch: int,
@@ -77,6 +82,29 @@ def _lines(key: str, what: str, against: str, target: float | None, ours: Times,
         yield Finding(f'{key}_cpu', 'the same, by CPU time', f'{ours.median_cpu:.3g} s', f'{other.median_cpu:.3g} s',
                       ratio(ours.cpu, other.cpu), target=target, limit=limit.words(),
                       of_limit=ours.median_cpu / threads / limit.seconds)
+
+
+def _camera_line(camera: Times, step: Times, faces: str, batch: int) -> Finding:
+    """By CPU time only: the faces are made while loading, in other processes than the step."""
+    limit = Limit(moved=2.0 * batch * 3 * SIZE ** 2)
+    return Finding('step_camera', f'`degradation: camera` of {faces}, by CPU time', f'{camera.median_cpu:.3g} s',
+                   f'the stage-1 step: {step.median_cpu:.3g} s', ratio(camera.cpu, step.cpu), target=0.1,
+                   limit=limit.words(), of_limit=camera.median_cpu / limit.seconds)
+
+
+def make_camera(batch: int) -> Job:
+    """The LR faces of a batch as `degradation: camera` makes them."""
+    import numpy as np
+
+    from cface_basicsr.data.generated_faces import render_face
+    from cface_basicsr.data.images.degradations import camera_parts, degraded
+    faces = [render_face(identity=row, image=0, size=SIZE) for row in range(batch)]
+
+    def job() -> None:
+        random = np.random.default_rng(0)
+        for face in faces:
+            degraded(face, SCALE, camera_parts(random), random)
+    return job
 
 
 def make(kind: str, width: str, batch: int, layer: str) -> Job:
@@ -105,7 +133,19 @@ def model_of(kind: str, width: str, layer: str) -> Any:
         changes['cface_opt'] = None
     if 'nothing reused' in words:
         changes |= {'net_d_reuse_fake': False, 'net_r_reuse_features': False}
-    return cface_model(width, layer, int(stage[-1]), changes, from_file=kind == 'stage 1, fast')
+    with tempfile.TemporaryDirectory() as folder:
+        if 'two recognizers' in words:
+            changes['more_recognizers'] = [second_recognizer(width, Path(folder))]
+        return cface_model(width, layer, int(stage[-1]), changes, from_file=kind == 'stage 1, fast')
+
+
+def second_recognizer(width: str, folder: Path) -> str:
+    """A file with another network of CNN_R's kind and size."""
+    from cface_basicsr.files.network_file import build_network, save_atomically
+    options = {'type': 'SphereFace20', 'input_size': [SIZE, SIZE], **WIDTHS[width]['r']}
+    path = folder / 'second.pth'
+    save_atomically({'params': build_network(options).state_dict(), 'network': options}, path)
+    return str(path)
 
 
 def stepper(model: Any, faces: dict[str, Any]) -> Callable[[], None]:

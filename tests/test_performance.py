@@ -18,7 +18,7 @@ from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 
 TINY = {
     'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'},
-             {'step', 'step_fast', 'step_identity', 'step_0', 'step_4'}),
+             {'step', 'step_fast', 'step_two', 'step_camera', 'step_identity', 'step_0', 'step_4'}),
     'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
     'forms': ({'identities': 1, 'images': 2, 'rounds': 1},
               {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),

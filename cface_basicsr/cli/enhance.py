@@ -134,10 +134,12 @@ def command(
 def _judge(reference: Path | None, enhancers: dict[int, 'FaceEnhancer'], crops: Targets, device: 'torch.device'
            ) -> 'Judge':
     from cface_basicsr.enhancing.evidence import load_judge
+    from cface_basicsr.enhancing.networks import check_not_led
     from cface_basicsr.enhancing.reference import reference_faces
     if crops:
         raise UserError('--reference and --evidence judge faces that are found in photographs, and '
                         f"'{crops[0][0].path}' is a face crop. Say --faces photo, or leave it out.")
+    check_not_led(enhancers.values())
     known = reference_faces([reference]) if reference else None
     return load_judge(known, {scale: each.tables for scale, each in enhancers.items()}, device)
 

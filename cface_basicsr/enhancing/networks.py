@@ -1,6 +1,6 @@
 """The networks that enhance: the one that is named, or those of the zoo that are here, one for each scale."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from torch import nn
 from cface_basicsr.enhancing.evidence import ImpostorTable
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
+from cface_basicsr.files.network_file import read_network_file
+from cface_basicsr.files.recognizer_file import led_by_dlib
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.zoo.card import CARD, Card, read_card
 from cface_basicsr.zoo.catalogue import SHIPPED_NETWORKS, check_hash, network_path, zoo
@@ -26,14 +28,21 @@ class FaceEnhancer:
         network: (B, 3, 128 / scale, 128 / scale) in [0, 1] -> (B, 3, 128, 128).
         scale: 2, 4 or 8.
         tables: height of faces -> what similarities mean, from its card.
-        licence: from its card.
+        path: of its file.
+        card: next to the file; None without one.
+        licence: from its card; '' without one.
     """
 
     name: str
     network: nn.Module
     scale: int
     tables: Mapping[float, ImpostorTable]
-    licence: str = ''
+    path: Path
+    card: Card | None
+
+    @property
+    def licence(self) -> str:
+        return self.card.licence if self.card else ''
 
 
 def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
@@ -60,8 +69,20 @@ def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
 def _open(name: str, path: Path) -> FaceEnhancer:
     network = open_network(path)
     scale, card = scale_of(network, f"weights file '{name}'"), _card_beside(path)
-    return FaceEnhancer(name, network, scale, card_tables(card), card.licence) if card else \
-        FaceEnhancer(name, network, scale, {})
+    return FaceEnhancer(name, network, scale, card_tables(card) if card else {}, path, card)
+
+
+def check_not_led(enhancers: Iterable[FaceEnhancer]) -> None:
+    """Check that dlib's recognizer, the judge of faces in photographs, led no loss of these networks.
+
+    Raises:
+        UserError: it led one, by the network's file or its card.
+    """
+    led = [each.name for each in enhancers if each.card and 'dlib' in each.card.recognizer.lower()
+           or each.path.suffix != '.onnx' and led_by_dlib(read_network_file(each.path))]
+    if led:
+        raise UserError(f"dlib's recognizer led a loss of '{led[0]}', so it is not a judge of its faces. Leave out "
+                        '--reference and --evidence, or take another network.')
 
 
 def _card_beside(path: Path) -> Card | None:

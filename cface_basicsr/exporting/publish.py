@@ -1,11 +1,14 @@
 """A trained network into a folder of the zoo: its weights as safetensors, and its card."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.exporting.safetensors import write_network
-from cface_basicsr.files.network_file import build_network_from_file, file_hash, read_network_file
+from cface_basicsr.files.network_file import LED_BY, build_network_from_file, file_hash, read_network_file
+from cface_basicsr.files.recognizer_file import led_by_dlib
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.options.sections import open_section
 from cface_basicsr.zoo.card import CARD, Card, Draft, write_card
@@ -22,13 +25,15 @@ def publish_network(source: str | Path, name: str, draft: Draft, folder: str | P
         folder: existing.
 
     Raises:
-        UserError: the file does not hold a super-resolution network, the name is unfit, or is taken in the folder.
+        UserError: the file does not hold a super-resolution network, the name is unfit, or is taken in the folder; or
+            the draft and the file differ in what led its losses.
     """
     folder = Path(folder)
     taken = [path for path in (folder / f'{name}{CARD}', folder / f'{name}{SAFETENSORS}') if path.exists()]
     if taken:
         raise UserError(f"'{taken[0]}' exists. Give another name, or remove it.")
     network, content = build_network_from_file(source), read_network_file(source)
+    _check_led(draft, content)
     scale = scale_of(network, f"weights file '{source}'")
     known = draft.model_dump() | {'name': name, 'scale': scale, 'network': content['network'], 'weights': 'float32',
                                   'difference': 0.0, 'bytes': 1, 'sha256': '0' * 64}
@@ -39,3 +44,13 @@ def publish_network(source: str | Path, name: str, draft: Draft, folder: str | P
     card = open_section(Card, known)
     write_card(folder / f'{name}{CARD}', card)
     return ZooNetwork(card, folder)
+
+
+def _check_led(draft: Draft, content: Mapping[str, Any]) -> None:
+    led = content.get(LED_BY) or []
+    if led and draft.recognizer.strip().lower() == 'none':
+        raise UserError(f"card: 'recognizer: none', but by its file {len(led)} recognizers led a loss. Name them.")
+    if draft.evidence and draft.evidence.get('judge') == 'dlib' and (
+            led_by_dlib(content) or 'dlib' in draft.recognizer.lower()):
+        raise UserError("card: dlib's recognizer led a loss of this network, so it is not a judge of its faces. "
+                        'Leave out evidence.')

@@ -7,12 +7,12 @@
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cface_basicsr.errors import UserError, nearest
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.network_file import LED_BY, file_hash
 from cface_basicsr.files.yaml_file import read_yaml
 
 SHIPPED = {'dlib': Path(__file__).parents[1] / 'recognizers' / 'dlib_resnet_v1.pth'}
@@ -88,3 +88,8 @@ def recognizer_hash(file: str | Path, digits: int = 12) -> str:
     if len(files) == 1:
         return file_hash(files[0], digits)
     return hashlib.sha256(' '.join(file_hash(each, 64) for each in files).encode()).hexdigest()[:digits]
+
+
+def led_by_dlib(content: Mapping[str, Any]) -> bool:
+    """Whether dlib's recognizer led a loss of a network, by what its file holds."""
+    return recognizer_hash('dlib', 64) in (content.get(LED_BY) or ())

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from cface_basicsr.cli.main import app
 from cface_basicsr.data.images.align import template_points
 from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.enhancing import reference
 from cface_basicsr.enhancing.detector import DetectedFace
 from cface_basicsr.enhancing.evidence import Judge, false_accept_rate, table_for
 from cface_basicsr.enhancing.impostors import _small_faces, card_evidence, impostor_scores, impostor_table
-from cface_basicsr.enhancing.networks import card_tables, open_enhancers
+from cface_basicsr.enhancing.networks import card_tables, check_not_led, open_enhancers
 from cface_basicsr.enhancing.photo import PhotoSettings, enhance_photo, super_resolved
 from cface_basicsr.enhancing.reference import reference_faces
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.ops.recognizer_input import RecognizerInput
 from cface_basicsr.ops.resize import bicubic_resize
 from cface_basicsr.zoo import catalogue
@@ -266,3 +269,19 @@ print(seen)
 """
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == '[False, True]', done.stderr
+
+
+def test_dlib_judges_no_network_of_which_it_led_a_loss_by_its_file_or_its_card(tmp_path: Path) -> None:
+    mark = recognizer_hash('dlib', 64)
+    led = open_enhancers(write_generator(tmp_path / 'led.pth', led_by=['f' * 64, mark]))
+    card = open_enhancers(write_zoo(tmp_path / 'a', recognizer="MobileFaceNet and dlib's").path)
+    for enhancers, name in ((led, 'led.pth'), (card, 'tiny-x8')):
+        with pytest.raises(UserError, match=f"dlib's recognizer led a loss of '.*{name}.*', so it is not a judge"):
+            check_not_led(enhancers.values())
+    fair = open_enhancers(write_generator(tmp_path / 'fair.pth', led_by=['f' * 64]))
+    check_not_led([*fair.values(), *open_enhancers(write_zoo(tmp_path / 'b').path).values()])
+    Image.fromarray(np.full((120, 150, 3), 127, np.uint8)).save(tmp_path / 'photo.png')
+    words = ['enhance', str(tmp_path / 'photo.png'), '--weights', str(tmp_path / 'led.pth'), '--out',
+             str(tmp_path / 'out')]
+    assert "dlib's recognizer led a loss of" in str(CliRunner().invoke(app, [*words, '--evidence']).exception)
+    assert 'shows no face' in CliRunner().invoke(app, words).stderr

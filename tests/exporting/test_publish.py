@@ -1,6 +1,7 @@
 """A trained network into a zoo: stored in half precision where that does not show."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from cface_basicsr.files.network_file import (
     read_network_file,
     save_atomically,
 )
+from cface_basicsr.files.recognizer_file import recognizer_hash
 from cface_basicsr.zoo.card import Draft, read_card
 from tests.zoo.made_up_networks import DRAFT, write_generator
 
@@ -65,3 +67,16 @@ def test_what_cannot_be_published_is_said_and_leaves_nothing(tmp_path: Path) -> 
     publish_network(source, 'tiny-x8', draft, tmp_path)
     with pytest.raises(UserError, match="tiny-x8.yml' exists"):
         publish_network(source, 'tiny-x8', draft, tmp_path)
+
+
+@pytest.mark.parametrize(('led', 'draft', 'message'), [
+    (['f' * 64], {'recognizer': 'none'}, "'recognizer: none', but by its file 1 recognizers led a loss"),
+    ([recognizer_hash('dlib', 64)], {'evidence': {'judge': 'dlib'}}, "dlib's recognizer led a loss of this network"),
+    ([], {'recognizer': 'dlib', 'evidence': {'judge': 'dlib'}}, "dlib's recognizer led a loss of this network"),
+])
+def test_a_card_that_hides_what_led_a_loss_or_has_it_as_judge_is_refused(tmp_path: Path, led: list[str],
+                                                                         draft: dict[str, Any], message: str) -> None:
+    source = write_generator(tmp_path / 'net_g.pth', led_by=led)
+    with pytest.raises(UserError, match=message):
+        publish_network(source, 'tiny-x8', Draft(**DRAFT | draft), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['net_g.pth']
