@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cface_basicsr.data.images.face_images import FaceFile
     from cface_basicsr.enhancing.evidence import Judge
     from cface_basicsr.enhancing.networks import FaceEnhancer
-    from cface_basicsr.enhancing.photo import EnhancedPhoto, PhotoSettings
+    from cface_basicsr.enhancing.photo import PhotoSettings
     from cface_basicsr.enhancing.photo_file import PhotoFile
 
 Refused = list[dict[str, str]]
@@ -259,14 +259,16 @@ def _enhance_photos(networks: dict[int, Any], targets: Targets, refused: Refused
                     kinds: Collection[str], check: Callable[[Path, Path], None], show: 'ShowSteps'
                     ) -> list[dict[str, Any]]:
     """Write the results of photographs; returns their records, and adds to `refused`."""
-    from cface_basicsr.enhancing.photo import enhance_photos
+    from cface_basicsr.enhancing.detector import no_face
+    from cface_basicsr.enhancing.photo import eight_bits, enhance_photos
     from cface_basicsr.enhancing.saved import save_photo
     found: list[dict[str, Any]] = []
     show.start('photographs', len(targets))
     opened = ((each, each.photo.pixels) for each in _opened(targets, refused))
     for number, (each, enhanced) in enumerate(enhance_photos(opened, networks, settings), 1):
         with _refusing(each.photo.path, refused):
-            _check_faces(each.photo, enhanced)
+            if not enhanced.faces:
+                raise no_face(eight_bits(each.photo.pixels), each.photo.path)
             found.append(save_photo(each.photo, enhanced, each.target, kinds, settings.upscale,
                                     lambda file, target=each.target: check(file, target)))
         show.advance(number)
@@ -279,14 +281,6 @@ def _opened(targets: Targets, refused: Refused) -> Iterator[_Opened]:
     for photo, target in targets:
         with _refusing(photo.path, refused):
             yield _Opened(read_photo(photo.path), target)
-
-
-def _check_faces(photo: 'PhotoFile', enhanced: 'EnhancedPhoto') -> None:
-    from cface_basicsr.enhancing.detector import SURE, strongest
-    from cface_basicsr.enhancing.photo import eight_bits
-    if not enhanced.faces:
-        raise UserError(f"'{photo.path}' shows no face: the strongest candidate has a score of "
-                        f'{strongest(eight_bits(photo.pixels)):.2f}, and {SURE:g} is asked for.')
 
 
 def _report(written: list[str], photos: list[dict[str, Any]], refused: Refused, out: Path, weights: str,

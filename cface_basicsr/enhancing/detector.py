@@ -95,6 +95,12 @@ def strongest(photo: Photo, detect: Detect | None = None) -> float:
     return max((face.score for face in detect_faces(photo, detect, sure=0.02)), default=0.0)
 
 
+def no_face(photo: Photo, path: str | Path) -> UserError:
+    """What is said of a photograph in which `detect_faces` finds none: the score of the strongest candidate."""
+    return UserError(f"'{path}' shows no face: the strongest candidate has a score of {strongest(photo):.2f}, and "
+                     f'{SURE:g} is asked for.')
+
+
 def _resized(photo: Photo, scale: float) -> Photo:
     if scale == 1:
         return photo

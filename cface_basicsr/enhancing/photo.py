@@ -28,6 +28,8 @@ _WAITING = 2 ** 28
 """Bytes of photographs that wait at most for the faces of others, the last one not counted."""
 FaceNetwork = Callable[[Tensor], Tensor]
 """(B, 3, 128 / scale, 128 / scale) in [0, 1] -> (B, 3, 128, 128)."""
+Find = Callable[[NDArray[np.uint8]], list[DetectedFace]]
+"""uint8 (H, W, 3) RGB -> its faces."""
 Key = TypeVar('Key')
 
 
@@ -115,7 +117,7 @@ def enhance_photo(photo: Picture, network: FaceNetwork, scale: int, settings: Ph
 
 
 def enhance_photos(photos: Iterable[tuple[Key, Picture]], networks: Mapping[int, FaceNetwork],
-                   settings: PhotoSettings | None = None, detect: Detect | None = None
+                   settings: PhotoSettings | None = None, detect: Detect | None = None, find: Find | None = None
                    ) -> Iterator[tuple[Key, EnhancedPhoto]]:
     """Super-resolve the small faces of photographs and put them back.
 
@@ -128,6 +130,7 @@ def enhance_photos(photos: Iterable[tuple[Key, Picture]], networks: Mapping[int,
         networks: scale -> network; a face is given to the one with the smallest input that does not shrink it.
         settings: None: the defaults.
         detect: finds the faces of one picture; None: the shipped RetinaFace.
+        find: finds the faces of a photograph in 8 bits; None: `detect_faces` with `detect`.
 
     Yields:
         the key and the enhanced photograph, in the order of `photos`.
@@ -136,7 +139,8 @@ def enhance_photos(photos: Iterable[tuple[Key, Picture]], networks: Mapping[int,
         UserError: a network gives NaN.
     """
     settings = settings or PhotoSettings()
-    waiting = (_prepared(key, photo, networks, settings, detect) for key, photo in photos)
+    find = find or (lambda photo: detect_faces(photo, detect))
+    waiting = (_prepared(key, photo, networks, settings, find) for key, photo in photos)
     for group in _in_groups(waiting, settings.batch_size):
         _super_resolve_faces(group, networks, settings)
         while group:
@@ -152,10 +156,9 @@ class _Waiting(NamedTuple):
     faces: list[EnhancedFace]
 
 
-def _prepared(key: Any, photo: Picture, networks: Collection[int], settings: PhotoSettings, detect: Detect | None
-              ) -> _Waiting:
+def _prepared(key: Any, photo: Picture, networks: Collection[int], settings: PhotoSettings, find: Find) -> _Waiting:
     eight = eight_bits(photo)
-    return _Waiting(key, photo, [_aligned(eight, face, networks, settings) for face in detect_faces(eight, detect)])
+    return _Waiting(key, photo, [_aligned(eight, face, networks, settings) for face in find(eight)])
 
 
 def _aligned(photo: NDArray[np.uint8], found: DetectedFace, scales: Collection[int], settings: PhotoSettings

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cface_basicsr.data.images.align import template_points, warp_face
 from cface_basicsr.data.images.face_images import find_faces
 from cface_basicsr.enhancing.detector import Detect, DetectedFace, detect_faces
 from cface_basicsr.enhancing.evidence import AlignedFaces
 from cface_basicsr.enhancing.photo import FACE_SIZE, eight_bits, square_side
-from cface_basicsr.enhancing.photo_file import read_photo
+from cface_basicsr.enhancing.photo_file import PhotoFile, read_photo
 from cface_basicsr.errors import UserError
 
 _COPY = 1024
@@ -31,13 +32,19 @@ def reference_faces(paths: Iterable[str | Path], detect: Detect | None = None) -
         UserError: a photo cannot be read, shows no face, a face that is smaller than 64 pixels, or several people. A
             face less than half as high as the largest one is a bystander.
     """
-    return np.stack([_face(file.path, detect) for file in find_faces(paths)])
+    return np.stack([reference_face(read_photo(file.path), detect) for file in find_faces(paths)])
 
 
-def _face(path: Path, detect: Detect | None) -> AlignedFaces:
-    photo = eight_bits(read_photo(path).pixels)
-    found = detect_faces(photo, detect, [min(1.0, _COPY / max(photo.shape))])
-    return warp_face(photo, _only_one(found, path).landmarks, template_points('arcface', FACE_SIZE), FACE_SIZE)
+def reference_face(photo: PhotoFile, detect: Detect | None = None) -> NDArray[np.uint8]:
+    """The face of one photo, uint8 (128, 128, 3) RGB, aligned.
+
+    Raises:
+        UserError: see `reference_faces`.
+    """
+    pixels = eight_bits(photo.pixels)
+    found = detect_faces(pixels, detect, [min(1.0, _COPY / max(pixels.shape))])
+    landmarks = _only_one(found, photo.path).landmarks
+    return warp_face(pixels, landmarks, template_points('arcface', FACE_SIZE), FACE_SIZE)
 
 
 def _only_one(found: list[DetectedFace], path: Path) -> DetectedFace:

@@ -56,11 +56,21 @@ def save_photo(photo: PhotoFile, enhanced: EnhancedPhoto, target: Path, kinds: C
     record = {'path': str(photo.path), 'written': str(next(iter(files), '')), 'files': [str(file) for file in files],
               'faces': [face.as_plain() for face in enhanced.faces]}
     for file, pixels in pictures.items():
-        alpha = enlarged(photo.alpha, upscale) if file == target and photo.alpha is not None else None
-        write_photo(file, replace(photo, pixels=pixels, alpha=alpha))
+        write_photo(file, with_pixels(photo, pixels, upscale if file == target else None))
     if record_file:
         write_text(record_file, json.dumps(record, indent=2, ensure_ascii=False))
     return record
+
+
+def with_pixels(photo: PhotoFile, pixels: Picture, upscale: int | None) -> PhotoFile:
+    """A photograph with other pixels.
+
+    Args:
+        pixels: the enhanced ones, or those of one of its faces.
+        upscale: by how much they are enlarged, and so the transparency; None: they have none.
+    """
+    alpha = enlarged(photo.alpha, upscale) if upscale and photo.alpha is not None else None
+    return replace(photo, pixels=pixels, alpha=alpha)
 
 
 def _pictures(enhanced: EnhancedPhoto, target: Path, kinds: Collection[str]) -> Iterator[tuple[Path, Picture]]:

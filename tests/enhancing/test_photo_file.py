@@ -89,3 +89,19 @@ def test_what_is_no_photograph_is_refused_in_one_line(tmp_path):
     for name in ('text.jpg', 'half.jpg', 'missing.jpg'):
         with pytest.raises(UserError, match=name):
             read_photo(tmp_path / name)
+
+
+@pytest.mark.parametrize(('channels', 'kept'), [(b'RGB ', True), (b'GRAY', False), (b'CMYK', False)])
+def test_a_profile_for_other_channels_than_those_of_the_result_is_left_out(tmp_path, channels, kept):
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())
+    profile[16:20] = channels
+    Image.fromarray(PIXELS).save(tmp_path / 'in.jpg', icc_profile=bytes(profile))
+    write_photo(tmp_path / 'out.png', read_photo(tmp_path / 'in.jpg'))
+    with Image.open(tmp_path / 'out.png') as written:
+        assert written.info.get('icc_profile') == (bytes(profile) if kept else None)
+
+
+def test_a_damaged_profile_is_refused_before_anything_is_computed(tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / 'in.jpg', icc_profile=b'no profile')
+    with pytest.raises(UserError, match=r"in.jpg' cannot be read as a photograph: its colour profile is damaged; save"):
+        read_photo(tmp_path / 'in.jpg')

@@ -102,6 +102,16 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels[::rows, ::columns]
 
 
+def stored_size(content: bytes) -> tuple[int, int]:
+    """(width, height) in pixels as the file stores them, not turned upright; only the header is read.
+
+    Raises:
+        Rejected: the file is empty, not an image, or damaged.
+    """
+    with _opened(content) as photo:
+        return photo.size
+
+
 def upright_size(content: bytes) -> tuple[int, int]:
     """(width, height) in pixels of what `decode_photo` gives; of most files only the header is read.
 
