@@ -32,6 +32,7 @@ setup(
                   'cface_basicsr.recognizers': ['*.pth', '*.md'],
                   'cface_basicsr.exporting': ['*.j2'],
                   'cface_basicsr.zoo': ['networks/*.safetensors', 'networks/*.yml', 'networks/*.md'],
+                  'cface_basicsr.serving': ['*.j2', '*.css', '*.js'],
                   'cface_basicsr.report': ['*.j2', '*.css', '*.js', '*.txt'],
                   **{package: ['*.yml', '*.json'] for package in WITH_FILES}},
 )

@@ -1,7 +1,8 @@
 """Runs command lines of `cface` in one process as far as their options are checked: `python -I command_lines.py FILE`.
 
 FILE is a JSON list of command lines; printed is JSON that says how each ended. A command that would begin to draw
-faces, or to edit BasicSR, ends here: its options are checked by then. All other work begins with files of the user's.
+faces, to answer a browser, or to edit BasicSR, ends here: its options are checked by then. All other work begins with
+files of the user's.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 
 DOORS = {'cface_basicsr.data.generated_faces.tree': ('write_synthetic_faces',),
-         'cface_basicsr.compat.installed': ('repair', 'restore')}
+         'cface_basicsr.serving.app': ('listen',), 'cface_basicsr.compat.installed': ('repair', 'restore')}
 """Module -> its functions at which work begins that needs nothing of the user."""
 
 

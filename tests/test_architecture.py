@@ -174,7 +174,7 @@ PRINTERS = {
     'cli/show.py': 'all that the commands say', 'training/process.py': 'the last words of a training, cleaned',
     'files/mat_file.py': 'JSON for the process that has started it', 'measuring/feature_cache.py': 'a folder, cleaned',
     'compat/short_errors.py': 'what `errors` has cleaned', 'compat/resume.py': 'a UserError, which is clean',
-    'compat/stopping.py': 'an iteration'}
+    'compat/stopping.py': 'an iteration', 'serving/app.py': 'a traceback, cleaned'}
 """The only modules that write to the terminal: names of files are part of what is said, and may hold anything."""
 
 

@@ -23,8 +23,7 @@ from cface_basicsr.runtime import stack_versions
 
 _MODULES = ('doctor', 'demo', 'data_sets.synth', 'data_sets.prepare', 'data_sets.sheet', 'data_sets.unpack',
             'data_sets.audit', 'data_sets.index', 'train', 'data_sets.generate', 'data_sets.features', 'evaluate',
-            'report', 'benchmark', 'ablate', 'enhance', 'models',
-            'export', 'options', 'convert')
+            'report', 'benchmark', 'ablate', 'enhance', 'serve', 'models', 'export', 'options', 'convert')
 """In the order of `cface --help`; a command is called as its module is."""
 COMMANDS = {module.rpartition('.')[2]: module for module in _MODULES}
 
