@@ -62,6 +62,9 @@ def command(
     filter that made the training images. Grey, palette and 16-bit files are converted, EXIF orientation is applied;
     transparent pixels are put on white and the alpha channel is dropped.
 
+    A video is enhanced frame by frame, with its sound as it was, and becomes <name>.mp4, or <name>.mkv where it was
+    neither an MP4 nor a QuickTime file. It needs one more library: pip install av
+
     In a photograph faces are found, aligned, super-resolved and put back with a soft edge in the photograph's own
     colours; everything else stays as it is, with colour profile, EXIF, alpha, 16 bits and file times.
 
@@ -69,7 +72,7 @@ def command(
     done, and the exit code is 1.
 
     Args:
-        paths: Face crops, photographs, and folders of them (searched with subfolders).
+        paths: Face crops, photographs, and folders of them (searched with subfolders); videos by their names.
         out: Folder for the results: <name>.png, in the same subfolders.
         weights: Network file, which says which network and scale it holds; a name that `cface models list` prints; or
             auto: for each face the one of the networks listed there that fits its height.
@@ -104,6 +107,7 @@ def command(
     from cface_basicsr.enhancing.networks import open_enhancers
     from cface_basicsr.enhancing.photo import PhotoSettings
     from cface_basicsr.enhancing.saved import saved_kinds
+    from cface_basicsr.enhancing.video import is_video
     start_computing()
     kinds = saved_kinds(save)
     if gate and not reference:
@@ -113,7 +117,11 @@ def command(
         if each.licence:
             note(f'{each.name}, x{each.scale}; licence: {each.licence}')
     networks = {scale: HalfPrecision(each.network) if half else each.network for scale, each in enhancers.items()}
-    files = find_faces(paths, skip=out)
+    videos = [path for path in paths if is_video(path)]
+    if videos and (kinds != ('image',) or (reference or evidence) and gate != 'keep'):
+        raise UserError(f"'{videos[0]}' is a video, which gets no record and no evidence. Leave --save, --evidence and "
+                        '--reference out, or say --reference DIR --gate keep.')
+    files = find_faces([path for path in paths if path not in videos], skip=out)
     targets, refused = _targets(files, out, keep_extension, overwrite)
     crops, photos = [], []
     for target in targets:
@@ -123,11 +131,12 @@ def command(
     judge = _judge(reference, enhancers, crops, used) if reference or evidence else None
     settings = PhotoSettings(min_face, max_face, upscale, strength, device=used, batch_size=batch_size, judge=judge,
                              gate=gate or 'warn')
-    with ShowSteps(1) as show:
+    with ShowSteps(bool(crops) + bool(photos) + len(videos)) as show:
         written = _enhance(networks, crops, refused, settings, show) if crops else []
         check = _guard(files, targets, overwrite)
         found = _enhance_photos(networks, photos, refused, settings, kinds, check, show) if photos else []
-    _report(written, found, refused, out, weights, enhancers, as_json)
+        watched = _enhance_videos(networks, videos, refused, settings, out, overwrite, show)
+    _report(written, found, watched, refused, out, weights, enhancers, as_json)
     raise typer.Exit(1 if refused else 0)
 
 
@@ -276,6 +285,33 @@ def _enhance_photos(networks: dict[int, Any], targets: Targets, refused: Refused
     return found
 
 
+def _enhance_videos(networks: dict[int, Any], videos: list[Path], refused: Refused, settings: 'PhotoSettings',
+                    out: Path, overwrite: bool, show: 'ShowSteps') -> list[dict[str, Any]]:
+    """Write the results of videos; returns what was done, and adds to `refused`."""
+    from cface_basicsr.enhancing.video import enhance_video, video_name
+    found: list[dict[str, Any]] = []
+    for video in videos:
+        target = out / video_name(video)
+        with _refusing(video, refused):
+            _check_video(target, [each['written'] for each in found], videos, overwrite)
+            show.start(video.name, 0)
+            report = enhance_video(video, target, networks, settings, advance=show.advance)
+            show.end(video.name, f'{report.frames} frames written, {report.broken} could not be decoded')
+            found.append({'path': str(video), 'written': str(target), **vars(report)})
+            if not report.enhanced:
+                raise UserError('shows no face that was enhanced')
+    return found
+
+
+def _check_video(target: Path, written: list[str], videos: list[Path], overwrite: bool) -> None:
+    if str(target) in written:
+        raise UserError(f"another video already becomes '{target}'; save into another --out")
+    if os.path.realpath(target) in map(os.path.realpath, videos):
+        raise UserError(f"its result would overwrite the input '{target}'; choose another --out")
+    if target.exists() and not overwrite:
+        raise UserError(f"'{target}' exists; --overwrite replaces it")
+
+
 def _opened(targets: Targets, refused: Refused) -> Iterator[_Opened]:
     from cface_basicsr.enhancing.photo_file import read_photo
     for photo, target in targets:
@@ -283,20 +319,24 @@ def _opened(targets: Targets, refused: Refused) -> Iterator[_Opened]:
             yield _Opened(read_photo(photo.path), target)
 
 
-def _report(written: list[str], photos: list[dict[str, Any]], refused: Refused, out: Path, weights: str,
-            enhancers: dict[int, 'FaceEnhancer'], as_json: bool) -> None:
+def _report(written: list[str], photos: list[dict[str, Any]], videos: list[dict[str, Any]], refused: Refused, out: Path,
+            weights: str, enhancers: dict[int, 'FaceEnhancer'], as_json: bool) -> None:
     from cface_basicsr.cli.show import say, say_json, warn
     for entry in refused:
         warn(f"cface: {entry['path']}: {entry['reason']}")
     if as_json:
         networks = {each.name: scale for scale, each in enhancers.items()}
         return say_json({'weights': weights, 'scale': min(enhancers) if len(enhancers) == 1 else None,
-                         'networks': networks, 'written': written, 'photos': photos, 'refused': refused})
+                         'networks': networks, 'written': written, 'photos': photos, 'videos': videos,
+                         'refused': refused})
     if written:
         say(f"{len(written)} {'face' if len(written) == 1 else 'faces'} in '{out}'")
     for photo in photos:
         for line in _lines_of_photo(photo):
             say(line)
+    for video in videos:
+        lost = f"; {video['broken']} could not be decoded and are missing" if video['broken'] else ''
+        say(f"{video['written']}: {video['enhanced']} faces in {video['frames']} frames enhanced{lost}")
 
 
 def _lines_of_photo(photo: dict[str, Any]) -> Iterator[str]:

@@ -137,7 +137,7 @@ def _merged(found: list[DetectedFace]) -> list[DetectedFace]:
     """The surest face of each group of boxes that overlap."""
     kept: list[DetectedFace] = []
     for face in sorted(found, key=lambda each: -each.score):
-        if all(_overlap(other.box, face.box) <= _SAME for other in kept):
+        if all(box_overlap(other.box, face.box) <= _SAME for other in kept):
             kept.append(face)
     return kept
 
@@ -150,12 +150,12 @@ def _looked_at_closely(photo: Photo, face: DetectedFace, detect: Detect) -> Dete
     right, bottom = np.ceil(middle + half).astype(int) + 1
     part = _resized(photo[top:bottom, left:right], scale)
     seen = [_mapped(row, scale, left * scale, top * scale) for row in detect(part, SURE / 2)]
-    same = [other for other in seen if _overlap(other.box, face.box) > _SAME]
+    same = [other for other in seen if box_overlap(other.box, face.box) > _SAME]
     landmarks = max(same, key=lambda other: other.score, default=face).landmarks
     return DetectedFace(face.box, face.score, landmarks)
 
 
-def _overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def box_overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Intersection over union of two boxes; 1 where one lies within the other by nine tenths of its area."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     shared = float(np.prod(np.maximum(sides, 0)))

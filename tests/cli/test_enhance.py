@@ -296,3 +296,24 @@ def test_auto_gives_each_crop_to_the_network_of_its_size(tmp_path, monkeypatch):
     for side, scale in ((16, 8), (32, 4)):
         expected = cface.load(f'tiny-x{scale}').enhance(faces[side][None])[0]
         assert np.abs(np.asarray(Image.open(tmp_path / 'out' / f'{side}.png')).astype(int) - expected).max() <= 1
+
+
+def test_a_video_that_is_named_becomes_a_video_and_one_without_faces_is_named(enhance, tmp_path, monkeypatch):
+    pytest.importorskip('av', reason='videos need PyAV')
+    from cface_basicsr.enhancing import video
+    from tests.enhancing.test_video import write_video
+    (tmp_path / 'in').mkdir()
+    source = write_video(tmp_path / 'in' / 'a.mp4', 2)
+    none = enhance(source, '--json')
+    assert none.exit_code == 1 and 'shows no face that was enhanced' in none.stderr
+    assert json.loads(none.stdout)['videos'][0]['frames'] == 2 and files(tmp_path / 'out') == ['a.mp4']
+    monkeypatch.setattr(video, 'enhance_video', lambda *any, advance: video.VideoReport(2, 1, 3))
+    again = enhance(source)
+    assert again.exit_code == 1 and "out/a.mp4' exists; --overwrite replaces it" in again.stderr
+    onto = enhance(source, '--out', tmp_path / 'in', '--overwrite')
+    assert onto.exit_code == 1 and 'would overwrite the input' in onto.stderr
+    done = enhance(source, '--overwrite')
+    assert done.exit_code == 0
+    assert 'out/a.mp4: 3 faces in 2 frames enhanced; 1 could not be decoded and are missing' in done.stdout
+    with pytest.raises(UserError, match="a.mp4' is a video, which gets no record and no evidence"):
+        raise enhance(source, '--save', 'json').exception

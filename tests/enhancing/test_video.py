@@ -1,0 +1,165 @@
+"""Videos that PyAV writes here: frames, times, sound, colours, broken frames, and landmarks that do not tremble."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cface_basicsr.data.images.align import template_points
+from cface_basicsr.enhancing.detector import DetectedFace
+from cface_basicsr.enhancing.photo import PhotoSettings
+from cface_basicsr.enhancing.video import SmoothFaces, enhance_video
+from cface_basicsr.errors import UserError
+from cface_basicsr.ops.resize import bicubic_resize
+
+av = pytest.importorskip('av', reason='videos need PyAV')
+POINTS = template_points('arcface', 128) * 20 / 128
+SETTINGS = PhotoSettings(keep_colours=False, batch_size=4)
+
+
+def face_at(left: float, top: float) -> DetectedFace:
+    return DetectedFace(np.array([left, top, left + 20, top + 20], float), 0.9, POINTS + [left, top])
+
+
+def brighter(images: torch.Tensor) -> torch.Tensor:
+    return bicubic_resize(images, (128, 128)) + 0.2
+
+
+def write_video(path: Path, frames: int = 12, sound: str = 'aac', colour: tuple[int, int, int] = (1, 1, 1),
+                matrix: int | None = None) -> Path:
+    """24 frames a second of 128x96 in one colour, of which each is brighter by 10 than the one before, and a tone."""
+    with av.open(str(path), 'w') as file:
+        video = file.add_stream('libx264', rate=24, options={'crf': '6', 'g': '1'})
+        video.width, video.height, video.pix_fmt = 128, 96, 'yuv420p'
+        video.codec_context.colorspace = matrix or 2
+        audio = file.add_stream(sound, rate=48000) if sound else None
+        for number in range(frames):
+            pixels = np.full((96, 128, 3), np.multiply(colour, 60) + 10 * (number % 12), np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format='rgb24').reformat(format='yuv420p',
+                                                                               dst_colorspace=matrix or 5)
+            frame.pts, frame.time_base, frame.colorspace = number + number // 6, Fraction(1, 24), matrix or 2
+            file.mux(video.encode(frame))
+        if audio:
+            tone = (0.3 * np.sin(np.arange(24000) / 20)).astype(np.float32)[None]
+            samples = av.AudioFrame.from_ndarray(tone, format='fltp', layout='mono')
+            samples.sample_rate, samples.pts = 48000, 0
+            for packet in [*audio.encode(samples), *audio.encode()]:
+                file.mux(packet)
+        file.mux(video.encode())
+    return path
+
+
+def packets(path: Path, kind: str) -> list[bytes]:
+    with av.open(str(path)) as file:
+        return [bytes(packet) for packet in file.demux(getattr(file.streams, kind)[0]) if packet.size]
+
+
+def shown(path: Path) -> list[tuple[float, np.ndarray]]:
+    """(seconds, pixels) of each frame."""
+    with av.open(str(path)) as file:
+        return [(round(frame.time, 3), frame.to_ndarray(format='rgb24').astype(int)) for frame in file.decode(video=0)]
+
+
+def test_landmarks_are_a_moving_mean_of_the_frames_that_show_the_face() -> None:
+    frames = iter([[face_at(10, 10)], [face_at(12, 10), face_at(70, 10)], [face_at(10, 10)], [face_at(60, 60)]])
+    find = SmoothFaces(lambda frame: next(frames))
+    seen = [[tuple((face.landmarks - POINTS)[0].round(6)) for face in find(np.zeros((1, 1, 3), np.uint8))]
+            for _ in range(4)]
+    assert seen == [[(10, 10)], [(11, 10), (70, 10)], [(10.5, 10)], [(60, 60)]]
+
+
+@pytest.mark.parametrize('ending', ['mp4', 'mkv'])
+def test_a_video_keeps_its_times_and_its_sound_and_only_its_faces_change(tmp_path: Path, ending: str) -> None:
+    source, target, told = write_video(tmp_path / f'in.{ending}'), tmp_path / 'out' / f'a.{ending}', []
+    report = enhance_video(source, target, {8: brighter}, SETTINGS, lambda frame: [face_at(40, 30)], told.append)
+    assert (report.frames, report.broken, report.enhanced) == (12, 0, 12) and told == list(range(1, 13))
+    before, after = shown(source), shown(target)
+    assert [time for time, _ in after] == [time for time, _ in before]
+    assert after[6][0] == pytest.approx(7 / 24, abs=1e-3)  # the seventh frame came late
+    assert packets(target, 'audio') == packets(source, 'audio')
+    for (_, plain), (_, pixels) in zip(before, after, strict=True):
+        assert abs((pixels - plain)[37:43, 47:53].mean() - 51) < 6  # 0.2 * 255
+        assert np.abs((pixels - plain)[70:]).max() <= 3
+
+
+@pytest.mark.parametrize('matrix', [None, 1, 9])  # none told, BT.709 of high definition, BT.2020
+def test_colours_stay_as_they_were_whatever_matrix_the_file_names(tmp_path: Path, matrix: int | None) -> None:
+    source = write_video(tmp_path / 'in.mp4', 2, colour=(3, 1, 1), matrix=matrix)
+    enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, lambda frame: [])
+    for (_, plain), (_, pixels) in zip(shown(source), shown(tmp_path / 'a.mp4'), strict=True):
+        assert np.abs(pixels - plain).max() <= 3
+
+
+def test_a_camera_that_was_held_upright_gives_an_upright_video(tmp_path: Path) -> None:
+    source = write_video(tmp_path / 'in.mp4', 2)
+    plain, turned = (b''.join((number % 2 ** 32).to_bytes(4, 'big') for number in matrix) for matrix in (
+        (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), (0, 1 << 16, 0, -1 << 16, 0, 0, 96 << 16, 0, 1 << 30)))
+    content = source.read_bytes()
+    place = content.index(plain, content.index(b'tkhd'))
+    source.write_bytes(content[:place] + turned + content[place + 36:])
+    seen = []
+    enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, lambda frame: seen.append(frame.shape) or [])
+    assert seen == [(128, 96, 3)] * 2 and shown(tmp_path / 'a.mp4')[0][1].shape == (128, 96, 3)
+
+
+@pytest.mark.parametrize('frames', [24, 48])
+def test_as_many_frames_are_held_as_the_faces_of_a_batch_need_however_long_the_video_is(
+        tmp_path: Path, frames: int) -> None:
+    source, taken, written, held = write_video(tmp_path / 'in.mkv', frames, sound=''), [0], [0], []
+
+    def find(frame: np.ndarray) -> list[DetectedFace]:
+        taken[0] += 1
+        held.append(taken[0] - written[0])
+        return [face_at(40, 30)] * (taken[0] % 2)
+
+    def count(number: int) -> None:
+        written[0] = number
+    enhance_video(source, tmp_path / 'a.mkv', {8: brighter}, SETTINGS, find, count)
+    assert (taken[0], written[0], max(held)) == (frames, frames, 8)  # 4 faces are in 7 or 8 frames
+
+
+def test_a_broken_frame_is_counted_and_the_others_are_there(tmp_path: Path) -> None:
+    source = write_video(tmp_path / 'in.mp4', sound='')
+    content, middle = source.read_bytes(), packets(source, 'video')[6]
+    place = content.index(middle)
+    source.write_bytes(content[:place] + b'\xff' * len(middle) + content[place + len(middle):])
+    report = enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, None, lambda frame: [])
+    assert (report.frames, report.broken) == (11, 1) and len(shown(tmp_path / 'a.mp4')) == 11
+
+
+@pytest.mark.parametrize('what', ['text', 'cut', 'sound'])
+def test_what_is_not_a_video_is_refused_and_nothing_is_left(tmp_path: Path, what: str) -> None:
+    source = tmp_path / 'in.mkv'
+    if what == 'text':
+        source.write_bytes(b'no video')
+    elif what == 'cut':
+        source.write_bytes(write_video(tmp_path / 'whole.mkv').read_bytes()[:600])
+        (tmp_path / 'whole.mkv').unlink()
+    else:
+        with av.open(str(source), 'w') as file:
+            audio = file.add_stream('aac', rate=48000)
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), format='fltp', layout='mono')
+            samples.sample_rate = 48000
+            for packet in [*audio.encode(samples), *audio.encode()]:
+                file.mux(packet)
+    said = {'text': 'cannot be read as a video', 'cut': 'cannot be read as a video|no frame that can be decoded',
+            'sound': 'holds no pictures. Expected a video'}
+    with pytest.raises(UserError, match=f"in.mkv' .*({said[what]})"):
+        enhance_video(source, tmp_path / 'out.mkv', {8: brighter})
+    assert [path.name for path in tmp_path.iterdir()] == ['in.mkv']
+
+
+def test_a_failure_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    source, seen = write_video(tmp_path / 'in.mp4'), []
+
+    def find(frame: np.ndarray) -> list[Any]:
+        seen.append(0)
+        if len(seen) == 9:
+            raise UserError('the disk is full.')
+        return [face_at(40, 30)]
+    with pytest.raises(UserError, match='the disk is full'):
+        enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, find)
+    assert [path.name for path in tmp_path.iterdir()] == ['in.mp4']
