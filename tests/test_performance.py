@@ -13,6 +13,8 @@ from performance.compare_rows import casia_sizes
 from performance.folds import grid_accuracy
 from performance.limits import Limit
 from performance.measure import Finding, Times, markdown, ratio, take_turns
+from performance.profile_step import kind_of, seconds_by_kind
+from performance.profile_step import markdown as profile_table
 from performance.sides import Side, against, race
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 
@@ -142,3 +144,12 @@ def test_a_wrong_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_is_shown_without_the_file_it_was_saved_to() -> None:
     assert shown(['step', '--out', 'a/b.md', '--batch', '4']) == 'python -m performance step --batch 4'
     assert shown(['--out=b.md']) == 'python -m performance'
+
+
+def test_a_profile_gives_each_operation_to_one_kind_and_misses_none() -> None:
+    found = {'stage 1': seconds_by_kind('stage 1', 'tiny', 2, 'relu1_1')}
+    assert {kind_of(f'aten::{name}') for name in ('convolution_backward', 'mm', 'copy_')} == {
+        'convolutions, backward', 'matrix products', 'copies and sums'}
+    assert all(found['stage 1'][kind] > 0 for kind in ('convolutions, forward', 'convolutions, backward'))
+    *_, last = profile_table(found).splitlines()
+    assert last == f"| together | {sum(found['stage 1'].values()):.2f} s |"
