@@ -28,7 +28,7 @@ _FRAME = (230, 30, 30)
 
 
 def face_grid(columns: Mapping[str, Sequence[_Face]], path: str | Path, scale: float = 1,
-              row_labels: Sequence[str] | None = None) -> Path:
+              row_labels: Sequence[str] | None = None, captions: Mapping[str, Sequence[str]] | None = None) -> Path:
     """Write a labelled PNG: one column per system, one row per face.
 
     All cells are as large as the largest face; smaller ones (the 16x16 input) are enlarged by repeated pixels, so
@@ -39,6 +39,7 @@ def face_grid(columns: Mapping[str, Sequence[_Face]], path: str | Path, scale: f
         path: of the PNG, which appears only when it is complete.
         scale: enlarges the cells; 1 shows a pixel as a pixel.
         row_labels: to the left of each row.
+        captions: title -> a text below each face of that column.
 
     Returns:
         path.
@@ -51,19 +52,22 @@ def face_grid(columns: Mapping[str, Sequence[_Face]], path: str | Path, scale: f
     font = ImageFont.load_default(size=max(_SMALLEST_FONT, cell // 9))
     titles = [_wrap(title, font, cell) for title in columns]
     head = _MARGIN + max(_height(title, font) for title in titles) + _GAP
+    step = cell + _GAP + (round(font.size * 1.4) if captions else 0)
     side = _MARGIN + (max(round(font.getlength(label)) for label in row_labels) + _GAP if row_labels else 0)
     wide = [max(cell, round(max(font.getlength(line) for line in title.split('\n')))) for title in titles]
     canvas = Image.new('RGB', (side + sum(wide) + _GAP * (len(wide) - 1) + _MARGIN,
-                               head + rows * (cell + _GAP) + _MARGIN), 'white')
+                               head + rows * step + _MARGIN), 'white')
     draw = ImageDraw.Draw(canvas)
     for row, label in enumerate(row_labels or ()):
-        draw.text((_MARGIN, head + row * (cell + _GAP) + cell / 2), label, 'black', font, anchor='lm')
+        draw.text((_MARGIN, head + row * step + cell / 2), label, 'black', font, anchor='lm')
     left = side
-    for title, width, faces in zip(titles, wide, columns.values(), strict=True):
+    for title, key, width, faces in zip(titles, columns, wide, columns.values(), strict=True):
         draw.multiline_text((left + width / 2, head - _GAP), title, 'black', font, anchor='md', align='center')
         for row, face in enumerate(faces):
             fitted = ImageOps.pad(Image.fromarray(face), (cell, cell), Image.Resampling.NEAREST, 'white')
-            canvas.paste(fitted, (left + (width - cell) // 2, head + row * (cell + _GAP)))
+            canvas.paste(fitted, (left + (width - cell) // 2, head + row * step))
+        for row, text in enumerate((captions or {}).get(key, ())):
+            draw.text((left + width / 2, head + row * step + cell + _GAP / 2), text, 'black', font, anchor='ma')
         left += width + _GAP
     path = Path(path)
     with replacing(path) as aside:

@@ -64,6 +64,18 @@ def test_titles_and_row_labels_are_drawn_outside_the_faces(tmp_path):
     assert (with_labels[top:bottom + 1, left:right + 1] == (200, 0, 0)).all()
 
 
+def test_captions_are_drawn_below_the_faces_of_their_column(tmp_path: Path) -> None:
+    columns = {'a': [plain((200, 0, 0)), plain((0, 200, 0))], 'b': [plain((0, 0, 200)), plain((0, 90, 90))]}
+    bare = np.asarray(Image.open(face_grid(columns, tmp_path / 'bare.png')))
+    picture = np.asarray(Image.open(face_grid(columns, tmp_path / 'g.png', captions={'b': ['0.91', '0.42']})))
+    red, green, blue, cyan = (cells_of(picture, colour) for colour in
+                              [(200, 0, 0), (0, 200, 0), (0, 0, 200), (0, 90, 90)])
+    assert len(picture) > len(bare) and red[0] == blue[0] and green[0] == cyan[0]
+    dark = (picture < 100).all(axis=2)
+    assert dark[blue[1] + 1:cyan[0], blue[2]:blue[3]].any() and dark[cyan[1] + 1:, cyan[2]:cyan[3]].any()
+    assert not dark[red[1] + 1:green[0], red[2]:red[3]].any()
+
+
 def test_a_long_title_makes_its_column_wide_enough(tmp_path):
     picture = np.asarray(Image.open(face_grid({'Donaudampfschiffahrt': [plain((9, 9, 9), 32)]}, tmp_path / 'a.png')))
     ink = np.flatnonzero((picture.min(axis=2) < 128).any(axis=0))

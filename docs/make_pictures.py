@@ -1,0 +1,57 @@
+"""Makes docs/enhanced_x8.png and so on, what the networks by name make of a face: `python docs/make_pictures.py`.
+
+The faces are scikit-image's `astronaut` (NASA, public domain) and drawn people that no training has seen. Below each
+face is its cosine similarity to the original by dlib's recognizer. Networks for photographs are those of models/photos.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+
+import cface_basicsr as cface
+from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
+from cface_basicsr.data.generated_faces.render import render_photo
+from cface_basicsr.data.images.align import Aligner, find_detector
+from cface_basicsr.data.images.low_resolution import low_resolution
+from cface_basicsr.evaluation.features import cosine_scores, extract_features
+from cface_basicsr.report.face_grid import face_grid
+
+ROOT = Path(__file__).parents[1]
+PHOTOS = {'astronaut': skimage.data.astronaut(), 'drawn, 1': render_photo(3, 0, seed=99),
+          'drawn, 2': render_photo(8, 0, seed=99)}
+SCALES = (8, 4, 2)
+
+
+def columns_of(scale: int, originals: NDArray[np.uint8]) -> dict[str, list[NDArray[np.uint8]]]:
+    """Title -> the faces of one scale."""
+    lr = low_resolution(originals, scale)
+    columns = {'LR': list(lr), 'Bicubic': list(cface.SuperResolver(BicubicUpsampler(scale=scale), scale).enhance(lr))}
+    for title, name in (('cface, drawn faces', f'cface-x{scale}'),
+                        ('cface, photographs', ROOT / f'models/photos/cface-x{scale}-photos.safetensors')):
+        if isinstance(name, str) or name.is_file():
+            columns[title] = list(cface.load(name).enhance(lr))
+    return columns | {'HR': list(originals)}
+
+
+def captions_of(columns: dict[str, list[NDArray[np.uint8]]]) -> dict[str, list[str]]:
+    """Title -> the similarity of each face to the last column."""
+    judge, titles = cface.recognizer('dlib'), [title for title in columns if title not in ('LR', 'HR')]
+    features = extract_features(judge, np.concatenate([np.stack(columns[title]) for title in (*titles, 'HR')]))
+    count = len(columns['HR'])
+    scores = cosine_scores(features, [(row, len(titles) * count + row % count) for row in range(len(titles) * count)])
+    return {title: [f'{score:.2f}' for score in scores[at * count:(at + 1) * count]] for at, title in enumerate(titles)}
+
+
+def main() -> None:
+    """Make one picture a scale."""
+    aligner = Aligner(find_detector(None), 'arcface', 128)
+    originals = np.stack([aligner(photo) for photo in PHOTOS.values()])
+    for scale in SCALES:
+        columns = columns_of(scale, originals)
+        print(face_grid(columns, ROOT / f'docs/enhanced_x{scale}.png', 1, list(PHOTOS), captions_of(columns)))
+
+
+if __name__ == '__main__':
+    main()
