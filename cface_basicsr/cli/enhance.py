@@ -114,8 +114,8 @@ def command(
         raise UserError('--gate compares faces with photos of the person: give them by --reference DIR.')
     enhancers = open_enhancers(weights)
     for each in enhancers.values():
-        if each.licence:
-            note(f'{each.name}, x{each.scale}; licence: {each.licence}')
+        if each.about:
+            note(f'{each.name}: {each.about}')
     networks = {scale: HalfPrecision(each.network) if half else each.network for scale, each in enhancers.items()}
     videos = [path for path in paths if is_video(path)]
     if videos and (kinds != ('image',) or (reference or evidence) and gate != 'keep'):

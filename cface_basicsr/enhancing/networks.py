@@ -30,7 +30,7 @@ class FaceEnhancer:
         tables: height of faces -> what similarities mean, from its card.
         path: of its file.
         card: next to the file; None without one.
-        licence: from its card; '' without one.
+        about: what its card says it is good for, and its licence; '' without one.
     """
 
     name: str
@@ -41,8 +41,8 @@ class FaceEnhancer:
     card: Card | None
 
     @property
-    def licence(self) -> str:
-        return self.card.licence if self.card else ''
+    def about(self) -> str:
+        return f'{self.card.about} Licence: {self.card.licence}' if self.card else ''
 
 
 def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:

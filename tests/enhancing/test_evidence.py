@@ -233,7 +233,7 @@ def test_auto_takes_one_network_of_each_scale_and_a_users_own_before_the_package
     found = open_enhancers('auto')
     assert {scale: each.name for scale, each in found.items()} == {4: 'a-x4', 8: 'y-x8'}
     assert found[8].tables == {16.0: [(0.4, 10), (-1.0, 200)]} and found[4].tables == {}
-    assert {each.licence for each in found.values()} == {'Apache-2.0'}
+    assert {each.about[-20:] for each in found.values()} == {' Licence: Apache-2.0'}
     (named,) = open_enhancers('b-x8').values()
     assert (named.name, named.scale, named.tables) == ('b-x8', 8, {})
     (by_path,) = open_enhancers(own / 'y-x8.safetensors').values()
