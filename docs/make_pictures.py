@@ -1,6 +1,6 @@
 """Makes docs/enhanced_x8.png and so on, what the networks by name make of a face: `python docs/make_pictures.py`.
 
-The faces are scikit-image's `astronaut` (NASA, public domain) and drawn people that no training has seen. Below each
+The faces are scikit-image's `astronaut` (NASA, public domain) and synthetic people that no training has seen. Below each
 face is its cosine similarity to the original by dlib's recognizer. Networks for photographs are those of models/photos.
 """
 
@@ -19,8 +19,8 @@ from cface_basicsr.evaluation.features import cosine_scores, extract_features
 from cface_basicsr.report.face_grid import face_grid
 
 ROOT = Path(__file__).parents[1]
-PHOTOS = {'astronaut': skimage.data.astronaut(), 'drawn, 1': render_photo(3, 0, seed=99),
-          'drawn, 2': render_photo(8, 0, seed=99)}
+PHOTOS = {'astronaut': skimage.data.astronaut(), 'synthetic, 1': render_photo(3, 0, seed=99),
+          'synthetic, 2': render_photo(8, 0, seed=99)}
 SCALES = (8, 4, 2)
 
 
@@ -28,7 +28,7 @@ def columns_of(scale: int, originals: NDArray[np.uint8]) -> dict[str, list[NDArr
     """Title -> the faces of one scale."""
     lr = low_resolution(originals, scale)
     columns = {'LR': list(lr), 'Bicubic': list(cface.SuperResolver(BicubicUpsampler(scale=scale), scale).enhance(lr))}
-    for title, name in (('cface, drawn faces', f'cface-x{scale}'),
+    for title, name in (('cface, synthetic faces', f'cface-x{scale}'),
                         ('cface, photographs', ROOT / f'models/photos/cface-x{scale}-photos.safetensors')):
         if isinstance(name, str) or name.is_file():
             columns[title] = list(cface.load(name).enhance(lr))
