@@ -21,7 +21,7 @@ from cface_basicsr.report.face_grid import face_grid
 ROOT = Path(__file__).parents[1]
 PHOTOS = {'astronaut': skimage.data.astronaut(), 'synthetic, 1': render_photo(3, 0, seed=99),
           'synthetic, 2': render_photo(8, 0, seed=99)}
-SCALES = (8, 4, 2)
+SCALES = (8,)
 
 
 def columns_of(scale: int, originals: NDArray[np.uint8]) -> dict[str, list[NDArray[np.uint8]]]:
