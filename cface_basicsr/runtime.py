@@ -153,14 +153,25 @@ def eval_mode(network: Any) -> Iterator[None]:
             network.train()
 
 
+def describe_seconds(seconds: float) -> str:
+    """A duration for a person who waits.
+
+    >>> describe_seconds(50), describe_seconds(600), describe_seconds(7200)
+    ('50 s', '10 min', '2.0 h')
+    """
+    if seconds < 100:
+        return f'{seconds:.0f} s'
+    return f'{seconds / 60:.0f} min' if seconds < 6000 else f'{seconds / 3600:.1f} h'
+
+
 class Progress(Protocol):
     """What long work reports its progress to; `cli.show.ShowSteps` draws it."""
 
     def start(self, name: str, total: int) -> None:
         """A step of `total` iterations or images begins."""
 
-    def advance(self, done: int, text: str = '') -> None:
-        """`done` iterations or images of the step are finished."""
+    def advance(self, done: int, text: object = '') -> None:
+        """`done` iterations or images of the step are finished; a terminal shows what str() makes of `text`."""
 
     def end(self, name: str, note: str) -> None:
         """A step is finished, now or by an earlier run."""

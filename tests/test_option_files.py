@@ -102,7 +102,7 @@ class Silent:
     def start(self, name: str, total: int) -> None:
         pass
 
-    def advance(self, done: int, text: str = '') -> None:
+    def advance(self, done: int, text: object = '') -> None:
         pass
 
     def end(self, name: str, note: str) -> None:

@@ -21,7 +21,7 @@ from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.network_file import build_network, file_hash
 from cface_basicsr.options import merge, write_option_file
 from cface_basicsr.options.training import SPEED_OPTIONS
-from cface_basicsr.runtime import Progress, describe_device
+from cface_basicsr.runtime import Progress, describe_device, describe_seconds
 from cface_basicsr.training.logs import seconds_an_iteration
 from cface_basicsr.training.process import run_training
 from cface_basicsr.training.recipe import Recipe
@@ -252,40 +252,37 @@ class Eta:
 
     def start(self, name: str, total: int) -> None:
         """A step begins."""
-        self.began = {name: time.monotonic()}
+        self.began, self.total, self.seen = {name: time.monotonic()}, total, []
         self.show.start(name, total)
 
-    def advance(self, done: int, text: str = '') -> None:
-        """A part of it is done."""
+    def advance(self, done: int, text: object = '') -> None:
+        """A part of it is done; a continued training begins where it was stopped."""
+        self.seen = [*self.seen[:1], (time.monotonic(), done)]
         self.show.advance(done, text)
 
     def end(self, name: str, note: str) -> None:
-        """A step is done, or was done before."""
-        seconds = time.monotonic() - self.began[name] if name in self.began else None
-        self.show.end(name, note + self.ended(name, seconds))
+        """A step is done, or was done before, or has failed."""
+        seconds, share, failed = None, 1.0, note.startswith('failed')
+        if name in self.began:
+            (first, begun), (last, done) = (self.seen[0], self.seen[-1]) if self.seen else ((0.0, 0), (0.0, 0))
+            if done > begun and self.total:
+                seconds, share = last - first, (done - begun) / self.total
+            elif not failed:  # too short for a report
+                seconds, share = time.monotonic() - self.began[name], 1 - begun / max(self.total, 1)
+        self.show.end(name, note + self.ended(name, seconds, share))
 
-    def ended(self, step: str, seconds: float | None) -> str:
+    def ended(self, step: str, seconds: float | None, share: float = 1.0) -> str:
         """Note that a step has ended; returns what to say of the rest, '' where nothing can be said.
 
         Args:
-            seconds: that it took; None where it was finished before.
+            seconds: that were watched of it; None where it was finished before.
+            share: of its iterations that were made in them.
         """
         cost = self.left.pop((self.folder, step), None)
         if cost is None or seconds is None:
             return ''
-        self.spent, self.done = self.spent + seconds, self.done + cost
+        self.spent, self.done = self.spent + seconds, self.done + cost * share
         rest = sum(self.left.values())
         if not (rest and self.done):
             return ''
         return f'; about {describe_seconds(rest * self.spent / self.done)} of training left'
-
-
-def describe_seconds(seconds: float) -> str:
-    """A duration for a person who waits.
-
-    >>> describe_seconds(50), describe_seconds(600), describe_seconds(7200)
-    ('50 s', '10 min', '2.0 h')
-    """
-    if seconds < 100:
-        return f'{seconds:.0f} s'
-    return f'{seconds / 60:.0f} min' if seconds < 6000 else f'{seconds / 3600:.1f} h'

@@ -6,17 +6,23 @@ Names of files and people may be part of a text, so what controls a terminal is 
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from cface_basicsr.errors import visible
+from cface_basicsr.runtime import describe_seconds
 
 _quiet = False
+
+
+def is_quiet() -> bool:
+    """Whether progress and notes are left out."""
+    return _quiet
 
 
 def silence(wanted: bool) -> None:
@@ -55,6 +61,31 @@ class Terminal(Console):
         return super().render_str(visible(text), **settings)
 
 
+class _Left(ProgressColumn):
+    """How long a step will still take."""
+
+    def __init__(self, left: Callable[[], float | None]) -> None:
+        super().__init__()
+        self.left = left
+
+    def render(self, task: Task) -> Text:
+        """See `ProgressColumn`."""
+        left = self.left()
+        return Text('' if left is None else f'about {describe_seconds(left)} left', style='progress.remaining')
+
+
+class _Bars(Progress):
+    """Bars, and below them what else is known of a step."""
+
+    below = ''
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """See `Progress`."""
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(self.below, style='dim', no_wrap=True, overflow='ellipsis')
+
+
 class ShowSteps:
     """The steps of a recipe, one bar each; implements `runtime.Progress`."""
 
@@ -67,10 +98,12 @@ class ShowSteps:
         """
         self.console = console or Terminal(stderr=True, quiet=_quiet)
         self.total, self.number, self.every = total, 0, every
-        self.progress = Progress(TextColumn('{task.description}'), BarColumn(bar_width=24), MofNCompleteColumn(),
-                                 TimeElapsedColumn(), TextColumn('eta'), TimeRemainingColumn(),
-                                 TextColumn('[dim]{task.fields[losses]}'), console=self.console, transient=True)
+        self.progress = _Bars(TextColumn('{task.description}'), BarColumn(bar_width=24), MofNCompleteColumn(),
+                              TimeElapsedColumn(), _Left(self.left),
+                              TextColumn('{task.fields[text]}', style='dim', markup=False), console=self.console,
+                              transient=True)
         self.task: int | None = None
+        self.seen: list[tuple[float, int]] = []  # the first report of this step, and the last one
 
     def __enter__(self) -> 'ShowSteps':
         if self.console.is_terminal:
@@ -86,19 +119,31 @@ class ShowSteps:
     def start(self, name: str, total: int) -> None:
         """A step begins."""
         self.number += 1
-        self.name, self.count, self.began, self.spoke = name, total, time.time(), time.time()
-        self.first: tuple[int, float] | None = None  # what was done, and when: a resumed step does not begin at 0
-        self.task = self.progress.add_task(self._title(name).replace('[', r'\['), total=total or None, losses='')
+        self.name, self.count, self.began, self.spoke, self.seen = name, total, time.time(), time.time(), []
+        self.task = self.progress.add_task(self._title(name).replace('[', r'\['), total=total or None, text='')
 
-    def advance(self, done: int, text: str = '') -> None:
-        """`done` of its iterations or images are finished; `text` shows the losses."""
-        self.progress.update(self.task, completed=done, losses=visible(text[:70]))
-        now, self.first = time.time(), self.first or (done, time.time())
-        if not self.console.is_terminal and now - self.spoke > self.every:
-            self.spoke, (before, since) = now, self.first
-            known = self.count and done > before
-            eta = f', about {(now - since) / (done - before) * (self.count - done):.0f} s left' if known else ''
+    def advance(self, done: int, text: object = '') -> None:
+        """`done` of its iterations or images are finished; of `text`, more than one line is shown below the bar."""
+        self.seen = [*self.seen[:1], (time.time(), done)]
+        if self.console.is_terminal:
+            shown = visible(str(text)).encode(self.console.encoding, 'replace').decode(self.console.encoding)
+            below = '\n' in shown
+            self.progress.below = shown if below else ''
+            self.progress.update(self.task, completed=done, text='' if below else shown[:70])
+        elif time.time() - self.spoke > self.every:
+            self.spoke = time.time()
+            left = self.left()
+            eta = '' if left is None else f', about {describe_seconds(left)} left'
             self.console.print(f'    {self.name}: {done} of {self.count or "?"}{eta}', highlight=False)
+
+    def left(self) -> float | None:
+        """Seconds that the step will still take, by what was done since its first report: work that goes on from where
+        it was stopped begins with that. None as long as nobody can tell.
+        """
+        (first, begun), (last, done) = (self.seen[0], self.seen[-1]) if self.seen else ((0, 0), (0, 0))
+        if done <= begun or not self.count:
+            return None
+        return max((last - first) / (done - begun) * (self.count - done) - (time.time() - last), 0)
 
     def follow(self, name: str) -> Callable[[int, int], None]:
         """A step for work that reports only (number done, total); it begins with the first call."""
@@ -119,5 +164,5 @@ class ShowSteps:
             self.number += 1
         else:
             self.progress.remove_task(self.task)
-            self.task = None
+            self.task, self.progress.below = None, ''
         self.console.print(f'{self._title(name)}: {note}', highlight=False, markup=False, soft_wrap=True)

@@ -1,13 +1,18 @@
 """`cface train`: train all stages of a recipe, each with the weights of the one before."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cface_basicsr.cli.arguments import Data, Json, OptionPath, Plugins, Processes, RunFolder, Strict, Values
 from cface_basicsr.runtime import start_computing
+
+if TYPE_CHECKING:
+    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.training.view import TrainingView
 
 
 def command(
@@ -66,13 +71,38 @@ def _train_one(options: Path, processes: int, refused: list[str]) -> None:
     Raises:
         UserError: an option was given that only recipes have.
     """
+    from cface_basicsr.cli.show import ShowSteps, is_quiet
     from cface_basicsr.errors import UserError
     from cface_basicsr.training.process import train_in_the_foreground
     if refused:
         raise UserError(f"{', '.join(refused)}: only a recipe takes that, and '{options}' is a single training.\n"
                         f'Write a changed file, and train that: cface options show {options} --data DIR '
                         '--set KEY=VALUE > FILE')
-    raise typer.Exit(train_in_the_foreground(options, processes))
+    with ShowSteps(1) as show:
+        seen = sys.stdout.isatty() and show.console.is_terminal
+        watch = _warnings() if is_quiet() else _shown_by(show, options.stem) if seen else None
+        code = train_in_the_foreground(options, processes, watch)
+    raise typer.Exit(code)
+
+
+def _shown_by(show: 'ShowSteps', name: str) -> Callable[[str, 'TrainingView'], None]:
+    """Shows a training in a terminal: its progress in place, and above that all else that it prints."""
+    def watch(line: str, view: 'TrainingView') -> None:
+        reached = view.read(line)
+        if reached is None:
+            show.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        else:
+            if show.task is None:
+                show.start(name, view.total)
+            show.advance(reached, view)
+    return watch
+
+
+def _warnings() -> Callable[[str, 'TrainingView'], None]:
+    """Prints what --quiet leaves of a training."""
+    from cface_basicsr.training.view import WarningsOnly
+    chosen = WarningsOnly()
+    return lambda line, view: typer.echo(line, err=True) if chosen.shows(line) else None
 
 
 def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dict[str, str], processes: int,

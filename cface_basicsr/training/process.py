@@ -23,15 +23,15 @@ from cface_basicsr.errors import UserError, visible
 from cface_basicsr.files.atomic import locks_to_pass_on
 from cface_basicsr.registration import admitted
 from cface_basicsr.runtime import PARENT, end_with_parent
+from cface_basicsr.training.view import TrainingView
 
-_PROGRESS = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+),.*?\)\] (?:\[eta:.*?\] )?(.*)')
 _SAVED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
 """Exit codes of a training that was stopped and has saved its state."""
 _PATIENCE = 3.0
 """Seconds that ranks get to end by themselves when one of them has failed; they would wait for it for ever."""
 
-_Progress = Callable[[int, str], None]
-"""Called with the iteration reached and the losses as text."""
+_Progress = Callable[[int, TrainingView], None]
+"""Called with the iteration reached and what else the log has told."""
 
 
 def run_training(options: Path, log: Path, progress: _Progress, processes: int = 1) -> None:
@@ -40,7 +40,7 @@ def run_training(options: Path, log: Path, progress: _Progress, processes: int =
     Args:
         options: a complete option file.
         log: the file that gets everything that the training prints; of further ranks it is `<name>_rank<N>.log`.
-        progress: told whenever the log shows a new iteration.
+        progress: told where the training begins, and whenever the log shows a new iteration.
         processes: more than one trains by DDP.
 
     Raises:
@@ -70,12 +70,34 @@ def _how(code: int) -> str:
     return f'exit code {code}' if code > 0 else f'killed by {signal.Signals(-code).name}, perhaps for lack of memory'
 
 
-def train_in_the_foreground(options: Path, processes: int) -> int:
-    """The same, which prints to this process's own output. Returns the exit code."""
-    training = Ranks(options, processes)
+def train_in_the_foreground(options: Path, processes: int,
+                            watch: Callable[[str, TrainingView], None] | None = None) -> int:
+    """The same, which prints to this process's own output. Returns the exit code.
+
+    Args:
+        watch: gets every line that the training prints, without its end, instead of the output.
+    """
+    if watch is None:
+        training = Ranks(options, processes)
+        with handing_on_signals(training):
+            training.join()
+        return training.exitcode
+    reading, writing = os.pipe()
+    training, view = Ranks(options, processes, output=writing), TrainingView()
+    os.close(writing)
+    view.processes = training.ids
+    reader = threading.Thread(target=_read_lines, args=(reading, watch, view), daemon=True)
     with handing_on_signals(training):
+        reader.start()
         training.join()
+    reader.join(_PATIENCE)  # not for ever: a process that they have left behind may hold the pipe
     return training.exitcode
+
+
+def _read_lines(pipe: int, watch: Callable[[str, TrainingView], None], view: TrainingView) -> None:
+    with open(pipe, errors='replace', newline='\n') as lines:
+        for line in lines:
+            watch(line.rstrip('\n').rpartition('\r')[2], view)  # the last state of a bar that tqdm draws over itself
 
 
 class Ranks:
@@ -88,9 +110,11 @@ class Ranks:
         processes: their number.
         logs: of each of them; none: they print to this process's output.
         distributed: whether they train by DDP, which one rank may do as well.
+        output: without logs, the file that they print to instead.
     """
 
-    def __init__(self, options: Path, processes: int, logs: Sequence[Path] = (), distributed: bool = False) -> None:
+    def __init__(self, options: Path, processes: int, logs: Sequence[Path] = (), distributed: bool = False,
+                 output: int | None = None) -> None:
         self.failed = 0
         """The rank that failed first."""
         self._failed_at: float | None = None
@@ -102,10 +126,15 @@ class Ranks:
             environment.setdefault('OMP_NUM_THREADS', '1')  # as torchrun does: each rank would take all cores
         self._ranks = []
         for rank in range(processes):
-            with open(logs[rank], 'a') if logs else nullcontext() as file:
+            with open(logs[rank], 'a') if logs else nullcontext(output) as file:
                 self._ranks.append(subprocess.Popen(
                     command, env=environment | {'RANK': str(rank), 'LOCAL_RANK': str(rank)}, stdout=file, stderr=file,
                     pass_fds=locks_to_pass_on(), start_new_session=True))
+
+    @property
+    def ids(self) -> list[int]:
+        """Of their processes."""
+        return [rank.pid for rank in self._ranks]
 
     def is_alive(self) -> bool:
         """Whether a rank is at work. Some seconds after one has failed, the others are killed."""
@@ -210,13 +239,15 @@ def _train(words: list[str], log: str, folder: str) -> None:
 
 
 def _watch(training: _Training, log: Path, progress: _Progress, pause: float = 0.2) -> None:
+    view = TrainingView()
+    view.processes = training.ids if isinstance(training, Ranks) else [training.pid]
     with open(log, errors='replace') as file:
         while True:
             alive = training.is_alive()
             for line in file:
-                found = _PROGRESS.search(line)
-                if found:
-                    progress(int(found[1].replace(',', '')), found[2].strip())
+                reached = view.read(line)
+                if reached is not None:
+                    progress(reached, view)
             if not alive:
                 return
             time.sleep(pause)

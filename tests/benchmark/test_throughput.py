@@ -20,6 +20,7 @@ from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.options import read_option_file
 from cface_basicsr.options.shipped import find_option_file
+from cface_basicsr.runtime import describe_seconds
 from tests.narrow import narrow_networks
 from tests.onnx_file import write_onnx_recognizer
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
@@ -155,6 +156,33 @@ def test_what_is_left_is_told_by_the_throughput(tmp_path: Path) -> None:
     assert eta.ended('index', 5.0) == ''
     assert eta.ended('edsr', 80.0) == '; about 4 min of training left'
     assert eta.ended('c_face_v2_warmup', None) == ''  # finished before: it says nothing of the speed
+
+
+def test_the_time_left_follows_from_what_was_watched_of_a_training_that_went_on_or_failed(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(throughput.time, 'monotonic', lambda: now[0])
+    plan, told = plan_of(tmp_path), Told()
+    eta = throughput.Eta(plan, {}, told).follow(plan.runs[0].recipe)
+    costs = {step: cost for (folder, step), cost in eta.left.items() if folder == plan.runs[0].recipe.out}
+    first, second, third = list(costs)[:3]
+
+    def step(name: str, *reports: tuple[float, int], note: str = 'done') -> str:
+        eta.start(name, 100)
+        for seconds, done in reports:
+            now[0] += seconds
+            eta.advance(done)
+        now[0] += 50  # it saves, and ends
+        eta.end(name, note)
+        return told.ended[-1][1]
+    assert step(first, (5, 0), (2, 3), note='failed: NaN').startswith('failed: NaN; about ')
+    whole = sum(eta.left.values())
+    rate = 2 / (0.03 * costs[first])
+    assert told.ended[-1][1].endswith(f'; about {describe_seconds(rate * whole)} of training left')
+    assert step(second, note='failed: no GPU') == 'failed: no GPU'  # it says nothing of the speed
+    step(third, (5, 60), (40, 100))  # it went on from iteration 60
+    rate = 42 / (0.03 * costs[first] + 0.4 * costs[third])
+    assert told.ended[-1][1] == f'done; about {describe_seconds(rate * sum(eta.left.values()))} of training left'
 
 
 PUBLISHED = {

@@ -86,7 +86,7 @@ def test_the_time_left_of_a_resumed_step_counts_from_where_it_began(monkeypatch:
             now[0] = 1000.0 + seconds
             show.advance(done)
     assert file.getvalue().rstrip().splitlines() == [
-        '    a: 100 of 200', '    a: 110 of 200, about 180 s left', '    a: 120 of 200, about 160 s left']
+        '    a: 100 of 200', '    a: 110 of 200, about 3 min left', '    a: 120 of 200, about 3 min left']
 
 
 def test_tables_and_steps_are_cleaned_too() -> None:

@@ -26,7 +26,7 @@ class Told:
     def start(self, name: str, total: int) -> None:
         self.started.append((name, total))
 
-    def advance(self, done: int, text: str = '') -> None:
+    def advance(self, done: int, text: object = '') -> None:
         pass
 
     def end(self, name: str, note: str) -> None:
