@@ -1,6 +1,6 @@
 """Stages 1 and 4: N_SR and N_D are trained by the total loss, equation (7); in stage 4 CNN_R learns too."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from cface_basicsr.losses.multi_step_l1_loss import MultiStepL1Loss
 from cface_basicsr.models import recognition
 from cface_basicsr.models.recognition import features_of
 from cface_basicsr.models.stage import StageModel
+from cface_basicsr.ops.identity_distance import identity_distance
 from cface_basicsr.ops.ranks import moments_over_ranks
 from cface_basicsr.ops.views import MOST_OUTSIDE, view, view_draws, view_outside
 from cface_basicsr.options.training import CFaceTraining, Views
@@ -38,6 +39,7 @@ class CFaceModel(StageModel, SRModel):
     real_logits: Tensor | None = None  # N_D's of HR, from the update of N_SR, where N_D is relativistic
     features: tuple[Tensor, Tensor] | None = None  # CNN_R's of SR and HR, from the update of N_SR for that of CNN_R
     draws: Tensor | None = None  # of this step's views, (B, 5)
+    compared: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]] = ()  # this step's, by L_CF: see _distances
 
     def init_training_settings(self) -> None:
         """Build what the losses need; SRModel calls this after it has built net_g."""
@@ -143,6 +145,8 @@ class CFaceModel(StageModel, SRModel):
         if self.cri_cface:  # L_CF, eq. (5) or (6); by several recognizers the mean of their terms
             terms = [self.cri_cface.terms(*each, has_compare=self.has_compare) for each in features]
             losses['l_cf_self'], losses['l_cf_compare'] = (sum(each) / len(terms) for each in zip(*terms, strict=True))
+            before = [] if self.first_part else self.compared
+            self.compared = [*before, *((phi.detach(), hr, c, self.has_compare) for phi, hr, c in features)]
         return losses
 
     def _generator_gan_loss(self, sr: Tensor) -> Tensor:
@@ -228,8 +232,26 @@ class CFaceModel(StageModel, SRModel):
         return recognition.recognition_step(self, images, labels, features=known)
 
     def more_for_the_log(self) -> dict[str, Tensor]:
-        """Where CNN_R learns: its accuracy on the last batch, and the spread of its features."""
-        return recognition.accuracy_and_spread(self) if self.net_c else {}
+        """Of the last batch: where CNN_R learns, its accuracy and the spread of its features; what L_CF is made of.
+
+        That is the means, by all recognizers that lead L_CF, of L_SI(SR, HR), L_SI(SR, C) and L_SI(HR, C), and of the
+        margin, by which SR is further from C than HR is; those with a C are over the faces that have one.
+        """
+        learned = recognition.accuracy_and_spread(self) if self.net_c else {}
+        return learned | (self._distances() if self.compared else {})
+
+    @torch.no_grad()
+    def _distances(self) -> dict[str, Tensor]:
+        """What `more_for_the_log` says of L_CF, from phi(SR), phi(HR) and phi(C) of each recognizer and each part."""
+        found = []
+        for sr, hr, c, has_compare in self.compared:
+            apart = partial(identity_distance, distance=self.cri_cface.distance)
+            found.append({'si_sr_hr': apart(sr, hr).mean()})
+            if self.cri_cface.gamma2:
+                count = has_compare.sum().clamp_min(1)
+                to_c, own_to_c = ((apart(each, c) * has_compare).sum() / count for each in (sr, hr))
+                found[-1] |= {'si_sr_compare': to_c, 'si_hr_compare': own_to_c, 'si_margin': to_c - own_to_c}
+        return {name: sum(each[name] for each in found) / len(found) for name in found[0]}
 
     # -------------------------------------------------------------------------------------------- validation and files
 

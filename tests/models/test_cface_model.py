@@ -10,6 +10,7 @@ import torch
 
 from cface_basicsr.data.images.image_tensor import batch_on
 from cface_basicsr.errors import UserError
+from cface_basicsr.models.recognition import features_of
 from tests.references.literal_training_step import discriminator_loss, recognition_loss, total_loss
 from tests.tiny_stages import batch_of, build, parameters, same, stage_options, write_recognizer
 
@@ -216,8 +217,40 @@ def test_the_log_has_every_loss_and_every_learning_rate(make: Make) -> None:
     model.optimize_parameters(1)
     log = model.get_current_log()
     assert list(log) == ['l_g_content', 'l_g_gan', 'l_cf_self', 'l_cf_compare', 'l_d_real', 'out_d_real', 'l_d_fake',
-                         'out_d_fake', 'l_fr', 'acc', 'spread', 'lr_g', 'lr_d', 'lr_r']
+                         'out_d_fake', 'l_fr', 'acc', 'spread', 'si_sr_hr', 'si_sr_compare', 'si_hr_compare',
+                         'si_margin', 'lr_g', 'lr_d', 'lr_r']
     assert all(isinstance(value, float) for value in log.values())
+
+
+@pytest.mark.parametrize(('stage', 'parts'), [(1, 1), (1, 2), (4, 1)])
+def test_the_log_has_the_distances_of_which_the_cface_loss_is_made(make: Make, stage: int, parts: int) -> None:
+    model = make(stage, {'train': {'accum_iter': parts}})
+    model.has_compare = torch.tensor([True, True, True, False])
+    with torch.no_grad():
+        sr, hr, c = (torch.nn.functional.normalize(features_of(model, model.net_r.eval(), each)) for each in
+                     (torch.cat(list(map(model.net_g, model.lq.chunk(parts)))), model.gt, model.compare))
+    model.net_r.train(stage == 4)
+    model.optimize_parameters(1)
+    log = model.get_current_log()
+    mean, people = torch.mean, torch.arange(3)
+    if parts == 1:
+        literal = {'si_sr_hr': mean(((sr - hr) ** 2).sum(1)),
+                   'si_sr_compare': mean(((sr - c) ** 2).sum(1)[people]),
+                   'si_hr_compare': mean(((hr - c) ** 2).sum(1)[people])}
+    else:  # means of the means of two faces each, of which the last one has no compare face
+        literal = {'si_sr_hr': mean(((sr - hr) ** 2).sum(1)),
+                   'si_sr_compare': (mean(((sr - c) ** 2).sum(1)[:2]) + ((sr - c) ** 2).sum(1)[2]) / 2,
+                   'si_hr_compare': (mean(((hr - c) ** 2).sum(1)[:2]) + ((hr - c) ** 2).sum(1)[2]) / 2}
+    for name, value in literal.items():
+        assert log[name] == pytest.approx(value.item(), rel=1e-3, abs=1e-6), name
+    assert log['si_margin'] == pytest.approx(log['si_sr_compare'] - log['si_hr_compare'], abs=1e-6)
+    assert log['l_cf_self'] == pytest.approx(0.05 * log['si_sr_hr'], rel=1e-4)  # gamma1, in both stages
+
+
+def test_without_the_second_term_only_the_distance_to_hr_is_logged(make: Make) -> None:
+    model = make(1, {'train': {'cface_opt': {'gamma2': 0.0}}})
+    model.optimize_parameters(1)
+    assert [name for name in model.get_current_log() if name.startswith('si_')] == ['si_sr_hr']
 
 
 def test_another_memory_layout_changes_no_result(make: Make) -> None:

@@ -91,7 +91,8 @@ def test_tensorboard_shows_every_loss_every_rate_and_the_validation(unbroken: di
     events.Reload()
     assert set(events.Tags()['scalars']) == {
         'losses/l_g_content', 'losses/l_g_gan', 'losses/l_cf_self', 'losses/l_cf_compare', 'losses/l_d_real',
-        'losses/l_d_fake', 'losses/l_fr', 'out_d_real', 'out_d_fake', 'acc', 'spread', 'lr_g', 'lr_d', 'lr_r',
+        'losses/l_d_fake', 'losses/l_fr', 'out_d_real', 'out_d_fake', 'acc', 'spread', 'si_sr_hr', 'si_sr_compare',
+        'si_hr_compare', 'si_margin', 'lr_g', 'lr_d', 'lr_r',
         'metrics/casia_test/psnr', 'metrics/casia_test/ssim'}
     assert [event.step for event in events.Scalars('losses/l_cf_compare')] == list(range(1, 26))
     rates = [event.value for event in events.Scalars('lr_g')]
