@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import secrets
 import site
 import sysconfig
 import types
@@ -14,6 +15,7 @@ from typing import Any
 from cface_basicsr import options
 from cface_basicsr.compat.defect import Defect, row, swapped
 from cface_basicsr.compat.reading import given_options
+from cface_basicsr.compat.verification import check_verification
 from cface_basicsr.files.atomic import lock
 
 FOLDERS = ('experiments_root', 'models', 'training_states', 'log', 'visualization', 'results_root')
@@ -97,6 +99,16 @@ def _keep_the_other_log(get: Callable, *args: Any, log_file: str | None = None, 
     return get(*args, log_file=log_file and _free(log_file), **kwargs)
 
 
+@row('wandb-id', 'basicsr.train:init_wandb_logger', has='wandb.util.generate_id()')
+def _with_an_id(init: Callable, opt: dict[str, Any]) -> None:
+    """Without it: AttributeError: module 'wandb.util' has no attribute 'generate_id', with a wandb of 2026."""
+    import wandb.util
+    if hasattr(wandb.util, 'generate_id'):
+        return init(opt)
+    wandb.util.generate_id = lambda: secrets.token_hex(4)
+    return init(opt)
+
+
 class _Claim:
     """The locks of the folder that this process trains in."""
 
@@ -148,6 +160,7 @@ def _choose_folders_of_a_test(make: Callable, opt: dict[str, Any]) -> Any:
 
 def _check_training(load: Callable, opt: dict[str, Any]) -> Any:
     options.prepare_training_options(opt)
+    check_verification(opt)
     return load(opt)
 
 

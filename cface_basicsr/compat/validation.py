@@ -12,14 +12,15 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from cface_basicsr.compat.defect import row
+from cface_basicsr.compat.defect import row, swapped
+from cface_basicsr.compat.verification import NAME, verified_faces
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.ranks import gathered, place_among_ranks, share_buffers
 
 _Picture = NDArray[np.uint8]
 """(H, W, 3) BGR."""
-_Measured = list[tuple[int, list[float]]]
-"""Row of the data set -> a value of each metric."""
+_Measured = list[tuple[int, list[float], NDArray[np.float32] | None]]
+"""Row of the data set, a value of each metric, and what a judge sees, where one is asked."""
 
 
 @row('validation-in-batches', 'basicsr.models.sr_model:SRModel.nondist_validation', has='torch.cuda.empty_cache()')
@@ -42,7 +43,8 @@ def _by_all_ranks(validation: Callable, self: Any, dataloader: Any, current_iter
         share_buffers(network)
     parts = gathered(_measure(self, dataloader, current_iter, save_img, *place_among_ranks()))
     if parts:
-        _conclude(self, dataloader, sorted(itertools.chain(*parts)), current_iter, tb_logger)
+        everything = sorted(itertools.chain(*parts), key=lambda each: each[0])
+        _conclude(self, dataloader, everything, current_iter, tb_logger)
     return None
 
 
@@ -54,13 +56,14 @@ def _knows_ranks(kind: type) -> bool:
 def _measure(model: Any, loader: Any, current_iter: Any, save_img: bool, rank: int = 0, ranks: int = 1) -> _Measured:
     """The metrics of this rank's images; batches are the same for any number of ranks."""
     opt, data = model.opt['val'], loader.dataset
-    size, measured = opt.get('batch_size', 1), []
+    size, measured, verified = opt.get('batch_size', 1), [], verified_faces(model, data)
     batches = [range(start, min(start + size, len(data))) for start in range(rank * size, len(data), ranks * size)]
     with tqdm(total=sum(map(len, batches)), unit='image', disable=rank > 0 or not opt.get('pbar', False)) as bar:
         for row, name, pictures in _pictures(model, loader, batches):
             if save_img:
                 _save(pictures['img'], model.opt, data.opt['name'], name, current_iter)
-            measured.append((row, _values(pictures, opt.get('metrics') or {})))
+            seen = verified.feature(pictures['img'], model.device) if verified and row in verified.rows else None
+            measured.append((row, _values(pictures, opt.get('metrics') or {}), seen))
             bar.update(1)
             bar.set_description(f'Test {name}')
     return measured
@@ -121,14 +124,19 @@ def _values(pictures: dict[str, _Picture], metrics: dict[str, Any]) -> list[floa
 def _conclude(model: Any, loader: Any, measured: _Measured, current_iter: Any, tb_logger: Any) -> None:
     """Log the means of the metrics, and remember the best ones."""
     metrics, name = model.opt['val'].get('metrics'), loader.dataset.opt['name']
-    if metrics is None:
+    verified = verified_faces(model, loader.dataset)
+    if metrics is None and not verified:
         return
-    model._initialize_best_metric_results(name)
-    model.metric_results = dict.fromkeys(metrics, 0)
-    for _, values in measured:
-        for metric, value in zip(metrics, values, strict=True):
-            model.metric_results[metric] += value  # in the order of the images: another one has other last digits
-    for metric, total in model.metric_results.items():
-        model.metric_results[metric] = total / len(measured)
-        model._update_best_metric_result(name, metric, model.metric_results[metric], current_iter)
+    with swapped(model, 'opt', {**model.opt, 'val': {**model.opt['val'], 'metrics': metrics or {}}}):
+        model._initialize_best_metric_results(name)
+    results = dict.fromkeys(metrics or {}, 0)
+    for _, values, _ in measured:
+        for metric, value in zip(results, values, strict=True):
+            results[metric] += value  # in the order of the images: another one has other last digits
+    model.metric_results = {metric: total / len(measured) for metric, total in results.items()}
+    if verified:
+        model.best_metric_results[name].setdefault(NAME, {'better': 'higher', 'val': -math.inf, 'iter': -1})
+        model.metric_results[NAME] = verified.accuracy({row: seen for row, _, seen in measured if seen is not None})
+    for metric, value in model.metric_results.items():
+        model._update_best_metric_result(name, metric, value, current_iter)
     model._log_validation_metric_values(current_iter, name, tb_logger)

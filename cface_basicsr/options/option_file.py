@@ -68,11 +68,35 @@ class ValSection(Section):
     """How many faces TensorBoard shows as LR, SR and HR; for our own models."""
 
 
+class Verification(Section):
+    """Verification at each validation: pairs of super-resolved faces of the validation set, as a recognizer sees them.
+
+    Pairs are drawn with seed 0, as `cface evaluate pairs` draws them; the accuracy is the mean over the folds.
+    """
+
+    recognizer: Annotated[str, Field(min_length=1)] = 'dlib'
+    """The judge: `dlib`, which comes with the plugin and takes aligned faces, or the file of a recognizer; better one
+    that leads no loss."""
+    folds: int = Field(default=10, ge=2)
+    """Folds that share no identity; the threshold of each comes from the others."""
+    pairs_per_fold: Annotated[int, Field(ge=2)] | Literal['most'] = 'most'
+    """Pairs in each fold, half of them of one person; `most`: as many as the faces of the set allow."""
+
+
 class TrainingValSection(ValSection):
     """The `val:` section of a training."""
 
     val_freq: int = Field(ge=1)
     """Iterations between two validations."""
+    verification: Verification | None = None
+    """Verification accuracy of the super-resolved faces by a judge, in log and TensorBoard; the judge takes time for
+    each face. Nothing: none."""
+
+    def check(self) -> None:
+        """See `Section.check`."""
+        if self.verification and 'verification' in (self.metrics or {}):
+            raise problem('wrong', "has the name of 'val.verification' in the log; give it another.",
+                          'metrics.verification')
 
 
 class Wandb(Section):

@@ -1,5 +1,7 @@
 """Where a run writes; when its options are checked."""
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,46 @@ def test_the_options_written_for_a_test_are_those_that_basicsr_reads(pictures: P
     path = write_options(tiny_options(pictures), tmp_path / 'x.yml')
     with patched():
         assert yaml.load(path.read_text(), Loader=yaml.CLoader)['plugin'] == 'cface_basicsr'
+
+
+# --------------------------------------------------------------------------------------------------- Weights & Biases
+
+WANDB = '''
+import json, os
+def init(**given):
+    config = given.pop('config')
+    given['lr'] = config['train']['optim_g']['lr']
+    with open(os.environ['WANDB_SEEN'], 'a') as file:
+        file.write(json.dumps(given) + chr(10))
+'''
+
+
+@pytest.mark.parametrize('util', ['', 'def generate_id():\n    return "theirs"\n'])
+def test_a_training_is_sent_to_weights_and_biases_of_any_age(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, util: str) -> None:
+    """A fake one, which writes down what it is asked for."""
+    (tmp_path / 'wandb').mkdir()
+    (tmp_path / 'wandb/__init__.py').write_text(f'from . import util\n{WANDB}')
+    (tmp_path / 'wandb/util.py').write_text(util)
+    monkeypatch.syspath_prepend(tmp_path)
+    options = tiny_options(pictures, **{'logger.use_tb_logger': True, 'train.total_iter': 1})
+    options['logger']['wandb'] = {'project': 'faces'}
+
+    def check() -> None:
+        for name in ('wandb', 'wandb.util'):
+            sys.modules.pop(name, None)
+        seen = tmp_path / 'seen.json'
+        seen.unlink(missing_ok=True)
+        monkeypatch.setenv('WANDB_SEEN', str(seen))
+        train_here(options, tmp_path / 'run')
+        asked = json.loads(seen.read_text())
+        assert asked.pop('id') == 'theirs' if util else len(asked.pop('id')) == 8
+        assert asked == {'resume': 'never', 'name': 'tiny', 'project': 'faces', 'sync_tensorboard': True, 'lr': 1e-2}
+        assert list((tmp_path / 'run/tb_logger/tiny').glob('events*'))
+
+    if util:
+        check()
+    else:
+        holds_by_row(check, 'wandb-id', defect=AttributeError)
+    for name in ('wandb', 'wandb.util'):
+        sys.modules.pop(name, None)
