@@ -19,9 +19,11 @@ from cface_basicsr.measuring.measure import FaceSet, check_stores, judge, measur
 from cface_basicsr.measuring.protocol import PairsProtocol
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.request import TestSet
-from cface_basicsr.measuring.results import DataSet, Faces, Run, save_scores, step_name
+from cface_basicsr.measuring.results import DataSet, Faces, Run, save_features, save_scores, step_name
 from cface_basicsr.recognizers.load import load_recognizer
 
+MAPPED = 8
+"""Faces of each person shown, at most, whose features are kept for a map."""
 CURVE_IMAGES = 300
 """At most this many images are measured for an accuracy during training."""
 
@@ -58,6 +60,8 @@ class OpenTestSet:
         self.faces = FaceSet.open(folder, scale)
         self.protocols = protocols_of(options, self.faces.keys, self.faces.labels)
         self.shown = self.faces.of_different_people(options.faces).tolist()
+        self.mapped = [row for first in self.shown for row in np.flatnonzero(
+            self.faces.labels == self.faces.labels[first])[:MAPPED].tolist()]
 
     def data_set(self) -> DataSet:
         """What the record says of it."""
@@ -79,13 +83,17 @@ class OpenTestSet:
                                 keep=self.shown)
 
     def measure(self, run: Run, embedded: Embedded, root: Path) -> None:
-        """Put a system's numbers into its run, and the scores of its pairs and its faces into files below `root`."""
+        """Put a system's numbers into its run; scores of pairs, some features and faces into files below `root`."""
         place = [f'x{run.scale}', step_name(run.system) + ('' if run.seed is None else f'_seed{run.seed}')]
         measured, scored = judge(embedded, self.protocols)
         measured.numbers |= {'psnr': None, 'ssim': 1.0} if run.system == 'HR' else {}
         scores = save_scores(root / 'scores' / f"{'_'.join([*place, self.name])}.npz", self.protocols[0].folded.same,
                              {name: outcome.scores for name, outcome in scored.items()})
         measured.scores = str(scores.relative_to(root))
+        if self.mapped:
+            features = save_features(root / 'features' / scores.name, [self.faces.keys[row] for row in self.mapped],
+                                     {name: each[self.mapped] for name, each in embedded.features.items()})
+            measured.features = str(features.relative_to(root))
         run.measured[self.name] = measured
         run.faces |= self._save(embedded.kept, root / 'faces' / self.name / Path(*place), root)
 
@@ -102,17 +110,31 @@ class OpenTestSet:
     # --------------------------------------------------------------------------------------------------------- faces
 
     def save_low(self, entry: Faces, root: Path) -> Faces:
-        """Add the faces at this scale, LR, to those of the set's grid; they are written below `root`."""
+        """Add the faces at this scale, LR, to those of the set's grid, and the other photos of the people shown; they
+        are written below `root`.
+        """
         entry.keys = [self.faces.keys[row] for row in self.shown]
         scale = self.faces.scale
         entry.low[scale] = self._save({row: self.faces.lr.image(self.faces.keys[row]) for row in self.shown},
                                       root / 'faces' / self.name / f'x{scale}' / 'LR', root)
+        others = self._others()
+        saved = self._save({row: self.faces.hr.image(self.faces.keys[other]) for row, other in others.items()},
+                           root / 'faces' / self.name / 'compare', root)
+        entry.compare = {self.faces.keys[row]: (self.faces.keys[other], saved[self.faces.keys[row]])
+                         for row, other in others.items()}
         return entry
+
+    def _others(self) -> dict[int, int]:
+        """Row of a face shown -> that of another photo of the person, where there is one."""
+        labels = self.faces.labels
+        return {row: other for row in self.shown
+                if (other := next((each for each in self.mapped if each != row and labels[each] == labels[row]), None))
+                is not None}
 
     def _save(self, images: Mapping[int, NDArray[np.uint8]], folder: Path, root: Path) -> dict[str, str]:
         """Key -> path relative to `root` of each image's PNG file, in the order of `shown`."""
         paths = {}
-        for row in self.shown:
+        for row in filter(images.__contains__, self.shown):
             path = folder / f"{self.faces.keys[row].replace('/', '__')}.png"
             write_face(path, images[row], overwrite=True)
             paths[self.faces.keys[row]] = str(path.relative_to(root))

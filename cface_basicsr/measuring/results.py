@@ -6,7 +6,7 @@ made again without measuring again. Paths in it are relative to the folder of th
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
@@ -148,11 +148,13 @@ class Measured:
             measured.
         per_fold: '<name>/accuracy' … -> its value in each fold, trial or part, the same ones for all runs.
         scores: an .npz of `save_scores`, relative; '' where none was kept.
+        features: an .npz of `save_features`, of some faces, relative; '' where none was kept.
     """
 
     numbers: dict[str, float | int | None] = field(default_factory=dict)
     per_fold: dict[str, list[float]] = field(default_factory=dict)
     scores: str = ''
+    features: str = ''
 
 
 @dataclass(config=_STRICT)
@@ -228,8 +230,9 @@ class Run:
     faces: dict[str, str] = field(default_factory=dict)
 
     def files(self) -> list[str]:
-        """Paths of its scores and faces."""
-        return [*(each.scores for each in self.measured.values() if each.scores), *self.faces.values()]
+        """Paths of its scores, features and faces."""
+        kept = (path for each in self.measured.values() for path in (each.scores, each.features))
+        return [*filter(None, kept), *self.faces.values()]
 
 
 @dataclass(config=_STRICT)
@@ -254,12 +257,14 @@ class Faces:
         keys: in order of the rows; each run's `faces` has them.
         low: scale -> key -> PNG of the low-resolution input, relative.
         regions: key -> the part of that face to enlarge; keys without one get the default regions in turn.
+        compare: key -> key and PNG (relative) of another photo of that person, where there is one.
     """
 
     test: str
     keys: list[str]
     low: dict[int, dict[str, str]] = field(default_factory=dict)
     regions: dict[str, Region] = field(default_factory=dict)
+    compare: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(config=_STRICT)
@@ -414,6 +419,38 @@ def load_scores(path: str | Path) -> tuple[NDArray[np.bool_], dict[str, NDArray[
                                                  for each in arrays.values()):
         raise UserError(f"'{path}' holds no scores of pairs. Measure again.")
     return same, arrays
+
+
+_KEYS = 'keys of rows'
+"""In a file of features; no recognizer has a name with blanks."""
+
+
+def save_features(path: Path, keys: Sequence[str], features: Mapping[str, ArrayLike]) -> Path:
+    """Keep what the recognizers see in some faces, for a map of them.
+
+    Args:
+        path: an .npz file.
+        keys: of the n faces.
+        features: recognizer -> (n, D).
+    """
+    with replacing(path) as aside, open(aside, 'wb') as file:
+        np.savez_compressed(file, **{_KEYS: np.array(keys)}, **{name: np.asarray(each, dtype=np.float32)
+                                                                for name, each in features.items()})
+    return path
+
+
+def load_features(path: Path) -> tuple[list[str], dict[str, NDArray[np.float32]]]:
+    """The keys of n faces, and recognizer -> features (n, D), of `save_features`.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    arrays = read_npz(path, 'It comes with the results.')
+    keys = arrays.pop(_KEYS, None)
+    if keys is None or keys.dtype.kind != 'U' or keys.ndim != 1 or any(
+            each.ndim != 2 or len(each) != len(keys) or each.dtype.kind != 'f' for each in arrays.values()):
+        raise UserError(f"'{path}' holds no features of faces. Measure again.")
+    return keys.tolist(), arrays
 
 
 def file_facts(path: Path) -> dict[str, Any]:

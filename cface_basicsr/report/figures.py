@@ -18,7 +18,7 @@ from cface_basicsr.files.atomic import replacing, write_text
 from cface_basicsr.files.text_file import table_text
 from cface_basicsr.measuring.results import DataSet, Results, Run, load_scores
 
-_COLOURS = ('#4477aa', '#66ccee', '#228833', '#ccbb44', '#ee8866', '#aa3377', '#997700', '#44bb99', '#8866cc',
+COLOURS = ('#4477aa', '#66ccee', '#228833', '#ccbb44', '#ee8866', '#aa3377', '#997700', '#44bb99', '#8866cc',
             '#bb5566', '#556677', '#99bb33')
 _FIXED = {'HR': ('black', '-', 1.8), 'Bicubic': ('#999999', '--', 1.8), 'C-Face-v1': ('#ff9933', '-', 1.8),
           'C-Face-v2': ('#dd1111', '-', 2.2)}
@@ -28,14 +28,14 @@ _DET_TICKS = (0.001, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9)
 def styles(systems: Sequence[str]) -> dict[str, dict[str, object]]:
     """Colour, line style and width of each system, the same in all figures."""
     free = [system for system in systems if system not in _FIXED]
-    chosen = {system: (_COLOURS[place % len(_COLOURS)], ('-', '-.', ':')[place // len(_COLOURS) % 3], 1.3)
+    chosen = {system: (COLOURS[place % len(COLOURS)], ('-', '-.', ':')[place // len(COLOURS) % 3], 1.3)
               for place, system in enumerate(free)} | _FIXED
     return {system: dict(zip(('color', 'linestyle', 'linewidth'), chosen[system], strict=True)) for system in systems}
 
 
 # ---------------------------------------------------------------------------------------------------------- training
 
-def loss_figure(results: Results, scale: int, path: Path) -> Path | None:
+def loss_figure(results: Results, scale: int | None, path: Path) -> Path | None:
     """One panel per system, one line per loss and seed, on a logarithmic axis; None where no curve was kept.
 
     Losses of different systems are different quantities: only their course can be compared.
@@ -43,10 +43,10 @@ def loss_figure(results: Results, scale: int, path: Path) -> Path | None:
     systems = [system for system in results.systems if any(run.curve for run in results.runs_of(system, scale))]
     if not systems:
         return None
-    figure, panels = _panels(systems, f'Training losses at x{scale}', columns=4, width=3.2, height=2.5)
+    figure, panels = _panels(systems, f'Training losses{_at(scale)}', columns=4, width=3.2, height=2.5)
     for system, panel in panels.items():
         _draw_losses(panel, results.runs_of(system, scale))
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _draw_losses(panel: Axes, runs: Sequence[Run]) -> None:
@@ -54,7 +54,7 @@ def _draw_losses(panel: Axes, runs: Sequence[Run]) -> None:
     for run in runs:
         for place, name in enumerate(names):
             points = [(point.images, abs(point.losses[name])) for point in run.curve if name in point.losses]
-            _plot(panel, points, label=name, color=_COLOURS[place % len(_COLOURS)], linewidth=1.1, alpha=0.8)
+            _plot(panel, points, label=name, color=COLOURS[place % len(COLOURS)], linewidth=1.1, alpha=0.8)
     _mark_phases(panel, next(run for run in runs if run.curve))
     panel.set_yscale('log')
     panel.legend(**_once([panel]), fontsize=6.5, frameon=False, ncols=2 if len(names) > 4 else 1)
@@ -69,7 +69,7 @@ def _mark_phases(panel: Axes, run: Run) -> None:
             panel.text(images, 0.02, f' {phase}', fontsize=6.5, color='#666666', transform=panel.get_xaxis_transform())
 
 
-def accuracy_figure(results: Results, scale: int, path: Path) -> Path | None:
+def accuracy_figure(results: Results, scale: int | None, path: Path) -> Path | None:
     """One panel per validated number, one line per system and seed; None where no curve was kept.
 
     PSNR is in dB, an accuracy in [0, 1].
@@ -78,15 +78,20 @@ def accuracy_figure(results: Results, scale: int, path: Path) -> Path | None:
     names = list(dict.fromkeys(name for run in runs for point in run.curve for name in point.accuracies))
     if not names:
         return None
-    titles = ['PSNR in dB' if name == 'psnr' else f'accuracy by {name}' for name in names]
-    figure, panels = _panels(titles, f'Validation during training at x{scale}', columns=2, width=5.5, height=3.8)
+    titles = ['PSNR in dB' if name == 'psnr' else f'accuracy by {name}' if name in results.facts.recognizers else name
+              for name in names]
+    figure, panels = _panels(titles, f'Validation during training{_at(scale)}', columns=2, width=5.5, height=3.8)
     style = styles(results.systems)
     for name, panel in zip(names, panels.values(), strict=True):
         for run in runs:
             points = [(point.images, point.accuracies[name]) for point in run.curve if name in point.accuracies]
             _plot(panel, points, label=run.system, marker='.', markersize=3, **style[run.system])
     figure.legend(**_once(panels.values()), loc='outside right center', fontsize=8, frameon=False)
-    return _save(figure, path)
+    return save_figure(figure, path)
+
+
+def _at(scale: int | None) -> str:
+    return '' if scale is None else f' at x{scale}'
 
 
 def _panels(titles: Sequence[str], heading: str, *, columns: int, width: float,
@@ -160,7 +165,7 @@ def _draw_roc_and_det(curves: Mapping[str, Sequence[RocCurve]], systems: Sequenc
         panel.grid(color='#e5e5e5')
     figure.legend(loc='outside right center', fontsize=8, frameon=False, title='equal error rate', title_fontsize=8)
     figure.suptitle(title, fontsize=12)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _frame_det(panel: Axes, smallest: float) -> None:
@@ -172,7 +177,8 @@ def _frame_det(panel: Axes, smallest: float) -> None:
     panel.set(xlim=ends, ylim=ends, ylabel='false reject rate', title='DET')
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as a PNG; returns its path."""
     with replacing(path) as aside:
         figure.savefig(aside, dpi=130, format='png')
     return path

@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from cface_basicsr.files.text_file import read_whole
+from cface_basicsr.measuring.results import CurvePoint, Results, Run, facts_of_this_run
+from cface_basicsr.training.view import TrainingView
 
 _LINE = re.compile(r'^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) INFO: .*?\[epoch:\s*\d+, '
                    r'iter:\s*([\d,]{1,15}), lr:\([^)]*\)\] (?:\[eta:[^\]]*\] )?(.*)$')
@@ -21,13 +23,47 @@ Line = tuple[float, int, dict[str, float]]
 def read_log(path: Path) -> list[Line]:
     """The progress lines of one log file, in order."""
     lines = []
-    for line in read_whole(path, 'Expected a log of BasicSR.').decode('utf-8', 'replace').splitlines():
-        found = _LINE.match(line) if len(line) < _LONGEST else None
+    for line in _lines(path):
+        found = _LINE.match(line)
         when = _seconds(found[1]) if found else None
         if when is not None:
             losses = {name: float(value) for name, value in _VALUE.findall(found[3]) if name.startswith('l_')}
             lines.append((when, int(found[2].replace(',', '')), losses))
     return lines
+
+
+_VALIDATION = re.compile(r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO: Validation (.{1,200})$')
+_METRIC = re.compile(r'^\t # (.{1,80}): (-?\d+\.\d{4}|inf)(?:\t|$)')
+_VAL_FREQ = re.compile(r'^\s+val_freq: (\d{1,15})$')
+
+
+def curve_of(logs: Iterable[Path]) -> list[CurvePoint]:
+    """Losses and validations over the images that were seen, as the logs of one training tell them, oldest first.
+
+    The log does not say the iteration of a validation: it is the next multiple of `val_freq`, or the end.
+    """
+    logs, points = list(logs), []
+    a_step = 1
+    for path in logs:
+        view, every, reached, of = TrainingView(), 0, 0, ''
+        for line in _lines(path):
+            reached = view.read(line) or reached
+            every = int(found[1]) if (found := _VAL_FREQ.match(line)) else every
+            of = found[1] if (found := _VALIDATION.match(line)) else of
+            if (found := _METRIC.match(line)) and of:
+                at = min(-(-reached // every) * every if every else reached, view.total or reached)
+                points.append((at, of, found[1], float(found[2])))
+        a_step = max(view.batch, 1) * max(view.world, 1)
+    several = len({of for _, of, _, _ in points}) > 1
+    losses = [CurvePoint(iteration * a_step, losses=each) for iteration, each in losses_over_iterations(logs)]
+    seen = [CurvePoint(at * a_step, accuracies={f'{name}, {of}' if several else name: value})
+            for at, of, name, value in points]
+    return sorted([*losses, *seen], key=lambda point: point.images)
+
+
+def _lines(path: Path) -> list[str]:
+    content = read_whole(path, 'Expected a log of BasicSR.').decode('utf-8', 'replace')
+    return [line for line in content.splitlines() if len(line) < _LONGEST]
 
 
 def _seconds(text: str) -> float | None:
@@ -72,3 +108,16 @@ def seconds_an_iteration(logs: Iterable[Path]) -> float | None:
         pairs = list(zip(lines, lines[1:], strict=False))
         steps += [(b[0] - a[0]) / (b[1] - a[1]) for a, b in pairs if b[1] > a[1]]
     return statistics.median(steps) if steps else None
+
+
+def unmeasured(folder: Path) -> Results | None:
+    """The curves of all trainings below a folder that has no results, in the order in which they were begun.
+
+    None where no training has left a log with a progress line.
+    """
+    logs = {each: training_logs(each) for each in {path.parent for path in folder.rglob('train_*.log')}}
+    begun = sorted(logs, key=lambda each: logs[each][0].stat().st_mtime)
+    runs = [Run(str(each.relative_to(folder)) if each != folder else folder.name, None, curve=curve)
+            for each in begun if (curve := curve_of(logs[each]))]
+    facts = facts_of_this_run([], {}, 'nothing is measured')
+    return Results('train', folder.name, facts, [run.system for run in runs], [], runs) if runs else None

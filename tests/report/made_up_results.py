@@ -19,6 +19,7 @@ from cface_basicsr.measuring.results import (
     Region,
     Results,
     Run,
+    save_features,
     save_scores,
 )
 
@@ -36,7 +37,9 @@ def made_up_results(folder: Path, *, systems: Sequence[str] = SYSTEMS, scales: S
             for seed in ([None] if system in ('HR', 'Bicubic') else seeds)]
     low = {scale: {key: _save(folder, f'lr_x{scale}/{place}', _resized(face, size // scale))
                    for place, (key, face) in enumerate(hr.items())} for scale in scales}
-    shown = [Faces(test.name, keys, low, {keys[0]: Region('mouth', (0.3, 0.6, 0.7, 0.9))}) for test in TESTS]
+    others = {key: (key.replace('/000', '/001'), _save(folder, f'compare/{place}', render_face(place, 1, size)))
+              for place, key in enumerate(keys)}
+    shown = [Faces(test.name, keys, low, {keys[0]: Region('mouth', (0.3, 0.6, 0.7, 0.9))}, others) for test in TESTS]
     return Results('benchmark', 'C-Face & others <made up>', _facts(seeds), list(systems), list(scales), runs, shown,
                    show_published=True)
 
@@ -67,7 +70,7 @@ def _run(folder: Path, system: str, scale: int, seed: int | None, hr: dict[str, 
     if (system, scale) == ('VDSR', 8):
         run.footnotes.append('not converged')
     random = np.random.default_rng([SYSTEMS.index(system), 0 if system == 'HR' else scale, seed or 0])
-    run.measured = {test.name: _measured(folder, run, test, random) for test in TESTS}
+    run.measured = {test.name: _measured(folder, run, test, random, list(hr)) for test in TESTS}
     run.faces = {key: _save(folder, f'{system}_x{scale}_{seed}/{place}', _worse(face, system, scale))
                  for place, (key, face) in enumerate(hr.items())}
     if system != 'HR':
@@ -77,7 +80,7 @@ def _run(folder: Path, system: str, scale: int, seed: int | None, hr: dict[str, 
     return run
 
 
-def _measured(folder: Path, run: Run, test: DataSet, random: np.random.Generator) -> Measured:
+def _measured(folder: Path, run: Run, test: DataSet, random: np.random.Generator, keys: Sequence[str]) -> Measured:
     same = np.tile(np.repeat([True, False], PAIRS // 2), FOLDS)
     scores = random.normal(size=len(same)) + QUALITY[run.system] * (1 - run.scale / 40) * same
     per_fold = ((scores > 0.8) == same).reshape(FOLDS, -1).mean(axis=1)
@@ -88,8 +91,19 @@ def _measured(folder: Path, run: Run, test: DataSet, random: np.random.Generator
                'sphereface/dir': None if test.like == 'celeba' else (scores[same] > 2.5).mean()}
     path = save_scores(folder / f'scores/{test.name}_{run.system}_x{run.scale}_{run.seed}.npz', same,
                        {'sphereface': scores})
+    mapped = [key.replace('/000', f'/{number:03d}') for key in keys for number in range(3)]
+    features = save_features(folder / 'features' / path.name, mapped,
+                             {'sphereface': made_up_features(run.system, mapped)})
     return Measured({key: None if value is None else float(value) for key, value in numbers.items()},
-                    {'sphereface/accuracy': per_fold.tolist()}, str(path.relative_to(folder)))
+                    {'sphereface/accuracy': per_fold.tolist()}, str(path.relative_to(folder)),
+                    str(features.relative_to(folder)))
+
+
+def made_up_features(system: str, keys: Sequence[str]) -> np.ndarray:
+    """(n, 8): a direction of the person's own, and the further from it the worse the system is."""
+    random = np.random.default_rng(5)
+    own = {person: random.normal(size=8) for person in dict.fromkeys(key.split('/')[0] for key in keys)}
+    return np.stack([own[key.split('/')[0]] + random.normal(size=8) / QUALITY[system] for key in keys])
 
 
 def _curve(system: str, random: np.random.Generator) -> list[CurvePoint]:

@@ -218,6 +218,9 @@ def test_a_click_opens_a_picture_with_its_name_and_another_one_closes_it(
     files |= {f'LR, x8, {key}': out / path for faces in results.faces for key, path in faces.low[8].items()}
     files |= {f'ROC and DET on {test.name} by sphereface, x8': out / f'figures/roc_{test.name}_sphereface_x8.png'
               for test in results.tests()}
+    files |= {f'{title} on {test.name}, x8, by sphereface': out / f'figures/{name}_{test.name}_x8.png'
+              for test in results.tests() for title, name in (('Distances of one person\'s faces', 'fig3'),
+                                                              ('Features by person', 'fig4'))}
     assert {face['alt'] for face in seen['faces']} == set(files)
     for face in seen['faces']:
         source = 'data:image/png;base64,' + b64encode(files[face['alt']].read_bytes()).decode()

@@ -134,7 +134,7 @@ def test_the_markdown_report_has_the_checks_the_tables_and_its_pictures(
     assert (out / 'tables' / 'table1_with_published.md').read_text(encoding='utf-8').strip() in text
     assert text.count("layout of the paper's Table 1") == 1  # the one with the paper's numbers has ours, too
     pictures = re.findall(r'!\[.*?\]\((.*?)\)', text)
-    assert len(pictures) == 8 and all((out / picture).is_file() for picture in pictures)
+    assert len(pictures) == 12 and all((out / picture).is_file() for picture in pictures)
     assert '- EDSR x8, seed 1: **failed**, the loss is NaN at iteration 42' in text
 
 
@@ -194,7 +194,8 @@ def test_a_record_without_its_scores_and_faces_gives_what_can_still_be_drawn(rec
     (tmp_path / recipe.runs[3].measured['held-out'].scores).unlink()
     paths = write_report(load_results(tmp_path), tmp_path, tmp_path / 'again')
     assert {path.name for path in paths if path.parent.name == 'figures'} == {
-        'roc_held-out_sphereface_x8.png', 'roc_generated_sphereface_x8.png', 'validation_x8.png', 'losses_x8.png'}
+        'roc_held-out_sphereface_x8.png', 'roc_generated_sphereface_x8.png', 'validation_x8.png', 'losses_x8.png',
+        'fig4_held-out_x8.png', 'fig4_generated_x8.png'}
     assert 'id="faces"' not in (tmp_path / 'again/report.html').read_text()
     short = write_report(recipe, tmp_path, tmp_path / 'short', short=True)
     assert [path.name for path in short] == ['report.md', 'table.csv']
