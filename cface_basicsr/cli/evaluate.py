@@ -38,7 +38,7 @@ def command(
     protocol: Annotated[str | None, typer.Argument()] = None,
     data: Annotated[Path | None, typer.Argument()] = None,
     recognizer: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
-    weights: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
+    weights: Annotated[list[str] | None, _option(_SYSTEMS, '--weights', '--network')] = None,
     images: Annotated[list[str] | None, _option(_SYSTEMS, metavar='NAME=FOLDER')] = None,
     features: Annotated[list[str] | None, _option(_SYSTEMS)] = None,
     scale: Annotated[int | None, _option(_SYSTEMS)] = None,
@@ -47,6 +47,8 @@ def command(
     flip: Annotated[bool | None, _option(_SWITCHES, '--flip/--no-flip')] = None,
     color: Annotated[str, _option(_SWITCHES)] = 'rgb',
     border: Annotated[int, _option(_SWITCHES, min=0)] = 0,
+    lpips: Annotated[Path | None, _option(_SWITCHES)] = None,
+    dists: Annotated[Path | None, _option(_SWITCHES)] = None,
     pairs: Annotated[Path | None, _option(_PROTOCOL)] = None,
     config: Annotated[Path | None, _option(_PROTOCOL)] = None,
     folds: Annotated[int, _option(_PROTOCOL, min=2)] = 10,
@@ -96,6 +98,8 @@ def command(
         flip: Join the features of an image with those of its mirror image; default: only for lfw.
         color: PSNR and SSIM of rgb, or of luma: y.
         border: Pixels cut off each side before PSNR and SSIM.
+        lpips: Also LPIPS, by AlexNet, whose alexnet-owt-7be5be79.pth of torchvision is in this folder.
+        dists: Also DISTS, by VGG16, whose vgg16-397923af.pth of torchvision is in this folder.
         pairs: lfw: a file of pairs, LFW's pairs.txt or with the header left,right,same,fold; default: the folder's
             pairs.csv.
         config: blufr: blufr_lfw_config.mat of the official toolkit, or its folder of lists. tinyface, survface: the
@@ -145,10 +149,10 @@ def command(
         protocol=protocol, data=data, recognizers=_named(recognizer or []),
         weights=_named(weights or [], files=True, zoo=True), images=_named_folders(images or [], weights or []),
         features=_named(features or [], files=True, reserved=()),
-        scale=scale, sides=sides, degrade=tuple(degrade or ()), flip=flip, color=color, border=border, folds=folds,
-        pairs_per_fold=pairs_per_fold,
-        pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, cache=cache,
-        batch_size=batch_size, curves=curves, judge=judge, detector=detector,
+        scale=scale, sides=sides, degrade=tuple(degrade or ()), flip=flip, color=color, border=border, lpips=lpips,
+        dists=dists, folds=folds, pairs_per_fold=pairs_per_fold, pairs=pairs, config=config, far=far,
+        far_identification=far_identification, seed=seed, cache=cache, batch_size=batch_size, curves=curves,
+        judge=judge, detector=detector,
         strict=strict), device, out, as_json)
 
 

@@ -1,7 +1,8 @@
-"""One super-resolution system in numbers: verification, PSNR and SSIM; and how far its faces are from the real ones."""
+"""One super-resolution system in numbers: verification, PSNR, SSIM, LPIPS, DISTS; how far its faces are from HR."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,12 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.features import Images, extract_features
+from cface_basicsr.evaluation.features import Images, extract_features, to_images
+from cface_basicsr.evaluation.perceptual import PerceptualDistance
 from cface_basicsr.evaluation.restoration import Color, psnr_ssim
 from cface_basicsr.evaluation.roc import equal_error_rate, roc_curve, tar_at_far
 from cface_basicsr.evaluation.verification import Ints, kfold_accuracy, verification_rate_at_far
 from cface_basicsr.ops.identity_distance import identity_distance
 from cface_basicsr.ops.recognizer_input import unit
+from cface_basicsr.runtime import pick_device
 
 Compute = Callable[[Images, Images | None], NDArray]
 
@@ -27,16 +30,19 @@ class Embedded(NamedTuple):
         features: recognizer -> (N, D), or (N, 2 D) with mirror images; NaN in rows that were not wanted.
         psnr, ssim: (N,), in dB and in [-1, 1]; None without originals.
         kept: row -> image (H, W, 3) uint8 RGB.
+        looks: 'lpips' or 'dists' -> (N,), from 0 up, where they were measured.
     """
 
     features: dict[str, NDArray[np.float32]]
     psnr: NDArray[np.float64] | None
     ssim: NDArray[np.float64] | None
     kept: dict[int, Images]
+    looks: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
 
     def restoration(self) -> dict[str, float]:
-        """'psnr' (dB) and 'ssim': means over the images; neither without originals."""
-        return {} if self.psnr is None else {'psnr': float(np.mean(self.psnr)), 'ssim': float(np.mean(self.ssim))}
+        """'psnr' (dB), 'ssim', 'lpips' and 'dists': means over the images; none without originals."""
+        known = {} if self.psnr is None else {'psnr': self.psnr, 'ssim': self.ssim, **self.looks}
+        return {name: float(np.mean(values)) for name, values in known.items()}
 
 
 class Quantity:
@@ -68,15 +74,18 @@ class Quantity:
 
 
 RESTORATION = ('', False)
-"""The quantity that holds PSNR and SSIM; the others are called (recognizer, whether of mirror images)."""
+"""The quantity that holds PSNR and SSIM; those of features are called (recognizer, whether of mirror images)."""
+LOOKS = ('', True)
+"""The quantity that holds LPIPS and DISTS."""
 
 Quantities = dict[tuple[str, bool], Quantity]
 
 
 def quantities_of(recognizers: Mapping[str, nn.Module], count: int, *, rows: Ints | None = None, flip: bool = False,
                   color: Color = 'rgb', border: int = 0, originals: bool = True,
+                  looks: Mapping[str, PerceptualDistance] = MappingProxyType({}),
                   device: str | torch.device | None = None) -> Quantities:
-    """What is to be computed of N = `count` images: features by each recognizer, PSNR and SSIM.
+    """What is to be computed of N = `count` images: features by each recognizer, PSNR and SSIM, LPIPS and DISTS.
 
     Args:
         recognizers: name -> network that carries `input_spec`.
@@ -84,9 +93,11 @@ def quantities_of(recognizers: Mapping[str, nn.Module], count: int, *, rows: Int
         flip: also features of the mirror images.
         color, border: see `psnr_ssim`.
         originals: whether there are originals, to which the images are compared.
+        looks: 'lpips' or 'dists' -> what measures it.
 
     Returns:
-        quantities of (N, D) features as the networks give them, and (N, 2) PSNR in dB and SSIM.
+        quantities of (N, D) features as the networks give them, (N, 2) PSNR in dB and SSIM, and one column for each
+        of `looks`.
     """
     def features(network: nn.Module, mirror: bool) -> Compute:
         return lambda images, _: extract_features(network, images[:, :, ::-1] if mirror else images, device=device,
@@ -95,9 +106,16 @@ def quantities_of(recognizers: Mapping[str, nn.Module], count: int, *, rows: Int
     def restoration(images: Images, originals: Images) -> NDArray[np.float64]:
         planes = (each.transpose(0, 3, 1, 2) for each in (images, originals))
         return torch.stack(psnr_ssim(*planes, color=color, border=border), dim=1).numpy()
+
+    def differences(images: Images, originals: Images) -> NDArray[np.float32]:
+        device_ = pick_device() if device is None else device
+        pair = [to_images(each, device_) for each in (images, originals)]
+        return torch.stack([each.to(device_)(*pair) for each in looks.values()], dim=1).cpu().numpy()
     quantities: Quantities = {}
     if originals:
         quantities[RESTORATION] = Quantity(restoration, {'color': color, 'border': border}, count)
+        if looks:
+            quantities[LOOKS] = Quantity(differences, {name: each.sha256 for name, each in looks.items()}, count)
     for name, network in recognizers.items():
         for mirror in (False, True)[:1 + flip]:
             quantities[name, mirror] = Quantity(features(network, mirror), asdict(network.input_spec), count, rows)
@@ -133,11 +151,13 @@ def embedded_of(quantities: Quantities, kept: dict[int, Images], *, unit_length:
     joined: dict[str, list[NDArray]] = {}
     for (name, _), quantity in quantities.items():
         joined.setdefault(name, []).append(quantity.values)
-    psnr, ssim = np.ascontiguousarray(joined.pop('')[0].T) if RESTORATION in quantities else (None, None)
+    compared = joined.pop('', None)
+    psnr, ssim = np.ascontiguousarray(compared[0].T) if compared else (None, None)
+    looks = dict(zip(quantities[LOOKS].facts, compared[1].T, strict=True)) if LOOKS in quantities else {}
     features = {name: np.concatenate(values, axis=1) for name, values in joined.items()}
     if unit_length:
         features = {name: unit(torch.from_numpy(values)).numpy() for name, values in features.items()}
-    return Embedded(features, psnr, ssim, kept)
+    return Embedded(features, psnr, ssim, kept, looks)
 
 
 def verification_numbers(name: str, scores: ArrayLike, same: ArrayLike, folds: int | ArrayLike,

@@ -15,6 +15,7 @@ from cface_basicsr.data.layouts.settings import SMALL_LAYOUTS
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.face_systems import Embedded
 from cface_basicsr.evaluation.features_file import keys_of_features, read_features
+from cface_basicsr.evaluation.perceptual import KINDS, PerceptualDistance
 from cface_basicsr.evaluation.roc import RocCurve, roc_curve
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
@@ -33,7 +34,7 @@ from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
 from cface_basicsr.measuring.request import SIDES, Request, Sides
 from cface_basicsr.measuring.results import DataSet, Measured, Results, Run, facts_of_this_run, file_facts
-from cface_basicsr.measuring.table import RESTORED
+from cface_basicsr.measuring.table import LOOKS_ALIKE, RESTORED
 from cface_basicsr.recognizers.load import load_recognizer, recognizer_content, recognizer_facts
 from cface_basicsr.runtime import Progress, describe_device
 from cface_basicsr.zoo.open import open_network
@@ -85,13 +86,16 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
     flip = protocol.flip if request.flip is None else request.flip
     kept = _feature_cache(request, networks, recognizers)
+    looks = {kind: PerceptualDistance(kind, folder) for kind in KINDS if (folder := getattr(request, kind))}
     systems = _systems(request.sides, small, {**networks, **finished})
-    judged = _judge_systems(request, systems, recognizers, faces, protocol, flip, kept, show, (aligned, added), small)
+    judged = _judge_systems(request, systems, recognizers, faces, protocol, flip, kept, show, (aligned, added), small,
+                            looks)
     fed = {name: recognizer_facts(request.recognizers[name], network) for name, network in recognizers.items()}
     settings = manifest_settings(request.data)
     switches = {'sides': request.sides, 'flip': flip, 'crop': settings.get('crop'),
                 'template': settings.get('template'), 'color': request.color, 'border': request.border,
-                **({'degrade': list(request.degrade)} if request.degrade else {})}
+                **({'degrade': list(request.degrade)} if request.degrade else {}),
+                **{kind: each.sha256 for kind, each in looks.items()}}
     described = [_describe_switches(request, flip, settings, small), *_describe_degradations(request.degrade)]
     notes = [*described, *judging, *faces.notes(
         {name: network for name, network in recognizers.items() if not (aligned and name in added)})]
@@ -113,6 +117,8 @@ def _are_small(request: Request) -> bool:
     small = kind.small or manifest_settings(request.data).get('layout') in SMALL_LAYOUTS
     if small and request.degrade:
         raise UserError("--degrade says how HR is reduced, and these images are small as they are: leave it out.")
+    if small and (request.lpips or request.dists):
+        raise UserError('--lpips and --dists compare with HR, and these images are small as they are: leave them out.')
     return small
 
 
@@ -126,7 +132,8 @@ def _systems(sides: Sides, small: bool, others: Mapping[str, nn.Module | Finishe
 def _judge_systems(request: Request, systems: Mapping[str, FaceSource],
                    recognizers: Mapping[str, nn.Module], faces: FaceSet, protocol: Protocol, flip: bool,
                    kept: FeatureCache, show: Progress,
-                   alignment: tuple[AlignedFaceSet | None, Iterable[str]], small: bool) -> _Judged:
+                   alignment: tuple[AlignedFaceSet | None, Iterable[str]], small: bool,
+                   looks: Mapping[str, PerceptualDistance]) -> _Judged:
     """Every system by every recognizer; with --sides one, the images as they are come first in each pair.
 
     Some recognizers may see aligned faces instead: the second part of `alignment` names them.
@@ -141,7 +148,7 @@ def _judge_systems(request: Request, systems: Mapping[str, FaceSource],
             'batch_size': request.batch_size, 'at_once': request.batch_size, 'progress': show.advance,
             'start': partial(show.start, name)}
         embedded = replace(faces, lr=lr).embed(system, plain, originals=not small, color=request.color,
-                                               border=request.border,
+                                               border=request.border, looks=looks,
                                                kept=None if isinstance(system, FinishedImages) else kept, **how)
         if theirs:  # a network super-resolves the faces once more; these features are not kept
             more = replace(aligned, lr=lr).embed(system, theirs, originals=False, **how).features
@@ -187,7 +194,7 @@ def _feature_cache(request: Request, networks: Mapping[str, nn.Module],
 def _row_text(protocol: Protocol, recognizers: Iterable[str], measured: Measured) -> str:
     """A system's numbers in one line, as the table will show them."""
     columns = [column for name in recognizers for column in protocol.columns(name, protocol.compared)]
-    columns += [column for column in RESTORED if measured.numbers.get(column.key) is not None]
+    columns += [column for column in (*RESTORED, *LOOKS_ALIKE) if measured.numbers.get(column.key) is not None]
     return ', '.join(f'{column.heading} {column.text(measured.numbers)}' for column in columns)
 
 

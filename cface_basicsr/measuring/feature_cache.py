@@ -1,10 +1,10 @@
 """Features, PSNR and SSIM that were computed before: kept in a folder, so that nobody waits for them twice.
 
-One file holds what one recognizer sees in one system's images, or in their mirror images; another their PSNR and SSIM.
-Its name is a hash of all that decides the values besides the images: the system and the recognizer by the bytes of
-their files, the record of the recognizer's input, mirror or not, the kind of device, our own code, and the libraries
-that compute. Each value belongs to a hash of its image's key and of the stored bytes that it was computed from, so crop
-and degradation are part of it, and images of several folders may share a file.
+One file holds what one recognizer sees in one system's images, or in their mirror images; others hold their PSNR and
+SSIM, or LPIPS and DISTS. Its name is a hash of all that decides the values besides the images: the system and the
+recognizer by the bytes of their files, the record of the recognizer's input, mirror or not, the kind of device, our own
+code, and the libraries that compute. Each value belongs to a hash of its image's key and of the stored bytes that it
+was computed from, so crop and degradation are part of it, and images of several folders may share a file.
 """
 
 import hashlib
@@ -23,13 +23,13 @@ from torch import nn
 
 from cface_basicsr.data.images.degradations import DegradedFaces
 from cface_basicsr.errors import visible
-from cface_basicsr.evaluation.face_systems import RESTORATION, Quantities
+from cface_basicsr.evaluation.face_systems import Quantities
 from cface_basicsr.files.array_file import read_npz
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.face_store import FaceStore, add_entry
 from cface_basicsr.runtime import installed_version
 
-_LIBRARIES = ('torch', 'basicsr', 'onnx2torch')
+_LIBRARIES = ('torch', 'basicsr', 'onnx2torch', 'torchmetrics')
 
 
 class FeatureCache:
@@ -70,7 +70,7 @@ class FeatureCache:
                 continue
             file = _File(self.folder, self._computed_by | made | quantity.facts
                          | {'recognizer': recognizer, 'mirror': mirror})
-            stores = [hr, lr] if (name, mirror) == RESTORATION else [hr if system == 'HR' else lr]
+            stores = [hr, lr] if not name else [hr if system == 'HR' else lr]
             images = {int(row): self._hash(keys[row], stores) for row in np.flatnonzero(quantity.todo)}
             known = file.read()
             there = [row for row, image in images.items() if image in known]

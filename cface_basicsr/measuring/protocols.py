@@ -56,6 +56,9 @@ def check_request(request: Request) -> type[Protocol]:
         raise UserError('--degrade changes what networks are given, and --images are finished: leave one out.')
     if request.sides == 'lr' and (request.weights or request.images):
         raise UserError('--sides lr uses no network: leave out --weights and --images.')
+    if (request.lpips or request.dists) and (request.features or request.sides == 'lr'):
+        raise UserError('--lpips and --dists compare super-resolved pictures with HR: leave out --features and '
+                        '--sides lr.')
     _check_options(request)
     PROTOCOLS[request.protocol].check(request)
     return PROTOCOLS[request.protocol]

@@ -36,6 +36,7 @@ class Request:
         degrade: kinds of degradation; each of their strengths is a further row of every system but HR.
         flip: None: the protocol's default.
         color, border: of PSNR and SSIM.
+        lpips, dists: folders with the networks that they are measured by; None: they are not.
         folds, pairs_per_fold, seed: of what is drawn.
         pairs: a pairs file for 'lfw'; config: the lists of BLUFR, TinyFace or QMUL-SurvFace.
         far, far_identification: shares in [0, 1]; None: the protocol's default.
@@ -60,6 +61,8 @@ class Request:
     flip: bool | None = None
     color: Color = 'rgb'
     border: int = 0
+    lpips: Path | None = None
+    dists: Path | None = None
     folds: int = 10
     pairs_per_fold: int | None = None
     pairs: Path | None = None

@@ -67,6 +67,8 @@ class Column:
 
 RESTORED = (Column('psnr', 'PSNR dB', 2), Column('ssim', 'SSIM', 4))
 """Columns of the similarity to the originals."""
+LOOKS_ALIKE = (Column('lpips', 'LPIPS', 4, best='min'), Column('dists', 'DISTS', 4, best='min'))
+"""Further columns of it, each only where it was measured."""
 
 
 @dataclass(frozen=True)

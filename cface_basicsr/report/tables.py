@@ -18,7 +18,7 @@ import numpy as np
 
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import DataSet, Results, Run
-from cface_basicsr.measuring.table import RESTORED, Column, Number, Row, Table
+from cface_basicsr.measuring.table import LOOKS_ALIKE, RESTORED, Column, Number, Row, Table
 from cface_basicsr.report.judging import judges, judging_notes
 from cface_basicsr.report.published import PublishedTable, published
 
@@ -279,6 +279,7 @@ def systems_table(results: Results, test: DataSet) -> Table:
                for column in kind.columns(name, compared)]
     if any(run.measured[test.name].numbers.get('psnr') is not None for run in runs if run.system != 'HR'):
         columns += RESTORED
+    columns += [column for column in LOOKS_ALIKE if any(column.key in run.measured[test.name].numbers for run in runs)]
     if any(run.images_g is not None for run in runs):
         columns += [Column('images_g', 'images G', 0, best=None), Column('images_r', 'images R', 0, best=None)]
     return Table('', columns, [Row(run.system, _numbers(run, test), reference=run.system == 'HR') for run in runs],
