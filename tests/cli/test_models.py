@@ -13,6 +13,8 @@ from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.yaml_file import parse_yaml, to_yaml
 from cface_basicsr.zoo import catalogue
+from tests.small_data import write_small_data
+from tests.tiny_stages import write_recognizer
 from tests.zoo.made_up_networks import DRAFT, write_generator, write_zoo
 
 
@@ -54,9 +56,23 @@ def test_a_network_of_a_folder_is_copied_and_its_licence_said(tmp_path: Path) ->
     assert listed['name'] == 'tiny-x8' and listed['here'] and listed['path'].startswith(str(tmp_path / 'home'))
 
 
+def test_evaluate_takes_a_network_by_its_name_as_by_its_file(tmp_path: Path) -> None:
+    made = write_zoo(tmp_path / 'package')
+    data, recognizer = write_small_data(tmp_path / 'data'), write_recognizer(tmp_path / 'net_r.pth')
+
+    def rows(*networks: object) -> dict[str, Any]:
+        found = json.loads(cface('evaluate', 'pairs', data, '--recognizer', recognizer, '--folds', 2, '--json',
+                                 *networks).stdout)
+        return {run['system']: run['measured'] for run in found['runs']}
+    by_name = rows('--network', 'tiny-x8', '--weights', 'Mine=tiny-x8')
+    assert list(by_name) == ['HR', 'Bicubic', 'tiny-x8', 'Mine']
+    assert by_name['tiny-x8'] == by_name['Mine'] == rows('--weights', f'file={made.path}')['file']
+
+
 def test_a_misspelt_name_gets_the_nearest_in_every_command_that_takes_one(tmp_path: Path) -> None:
     write_zoo(tmp_path / 'package')
     for words in (['models', 'info', 'tiny-x9'], ['enhance', 'a.png', '--network', 'tiny-x9', '--out', tmp_path],
+                  ['evaluate', 'pairs', tmp_path, '--network', 'Mine=tiny-x9'],
                   ['generate', tmp_path, '--weights', 'tiny-x9']):
         with pytest.raises(UserError, match="network 'tiny-x9' is missing: .*did you mean 'tiny-x8'"):
             cface(*words)
