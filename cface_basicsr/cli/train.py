@@ -100,9 +100,10 @@ def _shown_by(show: 'ShowSteps', name: str) -> Callable[[str, 'TrainingView'], N
 
 def _warnings() -> Callable[[str, 'TrainingView'], None]:
     """Prints what --quiet leaves of a training."""
+    from cface_basicsr.cli.show import warn
     from cface_basicsr.training.view import WarningsOnly
     chosen = WarningsOnly()
-    return lambda line, view: typer.echo(line, err=True) if chosen.shows(line) else None
+    return lambda line, view: warn(line) if chosen.shows(line) else None
 
 
 def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dict[str, str], processes: int,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cface_basicsr.compat.defect import row, swapped
-from cface_basicsr.compat.verification import NAME, verified_faces
+from cface_basicsr.compat.verification import VERIFICATION, verified_faces
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.ranks import gathered, place_among_ranks, share_buffers
 
@@ -135,8 +135,9 @@ def _conclude(model: Any, loader: Any, measured: _Measured, current_iter: Any, t
             results[metric] += value  # in the order of the images: another one has other last digits
     model.metric_results = {metric: total / len(measured) for metric, total in results.items()}
     if verified:
-        model.best_metric_results[name].setdefault(NAME, {'better': 'higher', 'val': -math.inf, 'iter': -1})
-        model.metric_results[NAME] = verified.accuracy({row: seen for row, _, seen in measured if seen is not None})
+        model.best_metric_results[name].setdefault(VERIFICATION, {'better': 'higher', 'val': -math.inf, 'iter': -1})
+        features = {row: seen for row, _, seen in measured if seen is not None}
+        model.metric_results[VERIFICATION] = verified.accuracy(features)
     for metric, value in model.metric_results.items():
         model._update_best_metric_result(name, metric, value, current_iter)
     model._log_validation_metric_values(current_iter, name, tb_logger)

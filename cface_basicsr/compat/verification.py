@@ -17,7 +17,7 @@ from cface_basicsr.options import open_section
 from cface_basicsr.options.option_file import Verification
 from cface_basicsr.recognizers.load import crop_note, load_recognizer
 
-NAME = 'verification'
+VERIFICATION = 'verification'
 """What the log and TensorBoard call the accuracy."""
 _DLIB = 'dlib'
 
@@ -44,14 +44,14 @@ class VerifiedFaces:
             with torch.random.fork_rng(devices=()):  # a network is built with random weights before it is filled
                 self.judge = load_recognizer(asked.recognizer)
         except UserError as error:
-            raise UserError(f"option 'val.{NAME}': {error}") from error
+            raise UserError(f"option 'val.{VERIFICATION}': {error}") from error
         self.rows = frozenset(np.unique(self.pairs.pairs).tolist())
         self.note = crop_note(Path(faces.hr.path).parent, asked.recognizer, self.judge)
         """What a reader must know of the judge; None where there is nothing."""
         path = named_recognizer(asked.recognizer)
         if self.note and path.is_file() and recognizer_hash(path) == recognizer_hash(_DLIB):
-            raise UserError(f"option 'val.{NAME}': {self.note}\nPrepare faces with --crop align, or name another "
-                            "'recognizer'.")
+            raise UserError(f"option 'val.{VERIFICATION}': {self.note}\nPrepare faces with --crop align, or name "
+                            "another 'recognizer'.")
 
     def feature(self, picture: NDArray[np.uint8], device: Any) -> NDArray[np.float32]:
         """What the judge sees in a picture (H, W, 3) BGR: (D,)."""
@@ -71,19 +71,19 @@ def check_verification(opt: Mapping[str, Any]) -> None:
     Raises:
         UserError: see `VerifiedFaces`; or a set's keys do not say who is shown.
     """
-    if not (opt.get('val') or {}).get(NAME):
+    if not (opt.get('val') or {}).get(VERIFICATION):
         return
     for phase, section in opt['datasets'].items():
         if phase.startswith('val'):
             if section.get('type') != FacePairDataset.__name__:
-                raise UserError(f"option 'val.{NAME}': expected 'datasets.{phase}.type' to be "
+                raise UserError(f"option 'val.{VERIFICATION}': expected 'datasets.{phase}.type' to be "
                                 f"{FacePairDataset.__name__}, whose keys say who is shown, got {section.get('type')}.")
-            VerifiedFaces(open_section(Verification, opt['val'][NAME]), FacePairDataset(section))
+            VerifiedFaces(open_section(Verification, opt['val'][VERIFICATION]), FacePairDataset(section))
 
 
 def verified_faces(model: Any, faces: Any) -> VerifiedFaces | None:
     """The pairs of a model's validation set, made at the first call; None where no verification is asked for."""
-    asked = model.opt['val'].get(NAME)
+    asked = model.opt['val'].get(VERIFICATION)
     if not asked:
         return None
     known = vars(model).setdefault('verified_faces', {})
@@ -91,5 +91,5 @@ def verified_faces(model: Any, faces: Any) -> VerifiedFaces | None:
         from basicsr.utils import get_root_logger
         found = known[faces.opt['name']] = VerifiedFaces(open_section(Verification, asked), faces)
         if found.note:
-            get_root_logger().warning(f'val.{NAME}: {found.note}')
+            get_root_logger().warning(f'val.{VERIFICATION}: {found.note}')
     return known[faces.opt['name']]

@@ -75,7 +75,7 @@ class Quantity:
 
 RESTORATION = ('', False)
 """The quantity that holds PSNR and SSIM; those of features are called (recognizer, whether of mirror images)."""
-LOOKS = ('', True)
+APPEARANCE = ('', True)
 """The quantity that holds LPIPS and DISTS."""
 
 Quantities = dict[tuple[str, bool], Quantity]
@@ -115,7 +115,7 @@ def quantities_of(recognizers: Mapping[str, nn.Module], count: int, *, rows: Int
     if originals:
         quantities[RESTORATION] = Quantity(restoration, {'color': color, 'border': border}, count)
         if looks:
-            quantities[LOOKS] = Quantity(differences, {name: each.sha256 for name, each in looks.items()}, count)
+            quantities[APPEARANCE] = Quantity(differences, {name: each.sha256 for name, each in looks.items()}, count)
     for name, network in recognizers.items():
         for mirror in (False, True)[:1 + flip]:
             quantities[name, mirror] = Quantity(features(network, mirror), asdict(network.input_spec), count, rows)
@@ -153,7 +153,7 @@ def embedded_of(quantities: Quantities, kept: dict[int, Images], *, unit_length:
         joined.setdefault(name, []).append(quantity.values)
     compared = joined.pop('', None)
     psnr, ssim = np.ascontiguousarray(compared[0].T) if compared else (None, None)
-    looks = dict(zip(quantities[LOOKS].facts, compared[1].T, strict=True)) if LOOKS in quantities else {}
+    looks = dict(zip(quantities[APPEARANCE].facts, compared[1].T, strict=True)) if APPEARANCE in quantities else {}
     features = {name: np.concatenate(values, axis=1) for name, values in joined.items()}
     if unit_length:
         features = {name: unit(torch.from_numpy(values)).numpy() for name, values in features.items()}

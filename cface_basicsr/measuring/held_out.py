@@ -19,7 +19,7 @@ from cface_basicsr.measuring.measure import FaceSet, check_stores, judge, measur
 from cface_basicsr.measuring.protocol import PairsProtocol
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.request import TestSet
-from cface_basicsr.measuring.results import DataSet, Faces, Run, save_features, save_scores, step_name
+from cface_basicsr.measuring.results import DataSet, Faces, Run, save_mapped, save_scores, step_name
 from cface_basicsr.recognizers.load import load_recognizer
 
 MAPPED = 8
@@ -91,7 +91,7 @@ class OpenTestSet:
                              {name: outcome.scores for name, outcome in scored.items()})
         measured.scores = str(scores.relative_to(root))
         if self.mapped:
-            features = save_features(root / 'features' / scores.name, [self.faces.keys[row] for row in self.mapped],
+            features = save_mapped(root / 'features' / scores.name, [self.faces.keys[row] for row in self.mapped],
                                      {name: each[self.mapped] for name, each in embedded.features.items()})
             measured.features = str(features.relative_to(root))
         run.measured[self.name] = measured

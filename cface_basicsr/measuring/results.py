@@ -148,7 +148,7 @@ class Measured:
             measured.
         per_fold: '<name>/accuracy' … -> its value in each fold, trial or part, the same ones for all runs.
         scores: an .npz of `save_scores`, relative; '' where none was kept.
-        features: an .npz of `save_features`, of some faces, relative; '' where none was kept.
+        features: an .npz of `save_mapped`, of some faces, relative; '' where none was kept.
     """
 
     numbers: dict[str, float | int | None] = field(default_factory=dict)
@@ -425,7 +425,7 @@ _KEYS = 'keys of rows'
 """In a file of features; no recognizer has a name with blanks."""
 
 
-def save_features(path: Path, keys: Sequence[str], features: Mapping[str, ArrayLike]) -> Path:
+def save_mapped(path: Path, keys: Sequence[str], features: Mapping[str, ArrayLike]) -> Path:
     """Keep what the recognizers see in some faces, for a map of them.
 
     Args:
@@ -439,8 +439,8 @@ def save_features(path: Path, keys: Sequence[str], features: Mapping[str, ArrayL
     return path
 
 
-def load_features(path: Path) -> tuple[list[str], dict[str, NDArray[np.float32]]]:
-    """The keys of n faces, and recognizer -> features (n, D), of `save_features`.
+def load_mapped(path: Path) -> tuple[list[str], dict[str, NDArray[np.float32]]]:
+    """The keys of n faces, and recognizer -> features (n, D), of `save_mapped`.
 
     Raises:
         UserError: it is missing or damaged.

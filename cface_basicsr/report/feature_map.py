@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cface_basicsr.data.images.face_images import read_face
 from cface_basicsr.evaluation.features import unit_features
-from cface_basicsr.measuring.results import REFERENCES, DataSet, Faces, Results, load_features
+from cface_basicsr.measuring.results import REFERENCES, DataSet, Faces, Results, load_mapped
 from cface_basicsr.report.figures import COLOURS, save_figure
 
 _HR, _BEFORE = REFERENCES
@@ -54,7 +54,7 @@ def mapped_faces(results: Results, folder: Path, test: DataSet, scale: int) -> M
         kept = (run.measured[test.name].features for run in results.measured_on(test, system, scale))
         path = next((folder / each for each in kept if each and (folder / each).is_file()), None)
         if path:
-            own_keys, features = load_features(path)
+            own_keys, features = load_mapped(path)
             keys = keys or own_keys
             if judge in features and own_keys == keys:
                 found[system] = unit_features(features[judge]).numpy().astype(np.float64)

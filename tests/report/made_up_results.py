@@ -19,7 +19,7 @@ from cface_basicsr.measuring.results import (
     Region,
     Results,
     Run,
-    save_features,
+    save_mapped,
     save_scores,
 )
 
@@ -92,7 +92,7 @@ def _measured(folder: Path, run: Run, test: DataSet, random: np.random.Generator
     path = save_scores(folder / f'scores/{test.name}_{run.system}_x{run.scale}_{run.seed}.npz', same,
                        {'sphereface': scores})
     mapped = [key.replace('/000', f'/{number:03d}') for key in keys for number in range(3)]
-    features = save_features(folder / 'features' / path.name, mapped,
+    features = save_mapped(folder / 'features' / path.name, mapped,
                              {'sphereface': made_up_features(run.system, mapped)})
     return Measured({key: None if value is None else float(value) for key, value in numbers.items()},
                     {'sphereface/accuracy': per_fold.tolist()}, str(path.relative_to(folder)),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cface_basicsr.measuring.results import Results, load_features, load_results, save_features
+from cface_basicsr.measuring.results import Results, load_mapped, load_results, save_mapped
 from cface_basicsr.ops.identity_distance import identity_distance
 from cface_basicsr.report import feature_map
 from cface_basicsr.report.feature_map import (
@@ -39,7 +39,7 @@ def faces_of(made_up: tuple[Path, Results]) -> MappedFaces:
 
 def test_features_come_back_as_they_were_kept(tmp_path: Path) -> None:
     features = {'sphereface': np.arange(6, dtype=np.float32).reshape(2, 3), 'judge': np.ones((2, 4), np.float32)}
-    keys, found = load_features(save_features(tmp_path / 'features/a.npz', ['ä/0', 'b/1'], features))
+    keys, found = load_mapped(save_mapped(tmp_path / 'features/a.npz', ['ä/0', 'b/1'], features))
     assert keys == ['ä/0', 'b/1'] and found.keys() == features.keys()
     assert all((found[name] == features[name]).all() for name in features)
 

@@ -31,7 +31,7 @@ Points = list[tuple[float, float]]
 def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Figure]:
     """Figures by the names of their files, kept instead of being painted."""
     kept: dict[str, Figure] = {}
-    monkeypatch.setattr(figures, '_save', lambda figure, path: kept.update({path.name: figure}) or path)
+    monkeypatch.setattr(figures, 'save_figure', lambda figure, path: kept.update({path.name: figure}) or path)
     return kept
 
 

@@ -76,8 +76,8 @@ def test_the_memory_of_gpus_is_what_nvidia_smi_says_of_those_that_are_seen(
 
 def test_quiet_leaves_warnings_and_errors_with_the_lines_that_belong_to_them() -> None:
     chosen = WarningsOnly()
-    lines = ['Disable distributed.', '/x/y.py:5: UserWarning: early', '2026-11-24 00:04:50,101 INFO: a', '  of a', 'Version Information:',
-             '2026-11-24 00:04:50,102 WARNING: b', '  of b', '2026-11-24 00:04:50,103 INFO: c',
+    lines = ['Disable distributed.', '/x/y.py:5: UserWarning: early', '2026-11-24 00:04:50,101 INFO: a', '  of a',
+             'Version Information:', '2026-11-24 00:04:50,102 WARNING: b', '  of b', '2026-11-24 00:04:50,103 INFO: c',
              'Traceback (most recent call last):', '  File "x"', 'cface: stopped']
     assert [each for each in lines if chosen.shows(each)] == [
         '/x/y.py:5: UserWarning: early', '2026-11-24 00:04:50,102 WARNING: b', '  of b', *lines[-3:]]
