@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from cface_basicsr.errors import UserError, check_file, check_known
 from cface_basicsr.files.network_file import as_state_dict, file_hash, read_network_file
 
-Kind = Literal['lpips', 'dists']
-KINDS: tuple[Kind, ...] = get_args(Kind)
+PerceptualKind = Literal['lpips', 'dists']
+KINDS: tuple[PerceptualKind, ...] = get_args(PerceptualKind)
 _BACKBONES = {'lpips': ('AlexNet', 'https://download.pytorch.org/models/alexnet-owt-7be5be79.pth'),
               'dists': ('VGG16', 'https://download.pytorch.org/models/vgg16-397923af.pth')}
 
