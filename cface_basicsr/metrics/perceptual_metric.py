@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from cface_basicsr import registration
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import to_images
-from cface_basicsr.evaluation.perceptual import PerceptualKind, PerceptualDistance
+from cface_basicsr.evaluation.perceptual import PerceptualDistance, PerceptualKind
 from cface_basicsr.runtime import pick_device
 
 
 @registration.metric
-def calculate_perceptual_distance(img: NDArray[np.uint8], img2: NDArray[np.uint8], *, kind: PerceptualKind, weights: str,
-                                  device: str | None = None, better: Literal['higher', 'lower'] = 'lower') -> float:
+def calculate_perceptual_distance(img: NDArray[np.uint8], img2: NDArray[np.uint8], *, kind: PerceptualKind,
+                                  weights: str, device: str | None = None,
+                                  better: Literal['higher', 'lower'] = 'lower') -> float:
     """LPIPS or DISTS of one image pair; see `PerceptualDistance`.
 
     Args:
