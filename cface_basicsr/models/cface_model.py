@@ -19,7 +19,7 @@ from cface_basicsr.models import recognition
 from cface_basicsr.models.recognition import features_of
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.identity_distance import identity_distance
-from cface_basicsr.ops.ranks import moments_over_ranks
+from cface_basicsr.ops.ranks import moments_over_ranks, place_among_ranks, whole_batch
 from cface_basicsr.ops.views import MOST_OUTSIDE, view, view_draws, view_outside
 from cface_basicsr.options.training import CFaceTraining, Views
 from cface_basicsr.runtime import eval_mode
@@ -248,7 +248,7 @@ class CFaceModel(StageModel, SRModel):
             apart = partial(identity_distance, distance=self.cri_cface.distance)
             found.append({'si_sr_hr': apart(sr, hr).mean()})
             if self.cri_cface.gamma2:
-                count = has_compare.sum().clamp_min(1)
+                count = whole_batch(has_compare.float()).sum().clamp_min(1) / place_among_ranks()[1]  # the log averages
                 to_c, own_to_c = ((apart(each, c) * has_compare).sum() / count for each in (sr, hr))
                 found[-1] |= {'si_sr_compare': to_c, 'si_hr_compare': own_to_c, 'si_margin': to_c - own_to_c}
         return {name: sum(each[name] for each in found) / len(found) for name in found[0]}
