@@ -243,15 +243,17 @@ class CFaceModel(StageModel, SRModel):
     @torch.no_grad()
     def _distances(self) -> dict[str, Tensor]:
         """What `more_for_the_log` says of L_CF, from phi(SR), phi(HR) and phi(C) of each recognizer and each part."""
-        found = []
-        for sr, hr, c, has_compare in self.compared:
-            apart = partial(identity_distance, distance=self.cri_cface.distance)
-            found.append({'si_sr_hr': apart(sr, hr).mean()})
-            if self.cri_cface.gamma2:
-                count = whole_batch(has_compare.float()).sum().clamp_min(1) / place_among_ranks()[1]  # the log averages
-                to_c, own_to_c = ((apart(each, c) * has_compare).sum() / count for each in (sr, hr))
-                found[-1] |= {'si_sr_compare': to_c, 'si_hr_compare': own_to_c, 'si_margin': to_c - own_to_c}
-        return {name: sum(each[name] for each in found) / len(found) for name in found[0]}
+        def apart(one: int, other: int) -> Tensor:
+            return torch.cat([identity_distance(part[one], part[other], distance=self.cri_cface.distance)
+                              for part in self.compared])
+
+        found = {'si_sr_hr': apart(0, 1).mean()}
+        if self.cri_cface.gamma2:
+            has_compare = torch.cat([part[3] for part in self.compared]).float()
+            count = whole_batch(has_compare).sum().clamp_min(1) / place_among_ranks()[1]  # the log averages the ranks
+            to_c, own_to_c = ((apart(one, 2) * has_compare).sum() / count for one in (0, 1))
+            found |= {'si_sr_compare': to_c, 'si_hr_compare': own_to_c, 'si_margin': to_c - own_to_c}
+        return found
 
     # -------------------------------------------------------------------------------------------- validation and files
 
