@@ -5,6 +5,7 @@ import random
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # also for the processes that tests start
 
@@ -28,6 +29,13 @@ def _seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """`cface` tells the processes that it will start not to look into the working folder; not those of later tests."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(autouse=True)

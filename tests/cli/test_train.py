@@ -135,7 +135,8 @@ def test_the_whole_report_is_drawn_from_the_record_and_compared_with_itself(
     assert done.exit_code == 0, done.output
     assert 'C-Face-v1, continued' in (tmp_path / 'tables/overview_x8.csv').read_text()
     assert {path.name for path in (tmp_path / 'figures').iterdir()} == {
-        'roc_held-out_loss_x8.png', 'roc_held-out_judge_x8.png', 'faces_held-out_x8a.png', 'faces_held-out_x8b.png'}
+        'roc_held-out_loss_x8.png', 'roc_held-out_judge_x8.png', 'faces_held-out_x8a.png', 'faces_held-out_x8b.png',
+        'fig3_held-out_x8.png', 'fig4_held-out_x8.png'}
     record = str(folder / 'run/results.json')
     rows = json.loads(CliRunner().invoke(app, ['evaluate', '--compare', record, record, '--json']).stdout)['rows']
     assert 'C-Face-v1 → C-Face-v2: accuracy (loss)' in {row['system'] for row in rows}

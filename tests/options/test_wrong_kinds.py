@@ -77,7 +77,7 @@ def opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str,
     monkeypatch.setattr('basicsr.utils.options.yaml', reader)
     # NumPy takes the fewest seeds; for a GPU torch would note the whole stack of calls each time
     monkeypatch.setattr('basicsr.utils.options.set_random_seed', np.random.seed)
-    monkeypatch.setattr('cface_basicsr.options.read_option_file', lambda path: pickle.loads(content[0]))
+    monkeypatch.setattr('cface_basicsr.options.read_option_file', lambda path, **_: pickle.loads(content[0]))
 
     def open_it(opt: dict[str, Any]) -> dict[str, Any]:
         content[:] = [pickle.dumps(opt)]
