@@ -22,7 +22,8 @@ from tests.vgg_file import write_seeded_vgg19
 
 OPTIONS = REPOSITORY / 'options'
 DEMOS = ('demo/faces.yml', 'demo/photos.yml', 'demo/photos_trained.yml')
-RECIPES = (*DEMOS, 'cface_x2.yml', 'cface_x4.yml', 'cface_x8.yml', 'zoo/cface_x8.yml', 'zoo/cface_x4_photos.yml')
+RECIPES = (*DEMOS, 'cface_x2.yml', 'cface_x4.yml', 'cface_x8.yml', 'zoo/cface_x8.yml',
+           'zoo/cface_x4_photos.yml')
 
 
 @pytest.fixture(scope='module')
