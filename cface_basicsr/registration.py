@@ -105,7 +105,7 @@ def import_named(module: str, where: str, expected: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f'{module}.'.startswith(f'{error.name}.'):
             raise UserError(f"{where}: module '{module}' needs '{error.name}', which is not installed.") from error
-        raise UserError(f"{where}: there is no module '{error.name}'. Expected {expected}, installed or in the working "
+        raise UserError(f"{where}: module '{error.name}' is missing. Expected {expected}, installed or in the working "
                         'folder.') from error
     except Exception as error:
         raise UserError(f"{where}: importing '{module}' fails ({describe_error(error)}).") from error

@@ -37,9 +37,9 @@ def verdict(report: str, said: str) -> tuple[int, list[str]]:
 
 
 def _line(package: dict[str, Any], fault: dict[str, Any]) -> str:
-    mended = ' or '.join(fault['fix_versions']) or 'no release'
+    fixed = ' or '.join(fault['fix_versions']) or 'no release yet'
     about = ' '.join(fault['description'].split())[:120]
-    return visible(f"audit: {package['name']} {package['version']}: {fault['id']}, fixed in {mended}: {about}")
+    return visible(f"audit: {package['name']} {package['version']}: {fault['id']}, fixed in {fixed}: {about}")
 
 
 def main(words: list[str]) -> int:

@@ -45,8 +45,8 @@ PRECOMPUTED = 'features'
 Curves = dict[str, dict[str, RocCurve]]
 """Recognizer -> system -> ROC curve."""
 
-_SMALL = (' The images are small as they are, so there is no HR. LR: each as it is, by bicubic to the size of the '
-          "prepared folder and from there to the recognizer's. Bicubic: what the networks are given, enlarged so.")
+_SMALL = (' The images are natively low-resolution, without HR. LR: each image, by bicubic to the size of the '
+          "prepared folder and from there to the recognizer's. Bicubic: the input of the networks, enlarged likewise.")
 
 _Judged = Mapping[str, tuple[Measured, Mapping[str, Outcome]]]
 
@@ -108,7 +108,7 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
 
 
 def _are_small(request: Request) -> bool:
-    """Whether the images are low-resolution as they are, by the protocol or by the layout of their source.
+    """Whether the images are natively low-resolution, by the protocol or by the layout of their source.
 
     Raises:
         UserError: what is asked for needs HR.
@@ -116,9 +116,9 @@ def _are_small(request: Request) -> bool:
     kind = PROTOCOLS[request.protocol]
     small = kind.small or manifest_settings(request.data).get('layout') in SMALL_LAYOUTS
     if small and request.degrade:
-        raise UserError("--degrade says how HR is reduced, and these images are small as they are: leave it out.")
+        raise UserError('--degrade says how HR is reduced, and these images have no HR: leave it out.')
     if small and (request.lpips or request.dists):
-        raise UserError('--lpips and --dists compare with HR, and these images are small as they are: leave them out.')
+        raise UserError('--lpips and --dists compare with HR, and these images have none: leave them out.')
     return small
 
 

@@ -73,7 +73,7 @@ class Protocol(ABC):
         unit_length: whether it is given features of unit length.
         has_sides: whether the two images of a pair can be treated differently.
         sides: what is super-resolved by default, one of `request.SIDES`.
-        small: whether its images are low-resolution as they are, so that there is no HR.
+        small: whether its images are natively low-resolution, without an HR image.
         has_curve: whether it gives a ROC curve.
         images: (R,) rows of the images that an instance compares, in order; None: all.
         compared: what an instance compares, for the record.

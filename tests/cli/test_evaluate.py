@@ -433,7 +433,7 @@ def test_a_saved_result_is_drawn_again_as_it_was_printed(folder, tmp_path):
     assert '<h1>pairs: data, x8</h1>' in (tmp_path / 'report/report.html').read_text()
 
 
-# ------------------------------------------------------------------------------- faces that are small as they are
+# ------------------------------------------------------------------------------- native low-resolution faces
 
 def _rows_by_protocol(folder, data, protocol, *arguments):
     result = CliRunner().invoke(app, ['evaluate', protocol, str(data), '--recognizer', f'R={folder}/net_r.pth',
@@ -459,7 +459,7 @@ def test_small_faces_have_rows_lr_bicubic_and_sr_from_the_official_tree(folder, 
     rows, facts = _rows_by_protocol(folder, data, 'tinyface', '--config', tree, '--weights',
                                     f'SR={folder}/net_g.pth')
     assert list(rows) == ['LR', 'Bicubic', 'SR'] and all('psnr' not in numbers for numbers in rows.values())
-    assert 'there is no HR. LR: each as it is, by bicubic' in facts['notes'][0]
+    assert 'without HR. LR: each image, by bicubic' in facts['notes'][0]
     assert 'not measured here: rank 1 of 76.1 %' in facts['data'][0]['compared'][0]['note']
 
     keys, _ = read_identities(data)

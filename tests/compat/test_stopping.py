@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ def train_until(options: dict[str, Any], folder: Path, iteration: int, ask: Any,
 
 def iterations_of(log: str) -> list[int]:
     return [int(found) for found in re.findall(r'iter: +(\d+), lr', log)]
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c() -> Iterator[None]:
+    """Python's own answer to SIGINT, also where the tests run in the background of a script, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])

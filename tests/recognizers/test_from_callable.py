@@ -74,8 +74,8 @@ def test_a_class_a_factory_a_function_and_a_module_become_recognizers(name: str)
 
 
 @pytest.mark.parametrize(('name', 'message'), [
-    ('nowhere:Net', "there is no module 'nowhere'"),
-    ('made_up.nowhere:Net', "there is no module 'made_up.nowhere'"),
+    ('nowhere:Net', "module 'nowhere' is missing"),
+    ('made_up.nowhere:Net', "module 'made_up.nowhere' is missing"),
     ('made_up.needs:Net', "module 'made_up.needs' needs 'a_library_that_nobody_has', which is not installed"),
     ('made_up.fails:Net', r"importing 'made_up.fails' fails \(ZeroDivisionError"),
     ('made_up.nets:biuld', "'made_up.nets' has no 'biuld'; did you mean 'build'?"),

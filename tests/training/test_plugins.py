@@ -146,7 +146,7 @@ def test_a_network_of_a_module_that_the_user_names_trains(
 
 
 @pytest.mark.parametrize(('text', 'message'), [
-    (None, "--plugin 'nets': there is no module 'nets'. Expected package.module, installed or in the working folder."),
+    (None, "--plugin 'nets': module 'nets' is missing. Expected package.module, installed or in the working folder."),
     ('1 / 0', "--plugin 'nets': importing 'nets' fails (ZeroDivisionError: division by zero)."),
     ('import nobody_has_it', "--plugin 'nets': module 'nets' needs 'nobody_has_it', which is not installed.")])
 def test_a_plugin_that_cannot_be_imported_is_refused_by_name(

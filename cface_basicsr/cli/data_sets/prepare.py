@@ -46,7 +46,7 @@ def command(
             train.idx, property; bin: lfw.bin; tinyface, survface, scface: the official trees of TinyFace, QMUL-SurvFace
             and SCface.
         crop: center: the middle pixels; align: five landmarks moved to a template; box: the surroundings of the box of
-            CelebA in the wild; resize: the whole image, straight to each size, for faces that are small as they are;
+            CelebA in the wild; resize: the whole image, straight to each size, for native low-resolution faces;
             none: the images already have that size.
         size: Pixels of the HR face: a side, or HEIGHTxWIDTH such as 112x96.
         template: For --crop align: arcface (112x112) or sphereface (112x96); in a square both are the same.

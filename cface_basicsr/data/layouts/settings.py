@@ -16,7 +16,7 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     'csv': (), 'recordio': (), 'bin': (), 'tinyface': ('partition',), 'survface': (), 'scface': ()}
 """The layouts of a source, and the settings that belong to only some of them."""
 SMALL_LAYOUTS = ('tinyface', 'survface', 'scface')
-"""Those whose photographs are low-resolution as they are."""
+"""Those whose photographs are natively low-resolution."""
 CROPS = ('center', 'align', 'box', 'resize', 'none')
 IDENTITIES = ('first', 'last')
 PARTITIONS = ('train', 'val', 'test', 'all')
@@ -87,7 +87,7 @@ class PrepareSettings:
             raise UserError(f'--crop box needs the boxes of --layout celeba, got --layout {self.layout}.')
         small = self.layout in SMALL_LAYOUTS
         if small and self.crop == 'center' or self.crop == 'resize' and not small:
-            raise UserError(f'--crop {self.crop}, --layout {self.layout}: photographs that are small faces as they are '
+            raise UserError(f'--crop {self.crop}, --layout {self.layout}: native low-resolution faces '
                             f"({', '.join(SMALL_LAYOUTS)}) take --crop resize, align or none, and others no resize.")
         if self.holdout and self.layout == 'bin':
             raise UserError('--holdout divides people; --layout bin has pairs, and does not say who is on them.')

@@ -34,7 +34,7 @@ def list_tinyface(source: str | Path, partition: str | None = None) -> Listing:
         partition: 'test' (None), or 'train': those of Training_Set instead.
 
     Raises:
-        UserError: see `_list_test_set`; or there is no Training_Set.
+        UserError: see `_list_test_set`; or Training_Set is missing.
     """
     check_known('--partition of tinyface', partition or 'test', ('train', 'test'))
     if partition != 'train':
