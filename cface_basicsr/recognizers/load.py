@@ -289,7 +289,8 @@ def crop_note(folder: Path, name: str, network: nn.Module) -> str | None:
     settings = manifest_settings(folder)
     crop, spec = settings.get('crop'), network.input_spec
     # Both landmark templates give the same square (data/images/align.py), so only aligned or not matters there.
-    fits = {'align': spec.template != 'center', 'center': spec.template == 'center', 'box': False}
+    fits = {'align': spec.template != 'center', 'center': spec.template == 'center', 'box': False,
+            'resize': False}
     if not fits.get(crop, True):
         return (f"the faces were cropped with --crop {crop}, {name} was trained on '{spec.template}' crops: its "
                 'features will be poor.')

@@ -59,13 +59,13 @@ def test_without_a_manifest_nothing_is_said(tmp_path: Path) -> None:
     assert crop_note(tmp_path, 'CNN_R', SphereFace20(num_feat=2, feature_length=4, template='arcface')) is None
 
 
-@pytest.mark.parametrize('crop', ['align', 'center', 'box', 'none', None])
+@pytest.mark.parametrize('crop', ['align', 'center', 'box', 'resize', 'none', None])
 @pytest.mark.parametrize('template', ['center', 'arcface', 'sphereface'])
-def test_boxes_fit_no_recognizer_and_an_unknown_crop_is_not_mentioned(tmp_path: Path, crop: str | None,
-                                                                         template: str) -> None:
+def test_boxes_and_whole_images_fit_no_recognizer_and_an_unknown_crop_is_not_mentioned(
+        tmp_path: Path, crop: str | None, template: str) -> None:
     (tmp_path / 'manifest.json').write_text(json.dumps({'settings': {'crop': crop, 'size': 128}}))
     network = SphereFace20(input_size=(16, 16), num_feat=1, feature_length=4, template=template)
-    poor = crop == 'box' or (crop in ('align', 'center') and (crop == 'align') == (template == 'center'))
+    poor = crop in ('box', 'resize') or (crop in ('align', 'center') and (crop == 'align') == (template == 'center'))
     assert (crop_note(tmp_path, 'CNN_R', network) is not None) == poor
 
 
