@@ -12,6 +12,7 @@ from cface_basicsr.evaluation.identification import probe_ranks
 from cface_basicsr.evaluation.verification import Ints, threshold_at_far
 from cface_basicsr.files.image_keys import image_label
 from cface_basicsr.measuring.protocol import Features, Outcome, Protocol, outcome_of_parts, parts_of
+from cface_basicsr.measuring.request import Request
 
 _DISTANCES = {1: '4.20 m', 2: '2.60 m', 3: '1.00 m'}
 """By their numbers in the names of the images (Grgic, Delac and Grgic 2011, "SCface")."""
@@ -35,12 +36,11 @@ class ScfaceProtocol(Protocol):
     sides = 'one'
     small = True
 
-    def __init__(self, keys: Sequence[str], labels: Ints | None = None, *, far: float | None = None) -> None:
+    def __init__(self, keys: Sequence[str], *, far: float | None = None) -> None:
         """
         Args:
             keys: of the N rows; 001_frontal is a mug shot, 001_cam1_2 what camera 1 saw at distance 2, and other
                 images (infrared, poses) are not compared.
-            labels: not used; the names say who it is.
             far: false accept rate of VR; None: 0.01.
 
         Raises:
@@ -61,9 +61,14 @@ class ScfaceProtocol(Protocol):
         super().__init__(
             f'SCface: {seen:,} images of five cameras (officially 1,950) against the mug shots of {people:,} people '
             f'(officially 130). VR at FAR = {100 * self.far:g} % is over all pairs of an image of that distance and a '
-            'mug shot. Mug shots are HR, unless --sides both.',
+            'mug shot.',
             hashlib.sha256('\n'.join(keys[row] for row in self.images).encode()).hexdigest(),
             {'people': people, 'images': seen, 'far': self.far, 'parts': int(self.part.max()) + 1})
+
+    @classmethod
+    def from_request(cls, request: Request, keys: Sequence[str], labels: Ints | None) -> 'ScfaceProtocol':
+        """See `Protocol.from_request`; who is on an image is in its name."""
+        return cls(keys, far=request.far)
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/rank1_d<distance>', 'vr_d<distance>'; `features` are of the mug shots."""

@@ -1,6 +1,7 @@
 """SCface by distance, against a literal loop."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.measuring.evaluate import evaluate_request
 from cface_basicsr.measuring.protocols import check_request
 from cface_basicsr.measuring.request import Request
 from cface_basicsr.measuring.scface_protocol import ScfaceProtocol
+from tests.photos import Silent
 
 PEOPLE = range(1, 13)
 KEYS = [f'{person:03d}/{person:03d}_{what}' for person in PEOPLE for what in (
@@ -78,6 +81,17 @@ def test_a_person_who_is_missing_at_a_distance_counts_but_is_in_no_part() -> Non
 def test_what_is_not_its_set_of_images_is_refused(keys: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         ScfaceProtocol(keys)
+
+
+def test_features_that_another_program_made_need_no_prepared_folder(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(len(KEYS), 8)).astype(np.float32)
+    np.save(tmp_path / 'f.npy', features)
+    (tmp_path / 'f.keys.txt').write_text('\n'.join(key.partition('/')[2] for key in KEYS))
+    (tmp_path / 'SCface_database').mkdir()
+    results, _ = evaluate_request(Request(protocol='scface', data=tmp_path / 'SCface_database', far=0.1,
+                                          features={'theirs': tmp_path / 'f.npy'}), Silent())
+    expected = ScfaceProtocol(KEYS, far=0.1).measure('features', features).numbers
+    assert results.runs[0].measured['SCface_database'].numbers == pytest.approx(expected)
 
 
 def test_mug_shots_may_be_enrolled_as_they_are() -> None:

@@ -32,7 +32,7 @@ def test_mug_shots_and_five_cameras_are_listed_by_person(tmp_path: Path) -> None
 def test_a_prepared_folder_has_the_images_of_the_protocol(tmp_path: Path) -> None:
     write_scface(tmp_path / 'x', people=3)
     prepare(tmp_path / 'x', tmp_path / 'out', PrepareSettings(scales=(2,), layout='scface', crop='resize', size=32))
-    protocol = ScfaceProtocol(*read_identities(tmp_path / 'out'))
+    protocol = ScfaceProtocol(read_identities(tmp_path / 'out')[0])
     assert protocol.compared.settings == {'people': 3, 'images': 18, 'far': 0.01, 'parts': 3}
 
 
