@@ -1,7 +1,8 @@
 """Searches by official lists, in MATLAB files, of who is on the images of a gallery and of the probes.
 
 TinyFace (Cheng, Zhu and Gong 2018, "Low-resolution face recognition"): Testing_Set has three folders of images,
-Gallery_Match, Probe and Gallery_Distractor, and lists of the first two. A distractor is nobody whom a probe shows.
+Gallery_Match, Probe and Gallery_Distractor, and lists of the first two. Distractors show none of the people of the
+probes.
 
 QMUL-SurvFace (Cheng, Zhu and Gong 2018, "Surveillance face recognition challenge"): Face_Identification_Test_Set has
 gallery, mated_probe and unmated_probe, and lists of the first two. An unmated probe shows nobody of the gallery.
@@ -29,12 +30,12 @@ class ListedPart(NamedTuple):
     Attributes:
         folder: that holds them, in the official tree.
         variable: what the variables of its list are called before '_set' (file names) and '_ids'.
-        file: its list, next to the folder.
+        file: its list, next to the folder; '' where it has none.
     """
 
     folder: str
     variable: str
-    file: str
+    file: str = ''
 
 
 class Lists(NamedTuple):
@@ -43,7 +44,7 @@ class Lists(NamedTuple):
     Attributes:
         name: of the data set.
         root: the folder of the parts and the lists.
-        others: of the images that no list names; their own list is read where it is there.
+        others: of the images that no list names.
     """
 
     name: str
@@ -69,18 +70,16 @@ class Search(NamedTuple):
     def sha256(self, keys: Sequence[str]) -> str:
         """A hash of who is searched for among whom, for the N keys."""
         listed = ''.join(f'{key},{label}\n' for key, label in zip(keys, self.labels, strict=True))
-        left_out = len(self.others) < int((self.labels == UNLISTED).sum())
-        return hashlib.sha256(listed.encode() + self.probe.tobytes() + (self.others.tobytes() if left_out else b'')
-                              ).hexdigest()
+        return hashlib.sha256(listed.encode() + self.probe.tobytes()).hexdigest()
 
 
 TINYFACE = Lists('TinyFace', 'Testing_Set', ListedPart('Gallery_Match', 'gallery', 'gallery_match_img_ID_pairs.mat'),
                  ListedPart('Probe', 'probe', 'probe_img_ID_pairs.mat'),
-                 ListedPart('Gallery_Distractor', 'distractor', 'distractor_img_ID_pairs.mat'))
+                 ListedPart('Gallery_Distractor', 'distractor'))
 SURVFACE = Lists('QMUL-SurvFace', 'Face_Identification_Test_Set',
                  ListedPart('gallery', 'gallery', 'gallery_img_ID_pairs.mat'),
                  ListedPart('mated_probe', 'mated_probe', 'mated_probe_img_ID_pairs.mat'),
-                 ListedPart('unmated_probe', 'unmated_probe', 'unmated_probe_img_ID_pairs.mat'))
+                 ListedPart('unmated_probe', 'unmated_probe'))
 
 
 def read_search(folder: Path, keys: Sequence[str], lists: Lists) -> Search:
@@ -109,19 +108,7 @@ def read_search(folder: Path, keys: Sequence[str], lists: Lists) -> Search:
     if strangers.any():
         raise UserError(f"'{folder}': {strangers.sum()} probes show people whom the gallery lacks, first "
                         f"'{keys[probe[strangers][0]]}'. Take both lists from one release.")
-    return Search(labels, gallery, probe, _others(folder, keys, labels, lists))
-
-
-def _others(folder: Path, keys: Sequence[str], labels: Ints, lists: Lists) -> Ints:
-    """The images that no list names, or that a list of theirs names where a release has one."""
-    path = folder / lists.others.file
-    if not path.is_file():
-        return np.flatnonzero(labels == UNLISTED)
-    names = read_variables(path, _expected(lists), f'{lists.others.variable}_set')
-    rows = find_all_images([cell_text(cell) for cell in next(iter(names.values())).flat], keys, f"'{path}'")
-    if len(both := np.flatnonzero(labels[rows] != UNLISTED)):
-        raise UserError(f"'{path}': {len(both)} images are in another list, too, first '{keys[rows[both[0]]]}'.")
-    return np.array(rows, np.int64)
+    return Search(labels, gallery, probe, np.flatnonzero(labels == UNLISTED))
 
 
 def read_list(folder: Path, part: ListedPart, lists: Lists) -> tuple[list[str], Ints]:

@@ -82,19 +82,10 @@ def test_a_probe_is_found_at_the_threshold_itself_and_up_to_rank_20(protocol: Su
     assert numbers['r/tpir@0.3'] == pytest.approx(1 - list(PROBE.values()).count(25) / len(PROBE))
 
 
-def test_images_that_no_list_names_are_unmated_or_those_of_their_own_list(tmp_path: Path,
-                                                                          protocol: SurvFaceProtocol) -> None:
+def test_images_that_no_list_names_are_unmated(protocol: SurvFaceProtocol) -> None:
     settings = protocol.compared.settings
     assert (settings['people'], settings['gallery'], settings['unmated']) == (25, len(GALLERY), len(OTHERS))
     assert protocol.images.tolist() == list(range(len(KEYS)))
-    folder = write_lists(tmp_path, GALLERY, PROBE, SURVFACE)
-    write_list(folder, SURVFACE.others, {name: 0 for name in OTHERS[:7]})
-    other = SurvFaceProtocol(folder, KEYS)
-    assert other.compared.settings['unmated'] == 7 and other.compared.sha256 != protocol.compared.sha256
-    assert other.images.tolist() == sorted(ROW[name] for name in [*GALLERY, *PROBE, *OTHERS[:7]])
-    write_list(folder, SURVFACE.others, {name: 0 for name in [*OTHERS[:7], '1_cam2_0.jpg']})
-    with pytest.raises(UserError, match="unmated_probe_img_ID_pairs.mat': 1 images are in another list, too, first"):
-        SurvFaceProtocol(folder, KEYS)
 
 
 @pytest.mark.parametrize(('break_it', 'message'), [
