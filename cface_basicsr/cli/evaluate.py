@@ -90,8 +90,9 @@ def command(
         features: [NAME=]FILE.npy of precomputed features (N, D), with FILE.keys.txt next to it, one key or file name
             per row; may be repeated. Then no recognizer, network or image is needed.
         scale: 2, 4 or 8; default: that of the networks, or of the only lr_x<scale>.lmdb.
-        sides: both: all images are super-resolved (the paper). one: the first image of a pair, or the mug shot, is HR,
-            the second super-resolved. lr: all images are LR, enlarged only by the recognizer's own resize; no networks.
+        sides: both: all images are super-resolved (the paper). one: the first image of a pair is HR, or a mug shot
+            as it is; the second is super-resolved. lr: all images are LR, enlarged only by the recognizer's own resize;
+            no networks.
         degrade: Further rows of every system, for LR that went through more than its reduction: jpeg or jpeg-before
             (30, 50, 70, 90), noise (5, 10, 20 grey levels), blur (0.25, 0.5, 1 pixel of LR), shift (half a pixel of
             LR; PSNR counts the shift), camera (as in training); may be repeated.

@@ -32,7 +32,7 @@ from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks
 from cface_basicsr.measuring.measure import FaceSet, FaceSource, judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
-from cface_basicsr.measuring.request import SIDES, Request, Sides
+from cface_basicsr.measuring.request import SIDES, SIDES_OF_SMALL, Request, Sides
 from cface_basicsr.measuring.results import DataSet, Measured, Results, Run, facts_of_this_run, file_facts
 from cface_basicsr.measuring.table import LOOKS_ALIKE, RESTORED
 from cface_basicsr.recognizers.load import load_recognizer, recognizer_content, recognizer_facts
@@ -218,8 +218,8 @@ def _describe_switches(request: Request, flip: bool, settings: Mapping[str, Any]
     border = f'{request.border} pixels cut off each side' if request.border else 'no border cut'
     restoration = '' if request.sides == 'lr' or small else f'; PSNR and SSIM of {color}, {border}'
     mirrored = 'joined with those of the mirror image' if flip else 'of the image only'
-    rows = _SMALL if small else ''
-    return f'Switches: {SIDES[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.{rows}'
+    sides, rows = (SIDES_OF_SMALL, _SMALL) if small else (SIDES, '')
+    return f'Switches: {sides[request.sides]}; features {mirrored}; crop {crop}{template}{restoration}.{rows}'
 
 
 def _describe_degradations(names: Iterable[str]) -> list[str]:

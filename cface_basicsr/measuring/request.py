@@ -17,6 +17,9 @@ Sides = Literal['both', 'one', 'lr']
 SIDES = {'both': 'all images are super-resolved',
          'one': 'the first image of a pair is HR, the second super-resolved',
          'lr': "all images are LR, enlarged only by the recognizer's own resize"}
+SIDES_OF_SMALL = SIDES | {
+    'one': 'mug shots, or the first image of a pair, as they are; the others super-resolved', 'lr': 'all images are LR'}
+"""The same for natively low-resolution images."""
 
 HELD_OUT = 'held-out'
 """The name of a test set that a file does not name."""
@@ -45,7 +48,7 @@ class Request:
         curves: whether ROC curves are wanted.
         judge: whether dlib's recognizer is the second one where only one is named.
         detector: folder with facexlib's detector, which finds landmarks on HR where centre crops get that judge; None:
-            torch hub's folder, if it has one.
+            the one that comes with the package.
         strict: whether a judge that led a loss of a network is refused.
     """
 

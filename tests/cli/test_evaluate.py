@@ -470,19 +470,21 @@ def test_small_faces_have_rows_lr_bicubic_and_sr_from_the_official_tree(folder, 
         images = images if generator is None else super_resolve(generator, images)
         features = extract_features(network, images)
         assert rows[row] == pytest.approx(TinyFaceProtocol(tree, keys).measure('R', features).numbers)
-    only, _ = _rows_by_protocol(folder, data, 'tinyface', '--config', tree, '--scale', 8, '--sides', 'lr')
-    assert only == {'LR': rows['LR']}
+    only, facts = _rows_by_protocol(folder, data, 'tinyface', '--config', tree, '--scale', 8, '--sides', 'lr')
+    assert only == {'LR': rows['LR']} and facts['notes'][0].startswith('Switches: all images are LR; features ')
     refused = CliRunner().invoke(app, ['evaluate', 'identification', str(data), '--recognizer',
                                        f'R={folder}/net_r.pth', '--degrade', 'jpeg', '--no-judge'])
-    assert '--degrade says how HR is reduced, and these images are small' in str(refused.exception)
+    assert '--degrade says how HR is reduced, and these images have no HR: leave it out.' in str(refused.exception)
 
 
 def test_scface_compares_super_resolved_images_with_mug_shots_as_they_are(folder, tmp_path):
     write_scface(tmp_path / 'x', people=3)
     data = _prepared(tmp_path, 'scface')
     weights = ['--weights', f'SR={folder}/net_g.pth']
-    rows, _ = _rows_by_protocol(folder, data, 'scface', *weights, '--far', 0.2)
+    rows, facts = _rows_by_protocol(folder, data, 'scface', *weights, '--far', 0.2)
     assert list(rows) == ['LR', 'Bicubic', 'SR']
+    assert facts['notes'][0].startswith('Switches: mug shots, or the first image of a pair, as they are; the others ')
+    assert any('--crop resize' in note for note in facts['notes'])
     keys, _ = read_identities(data)
     network, generator = (build_network_from_file(folder / name) for name in ('net_r.pth', 'net_g.pth'))
     mugshots, small = (np.stack([FaceStore(data / f'{store}.lmdb').image(key) for key in keys])

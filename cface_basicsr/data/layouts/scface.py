@@ -44,7 +44,7 @@ def list_scface(source: str | Path) -> Listing:
                 people[match[1]].append((name, path))
                 sizes[path], found = (root / path).stat().st_size, found + 1
             else:
-                listing.rejected.append((path, 'is not a mug shot, and of none of the five cameras at this distance'))
+                listing.rejected.append((path, 'is neither a mug shot nor from cameras 1 to 5 at this distance'))
         if not found:
             raise UserError(f"'{root / folder}' has no images such as {example}. Expected those of SCface.")
     for person, images in sorted(people.items()):

@@ -36,8 +36,8 @@ class PrepareSettings:
         layout: of the source, a key of `LAYOUTS`.
         template: 'arcface' or 'sphereface', only for crop 'align'.
         weights: folder with the face detector, only for crop 'align'; None: the one that comes with the package.
-        landmarks: file with five landmarks per image, only for crop 'align'. If neither this nor `weights` is given,
-            layout 'celeba' uses CelebA's own file.
+        landmarks: file with five, four or two points per image, only for crop 'align'. If neither this nor `weights`
+            is given, layout 'celeba' uses CelebA's own file.
         store: form of the images in the stores, one of `files.face_store.FORMS`.
         holdout: number of identities that go to test/, the others go to train/; 0: one folder with all.
         seed: of the choice of the held-out identities.

@@ -40,7 +40,8 @@ def list_tinyface(source: str | Path, partition: str | None = None) -> Listing:
     if partition != 'train':
         return _list_test_set(source, TINYFACE)
     root = find_below(existing_folder(source, "TinyFace's Training_Set"), lambda folder: folder.name == 'Training_Set',
-                      _DEEPEST, 'Training_Set', "Training_Set, nor do the folders in it. Expected TinyFace's.")
+                      _DEEPEST, 'Training_Set', 'Training_Set folder, on any of the three levels below it either. '
+                      'Give the folder of TinyFace.')
     return list_sources(root)
 
 

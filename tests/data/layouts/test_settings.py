@@ -20,7 +20,7 @@ def test_each_layout_has_its_function() -> None:
     ({'layout': 'celeba', 'partition': 'tets'}, "did you mean 'test'"),
     ({'pairs': Path('p')}, '--pairs belongs to --layout lfw, got --layout casia'),
     ({'layout': 'lfw', 'partition': 'test'}, '--partition belongs to --layout celeba or tinyface'),
-    ({'crop': 'resize'}, '--crop resize, --layout casia: photographs that are small faces'),
+    ({'crop': 'resize'}, '--crop resize, --layout casia: native low-resolution faces'),
     ({'layout': 'tinyface'}, '--crop center, --layout tinyface: .* take --crop resize, align or none'),
     ({'identity': 'last'}, '--identity belongs to --layout folders'),
     ({'crop': 'box'}, '--crop box needs the boxes of --layout celeba'),
