@@ -170,6 +170,19 @@ def test_no_module_is_imported_because_a_file_names_it() -> None:
     assert importing == set(IMPORTERS)
 
 
+NAMED_BY_A_USER = ('cli/', 'measuring/evaluate.py', 'metrics/batchwise.py')
+"""Where a recognizer may be `package.module:name`: on the command line, and in Python. Elsewhere a file names it."""
+
+
+def test_a_recognizer_that_a_file_names_is_a_file() -> None:
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == 'load_recognizer':
+                given = ast.unparse(node.args[0])
+                assert given.startswith('Path(') or given in ('path', "'dlib'") or \
+                    path.relative_to(PACKAGE).as_posix().startswith(NAMED_BY_A_USER), f'{path}:{node.lineno}'
+
+
 PRINTERS = {
     'cli/show.py': 'all that the commands say', 'training/process.py': 'the last words of a training, cleaned',
     'files/mat_file.py': 'JSON for the process that has started it', 'measuring/feature_cache.py': 'a folder, cleaned',

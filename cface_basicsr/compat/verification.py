@@ -42,7 +42,7 @@ class VerifiedFaces:
                 count = max(2, largest_pairs_per_fold(labels, folds=asked.folds))
             self.pairs = make_pairs(labels, folds=asked.folds, pairs_per_fold=count)
             with torch.random.fork_rng(devices=()):  # a network is built with random weights before it is filled
-                self.judge = load_recognizer(asked.recognizer)
+                self.judge = load_recognizer(Path(asked.recognizer))
         except UserError as error:
             raise UserError(f"option 'val.{VERIFICATION}': {error}") from error
         self.rows = frozenset(np.unique(self.pairs.pairs).tolist())

@@ -37,7 +37,7 @@ class Recognizer(NamedTuple):
     @classmethod
     def load(cls, path: str | Path) -> 'Recognizer':
         """See `load_recognizer`."""
-        return cls(load_recognizer(path), recognizer_hash(path, 64))
+        return cls(load_recognizer(Path(path)), recognizer_hash(path, 64))
 
 
 class OpenTestSet:

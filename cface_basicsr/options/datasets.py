@@ -65,6 +65,12 @@ class _Backend(Section, extra='allow'):
 
     type: Literal['disk', 'lmdb', 'memcached']
 
+    def check(self) -> None:
+        """See `Section.check`."""
+        if 'sys_path' in (self.model_extra or {}):
+            raise problem('wrong', 'BasicSR would import a module from a folder that a file names. Install the client '
+                          'of memcached, and leave this out.', 'sys_path')
+
 
 class AnyDataOptions(LoaderOptions, extra='allow'):
     """The section of a data set that is not ours: what BasicSR's have in common, and any other key."""

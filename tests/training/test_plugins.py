@@ -9,8 +9,11 @@ import yaml
 from typer.testing import CliRunner
 
 from cface_basicsr.cli.main import app
+from cface_basicsr.compat.verification import check_verification
 from cface_basicsr.errors import UserError
 from cface_basicsr.models.recognition import frozen_recognizer
+from cface_basicsr.options.datasets import AnyDataOptions
+from cface_basicsr.options.sections import open_section
 from cface_basicsr.training.process import run_training
 from cface_basicsr.training.recipe import Recipe
 from tests.compat.test_reading import PARSE
@@ -76,6 +79,19 @@ def test_nor_a_file_that_names_a_module_in_another_way(folder: Path) -> None:
     with pytest.raises(UserError, match="recognizer 'evilmod:X' is missing"):  # train.more_recognizers
         frozen_recognizer('evilmod:X', torch.device('cpu'))
     assert 'evilmod' not in sys.modules
+
+
+def test_no_judge_and_no_storage_of_a_file_is_imported(folder: Path, tmp_path: Path) -> None:
+    write_small_data(tmp_path / 'data', identities=20, images=2)
+    section = {'name': 'v', 'phase': 'val', 'type': 'FacePairDataset', 'scale': 8, 'io_backend': {'type': 'lmdb'},
+               'dataroot_gt': str(tmp_path / 'data/hr.lmdb'), 'dataroot_lq': str(tmp_path / 'data/lr_x8.lmdb')}
+    with pytest.raises(UserError, match="recognizer 'evilmod:X' is missing"):
+        check_verification({'val': {'verification': {'recognizer': 'evilmod:X', 'folds': 2}},
+                            'datasets': {'val': section}})
+    memcached = {'type': 'memcached', 'sys_path': str(folder)}
+    with pytest.raises(UserError, match="io_backend.sys_path': BasicSR would import a module from a folder that a file"):
+        open_section(AnyDataOptions, section | {'io_backend': memcached}, 'io')
+    assert 'evilmod' not in sys.modules and not (folder / 'it_ran').exists()
 
 
 @pytest.mark.parametrize('program', ['train', 'test'])
