@@ -85,9 +85,9 @@ def _choose_a_free_name(mkdir_and_rename: Callable, path: str) -> None:
         mkdir_and_rename(path)
 
 
-def _free(path: str) -> str:
-    """The path, or else the first of NAME_2, NAME_3 … with the same ending, that nothing has yet."""
-    name, ending = os.path.splitext(path)
+def _free(path: str, ending: str = '') -> str:
+    """The path, or else the first of PATH_2, PATH_3 … that nothing has yet; the ending stays at the end."""
+    name = path.removesuffix(ending)
     paths = itertools.chain((path,), (f'{name}_{number}{ending}' for number in itertools.count(2)))
     return next(each for each in paths if not os.path.exists(each))
 
@@ -96,7 +96,7 @@ def _free(path: str) -> str:
      has="FileHandler(log_file, 'w')")
 def _keep_the_other_log(get: Callable, *args: Any, log_file: str | None = None, **kwargs: Any) -> Any:
     """Without it: a run that is started again within a second overwrites its log."""
-    return get(*args, log_file=log_file and _free(log_file), **kwargs)
+    return get(*args, log_file=log_file and _free(log_file, '.log'), **kwargs)
 
 
 @row('wandb-id', 'basicsr.train:init_wandb_logger', has='wandb.util.generate_id()')

@@ -97,7 +97,7 @@ def test_only_folders_become_folders(tmp_path: Path) -> None:
 
 def test_each_older_run_keeps_its_own_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('time.strftime', lambda *args: '20260101_000000')
-    names = iter('abc')
+    names = iter(('a', 'v1.5', 'c.d'))
 
     def check() -> None:
         from basicsr.utils import misc
