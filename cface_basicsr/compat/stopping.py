@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing.context import ForkContext, ForkProcess
+from multiprocessing.context import ForkContext, ForkProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -82,8 +82,8 @@ class _InWorker:
             self.others(worker)
 
 
-class _DeafProcess(ForkProcess):
-    """A worker that begins with SIGTERM blocked: it must not end before `_InWorker` says whom it obeys."""
+class _SigtermBlocked:
+    """A worker that begins with SIGTERM blocked: it must not end until `_InWorker` has said whom it obeys."""
 
     def start(self) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
@@ -93,10 +93,24 @@ class _DeafProcess(ForkProcess):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _Deaf(ForkContext):
-    """How a loader starts its workers."""
+class _ForkedWorker(_SigtermBlocked, ForkProcess):
+    pass
 
-    Process = _DeafProcess
+
+class _SpawnedWorker(_SigtermBlocked, SpawnProcess):
+    pass
+
+
+class _Forking(ForkContext):
+    Process = _ForkedWorker
+
+
+class _Spawning(SpawnContext):
+    Process = _SpawnedWorker
+
+
+_CONTEXTS = {'fork': _Forking, 'spawn': _Spawning}
+"""How a loader starts its workers; ranks of torchrun and of SLURM spawn them."""
 
 
 def _obey_the_training() -> None:
@@ -140,8 +154,8 @@ def _listen_before_the_workers_start(create: Callable[..., Loaders], opt: dict[s
     for loader in (loaders[0], *loaders[2]):
         if loader.num_workers:
             loader.worker_init_fn = _InWorker(loader.worker_init_fn)
-            if loader.multiprocessing_context is None and multiprocessing.get_start_method() == 'fork':
-                loader.multiprocessing_context = _Deaf()
+            if loader.multiprocessing_context is None and (method := multiprocessing.get_start_method()) in _CONTEXTS:
+                loader.multiprocessing_context = _CONTEXTS[method]()
     return loaders
 
 

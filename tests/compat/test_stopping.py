@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,8 +156,9 @@ def test_a_worker_ends_by_a_sigterm_of_its_training_only(tmp_path: Path, monkeyp
     assert worker.exitcode == 0
 
 
-def test_a_worker_that_has_just_been_started_waits_for_whom_to_obey(tmp_path: Path) -> None:
-    worker = stopping._Deaf().Process(target=work_late, args=(tmp_path / 'go', tmp_path / 'began'))
+@pytest.mark.parametrize('method', ['fork', 'spawn'])
+def test_a_worker_that_has_just_been_started_waits_for_whom_to_obey(tmp_path: Path, method: str) -> None:
+    worker = stopping._CONTEXTS[method]().Process(target=work_late, args=(tmp_path / 'go', tmp_path / 'began'))
     worker.start()
     subprocess.run(['kill', '-TERM', str(worker.pid)], check=True)  # before it knows its training
     (tmp_path / 'go').touch()
@@ -167,6 +169,15 @@ def test_a_worker_that_has_just_been_started_waits_for_whom_to_obey(tmp_path: Pa
     worker.terminate()
     worker.join(20)
     assert worker.exitcode == 0
+
+
+@pytest.mark.parametrize('method', ['fork', 'spawn'])
+def test_the_loaders_of_a_training_start_such_workers(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr(multiprocessing, 'get_start_method', lambda: method)
+    loaders = [SimpleNamespace(num_workers=count, worker_init_fn=None, multiprocessing_context=None)
+               for count in (1, 2, 0)]
+    stopping._listen_before_the_workers_start(lambda opt, logger: (loaders[0], None, loaders[1:]), {}, None)
+    assert [type(each.multiprocessing_context) for each in loaders] == [stopping._CONTEXTS[method]] * 2 + [type(None)]
 
 
 def work_late(go: Path, began: Path) -> None:
