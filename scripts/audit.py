@@ -23,8 +23,7 @@ def verdict(report: str, said: str) -> tuple[int, list[str]]:
     try:
         packages = list(json.loads(report)['dependencies'])
     except (ValueError, KeyError, TypeError):
-        reason = ([line.strip() for line in said.splitlines() if line.strip()] or ['it printed nothing'])[-1]
-        return 1, [f'audit: the index cannot be reached, so nothing was checked: {visible(reason[:200])}']
+        return 1, [f'audit: pip-audit has made no report, so nothing was checked: {_last_line(said)}']
     asked = [package for package in packages if 'skip_reason' not in package]
     if not asked:
         return 1, [f'audit: the index knows none of the {len(packages)} packages, so nothing was checked: is it a '
@@ -33,7 +32,12 @@ def verdict(report: str, said: str) -> tuple[int, list[str]]:
              if not IGNORED.keys() & {fault['id'], *fault['aliases']}]
     unknown = sorted(package['name'] for package in packages if 'skip_reason' in package)
     aside = f", {len(unknown)} are not on the index: {', '.join(unknown)}" if unknown else ''
-    return int(bool(found)), found or [f'audit: nothing is known against {len(asked)} packages{aside}.']
+    return int(bool(found)), found or [f'audit: no known vulnerability; packages checked: {len(asked)}{aside}.']
+
+
+def _last_line(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()] or ['it printed nothing']
+    return visible(lines[-1][:200])
 
 
 def _line(package: dict[str, Any], fault: dict[str, Any]) -> str:
@@ -44,9 +48,11 @@ def _line(package: dict[str, Any], fault: dict[str, Any]) -> str:
 
 def main(words: list[str]) -> int:
     """Run pip-audit with further words of its own, and print the verdict. It is installed first if it is not there."""
-    if not find_spec('pip_audit') and subprocess.run(INSTALL, capture_output=True).returncode:
-        print('audit: pip-audit cannot be installed, so nothing was checked: the package index cannot be reached.')
-        return 1
+    if not find_spec('pip_audit'):
+        done = subprocess.run(INSTALL, capture_output=True, text=True)
+        if done.returncode:
+            print(f'audit: pip-audit cannot be installed, so nothing was checked: {_last_line(done.stderr)}')
+            return 1
     done = subprocess.run([sys.executable, '-m', 'pip_audit', '--format', 'json', '--progress-spinner', 'off',
                            '--skip-editable', *(words or ['--local'])], capture_output=True, text=True)
     code, lines = verdict(done.stdout, done.stderr)

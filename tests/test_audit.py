@@ -35,13 +35,13 @@ def test_a_known_fault_is_told_with_the_versions_without_it(audit: ModuleType) -
 def test_a_finding_that_is_listed_by_any_of_its_ids_is_passed_over(audit: ModuleType, by: str) -> None:
     audit.IGNORED[by] = 'we do not call it'
     assert audit.verdict(report({'name': 'bad', 'version': '1', 'vulns': [FAULT]}, UNKNOWN), '') == (
-        0, ['audit: nothing is known against 1 packages, 1 are not on the index: ours.'])
+        0, ['audit: no known vulnerability; packages checked: 1, 1 are not on the index: ours.'])
 
 
 @pytest.mark.parametrize(('printed', 'said', 'line'), [
-    ('', 'Traceback\n  x\nNoRoute: to it\n', 'cannot be reached, so nothing was checked: NoRoute: to it'),
-    ('', '', 'cannot be reached, so nothing was checked: it printed nothing'),
-    ('{"dependencies": 3}', 'x', 'cannot be reached'), ('[]', 'x', 'cannot be reached'),
+    ('', 'Traceback\n  x\nNoRoute: to it\n', 'made no report, so nothing was checked: NoRoute: to it'),
+    ('', '', 'made no report, so nothing was checked: it printed nothing'),
+    ('{"dependencies": 3}', 'x', 'made no report'), ('[]', 'x', 'made no report'),
     (report(UNKNOWN, UNKNOWN), '', 'knows none of the 2 packages, so nothing was checked')])
 def test_an_index_that_cannot_be_asked_is_a_failure_of_one_line(
         audit: ModuleType, printed: str, said: str, line: str) -> None:
