@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cface_basicsr.cli.arguments import Data, Json, OptionPath
+from cface_basicsr.cli.arguments import Data, Json, OptionPath, Plugins
 from cface_basicsr.cli.show import say, say_json
 from cface_basicsr.errors import UserError
 
@@ -62,6 +62,7 @@ def copy(
 def show(
     file: OptionPath, scale: int | None = None, data: Data = None,
     changes: Annotated[list[str] | None, typer.Option('--set', metavar='KEY=VALUE')] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Print an option file: as it is, or in full at another scale, for BasicSR's own command.
 

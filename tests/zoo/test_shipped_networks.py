@@ -22,8 +22,8 @@ def test_each_file_has_a_card_and_photographs_a_licence_of_their_own() -> None:
     assert 'non-commercial' in (PHOTOS / 'LICENCE.md').read_text(encoding='utf-8')
 
 
-@pytest.mark.parametrize('page', [*CARDS, *map(REPOSITORY.joinpath, ('README.md', 'docs/first_photo.md', 'docs/zoo.md'))],
-                         ids=lambda page: page.name)
+@pytest.mark.parametrize('page', [*CARDS, *(REPOSITORY / name for name in ('README.md', 'docs/first_photo.md',
+                                                                           'docs/zoo.md'))], ids=lambda page: page.name)
 def test_no_page_and_no_card_names_a_network_that_is_not_there(page: Path) -> None:
     assert set(re.findall(r'cface-x\d(?:-photos)?', page.read_text(encoding='utf-8'))) <= {path.stem for path in CARDS}
 
