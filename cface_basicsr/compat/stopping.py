@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.context import ForkContext, ForkProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 from types import FrameType
@@ -98,7 +99,9 @@ class _ForkedWorker(_SigtermBlocked, ForkProcess):
 
 
 class _SpawnedWorker(_SigtermBlocked, SpawnProcess):
-    pass
+    def start(self) -> None:
+        resource_tracker.ensure_running()  # its own start, which the first worker's would cause, unblocks SIGTERM
+        super().start()
 
 
 class _Forking(ForkContext):
