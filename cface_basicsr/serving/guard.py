@@ -59,7 +59,8 @@ def why_not(method: str, path: str, headers: Headers, port: int) -> str:
     """
     def all_of(name: bytes) -> list[str]:
         return [value.decode('latin-1') for each, value in headers if each == name]
-    ours = [f'{name}:{port}' for name in ('127.0.0.1', 'localhost')]
+    at_port = '' if port == 80 else f':{port}'  # browsers leave 80 out
+    ours = [name + at_port for name in ('127.0.0.1', 'localhost')]
     hosts, origins, sites = all_of(b'host'), all_of(b'origin'), all_of(b'sec-fetch-site')
     if len(hosts) != 1 or hosts[0] not in ours:
         return f'this page answers only to http://{ours[0]} and http://{ours[1]}.'

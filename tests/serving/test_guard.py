@@ -23,6 +23,13 @@ def test_the_page_is_answered_under_both_of_its_names(name: str) -> None:
     assert reason('POST', '/photos', host=host, origin=f'http://{host}', sec_fetch_site='same-origin') == ''
 
 
+def test_at_port_80_the_page_is_asked_for_by_its_bare_name_as_browsers_do() -> None:
+    for host in (b'127.0.0.1', b'localhost'):
+        assert why_not('POST', '/photos', [(b'host', host), (b'origin', b'http://' + host)], 80) == ''
+    assert why_not('GET', '/', [(b'host', b'evil.example')], 80) == (
+        'this page answers only to http://127.0.0.1 and http://localhost.')
+
+
 @pytest.mark.parametrize('host', ['evil.example', f'evil.example:{PORT}', '127.0.0.1', f'127.0.0.1:{PORT + 1}',
                                   f'127.0.0.1:{PORT}.evil.example', f'127.0.0.1:{PORT}@evil.example', '',
                                   f'127.0.0.2:{PORT}', f'0.0.0.0:{PORT}'])
