@@ -17,7 +17,7 @@ command = typer.Typer(no_args_is_help=True, help='List, describe and get the net
 
 @command.command('list')
 def list_networks(as_json: Json = False) -> None:
-    """List the networks that are known by name: scale, type, size, licence, and whether they are here.
+    """List the networks that are known by name: scale, type, size, licence, and whether they are installed.
 
     Every command that takes a network file takes these names, and so does `cface_basicsr.load` in Python.
 
@@ -31,7 +31,7 @@ def list_networks(as_json: Json = False) -> None:
     if as_json:
         return say_json([_as_plain(each) for each in networks])
     rows = [(each.card.name, f'x{each.card.scale}', each.card.network['type'], f'{each.card.bytes / 1e6:.1f} MB',
-             'here' if each.here else 'to get', each.card.licence) for each in networks]
+             'installed' if each.here else 'to get', each.card.licence) for each in networks]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         say('  '.join(f'{cell:{width}}' for cell, width in zip(row, widths, strict=True)).rstrip())

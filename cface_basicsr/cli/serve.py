@@ -23,7 +23,7 @@ def command(
     file that `cface enhance` writes with the same settings.
 
     Args:
-        weights: Network files and names to choose from; default: what `cface models list` prints as here.
+        weights: Network files and names to choose from; default: what `cface models list` prints as installed.
         port: Where the page is; 0: any free one.
         open_page: Open the page in the browser.
 

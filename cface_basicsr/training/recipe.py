@@ -187,7 +187,7 @@ def read_with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merge(laid, content, keep_null=True)
 
 
-STAGE_FILE, RECIPE, BENCHMARK = 'option file of one training', 'recipe', 'benchmark file'
+STAGE_FILE, RECIPE, BENCHMARK = 'the option file of one training', 'a recipe', 'a benchmark file'
 _KINDS = {STAGE_FILE: ({'model_type', 'datasets'}, 'train'), RECIPE: ({'scale', 'steps'}, 'train'),
           BENCHMARK: ({'scales', 'budget'}, 'benchmark')}
 """Kind of file -> keys that each of them has and no other has all of, and the command of `cface` that runs it."""
@@ -201,7 +201,7 @@ def check_kind(path: str | Path, content: Mapping[str, Any], *expected: str) -> 
     """
     found = [kind for kind, (keys, _) in _KINDS.items() if keys <= content.keys()]
     if found and not set(found) & set(expected):
-        raise UserError(f"'{path}': expected a file that is {' or '.join(expected)}, got {found[0]}: `cface "
+        raise UserError(f"'{path}': expected {' or '.join(expected)}, got {found[0]}: `cface "
                         f'{_KINDS[found[0]][1]}` runs it.')
 
 

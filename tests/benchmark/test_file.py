@@ -33,14 +33,14 @@ def test_each_file_of_the_plugin_is_refused_as_another_kind_with_the_command_tha
         with pytest.raises(UserError) as caught:
             check_kind(path, content, other)
         command = 'benchmark' if kind == BENCHMARK else 'train'
-        assert str(caught.value) == f"'{path}': expected a file that is {other}, got {kind}: `cface {command}` runs it."
+        assert str(caught.value) == f"'{path}': expected {other}, got {kind}: `cface {command}` runs it."
 
 
 @pytest.mark.parametrize(('words', 'got'), [
-    (['benchmark', 'demo/faces.yml'], 'got recipe: `cface train` runs it'),
-    (['benchmark', 'cface_stage1.yml'], 'got option file of one training: `cface train` runs it'),
-    (['ablate', 'loss', '--file', 'cface_x8.yml'], 'got recipe: `cface train` runs it'),
-    (['train', 'benchmark/demo.yml'], 'got benchmark file: `cface benchmark` runs it')], ids=' '.join)
+    (['benchmark', 'demo/faces.yml'], 'got a recipe: `cface train` runs it'),
+    (['benchmark', 'cface_stage1.yml'], 'got the option file of one training: `cface train` runs it'),
+    (['ablate', 'loss', '--file', 'cface_x8.yml'], 'got a recipe: `cface train` runs it'),
+    (['train', 'benchmark/demo.yml'], 'got a benchmark file: `cface benchmark` runs it')], ids=' '.join)
 def test_a_command_that_gets_a_file_of_another_kind_names_the_command_for_it(words: list[str], got: str) -> None:
     done = CliRunner().invoke(app, words)
     assert isinstance(done.exception, UserError) and got in str(done.exception)

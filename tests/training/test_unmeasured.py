@@ -76,7 +76,7 @@ def test_report_draws_a_page_of_a_run_that_is_not_measured(training: Path, tmp_p
         'figures/validation.png', 'figures/losses.png', 'report.html')]
     page = (tmp_path / 'page/report.html').read_text()
     text = re.sub(r'base64,[\w+/=]+', '', page)
-    assert '<h1>stage1</h1>' in page and '1 training by its log; nothing has been measured yet.' in text
+    assert '<h1>stage1</h1>' in page and '1 training, read from its log; nothing has been measured yet.' in text
     assert re.findall(r'<section id="(\w+)">', page) == ['curves', 'trace']
     for name in ('validation', 'losses'):
         assert base64.b64encode((tmp_path / f'page/figures/{name}.png').read_bytes()).decode() in page
