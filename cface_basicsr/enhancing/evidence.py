@@ -5,8 +5,9 @@ that the same network made of that number of pixels are as similar.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -67,11 +68,20 @@ class Evidence:
         if self.similarity is None:
             return f'change from bicubic {self.change:.3f}'
         rate = f'; FAR unknown: {self.unknown}' if self.far is None else (
-            f'; FAR at most {100 * self.far:.2g} %, from {self.pairs:,} pairs of different people')
+            f'; FAR at most {percent_above(self.far)}, from {self.pairs:,} pairs of different people')
         if self.bicubic_is_nearer:
             return (f'bicubic is nearer to the reference: similarity {self.bicubic:.3f}, enhanced {self.similarity:.3f}'
                     f'{rate}')
         return f'similarity to the reference {self.similarity:.3f}, bicubic {self.bicubic:.3f}{rate}'
+
+
+def percent_above(share: float) -> str:
+    """An upper bound in words: two digits, rounded up.
+
+    >>> percent_above(0.0312), percent_above(0.07), percent_above(1.0)
+    ('3.2 %', '7 %', '100 %')
+    """
+    return f'{float(Context(2, ROUND_CEILING).multiply(Decimal(repr(share)), Decimal(100))):g} %'
 
 
 @dataclass(frozen=True)
@@ -82,12 +92,14 @@ class Judge:
         recognizer: has led no loss of the network.
         reference: photos of the person, aligned; none: faces are only compared with their bicubic ones.
         tables: what similarities mean.
+        led: scales of networks of which it has led a loss: their faces are not judged.
         device: where the recognizer runs.
     """
 
     recognizer: nn.Module
     reference: AlignedFaces = field(default_factory=lambda: np.empty((0, 128, 128, 3), np.uint8))
     tables: ImpostorTables = field(default_factory=dict)
+    led: Collection[int] = ()
     device: str | torch.device = 'cpu'
 
     def __post_init__(self) -> None:
@@ -98,13 +110,16 @@ class Judge:
         """(N, D) at unit length."""
         return extract_features(self.recognizer, faces, device=self.device)
 
-    def look(self, sr: AlignedFaces, bicubic: AlignedFaces, scale: int, heights: Sequence[float]) -> list[Evidence]:
-        """The evidence for each face.
+    def look(self, sr: AlignedFaces, bicubic: AlignedFaces, scale: int, heights: Sequence[float]
+             ) -> Sequence[Evidence | None]:
+        """The evidence for each face; None where the judge has led the network.
 
         Args:
             scale: of the network.
             heights: of the aligned squares in the photograph, in pixels.
         """
+        if scale in self.led:
+            return [None] * len(sr)
         after, before = self.features(sr), self.features(bicubic)
         changes = 1 - np.einsum('nd,nd->n', after, before)
         if self._known is None:

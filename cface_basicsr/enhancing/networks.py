@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from torch import nn
@@ -44,6 +45,12 @@ class FaceEnhancer:
     def about(self) -> str:
         return f'{self.card.about} Licence: {self.card.licence}' if self.card else ''
 
+    @cached_property
+    def led(self) -> bool:
+        """Whether dlib's recognizer, the judge of faces in photographs, led a loss of it, by its card or its file."""
+        return bool(self.card and 'dlib' in self.card.recognizer.lower()
+                    or self.path.suffix != '.onnx' and led_by_dlib(read_network_file(self.path)))
+
 
 def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
     """Scale -> network.
@@ -78,8 +85,7 @@ def check_not_led(enhancers: Iterable[FaceEnhancer]) -> None:
     Raises:
         UserError: it led one, by the network's file or its card.
     """
-    led = [each.name for each in enhancers if each.card and 'dlib' in each.card.recognizer.lower()
-           or each.path.suffix != '.onnx' and led_by_dlib(read_network_file(each.path))]
+    led = [each.name for each in enhancers if each.led]
     if led:
         raise UserError(f"dlib's recognizer led a loss of '{led[0]}', so it is not a judge of its faces. Leave out "
                         '--reference and --evidence, or take another network.')

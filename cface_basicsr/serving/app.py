@@ -2,6 +2,8 @@
 
 import asyncio
 import functools
+import logging
+import os
 import socket
 import sys
 import traceback
@@ -9,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib.resources import files
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import uvicorn
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,6 +25,7 @@ from cface_basicsr.errors import UserError, describe_error, refused, shown, visi
 from cface_basicsr.files.json_file import parse_json
 from cface_basicsr.options.sections import open_section
 from cface_basicsr.serving.guard import App, Guard
+from cface_basicsr.serving.kept import NotKept
 from cface_basicsr.serving.studio import MOST_PIXELS, Studio, Wanted
 
 MOST_BYTES = 100_000_000
@@ -103,6 +107,8 @@ def _in_words(answer: Endpoint) -> Endpoint:
             return await answer(request)
         except TooLarge as error:
             return JSONResponse({'error': shown(error)}, 413)
+        except NotKept as error:  # the page drops what is gone
+            return JSONResponse({'error': shown(error), 'gone': error.name}, 422)
         except (UserError, OSError, MemoryError) as error:
             return JSONResponse({'error': refused(error)}, 422)
         except ClientDisconnect:
@@ -141,7 +147,7 @@ def _template() -> Any:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket of this machine only.
+    """A socket of this machine only; who connects waits from now on until `serve` answers.
 
     Args:
         port: 0 takes a free one.
@@ -153,16 +159,26 @@ def listen(port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind(('127.0.0.1', port))
+        found.listen()
     except OSError as error:
         found.close()
         raise UserError(f'port {port} cannot be used ({error.strerror}). Take a free one: --port 0') from error
     return found
 
 
-def serve(studio: Studio, at: socket.socket) -> None:
-    """Answer until the process is told to end, as by Ctrl-C."""
+class _Server(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        logging.getLogger('uvicorn.error').setLevel(logging.CRITICAL)  # what is cut off from now on is no failure
+        super().handle_exit(sig, frame)
+
+
+def serve(studio: Studio, at: socket.socket) -> NoReturn:
+    """Answer until the process is told to end, as by Ctrl-C; it then ends without what is still computed."""
     app = make_app(studio, at.getsockname()[1])
     settings = uvicorn.Config(app, log_level='warning', access_log=False, server_header=False, lifespan='off',
                               ws='none', proxy_headers=False, timeout_graceful_shutdown=2)
     with suppress(KeyboardInterrupt):  # uvicorn has ended by then
-        uvicorn.Server(settings).run(sockets=[at])
+        _Server(settings).run(sockets=[at])
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)  # otherwise Python waits for the thread, and nobody sees what it computes

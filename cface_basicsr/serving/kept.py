@@ -10,6 +10,14 @@ from cface_basicsr.errors import UserError
 Kind = TypeVar('Kind')
 
 
+class NotKept(UserError):
+    """A thing is not kept any more; `name` is the one by which it was asked for."""
+
+    def __init__(self, message: str, name: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 class Kept:
     """Things by name, in memory; the ones that were used longest ago go first.
 
@@ -31,15 +39,18 @@ class Kept:
                 self._things.popitem(last=False)
         return name
 
-    def get(self, name: str, kind: type[Kind]) -> Kind:
+    def get(self, name: str, kind: type[Kind], what: str = 'photo') -> Kind:
         """The thing of a name.
 
+        Args:
+            what: the message calls it.
+
         Raises:
-            UserError: it is of another kind, or not kept any more.
+            NotKept: it is of another kind, or not kept any more.
         """
         with self._lock:
             thing, _ = self._things.get(name, (None, 0))
             if not isinstance(thing, kind):
-                raise UserError('this photo is not kept any more. Add it once more.')
+                raise NotKept(f'this {what} is not kept any more. Add it once more.', name)
             self._things.move_to_end(name)
             return thing

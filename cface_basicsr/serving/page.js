@@ -5,7 +5,9 @@ const systems = Array.from(document.querySelectorAll("#systems input"));
 let photo = null;       // what /photos answered
 let results = new Map();  // system -> what /photos/KEY answered
 let references = [];
-let turn = 0;           // answers to an earlier photo or setting are dropped
+let opening = 0;        // answers to an earlier photo are dropped,
+let turn = 0;           // and those to earlier settings
+let looking = false;    // a photo is on its way
 
 function say(text, busy = false) {
   $("status").textContent = text;
@@ -17,6 +19,16 @@ function fail(text) {
   $("error").hidden = !text;
 }
 
+function failToo(text) {
+  const said = $("error").textContent;
+  if (!said.includes(text)) fail(`${said} ${text}`.trim());
+}
+
+/** What a person does next takes the last error away. */
+function anew(what) {
+  return () => { fail(""); what(); };
+}
+
 async function ask(address, body) {
   let answer;
   try {
@@ -25,7 +37,7 @@ async function ask(address, body) {
     throw new Error("The program does not answer. Was it ended, or is the file too large?");
   }
   const content = await answer.json();
-  if (!answer.ok) throw new Error(content.error);
+  if (!answer.ok) throw Object.assign(new Error(content.error), {gone: content.gone});
   return content;
 }
 
@@ -38,19 +50,25 @@ function upload(address, file) {
 // ---------------------------------------------------------------------------------------------------------- the photo
 
 async function open(file) {
-  const mine = ++turn;
+  const mine = ++opening;
+  looking = true;
+  turn++;
   fail("");
   say("Looking for faces. A large photo takes a while.", true);
   try {
     const found = await upload("/photos", file);
-    if (mine !== turn) return;
+    if (mine !== opening) return;
+    clearTimeout(later);
     photo = found;
     results = new Map();
     showPhoto();
-    await enhance();
   } catch (error) {
-    if (mine === turn) { say(""); fail(error.message); }
+    if (mine !== opening) return;
+    say("");
+    fail(error.message);
   }
+  looking = false;
+  if (photo) enhance();  // after a refused one the photo before goes on
 }
 
 function showPhoto() {
@@ -108,8 +126,8 @@ function wanted(system) {
 }
 
 async function enhance() {
+  if (looking) return;
   const mine = ++turn;
-  fail("");
   for (const system of chosen()) {
     if (results.has(system)) continue;
     say(`Enlarging ${photo.faces.length === 1 ? "the face" : "the faces"} by ${system}.`, true);
@@ -119,8 +137,13 @@ async function enhance() {
       results.set(system, result);
     } catch (error) {
       if (mine !== turn) return;
-      fail(error.message);
-      break;
+      failToo(error.message);
+      if (references.some(each => each.key === error.gone)) {
+        references = references.filter(each => each.key !== error.gone);
+        referencesChanged();
+        return;
+      }
+      continue;
     }
     showResults();
   }
@@ -181,7 +204,7 @@ function versions(made) {
   for (const [system, face] of made.filter(([, face]) => !face.skipped)) {
     if (face.input !== input) shown.push(version(face.bicubic, "before", [`bicubic, from ${face.input}×${face.input} pixels`]));
     input = face.input;
-    const words = face.kept ? [...face.words, "So it was kept in the photo."] : face.words;
+    const words = face.kept ? [...face.words, "The bicubic face was put back."] : face.words;
     const title = face.network === system ? system : `${system}: ${face.network}`;
     shown.push(version(face.enhanced, title, words));
   }
@@ -203,17 +226,19 @@ function version(picture, title, words) {
 
 async function addReferences(files) {
   fail("");
+  let added = 0;
   for (const file of files) {
     say("Looking for the face.", true);
     try {
       references.push(await upload("/references", file));
+      added++;
     } catch (error) {
       fail(error.message);
       break;
     }
   }
-  say("");
-  referencesChanged();
+  if (added) referencesChanged();
+  else enhance();  // which asks for nothing that is there, and says how things stand
 }
 
 function referencesChanged() {
@@ -221,10 +246,10 @@ function referencesChanged() {
     const figure = document.createElement("figure");
     const remove = Object.assign(document.createElement("button"), {type: "button", textContent: "×", title: "Remove"});
     remove.setAttribute("aria-label", `Remove ${each.name}`);
-    remove.addEventListener("click", () => {
+    remove.addEventListener("click", anew(() => {
       references = references.filter(other => other !== each);
       referencesChanged();
-    });
+    }));
     figure.append(Object.assign(new Image(), {src: each.face, alt: `The face of ${each.name}`}), remove);
     return figure;
   }));
@@ -276,15 +301,15 @@ $("boxes").addEventListener("change", () => $("frame").classList.toggle("unmarke
 $("actual").addEventListener("change", sizeFrame);
 addEventListener("resize", () => { if (photo) sizeFrame(); });
 $("shown").addEventListener("change", showAfter);
-for (const box of systems) box.addEventListener("change", enhance);
+for (const box of systems) box.addEventListener("change", anew(enhance));
 if (systems.length) {
   $("reference").addEventListener("change", () => {
     const files = Array.from($("reference").files);
     $("reference").value = "";
     addReferences(files);
   });
-  $("gate").addEventListener("change", changed);
-  for (const name of ["upscale", "strength", "min-face", "max-face"]) $(name).addEventListener("change", changed);
+  $("gate").addEventListener("change", anew(changed));
+  for (const name of ["upscale", "strength", "min-face", "max-face"]) $(name).addEventListener("change", anew(changed));
   $("strength").addEventListener("input", () => {
     $("strength-value").textContent = `${Math.round(100 * $("strength").value)} %`;
   });

@@ -6,6 +6,8 @@ All of it goes through `enhancing`, by the same calls as in `cface enhance`, so 
 import base64
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cface_basicsr.enhancing.detector import DetectedFace, detect_faces, no_face
-from cface_basicsr.enhancing.evidence import Evidence, Judge, load_judge
+from cface_basicsr.enhancing.evidence import Evidence, Judge, load_judge, percent_above
 from cface_basicsr.enhancing.networks import AUTO, FaceEnhancer, check_not_led, open_enhancers
 from cface_basicsr.enhancing.photo import EnhancedFace, PhotoSettings, eight_bits, enhance_photos
 from cface_basicsr.enhancing.photo_file import PhotoFile, open_photo, png_bytes
@@ -163,22 +165,23 @@ class Studio:
         return f'/pictures/{self.kept.add(content, len(content))}.png'
 
     def _enhancers(self, system: str) -> dict[int, FaceEnhancer]:
-        check_known('network', system, [each.name for each in self.systems()])
         if system not in self._opened:
+            check_known('network', system, [each.name for each in self.systems()])
             self._opened[system] = open_enhancers(system)
         return self._opened[system]
 
-    def _judge(self, references: Sequence[str], enhancers: dict[int, FaceEnhancer]) -> Judge | None:
-        """None for a network that the judge must not judge; with photos of the person that is an error."""
-        known = [self.kept.get(key, _Reference).face for key in references]
-        try:
+    def _judge(self, references: Sequence[str], enhancers: dict[int, FaceEnhancer]) -> Judge:
+        """What looks at the faces; with photos of the person, a network that it has led is an error."""
+        known = [self.kept.get(key, _Reference, 'photo of the person').face for key in references]
+        if known:
             check_not_led(enhancers.values())
-        except UserError:
-            if known:
-                raise
-            return None
-        tables = {scale: each.tables for scale, each in enhancers.items()}
-        return load_judge(np.stack(known) if known else None, tables, self.device)
+        return replace(self._dlib, reference=np.stack(known) if known else self._dlib.reference,
+                       tables={scale: each.tables for scale, each in enhancers.items()},
+                       led=[scale for scale, each in enhancers.items() if each.led])
+
+    @cached_property
+    def _dlib(self) -> Judge:
+        return load_judge(device=self.device)
 
 
 def command_line(path: Path, wanted: Wanted) -> str:
@@ -219,7 +222,7 @@ def _sentences(evidence: Evidence | None) -> Iterator[str]:
     if evidence.far is None:
         yield f'How often faces of other people are as similar is unknown: {evidence.unknown}.'
     else:
-        yield (f'At most {100 * evidence.far:.2g} % of faces of other people are as similar, as measured on '
+        yield (f'At most {percent_above(evidence.far)} of faces of other people are as similar, as measured on '
                f'{evidence.pairs:,} pairs.')
 
 

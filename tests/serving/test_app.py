@@ -3,7 +3,11 @@
 import io
 import json
 import re
+import signal
+import socket
 import struct
+import subprocess
+import sys
 import zlib
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +22,7 @@ pytest.importorskip('starlette', reason='the page needs starlette')
 pytest.importorskip('uvicorn', reason='the page needs uvicorn')
 from cface_basicsr.cli.main import app as commands  # noqa: E402
 from cface_basicsr.data.images.align import template_points  # noqa: E402
-from cface_basicsr.enhancing import photo, photo_file, reference  # noqa: E402
+from cface_basicsr.enhancing import networks, photo, photo_file, reference  # noqa: E402
 from cface_basicsr.enhancing.detector import DetectedFace  # noqa: E402
 from cface_basicsr.enhancing.evidence import Evidence  # noqa: E402
 from cface_basicsr.errors import UserError  # noqa: E402
@@ -137,11 +141,39 @@ def test_a_network_whose_loss_the_judge_has_led_is_not_judged(page: Any, tmp_pat
     assert compared.json['error'].startswith("dlib's recognizer led a loss of 'led-x8', so it is not a judge")
 
 
+def test_of_several_networks_only_the_faces_of_those_that_the_judge_has_led_are_not_judged(
+        page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studios, 'detect_faces', lambda *any: [face_of(20, 10, 40), face_of(36, 60, 5)])
+    write_zoo(tmp_path / 'home' / 'networks', 'a-led-x4', 4, recognizer='dlib')
+    fair, led = enhanced(page, looked_at(page)['key']).json['faces']
+    assert (fair['network'], led['network']) == ('tiny-x8', 'a-led-x4')
+    assert fair['words'][0].startswith('Change from bicubic: ') and 'evidence' in fair
+    assert led['words'] == ["Not judged: dlib's recognizer led a loss of this network."] and 'evidence' not in led
+
+
+def test_a_network_that_cannot_be_read_is_not_taken_for_one_that_the_judge_has_led(
+        page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(path: Path) -> None:
+        raise UserError(f"'{path.name}' is damaged.")
+    monkeypatch.setattr(networks, 'read_network_file', damaged)
+    answer = enhanced(page, looked_at(page)['key'], system='tiny-x8')
+    assert (answer.status, answer.json) == (422, {'error': "'tiny-x8.safetensors' is damaged."})
+
+
+def test_a_changed_setting_reads_no_card_and_no_network_again(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = looked_at(page)['key']
+    before = enhanced(page, key).json['faces'][0]['words']
+    for module, name in ((studios, 'zoo'), (studios, 'open_enhancers'), (studios, 'load_judge'),
+                         (networks, 'read_network_file'), (networks, 'led_by_dlib')):
+        monkeypatch.setattr(module, name, None)
+    assert enhanced(page, key, upscale=2).json['faces'][0]['words'] == before
+
+
 def test_evidence_is_not_said_to_mean_more_than_it_does() -> None:
     assert plain_words(Evidence(0.25)) == ['Change from bicubic: 0.250.']
     assert plain_words(Evidence(0.25, 0.91, 0.9, 0.0312, 12000)) == [
         'Similarity to the reference: 0.910; bicubic: 0.900.',
-        'At most 3.1 % of faces of other people are as similar, as measured on 12,000 pairs.']
+        'At most 3.2 % of faces of other people are as similar, as measured on 12,000 pairs.']
     assert plain_words(Evidence(0.25, 0.8, 0.9, unknown='nobody measured it'))[1:] == [
         'Bicubic is nearer to the reference.',
         'How often faces of other people are as similar is unknown: nobody measured it.']
@@ -216,16 +248,18 @@ def test_a_photo_without_a_face_says_how_near_it_came(page: Any, monkeypatch: py
     ({'system': 'tiny-x9'}, "network 'tiny-x9' is unknown; did you mean 'tiny-x8'?"),
     ({'upscale': 9}, "option 'upscale': input should be less than or equal to 8, got 9."),
     ({'min_face': 50, 'max_face': 40}, 'expected 0 < --min-face <= --max-face, got 50 and 40.'),
-    ({'strenght': 1}, "option 'strenght' is unknown; did you mean 'strength'?"),
-    ({'references': ['gone']}, 'this photo is not kept any more. Add it once more.')], ids=str)
+    ({'strenght': 1}, "option 'strenght' is unknown; did you mean 'strength'?")], ids=str)
 def test_a_setting_that_does_not_fit_gets_a_sentence(page: Any, wanted: dict[str, Any], reason: str) -> None:
     answer = enhanced(page, looked_at(page)['key'], **wanted)
     assert (answer.status, answer.json) == (422, {'error': reason})
 
 
 def test_what_is_not_there_any_more_or_not_json_gets_a_sentence(page: Any) -> None:
-    gone = 'this photo is not kept any more. Add it once more.'
-    assert enhanced(page, 'gone').json == ask(page, 'GET', '/pictures/gone.png').json == {'error': gone}
+    gone = {'error': 'this photo is not kept any more. Add it once more.', 'gone': 'gone'}
+    assert enhanced(page, 'gone').json == ask(page, 'GET', '/pictures/gone.png').json == gone
+    person = enhanced(page, looked_at(page)['key'], references=['old'])
+    assert (person.status, person.json) == (
+        422, {'error': 'this photo of the person is not kept any more. Add it once more.', 'gone': 'old'})
     assert ask(page, 'POST', '/photos/gone', b'{').json['error'].startswith('the request is not JSON')
 
 
@@ -290,6 +324,39 @@ def test_a_port_that_is_taken_is_said_and_only_this_machine_can_connect() -> Non
     with listen(0) as at:
         name, port = at.getsockname()
         assert name == '127.0.0.1'
-        at.listen()
+        with socket.create_connection((name, port), timeout=60):  # before anybody answers: the address is told by then
+            pass
         with pytest.raises(UserError, match=rf'^port {port} cannot be used \(.+\). Take a free one: --port 0$'):
             listen(port)
+
+
+ENDLESS = '''
+import threading
+from cface_basicsr.serving.app import listen, serve
+
+class Endless:
+    def look(self, content, name):
+        print('computing', flush=True)
+        threading.Event().wait()
+
+with listen(0) as at:
+    print(at.getsockname()[1], flush=True)
+    serve(Endless(), at)
+'''
+
+
+def test_ctrl_c_ends_the_page_while_a_photo_is_computed() -> None:
+    with subprocess.Popen([sys.executable, '-c', ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
+        try:
+            port = int(process.stdout.readline())
+            with socket.create_connection(('127.0.0.1', port)) as photo:
+                here = f'127.0.0.1:{port}'
+                photo.sendall(f'POST /photos?name=a HTTP/1.1\r\nHost: {here}\r\nOrigin: http://{here}\r\n'
+                              'Content-Length: 1\r\n\r\nx'.encode())
+                assert process.stdout.readline() == 'computing\n'
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=120)
+            assert (process.returncode, said) == (0, '')
+        finally:
+            process.kill()

@@ -97,13 +97,13 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     assert [url for url in asked if not url.startswith((f'{address}/', 'data:'))] == []
 
 
-def drop(page: Any, path: Path) -> None:
+def drop(page: Any, path: Path, name: str = '') -> None:
     """Drop a file onto the page, as from a folder's window."""
     page.evaluate("""([name, bytes]) => {
         const data = new DataTransfer();
         data.items.add(new File([new Uint8Array(bytes)], name));
         document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
-    }""", [path.name, list(path.read_bytes())])
+    }""", [name or path.name, list(path.read_bytes())])
 
 
 def wait(page: Any) -> None:
@@ -166,7 +166,8 @@ def test_systems_are_side_by_side_and_a_photo_of_the_person_gives_similarities(
     assert all('is unknown: the network\'s card has no impostor scores for faces of' in text for text in texts)
     assert not any('Change from bicubic' in text for text in texts)
     for text in texts:
-        assert text.count('Bicubic is nearer to the reference.') == text.count('So it was kept in the photo.')
+        assert text.count('Bicubic is nearer to the reference.') == text.count('The bicubic face was put back.')
+    assert any('The bicubic face was put back.' in text for text in texts)
     _, content = downloaded(page)
     assert Image.open(io.BytesIO(content)).size == (800, 320)
     command = page.text_content('#command code')
@@ -181,6 +182,67 @@ def test_a_hostile_file_gets_a_sentence_and_the_next_photo_is_taken(page: Any, f
     drop(page, folder / 'our party.png')
     wait(page)
     assert page.locator('#error').is_hidden() and page.locator('.mark').count() == 3
+
+
+def of_one_network(page: Any, answer: Any) -> None:
+    """Have `answer` say what comes back for a network, by what was sent; None: what the program says."""
+    def route(each: Any) -> None:
+        told = answer(each.request.post_data_json)
+        each.fulfill(status=422, json=told) if told else each.continue_()
+    page.route(re.compile(r'/photos/[^?]+$'), route)
+
+
+def test_why_a_photo_of_the_person_is_refused_stays_and_nothing_is_computed_for_it(page: Any, folder: Path) -> None:
+    drop(page, folder / 'our party.png')
+    wait(page)
+    sent = []
+    page.on('request', lambda request: sent.append(request.url) if request.method == 'POST' else None)
+    page.set_input_files('#reference', folder / 'evil.png')
+    page.locator('#error').wait_for()
+    page.wait_for_timeout(600)  # changed settings wait for 300 ms
+    assert page.inner_text('#error') == "'evil.png' cannot be read as a photograph: not an image."
+    assert page.inner_text('#status') == '3 faces found, 2 enlarged.' and page.locator('#download').is_visible()
+    assert [url.rpartition('/')[2] for url in sent] == ['references?name=evil.png']
+    page.check('#systems input[value="tiny-x4"]')
+    assert page.locator('#error').is_hidden()
+
+
+def test_a_new_photo_is_taken_though_a_setting_of_the_old_one_is_changed_meanwhile(page: Any, folder: Path) -> None:
+    drop(page, folder / 'our party.png')
+    wait(page)
+    held = []
+    page.route(re.compile(r'/photos\?'), lambda route: held.append(route))
+    drop(page, folder / 'our party.png', 'other.png')
+    page.click('#settings summary')
+    page.select_option('#upscale', '2')
+    page.wait_for_timeout(600)
+    held.pop().continue_()
+    page.locator('#command code', has_text='other.png').wait_for(state='attached', timeout=30_000)
+    wait(page)
+    assert '--upscale 2' in page.text_content('#command code')
+
+
+def test_a_network_that_is_refused_does_not_stop_the_others(page: Any, folder: Path) -> None:
+    of_one_network(page, lambda sent: {'error': 'tiny-x8 is damaged.'} if sent['system'] == 'tiny-x8' else None)
+    drop(page, folder / 'our party.png')
+    wait(page)
+    page.check('#systems input[value="tiny-x4"]')
+    page.locator('.face b', has_text='tiny-x4').first.wait_for(timeout=30_000)
+    wait(page)
+    assert page.inner_text('#error') == 'tiny-x8 is damaged.'
+
+
+def test_a_photo_of_the_person_that_is_gone_is_dropped_and_the_page_goes_on(page: Any, folder: Path) -> None:
+    of_one_network(page, lambda sent: {'error': 'it is gone.', 'gone': sent['references'][0]} if sent['references']
+                   else None)
+    drop(page, folder / 'our party.png')
+    wait(page)
+    page.set_input_files('#reference', next((folder / 'person').iterdir()))
+    page.locator('#error', has_text='it is gone.').wait_for()
+    page.locator('#references img').wait_for(state='detached', timeout=30_000)
+    wait(page)
+    assert page.inner_text('#error') == 'it is gone.' and page.inner_text('#status') == '3 faces found, 2 enlarged.'
+    assert page.locator('#gate').is_hidden()
 
 
 def test_the_page_can_be_used_by_keys_and_fits_a_phone(page: Any, folder: Path) -> None:
