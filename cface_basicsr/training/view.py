@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 _PROGRESS = re.compile(r'\[epoch:\s*\d+, iter:\s*([\d,]+),.*?\)\] '
@@ -115,11 +116,13 @@ def _own_memory(process: int) -> int:
 
 
 def memory_of_gpus() -> str:
-    """What is taken of the GPUs, in words, as nvidia-smi tells it; '' without one."""
+    """What is taken of the GPUs, in words, as nvidia-smi tells it; '' without one that CUDA shows."""
     program = shutil.which('nvidia-smi')
     if not program:
         return ''
-    seen = os.environ.get('CUDA_VISIBLE_DEVICES')
+    seen = _seen_gpus()
+    if seen == '':
+        return ''
     command = [program, '--query-gpu=memory.used', '--format=csv,noheader,nounits', *([f'--id={seen}'] if seen else [])]
     try:
         told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
@@ -127,6 +130,15 @@ def memory_of_gpus() -> str:
     except (OSError, subprocess.SubprocessError, ValueError):
         return ''
     return f"{' + '.join(f'{each / 953.67:.1f}' for each in used)} GB taken on the GPU" if used else ''
+
+
+def _seen_gpus() -> str | None:
+    """The GPUs that CUDA shows to this process, '' for none, as with CUDA_VISIBLE_DEVICES='' or -1; None for all."""
+    named = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if named is None:
+        return None
+    first = takewhile(lambda each: re.fullmatch(r'\d+|GPU-.+|MIG-.+', each), map(str.strip, named.split(',')))
+    return ','.join(first)  # CUDA, too, stops at the first one that is none
 
 
 class WarningsOnly:

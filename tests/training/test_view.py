@@ -70,6 +70,13 @@ def test_the_memory_of_gpus_is_what_nvidia_smi_says_of_those_that_are_seen(
     assert memory_of_gpus() == '2.0 GB taken on the GPU'
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0,1')
     assert memory_of_gpus() == '2.0 + 10.0 GB taken on the GPU'
+    program.write_text('#!/bin/sh\necho 1907; echo "$3" >&2\n')
+    for none in ('', '-1', ' ', 'none'):
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', none)
+        assert memory_of_gpus() == ''
+    program.write_text('#!/bin/sh\n[ "$3" = --id=1,GPU-8f2 ] && echo 1907\nexit 0\n')
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '1, GPU-8f2,-1,0')
+    assert memory_of_gpus() == '2.0 GB taken on the GPU'
     program.write_text('#!/bin/sh\necho no device; exit 9\n')
     assert memory_of_gpus() == ''
 
