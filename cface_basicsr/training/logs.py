@@ -40,25 +40,34 @@ _VAL_FREQ = re.compile(r'^\s+val_freq: (\d{1,15})$')
 def curve_of(logs: Iterable[Path]) -> list[CurvePoint]:
     """Losses and validations over the images that were seen, as the logs of one training tell them, oldest first.
 
-    The log does not say the iteration of a validation: it is the next multiple of `val_freq`, or the end.
+    The log does not say the iteration of a validation: for each set it is the next multiple of `val_freq`, or the end.
+    How many images an iteration takes is what the last log says that has an iteration.
     """
     logs, points = list(logs), []
     a_step = 1
     for path in logs:
-        view, every, reached, of = TrainingView(), 0, 0, ''
+        view, every, reached, of, last = TrainingView(), 0, 0, '', {}
         for line in _lines(path):
             reached = view.read(line) or reached
             every = int(found[1]) if (found := _VAL_FREQ.match(line)) else every
-            of = found[1] if (found := _VALIDATION.match(line)) else of
+            if found := _VALIDATION.match(line):
+                of = found[1]
+                last[of] = _validated_at(reached, last.get(of, view.begun), every, view.total)
             if (found := _METRIC.match(line)) and of:
-                at = min(-(-reached // every) * every if every else reached, view.total or reached)
-                points.append((at, of, found[1], float(found[2])))
-        a_step = max(view.batch, 1) * max(view.world, 1)
+                points.append((last[of], of, found[1], float(found[2])))
+        if view.batch and reached > view.begun:
+            a_step = view.batch * max(view.world, 1)
     several = len({of for _, of, _, _ in points}) > 1
     losses = [CurvePoint(iteration * a_step, losses=each) for iteration, each in losses_over_iterations(logs)]
     seen = [CurvePoint(at * a_step, accuracies={f'{name}, {of}' if several else name: value})
             for at, of, name, value in points]
     return sorted([*losses, *seen], key=lambda point: point.images)
+
+
+def _validated_at(reached: int, before: int, every: int, total: int) -> int:
+    """The iteration of a validation; `before`: of the one before, or where the log begins."""
+    at = max(-(-reached // every), before // every + 1) * every if every else reached
+    return min(at, total or at)
 
 
 def _lines(path: Path) -> list[str]:

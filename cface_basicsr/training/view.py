@@ -33,8 +33,9 @@ class TrainingView:
     def __init__(self) -> None:
         self.processes: Sequence[int] = ()
         """The training's processes, whose memory is shown with that of those that they have started."""
-        self.total = self.batch = self.world = 0
-        """Iterations, images in a batch of one device, devices: 0 as long as the log has not said so."""
+        self.total = self.batch = self.world = self.begun = 0
+        """Iterations, images in a batch of one device, devices, the iteration from which the log goes on: 0 as long as
+        it has not said so."""
         self._rates: tuple[float, float] | None = None  # seconds an iteration, and of it waiting for data
         self._losses: dict[str, deque[float]] = {}
         self._looked: dict[str, tuple[float, str]] = {}  # what was looked up: when, and what was found
@@ -57,7 +58,10 @@ class TrainingView:
             if known := fact.match(line):
                 setattr(self, name, int(known[1]))
         begins = _BEGINS.search(line)
-        return int(begins[1]) if begins else None
+        if not begins:
+            return None
+        self.begun = int(begins[1])
+        return self.begun
 
     def __str__(self) -> str:
         width = max(map(len, self._losses), default=0)

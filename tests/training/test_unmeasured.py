@@ -60,6 +60,28 @@ def test_validations_of_several_sets_keep_their_names(tmp_path: Path) -> None:
     assert found == ['psnr, one', 'verification, one', 'psnr, two', 'verification, two']
 
 
+def test_a_later_log_without_an_iteration_does_not_change_the_number_of_images(tmp_path: Path) -> None:
+    begins = '2026-11-24 00:04:50,102 INFO: Start training from epoch: 0, iter: 3\n'
+    folder = write_training(tmp_path / 'a', progress(3, 0.5), begins + 'CUDA out of memory\n')
+    failed, cut = folder / 'train_cface_1.log', folder / 'train_cface_2.log'
+    failed.write_text(failed.read_text().replace('per gpu: 8', 'per gpu: 64'))
+    cut.write_text('2026-11-24 00:04:50,101 INFO: options\n')
+    assert [point.images for point in curve_of([folder / 'train_cface_0.log', failed, cut])] == [3 * 16]
+
+
+def test_validations_between_two_lines_of_progress_have_their_own_iterations(tmp_path: Path) -> None:
+    """Validated every fourth iteration, printed at the tenth; gone on with from 4, printed at 9."""
+    begins = '2026-11-24 00:04:50,102 INFO: Start training from epoch: 0, iter: {}\n'
+    psnr = validation(20.5), validation(21.5), validation(22.5)
+    whole = begins.format(0) + psnr[0] + validation(30.5, 'two') + psnr[1] + progress(10, 0.5) + psnr[2]
+    later = begins.format(4) + psnr[1] + progress(9, 0.5) + psnr[2]
+    for log, expected in ((whole, [(4, 20.5), (8, 21.5), (10, 22.5)]), (later, [(8, 21.5), (10, 22.5)])):
+        folder = write_training(tmp_path / str(len(log)), log)
+        points = [(point.images // 16, value) for point in curve_of(folder.glob('*.log'))
+                  for name, value in point.accuracies.items() if name in ('psnr', 'psnr, held-out')]
+        assert points == expected
+
+
 def test_a_run_folder_gives_a_training_for_each_step_that_has_begun(training: Path, tmp_path: Path) -> None:
     write_training(tmp_path / 'stage0', progress(3, 9.0))
     write_training(tmp_path / 'options')
