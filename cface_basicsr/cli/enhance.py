@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
     from cface_basicsr.cli.show import ShowSteps
     from cface_basicsr.data.images.face_images import FaceFile
+    from cface_basicsr.enhancing.detector import DetectedFace
     from cface_basicsr.enhancing.evidence import Judge
     from cface_basicsr.enhancing.networks import FaceEnhancer
+    from cface_basicsr.enhancing.paste import Picture
     from cface_basicsr.enhancing.photo import PhotoSettings
     from cface_basicsr.enhancing.photo_file import PhotoFile
 
 Refused = list[dict[str, str]]
 Targets = list[tuple['FaceFile', Path]]
+_SEARCH = 0.9
+"""Share of the work on a photograph that is to find its faces, roughly."""
 
 
 class _Opened(NamedTuple):
@@ -62,8 +66,9 @@ def command(
     filter that made the training images. Grey, palette and 16-bit files are converted, EXIF orientation is applied;
     transparent pixels are put on white and the alpha channel is dropped.
 
-    A video is enhanced frame by frame, with its sound as it was, and becomes <name>.mp4, or <name>.mkv where it was
-    neither an MP4 nor a QuickTime file. It needs one more library: pip install av
+    A video is enhanced frame by frame, with its sound as it was, and becomes <name>.mp4; or <name>.mkv where it was
+    neither an MP4 nor a QuickTime file, or MP4 cannot hold its sound; or <name>.mov where only QuickTime can. It needs
+    one more library: pip install av
 
     In a photograph faces are found, aligned, super-resolved and put back with a soft edge in the photograph's own
     colours; everything else stays as it is, with colour profile, EXIF, alpha, 16 bits and file times.
@@ -272,15 +277,14 @@ def _enhance_photos(networks: dict[int, Any], targets: Targets, refused: Refused
     from cface_basicsr.enhancing.photo import eight_bits, enhance_photos
     from cface_basicsr.enhancing.saved import save_photo
     found: list[dict[str, Any]] = []
+    search = _Search(targets, refused, show)
     show.start('photographs', len(targets))
-    opened = ((each, each.photo.pixels) for each in _opened(targets, refused))
-    for number, (each, enhanced) in enumerate(enhance_photos(opened, networks, settings), 1):
+    for each, enhanced in enhance_photos(search.opened(), networks, settings, find=search):
         with _refusing(each.photo.path, refused):
             if not enhanced.faces:
                 raise no_face(eight_bits(each.photo.pixels), each.photo.path)
             found.append(save_photo(each.photo, enhanced, each.target, kinds, settings.upscale,
                                     lambda file, target=each.target: check(file, target)))
-        show.advance(number)
     show.end('photographs', f'{len(found)} written')
     return found
 
@@ -288,15 +292,20 @@ def _enhance_photos(networks: dict[int, Any], targets: Targets, refused: Refused
 def _enhance_videos(networks: dict[int, Any], videos: list[Path], refused: Refused, settings: 'PhotoSettings',
                     out: Path, overwrite: bool, show: 'ShowSteps') -> list[dict[str, Any]]:
     """Write the results of videos; returns what was done, and adds to `refused`."""
-    from cface_basicsr.enhancing.video import enhance_video, video_name
+    from cface_basicsr.enhancing.video import enhance_video, video_facts
     found: list[dict[str, Any]] = []
     for video in videos:
-        target = out / video_name(video)
         with _refusing(video, refused):
-            _check_video(target, [each['written'] for each in found], videos, overwrite)
-            show.start(video.name, 0)
-            report = enhance_video(video, target, networks, settings, advance=show.advance)
-            show.end(video.name, f'{report.frames} frames written, {report.broken} could not be decoded')
+            note = 'not written'
+            try:
+                facts = video_facts(video)
+                target = out / facts.name
+                _check_video(target, [each['written'] for each in found], videos, overwrite)
+                show.start(video.name, facts.frames)
+                report = enhance_video(video, target, networks, settings, advance=show.advance)
+                note = f'{report.frames} frames written, {report.broken} could not be decoded'
+            finally:
+                show.end(video.name, note)
             found.append({'path': str(video), 'written': str(target), **vars(report)})
             if not report.enhanced:
                 raise UserError('shows no face that was enhanced')
@@ -312,11 +321,31 @@ def _check_video(target: Path, written: list[str], videos: list[Path], overwrite
         raise UserError(f"'{target}' exists; --overwrite replaces it")
 
 
-def _opened(targets: Targets, refused: Refused) -> Iterator[_Opened]:
-    from cface_basicsr.enhancing.photo_file import read_photo
-    for photo, target in targets:
-        with _refusing(photo.path, refused):
-            yield _Opened(read_photo(photo.path), target)
+class _Search:
+    """Opens photographs, finds their faces, and shows how far that is."""
+
+    def __init__(self, targets: Targets, refused: Refused, show: 'ShowSteps') -> None:
+        self.targets, self.refused, self.show = targets, refused, show
+        self.before, self.name = 0, ''
+
+    def opened(self) -> 'Iterator[tuple[_Opened, Picture]]':
+        """(photograph, its pixels), those that can be read."""
+        from cface_basicsr.enhancing.photo_file import read_photo
+        for number, (file, target) in enumerate(self.targets):
+            self.before, self.name = number, file.path.name
+            with _refusing(file.path, self.refused):
+                photo = read_photo(file.path)
+                yield _Opened(photo, target), photo.pixels
+        self.show.advance(self.before + _SEARCH, 'enhancing faces')
+
+    def __call__(self, photo: 'NDArray') -> 'list[DetectedFace]':
+        """The faces of the photograph that was opened last."""
+        from cface_basicsr.enhancing.detector import detect_faces
+
+        def progress(seen: int, tiles: int) -> None:
+            self.show.advance(self.before + _SEARCH * seen / tiles,
+                              f'looking for faces, tile {seen} of {tiles}, in {self.name}')
+        return detect_faces(photo, progress=progress)
 
 
 def _report(written: list[str], photos: list[dict[str, Any]], videos: list[dict[str, Any]], refused: Refused, out: Path,
@@ -340,10 +369,11 @@ def _report(written: list[str], photos: list[dict[str, Any]], videos: list[dict[
 
 
 def _lines_of_photo(photo: dict[str, Any]) -> Iterator[str]:
-    enhanced = [face for face in photo['faces'] if not face['skipped']]
+    enhanced = [face for face in photo['faces'] if not face['skipped'] and not face.get('kept')]
     yield f"{photo['written'] or photo['path']}: {len(enhanced)} of {len(photo['faces'])} faces enhanced"
     for number, face in enumerate(photo['faces'], 1):
         if face['skipped']:
             yield f"  face {number} skipped: {face['skipped']}"
         elif 'evidence' in face:
-            yield f"  face {number}: {face['evidence']['words']}{', which was kept' if face['kept'] else ''}"
+            kept = '; the bicubic face was put back' if face['kept'] else ''
+            yield f"  face {number}: {face['evidence']['words']}{kept}"

@@ -103,7 +103,7 @@ class ShowSteps:
                               TextColumn('{task.fields[text]}', style='dim', markup=False), console=self.console,
                               transient=True)
         self.task: int | None = None
-        self.seen: list[tuple[float, int]] = []  # the first report of this step, and the last one
+        self.seen: list[tuple[float, float]] = []  # the first report of this step, and the last one
 
     def __enter__(self) -> 'ShowSteps':
         if self.console.is_terminal:
@@ -122,8 +122,11 @@ class ShowSteps:
         self.name, self.count, self.began, self.spoke, self.seen = name, total, time.time(), time.time(), []
         self.task = self.progress.add_task(self._title(name).replace('[', r'\['), total=total or None, text='')
 
-    def advance(self, done: int, text: object = '') -> None:
-        """`done` of its iterations or images are finished; of `text`, more than one line is shown below the bar."""
+    def advance(self, done: float, text: object = '') -> None:
+        """`done` of its iterations or images are finished, one of them perhaps in part.
+
+        Of `text`, more than one line is shown below the bar, and only in a terminal.
+        """
         self.seen = [*self.seen[:1], (time.time(), done)]
         if self.console.is_terminal:
             shown = visible(str(text)).encode(self.console.encoding, 'replace').decode(self.console.encoding)
@@ -134,7 +137,9 @@ class ShowSteps:
             self.spoke = time.time()
             left = self.left()
             eta = '' if left is None else f', about {describe_seconds(left)} left'
-            self.console.print(f'    {self.name}: {done} of {self.count or "?"}{eta}', highlight=False)
+            what = '' if '\n' in str(text) else f' ({text})' if text else ''
+            self.console.print(f'    {self.name}: {int(done)} of {self.count or "?"}{eta}{what}', highlight=False,
+                               markup=False, soft_wrap=True)
 
     def left(self) -> float | None:
         """Seconds that the step will still take, by what was done since its first report: work that goes on from where

@@ -29,7 +29,7 @@ _SMALL_PHOTO = 500_000
 """Pixels; below this the photograph is also looked at in four times its size."""
 _CLOSE = 96.0
 """Height in pixels at which the landmarks of a face are found."""
-_SAME = 0.4
+SAME_FACE = 0.4
 """Two boxes that share more than this of their union show one face."""
 
 
@@ -54,7 +54,8 @@ class DetectedFace:
 
 
 def detect_faces(photo: Photo, detect: Detect | None = None, scales: Sequence[float] | None = None,
-                 sure: float = SURE) -> list[DetectedFace]:
+                 sure: float = SURE, progress: Callable[[int, int], None] = lambda seen, tiles: None
+                 ) -> list[DetectedFace]:
     """All faces of a photograph, from the left to the right.
 
     Args:
@@ -62,10 +63,15 @@ def detect_faces(photo: Photo, detect: Detect | None = None, scales: Sequence[fl
         detect: finds the faces of one picture; None: the shipped RetinaFace.
         scales: sizes of the copies, relative to the photograph; None: `detection_scales`.
         sure: least score of a face.
+        progress: is told how many tiles have been looked at, and how many there are; it is first told 0.
     """
     detect = detect or load_shipped_detector()
-    found = [_mapped(row, scale, left, top) for scale in scales or detection_scales(*photo.shape[:2])
-             for left, top, tile in _tiles(_resized(photo, scale)) for row in detect(tile, sure)]
+    scales = scales or detection_scales(*photo.shape[:2])
+    found, tiles = [], sum(len(_corners(_size(photo, scale))) for scale in scales)
+    progress(0, tiles)
+    for seen, (scale, left, top, tile) in enumerate(_tiles(photo, scales), 1):
+        found += [_mapped(row, scale, left, top) for row in detect(tile, sure)]
+        progress(seen, tiles)
     faces = [_looked_at_closely(photo, face, detect) for face in _merged(found)]
     return sorted(faces, key=lambda face: (face.box[0], face.box[1]))
 
@@ -102,18 +108,28 @@ def no_face(photo: Photo, path: str | Path) -> UserError:
                      f'{SURE:g} is asked for.')
 
 
+def _size(photo: Photo, scale: float) -> tuple[int, int]:
+    """Width and height of a copy."""
+    return max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale))
+
+
 def _resized(photo: Photo, scale: float) -> Photo:
     if scale == 1:
         return photo
-    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
-    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return cv2.resize(photo, _size(photo, scale), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
-def _tiles(photo: Photo) -> Iterator[tuple[int, int, Photo]]:
-    """(left, top, tile) of overlapping tiles that cover a picture; a small picture is its only tile."""
-    for top in _starts(photo.shape[0]):
-        for left in _starts(photo.shape[1]):
-            yield left, top, photo[top:top + _TILE, left:left + _TILE]
+def _tiles(photo: Photo, scales: Sequence[float]) -> Iterator[tuple[float, int, int, Photo]]:
+    """(scale, left, top, tile) of overlapping tiles that cover each copy; a small copy is its only tile."""
+    for scale in scales:
+        copy = _resized(photo, scale)
+        for left, top in _corners(_size(photo, scale)):
+            yield scale, left, top, copy[top:top + _TILE, left:left + _TILE]
+
+
+def _corners(size: tuple[int, int]) -> list[tuple[int, int]]:
+    """(left, top) of the tiles of a copy of this width and height."""
+    return [(left, top) for top in _starts(size[1]) for left in _starts(size[0])]
 
 
 def _starts(length: int) -> list[int]:
@@ -137,7 +153,7 @@ def _merged(found: list[DetectedFace]) -> list[DetectedFace]:
     """The surest face of each group of boxes that overlap."""
     kept: list[DetectedFace] = []
     for face in sorted(found, key=lambda each: -each.score):
-        if all(box_overlap(other.box, face.box) <= _SAME for other in kept):
+        if all(box_overlap(other.box, face.box) <= SAME_FACE for other in kept):
             kept.append(face)
     return kept
 
@@ -150,7 +166,7 @@ def _looked_at_closely(photo: Photo, face: DetectedFace, detect: Detect) -> Dete
     right, bottom = np.ceil(middle + half).astype(int) + 1
     part = _resized(photo[top:bottom, left:right], scale)
     seen = [_mapped(row, scale, left * scale, top * scale) for row in detect(part, SURE / 2)]
-    same = [other for other in seen if box_overlap(other.box, face.box) > _SAME]
+    same = [other for other in seen if box_overlap(other.box, face.box) > SAME_FACE]
     landmarks = max(same, key=lambda other: other.score, default=face).landmarks
     return DetectedFace(face.box, face.score, landmarks)
 

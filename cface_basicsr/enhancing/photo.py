@@ -57,6 +57,11 @@ class EnhancedFace:
     evidence: Evidence | None = None
     kept: bool = False
 
+    @property
+    def enhanced(self) -> bool:
+        """Whether the super-resolved face is in the photograph."""
+        return self.sr is not None and not self.kept
+
     def as_plain(self) -> dict[str, Any]:
         """For JSON, in pixels of the photograph."""
         judged = {'evidence': self.evidence.as_plain(), 'kept': self.kept} if self.evidence else {}

@@ -1,26 +1,27 @@
 """A video, frame by frame: as many frames are in memory as the faces of a batch need, however long it is."""
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cface_basicsr.enhancing.detector import DetectedFace, Photo, box_overlap, detect_faces
+from cface_basicsr.enhancing.detector import SAME_FACE, DetectedFace, Photo, box_overlap, detect_faces
 from cface_basicsr.enhancing.photo import FaceNetwork, Find, PhotoSettings, enhance_photos
 from cface_basicsr.errors import UserError, check_file, describe_error
 from cface_basicsr.files.atomic import replacing
 
 VIDEOS = ('.mp4', '.m4v', '.mov', '.mkv', '.webm', '.avi')
 """Endings of files that are taken for videos."""
+_CONTAINERS = {'.mp4': 'mp4', '.mkv': 'matroska', '.mov': 'mov'}
+"""Endings of the files that are written, the ones that more players know first -> PyAV's names of them."""
 _QUALITY = '17'
 """x264's constant rate factor: what it loses is hardly seen."""
 _NEW = 0.5
 """Share of a frame's own landmarks; the rest are the smoothed ones of the frame before."""
-_SAME = 0.4
-"""Boxes of two frames that share more than this of their union show one face."""
 _MATRICES, _USUAL = (1, 4, 5, 6, 7, 9), 5
 """Numbers of the matrices between YUV and RGB that a file may name, and what is meant where it names none: BT.601."""
 
@@ -32,7 +33,7 @@ class VideoReport:
     Attributes:
         frames: that were written.
         broken: that could not be decoded, and are missing.
-        enhanced: faces, summed over the frames.
+        enhanced: faces, summed over the frames; those that were kept as they were are not among them.
     """
 
     frames: int = 0
@@ -58,7 +59,7 @@ class SmoothFaces:
 
     def _smoothed(self, face: DetectedFace) -> DetectedFace:
         before = max(self.last, key=lambda other: box_overlap(other.box, face.box), default=None)
-        if before is None or box_overlap(before.box, face.box) <= _SAME:
+        if before is None or box_overlap(before.box, face.box) <= SAME_FACE:
             return face
         return replace(face, landmarks=_NEW * face.landmarks + (1 - _NEW) * before.landmarks)
 
@@ -68,13 +69,46 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS
 
 
-def video_name(source: Path) -> str:
-    """What a video becomes: .mp4, which every player knows, where its sound surely fits into that; else .mkv.
+class VideoFacts(NamedTuple):
+    """What is known of a video before it is decoded.
 
-    >>> video_name(Path('films/party.mov')), video_name(Path('party.avi'))
-    ('party.mp4', 'party.mkv')
+    Attributes:
+        name: of its result: .mp4, which every player knows, of an MP4 or QuickTime file whose sound MP4 can hold, else
+            .mkv; or .mov where only that can.
+        frames: how many there are, about; 0: unknown.
     """
-    return f'{source.stem}{".mp4" if source.suffix.lower() in VIDEOS[:3] else ".mkv"}'
+
+    name: str
+    frames: int
+
+
+def video_facts(source: Path) -> VideoFacts:
+    """What a video becomes, and how long it is.
+
+    Raises:
+        UserError: PyAV is not installed, or the file shows no video.
+    """
+    av = _pyav()
+    check_file(source, 'Expected a video.')
+    with _opened(av, source) as read:
+        picture, sound = read.streams.video[0], next(iter(read.streams.audio), None)
+        endings = [each for each in _CONTAINERS if each != '.mp4' or source.suffix.lower() in VIDEOS[:3]]
+        ending = next((each for each in endings if _holds(av, each, sound)), '.mkv')
+        seconds = (read.duration or 0) / av.time_base
+        return VideoFacts(f'{source.stem}{ending}', picture.frames or round(seconds * (picture.average_rate or 0)))
+
+
+def _holds(av: Any, ending: str, sound: Any) -> bool:
+    with av.open(io.BytesIO(), 'w', format=_CONTAINERS[ending]) as trial:
+        return sound is None or _copied(trial, sound) is not None
+
+
+def _copied(written: Any, sound: Any) -> Any:
+    """A stream for packets of sound as they are; None where the file cannot hold them."""
+    try:
+        return written.add_stream_from_template(sound)
+    except ValueError:
+        return None
 
 
 def enhance_video(source: str | Path, target: str | Path, networks: Mapping[int, FaceNetwork],
@@ -84,7 +118,7 @@ def enhance_video(source: str | Path, target: str | Path, networks: Mapping[int,
 
     Args:
         source: anything that PyAV decodes.
-        target: all of it or nothing; H.264 in MP4 or Matroska, as its ending says, see `video_name`.
+        target: all of it or nothing; H.264 in the container of its ending, or else in Matroska; see `VideoFacts`.
         networks: scale -> network, see `enhance_photos`.
         find: the faces of a frame.
         advance: is told how many frames are written.
@@ -100,12 +134,14 @@ def enhance_video(source: str | Path, target: str | Path, networks: Mapping[int,
         with replacing(target) as aside, _opened(av, source) as read, _written(av, aside, target.suffix) as written:
             picture, sound = read.streams.video[0], next(iter(read.streams.audio), None)
             stream = _picture_stream(written, picture, first, settings.upscale)
-            copied = written.add_stream_from_template(sound) if sound else None
+            copied = _copied(written, sound) if sound else None
+            if sound and not copied:
+                raise UserError(f"'{source}' has sound that '{target.name}' cannot hold. Convert that to AAC first.")
             frames = _frames(av, read, first, lambda packet: _copy(packet, copied, written), report)
             for place, enhanced in enhance_photos(frames, networks, settings, find=SmoothFaces(find)):
                 written.mux(stream.encode(_encodable(av, enhanced.image, place, stream)))
                 report.frames += 1
-                report.enhanced += sum(face.sr is not None for face in enhanced.faces)
+                report.enhanced += sum(face.enhanced for face in enhanced.faces)
                 advance(report.frames)
             written.mux(stream.encode())
     except av.error.FFmpegError as error:
@@ -135,7 +171,7 @@ def _opened(av: Any, source: str | Path) -> Any:
 @contextmanager
 def _written(av: Any, path: Path, ending: str) -> Iterator[Any]:
     """A file to write, whose end is written only where nothing has failed before."""
-    written = av.open(str(path), 'w', format='mp4' if ending == '.mp4' else 'matroska')
+    written = av.open(str(path), 'w', format=_CONTAINERS.get(ending, 'matroska'))
     try:
         yield written
     except BaseException:

@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ def naming(path: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno:  # without a number, as PyTorch raises some, the message would not be shown any more
-            error.filename = error.filename or str(path)
+            with suppress(AttributeError):  # PyAV's errors have names that cannot be set
+                error.filename = error.filename or str(path)
         raise
 
 

@@ -147,11 +147,11 @@ def test_a_link_to_itself_is_named_and_the_others_are_done(enhance, tmp_path):
 def faces_seen(monkeypatch, *faces):
     """Photographs show these faces: (height, left, top)."""
     from cface_basicsr.data.images.align import template_points
-    from cface_basicsr.enhancing import photo
-    from cface_basicsr.enhancing.detector import DetectedFace
-    found = [DetectedFace(np.array([left, top, left + height, top + height], float), 0.9,
-                          template_points('arcface', 128) * height / 128 + [left, top]) for height, left, top in faces]
-    monkeypatch.setattr(photo, 'detect_faces', lambda *any: found)
+    from cface_basicsr.enhancing import detector
+    found = [detector.DetectedFace(np.array([left, top, left + height, top + height], float), 0.9,
+                                   template_points('arcface', 128) * height / 128 + [left, top])
+             for height, left, top in faces]
+    monkeypatch.setattr(detector, 'detect_faces', lambda *any, **more: found)
 
 
 def test_only_the_faces_of_a_photograph_change(enhance, tmp_path, monkeypatch):
@@ -242,6 +242,21 @@ def test_a_photograph_that_cannot_be_read_between_two_others_is_named_and_they_k
         assert (np.asarray(Image.open(tmp_path / 'out' / name))[:30] == before[:30]).all()
 
 
+def test_the_search_for_faces_is_part_of_the_progress(enhance, tmp_path, monkeypatch):
+    from cface_basicsr.cli.show import ShowSteps
+    from cface_basicsr.enhancing import detector
+    told = []
+    monkeypatch.setattr(ShowSteps, 'advance', lambda show, done, text='': told.append((round(done, 3), text)))
+    monkeypatch.setattr(detector, 'load_shipped_detector', lambda: lambda tile, sure: np.empty((0, 15), np.float32))
+    for name in 'ab':
+        save(tmp_path / 'in' / f'{name}.png', (120, 150))
+    enhance(tmp_path / 'in')
+    words = 'looking for faces, tile {} of 3, in {}.png'
+    assert told == [*((round(0.9 * seen / 3, 3), words.format(seen, 'a')) for seen in range(4)),
+                    *((round(1 + 0.9 * seen / 3, 3), words.format(seen, 'b')) for seen in range(4)),
+                    (1.9, 'enhancing faces')]
+
+
 def test_half_precision_changes_a_face_by_a_few_grey_levels_at_most(enhance, tmp_path):
     save(tmp_path / 'a.png')
     assert enhance(tmp_path / 'a.png').exit_code == 0
@@ -267,6 +282,9 @@ def test_dlib_tells_how_similar_faces_are_to_photos_of_a_person_and_how_much_the
     face = json.loads(result.stdout)['photos'][0]['faces'][0]
     evidence = face['evidence']
     assert face['kept'] == (evidence['bicubic_similarity'] > evidence['similarity'])
+    in_words = enhance(tmp_path / 'in', '--reference', tmp_path / 'ann', '--gate', 'keep', '--overwrite').stdout
+    assert f"{1 - face['kept']} of 1 faces enhanced" in in_words
+    assert ('the bicubic face was put back' in in_words) == face['kept']
     assert evidence['far'] is None and "card has no impostor scores for faces of 20 pixels" in evidence['words']
 
 
@@ -307,6 +325,11 @@ def test_a_video_that_is_named_becomes_a_video_and_one_without_faces_is_named(en
     none = enhance(source, '--json')
     assert none.exit_code == 1 and 'shows no face that was enhanced' in none.stderr
     assert json.loads(none.stdout)['videos'][0]['frames'] == 2 and files(tmp_path / 'out') == ['a.mp4']
+    def broken(*any, advance):
+        raise UserError('the disk is full.')
+    monkeypatch.setattr(video, 'enhance_video', broken)
+    failed = enhance(source, source.with_name('b.mp4'), '--overwrite')
+    assert failed.stderr.splitlines()[:2] == ['[1/2] a.mp4: not written', '[2/2] b.mp4: not written']
     monkeypatch.setattr(video, 'enhance_video', lambda *any, advance: video.VideoReport(2, 1, 3))
     again = enhance(source)
     assert again.exit_code == 1 and "out/a.mp4' exists; --overwrite replaces it" in again.stderr

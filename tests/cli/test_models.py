@@ -37,7 +37,8 @@ def test_a_network_is_added_listed_described_and_used_by_its_name(tmp_path: Path
     (tmp_path / 'draft.yml').write_text(to_yaml(DRAFT))
     source = write_generator(tmp_path / 'net_g.pth')
     cface('models', 'add', source, '--name', 'own-x8', '--card', tmp_path / 'draft.yml')
-    assert cface('models', 'list').output.split() == ['own-x8', 'x8', 'SRResNet', '0.0', 'MB', 'installed', 'Apache-2.0']
+    assert cface('models', 'list').output.split() == [
+        'own-x8', 'x8', 'SRResNet', '0.0', 'MB', 'installed', 'Apache-2.0']
     known = parse_yaml(cface('models', 'info', 'own-x8').output, 'card')
     assert known == json.loads(cface('models', 'info', 'own-x8', '--json').output)
     assert known['identity'] == DRAFT['identity'] and known['here'] is True and len(known['sha256']) == 64

@@ -54,13 +54,26 @@ def test_tiles_cover_a_picture_and_overlap_by_a_face() -> None:
     picture = np.zeros((1500, 2600, 3), np.uint8)
     seen = np.zeros(picture.shape[:2], int)
     spans = []
-    for left, top, tile in _tiles(picture):
+    for scale, left, top, tile in _tiles(picture, [1.0]):
         seen[top:top + tile.shape[0], left:left + tile.shape[1]] += 1
         spans.append((left, left + tile.shape[1]))
+        assert scale == 1
     assert seen.min() == 1
     lefts = sorted(set(spans))
     assert all(right - left >= 256 for (_, right), (left, _) in zip(lefts, lefts[1:], strict=False))
-    assert len(list(_tiles(np.zeros((40, 30, 3), np.uint8)))) == 1
+    small = np.zeros((40, 30, 3), np.uint8)
+    assert [(scale, tile.shape) for scale, *_, tile in _tiles(small, [1, 4])] == [(1, (40, 30, 3)), (4, (160, 120, 3))]
+
+
+def test_the_search_tells_how_many_tiles_it_has_looked_at_and_how_many_there_are() -> None:
+    told, sizes = [], []
+
+    def detect(tile: np.ndarray, sure: float) -> np.ndarray:
+        sizes.append(tile.shape[:2])
+        return np.empty((0, 15), np.float32)
+    detect_faces(np.zeros((600, 1100, 3), np.uint8), detect, progress=lambda *numbers: told.append(numbers))
+    assert sizes == [(559, 1024), *2 * [(600, 1024)], *6 * [(1024, 1024)]]  # whole, as it is, doubled
+    assert told == [(seen, 9) for seen in range(10)]
 
 
 def test_a_large_photograph_is_also_seen_as_a_whole_and_a_small_one_in_four_times_its_size() -> None:

@@ -10,8 +10,9 @@ import torch
 
 from cface_basicsr.data.images.align import template_points
 from cface_basicsr.enhancing.detector import DetectedFace
+from cface_basicsr.enhancing.evidence import Evidence
 from cface_basicsr.enhancing.photo import PhotoSettings
-from cface_basicsr.enhancing.video import SmoothFaces, enhance_video
+from cface_basicsr.enhancing.video import SmoothFaces, VideoFacts, enhance_video, video_facts
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 
@@ -29,8 +30,11 @@ def brighter(images: torch.Tensor) -> torch.Tensor:
 
 
 def write_video(path: Path, frames: int = 12, sound: str = 'aac', colour: tuple[int, int, int] = (1, 1, 1),
-                matrix: int | None = None) -> Path:
-    """24 frames a second of 128x96 in one colour, of which each is brighter by 10 than the one before, and a tone."""
+                matrix: int | None = None, corner: int = 0) -> Path:
+    """24 frames a second of 128x96 in one colour, of which each is brighter by 10 than the one before, and a tone.
+
+    `corner`: that many rows and twice as many columns, from the top left, are white.
+    """
     with av.open(str(path), 'w') as file:
         video = file.add_stream('libx264', rate=24, options={'crf': '6', 'g': '1'})
         video.width, video.height, video.pix_fmt = 128, 96, 'yuv420p'
@@ -38,6 +42,7 @@ def write_video(path: Path, frames: int = 12, sound: str = 'aac', colour: tuple[
         audio = file.add_stream(sound, rate=48000) if sound else None
         for number in range(frames):
             pixels = np.full((96, 128, 3), np.multiply(colour, 60) + 10 * (number % 12), np.uint8)
+            pixels[:corner, :2 * corner] = 255
             frame = av.VideoFrame.from_ndarray(pixels, format='rgb24').reformat(format='yuv420p',
                                                                                dst_colorspace=matrix or 5)
             frame.pts, frame.time_base, frame.colorspace = number + number // 6, Fraction(1, 24), matrix or 2
@@ -46,6 +51,8 @@ def write_video(path: Path, frames: int = 12, sound: str = 'aac', colour: tuple[
             tone = (0.3 * np.sin(np.arange(24000) / 20)).astype(np.float32)[None]
             samples = av.AudioFrame.from_ndarray(tone, format='fltp', layout='mono')
             samples.sample_rate, samples.pts = 48000, 0
+            if not sound.startswith('aac'):
+                (samples,) = av.AudioResampler(audio.format.name, 'mono', 48000).resample(samples)
             for packet in [*audio.encode(samples), *audio.encode()]:
                 file.mux(packet)
         file.mux(video.encode())
@@ -94,15 +101,60 @@ def test_colours_stay_as_they_were_whatever_matrix_the_file_names(tmp_path: Path
 
 
 def test_a_camera_that_was_held_upright_gives_an_upright_video(tmp_path: Path) -> None:
-    source = write_video(tmp_path / 'in.mp4', 2)
+    source = write_video(tmp_path / 'in.mp4', 2, corner=16)
     plain, turned = (b''.join((number % 2 ** 32).to_bytes(4, 'big') for number in matrix) for matrix in (
         (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30), (0, 1 << 16, 0, -1 << 16, 0, 0, 96 << 16, 0, 1 << 30)))
     content = source.read_bytes()
     place = content.index(plain, content.index(b'tkhd'))
     source.write_bytes(content[:place] + turned + content[place + 36:])
     seen = []
-    enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, lambda frame: seen.append(frame.shape) or [])
-    assert seen == [(128, 96, 3)] * 2 and shown(tmp_path / 'a.mp4')[0][1].shape == (128, 96, 3)
+    enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, lambda frame: seen.append(frame) or [])
+    assert len(seen) == 2
+    for frame in (*seen, *(pixels for _, pixels in shown(tmp_path / 'a.mp4'))):
+        assert frame.shape == (128, 96, 3)
+        corners = [frame[top:top + 16, left:left + 16].mean() for top in (0, 112) for left in (0, 80)]
+        assert [mean > 200 for mean in corners] == [False, True, False, False]  # turned clockwise: at the top right
+
+
+@pytest.mark.parametrize(('name', 'sound', 'becomes', 'frames'), [
+    ('a.mov', 'aac', 'a.mp4', 12), ('a.mov', '', 'a.mp4', 12), ('a.mov', 'pcm_u8', 'a.mkv', 12),
+    ('a.mov', 'pcm_mulaw', 'a.mov', 12), ('a.mkv', 'aac', 'a.mkv', 13)])  # by its length only, and one comes late
+def test_a_video_gets_the_container_that_most_players_know_of_those_that_hold_its_sound(
+        tmp_path: Path, name: str, sound: str, becomes: str, frames: int) -> None:
+    source = write_video(tmp_path / name, 12, sound)
+    assert video_facts(source) == VideoFacts(becomes, frames)
+    enhance_video(source, tmp_path / 'out' / becomes, {8: brighter}, SETTINGS, lambda frame: [])
+    if sound:
+        assert packets(tmp_path / 'out' / becomes, 'audio') == packets(source, 'audio')
+
+
+def test_sound_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
+    source = write_video(tmp_path / 'in.mov', 2, 'pcm_mulaw')
+    with pytest.raises(UserError, match=r"in.mov' has sound that 'a.mp4' cannot hold. Convert that to AAC first.$"):
+        enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, lambda frame: [])
+    assert [path.name for path in tmp_path.iterdir()] == ['in.mov']
+
+
+def test_what_the_system_refuses_of_a_video_is_told_in_one_line(tmp_path: Path) -> None:
+    """PyAV's errors are errors of the system whose names cannot be set."""
+    source = write_video(tmp_path / 'in.mp4', 2)
+
+    def find(frame: np.ndarray) -> list[Any]:
+        raise av.error.OSError(28, 'No space left on device')
+    with pytest.raises(UserError, match=r"in.mp4' cannot be written as '.*a.mp4' \(OSError: .*No space left on device"):
+        enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, find)
+
+
+def test_faces_that_are_kept_as_they_were_are_not_counted_as_enhanced(tmp_path: Path) -> None:
+    class Nearer:
+        """Finds the bicubic face nearer to the person in the first frame only."""
+
+        def look(self, sr: np.ndarray, *more: Any) -> list[Evidence]:
+            return [Evidence(0.1, 0.5, 0.6 if number == 0 else 0.4) for number in range(len(sr))]
+    settings = PhotoSettings(keep_colours=False, judge=Nearer(), gate='keep')
+    source = write_video(tmp_path / 'in.mkv', 3, '')
+    report = enhance_video(source, tmp_path / 'a.mkv', {8: brighter}, settings, lambda frame: [face_at(40, 30)])
+    assert (report.frames, report.enhanced) == (3, 2)
 
 
 @pytest.mark.parametrize('frames', [24, 48])

@@ -22,7 +22,7 @@ pytest.importorskip('starlette', reason='the page needs starlette')
 pytest.importorskip('uvicorn', reason='the page needs uvicorn')
 from cface_basicsr.cli.main import app as commands  # noqa: E402
 from cface_basicsr.data.images.align import template_points  # noqa: E402
-from cface_basicsr.enhancing import networks, photo, photo_file, reference  # noqa: E402
+from cface_basicsr.enhancing import detector, networks, photo_file, reference  # noqa: E402
 from cface_basicsr.enhancing.detector import DetectedFace  # noqa: E402
 from cface_basicsr.enhancing.evidence import Evidence  # noqa: E402
 from cface_basicsr.errors import UserError  # noqa: E402
@@ -51,8 +51,8 @@ def _zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, 'SHIPPED_NETWORKS', tmp_path / 'package')
     for scale in (4, 8):
         write_zoo(tmp_path / 'home' / 'networks', f'tiny-x{scale}', scale)
-    for module in (photo, studios):
-        monkeypatch.setattr(module, 'detect_faces', lambda *any: FACES)
+    for module in (detector, studios):
+        monkeypatch.setattr(module, 'detect_faces', lambda *any, **more: FACES)
     monkeypatch.setattr(reference, 'detect_faces', lambda *any: [face_of(128, 0, 0)])
 
 
