@@ -63,7 +63,7 @@ def detect_faces(photo: Photo, detect: Detect | None = None, scales: Sequence[fl
         detect: finds the faces of one picture; None: the shipped RetinaFace.
         scales: sizes of the copies, relative to the photograph; None: `detection_scales`.
         sure: least score of a face.
-        progress: is told how many tiles have been looked at, and how many there are; it is first told 0.
+        progress: is told how many tiles have been searched, from 0, and how many there are.
     """
     detect = detect or load_shipped_detector()
     scales = scales or detection_scales(*photo.shape[:2])

@@ -67,7 +67,7 @@ class _Pages:
     async def page(self, request: Request) -> Response:
         """The page."""
         return HTMLResponse(_template().render(systems=self.studio.systems(), most_bytes=MOST_BYTES,
-                                               most_pixels=MOST_PIXELS))
+                                               most_pixels=MOST_PIXELS, half=self.studio.offers_half))
 
     async def file(self, request: Request) -> Response:
         """Its style and its script."""
@@ -168,7 +168,7 @@ def listen(port: int) -> socket.socket:
 
 class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        logging.getLogger('uvicorn.error').setLevel(logging.CRITICAL)  # what is cut off from now on is no failure
+        logging.getLogger('uvicorn.error').setLevel(logging.CRITICAL)  # what it says of answers that are cut off
         super().handle_exit(sig, frame)
 
 

@@ -122,7 +122,8 @@ function chosen() {
 function wanted(system) {
   return {system, upscale: Number($("upscale").value), strength: Number($("strength").value),
     min_face: Number($("min-face").value), max_face: Number($("max-face").value),
-    references: references.map(each => each.key), gate: references.length && $("gate").checked ? "keep" : "warn"};
+    references: references.map(each => each.key), gate: references.length && $("gate").checked ? "keep" : "warn",
+    half: Boolean($("half")?.checked)};
 }
 
 async function enhance() {
@@ -149,7 +150,7 @@ async function enhance() {
   }
   showResults();
   const shown = results.get($("shown").value);
-  const done = shown ? shown.faces.filter(face => !face.skipped).length : 0;
+  const done = shown ? shown.faces.filter(face => !face.skipped && !face.kept).length : 0;
   const many = photo.faces.length === 1 ? "1 face found" : `${photo.faces.length} faces found`;
   say(shown ? `${many}, ${done} enlarged.` : `${many}.`);
 }
@@ -309,7 +310,8 @@ if (systems.length) {
     addReferences(files);
   });
   $("gate").addEventListener("change", anew(changed));
-  for (const name of ["upscale", "strength", "min-face", "max-face"]) $(name).addEventListener("change", anew(changed));
+  for (const name of ["upscale", "strength", "min-face", "max-face", "half"])
+    $(name)?.addEventListener("change", anew(changed));
   $("strength").addEventListener("input", () => {
     $("strength-value").textContent = `${Math.round(100 * $("strength").value)} %`;
   });

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from cface_basicsr.enhancing.detector import DetectedFace, detect_faces, no_face
 from cface_basicsr.enhancing.evidence import Evidence, Judge, load_judge, percent_above
+from cface_basicsr.enhancing.half import HalfPrecision
 from cface_basicsr.enhancing.networks import AUTO, FaceEnhancer, check_not_led, open_enhancers
 from cface_basicsr.enhancing.photo import EnhancedFace, PhotoSettings, eight_bits, enhance_photos
 from cface_basicsr.enhancing.photo_file import PhotoFile, open_photo, png_bytes
@@ -47,6 +48,7 @@ class Wanted(Section):
     references: list[str] = Field([], max_length=50)
     """Names of reference photos."""
     gate: Literal['warn', 'keep'] = 'warn'
+    half: bool = False
 
 
 class OfferedNetwork(NamedTuple):
@@ -88,6 +90,12 @@ class Studio:
         self.weights, self.device = weights, device
         self.kept = Kept(_KEPT)
         self._opened = {each: open_enhancers(each) for each in weights}
+        self._in_half: dict[str, dict[int, HalfPrecision]] = {}
+
+    @property
+    def offers_half(self) -> bool:
+        """Whether half precision is worth an offer: on a CPU it gains nothing."""
+        return torch.device(self.device).type != 'cpu'
 
     def systems(self) -> list[OfferedNetwork]:
         """The networks to choose from, the best for most photographs first.
@@ -145,7 +153,8 @@ class Studio:
         enhancers = self._enhancers(wanted.system)
         settings = PhotoSettings(wanted.min_face, wanted.max_face, wanted.upscale, wanted.strength, device=self.device,
                                  judge=self._judge(wanted.references, enhancers), gate=wanted.gate)
-        networks = {scale: each.network for scale, each in enhancers.items()}
+        networks = self._half(wanted.system) if wanted.half else {
+            scale: each.network for scale, each in enhancers.items()}
         ((_, enhanced),) = enhance_photos([(f"'{photo.file.path}'", photo.file.pixels)], networks, settings,
                                           find=lambda eight: photo.found)
         content = png_bytes(with_pixels(photo.file, enhanced.image, wanted.upscale))
@@ -169,6 +178,13 @@ class Studio:
             check_known('network', system, [each.name for each in self.systems()])
             self._opened[system] = open_enhancers(system)
         return self._opened[system]
+
+    def _half(self, system: str) -> dict[int, HalfPrecision]:
+        """The networks of `_enhancers` in half precision: opened once more, since a network that is halved stays so."""
+        if system not in self._in_half:
+            self._in_half[system] = {scale: HalfPrecision(each.network)
+                                     for scale, each in open_enhancers(system).items()}
+        return self._in_half[system]
 
     def _judge(self, references: Sequence[str], enhancers: dict[int, FaceEnhancer]) -> Judge:
         """What looks at the faces; with photos of the person, a network that it has led is an error."""
@@ -194,7 +210,7 @@ def command_line(path: Path, wanted: Wanted) -> str:
     for name, field in Wanted.model_fields.items():
         value = getattr(wanted, name)
         if name not in ('system', 'references', 'gate') and value != field.default:
-            words += [f'--{name.replace("_", "-")}', f'{value:g}']
+            words += [f'--{name.replace("_", "-")}', *([] if value is True else [f'{value:g}'])]
     if wanted.references:
         words += ['--reference', 'photos_of_the_person', '--gate', wanted.gate]
     return shlex.join(words)

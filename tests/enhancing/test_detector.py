@@ -65,7 +65,7 @@ def test_tiles_cover_a_picture_and_overlap_by_a_face() -> None:
     assert [(scale, tile.shape) for scale, *_, tile in _tiles(small, [1, 4])] == [(1, (40, 30, 3)), (4, (160, 120, 3))]
 
 
-def test_the_search_tells_how_many_tiles_it_has_looked_at_and_how_many_there_are() -> None:
+def test_the_search_tells_how_many_tiles_it_has_searched_and_how_many_there_are() -> None:
     told, sizes = [], []
 
     def detect(tile: np.ndarray, sure: float) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The page's answers: what comes out is what the command writes, and what comes in is bounded and refused in words."""
 
+import base64
 import io
 import json
 import re
@@ -26,6 +27,8 @@ from cface_basicsr.enhancing import detector, networks, photo_file, reference  #
 from cface_basicsr.enhancing.detector import DetectedFace  # noqa: E402
 from cface_basicsr.enhancing.evidence import Evidence  # noqa: E402
 from cface_basicsr.errors import UserError  # noqa: E402
+from cface_basicsr.evaluation.features import extract_features  # noqa: E402
+from cface_basicsr.recognizers.load import load_recognizer  # noqa: E402
 from cface_basicsr.serving import app as pages  # noqa: E402
 from cface_basicsr.serving import studio as studios  # noqa: E402
 from cface_basicsr.serving.app import listen, make_app  # noqa: E402
@@ -71,6 +74,13 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (140, 150, 4)).astype(np.uint
 PERSON = smooth_images(1, seed=3)[0]
 
 
+def inlined(picture: str) -> np.ndarray:
+    """The pixels of a picture in an answer."""
+    kind, _, content = picture.partition(',')
+    assert kind == 'data:image/png;base64'
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
 def enhanced(page: Any, key: str, **wanted: Any) -> Answer:
     return ask(page, 'POST', f'/photos/{key}', json.dumps({'system': 'auto'} | wanted).encode())
 
@@ -82,16 +92,17 @@ def looked_at(page: Any, content: bytes | None = None, name: str = 'our%20party.
 
 
 @pytest.mark.parametrize(('wanted', 'words'), [
-    ({}, []), ({'system': 'tiny-x8'}, ['--weights', 'tiny-x8']),
+    ({}, []), ({'system': 'tiny-x4'}, ['--weights', 'tiny-x4']), ({'half': True}, ['--half']),
     ({'upscale': 2, 'strength': 0.5, 'min_face': 30, 'max_face': 70},
      ['--upscale', 2, '--strength', 0.5, '--min-face', 30, '--max-face', 70]),
     ({'gate': 'keep', 'references': 1}, ['--gate', 'keep', '--reference', 'ann'])], ids=str)
 def test_the_png_is_byte_for_byte_what_the_command_writes_with_the_same_settings(
         page: Any, tmp_path: Path, wanted: dict[str, Any], words: list[Any]) -> None:
+    plain = enhanced(page, looked_at(page)['key']).json
     (tmp_path / 'ann').mkdir()
-    (tmp_path / 'ann' / '1.png').write_bytes(png(PERSON))
+    (tmp_path / 'ann' / '1.png').write_bytes(person := png(inlined(plain['faces'][0]['bicubic'])))  # nearer than any
     if 'references' in wanted:
-        added = ask(page, 'POST', '/references?name=1.png', png(PERSON)).json
+        added = ask(page, 'POST', '/references?name=1.png', person).json
         wanted = wanted | {'references': [added['key']]}
     profile, exif = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes(), Image.Exif()
     exif[271] = 'a camera'
@@ -104,7 +115,10 @@ def test_the_png_is_byte_for_byte_what_the_command_writes_with_the_same_settings
     assert done.exit_code == 0, done.output
     assert got.headers['content-type'] == 'image/png' and answer['file'] == 'our party.png'
     assert got.body == (tmp_path / 'out' / 'our party.png').read_bytes()
-    assert Image.open(io.BytesIO(got.body)).info['icc_profile'] == profile
+    made = Image.open(io.BytesIO(got.body))
+    assert made.info['icc_profile'] == profile
+    usual = Image.open(io.BytesIO(ask(page, 'GET', plain['picture']).body))
+    assert np.array_equal(np.asarray(made), np.asarray(usual)) == (not wanted)  # each setting changes something
 
 
 def test_faces_have_their_boxes_and_heights_and_those_that_stay_say_why(page: Any) -> None:
@@ -122,12 +136,20 @@ def test_faces_have_their_boxes_and_heights_and_those_that_stay_say_why(page: An
     assert 'use one for x4 or x2' in small[1]['skipped']
 
 
-def test_with_photos_of_the_person_the_evidence_compares_and_the_photos_are_not_kept(page: Any) -> None:
-    added = ask(page, 'POST', '/references?name=ann.png', png(PERSON)).json
-    assert added['name'] == 'ann.png' and added['face'].startswith('data:image/png;base64,')
+def test_with_photos_of_the_person_the_evidence_compares_and_the_photos_are_not_kept(
+        page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    monkeypatch.setattr(studios.Kept, 'add', lambda *call, add=studios.Kept.add: kept.append(call[-1]) or add(*call))
+    photo = np.pad(PERSON, ((0, 50), (0, 20), (0, 0)))
+    added = ask(page, 'POST', '/references?name=ann.png', png(photo)).json
+    assert added['name'] == 'ann.png' and kept == [PERSON.nbytes]
+    assert np.abs(inlined(added['face']).astype(int) - PERSON).max() <= 1
     (face, *_) = enhanced(page, looked_at(page)['key'], references=[added['key']]).json['faces']
-    assert face['words'][0].startswith('Similarity to the reference: 0.')
-    assert ('Bicubic is nearer to the reference.' in face['words']) == (face['evidence']['nearer'] == 'bicubic')
+    person, after, before = extract_features(load_recognizer('dlib'), np.stack(
+        [inlined(each) for each in (added['face'], face['enhanced'], face['bicubic'])]))
+    similarity, bicubic = after @ person, before @ person
+    assert face['words'][0] == f'Similarity to the reference: {similarity:.3f}; bicubic: {bicubic:.3f}.'
+    assert face['words'][1:-1] == ['Bicubic is nearer to the reference.'] * int(bicubic > similarity)
     assert face['words'][-1] == ("How often faces of other people are as similar is unknown: the network's card has no "
                                  'impostor scores for faces of 20 pixels.')
 
@@ -182,9 +204,9 @@ def test_evidence_is_not_said_to_mean_more_than_it_does() -> None:
 def test_the_command_that_is_shown_has_every_setting_that_is_not_the_default(page: Any) -> None:
     key = looked_at(page, name='our%20party%27s.png')['key']
     plain, all_set = (enhanced(page, key, **wanted).json for wanted in (
-        {}, {'upscale': 2, 'strength': 0.5, 'min_face': 12.5, 'max_face': 80}))
+        {}, {'upscale': 2, 'strength': 0.5, 'min_face': 12.5, 'max_face': 80, 'half': True}))
     assert plain['command'] == """cface enhance 'our party'"'"'s.png' --out enhanced --faces photo --weights auto"""
-    assert all_set['command'] == plain['command'] + ' --upscale 2 --strength 0.5 --min-face 12.5 --max-face 80'
+    assert all_set['command'] == plain['command'] + ' --upscale 2 --strength 0.5 --min-face 12.5 --max-face 80 --half'
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -288,6 +310,18 @@ def test_the_page_lists_the_networks_escaped_and_the_first_one_is_chosen(page: A
         ('auto', ' checked'), ('other-x8', ''), ('tiny-x4', ''), ('tiny-x8', '')]
     assert '&lt;script&gt;alert(1)' in content and '<script>alert' not in content
     assert 'No network is installed' not in content
+
+
+@pytest.mark.parametrize(('device', 'offered'), [('cpu', False), ('cuda', True), ('cuda:1', True), ('mps', True)])
+def test_half_precision_is_offered_where_it_gains_something(device: str, offered: bool) -> None:
+    content = ask(make_app(Studio(device=device), PORT), 'GET', '/').body.decode()
+    assert ('id="half"' in content) == ('--half' in content) == offered
+
+
+def test_a_network_that_was_used_in_half_precision_is_whole_again_without(page: Any) -> None:
+    key = looked_at(page)['key']
+    faces = [enhanced(page, key, half=half).json['faces'][0]['enhanced'] for half in (False, True, False)]
+    assert faces[0] == faces[2] != faces[1]
 
 
 def test_without_a_network_the_page_says_in_one_line_how_to_get_one_and_faces_are_still_found(
