@@ -80,12 +80,14 @@ def open_set_rate(units: Tensor, labels: Ints, gallery: ArrayLike, probe: ArrayL
     Raises:
         UserError: see `open_set_search`; or the rank is out of range.
     """
-    search, size = open_set_search(units, labels, gallery, probe), np.size(gallery)
-    if not 1 <= rank <= size:
-        raise UserError(f'rank: expected from 1 to the size of the gallery ({size}), got {rank}.')
-    threshold, allowed = threshold_at_far(search.best[~search.known], far)
+    gallery = _row_numbers('gallery', gallery, len(labels))
+    if not 1 <= rank <= len(gallery):
+        raise UserError(f'rank: expected from 1 to the size of the gallery ({len(gallery)}), got {rank}.')
+    search = open_set_search(units, labels, gallery, probe)
+    threshold, allowed = search.threshold(far)
     genuine = int(search.known.sum())
-    return RateAtFar(float(search.found(far, rank).mean()), threshold, allowed, genuine, len(search.known) - genuine)
+    return RateAtFar(float(search.found(threshold, rank).mean()), threshold, allowed, genuine,
+                     len(search.known) - genuine)
 
 
 class OpenSetSearch(NamedTuple):
@@ -101,9 +103,12 @@ class OpenSetSearch(NamedTuple):
     ranks: Ints
     known: Flags
 
-    def found(self, far: float, rank: int) -> Flags:
-        """Which of the genuine probes (K,) are found at that false alarm rate, up to that rank."""
-        threshold, _ = threshold_at_far(self.best[~self.known], far)
+    def threshold(self, far: float) -> tuple[float, int]:
+        """The score that allows this share of false alarms, and their number; see `threshold_at_far`."""
+        return threshold_at_far(self.best[~self.known], far)
+
+    def found(self, threshold: float, rank: int) -> Flags:
+        """Which of the genuine probes (K,) are found by a score of at least the threshold, up to that rank."""
         return (self.best[self.known] >= threshold) & (self.ranks[self.known] <= rank)
 
 
@@ -186,13 +191,13 @@ def probe_ranks(features: ArrayLike, labels: ArrayLike, gallery: Ints, probe: In
         raise UserError(f'expected a label for each feature, got {tuple(identity.shape)} and {len(units)} features.')
     gallery, probe = torch.from_numpy(gallery), torch.from_numpy(probe)
     known = units[gallery].T
-    ranks = [_block_ranks(units[rows] @ known, identity[rows, None] == identity[gallery], rows[:, None] == gallery)
+    ranks = [ranks_of_scores(units[rows] @ known, identity[rows, None] == identity[gallery], rows[:, None] == gallery)
              for rows in probe.split(max(1, _RANKED_AT_ONCE // max(1, len(gallery))))]
     return torch.cat(ranks).numpy()
 
 
-def _block_ranks(scores: Tensor, same: Tensor, itself: Tensor) -> Tensor:
-    """Ranks (B,) from scores, masks of the same identity and of the same image, each (B, G)."""
+def ranks_of_scores(scores: Tensor, same: Tensor, itself: Tensor | bool = False) -> Tensor:
+    """Ranks (B,) from cosines, masks of the same identity and of the same image, each (B, G); see `probe_ranks`."""
     mate = scores.masked_fill(~same | itself, -torch.inf).amax(1)
     others = ((scores >= mate[:, None] - _TIE) & ~same).sum(1)
     return torch.where(mate.isfinite(), 1 + others, 0)

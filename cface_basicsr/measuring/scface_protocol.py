@@ -5,10 +5,11 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.evaluation.features import unit_features
-from cface_basicsr.evaluation.identification import probe_ranks
+from cface_basicsr.evaluation.identification import ranks_of_scores
 from cface_basicsr.evaluation.verification import Ints, threshold_at_far
 from cface_basicsr.files.image_keys import image_label
 from cface_basicsr.measuring.protocol import Features, Outcome, Protocol, outcome_of_parts, parts_of
@@ -72,29 +73,18 @@ class ScfaceProtocol(Protocol):
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/rank1_d<distance>', 'vr_d<distance>'; `features` are of the mug shots."""
-        numbers, per_part = {}, {}
+        numbers, per_part, enrolled = {}, {}, unit_features(features[self.gallery])
         for distance, probe in self.probes.items():
-            both = np.concatenate([features[self.gallery], (features if right is None else right)[probe]])
-            labels = self.labels[np.concatenate([self.gallery, probe])]
-            people = np.arange(len(self.gallery))
-            ranks = probe_ranks(both, labels, people, np.arange(len(people), len(both)))
+            seen = unit_features((features if right is None else right)[probe])
+            scores = seen @ enrolled.T  # (P, G)
+            same = self.labels[probe, None] == self.labels[self.gallery]
+            ranks = ranks_of_scores(scores, torch.from_numpy(same)).numpy()
+            threshold, _ = threshold_at_far(scores.numpy()[~same], self.far)
             outcome = outcome_of_parts({f'{name}/rank1_d{distance}': ranks == 1,
-                                        f'{name}/vr_d{distance}': self._accepted(both, labels)}, self.part[probe])
+                                        f'{name}/vr_d{distance}': scores.numpy()[same] >= threshold}, self.part[probe])
             numbers |= outcome.numbers
             per_part |= outcome.per_fold
         return Outcome(numbers, per_part)
-
-    def _accepted(self, features: Features, labels: Ints) -> np.ndarray:
-        """Whether each image (P,) is accepted as its person, at the false accept rate over all pairs of the distance.
-
-        Args:
-            features, labels: (G + P, D), (G + P,): the mug shots, then the images.
-        """
-        people = len(self.gallery)
-        units = unit_features(features)
-        scores = (units[people:] @ units[:people].T).numpy()
-        same = labels[people:, None] == labels[:people]
-        return scores[same] >= threshold_at_far(scores[~same], self.far)[0]
 
 
 def _people_at_all_distances(labels: Ints, gallery: Ints, probes: dict[int, Ints]) -> Ints:

@@ -61,6 +61,7 @@ class SurvFaceProtocol(ListedProtocol):
         enrolled = torch.zeros(len(people), faces.shape[1], dtype=faces.dtype)
         enrolled.index_add_(0, torch.from_numpy(place), faces[:len(gallery)])
         units = torch.cat([unit_features(enrolled), faces[len(gallery):]])
-        found = open_set_search(units, np.concatenate([people, labels[probe], labels[others]]),
-                                np.arange(len(people)), np.arange(len(people), len(units)))
-        return outcome_of_parts({f'{name}/tpir@{fpir:g}': found.found(fpir, _RANK) for fpir in _FPIRS}, self.part)
+        search = open_set_search(units, np.concatenate([people, labels[probe], labels[others]]),
+                                 np.arange(len(people)), np.arange(len(people), len(units)))
+        return outcome_of_parts({f'{name}/tpir@{fpir:g}': search.found(search.threshold(fpir)[0], _RANK)
+                                 for fpir in _FPIRS}, self.part)

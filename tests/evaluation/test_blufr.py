@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation import pair_search
+from cface_basicsr.evaluation import identification, pair_search
 from cface_basicsr.evaluation.blufr import (
     BlufrConfig,
     Trial,
@@ -19,6 +19,7 @@ from cface_basicsr.evaluation.blufr import (
     rows_of,
     verification_rate,
 )
+from cface_basicsr.evaluation.features import unit_features
 
 OFFICIAL = Path(__file__).parents[3] / 'shared/protocols/blufr_lfw_config.mat'
 
@@ -235,6 +236,20 @@ def test_what_cannot_be_judged_is_refused():
     config = made_up()
     with pytest.raises(UserError, match=rf'each of {len(config.names)} images of BLUFR, got 4'):
         evaluate(features, config)
+
+
+def test_the_rank_is_checked_before_the_search_and_the_threshold_is_sought_once(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    labels, units = np.array([0, 0, 1, 2]), unit_features(np.eye(4, 3) + 0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr(identification, 'open_set_search', lambda *given: pytest.fail('it has searched'))
+        with pytest.raises(UserError, match='rank: expected from 1 to the size of the gallery .1., got 2'):
+            identification.open_set_rate(units, labels, [0], [1, 2], 0.1, 2)
+    sought, threshold_at_far = [], identification.threshold_at_far
+    monkeypatch.setattr(identification, 'threshold_at_far', lambda scores, far: (
+        sought.append(far), threshold_at_far(scores, far))[1])
+    identification.open_set_rate(units, labels, [0], [1, 2], 0.1, 1)
+    assert sought == [0.1]
 
 
 @pytest.mark.skipif(not OFFICIAL.is_file(), reason='needs ../shared/protocols/blufr_lfw_config.mat')

@@ -2,11 +2,14 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.measuring.evaluate import evaluate_request
@@ -54,6 +57,22 @@ def test_numbers_are_those_of_a_literal_loop_with_mug_shots_of_their_own_or_not(
         assert outcome.numbers[f'r/rank1_d{distance}'] == pytest.approx(rank1)
         assert outcome.numbers[f'r/vr_d{distance}'] == pytest.approx(rate)
     assert set(outcome.per_fold) == set(outcome.numbers) and {*map(len, outcome.per_fold.values())} == {10}
+
+
+class Products(TorchDispatchMode):
+    """Counts the products of matrices."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function is torch.ops.aten.mm.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_images_and_mug_shots_are_multiplied_once_for_each_distance() -> None:
+    with Products() as products:
+        ScfaceProtocol(KEYS).measure('r', np.random.default_rng(0).normal(size=(len(KEYS), 4)))
+    assert products.count == 3
 
 
 def test_infrared_cameras_and_other_poses_are_not_compared() -> None:
