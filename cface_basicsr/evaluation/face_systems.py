@@ -74,11 +74,10 @@ class Quantity:
 
 
 RESTORATION = ('', False)
-"""The quantity that holds PSNR and SSIM; those of features are called (recognizer, whether of mirror images)."""
-APPEARANCE = ('', True)
-"""The quantity that holds LPIPS and DISTS."""
+"""The quantity that holds PSNR and SSIM."""
 
-Quantities = dict[tuple[str, bool], Quantity]
+Quantities = dict[tuple[str, bool | str], Quantity]
+"""RESTORATION, ('', 'lpips'), ('', 'dists'), and for features (recognizer, whether of mirror images)."""
 
 
 def quantities_of(recognizers: Mapping[str, nn.Module], count: int, *, rows: Ints | None = None, flip: bool = False,
@@ -96,8 +95,8 @@ def quantities_of(recognizers: Mapping[str, nn.Module], count: int, *, rows: Int
         looks: 'lpips' or 'dists' -> what measures it.
 
     Returns:
-        quantities of (N, D) features as the networks give them, (N, 2) PSNR in dB and SSIM, and one column for each
-        of `looks`.
+        quantities of (N, D) features as the networks give them, (N, 2) PSNR in dB and SSIM, and (N, 1) for each of
+        `looks`.
     """
     def features(network: nn.Module, mirror: bool) -> Compute:
         return lambda images, _: extract_features(network, images[:, :, ::-1] if mirror else images, device=device,
@@ -107,15 +106,14 @@ def quantities_of(recognizers: Mapping[str, nn.Module], count: int, *, rows: Int
         planes = (each.transpose(0, 3, 1, 2) for each in (images, originals))
         return torch.stack(psnr_ssim(*planes, color=color, border=border), dim=1).numpy()
 
-    def differences(images: Images, originals: Images) -> NDArray[np.float32]:
-        device_ = pick_device() if device is None else device
-        pair = [to_images(each, device_) for each in (images, originals)]
-        return torch.stack([each.to(device_)(*pair) for each in looks.values()], dim=1).cpu().numpy()
+    def difference(look: PerceptualDistance) -> Compute:
+        where = pick_device() if device is None else device
+        return lambda *pair: look.to(where)(*(to_images(each, where) for each in pair))[:, None].cpu().numpy()
+
     quantities: Quantities = {}
     if originals:
         quantities[RESTORATION] = Quantity(restoration, {'color': color, 'border': border}, count)
-        if looks:
-            quantities[APPEARANCE] = Quantity(differences, {name: each.sha256 for name, each in looks.items()}, count)
+        quantities |= {('', kind): Quantity(difference(look), look.facts, count) for kind, look in looks.items()}
     for name, network in recognizers.items():
         for mirror in (False, True)[:1 + flip]:
             quantities[name, mirror] = Quantity(features(network, mirror), asdict(network.input_spec), count, rows)
@@ -150,10 +148,10 @@ def embedded_of(quantities: Quantities, kept: dict[int, Images], *, unit_length:
     """The values of quantities; features (N, D) of image and mirror image are joined before they get unit length."""
     joined: dict[str, list[NDArray]] = {}
     for (name, _), quantity in quantities.items():
-        joined.setdefault(name, []).append(quantity.values)
-    compared = joined.pop('', None)
-    psnr, ssim = np.ascontiguousarray(compared[0].T) if compared else (None, None)
-    looks = dict(zip(quantities[APPEARANCE].facts, compared[1].T, strict=True)) if APPEARANCE in quantities else {}
+        if name:
+            joined.setdefault(name, []).append(quantity.values)
+    psnr, ssim = np.ascontiguousarray(quantities[RESTORATION].values.T) if RESTORATION in quantities else (None, None)
+    looks = {kind: quantity.values[:, 0] for (name, kind), quantity in quantities.items() if not name and kind}
     features = {name: np.concatenate(values, axis=1) for name, values in joined.items()}
     if unit_length:
         features = {name: unit(torch.from_numpy(values)).numpy() for name, values in features.items()}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError, check_file, check_known
 from cface_basicsr.files.network_file import as_state_dict, file_hash, read_network_file
+from cface_basicsr.runtime import installed_version
 
 PerceptualKind = Literal['lpips', 'dists']
 KINDS: tuple[PerceptualKind, ...] = get_args(PerceptualKind)
@@ -31,6 +32,7 @@ class PerceptualDistance(nn.Module):
 
     Attributes:
         sha256: of that file.
+        facts: what decides the values besides the pictures.
 
     Shape: two (B, 3, H, W) RGB in [0, 1], restored and original, to (B,).
 
@@ -47,6 +49,7 @@ class PerceptualDistance(nn.Module):
         self.kind, self.sha256 = kind, file_hash(path, 64)
         with _weights_from(path):
             self.network = _network(kind)
+        self.facts = {kind: self.sha256} | {name: installed_version(name) for name in ('torchmetrics', 'torchvision')}
         self.eval().requires_grad_(False)
 
     @torch.no_grad()

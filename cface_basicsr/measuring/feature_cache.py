@@ -1,10 +1,10 @@
 """Features, PSNR and SSIM that were computed before: kept in a folder, so that nobody waits for them twice.
 
 One file holds what one recognizer sees in one system's images, or in their mirror images; others hold their PSNR and
-SSIM, or LPIPS and DISTS. Its name is a hash of all that decides the values besides the images: the system and the
-recognizer by the bytes of their files, the record of the recognizer's input, mirror or not, the kind of device, our own
-code, and the libraries that compute. Each value belongs to a hash of its image's key and of the stored bytes that it
-was computed from, so crop and degradation are part of it, and images of several folders may share a file.
+SSIM, their LPIPS, or their DISTS. Its name is a hash of all that decides the values besides the images: the system and
+the recognizer by the bytes of their files, the record of the recognizer's input, mirror or not, the kind of device, our
+own code, and the libraries that compute. Each value belongs to a hash of its image's key and of the stored bytes that
+it was computed from, so crop and degradation are part of it, and images of several folders may share a file.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.face_store import FaceStore, add_entry
 from cface_basicsr.runtime import installed_version
 
-_LIBRARIES = ('torch', 'basicsr', 'onnx2torch', 'torchmetrics')
+_LIBRARIES = ('torch', 'basicsr', 'onnx2torch')
 
 
 class FeatureCache:
@@ -64,12 +64,12 @@ class FeatureCache:
         made = {'system': system if isinstance(system, str) else self._networks[system],
                 'scale': scale if system == 'Bicubic' else None}
         opened = []
-        for (name, mirror), quantity in quantities.items():
+        for (name, what), quantity in quantities.items():
             recognizer = self._recognizers[name] if name else None
             if recognizer == '':
                 continue
             file = _File(self.folder, self._computed_by | made | quantity.facts
-                         | {'recognizer': recognizer, 'mirror': mirror})
+                         | {'recognizer': recognizer, 'what': what})
             stores = [hr, lr] if not name else [hr if system == 'HR' else lr]
             images = {int(row): self._hash(keys[row], stores) for row in np.flatnonzero(quantity.todo)}
             known = file.read()

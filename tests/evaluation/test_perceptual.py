@@ -10,15 +10,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation import perceptual
 from cface_basicsr.evaluation.perceptual import PerceptualDistance, backbone_file
 from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.measuring import feature_cache
 from cface_basicsr.measuring.evaluate import evaluate_request
 from cface_basicsr.measuring.measure import FaceSet
 from cface_basicsr.measuring.protocols import check_request
 from cface_basicsr.measuring.request import Request
 from cface_basicsr.metrics.perceptual_metric import calculate_perceptual_distance
 from cface_basicsr.report.tables import evaluation_table
+from cface_basicsr.runtime import installed_version
 from tests.small_data import write_small_data
 from tests.tiny_stages import write_recognizer
 
@@ -203,6 +207,49 @@ def test_evaluate_shows_it_next_to_psnr_and_keeps_what_it_has_measured(
     assert [run.measured for run in again.runs] == [run.measured for run in results.runs]
     plain, _ = evaluate_request(replace(request, lpips=None), Silent())
     assert 'LPIPS' not in [column.heading for column in evaluation_table(plain).columns]
+
+
+@needs_torchmetrics
+def test_each_has_its_own_values_under_its_own_name_measured_together_or_not(
+        weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_small_data(tmp_path / 'data', identities=4, images=2)
+    faces = FaceSet.open(data, 8)
+    distances = {kind: PerceptualDistance(kind, weights) for kind in reversed(FILES)}
+    looks = faces.embed('Bicubic', {}, looks=distances, device='cpu').looks
+    (images, originals), = faces.chunks('Bicubic')
+    pair = [torch.from_numpy(each).permute(0, 3, 1, 2) / 255 for each in (images, originals)]
+    expected = {kind: distance(*pair).mean().item() for kind, distance in distances.items()}
+    assert expected['lpips'] != pytest.approx(expected['dists'], rel=0.1)
+    assert {kind: np.mean(values) for kind, values in looks.items()} == pytest.approx(expected, rel=1e-4)
+    request = Request(protocol='pairs', data=data, recognizers={'net_r': str(write_recognizer(tmp_path / 'net_r.pth'))},
+                      scale=8, folds=2)
+
+    def measured(**kinds: Path) -> dict[str, float]:
+        results, _ = evaluate_request(replace(request, **kinds), Silent())
+        numbers = next(run for run in results.runs if run.system == 'Bicubic').measured['data'].numbers
+        return {kind: numbers[kind] for kind in FILES if kind in numbers}
+    assert measured(lpips=weights) | measured(dists=weights) == pytest.approx(expected, rel=1e-4)
+    with monkeypatch.context() as patch:
+        patch.setattr(PerceptualDistance, 'forward', lambda *given: pytest.fail('it was measured before'))
+        assert measured(dists=weights, lpips=weights) == pytest.approx(expected, rel=1e-4)
+
+
+@needs_torchmetrics
+def test_another_torchmetrics_takes_nothing_but_these_from_what_is_kept(
+        weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_small_data(tmp_path / 'data', identities=4, images=2)
+    request = Request(protocol='pairs', data=data, recognizers={'net_r': str(write_recognizer(tmp_path / 'net_r.pth'))},
+                      scale=8, folds=2, lpips=weights)
+    evaluate_request(request, Silent())
+    seen = []
+    for module in (perceptual, feature_cache):
+        monkeypatch.setattr(module, 'installed_version', lambda name: '0' if name == 'torchmetrics' else
+                            installed_version(name))
+    for kind in (PerceptualDistance, SphereFace20):
+        monkeypatch.setattr(kind, 'forward', lambda self, *given, before=kind.forward: (
+            seen.append(type(self)), before(self, *given))[1])
+    evaluate_request(request, Silent())
+    assert set(seen) == {PerceptualDistance}
 
 
 def test_it_compares_pictures_with_hr_and_nothing_else(tmp_path: Path) -> None:
