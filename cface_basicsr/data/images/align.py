@@ -14,10 +14,9 @@ import torch
 
 from cface_basicsr.data.images.face_crop import Rejected, Size, both_sides
 from cface_basicsr.errors import UserError, check_known
-from cface_basicsr.files.torch_file import read_torch_file
+from cface_basicsr.files.network_file import as_state_dict, read_network_file
 
-DETECTORS = {'detection_mobilenet0.25_Final.pth': 'retinaface_mobile0.25',
-             'detection_Resnet50_Final.pth': 'retinaface_resnet50'}
+DETECTORS = {'detection_mobilenet0.25_Final.pth': 'mobile0.25', 'detection_Resnet50_Final.pth': 'resnet50'}
 """Weights files that facexlib knows, the faster one first, and its names for them."""
 SHIPPED_DETECTOR = Path(__file__).with_name('retinaface_mobile025.safetensors')
 """The faster one; its card lies next to it."""
@@ -90,19 +89,15 @@ def load_detector(file: Path) -> Any:
     Raises:
         UserError: the file is damaged, or holds other weights.
     """
-    if file == SHIPPED_DETECTOR:
-        from facexlib.detection.retinaface import RetinaFace
-        from safetensors.torch import load_file
-        network = RetinaFace('mobile0.25', device=torch.device('cpu')).eval()
-        network.load_state_dict(load_file(file))
-        return network
-    from facexlib.detection import init_detection_model
-    read_torch_file(file, '', 'face detector')
+    from facexlib.detection.retinaface import RetinaFace
+    content, name = read_network_file(file), DETECTORS.get(file.name, 'mobile0.25')
+    network = RetinaFace(name, device=torch.device('cpu')).eval()
     try:
-        return init_detection_model(DETECTORS[file.name], device='cpu', model_rootpath=str(file.parent))
+        network.load_state_dict(as_state_dict(content.get('params', content), f"face detector '{file}'"))
     except RuntimeError as error:
-        raise UserError(f"'{file}' does not hold the weights of {DETECTORS[file.name]}; expected facexlib's "
+        raise UserError(f"'{file}' does not hold the weights of retinaface_{name}; expected facexlib's "
                         'file.') from error
+    return network
 
 
 @dataclass(frozen=True)

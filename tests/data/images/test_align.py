@@ -23,6 +23,7 @@ from cface_basicsr.data.images.align import (
 )
 from cface_basicsr.data.images.face_crop import Rejected, decode_photo
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.safetensors_file import write_safetensors
 
 SHARED = Path(__file__).parents[4] / 'shared'
 
@@ -141,6 +142,21 @@ def test_the_shipped_detector_is_facexlibs_mobilenet() -> None:
     ours, theirs = (Aligner(find_detector(folder), 'arcface', 128).detect(photo)
                     for folder in (None, SHARED / 'weights'))
     assert len(ours) and (ours == theirs).all()
+
+
+def test_a_detector_is_read_once_and_other_weights_are_refused_in_either_format(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = load_detector(find_detector(None)).state_dict()
+    file = tmp_path / 'detection_mobilenet0.25_Final.pth'
+    torch.save({f'module.{name}': value for name, value in shipped.items()}, file)
+    read, load = [], torch.serialization.load
+    for module in (torch, torch.serialization):
+        monkeypatch.setattr(module, 'load', lambda *given, **more: (read.append(given[0]), load(*given, **more))[1])
+    loaded = load_detector(file).state_dict()
+    assert read == [file] and all((loaded[name] == value).all() for name, value in shipped.items())
+    write_safetensors(tmp_path / 'other.safetensors', {'weight': torch.zeros(1)}, {})
+    with pytest.raises(UserError, match="other.safetensors' does not hold the weights of retinaface_mobile0.25"):
+        load_detector(tmp_path / 'other.safetensors')
 
 
 @pytest.mark.skipif(not (SHARED / 'weights').is_dir(), reason='needs ../shared with the detector and photographs')
