@@ -195,6 +195,17 @@ class ThisRun:
     """Full batches in an epoch."""
 
 
+def save_out_of_turn(model: Any, iteration: int) -> None:
+    """Save a step where no checkpoint is due; every rank must call this.
+
+    Its state goes when a later one is there: an unbroken training would not have it.
+    """
+    if iteration % model.opt['logger']['save_checkpoint_freq']:
+        model.save((iteration - 1) // ThisRun.batches, iteration)
+        if model.opt['rank'] == 0:
+            Path(model.opt['path']['training_states'], f'{iteration}.stopped').touch()
+
+
 def _check_split(state: State, opt: dict[str, Any]) -> None:
     """Refuse a state of a training that shares its batches in another way; older states tell only their processes."""
     here = _split(opt)

@@ -17,7 +17,7 @@ patch_functional_tensor()
 
 
 @contextmanager
-def _kept_random_state() -> Iterator[None]:
+def kept_random_state() -> Iterator[None]:
     """Python's, NumPy's and torch's generators are restored at the end."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     try:
@@ -52,7 +52,7 @@ class SeededItems(Dataset):
         if get_worker_info() is not None:
             _seed_all(bits)
             return self.dataset[index]
-        with _kept_random_state():  # no workers: the training's own random numbers must not be touched
+        with kept_random_state():  # no workers: the training's own random numbers must not be touched
             _seed_all(bits)
             return self.dataset[index]
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from multiprocessing import resource_tracker
 from multiprocessing.context import ForkContext, ForkProcess, SpawnContext, SpawnProcess
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,7 +19,7 @@ import torch
 
 from cface_basicsr.compat.data_order import Loaders
 from cface_basicsr.compat.defect import Defect
-from cface_basicsr.compat.resume import ThisRun
+from cface_basicsr.compat.resume import save_out_of_turn
 from cface_basicsr.ops.ranks import of_all_ranks, several_ranks
 from cface_basicsr.runtime import end_with_parent
 
@@ -171,14 +170,11 @@ def _stop_between_steps(update: Callable, self: Any, current_iter: int, *args: A
 
 
 def _leave(model: Any, iteration: int, asked: signal.Signals) -> None:
-    saved = iteration < _Asked.first_iteration or iteration % model.opt['logger']['save_checkpoint_freq'] == 0
-    if not saved:
-        model.save((iteration - 1) // ThisRun.batches, iteration)
+    if iteration >= _Asked.first_iteration:
+        save_out_of_turn(model, iteration)
     of_all_ranks(None)  # nobody leaves before the state is there
     _forget()
     if model.opt['rank'] == 0:
-        if not saved:  # it goes when a later one is there: an unbroken training would not have it
-            Path(model.opt['path']['training_states'], f'{iteration}.stopped').touch()
         kept = f'the state of iteration {iteration:,} is saved' if iteration else 'nothing was trained yet'
         print(f'cface: stopped by {asked.name}: {kept}. The same command with --auto_resume continues.', flush=True)
     raise SystemExit(128 + asked)

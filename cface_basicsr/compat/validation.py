@@ -12,10 +12,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from cface_basicsr.compat.data_order import Loaders
 from cface_basicsr.compat.defect import row, swapped
+from cface_basicsr.compat.resume import save_out_of_turn
+from cface_basicsr.compat.seeded_items import kept_random_state
 from cface_basicsr.compat.verification import VERIFICATION, verified_faces
 from cface_basicsr.errors import UserError
-from cface_basicsr.ops.ranks import gathered, place_among_ranks, share_buffers
+from cface_basicsr.ops.ranks import gathered, of_all_ranks, place_among_ranks, share_buffers
+from cface_basicsr.ops.recognizer_input import feature_batch
 
 _Picture = NDArray[np.uint8]
 """(H, W, 3) BGR."""
@@ -41,11 +45,80 @@ def _by_all_ranks(validation: Callable, self: Any, dataloader: Any, current_iter
         return validation(self, dataloader, current_iter, tb_logger, save_img)
     for network in filter(None, (self.get_bare_model(self.net_g), getattr(self, 'net_g_ema', None))):
         share_buffers(network)
-    parts = gathered(_measure(self, dataloader, current_iter, save_img, *place_among_ranks()))
-    if parts:
+    mine, failure = None, None
+    try:
+        mine = _measure(self, dataloader, current_iter, save_img, *place_among_ranks())
+    except Exception as error:  # the others wait for what this rank has measured
+        failure = error
+    parts = gathered(mine)
+    if failure:
+        raise failure
+    if parts and None not in parts:
         everything = sorted(itertools.chain(*parts), key=lambda each: each[0])
         _conclude(self, dataloader, everything, current_iter, tb_logger)
     return None
+
+
+@row('failed-validation', 'basicsr.models.base_model:BaseModel.validation', requires=('mid-epoch',))
+def _save_before_it_ends(validation: Callable, self: Any, dataloader: Any, current_iter: Any, *args: Any,
+                         **kwargs: Any) -> None:
+    """Without it: a metric that fails at a validation loses what was trained since the last checkpoint."""
+    failure = None
+    try:
+        validation(self, dataloader, current_iter, *args, **kwargs)
+    except Exception as error:
+        failure = error
+    if not any(of_all_ranks(failure is not None)):
+        return
+    if not self.is_train:
+        raise failure or SystemExit(2)  # another rank says why
+    saved = _save(self, current_iter)
+    if failure is None:
+        raise SystemExit(2)
+    if isinstance(failure, UserError):
+        raise UserError(f'{failure}\n{saved}') from failure
+    from basicsr.utils import get_root_logger
+    get_root_logger().warning(saved)
+    raise failure
+
+
+def _save(model: Any, iteration: int) -> str:
+    """Save the state of a training whose validation has failed; what the message says of it."""
+    try:
+        save_out_of_turn(model, iteration)
+    except UserError as error:  # its networks hold NaN, too
+        return str(error)
+    of_all_ranks(None)  # nobody leaves before the state is there
+    return f'The state of iteration {iteration:,} is saved: the same command with --auto_resume continues.'
+
+
+_TRIED = 256
+"""Pictures of a validation set at most among which the smallest is sought."""
+
+
+@row('tried-metrics', 'basicsr.train:create_train_val_dataloader', unless='metrics')
+def _try_the_metrics(create: Callable[..., Loaders], opt: dict[str, Any], logger: Any) -> Loaders:
+    """Without it: a metric that lacks a file, or does not fit the pictures, ends a training at its first validation."""
+    loaders = create(opt, logger)
+    metrics = (opt.get('val') or {}).get('metrics') or {}
+    for loader in loaders[2] if metrics else ():
+        with kept_random_state():
+            pictures = _small_pictures(loader.dataset, opt.get('scale', 1))
+            if pictures:
+                _values(pictures, metrics)
+    return loaders
+
+
+def _small_pictures(data: Any, scale: int) -> dict[str, _Picture]:
+    """Two pictures of the smallest size of a set's HR images, or of what its LR images become; none of videos."""
+    from basicsr.utils import tensor2img
+    items = (data[row] for row in range(0, len(data), -(-len(data) // _TRIED) or 1))
+    sizes = ((item['gt'], 1) if 'gt' in item else (item['lq'], scale) for item in items)
+    smallest, factor = min(sizes, key=lambda each: min(each[0].shape[-2:]) * each[1], default=(torch.empty(0), 1))
+    if smallest.ndim != 3:
+        return {}
+    picture = tensor2img([smallest]).repeat(factor, 0).repeat(factor, 1)
+    return {'img': picture, 'img2': np.ascontiguousarray(picture[:, ::-1])}
 
 
 def _knows_ranks(kind: type) -> bool:
@@ -57,15 +130,22 @@ def _measure(model: Any, loader: Any, current_iter: Any, save_img: bool, rank: i
     """The metrics of this rank's images; batches are the same for any number of ranks."""
     opt, data = model.opt['val'], loader.dataset
     size, measured, verified = opt.get('batch_size', 1), [], verified_faces(model, data)
-    batches = [range(start, min(start + size, len(data))) for start in range(rank * size, len(data), ranks * size)]
-    with tqdm(total=sum(map(len, batches)), unit='image', disable=rank > 0 or not opt.get('pbar', False)) as bar:
-        for row, name, pictures in _pictures(model, loader, batches):
-            if save_img:
-                _save(pictures['img'], model.opt, data.opt['name'], name, current_iter)
-            seen = verified.feature(pictures['img'], model.device) if verified and row in verified.rows else None
-            measured.append((row, _values(pictures, opt.get('metrics') or {}), seen))
-            bar.update(1)
-            bar.set_description(f'Test {name}')
+    share = -(-feature_batch(model.device) // size) * size if verified else size  # a judge sees it at once
+    parts = [range(start, min(start + share, len(data))) for start in range(rank * share, len(data), ranks * share)]
+    with tqdm(total=sum(map(len, parts)), unit='image', disable=rank > 0 or not opt.get('pbar', False)) as bar:
+        for part in parts:
+            values, judged = {}, {}
+            batches = [part[start:start + size] for start in range(0, len(part), size)]
+            for row, name, pictures in _pictures(model, loader, batches):
+                if save_img:
+                    _write(pictures['img'], model.opt, data.opt['name'], name, current_iter)
+                values[row] = _values(pictures, opt.get('metrics') or {})
+                if verified and row in verified.rows:
+                    judged[row] = pictures['img']
+                bar.update(1)
+                bar.set_description(f'Test {name}')
+            seen = verified.features(judged, model.device) if verified else {}
+            measured += [(row, each, seen.get(row)) for row, each in values.items()]
     return measured
 
 
@@ -98,7 +178,7 @@ def _shown(model: Any, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {name: visuals[key] for name, key in (('img', 'result'), ('img2', 'gt')) if key in visuals}
 
 
-def _save(picture: _Picture, opt: dict[str, Any], data_set: str, name: str, current_iter: Any) -> None:
+def _write(picture: _Picture, opt: dict[str, Any], data_set: str, name: str, current_iter: Any) -> None:
     from basicsr.utils import imwrite
     if opt['is_train']:
         place = os.path.join(name, f'{name}_{current_iter}.png')

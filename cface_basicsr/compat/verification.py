@@ -1,5 +1,6 @@
 """Verification at each validation: what a judge says of pairs of the faces that a generator has made."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from cface_basicsr.data.face_pair_dataset import FacePairDataset
 from cface_basicsr.errors import UserError
@@ -41,21 +43,24 @@ class VerifiedFaces:
             if count == 'most':
                 count = max(2, largest_pairs_per_fold(labels, folds=asked.folds))
             self.pairs = make_pairs(labels, folds=asked.folds, pairs_per_fold=count)
-            with torch.random.fork_rng(devices=()):  # a network is built with random weights before it is filled
-                self.judge = load_recognizer(Path(asked.recognizer))
+            path = named_recognizer(asked.recognizer)
+            self.judge = _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
         except UserError as error:
             raise UserError(f"option 'val.{VERIFICATION}': {error}") from error
         self.rows = frozenset(np.unique(self.pairs.pairs).tolist())
         self.note = crop_note(Path(faces.hr.path).parent, asked.recognizer, self.judge)
         """What a reader must know of the judge; None where there is nothing."""
-        path = named_recognizer(asked.recognizer)
         if self.note and path.is_file() and recognizer_hash(path) == recognizer_hash(_DLIB):
             raise UserError(f"option 'val.{VERIFICATION}': {self.note}\nPrepare faces with --crop align, or name "
                             "another 'recognizer'.")
 
-    def feature(self, picture: NDArray[np.uint8], device: Any) -> NDArray[np.float32]:
-        """What the judge sees in a picture (H, W, 3) BGR: (D,)."""
-        return extract_features(self.judge.to(device), picture[None, :, :, ::-1], device=device)[0]
+    def features(self, pictures: Mapping[int, NDArray[np.uint8]], device: Any) -> dict[int, NDArray[np.float32]]:
+        """What the judge sees in pictures (H, W, 3) BGR: row -> (D,); those of one size go through it together."""
+        found: dict[int, NDArray[np.float32]] = {}
+        for shape in {picture.shape for picture in pictures.values()}:
+            alike = {row: picture[..., ::-1] for row, picture in pictures.items() if picture.shape == shape}
+            found |= zip(alike, extract_features(self.judge, alike.values(), device=device), strict=True)
+        return found
 
     def accuracy(self, features: Mapping[int, NDArray[np.float32]]) -> float:
         """The mean accuracy over the folds, in [0, 1], of features (D,) of all `rows`."""
@@ -63,6 +68,13 @@ class VerifiedFaces:
         places = np.searchsorted(rows, self.pairs.pairs)
         scores = cosine_scores(np.stack([features[row] for row in rows]), places)
         return float(kfold_accuracy(scores, self.pairs.same, self.pairs.fold).mean)
+
+
+@functools.lru_cache(maxsize=1)
+def _load(path: Path, version: int) -> nn.Module:
+    """A judge, once for the check before a training and all of its validation sets; `version`: of its file."""
+    with torch.random.fork_rng(devices=()):  # a network is built with random weights before it is filled
+        return load_recognizer(path)
 
 
 def check_verification(opt: Mapping[str, Any]) -> None:

@@ -1,7 +1,10 @@
 """A validation in batches and by several ranks: the values and pictures of one rank and one image after the other."""
 
 import itertools
+import math
 import re
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,20 @@ import pytest
 import torch
 from torch import nn
 
+from cface_basicsr.compat import stopping
+from cface_basicsr.compat.validation import _small_pictures
 from cface_basicsr.errors import UserError
 from tests.compat.test_distributed import on_ranks_patched_as_here
-from tests.compat.tiny_training import holds_by_row, patched, tiny_options
+from tests.compat.test_resume import shared, train_in_double
+from tests.compat.tiny_training import (
+    assert_equal_weights,
+    holds_by_row,
+    log_of,
+    patched,
+    tiny_options,
+    train_here,
+    weights,
+)
 from tests.two_ranks import WORLD, on_both_ranks
 
 
@@ -84,6 +98,108 @@ def test_a_metric_of_nothing_is_refused_by_the_option_that_leaves_nothing(
     model.opt['val']['metrics'] = {'m': {'type': f'calculate_{kind}', 'crop_border': border}}
     with patched(), pytest.raises(UserError, match=re.escape(words)):
         model.validation(loader, 'tiny', None, save_img=False)
+
+
+def test_a_metric_that_does_not_fit_the_pictures_is_refused_before_the_first_step(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from basicsr.models.sr_model import SRModel
+    monkeypatch.setattr(SRModel, 'optimize_parameters', lambda self, iteration: pytest.fail('a step was done'))
+
+    def check() -> None:
+        for kind, border, words in (('psnr', 8, "'val.metrics.m.crop_border': 8 pixels off each edge leave nothing"),
+                                    ('ssim', 3, "'val.metrics.m': calculate_ssim of a picture is not a number")):
+            metrics = {'m': {'type': f'calculate_{kind}', 'crop_border': border}}
+            with pytest.raises(UserError, match=re.escape(words)):
+                train_here(tiny_options(pictures, **{'val.metrics': metrics}), tmp_path)
+
+    holds_by_row(check, 'tried-metrics', defect=pytest.fail.Exception)
+
+
+def test_metrics_are_tried_on_the_smallest_picture() -> None:
+    tried = _small_pictures([{'gt': torch.rand(3, *size)} for size in ((24, 20), (16, 40), (30, 30))], 4)
+    assert tried['img'].shape == (16, 40, 3) == tried['img2'].shape and (tried['img'] != tried['img2']).any()
+    assert _small_pictures([{'lq': torch.rand(3, 5, 6)}], 4)['img'].shape == (20, 24, 3)
+    assert _small_pictures([], 4) == {} == _small_pictures([{'gt': torch.rand(2, 3, 8, 8)}], 4)  # nothing, and a video
+
+
+def as_a_metric_gives(values: Callable[[int], float], patch: pytest.MonkeyPatch) -> None:
+    """Let every metric give these values, of how often it was asked before; it also draws random numbers."""
+    asked = itertools.count()
+    patch.setattr('basicsr.metrics.calculate_metric', lambda pictures, section: (
+        torch.rand(1), np.random.rand(), values(next(asked)))[-1])
+
+
+def test_metrics_that_are_tried_change_no_random_number(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    as_a_metric_gives(lambda asked: drawn.append(asked) or 1.0, monkeypatch)
+    for without in ((), ('tried-metrics',)):
+        with patched(without):
+            train_here(tiny_options(pictures, **{'train.total_iter': 2, 'logger.save_checkpoint_freq': 2, 'path': {
+                'experiments_root': str(tmp_path / str(len(without)))}}), tmp_path)
+    states = [torch.load(tmp_path / name / 'tiny/training_states/2.state', weights_only=True)['random'][0]
+              for name in '01']
+    assert len(drawn) == 2 * 11 + 1 and torch.equal(states[0]['torch'], states[1]['torch'])
+    assert torch.equal(states[0]['numpy'][1], states[1]['numpy'][1]) and states[0]['numpy'][2] == states[1]['numpy'][2]
+
+
+FAILS_AT_2 = {'val.val_freq': 2, 'logger.save_checkpoint_freq': 3}
+FIRST_OF_2 = 1
+"""The metric is tried once, and then asked at the second iteration."""
+
+
+def test_a_training_whose_validation_fails_is_saved_before_it_ends_and_goes_on_with_the_same_weights(
+        pictures: Path, tmp_path: Path) -> None:
+    options = tiny_options(pictures, **FAILS_AT_2)
+    with patched():
+        train_here(options, tmp_path / 'whole')
+
+    def check() -> None:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError) as failed:
+            as_a_metric_gives(lambda asked: math.nan if asked == FIRST_OF_2 else 1.0, patch)
+            train_here(options, folder)
+        assert str(failed.value) == (
+            "option 'val.metrics.psnr': calculate_psnr of a picture is not a number.\nThe state of iteration 2 is "
+            'saved: the same command with --auto_resume continues.')
+        train_here(options, folder, '--auto_resume')
+        assert 'iter: 2.' in log_of(folder)
+        assert_equal_weights(weights(folder), weights(tmp_path / 'whole'))
+        assert sorted(path.name for path in folder.glob('experiments/tiny/training_states/*')) == ['3.state', '6.state']
+
+    holds_by_row(check, 'failed-validation')
+
+
+def test_where_anything_else_fails_it_is_saved_as_well_and_the_error_stays(
+        pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_a_metric_gives(lambda asked: 1.0 if asked < FIRST_OF_2 else 1 // 0, monkeypatch)
+    with patched(), pytest.raises(ZeroDivisionError):
+        train_here(tiny_options(pictures, **FAILS_AT_2), tmp_path)
+    assert 'The state of iteration 2 is saved' in log_of(tmp_path)
+    assert (tmp_path / 'experiments/tiny/training_states/2.state').is_file()
+
+
+def rank_1_fails(pictures: str, folder: str) -> str:
+    """Train as one of two ranks, whose second one cannot measure; what it says."""
+    rank = torch.distributed.get_rank()
+    with pytest.MonkeyPatch.context() as patch:
+        as_a_metric_gives(lambda asked: math.nan if rank and asked == FIRST_OF_2 else 1.0, patch)
+        options = shared(Path(pictures), Path(folder))
+        options['val']['val_freq'] = 2
+        try:
+            train_in_double(options, folder)
+        except (UserError, SystemExit) as left:
+            return str(left)
+        finally:
+            stopping._forget()  # this process is asked to end by a signal
+    return 'it went on'
+
+
+def test_ranks_save_and_leave_together_where_one_of_them_fails(pictures: Path, tmp_path: Path) -> None:
+    said = on_both_ranks(rank_1_fails, str(pictures), str(tmp_path))
+    assert said[0] == '2' and 'is not a number.\nThe state of iteration 2 is saved' in said[1]
+    state = torch.load(tmp_path / 'tiny/training_states/2.state', weights_only=True)
+    assert state['iter'] == 2 and len(state['random']) == 2
 
 
 def ranks_validate(pictures: str, folder: str, batch_size: int) -> tuple[list[int], dict[str, float]]:

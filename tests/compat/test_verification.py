@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from cface_basicsr.archs.sphereface20_arch import SphereFace20
+from cface_basicsr.compat import verification
 from cface_basicsr.compat.verification import check_verification
 from cface_basicsr.errors import UserError
 from cface_basicsr.measuring.measure import FaceSet, measure
@@ -67,6 +69,26 @@ def test_the_accuracy_is_that_of_the_protocol_on_the_networks_pictures(data: Pat
     assert shown['metrics/casia_test/verification'] == pytest.approx(expected)
     assert model.best_metric_results['casia_test']['verification'] == {
         'better': 'higher', 'val': model.metric_results['verification'], 'iter': 7}
+
+
+def test_the_judge_is_loaded_once_for_the_check_and_all_sets_and_sees_several_faces_at_once(
+        data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, seen = [], []
+    monkeypatch.setattr(verification, 'load_recognizer', lambda path: (loaded.append(path), load_recognizer(path))[1])
+    monkeypatch.setattr(SphereFace20, 'forward', lambda self, x, before=SphereFace20.forward: (
+        seen.append(len(x)), before(self, x))[1])
+    verification._load.cache_clear()
+    opt = options(data)
+    opt['val']['batch_size'] = 1
+    opt['datasets']['val_2'] = opt['datasets']['val'] | {'name': 'again', 'num_images': 12}
+    checked = {**opt, 'datasets': {name: section | {'scale': 8} for name, section in opt['datasets'].items()}}
+    check_verification(checked)
+    seen.clear()
+    model, _ = validated(opt, tmp_path)
+    assert loaded == [data / 'judge.pth'] and seen[-3:] == [8, 8, 8] and 1 not in seen
+    pictures = {row: np.full((side, side, 3), row, np.uint8) for row, side in enumerate((128, 64, 128))}
+    found = model.verified_faces['casia_test'].features(pictures, 'cpu')
+    assert {row: each.shape for row, each in found.items()} == dict.fromkeys(range(3), found[0].shape)
 
 
 def test_other_metrics_stay_as_they_are_and_it_works_without_any(data: Path, tmp_path: Path) -> None:

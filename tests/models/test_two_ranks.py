@@ -12,6 +12,7 @@ from torch import nn
 from cface_basicsr.errors import UserError
 from cface_basicsr.models.recognition import _spread, check_collapse, recognition_step
 from cface_basicsr.options import merge
+from tests.small_data import write_small_data
 from tests.tiny_stages import batch_of, build, parsed, stage_options, tiny, write_recognizer
 from tests.two_ranks import on_both_ranks
 from tests.vgg_file import write_seeded_vgg19
@@ -132,9 +133,13 @@ def validated(opt: dict[str, Any], folder: str, ranks: int) -> tuple[dict[str, f
 
 
 def test_two_ranks_validate_a_stage_with_the_values_of_one(data: Path, tmp_path: Path) -> None:
-    opt = merge(options('stage 1', data), {'datasets': {'val': {'num_images': 4}}, 'val': {'batch_size': 2}})
+    write_small_data(tmp_path / 'many', identities=8, images=3, seed=2)
+    stores = {'dataroot_gt': str(tmp_path / 'many/hr.lmdb'), 'dataroot_lq': str(tmp_path / 'many/lr_x8.lmdb')}
+    judge = {'recognizer': str(write_recognizer(tmp_path / 'judge.pth', seed=4)), 'folds': 3}
+    opt = merge(options('stage 1', data), {'datasets': {'val': {**stores, 'num_images': None}},
+                                           'val': {'batch_size': 2, 'verification': judge}})
     alone = validated(opt, str(tmp_path), 1)
-    assert alone[0].keys() == {'psnr', 'ssim'} and alone[1] == 1
+    assert alone[0].keys() == {'psnr', 'ssim', 'verification'} and 0.5 < alone[0]['verification'] < 1 and alone[1] == 1
     assert on_both_ranks(validated, opt, str(tmp_path), 2) == [alone, ({}, 0)]
 
 
