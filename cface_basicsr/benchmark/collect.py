@@ -15,6 +15,7 @@ from cface_basicsr.benchmark.file import published_generator
 from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, first_phases
 from cface_basicsr.benchmark.systems import SYSTEMS
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.perceptual import perceptual_distances
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
@@ -34,7 +35,8 @@ _RUN = TypeAdapter(Run)
 def open_measuring(plan: Plan, show: Progress) -> dict[int, 'Measuring']:
     """For each scale what measures its rows; the recognizers are trained by now."""
     recognizers = {name: Recognizer.load(plan.recognizer_file(who)) for name, who in plan.file.recognizers.items()}
-    return {scale: Measuring(plan, scale, [OpenTestSet(name, options, plan.test_folder(name), scale, recognizers)
+    looks = perceptual_distances(plan.file.perceptual)
+    return {scale: Measuring(plan, scale, [OpenTestSet(name, options, plan.test_folder(name), scale, recognizers, looks)
                                            for name, options in plan.file.tests.items()], show)
             for scale in plan.file.scales}
 

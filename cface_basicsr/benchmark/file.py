@@ -10,7 +10,7 @@ from pydantic import Field
 from cface_basicsr.benchmark.systems import SYSTEMS, Phase, System, find_systems
 from cface_basicsr.errors import UserError, check_known, nearest
 from cface_basicsr.files.recognizer_file import named_recognizer
-from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
+from cface_basicsr.measuring.request import HELD_OUT, Perceptual, TestSet, check_names
 from cface_basicsr.options import FolderName, Section, merge, open_section, read_option_file
 from cface_basicsr.options.option_file import Seed
 from cface_basicsr.options.shipped import find_option_file
@@ -96,6 +96,9 @@ class BenchmarkFile(Section):
     """The step or file whose recognizer leads the losses of SICNN and C-Face; by default the first of `recognizers`."""
     tests: Annotated[dict[str, TestSet], REMOVABLE] = Field(default_factory=lambda: {HELD_OUT: TestSet()}, min_length=1)
     """Name -> faces that are measured on; by default the held-out ones."""
+    perceptual: Annotated[Perceptual, REMOVABLE] = Field(default_factory=dict)
+    """`lpips` or `dists` -> folder with torchvision's file of the network that it is measured by, which is never
+    fetched; needs the package torchmetrics."""
     common: dict[str, Any] = Field(default_factory=dict)
     """Changes to every option file that has such a section."""
     widths: Annotated[dict[str, dict[str, Any]], REMOVABLE] = Field(default_factory=dict)

@@ -106,6 +106,8 @@ class KeptRows:
             key: _hash([value(test) for test in measuring.tests]) for key, value in {
                 'test data': lambda test: _stores(test.faces.folder),
                 'recognizers': lambda test: {name: each.sha256 for name, each in test.recognizers.items()},
+                **({'perceptual networks': lambda test: [look.facts for look in test.looks.values()]}
+                   if measuring.plan.file.perceptual else {}),
                 'pairs': lambda test: [test.name, test.options.model_dump(exclude={'like', 'data', 'pairs', 'blufr'}),
                                        *(each.compared.sha256 for each in test.protocols)],
             }.items()}}

@@ -17,6 +17,7 @@ from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
 from cface_basicsr.benchmark.throughput import FILE as THROUGHPUT_FILE
 from cface_basicsr.benchmark.throughput import Eta, SecondsPerImage, find_throughput, kept_throughput, trainings
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.perceptual import perceptual_distances
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.json_file import read_json
@@ -143,8 +144,8 @@ def preflight(plan: Plan) -> None:
     """Look for what is missing or does not fit, before anything is trained.
 
     Raises:
-        UserError: a store or a recognizer's file is missing, the pairs or lists of a test set do not fit it, or a run
-            folder was begun with other options or data.
+        UserError: a store, or the file of a recognizer or of a perceptual distance is missing, the pairs or lists of a
+            test set do not fit it, or a run folder was begun with other options or data.
     """
     for recipe in plan.recipes:
         check_stores(recipe.train_folder, recipe.file.scale)
@@ -152,6 +153,7 @@ def preflight(plan: Plan) -> None:
     for name, who in plan.file.recognizers.items():
         if who not in plan.file.steps and not Path(plan.recognizer_file(who)).is_file():
             raise UserError(f"benchmark, recognizer '{name}': the file '{who}' is missing.")
+    perceptual_distances(plan.file.perceptual)
     for name, options in plan.file.tests.items():
         folder = plan.test_folder(name)
         for scale in plan.file.scales:

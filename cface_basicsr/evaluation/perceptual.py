@@ -4,7 +4,7 @@ Zhang et al. 2018 (by AlexNet) and Ding et al. 2020 (by VGG16). torchmetrics bri
 weights of the networks that torchvision published are read from a folder, and nothing is fetched.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,6 +57,11 @@ class PerceptualDistance(nn.Module):
         """See above."""
         options = {'normalize': True} if self.kind == 'lpips' else {}  # LPIPS takes [-1, 1] otherwise
         return self.network(restored, original, **options).reshape(-1)
+
+
+def perceptual_distances(folders: Mapping[PerceptualKind, str | Path | None]) -> dict[str, PerceptualDistance]:
+    """Those of which a folder is given; see `PerceptualDistance`."""
+    return {kind: PerceptualDistance(kind, folder) for kind, folder in folders.items() if folder}
 
 
 def backbone_file(kind: str, folder: str | Path) -> Path:

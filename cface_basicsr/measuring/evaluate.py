@@ -15,7 +15,7 @@ from cface_basicsr.data.layouts.settings import SMALL_LAYOUTS
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.face_systems import Embedded
 from cface_basicsr.evaluation.features_file import keys_of_features, read_features
-from cface_basicsr.evaluation.perceptual import KINDS, PerceptualDistance
+from cface_basicsr.evaluation.perceptual import KINDS, PerceptualDistance, perceptual_distances
 from cface_basicsr.evaluation.roc import RocCurve, roc_curve
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
@@ -86,7 +86,7 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
     flip = protocol.flip if request.flip is None else request.flip
     kept = _feature_cache(request, networks, recognizers)
-    looks = {kind: PerceptualDistance(kind, folder) for kind in KINDS if (folder := getattr(request, kind))}
+    looks = perceptual_distances({kind: getattr(request, kind) for kind in KINDS})
     systems = _systems(request.sides, small, {**networks, **finished})
     judged = _judge_systems(request, systems, recognizers, faces, protocol, flip, kept, show, (aligned, added), small,
                             looks)

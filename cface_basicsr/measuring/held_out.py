@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 from cface_basicsr.data.images.face_images import write_face
 from cface_basicsr.evaluation.face_systems import Embedded
+from cface_basicsr.evaluation.perceptual import PerceptualDistance
 from cface_basicsr.evaluation.verification import FoldedPairs
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.recognizer_file import recognizer_hash
@@ -43,19 +45,20 @@ class Recognizer(NamedTuple):
 class OpenTestSet:
     """Measures systems on one test set at one scale."""
 
-    def __init__(self, name: str, options: TestSet, folder: Path, scale: int,
-                 recognizers: Mapping[str, Recognizer]) -> None:
+    def __init__(self, name: str, options: TestSet, folder: Path, scale: int, recognizers: Mapping[str, Recognizer],
+                 looks: Mapping[str, PerceptualDistance] = MappingProxyType({})) -> None:
         """
         Args:
             name: in tables and files.
             folder: that `cface prepare` made.
             scale: 2, 4 or 8.
+            looks: 'lpips' or 'dists' -> what measures it.
 
         Raises:
             UserError: a store is missing, or the lists do not fit.
         """
         check_stores(folder, scale)
-        self.name, self.options, self.recognizers = name, options, recognizers
+        self.name, self.options, self.recognizers, self.looks = name, options, recognizers, looks
         self.networks = {who: recognizer.network for who, recognizer in recognizers.items()}
         self.faces = FaceSet.open(folder, scale)
         self.protocols = protocols_of(options, self.faces.keys, self.faces.labels)
@@ -72,7 +75,8 @@ class OpenTestSet:
         facts = [manifest_hash(self.faces.folder), self.faces.scale, self.shown,
                  self.options.model_dump(exclude={'like', 'data', 'pairs', 'blufr'}),
                  [each.compared.sha256 for each in self.protocols],
-                 {name: recognizer.sha256 for name, recognizer in self.recognizers.items()}]
+                 {name: recognizer.sha256 for name, recognizer in self.recognizers.items()},
+                 *(look.facts for look in self.looks.values())]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     # ----------------------------------------------------------------------------------------------------- measuring
@@ -80,7 +84,7 @@ class OpenTestSet:
     def embed(self, system: str | nn.Module, networks: Mapping[str, nn.Module] | None = None) -> Embedded:
         """See `FaceSet.embed`: by the recognizers of this set, or by others; HR is not compared with itself."""
         return self.faces.embed(system, self.networks if networks is None else networks, originals=system != 'HR',
-                                keep=self.shown)
+                                keep=self.shown, looks=self.looks)
 
     def measure(self, run: Run, embedded: Embedded, root: Path) -> None:
         """Put a system's numbers into its run; scores of pairs, some features and faces into files below `root`."""

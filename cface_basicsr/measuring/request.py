@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.perceptual import PerceptualKind
 from cface_basicsr.evaluation.restoration import Color
 from cface_basicsr.options import Section
 
@@ -104,6 +105,10 @@ class TestSet(Section):
     """Share of impostors that may raise a false alarm in DIR."""
     faces: int = Field(default=6, ge=0)
     """How many identities the grid of faces shows; 0: no grid."""
+
+
+Perceptual = dict[PerceptualKind, str]
+"""What else a file asks for: `lpips` or `dists` -> folder with the network that it is measured by."""
 
 
 def check_names(where: str, *names: Iterable[str]) -> None:

@@ -141,7 +141,9 @@ def _overview_columns(results: Results, test: DataSet, scale: int) -> list[Colum
         columns += [replace(_measure(test, scale, f'{name}/{key}', f'{title} % ({name})', group, 100, 2), grey=grey)
                     for key, title in measured]
     return [*columns, _measure(test, scale, 'psnr', 'PSNR dB', group, 1, 2),
-            _measure(test, scale, 'ssim', 'SSIM', group)]
+            _measure(test, scale, 'ssim', 'SSIM', group),
+            *(replace(_measure(test, scale, each.key, each.title, group), best=each.best) for each in LOOKS_ALIKE
+              if _is_measured(results, test, each.key))]
 
 
 def _is_measured(results: Results, test: DataSet, key: str) -> bool:

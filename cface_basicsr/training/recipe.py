@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, Field, WrapValidator
 
 from cface_basicsr.errors import UserError, check_known, nearest
 from cface_basicsr.files.recognizer_file import named_recognizer
-from cface_basicsr.measuring.request import HELD_OUT, TestSet, check_names
+from cface_basicsr.measuring.request import HELD_OUT, Perceptual, TestSet, check_names
 from cface_basicsr.options import (
     FolderName,
     Section,
@@ -122,6 +122,9 @@ class ReportOptions(Section):
     """Name in the table -> step or weights file; one leads the losses, the others are judges that no loss has met."""
     rows: Annotated[dict[str, str], REMOVABLE] = Field(default_factory=dict)
     """Title of a system in the table -> the step that trained its generator. `~` leaves out a row of the base."""
+    perceptual: Annotated[Perceptual, REMOVABLE] = Field(default_factory=dict)
+    """`lpips` or `dists` -> folder with torchvision's file of the network that it is measured by, which is never
+    fetched; needs the package torchmetrics."""
     also_after: list[str] = Field(default_factory=list)
     """Steps after which an early report is made of the rows that are there by then."""
     domains: Annotated[dict[str, dict[str, str]], REMOVABLE] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from torch import nn
 from cface_basicsr.data.compare_index import build_compare_index
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.face_systems import Embedded, identity_distances
+from cface_basicsr.evaluation.perceptual import perceptual_distances
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file, file_hash
@@ -35,11 +36,12 @@ def check_report(recipe: Recipe) -> None:
     """Look for what the report of a recipe will need and no step makes, before anything is trained.
 
     Raises:
-        UserError: as `RecipeReport`; or a recognizer's file is missing.
+        UserError: as `RecipeReport`; or the file of a recognizer or of a perceptual distance is missing.
     """
     for name, who in recipe.file.report.recognizers.items():
         if who not in recipe.file.steps:
             check_file(named_recognizer(who), 'Expected a .pth or .onnx file.', f"report, recognizer '{name}':")
+    perceptual_distances(recipe.file.report.perceptual)
     for test in recipe.file.report.tests.values():
         folder = _folder_of(test, recipe)
         check_stores(folder, recipe.file.scale)
@@ -58,7 +60,8 @@ class RecipeReport:
         self._loaded: dict[str, Recognizer] = {}
         self._embedded: dict[tuple[str, str], Embedded] = {}
         recognizers = {name: self._recognizer(who) for name, who in self.options.recognizers.items()}
-        self.tests = [OpenTestSet(name, test, _folder_of(test, recipe), recipe.file.scale, recognizers)
+        looks = perceptual_distances(self.options.perceptual)
+        self.tests = [OpenTestSet(name, test, _folder_of(test, recipe), recipe.file.scale, recognizers, looks)
                       for name, test in self.options.tests.items()]
 
     def results(self, show: Progress, after: str | None = None) -> tuple[Results, Path]:
@@ -195,6 +198,8 @@ def facts_of_training(recipe: Recipe, tests: Sequence[OpenTestSet], notes: Seque
     hashes = {name: recognizer.sha256 for name, recognizer in tests[0].recognizers.items()}
     notes = [*notes, *(note for test in tests for note in test.faces.notes(test.networks))]
     data = [train, *(test.data_set() for test in tests)]
+    if tests[0].looks:
+        more['options'] |= {'perceptual': {kind: look.facts for kind, look in tests[0].looks.items()}}
     return facts_of_this_run(data, hashes, describe_device(), notes=notes, **more)
 
 

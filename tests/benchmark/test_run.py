@@ -26,6 +26,7 @@ def start(folder: Path, show: Told | None = None, **changes: Any) -> Finished:
     ({'scales': [8, 4]}, 'data/test/lr_x4.lmdb', r"data/test' has no lr_x4.lmdb.*\n.*cface prepare"),
     ({'scales': [8, 4]}, 'data/train/lr_x4.lmdb', r"has no lr_x4.lmdb.*\n.*cface prepare"),
     ({'tests': {'held-out': {'pairs': 'nowhere.txt'}}}, '', "nowhere.txt"),
+    ({'perceptual': {'lpips': 'nowhere'}}, '', "'nowhere/alexnet-owt-7be5be79.pth' is missing"),
     ({'tests': {'held-out': {'pairs_per_fold': 600}}}, '', 'are too few for 10 folds'),
     ({'tests': {'held-out': {'pairs_per_fold': 8, 'blufr': 'nowhere.mat'}}}, '', "'nowhere.mat' is missing"),
 ])

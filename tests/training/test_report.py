@@ -13,11 +13,16 @@ from cface_basicsr.data.compare_index import build_compare_index
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.face_systems import identity_distances
 from cface_basicsr.evaluation.features import extract_features
+from cface_basicsr.evaluation.perceptual import PerceptualDistance
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.network_file import build_network_from_file, file_hash, save_atomically
+from cface_basicsr.measuring.held_out import OpenTestSet
+from cface_basicsr.ops.resize import bicubic_resize
+from cface_basicsr.report.tables import overview, systems_table
 from cface_basicsr.training.recipe import Recipe
 from cface_basicsr.training.report import RecipeReport, check_report, collapse_notes
+from tests.evaluation.test_perceptual import FILES, made_up, needs_torchmetrics
 from tests.small_data import write_small_data
 from tests.tiny_stages import REPOSITORY, write_recognizer
 from tests.training.test_steps import Told
@@ -95,6 +100,26 @@ def test_the_record_says_where_every_number_comes_from(trained: Recipe) -> None:
     assert len(shown.keys) == 2 and all(list(run.faces) == shown.keys for run in results.runs)
 
 
+@needs_torchmetrics
+def test_how_different_faces_look_is_a_column_where_the_report_asks_for_it(trained: Recipe, tmp_path: Path) -> None:
+    torch.save(made_up('lpips'), tmp_path / FILES['lpips'])
+    made = recipe(trained.data, perceptual={'lpips': str(tmp_path)})
+    results, _ = RecipeReport(made).results(Told())
+    hr, sr = (torch.from_numpy(images(made, store, RecipeReport(made).tests[0].faces.keys)).permute(0, 3, 1, 2) / 255
+              for store in ('hr.lmdb', 'lr_x8.lmdb'))
+    sr = bicubic_resize(sr, 128).clamp(0, 1).mul(255).round() / 255
+    numbers = {run.system: run.measured['held-out'].numbers.get('lpips') for run in results.runs}
+    assert numbers['Bicubic'] == pytest.approx(PerceptualDistance('lpips', tmp_path)(sr, hr).mean().item(), rel=1e-3)
+    assert numbers['HR'] is None and numbers['C-Face-v1'] > 0
+    assert results.facts.options['perceptual']['lpips']['lpips'] == file_hash(tmp_path / FILES['lpips'], 64)
+    plain, _ = RecipeReport(trained).results(Told())
+    for given, expected in ((results, ['min']), (plain, [])):
+        for table in (systems_table(given, given.tests()[0]), overview(given, 8)):
+            assert [column.best for column in table.columns if column.title == 'LPIPS'] == expected
+    marks = [OpenTestSet.fingerprint(RecipeReport(each).tests[0]) for each in (made, trained)]
+    assert marks[0] != marks[1]
+
+
 def test_a_recognizer_that_gives_all_faces_one_feature_is_named() -> None:
     near = {'sr_hr': 0.0, 'sr_compare': 0.0, 'hr_compare': 1e-6}
     apart = {'sr_hr': 0.0, 'sr_compare': 0.4, 'hr_compare': 0.4}  # SR equal to HR is no collapse
@@ -117,6 +142,8 @@ def test_identities_in_training_and_test_set_are_refused_by_name(tmp_path: Path)
     ({}, '6 images of 3 identities are too few for 10 folds of 4 pairs'),
     ({'recognizers': {'loss': 'nowhere.onnx'}}, "recognizer 'loss': 'nowhere.onnx' is missing"),
     ({'tests': {'held-out': {'pairs': 'nowhere.txt'}}}, 'nowhere.txt'),
+    ({'perceptual': {'dists': 'nowhere'}}, "'nowhere/vgg16-397923af.pth' is missing. Expected torchvision's VGG16"),
+    ({'perceptual': {'lpip': 'nowhere'}}, "perceptual"),
     ({'tests': {'held-out': None, 'other': {'data': 'nowhere'}}}, "'nowhere' has no hr.lmdb")])
 def test_what_the_report_lacks_is_said_before_anything_is_trained(
         tmp_path: Path, report: dict[str, Any], message: str) -> None:
