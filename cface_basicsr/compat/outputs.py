@@ -103,10 +103,9 @@ def _keep_the_other_log(get: Callable, *args: Any, log_file: str | None = None, 
 def _with_an_id(init: Callable, opt: dict[str, Any]) -> None:
     """Without it: AttributeError: module 'wandb.util' has no attribute 'generate_id', with a wandb of 2026."""
     import wandb.util
-    if hasattr(wandb.util, 'generate_id'):
-        return init(opt)
-    wandb.util.generate_id = lambda: secrets.token_hex(4)
-    return init(opt)
+    if not hasattr(wandb.util, 'generate_id'):
+        wandb.util.generate_id = lambda: secrets.token_hex(4)
+    init(opt)
 
 
 class _Claim:
