@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ from PIL import Image
 
 from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
 from performance.landmarks import seen_faces
+from tests.serving.asgi import PORT, ask
 from tests.zoo.made_up_networks import write_zoo
 
 playwright = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
 pytest.importorskip('uvicorn', reason='the page needs uvicorn')
+from cface_basicsr.serving.app import make_app  # noqa: E402
+from cface_basicsr.serving.studio import Studio  # noqa: E402
+
 BROWSER = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason='neither chromium nor google-chrome is on PATH')
 MILLISECONDS = 300_000  # a busy machine is no defect
@@ -197,9 +202,13 @@ def test_why_a_photo_of_the_person_is_refused_stays_and_nothing_is_computed_for_
     wait(page)
     sent = []
     page.on('request', lambda request: sent.append(request.url) if request.method == 'POST' else None)
+    page.set_viewport_size({'width': 1000, 'height': 400})
+    page.evaluate('scrollTo(0, document.body.scrollHeight)')
     page.set_input_files('#reference', folder / 'evil.png')
     page.locator('#error').wait_for()
     page.wait_for_timeout(600)  # changed settings wait for 300 ms
+    place = page.locator('#error').bounding_box()
+    assert page.evaluate('scrollY') > 100 and 0 <= place['y'] <= 400 - place['height']  # it is seen from everywhere
     assert page.inner_text('#error') == "'evil.png' cannot be read as a photograph: not an image."
     assert page.inner_text('#status') == '3 faces found, 2 enlarged.' and page.locator('#download').is_visible()
     assert [url.rpartition('/')[2] for url in sent] == ['references?name=evil.png']
@@ -243,6 +252,25 @@ def test_a_photo_of_the_person_that_is_gone_is_dropped_and_the_page_goes_on(page
     wait(page)
     assert page.inner_text('#error') == 'it is gone.' and page.inner_text('#status') == '3 faces found, 2 enlarged.'
     assert page.locator('#gate').is_hidden()
+
+
+def test_half_precision_is_a_switch_where_it_is_offered(
+        page: Any, address: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert page.locator('#half').count() == 0  # the networks run on the CPU
+    monkeypatch.setenv('CFACE_HOME', str(folder / 'home'))
+    with ThreadPoolExecutor(1) as aside:  # playwright has a loop in this one
+        offers = aside.submit(ask, make_app(Studio(['tiny-x8'], 'cuda'), PORT), 'GET', '/').result().body.decode()
+    page.route(f'{address}/', lambda route: route.fulfill(body=offers, content_type='text/html'))
+    page.goto(f'{address}/')
+    drop(page, folder / 'our party.png')
+    wait(page)
+    usual = downloaded(page)[1]
+    page.click('#settings summary')
+    page.check('#half')
+    page.locator('#command code', has_text='--half').wait_for(state='attached')
+    wait(page)
+    content = downloaded(page)[1]
+    assert content == written_by(page.text_content('#command code'), folder, tmp_path) != usual
 
 
 def test_the_page_can_be_used_by_keys_and_fits_a_phone(page: Any, folder: Path) -> None:
