@@ -110,14 +110,16 @@ def _try_the_metrics(create: Callable[..., Loaders], opt: dict[str, Any], logger
 
 
 def _small_pictures(data: Any, scale: int) -> dict[str, _Picture]:
-    """Two pictures of the smallest size of a set's HR images, or of what its LR images become; none of videos."""
+    """The smallest HR image of a set and another picture of its size, or what an LR image becomes; none of videos."""
     from basicsr.utils import tensor2img
     items = (data[row] for row in range(0, len(data), -(-len(data) // _TRIED) or 1))
-    sizes = ((item['gt'], 1) if 'gt' in item else (item['lq'], scale) for item in items)
-    smallest, factor = min(sizes, key=lambda each: min(each[0].shape[-2:]) * each[1], default=(torch.empty(0), 1))
+    images = ((item['gt'], 0) if 'gt' in item else (item['lq'], scale) for item in items)
+    smallest, factor = min(images, key=lambda each: min(each[0].shape[-2:]), default=(torch.empty(0), 0))
     if smallest.ndim != 3:
         return {}
-    picture = tensor2img([smallest]).repeat(factor, 0).repeat(factor, 1)
+    picture = tensor2img([smallest])
+    if factor:
+        return {'img': picture.repeat(factor, 0).repeat(factor, 1)}
     return {'img': picture, 'img2': np.ascontiguousarray(picture[:, ::-1])}
 
 
