@@ -89,7 +89,8 @@ def test_no_judge_and_no_storage_of_a_file_is_imported(folder: Path, tmp_path: P
         check_verification({'val': {'verification': {'recognizer': 'evilmod:X', 'folds': 2}},
                             'datasets': {'val': section}})
     memcached = {'type': 'memcached', 'sys_path': str(folder)}
-    with pytest.raises(UserError, match="io_backend.sys_path': BasicSR would import a module from a folder that a file"):
+    with pytest.raises(UserError, match="io_backend.sys_path': BasicSR would import a module from a folder that a "
+                                        'file'):
         open_section(AnyDataOptions, section | {'io_backend': memcached}, 'io')
     assert 'evilmod' not in sys.modules and not (folder / 'it_ran').exists()
 
