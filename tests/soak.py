@@ -74,7 +74,7 @@ def chain(iterations: int, *left_out: str) -> dict[str, Any]:
 def jobs(iterations: int = 24) -> dict[str, Job]:
     """All commands; each is run in a folder of its own, on what the ones before have made."""
     report = {'rows': {'C-Face-v2': 'stage4'}, 'recognizers': {'loss': 'stage0'},
-              'tests': {'held-out': {'pairs_per_fold': 4, 'faces': 2}}}
+              'tests': {'held-out': {'folds': 4, 'pairs_per_fold': 4, 'faces': 2}}}
     ranks = chain(iterations, 'stage2', 'stage3', 'stage4')
     network = ['--weights', 'net_g.pth', '--out', 'data/train/sr_x8.lmdb']
     return {
@@ -119,7 +119,8 @@ class Soak:
                 more = tally.kills < kills and time.monotonic() < until
                 over = self._run_once(name, folder, self.random.uniform(0, seconds) if more else None, tally)
             self._compare(name, folder, wanted, tally)
-        self.say(f'{name}: {tally.kills} kills, {tally.compared} runs compared, {len(tally.wrong)} wrong')
+        self.say('\n'.join((f'{name}: {tally.kills} kills, {tally.compared} runs compared, {len(tally.wrong)} wrong',
+                            *tally.wrong)))
         return tally
 
     def kill_at(self, name: str, *chains: Sequence[float]) -> Tally:
@@ -185,15 +186,17 @@ class Soak:
         """Start a command and kill it after some seconds or at a moment; returns whether it had ended by itself."""
         mark = uuid.uuid4().hex
         process = self._start(name, folder, mark, **({'SOAK_KILL_AT': str(moment)} if moment else {}))
+        known: set[Path] = set()
         try:
             code = process.wait(seconds)
             if moment and code == -signal.SIGKILL:
                 tally.kills, code = tally.kills + 1, None
                 tally.hit[where(folder)] += 1
         except subprocess.TimeoutExpired:
+            known = marked(mark)
             self._strike(name, folder, process, tally)
             code = None
-        left = wait_for_the_end(mark)
+        left = wait_for_the_end(mark, known)
         if left:
             tally.wrong.append(f'{name}: {left} processes live on')
         if code not in (None, 0):
@@ -212,10 +215,16 @@ class Soak:
             process.kill()
 
 
-def wait_for_the_end(mark: str) -> int:
-    """Wait until no process has this mark in its environment; returns how many still do after some seconds."""
+def wait_for_the_end(mark: str, known: Iterable[Path] = ()) -> int:
+    """Wait until no process has this mark in its environment; returns how many still do after some seconds.
+
+    Args:
+        mark: see `marked`.
+        known: processes that had it. One that is being taken apart shows no environment any more, but may hold a lock.
+    """
+    left: set[Path] = set(known)
     for _ in range(int(_LEAVING / 0.1)):
-        left = [path for path in Path('/proc').iterdir() if path.name.isdigit() and _has(path, mark)]
+        left = {path for path in left | marked(mark) if _lives(path)}
         if not left:
             return 0
         time.sleep(0.1)
@@ -224,9 +233,21 @@ def wait_for_the_end(mark: str) -> int:
     return len(left)
 
 
+def marked(mark: str) -> set[Path]:
+    """The folders in /proc of the processes that have a mark in their environment."""
+    return {path for path in Path('/proc').iterdir() if path.name.isdigit() and _has(path, mark)}
+
+
 def _has(process: Path, mark: str) -> bool:
     try:
         return f'{MARK}={mark}'.encode() in (process / 'environ').read_bytes()
+    except OSError:
+        return False
+
+
+def _lives(process: Path) -> bool:
+    try:
+        return (process / 'stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
     except OSError:
         return False
 

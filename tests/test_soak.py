@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cface_basicsr.evaluation.verification import largest_pairs_per_fold
 from tests.soak import Job, Soak, chain, jobs, products
 
 
@@ -18,6 +19,13 @@ MOMENTS = {'synth': [(0.1,), (0.2,), (0.3,), (0.45,)], 'prepare': [(0.2, 0.3, 0.
            'train': [(0.2, 0.4, 0.5, 0.3), (0.9, 0.05)]}
 """Command -> the moments of its kills, as shares of all moments of its busiest process; a new run for each chain. A run
 that continues has fewer left. Two workers share the photos of `synth` as it comes: one does half of them at least."""
+
+
+@pytest.mark.parametrize('name', [name for name, job in jobs().items() if 'report' in (job.recipe or {})])
+def test_the_people_held_out_are_enough_for_the_report(name: str) -> None:
+    (test,) = jobs()[name].recipe['report']['tests'].values()
+    labels = [person for person in range(8) for _ in range(4)]  # --holdout 8, -m 4
+    assert test['pairs_per_fold'] <= largest_pairs_per_fold(labels, folds=test['folds'])
 
 
 @pytest.mark.slow

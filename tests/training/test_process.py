@@ -39,7 +39,7 @@ if __name__ == '__main__':
     ('INFO: start\ncface: the error\nand its second line\n', 'cface: the error'),
     ('Traceback\n  File "x"\nKeyError: 1\nINFO: end\n', 'KeyError: 1'),
     ('INFO: start\nKilled\n', 'Killed'), ('', 'it printed nothing')])
-def test_thelast_words_of_a_log_are_its_error(tmp_path: Path, log: str, words: str) -> None:
+def test_the_last_words_of_a_log_are_its_error(tmp_path: Path, log: str, words: str) -> None:
     (tmp_path / 'log.txt').write_text(log)
     assert last_words(tmp_path / 'log.txt') == words
 
