@@ -12,7 +12,7 @@ from cface_basicsr.errors import UserError, check_known, nearest
 from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.request import HELD_OUT, Perceptual, TestSet, check_names
 from cface_basicsr.options import FolderName, Section, merge, open_section, read_option_file
-from cface_basicsr.options.option_file import Seed
+from cface_basicsr.options.option_file import Common, Seed
 from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.training.recipe import BENCHMARK, REMOVABLE, TrainStep, check_kind, fill_variables, read_with_base
 from cface_basicsr.training.scale import check_scale
@@ -99,8 +99,8 @@ class BenchmarkFile(Section):
     perceptual: Annotated[Perceptual, REMOVABLE] = Field(default_factory=dict)
     """`lpips` or `dists` -> folder with torchvision's file of the network that it is measured by, which is never
     fetched; needs the package torchmetrics."""
-    common: dict[str, Any] = Field(default_factory=dict)
-    """Changes to every option file that has such a section."""
+    common: Common = Field(default_factory=dict)
+    """Changes to every option file that has such a section; what is in `logger`, to every one."""
     widths: Annotated[dict[str, dict[str, Any]], REMOVABLE] = Field(default_factory=dict)
     """System -> changes of its generator in all phases; the tables name these changes."""
     set: Annotated[dict[str, Annotated[dict[str, dict[str, Any]], REMOVABLE]], REMOVABLE] = Field(default_factory=dict)

@@ -252,6 +252,18 @@ class _ParsedFile(Frame, extra='allow'):
     network_c: dict[str, Any] | None = None
 
 
+def _check_common(changes: dict[str, Any]) -> dict[str, Any]:
+    known = (*_ParsedFile.model_fields, *OptionFile.model_fields)
+    for key in changes:
+        if key not in known and not key.startswith('network_'):
+            raise problem('unknown', nearest(key, known), key)
+    return changes
+
+
+Common = Annotated[dict[str, Any], AfterValidator(_check_common)]
+"""What several option files have in common: sections and keys of their top level."""
+
+
 def check_frame(opt: Mapping[str, Any]) -> None:
     """Check what BasicSR's parser reads before any of our code runs, and that sections are sections.
 

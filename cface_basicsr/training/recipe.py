@@ -33,6 +33,7 @@ from cface_basicsr.options import (
     problem,
     read_option_file,
 )
+from cface_basicsr.options.option_file import Common
 from cface_basicsr.options.training import leading_recognizers
 from cface_basicsr.training.scale import check_scale, set_scale, store_in, train_folder, with_stores
 
@@ -144,8 +145,8 @@ class RecipeFile(Section):
     """The folder that `cface prepare --holdout` made; `--data` names another."""
     out: str | None = None
     """The run folder, by default `experiments/<name>`; `--out` names another."""
-    common: dict[str, Any] = Field(default_factory=dict)
-    """Changes to every stage file that has such a section."""
+    common: Common = Field(default_factory=dict)
+    """Changes to every stage file that has such a section; what is in `logger`, to every one."""
     steps: Annotated[dict[FolderName, Step], REMOVABLE]
     """Name -> step, in order; each is a training, an index or stage 2. `~` leaves out a step of the base."""
     report: ReportOptions | None = None
@@ -414,12 +415,14 @@ def errors_of(what: str) -> Iterator[None]:
 def only_existing(changes: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """`changes` without the sections that `base` does not have: a stage without network_d is not given one.
 
+    Every stage has a logger, so what is in it is kept.
+
     >>> only_existing({'seed': 1, 'network_d': {'num_feat': 8}, 'train': {'lr': 2}}, {'train': {}})
     {'seed': 1, 'train': {'lr': 2}}
     """
     kept = {}
     for key, value in changes.items():
-        if not isinstance(value, Mapping):
+        if not isinstance(value, Mapping) or key == 'logger':
             kept[key] = value
         elif isinstance(base.get(key), Mapping):
             kept[key] = only_existing(value, base[key])

@@ -163,6 +163,17 @@ def test_only_sections_that_a_stage_has_are_changed_by_common() -> None:
     assert only_existing(changes, base) == {'network_g': {'num_feat': 8}, 'train': {'lr': 2}}
 
 
+def test_what_is_common_to_all_loggers_reaches_a_stage_whose_file_does_not_name_it(tmp_path: Path) -> None:
+    content = SMALL | {'common': SMALL['common'] | {'logger': {'wandb': {'project': 'faces'}}}}
+    assert recipe(tmp_path, content, data=tmp_path).compose('warmup')['logger']['wandb'] == {'project': 'faces'}
+
+
+def test_a_common_section_that_no_file_can_have_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="option 'recipe.common.datasetz' is unknown; did you mean 'datasets'"):
+        recipe(tmp_path, SMALL | {'common': {'datasetz': {}}}, data=tmp_path)
+    assert recipe(tmp_path, SMALL | {'common': {'network_x': {}}}, data=tmp_path)  # of somebody's own model
+
+
 # -------------------------------------------------------------------------------------------------------------- budgets
 
 def test_budgets_count_every_image_with_those_of_the_steps_before(tmp_path: Path) -> None:
