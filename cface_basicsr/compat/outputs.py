@@ -105,7 +105,14 @@ def _with_an_id(init: Callable, opt: dict[str, Any]) -> None:
     import wandb.util
     if not hasattr(wandb.util, 'generate_id'):
         wandb.util.generate_id = lambda: secrets.token_hex(4)
-    init(opt)
+    return init(opt)
+
+
+@row('wandb-folder', 'basicsr.train:init_wandb_logger', has='sync_tensorboard=True)')
+def _in_the_folder_of_the_run(init: Callable, opt: dict[str, Any]) -> None:
+    """Without it: Weights & Biases writes a folder `wandb` into the working folder."""
+    os.environ.setdefault('WANDB_DIR', opt['path']['experiments_root'])
+    return init(opt)
 
 
 class _Claim:

@@ -236,6 +236,14 @@ def _train(words: list[str], log: str, folder: str) -> None:
     except UserError as error:
         print(f'cface: {short_message(error)}', flush=True)
         sys.exit(2)
+    finally:
+        _finish_wandb(failed=sys.exc_info()[0] is not None)
+
+
+def _finish_wandb(failed: bool) -> None:
+    """Have Weights & Biases write what it holds: a process of multiprocessing calls no exit function of its."""
+    if (wandb := sys.modules.get('wandb')) and wandb.run:
+        wandb.finish(exit_code=int(failed))
 
 
 def _watch(training: _Training, log: Path, progress: _Progress, pause: float = 0.2) -> None:

@@ -167,7 +167,7 @@ WANDB = '''
 import json, os
 def init(**given):
     config = given.pop('config')
-    given['lr'] = config['train']['optim_g']['lr']
+    given.update(lr=config['train']['optim_g']['lr'], dir=os.environ.get('WANDB_DIR'))
     with open(os.environ['WANDB_SEEN'], 'a') as file:
         file.write(json.dumps(given) + chr(10))
 '''
@@ -190,14 +190,18 @@ def test_a_training_is_sent_to_weights_and_biases_of_any_age(
         seen = tmp_path / 'seen.json'
         seen.unlink(missing_ok=True)
         monkeypatch.setenv('WANDB_SEEN', str(seen))
+        monkeypatch.setenv('WANDB_DIR', '')  # so that it is as before in the end
+        monkeypatch.delenv('WANDB_DIR')
         train_here(options, tmp_path / 'run')
         asked = json.loads(seen.read_text())
         assert asked.pop('id') == 'theirs' if util else len(asked.pop('id')) == 8
+        place = asked.pop('dir')
         assert asked == {'resume': 'never', 'name': 'tiny', 'project': 'faces', 'sync_tensorboard': True, 'lr': 1e-2}
         assert list((tmp_path / 'run/tb_logger/tiny').glob('events*'))
+        assert place == str(tmp_path / 'run/experiments/tiny')
 
     if util:
-        check()
+        holds_by_row(check, 'wandb-folder', defect=AssertionError)
     else:
         holds_by_row(check, 'wandb-id', defect=AttributeError)
     for name in ('wandb', 'wandb.util'):

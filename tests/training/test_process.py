@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,6 +99,22 @@ def test_a_training_in_the_foreground_can_be_watched_line_by_line(
     code = train_in_the_foreground(tmp_path / 'a.yml', 1, lambda line, view: seen.append((line, view.read(line))))
     assert code == 3
     assert seen == [('100 %', None), ('INFO: Start training from epoch: 0, iter: 40', 40)]
+
+
+@pytest.mark.parametrize(('code', 'given'), [('0', 0), ('1 / 0', 1)])
+def test_weights_and_biases_are_told_the_end_by_a_forked_training(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, given: int) -> None:
+    """A process of multiprocessing calls no exit function, and so none of theirs."""
+    told: list[int] = []
+    wandb = SimpleNamespace(run='run', finish=lambda exit_code: told.append(exit_code))
+    monkeypatch.setitem(sys.modules, 'wandb', wandb)
+    monkeypatch.setattr('basicsr.train.train_pipeline', lambda folder: eval(code))
+    for name in ('end_with_parent', 'os.chdir', 'os.dup2', 'signal.signal', 'multiprocessing.set_start_method'):
+        monkeypatch.setattr(f'cface_basicsr.training.process.{name}', lambda *args, **more: None)
+    monkeypatch.setattr(sys, 'argv', [])
+    with nullcontext() if code == '0' else pytest.raises(ZeroDivisionError):
+        process._train(['cface_basicsr.train'], str(tmp_path / 'log'), str(tmp_path))
+    assert told == [given]
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
