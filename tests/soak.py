@@ -37,8 +37,9 @@ REPOSITORY = Path(__file__).parents[1]
 CFACE = [sys.executable, '-m', 'cface_basicsr']
 MARK = 'CFACE_SOAK'
 """The variable by which the processes of a command are found."""
-_LEAVING = 10.0
-"""Seconds within which all processes of a command must have left."""
+_LEAVING = 60.0
+"""Seconds within which all processes of a command must have left. A worker that is just being started first imports
+what it needs, and only then sees that its parent is gone."""
 TINY: dict[str, Any] = {
     'network_g': {'num_feat': 4, 'num_block': 1}, 'network_d': {'num_feat': 2, 'num_dense': 4},
     'network_r': {'num_feat': 2, 'feature_length': 8, 'blocks': [1, 1, 1, 1]}, 'network_c': {'feature_length': 8},
