@@ -75,11 +75,14 @@ class OnnxRecognizer(KeepsStatistics):
         settings = DEFAULTS | read_input_spec(file, given) | {name: value for name, value in given.items()
                                                         if value is not None}
         for name in ('height', 'width', 'mean', 'std'):
-            _check_number(name, settings.get(name))
+            _check_number(file, name, settings.get(name))
         proto = _read_onnx(Path(file))
         sides = _sides(proto, settings.pop('height', None), settings.pop('width', None), file)
         _keep_one_output(proto, settings.pop('output'), file)
-        self.input_spec = RecognizerInput(*sides, **settings)
+        try:
+            self.input_spec = RecognizerInput(*sides, **settings)
+        except UserError as error:
+            raise UserError(f"'{file}': {error}") from error
         self.body = _convert(proto, file)
         self.feature_length, self.face_by_face = self._measure(file)
         self.train(self.training)
@@ -124,12 +127,12 @@ class OnnxRecognizer(KeepsStatistics):
         return features.shape == singly.shape and torch.allclose(features, singly, rtol=1e-3, atol=tolerance)
 
 
-def _check_number(name: str, value: Any) -> None:
+def _check_number(file: str, name: str, value: Any) -> None:
     if name in ('height', 'width') and value is not None and (type(value) is not int or value < 1):
-        raise UserError(f'OnnxRecognizer: {name}: expected a whole number from 1 up, got {value!r}.')
+        raise UserError(f"'{file}': {name}: expected a whole number from 1 up, got {value!r}.")
     numbers = value if name == 'mean' and isinstance(value, (list, tuple)) else [value]
     if name in ('mean', 'std') and not all(type(each) in (int, float) for each in numbers):
-        raise UserError(f'OnnxRecognizer: {name}: expected a number, got {value!r}.')
+        raise UserError(f"'{file}': {name}: expected a number, got {value!r}.")
 
 
 def _read_onnx(path: Path) -> Any:

@@ -356,7 +356,8 @@ def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarr
     index = _load(folder / f'compare_k{manifest["k"]}.npy', (len(keys), manifest['k']), np.int32)
     for start in range(0, len(keys), _CHECKED_AT_ONCE):
         rows, own = index[start:start + _CHECKED_AT_ONCE], labels[start:start + _CHECKED_AT_ONCE, None]
-        wrong = (rows >= len(keys)) | ((rows >= 0) & (labels[np.minimum(rows, len(keys) - 1)] != own))
+        there = (rows >= 0) & (rows < len(keys))
+        wrong = np.where(there, labels[np.where(there, rows, 0)] != own, rows != -1)
         if wrong.any():
             row = start + int(np.flatnonzero(wrong.any(1))[0])
             raise UserError(f"compare index '{folder}': row {row} ('{keys[row]}') names an image of another identity.\n"

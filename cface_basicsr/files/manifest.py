@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from cface_basicsr.errors import UserError
@@ -16,7 +17,7 @@ MANIFEST = 'manifest.json'
 
 class _Settings(TypedDict, total=False):
     crop: str | None
-    size: int | list[int] | None
+    size: int | Annotated[list[int], Field(min_length=2, max_length=2)] | None
     template: str | None
     layout: str | None
 

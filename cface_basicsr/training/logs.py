@@ -11,7 +11,7 @@ from cface_basicsr.measuring.results import CurvePoint, Results, Run, facts_of_t
 from cface_basicsr.training.view import TrainingView
 
 _LINE = re.compile(r'^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) INFO: .*?\[epoch:\s*\d+, '
-                   r'iter:\s*([\d,]{1,15}), lr:\([^)]*\)\] (?:\[eta:[^\]]*\] )?(.*)$')
+                   r'iter:\s*(\d[\d,]{,14}), lr:\([^)]*\)\] (?:\[eta:[^\]]*\] )?(.*)$')
 _VALUE = re.compile(r'\b([\w/]{1,80}): (-?\d+(?:\.\d+)?e[+-]\d{1,3})')
 _LONGEST = 4000
 """Characters of a line that BasicSR wrote."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cface_basicsr.data.images.face_crop import Rejected
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, shown
 
 Mutator = Callable[[bytes, random.Random], bytes]
 MOST_SECONDS = 10.0
@@ -146,12 +146,12 @@ def _try(reader: Reader, path: Path, content: bytes) -> tuple[str, str]:
 
 
 def _judged(message: str, path: Path, named: bool) -> tuple[str, str]:
-    """Whether a refusal is one that a person can read."""
-    if named and path.parent.name not in message:
+    """Whether a refusal is one that a person can read, as the commands print it."""
+    short = shown(message.replace(str(path.parent), '@FOLDER@'))
+    if named and '@FOLDER@' not in short:
         return 'message', f'does not name the file: {message}'
-    short = message.replace(str(path.parent), 'F')
-    if len(short) > 300 or short.count('\n') > 2:
-        return 'message', f'{len(short)} characters in {short.count(chr(10)) + 1} lines: {message}'
+    if len(short) > 300 or message.count('\n') > 2:
+        return 'message', f'{len(short)} characters in {message.count(chr(10)) + 1} lines: {message}'
     if not all(each.isprintable() or each == '\n' for each in message):
         return 'message', f'characters that control a terminal: {message!a}'
     return 'refused', message

@@ -60,7 +60,7 @@ def _misbehave(path: Path) -> object:
     if what == 'traceback':
         raise KeyError(what)
     if what != 'read':
-        raise UserError({'unnamed': 'no.', 'long': f"'{path}' {'word ' * 100}", 'lines': f"'{path}'\n\n\n.",
+        raise UserError({'unnamed': 'no.', 'lost': f"{'word ' * 100}'{path}'{' word' * 100}", 'lines': f"'{path}'\n\n\n.",
                          'refused': f"'{path}' \x1b[2J."}[what])
     return None
 
@@ -71,7 +71,7 @@ def test_the_harness_sees_each_way_to_fail_and_goes_on_after_it(tmp_path: Path,
     monkeypatch.setattr(harness, 'MOST_MEMORY', 1 << 26)
     reader = Reader(lambda folder: folder / 'x', _misbehave, lambda content, chance: content)
     (tmp_path / 'x').touch()
-    ways = ['read', 'crash', 'refused', 'hang', 'sleep', 'traceback', 'memory', 'unnamed', 'long', 'lines', 'read']
+    ways = ['read', 'crash', 'refused', 'hang', 'sleep', 'traceback', 'memory', 'unnamed', 'lost', 'lines', 'read']
     found = [each.outcome for each in try_inputs(reader, tmp_path / 'x', [way.encode() for way in ways])]
     assert found == ['read', 'crash', 'refused', 'hang', 'hang', 'traceback', 'memory', *['message'] * 3, 'read']
 
