@@ -60,7 +60,8 @@ def _misbehave(path: Path) -> object:
     if what == 'traceback':
         raise KeyError(what)
     if what != 'read':
-        raise UserError({'unnamed': 'no.', 'lost': f"{'word ' * 100}'{path}'{' word' * 100}", 'lines': f"'{path}'\n\n\n.",
+        words = 'word ' * 100
+        raise UserError({'unnamed': 'no.', 'lost': f"{words}'{path}' {words}", 'lines': f"'{path}'\n\n\n.",
                          'refused': f"'{path}' \x1b[2J."}[what])
     return None
 
