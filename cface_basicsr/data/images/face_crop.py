@@ -19,7 +19,9 @@ _ORIENTATION, _BITS, _WHITE, _PLANES = 274, 258, 262, 284
 """Tags of EXIF and TIFF: how to turn it upright, bits per channel, 0: 0 is white, 2: one channel after the other."""
 
 
-_MOST_BYTES, _PIXELS_AT_ONCE = 800_000_000, 1 << 20
+_MOST_BYTES, _MOST_WHOLE, _PIXELS_AT_ONCE = 400_000_000, 800_000_000, 1 << 20
+"""Of decoded pixels, in three channels at least: of photographs that become faces, and of those that are enhanced. With
+all that is held at the same time, the first take less than 1 GB."""
 
 
 class Rejected(Exception):
@@ -55,7 +57,7 @@ def decode_photo(content: bytes) -> np.ndarray:
         stored = _raw_mode(photo)
         photo.load()  # the whole file, so that a truncated one fails here
         orientation = photo.getexif().get(_ORIENTATION, 1)  # Pillow has turned a TIFF already, and forgotten it
-        pixels = _of_sixteen(photo, stored, content) if _is_deep(photo, stored) else np.asarray(_of_eight(photo))
+        pixels = _of_sixteen(photo, stored, content) if _is_deep(photo, stored) else _of_eight(photo)
     return np.ascontiguousarray(upright(pixels, orientation))
 
 
@@ -81,7 +83,7 @@ def decode_whole(content: bytes) -> WholePhoto:
     Raises:
         Rejected: as `decode_photo`; or colours of 16 bits are multiplied with their alpha.
     """
-    with _opened(content) as photo:
+    with _opened(content, _MOST_WHOLE) as photo:
         stored = _raw_mode(photo)
         photo.load()
         exif, profile = photo.getexif(), photo.info.get('icc_profile')
@@ -108,7 +110,7 @@ def stored_size(content: bytes) -> tuple[int, int]:
     Raises:
         Rejected: the file is empty, not an image, or damaged.
     """
-    with _opened(content) as photo:
+    with _opened(content, _MOST_WHOLE) as photo:
         return photo.size
 
 
@@ -125,14 +127,14 @@ def upright_size(content: bytes) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(content: bytes) -> Iterator[Image.Image]:
+def _opened(content: bytes, most: int = _MOST_BYTES) -> Iterator[Image.Image]:
     if not content:
         raise Rejected('empty file')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as photo:
-                _check_amount(photo)
+                _check_amount(photo, most)
                 yield photo
     except Rejected:
         raise
@@ -143,11 +145,11 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
         raise Rejected(f'damaged image ({type(error).__name__}: {str(error)[:80]})') from error
 
 
-def _check_amount(photo: Image.Image) -> None:
+def _check_amount(photo: Image.Image, most: int) -> None:
     """Refuse what would not fit into memory, by the header."""
-    held = photo.width * photo.height * len(photo.getbands()) * (2 if ';16' in _raw_mode(photo) else 1)
-    if held > _MOST_BYTES:
-        raise Rejected(f'{photo.width}x{photo.height} pixels take {held:,} bytes; expected at most {_MOST_BYTES:,}. '
+    held = photo.width * photo.height * max(3, len(photo.getbands())) * (2 if ';16' in _raw_mode(photo) else 1)
+    if held > most:
+        raise Rejected(f'{photo.width}x{photo.height} pixels take {held:,} bytes; expected at most {most:,}. '
                        'Make it smaller first')
 
 
@@ -163,10 +165,19 @@ def _is_deep(photo: Image.Image, stored: str) -> bool:
     return ';16' in stored or max(bits) > 8 or photo.mode[0] in 'IF'
 
 
-def _of_eight(photo: Image.Image) -> Image.Image:
-    """An 8-bit image of any mode as RGB, with white behind transparent pixels."""
+def _of_eight(photo: Image.Image) -> np.ndarray:
+    """An 8-bit image of any mode as uint8 (H, W, 3) RGB, with white behind transparent pixels."""
     if photo.mode == 'LAB':
         raise Rejected('L*a*b* colours cannot be read; save it as RGB')
+    pixels = np.empty((photo.height, photo.width, 3), np.uint8)
+    rows = max(1, _PIXELS_AT_ONCE // photo.width)
+    for start in range(0, photo.height, rows):  # Pillow's copies of a large photograph would not fit into memory
+        block = photo.crop((0, start, photo.width, min(start + rows, photo.height)))
+        pixels[start:start + rows] = np.asarray(_rgb(block))
+    return pixels
+
+
+def _rgb(photo: Image.Image) -> Image.Image:
     if photo.has_transparency_data:
         photo = photo.convert('RGBA')
         photo = Image.alpha_composite(Image.new('RGBA', photo.size, 'white'), photo)
@@ -176,7 +187,7 @@ def _of_eight(photo: Image.Image) -> Image.Image:
 def _planes_of_eight(photo: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     """(H, W, 3) RGB and (H, W) alpha of an 8-bit image."""
     if not photo.has_transparency_data or photo.mode == 'LAB':
-        return np.asarray(_of_eight(photo)), None
+        return _of_eight(photo), None
     pixels = np.asarray(photo.convert('RGBA'))
     return pixels[..., :3], pixels[..., 3]
 
