@@ -13,7 +13,9 @@ from functools import wraps
 from typing import Annotated, Any, get_args, get_origin
 
 import lmdb
+import rich.table
 import typer
+from rich.table import Column
 
 from cface_basicsr.cli.show import say, silence, warn
 from cface_basicsr.compat.before_import import patch_functional_tensor
@@ -26,6 +28,14 @@ _MODULES = ('doctor', 'demo', 'data_sets.synth', 'data_sets.prepare', 'data_sets
             'report', 'benchmark', 'ablate', 'enhance', 'serve', 'models', 'export', 'options', 'convert')
 """In the order of `cface --help`; a command is called as its module is."""
 COMMANDS = {module.rpartition('.')[2]: module for module in _MODULES}
+
+
+def _column(**settings: Any) -> Column:
+    """A column of help in which a longer word goes on in the next line; rich would cut it off."""
+    return Column(**settings | {'overflow': 'fold'})
+
+
+rich.table.Column = _column
 
 app = typer.Typer(name='cface', no_args_is_help=True, add_completion=True, rich_markup_mode='rich',
                   pretty_exceptions_enable=False, context_settings={'help_option_names': ['-h', '--help']},

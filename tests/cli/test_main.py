@@ -1,5 +1,6 @@
 """What all commands share: the versions, --quiet, completion by the shell, and NO_COLOR."""
 
+import itertools
 import os
 import platform
 import pty
@@ -75,6 +76,32 @@ def test_every_command_has_it() -> None:
     having = [name for name, command in found.items()
               if ['quiet'] == [each.name for each in command.params if '--quiet' in each.opts]]
     assert having == list(found)
+
+
+def help_at(width: int, name: str) -> str:
+    """The help of a command ('cface options show') in a terminal of that width."""
+    result = CliRunner().invoke(app, [*name.split()[1:], '--help'], env={'COLUMNS': str(width)})
+    assert result.exit_code == 0 and max(map(len, result.stdout.splitlines())) <= width
+    return result.stdout
+
+
+def paragraphs(text: str) -> list[list[str]]:
+    """The lines of each paragraph before the examples; lists, which have words in columns, left out."""
+    prose = '\n'.join(line.strip() for line in re.split(r'\n Examples?:|╭', text)[0].splitlines())
+    found = [paragraph.splitlines() for paragraph in re.split(r'\n\n+', prose.strip())][1:]  # without the usage
+    return [lines for lines in found if not any('  ' in line for line in lines)]
+
+
+@pytest.mark.parametrize('name', ['cface', 'cface options', 'cface models', *commands_of(get_command(app))])
+def test_help_is_whole_and_fills_its_lines_at_any_width(name: str) -> None:
+    whole = help_at(1000, name)
+    assert all(len(lines) == 1 for lines in paragraphs(whole))
+    for width in (40, 80, 200):
+        text = help_at(width, name)
+        assert text.count('…') == whole.count('…')  # else something is cut off
+        assert [' '.join(lines) for lines in paragraphs(text)] == [lines[0] for lines in paragraphs(whole)]
+        for line, following in itertools.chain(*map(itertools.pairwise, paragraphs(text))):
+            assert len(f'{line} {following.split()[0]}') > width - 2
 
 
 def test_a_refusal_is_printed_even_then(tmp_path: Path) -> None:
