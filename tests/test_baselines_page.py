@@ -18,8 +18,8 @@ from tests.tiny_stages import REPOSITORY
 
 PAGE = (REPOSITORY / 'docs/baselines.md').read_text(encoding='utf-8')
 OPTIONS = REPOSITORY / 'options'
-FILES = {path.stem.removesuffix('_x8'): path
-         for pattern in ('baselines/*.yml', 'cface_stage*.yml') for path in OPTIONS.glob(pattern)}
+FILES = {**{path.stem: path for path in OPTIONS.glob('cface_stage*.yml')}, **{name: path_of(name) for name in PUBLISHED}}
+"""The stages, and the trainings of the systems of the paper's tables (`tests/test_published_schedules.py`)."""
 FALLS = {0.5: 'halved', 0.1: '÷ 10'}
 
 
@@ -66,8 +66,8 @@ def biases(section: dict[str, Any]) -> str:
 TRAININGS = {names_in(row[1])[0]: row for row in table('system')}
 
 
-def test_the_table_has_every_baseline_and_the_recognizer() -> None:
-    assert set(TRAININGS) == set(PUBLISHED) == {*(name for name in FILES if 'stage' not in name), 'cface_stage0'}
+def test_the_table_has_every_training_of_a_compared_system_and_the_recognizer() -> None:
+    assert set(TRAININGS) == set(PUBLISHED)
 
 
 @pytest.mark.parametrize('name', TRAININGS)
@@ -172,7 +172,3 @@ def test_every_batch_that_is_not_c_faces_is_named() -> None:
         batch = read_option_file(path)['datasets'].get('train', {}).get('batch_size', 64)
         named = [there for _, option, _, there in departures_of(name) if option == 'datasets.train.batch_size']
         assert named == ([] if batch == 64 else ['64 (C-Face)']), name
-
-
-def test_the_files_of_the_published_table_are_the_ones_that_are_walked() -> None:
-    assert {path_of(name) for name in PUBLISHED} <= set(FILES.values())

@@ -16,7 +16,8 @@ from cface_basicsr.files.identities import read_identities
 from tests.small_data import write_small_data
 
 ROOT = Path(__file__).parents[1]
-STRUCTURAL = ('tests/test_architecture.py', 'tests/test_registry.py', 'tests/options/test_sections.py',
+STRUCTURAL = ('tests/test_architecture.py', 'tests/test_words.py', 'tests/test_docstrings.py', 'tests/test_registry.py',
+              'tests/options/test_sections.py',
               *(f'tests/test_docs.py::test_what_is_printed_from_the_code_is_in_its_page[make_{page}]'
                 for page in ('options', 'commands', 'protocols')),
               'tests/test_docs.py::test_the_schemas_for_editors_are_those_of_the_types',
@@ -107,7 +108,7 @@ def test_a_compared_system_is_added_planned_and_trained(tree: Path) -> None:
     (tree / 'tests/archs/test_edge_net_arch.py').write_text(test)
     run(tree, 'docs/make_options.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/archs/test_edge_net_arch.py',
-        'tests/benchmark/test_systems.py', *STRUCTURAL)
+        'tests/benchmark/test_systems.py', 'tests/options/test_shipped.py', 'tests/test_baselines_page.py', *STRUCTURAL)
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/test_baseline_files.py', '-k', 'does_a_step and 2')
 
 
