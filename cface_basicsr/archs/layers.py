@@ -30,6 +30,11 @@ def dense_layers(num_in_ch: int, num_grow_ch: int, num_layer: int, activation: C
                            for i in range(num_layer)))
 
 
+def shuffled_double(num_feat: int, *activation: nn.Module) -> nn.Sequential:
+    """A convolution and a pixel shuffle: (B, num_feat, h, w) to (B, num_feat, 2 h, 2 w)."""
+    return nn.Sequential(nn.Conv2d(num_feat, 4 * num_feat, 3, padding=1), nn.PixelShuffle(2), *activation)
+
+
 def projection(kind: type[nn.Module], num_feat: int, scale: int, slope: float = 0.25) -> nn.Sequential:
     """DBPN's and SRFBN's projection up (a transposed convolution) or down (a convolution), and a PReLU.
 

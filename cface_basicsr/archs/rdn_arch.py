@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, check_rgb_mean, dense_layers, doublings
+from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, check_rgb_mean, dense_layers, doublings, shuffled_double
 
 
 class ResidualDenseBlock(nn.Module):
@@ -58,12 +58,8 @@ class RDN(nn.Module):
         self.blocks = nn.ModuleList(ResidualDenseBlock(num_feat, num_grow_ch, num_layer) for _ in range(num_block))
         self.fusion = nn.Sequential(nn.Conv2d(num_block * num_feat, num_feat, 1),
                                     nn.Conv2d(num_feat, num_feat, 3, padding=1))
-        self.upsample = nn.Sequential(*(self._double(num_feat) for _ in range(stages)))
+        self.upsample = nn.Sequential(*(shuffled_double(num_feat) for _ in range(stages)))
         self.tail = nn.Conv2d(num_feat, num_out_ch, 3, padding=1)
-
-    @staticmethod
-    def _double(num_feat: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(num_feat, 4 * num_feat, 3, padding=1), nn.PixelShuffle(2))  # no activation
 
     def forward(self, x: Tensor) -> Tensor:
         shallow = self.shallow[0](self.range.inside(x))

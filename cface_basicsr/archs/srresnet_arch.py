@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import doublings, initialize
+from cface_basicsr.archs.layers import doublings, initialize, shuffled_double
 
 
 class ResidualBlock(nn.Module):
@@ -54,7 +54,7 @@ class SRResNet(nn.Module):
         self.head = nn.Sequential(nn.Conv2d(num_in_ch, num_feat, 9, padding=4), nn.PReLU())
         self.body = nn.Sequential(*(ResidualBlock(num_feat) for _ in range(num_block)),
                                   nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat))
-        self.upsample = nn.Sequential(*(self._double(num_feat) for _ in range(stages)))
+        self.upsample = nn.Sequential(*(shuffled_double(num_feat, nn.PReLU()) for _ in range(stages)))
         self.tail = nn.Conv2d(num_feat, num_out_ch, 9, padding=4)
         initialize(self, partial(nn.init.kaiming_normal_, a=0.25))  # PReLU's first slope
         if icnr:
@@ -65,10 +65,6 @@ class SRResNet(nn.Module):
                 nn.init.zeros_(norm.weight)
         with torch.no_grad():
             self.tail.weight.mul_(0.1)  # ours, not the paper's: the first images are dark instead of noisy
-
-    @staticmethod
-    def _double(num_feat: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(num_feat, 4 * num_feat, 3, padding=1), nn.PixelShuffle(2), nn.PReLU())
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.head(x)
