@@ -26,16 +26,20 @@ def of_zoo(path: Path) -> Path:
     return network_path(path)
 
 
-def check_new(path: Path, overwrite: bool) -> None:
+def check_new(path: Path, overwrite: bool | None = None) -> None:
     """Check, before any work, that a command can write its file.
+
+    Args:
+        overwrite: whether it may replace one; None: the command cannot be asked to.
 
     Raises:
         UserError: the file exists, or its folder does not.
     """
     if path.exists() and not overwrite:
-        raise UserError(f"'{path}' exists; --overwrite replaces it.")
+        raise UserError(f"'{path}' exists. Give another name, or remove it." if overwrite is None else
+                        f"'{path}' exists; --overwrite replaces it.")
     if not path.parent.is_dir():
-        raise UserError(f"--out: the folder '{path.parent}' is missing.")
+        raise UserError(f"the folder '{path.parent}' is missing. Make it, or name a place elsewhere.")
 
 
 OptionPath = Annotated[Path, typer.Argument(callback=_found)]

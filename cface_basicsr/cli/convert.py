@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cface_basicsr.cli.arguments import check_new
 from cface_basicsr.cli.show import say
 from cface_basicsr.errors import UserError
 
@@ -25,10 +26,7 @@ def command(
     """
     from cface_basicsr.files.network_file import save_atomically
     from cface_basicsr.recognizers.load import published_recognizer
-    if out.exists():
-        raise UserError(f"'{out}' exists. Give another name, or remove it.")
-    if not out.parent.is_dir():
-        raise UserError(f"the folder '{out.parent}' is missing. Make it, or name a file elsewhere.")
+    check_new(out)
     published = published_recognizer(source)
     if published is None:
         raise UserError(f"'{source}' already says which network it holds; there is nothing to convert.")

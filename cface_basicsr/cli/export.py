@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cface_basicsr.cli.arguments import Json, Plugins, of_zoo
+from cface_basicsr.cli.arguments import Json, Plugins, check_new, of_zoo
 from cface_basicsr.cli.show import say, say_json
 from cface_basicsr.errors import UserError
 
@@ -52,10 +52,7 @@ def command(
         raise UserError('--card and --results belong to --format hub.')
     if kind != 'hub' and out.suffix != f'.{kind}':
         raise UserError(f"--out '{out}': expected a name that ends in .{kind}.")
-    if out.exists():
-        raise UserError(f"'{out}' exists. Give another name, or remove it.")
-    if not out.parent.is_dir():
-        raise UserError(f"the folder '{out.parent}' is missing. Make it, or name a place elsewhere.")
+    check_new(out)
     start_computing()
     opened = open_network(network)
     check_source(opened, network)
