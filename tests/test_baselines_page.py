@@ -18,7 +18,7 @@ from tests.tiny_stages import REPOSITORY
 
 PAGE = (REPOSITORY / 'docs/baselines.md').read_text(encoding='utf-8')
 OPTIONS = REPOSITORY / 'options'
-FILES = {**{path.stem: path for path in OPTIONS.glob('cface_stage*.yml')}, **{name: path_of(name) for name in PUBLISHED}}
+FILES = {path.stem: path for path in OPTIONS.glob('cface_stage*.yml')} | {name: path_of(name) for name in PUBLISHED}
 """The stages, and the trainings of the systems of the paper's tables (`tests/test_published_schedules.py`)."""
 FALLS = {0.5: 'halved', 0.1: '÷ 10'}
 

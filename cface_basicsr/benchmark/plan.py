@@ -230,8 +230,8 @@ class _Composer:
         return checkpoints | ({'train': {'ema_decay': decay}} if decay else {})
 
     def _weights(self, phase: Phase, named: Mapping[str, str], opt: Mapping[str, Any]) -> dict[str, str]:
-        found = {network: self._source(network, who, named) for network, who in phase.weights.items() if who}
-        return {network: who for network, who in found.items() if who and network in opt}
+        return {network: source for network, who in phase.weights.items()
+                if who and network in opt and (source := self._source(network, who, named))}
 
     def _source(self, network: str, who: str, named: Mapping[str, str]) -> str | None:
         if who in named:

@@ -24,7 +24,7 @@ from cface_basicsr.options.training import SPEED_OPTIONS
 from cface_basicsr.runtime import Progress, describe_device, describe_seconds
 from cface_basicsr.training.logs import seconds_an_iteration
 from cface_basicsr.training.process import run_training
-from cface_basicsr.training.recipe import Recipe
+from cface_basicsr.training.recipe import Recipe, iterations
 
 FILE = 'throughput.json'
 QUICK_BATCH, QUICK_STEPS, STEPS = 2, 2, 4
@@ -51,7 +51,7 @@ class PlannedTraining(NamedTuple):
     @property
     def iterations(self) -> int:
         """How many iterations it takes, without those of the trainings before it."""
-        return self.recipe.own_iterations(self.step)
+        return iterations(self.recipe.compose(self.step))
 
 
 def trainings(plan: Plan) -> Iterator[PlannedTraining]:

@@ -133,14 +133,10 @@ def _show(findings: dict[str, Any], table: bool) -> None:
 
 def _show_table(findings: dict[str, Any], console: Terminal) -> None:
     from rich.table import Table
-    table = Table('defect of BasicSR', 'here', box=None, pad_edge=False, header_style='bold')
-    table.add_column('symptom', overflow='fold')
-    for each in findings['repairs']:
+    table = Table('defect of BasicSR', 'here', 'symptom', box=None, pad_edge=False, header_style='bold')
+    for each in [*findings['repairs'], *(findings['rows'] if isinstance(findings['rows'], list) else ())]:
         needs = each['status'] == 'defect'
         table.add_row(each['name'], '[red]needs --repair[/red]' if needs else each['status'], each['symptom'])
-    if isinstance(findings['rows'], list):
-        for each in findings['rows']:
-            table.add_row(each['name'], each['status'], each['symptom'])
     console.print(table)
     if isinstance(findings['rows'], str):
         console.print(f"The rows patched at run time: {findings['rows']}", soft_wrap=True)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from cface_basicsr.errors import UserError
 
-_PER_CENT = ('vr', 'dir')
 OURS = 'C-Face (Ours)'
 """How the paper's tables call what its section 5.2 calls C-Face-v2."""
 
@@ -62,8 +61,5 @@ def published(number: int) -> PublishedTable:
 def _row(line: str, places: list[tuple[int, str]]) -> tuple[str, dict[tuple[int, str], float]]:
     words = line.split()
     name, digits = ' '.join(words[:-len(places)]), words[-len(places):]
-    return name, {place: _in_our_units(place[1], word) for place, word in zip(places, digits, strict=True)}
-
-
-def _in_our_units(measure: str, digits: str) -> float:
-    return round(float(digits) / 100, 6) if measure in _PER_CENT else float(digits)
+    return name, {(scale, measure): round(float(word) / 100, 6) if measure in ('vr', 'dir') else float(word)
+                  for (scale, measure), word in zip(places, digits, strict=True)}

@@ -272,7 +272,7 @@ class Recipe:
 
     @staticmethod
     def _check_reference(who: str, seen: set[str], where: str) -> None:
-        if who not in seen and not _is_file(who):
+        if who not in seen and named_recognizer(who).suffix not in ('.pth', '.onnx'):
             raise UserError(f"recipe, {where}: '{who}' is not an earlier step; {nearest(who, seen)}")
 
     def weights_of(self, who: str, label: str) -> Path:
@@ -383,10 +383,6 @@ class Recipe:
         opt = self.compose(name)
         return iterations(opt) * opt['datasets']['train']['batch_size']
 
-    def own_iterations(self, name: str) -> int:
-        """How many iterations a training takes, without those of the steps that it starts from."""
-        return iterations(self.compose(name))
-
     def images(self, name: str) -> int:
         """How many images have gone through a step's generator, with those of the steps that it starts from."""
         if name not in self.trainings or 'network_g' not in self.compose(name):
@@ -436,7 +432,3 @@ def iterations(opt: Mapping[str, Any]) -> int:
         return train['total_iter']
     images = (count_images(data) or 0) * data.get('dataset_enlarge_ratio', 1)
     return train['total_epoch'] * math.floor(images / data['batch_size'])
-
-
-def _is_file(who: str) -> bool:
-    return named_recognizer(who).suffix in ('.pth', '.onnx')

@@ -81,18 +81,15 @@ class RecipeReport:
             runs.append(self._run(system, step, folder))
             show.advance(len(runs))
         domains = {name: self._distances(**pair) for name, pair in options.domains.items()}
+        files = {name: recipe.weights_of(who, 'r') for name, who in options.recognizers.items()}
         facts = facts_of_training(recipe, self.tests, [*options.notes, *collapse_notes(domains)],
                                   seeds=sorted({run.seed for run in runs if run.seed is not None}),
-                                  options=recipe.file.model_dump(exclude_none=True), led=self.led(options.rows))
+                                  options=recipe.file.model_dump(exclude_none=True),
+                                  led=led_rows(recipe, options.rows, files))
         faces = [test.save_low(Faces(test.name, []), folder) for test in self.tests if test.shown]
         show.end(title, str(folder / 'report.md'))
         systems = [run.system for run in runs]
         return Results('train', recipe.file.name, facts, systems, [recipe.file.scale], runs, faces, domains), folder
-
-    def led(self, rows: Mapping[str, str]) -> dict[str, list[str]]:
-        """See `led_rows`."""
-        return led_rows(self.recipe, rows, {name: self.recipe.weights_of(who, 'r')
-                                            for name, who in self.options.recognizers.items()})
 
     def _options_after(self, step: str | None) -> ReportOptions:
         """The report's options with only what the steps up to `step` have made."""
@@ -144,15 +141,13 @@ class RecipeReport:
 
 
 def _folder_of(test: TestSet, recipe: Recipe) -> Path:
-    return Path(test.data) if test.data else _held_out(recipe)
-
-
-def _held_out(recipe: Recipe) -> Path:
-    """The held-out part of a recipe's data.
+    """The folder of a test set; where it names none, the held-out part of the recipe's data.
 
     Raises:
-        UserError: it is missing, or shares identities with the part that is trained on.
+        UserError: that part is missing, or shares identities with the part that is trained on.
     """
+    if test.data:
+        return Path(test.data)
     if not (recipe.test_folder / 'hr.lmdb').is_dir():
         raise UserError(f"'{recipe.test_folder}' is missing: the report needs identities that were not trained on.\n"
                         'Make them: cface prepare … --holdout N --seed S')

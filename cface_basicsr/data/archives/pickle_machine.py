@@ -266,11 +266,9 @@ class _Machine:
 
 def _filled(array: Array, dtype: object, shape: object, content: object) -> Array:
     """Say what an array holds. The order of axes is ignored, because only arrays with one axis are of use here."""
-    if not isinstance(dtype, _Dtype) or not isinstance(content, Stored) or content.is_text:
-        raise _Malformed
-    if type(shape) is not tuple or len(shape) > 8:
-        raise _Malformed
-    if not all(type(axis) is int and 0 <= axis < 1 << 40 for axis in shape):
+    is_whole = isinstance(dtype, _Dtype) and isinstance(content, Stored) and not content.is_text
+    is_shape = type(shape) is tuple and len(shape) <= 8
+    if not (is_whole and is_shape and all(type(axis) is int and 0 <= axis < 1 << 40 for axis in shape)):
         raise _Malformed
     array.dtype, array.shape, array.content = dtype.as_numpy(), shape, content
     return array

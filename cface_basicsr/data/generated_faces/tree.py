@@ -78,15 +78,12 @@ def _claim(folder: Path, settings: TreeSettings) -> None:
     """Record the settings in an empty folder, or check that it was made with the same."""
     marker = folder / SETTINGS
     if marker.is_file():
-        return check_made_with(folder, _read_settings(marker), asdict(settings))
+        made_with = read_json(marker, dict[str, int], f"Delete the folder '{folder}' and draw it again.")
+        return check_made_with(folder, made_with, asdict(settings))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"'{folder}' is not empty, and holds no synthetic faces. Name another folder with --out.")
     folder.mkdir(parents=True, exist_ok=True)
     return write_json(marker, asdict(settings))
-
-
-def _read_settings(marker: Path) -> dict[str, int]:
-    return read_json(marker, dict[str, int], f"Delete the folder '{marker.parent}' and draw it again.")
 
 
 def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Iterator[int]:

@@ -163,10 +163,8 @@ class Work:
     def claim(self, packing: Packing) -> None:
         """Choose the held-out identities, unless they are recorded, and record the settings in the output folder."""
         record = self.aside / 'settings.json'
-        if record.is_file():
-            chosen = read_json(record, _Begun).get('test_identities', [])
-        else:
-            chosen = choose_holdout(self.listing.sources, packing)
+        chosen = read_json(record, _Begun).get('test_identities', []) if record.is_file() else \
+            choose_holdout(self.listing.sources, packing)
         self.test_identities = set(chosen)
         self.aside.mkdir(parents=True, exist_ok=True)
         for part in self.parts.values():
