@@ -1,7 +1,8 @@
 """Makes docs/enhanced_x8.png and so on, what the networks by name make of a face: `python docs/pictures.py`.
 
 The faces are scikit-image's `astronaut` (NASA, public domain) and synthetic people that no training has seen. Below
-each face is its cosine similarity to the original by dlib's recognizer. Networks for photographs are those of models/photos.
+each face is its cosine similarity to the original by dlib's recognizer. Networks for photographs are those of
+models/photos.
 """
 
 from pathlib import Path

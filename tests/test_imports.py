@@ -84,7 +84,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_command_that_uses_a_trained_network_needs_basicsr(folder: Path, tmp_path: Path) -> None:
     weights, recognizer = ('--weights', folder / 'net_g.pth'), ('--recognizer', folder / 'net_r.pth')
     assert imported_by_command('enhance', folder / 'face.png', *weights, '--out', tmp_path / 'out') == set()
-    assert imported_by_command('enhance', folder / 'face.png', '--weights', 'cface-x8', '--out', tmp_path / 'x8') == set()
+    of_the_package = ('--weights', 'cface-x8', '--out', tmp_path / 'x8')
+    assert imported_by_command('enhance', folder / 'face.png', *of_the_package) == set()
     assert imported_by_command('index', folder, *recognizer, '--k', 2) == set()
     assert imported_by_command('generate', folder, *weights) == set()
     assert imported_by_command('evaluate', 'pairs', folder, *recognizer, *weights, '--folds', 2, '--pairs-per-fold',
