@@ -7,7 +7,7 @@ BasicSR's import, which takes longer than the network. The comparison of systems
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, doublings
+from cface_basicsr.archs.layers import DIV2K_MEAN, PixelRange, doublings, shuffled_double
 
 
 class _ResidualBlock(nn.Module):
@@ -49,8 +49,8 @@ class FaceEDSR(nn.Module):
         self.conv_first = nn.Conv2d(num_in_ch, num_feat, 3, padding=1)
         self.body = nn.Sequential(*(_ResidualBlock(num_feat, res_scale) for _ in range(num_block)))
         self.conv_after_body = nn.Conv2d(num_feat, num_feat, 3, padding=1)
-        self.upsample = nn.Sequential(*(layer for _ in range(doublings(scale, 'FaceEDSR')) for layer in (
-            nn.Conv2d(num_feat, 4 * num_feat, 3, padding=1), nn.PixelShuffle(2))))
+        self.upsample = nn.Sequential(*(layer for _ in range(doublings(scale, 'FaceEDSR'))
+                                        for layer in shuffled_double(num_feat)))
         self.conv_last = nn.Conv2d(num_feat, num_out_ch, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
