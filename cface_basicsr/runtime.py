@@ -61,6 +61,14 @@ def end_with_parent() -> None:
     return None
 
 
+def start_worker() -> None:
+    """What a worker process begins with: OpenCV has one thread, Ctrl-C is left to the parent, whose end is its own."""
+    import cv2
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches the whole group
+    end_with_parent()
+
+
 def installed_version(package: str) -> str | None:
     """The version of an installed package; None without it. Imports nothing."""
     try:

@@ -2,18 +2,16 @@
 
 import itertools
 import multiprocessing
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-import cv2
 import torch
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.runtime import end_with_parent
+from cface_basicsr.runtime import start_worker
 
 _Item = TypeVar('_Item')
 _Result = TypeVar('_Result')
@@ -59,6 +57,4 @@ def _in_processes(function: Callable[[Sequence[_Item]], _Result], chunks: Sequen
 
 def _start_worker() -> None:
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; only the parent reacts
-    end_with_parent()
+    start_worker()

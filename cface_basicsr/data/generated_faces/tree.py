@@ -1,24 +1,21 @@
 """Writes synthetic faces as a source tree in CASIA-WebFace's layout: `<7-digit identity>/<3-digit image>.jpg`."""
 
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import cv2
-
 from cface_basicsr.data.generated_faces.render import PHOTO, render_photo
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import replacing, write_json
+from cface_basicsr.files.face_store import encode_image
 from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.manifest import check_made_with
-from cface_basicsr.runtime import end_with_parent
+from cface_basicsr.runtime import start_worker
 
 SETTINGS = '.cface_synth.json'
 DRAWING = 3  # raised when the same numbers would draw other faces
-_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -92,15 +89,9 @@ def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Iterator[in
         yield from (_draw_photos(folder, settings, identity) for identity in range(settings.identities))
         return
     # Spawned, not forked: the caller may have threads (torch, lmdb), whose state a fork would copy at any moment.
-    with ProcessPoolExecutor(min(workers, settings.identities), get_context('spawn'), _start_worker) as pool:
+    with ProcessPoolExecutor(min(workers, settings.identities), get_context('spawn'), start_worker) as pool:
         jobs = [pool.submit(_draw_photos, folder, settings, identity) for identity in range(settings.identities)]
         yield from (job.result() for job in as_completed(jobs))
-
-
-def _start_worker() -> None:
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; only the parent reacts
-    end_with_parent()
 
 
 def _draw_photos(folder: Path, settings: TreeSettings, identity: int) -> int:
@@ -110,8 +101,6 @@ def _draw_photos(folder: Path, settings: TreeSettings, identity: int) -> int:
     missing = [i for i in range(settings.images) if not (home / f'{i:03d}.jpg').is_file()]
     for image in missing:
         photo = render_photo(identity, image, settings.size, settings.seed)
-        quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-                   cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
         with replacing(home / f'{image:03d}.jpg') as aside:
-            aside.write_bytes(cv2.imencode('.jpg', photo[..., ::-1], quality)[1].tobytes())
+            aside.write_bytes(encode_image(photo, 'jpeg'))
     return len(missing)
