@@ -43,6 +43,14 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
+def written(tree: Path) -> list[str]:
+    """The files that an example adds or changes; what a script prints, in docs/ and options/schema/, does not count."""
+    files = [path.relative_to(tree) for room in ('cface_basicsr', 'options', 'tests')
+             for path in (tree / room).rglob('*') if path.suffix in ('.py', '.yml')]
+    return [str(path) for path in files
+            if not (ROOT / path).is_file() or (ROOT / path).read_bytes() != (tree / path).read_bytes()]
+
+
 def insert(path: Path, before: str, code: str, indent: int) -> None:
     """Put code before the only line of a file that is like this."""
     text = path.read_text(encoding='utf-8')
@@ -92,6 +100,7 @@ def test_a_loss_of_features_is_added_and_trains_without_the_c_face_loss(tree: Pa
     insert(tree / 'cface_basicsr/options/training.py', '    recognition_opt: Annotated[ClassifierLoss |', section, 4)
     insert(tree / 'cface_basicsr/models/cface_model.py', '        return losses\n\n    def _generator_gan', term, 8)
     (tree / 'tests/losses/test_angle_loss.py').write_text(test)
+    assert len(written(tree)) == 4
     run(tree, 'docs/make_options.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/losses/test_angle_loss.py', *STRUCTURAL)
     run(tree, '-c', TRAIN, str(tmp_path))
@@ -106,6 +115,7 @@ def test_a_compared_system_is_added_planned_and_trained(tree: Path) -> None:
                    env={**os.environ, 'PYTHONPATH': str(tree)})
     insert(tree / 'cface_basicsr/benchmark/systems.py', "    _one('EDSR', 'edsr'", "_one('EdgeNet', 'edge_net'),\n", 4)
     (tree / 'tests/archs/test_edge_net_arch.py').write_text(test)
+    assert len(written(tree)) == 4
     run(tree, 'docs/make_options.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/archs/test_edge_net_arch.py',
         'tests/benchmark/test_systems.py', 'tests/options/test_shipped.py', 'tests/test_baselines_page.py', *STRUCTURAL)
@@ -118,6 +128,7 @@ def test_a_protocol_is_added_and_the_command_measures_by_it(tree: Path, tmp_path
     (tree / 'cface_basicsr/measuring/nearest_protocol.py').write_text(module)
     insert(tree / 'cface_basicsr/measuring/protocols.py', "    'set_protocols.BlufrProtocol',\n", line, 4)
     (tree / 'tests/measuring/test_nearest_protocol.py').write_text(test)
+    assert len(written(tree)) == 3
     run(tree, 'docs/make_protocols.py')
     run(tree, 'docs/make_commands.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/measuring/test_nearest_protocol.py',
@@ -134,6 +145,7 @@ def test_a_data_set_is_added_with_an_option_of_its_own(tree: Path) -> None:
     module, test = snippets('Add a data set')
     (tree / 'cface_basicsr/data/grey_face_dataset.py').write_text(module)
     (tree / 'tests/data/test_grey_face_dataset.py').write_text(test)
+    assert len(written(tree)) == 2
     run(tree, 'docs/make_options.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/data/test_grey_face_dataset.py', *STRUCTURAL)
 
@@ -145,5 +157,6 @@ def test_an_option_of_a_command_is_added(tree: Path) -> None:
     insert(path, '    workers: Workers = 0', parameter, 4)
     insert(path, '    settings = TreeSettings(', body, 4)
     (tree / 'tests/cli/data_sets/test_synth.py').write_text(test)
+    assert len(written(tree)) == 2
     run(tree, 'docs/make_commands.py')
     run(tree, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', 'tests/cli/data_sets/test_synth.py', *STRUCTURAL)
