@@ -78,6 +78,16 @@ def test_basicsrs_way_to_read_its_version_works_in_its_build() -> None:
         __builtins__['exec'] = before
 
 
+def test_the_readme_gives_pip_the_help_for_basicsrs_build_wherever_pip_builds(tmp_path: Path) -> None:
+    line, = re.findall(r'^    (PYTHONPATH=.* basicsr)$', (ROOT / 'README.md').read_text(encoding='utf-8'), re.MULTILINE)
+    pip = tmp_path / 'pip'
+    pip.write_text(f'#!/bin/sh\ncd / && exec {sys.executable} -B -c "import sitecustomize as s; print(s.__file__)"\n')
+    pip.chmod(0o755)
+    found_first = {**os.environ, 'PATH': f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(['bash', '-c', line], cwd=ROOT, env=found_first, capture_output=True, text=True)
+    assert done.stdout.strip() == str(ROOT / 'scripts/basicsr_build/sitecustomize.py'), done.stderr
+
+
 def others_than_python(package: Path) -> set[Path]:
     return {path.relative_to(package) for path in package.rglob('*.*') if path.suffix not in ('.py', '.pyc', '.yml')}
 
