@@ -11,6 +11,7 @@ from setuptools import find_packages, setup
 
 OPTIONS, RECIPES = 'options', 'cface_basicsr.recipes'
 FOLDERS = sorted(path.name for path in (Path(__file__).parent / OPTIONS).iterdir() if path.is_dir())
+NETWORKS = 'cface_basicsr.zoo.networks'
 WITH_FILES = [RECIPES, *(f'{RECIPES}.{name}' for name in FOLDERS)]
 
 
@@ -26,12 +27,12 @@ def index_page(readme: str) -> str:
 setup(
     long_description=index_page((Path(__file__).parent / 'README.md').read_text(encoding='utf-8')),
     long_description_content_type='text/markdown',
-    packages=[*find_packages(include=['cface_basicsr*']), *WITH_FILES],
+    packages=[*find_packages(include=['cface_basicsr*']), NETWORKS, *WITH_FILES],
     package_dir={RECIPES: OPTIONS},
     package_data={'cface_basicsr.data.images': ['*.safetensors', '*.md'],
                   'cface_basicsr.recognizers': ['*.pth', '*.md'],
                   'cface_basicsr.exporting': ['*.j2'],
-                  'cface_basicsr.zoo': ['networks/*.safetensors', 'networks/*.yml', 'networks/*.md'],
+                  NETWORKS: ['*.safetensors', '*.yml', '*.md'],
                   'cface_basicsr.serving': ['*.j2', '*.css', '*.js'],
                   'cface_basicsr.report': ['*.j2', '*.css', '*.js', '*.txt'],
                   **{package: ['*.yml', '*.json'] for package in WITH_FILES}},

@@ -97,6 +97,7 @@ def test_every_option_file_and_what_the_html_page_is_made_of_are_installed_with_
     done = subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info', '--egg-base', str(tmp_path), 'build_py',
                            '--build-lib', str(tmp_path / 'lib')], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert 'would be ignored' not in done.stderr
     installed, here = tmp_path / 'lib/cface_basicsr/recipes', ROOT / 'options'
     files = {path.relative_to(here) for path in here.rglob('*.yml')}
     assert Path('baselines/edsr_x8.yml') in files
