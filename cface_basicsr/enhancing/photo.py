@@ -4,7 +4,7 @@ Faces of several photographs go through the network together. A photograph is ke
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import cv2
@@ -51,9 +51,9 @@ class EnhancedFace:
     found: DetectedFace
     skipped: str = ''
     scale: int = 0
-    lr: NDArray[np.uint8] | None = None
-    bicubic: NDArray[np.uint8] | None = None
-    sr: NDArray[np.uint8] | None = None
+    lr: NDArray[np.uint8] | None = field(default=None, repr=False)
+    bicubic: NDArray[np.uint8] | None = field(default=None, repr=False)
+    sr: NDArray[np.uint8] | None = field(default=None, repr=False)
     evidence: Evidence | None = None
     kept: bool = False
 

@@ -178,3 +178,8 @@ def test_half_precision_is_near_single_precision_and_says_what_it_cannot_hold() 
         assert found.dtype == torch.float32 and 0 < (found - expected).abs().max() < 0.01
         with pytest.raises(UserError, match='SRResNet leaves the range of float16. Leave --half out.'):
             half(images * 1e5)
+
+
+def test_what_became_of_a_face_prints_without_its_pixels() -> None:
+    face, = enhance_photo(PHOTO, network, 8, PLAIN, detector_of(at(20, 10, 10))).faces
+    assert face.sr is not None and 'scale=8' in repr(face) and 'uint8' not in repr(face)
