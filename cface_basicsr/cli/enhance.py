@@ -118,9 +118,6 @@ def command(
     if gate and not reference:
         raise UserError('--gate compares faces with photos of the person: give them by --reference DIR.')
     enhancers = open_enhancers(weights)
-    for each in enhancers.values():
-        if each.about:
-            note(f'{each.name}: {each.about}')
     networks = {scale: HalfPrecision(each.network) if half else each.network for scale, each in enhancers.items()}
     videos = [path for path in paths if is_video(path)]
     if videos and (kinds != ('image',) or (reference or evidence) and gate != 'keep'):
@@ -128,6 +125,9 @@ def command(
                         '--reference out, or say --reference DIR --gate keep.')
     files = find_faces([path for path in paths if path not in videos], skip=out)
     targets, refused = _targets(files, out, keep_extension, overwrite)
+    for each in enhancers.values() if targets or videos else ():
+        if each.about:
+            note(f'{each.name}: {each.about}')
     crops, photos = [], []
     for target in targets:
         is_photo = faces == 'photo' or faces == 'auto' and _is_photo(target[0].path)

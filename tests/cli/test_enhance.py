@@ -93,6 +93,15 @@ def test_results_are_never_overwritten_unasked_nor_inputs_at_all(enhance, tmp_pa
     assert onto_itself.exit_code == 1 and 'would overwrite the input' in onto_itself.stderr
 
 
+def test_what_a_network_does_not_know_is_said_only_where_it_has_something_to_enhance(tmp_path):
+    command = ['enhance', str(tmp_path / 'a.png'), '--weights', 'cface-x8', '--out', str(tmp_path / 'out')]
+    missing = CliRunner().invoke(app, command)
+    assert isinstance(missing.exception, UserError) and missing.stderr == ''
+    save(tmp_path / 'a.png')
+    assert 'cface-x8: Enlarges synthetic faces' in CliRunner().invoke(app, command).stderr
+    assert 'cface-x8: ' not in CliRunner().invoke(app, command).stderr  # its result is there already
+
+
 def test_a_file_that_is_given_twice_is_enhanced_once(enhance, tmp_path):
     save(tmp_path / 'in' / 'a.png')
     result = enhance(tmp_path / 'in' / 'a.png', tmp_path / 'in')
