@@ -86,7 +86,8 @@ def command(
             times that, else photographs.
         min_face: Photographs: least height in pixels of a face to enhance.
         max_face: Photographs: greatest height; larger faces are skipped.
-        upscale: Photographs: enlargement of the whole; outside the faces it is bicubic.
+        upscale: Photographs: enlargement of the whole; outside the faces it is bicubic. At 1 a small face has no room
+            for what the network draws: take 4 to see it.
         strength: Photographs: share of the enhanced face.
         save: Photographs: what is written, of image (<name>.png), faces (<name>.face1.png …, as in the record), compare
             (<name>.compare.png: each face bicubic and enhanced) and json (<name>.json, the photograph's part of what
