@@ -25,7 +25,19 @@ _PR_SET_PDEATHSIG = 1  # sys/prctl.h
 PARENT = 'CFACE_PARENT'
 """The variable by which a rank knows the process that has started it."""
 _LARGEST_INT, _PAD = 2 ** 31 - 1, 2 ** 26
+_SPINS = '30000'
+"""Turns of GNU's OpenMP before a waiting thread sleeps: a tenth of its own number. See docs/performance.md."""
 _CGROUPS = Path('/sys/fs/cgroup')
+
+
+def sleep_while_waiting() -> None:
+    """Have threads that wait for one another sleep soon, so that they do not keep other programs from the cores.
+
+    It must come before torch is imported, and holds for all processes that are started. What the environment says of it
+    already stays.
+    """
+    if 'OMP_WAIT_POLICY' not in os.environ:
+        os.environ.setdefault('GOMP_SPINCOUNT', _SPINS)
 
 
 def keep_freed_memory() -> bool:

@@ -4,7 +4,9 @@ import os
 import sys
 
 from cface_basicsr.compat.before_import import prepare_import
+from cface_basicsr.runtime import sleep_while_waiting
 
+sleep_while_waiting()
 prepare_import()  # before the first import of BasicSR
 
 if __name__ == '__main__':

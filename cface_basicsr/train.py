@@ -8,8 +8,9 @@ import os
 import sys
 
 from cface_basicsr.compat.before_import import prepare_import
-from cface_basicsr.runtime import PARENT, end_with_parent
+from cface_basicsr.runtime import PARENT, end_with_parent, sleep_while_waiting
 
+sleep_while_waiting()
 prepare_import()  # before the first import of BasicSR; spawned workers run this line too
 
 if __name__ == '__main__':

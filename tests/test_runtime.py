@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,19 @@ def test_a_process_has_the_cores_that_affinity_and_quota_leave(monkeypatch: pyte
     for quotas, expected in (([], 8), ([1.5], 2), ([0.1], 1), ([16.0], 8), ([4.0, 3.0], 3)):
         monkeypatch.setattr(runtime, '_quotas', lambda *_, quotas=quotas: iter(quotas))
         assert cores() == expected
+
+
+@pytest.mark.parametrize(('given', 'spins'), [({}, '30000'), ({'GOMP_SPINCOUNT': '7'}, '7'),
+                                              ({'OMP_WAIT_POLICY': 'active'}, '30000000000')])
+@pytest.mark.parametrize('words', [['cface_basicsr', 'doctor'], ['cface_basicsr.train', '--help']])
+def test_threads_that_wait_sleep_soon_unless_the_environment_says_otherwise(
+        given: dict[str, str], spins: str, words: list[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if 'OMP' not in name}
+    done = subprocess.run([sys.executable, '-m', *words], capture_output=True, text=True,
+                          env=environment | given | {'OMP_DISPLAY_ENV': 'verbose'})
+    if 'GOMP_SPINCOUNT' not in done.stderr:
+        pytest.skip("torch's OpenMP is not GNU's")
+    assert set(re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)) == {spins}
 
 
 def test_torch_takes_no_more_threads_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:

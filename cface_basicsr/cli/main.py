@@ -21,7 +21,7 @@ from cface_basicsr.cli.show import say, silence, warn
 from cface_basicsr.compat.before_import import patch_functional_tensor
 from cface_basicsr.errors import UserError, refused
 from cface_basicsr.registration import argument_texts
-from cface_basicsr.runtime import stack_versions
+from cface_basicsr.runtime import sleep_while_waiting, stack_versions
 
 _MODULES = ('doctor', 'demo', 'data_sets.synth', 'data_sets.prepare', 'data_sets.sheet', 'data_sets.unpack',
             'data_sets.audit', 'data_sets.index', 'train', 'data_sets.generate', 'data_sets.features', 'evaluate',
@@ -104,6 +104,7 @@ for _name, _path in COMMANDS.items():
 def main() -> None:
     """Run a command; bad input, and what the system or LMDB refuses, print one to three lines; exit code 2."""
     patch_functional_tensor()
+    sleep_while_waiting()
     try:
         if os.getcwd() not in sys.path:  # then no process that is started takes a file there for a library, either
             os.environ.setdefault('PYTHONSAFEPATH', '1')  # Python 3.11

@@ -43,10 +43,16 @@ def _say_its_name(save: Callable, self: Any, net: Any, net_label: str, *args: An
 
 
 def _led_by(opt: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The entry for the recognizers that lead a loss of this training, or led one of the file that it started from."""
-    start = (opt.get('path') or {}).get('pretrain_network_g')
+    """The entry for the recognizers that lead a loss of this training, or led one of the file that it started from.
+
+    After a stop, BasicSR names the training's own checkpoints as what it starts from: the recognizer among them is the
+    first one, only older, and the generator's file knows that one.
+    """
+    paths = opt.get('path') or {}
+    start, own = paths.get('pretrain_network_g'), paths.get('models')
     before = read_network_file(start).get(LED_BY) or [] if start and os.path.isfile(start) else []
-    found = sorted({*before, *(recognizer_hash(file, 64) for file in leading_recognizers(opt))})
+    others = [file for file in leading_recognizers(opt) if not own or Path(file).parent != Path(own)]
+    found = sorted({*before, *(recognizer_hash(file, 64) for file in others)})
     return {LED_BY: found} if found else {}
 
 

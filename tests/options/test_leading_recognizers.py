@@ -40,6 +40,14 @@ def test_a_generators_file_names_them_and_those_of_the_file_that_it_started_from
     assert _led_by({'model_type': 'SRModel', 'train': {}}) == {}
 
 
+def test_a_checkpoint_of_the_training_itself_is_no_recognizer_that_led_it(tmp_path: Path) -> None:
+    """Otherwise the file of a training that was stopped would differ from that of the unbroken one."""
+    (tmp_path / 'net_r_7.pth').write_bytes(b'R of iteration 7')
+    torch.save({'params': {}, 'led_by': ['f' * 64]}, tmp_path / 'net_g_7.pth')
+    paths = {f'pretrain_network_{each}': str(tmp_path / f'net_{each}_7.pth') for each in 'gr'}
+    assert _led_by(STAGE1 | {'path': paths | {'models': str(tmp_path)}}) == {'led_by': ['f' * 64]}
+
+
 def test_a_row_is_led_by_the_recognizers_of_all_its_trainings_and_by_a_copy_of_one_under_another_name(
         tmp_path: Path) -> None:
     stage = str(Path(__file__).parents[2] / 'options/cface_stage')
