@@ -8,6 +8,7 @@ from typing import Any
 
 _PUBLIC = {
     '__version__': 'version:__version__',
+    'PhotoSettings': 'enhancing.photo:PhotoSettings',
     'SuperResolver': 'enhancing.load:SuperResolver',
     'UserError': 'errors:UserError',
     'CFaceLoss': 'losses.cface_loss:CFaceLoss',

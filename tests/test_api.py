@@ -18,8 +18,8 @@ NAMES = dict(maker('make_api').public_names())
 
 def test_the_names_that_others_rely_on_are_these() -> None:
     """A name goes, or changes its meaning, only with a new version and a line in the changelog."""
-    assert sorted(cface.__all__) == ['CFaceLoss', 'SuperResolver', 'UserError', '__version__', 'cface_loss', 'load',
-                                     'metrics', 'protocols', 'recognizer']
+    assert sorted(cface.__all__) == ['CFaceLoss', 'PhotoSettings', 'SuperResolver', 'UserError', '__version__',
+                                     'cface_loss', 'load', 'metrics', 'protocols', 'recognizer']
     assert sorted(cface.metrics.__all__) == ['IdentitySimilarity', 'LandmarkDistance', 'TarAtFar',
                                              'VerificationAccuracy']
     assert sorted(cface.protocols.__all__) == ['cosine_scores', 'lfw', 'make_pairs', 'tar_at_far']

@@ -98,6 +98,9 @@ class PhotoSettings:
         judge: looks at each face before and after; None: nobody does.
         gate: keep: where the judge finds the bicubic face nearer to the person, it is put back; warn: the evidence only
             says so.
+
+    >>> PhotoSettings(upscale=4, max_face=64).min_face
+    10.0
     """
 
     min_face: float = 10.0
