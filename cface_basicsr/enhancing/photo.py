@@ -135,7 +135,8 @@ def enhance_photos(photos: Iterable[tuple[Key, Picture]], networks: Mapping[int,
     Args:
         photos: pairs of a key, which names the photograph in messages, and uint8 or uint16 (H, W, 3) RGB. They are
             taken one by one; those whose faces wait are at most 256 MB and one more.
-        networks: scale -> network; a face is given to the one with the smallest input that does not shrink it.
+        networks: scale -> network; a face is given to the one with the smallest input that does not shrink it, or else
+            to the one that shrinks it least.
         settings: None: the defaults.
         detect: finds the faces of one picture; None: the shipped RetinaFace.
         find: finds the faces of a photograph in 8 bits; None: `detect_faces` with `detect`.
@@ -174,7 +175,9 @@ def _aligned(photo: NDArray[np.uint8], found: DetectedFace, scales: Collection[i
     """A face as its network's input, or the reason why it is skipped."""
     if reason := _reason_to_skip(found, scales, settings):
         return EnhancedFace(found, reason)
-    scale = max(scale for scale in scales if _fits(found, scale))
+    fitting = [scale for scale in scales if _fits(found, scale)]
+    whole = [scale for scale in fitting if round(square_side(found)) <= FACE_SIZE // scale]
+    scale = max(whole, default=min(fitting))  # what is shrunk loses more than a network gives
     side = FACE_SIZE // scale
     return EnhancedFace(found, scale=scale,
                         lr=warp_face(photo, found.landmarks, template_points(_TEMPLATE, side), side))

@@ -13,7 +13,9 @@ from cface_basicsr.enhancing.detector import (
     detection_scales,
     strongest,
 )
+from cface_basicsr.enhancing.networks import open_enhancers
 from performance.landmarks import Seen, a_scene, errors, seen_faces
+from performance.photo_gain import FACTOR, a_row, gains
 
 
 @pytest.fixture(scope='module')
@@ -33,6 +35,14 @@ def test_all_small_faces_are_found_and_landmarks_are_within_an_eighth_of_the_eye
     assert off.mean() < 0.12
     assert off.max() < 0.16
     assert all(abs(face.height - height) < 0.25 * height for face in faces)
+
+
+@pytest.mark.parametrize('height', [16, 24])
+def test_small_faces_come_out_nearer_to_what_they_were_than_by_bicubic_interpolation(drawn, height) -> None:
+    """By the networks of the package; larger faces do not, see docs/photos.md."""
+    networks = {scale: each.network for scale, each in open_enhancers('auto').items()}
+    found = gains(a_row(drawn, FACTOR * height), networks)
+    assert len(found) == 4 and np.mean(found) > 0.1
 
 
 def test_a_scene_without_faces_has_none_and_says_how_near_it_came() -> None:
