@@ -1,9 +1,10 @@
 """`python -m tests.soak`: kill each command at random moments, start it again, and compare what it makes.
 
-A command is run unbroken once. Then it is killed at moments that a seed draws, as often as asked for, and started again
-each time; when it ends by itself, its weights, stores, features, numbers and the losses in its logs are compared with
-those of the unbroken run. SIGKILL reaches only the process that was started: whatever lives on after it is counted. One
-kill in five is a SIGTERM, after which a training must leave by itself.
+A command is run unbroken once. Then it is killed as often as asked for, half of the times after some seconds and half
+at a moment (see `tests/kill_at`), which a seed draws, and started again each time. When it ends by itself, its weights,
+stores, features, numbers and the losses in its logs are compared with those of the unbroken run. SIGKILL reaches only
+the process that was started: whatever lives on after it is counted. One kill by the clock in five is a SIGTERM, after
+which a training must leave by itself.
 
 The tests kill at moments that do not depend on how fast a machine is, see `tests/kill_at`.
 """
@@ -118,7 +119,10 @@ class Soak:
             over = False
             while not over:
                 more = tally.kills < kills and time.monotonic() < until
-                over = self._run_once(name, folder, self.random.uniform(0, seconds) if more else None, tally)
+                clock, moment = self.random.uniform(0, seconds), self.random.randint(1, self.moments[name])
+                by_clock = self.random.random() < 0.5  # which mostly hits what takes long, such as imports
+                over = self._run_once(name, folder, clock if more and by_clock else None, tally,
+                                      moment if more and not by_clock else None)
             self._compare(name, folder, wanted, tally)
         self.say('\n'.join((f'{name}: {tally.kills} kills, {tally.compared} runs compared, {len(tally.wrong)} wrong',
                             *tally.wrong)))
