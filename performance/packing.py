@@ -63,7 +63,7 @@ def without_checks(source: str, out: str) -> Job:
     from cface_basicsr.data.images import face_crop
     from cface_basicsr.data.prepare import packing
     from cface_basicsr.files import face_store
-    for module, name, instead in ((face_crop, '_check_amount', lambda photo: None),
+    for module, name, instead in ((face_crop, '_check_amount', lambda photo, most: None),
                                   (packing, 'parse_json', lambda text, *_: json.loads(text)),
                                   (face_store, 'wrong_page', lambda path: '')):
         getattr(module, name)  # it is still called so
