@@ -44,7 +44,7 @@ def face_of(height: float, left: float, top: float) -> DetectedFace:
                         template_points('arcface', 128) * height / 128 + [left, top])
 
 
-FACES = [face_of(20, 10, 40), face_of(60, 60, 5), face_of(130, 5, 5)]
+FACES = [face_of(16, 10, 40), face_of(60, 60, 5), face_of(130, 5, 5)]
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ def test_the_png_is_byte_for_byte_what_the_command_writes_with_the_same_settings
 def test_faces_have_their_boxes_and_heights_and_those_that_stay_say_why(page: Any) -> None:
     found = looked_at(page)
     assert [(face['box'], face['height']) for face in found['faces']] == [
-        ([10, 40, 30, 60], 20), ([60, 5, 120, 65], 60), ([5, 5, 135, 135], 130)]
+        ([10, 40, 26, 56], 16), ([60, 5, 120, 65], 60), ([5, 5, 135, 135], 130)]
     assert (found['width'], found['height'], found['name']) == (150, 140, 'our party.png')
     before = ask(page, 'GET', found['picture'])
     assert (np.asarray(Image.open(io.BytesIO(before.body))) == PIXELS).all()
@@ -151,7 +151,7 @@ def test_with_photos_of_the_person_the_evidence_compares_and_the_photos_are_not_
     assert face['words'][0] == f'Similarity to the reference: {similarity:.3f}; bicubic: {bicubic:.3f}.'
     assert face['words'][1:-1] == ['Bicubic is nearer to the reference.'] * int(bicubic > similarity)
     assert face['words'][-1] == ("How often faces of other people are as similar is unknown: the network's card has no "
-                                 'impostor scores for faces of 20 pixels.')
+                                 'impostor scores for faces of 16 pixels.')
 
 
 def test_a_network_whose_loss_the_judge_has_led_is_not_judged(page: Any, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_network_whose_loss_the_judge_has_led_is_not_judged(page: Any, tmp_pat
 
 def test_of_several_networks_only_the_faces_of_those_that_the_judge_has_led_are_not_judged(
         page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studios, 'detect_faces', lambda *any: [face_of(20, 10, 40), face_of(36, 60, 5)])
+    monkeypatch.setattr(studios, 'detect_faces', lambda *any: [face_of(16, 10, 40), face_of(36, 60, 5)])
     write_zoo(tmp_path / 'home' / 'networks', 'a-led-x4', 4, recognizer='dlib')
     fair, led = enhanced(page, looked_at(page)['key']).json['faces']
     assert (fair['network'], led['network']) == ('tiny-x8', 'a-led-x4')
