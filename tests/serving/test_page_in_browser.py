@@ -56,7 +56,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, 'CFACE_HOME': str(folder / 'home'), 'TMPDIR': str(folder / 'temporary')}
+    compiled = str(folder.parent / 'inductor')  # a folder that PyTorch makes whenever its compiler is imported
+    return {**os.environ, 'CFACE_HOME': str(folder / 'home'), 'TMPDIR': str(folder / 'temporary'),
+            'TORCHINDUCTOR_CACHE_DIR': compiled}
 
 
 @pytest.fixture(scope='module')
