@@ -11,22 +11,28 @@ from pathlib import Path
 class UserError(ValueError):
     """Bad input. The message says what was expected, what came, and what to do; the commands exit with code 2.
 
-    Names and bytes of files may be part of it: it holds no character that controls a terminal, and no endless word.
+    Names and bytes of files may be part of it: it holds no character that controls a terminal, and no endless word or
+    line.
 
     >>> isinstance(UserError('expected a face, got a cat.'), ValueError)
     True
     """
 
     def __init__(self, message: object = '') -> None:
-        super().__init__(re.sub(rf'\S{{{_LONGEST_WORD},}}', _without_middle, visible(str(message))))
+        words = re.sub(rf'\S{{{_LONGEST_WORD},}}', _without_middle, visible(str(message)))
+        super().__init__(re.sub(rf'.{{{LONGEST_LINE + 1},}}', _without_end, words))
 
 
-_LONGEST_WORD = 200
+_LONGEST_WORD, LONGEST_LINE = 200, 1000
 _MOST_CHARACTERS, _MOST_LINES = 300, 3
 
 
 def _without_middle(word: re.Match[str]) -> str:
     return f'{word[0][:30]}…{word[0][-30:]}'
+
+
+def _without_end(line: re.Match[str]) -> str:
+    return f'{line[0][:LONGEST_LINE - 1]}…'
 
 
 def visible(text: str) -> str:

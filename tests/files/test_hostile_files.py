@@ -163,6 +163,11 @@ def test_a_message_has_at_most_three_lines_and_300_characters_that_can_be_seen(m
     assert len(text) <= 300 and text.count('\n') <= 2 and text.replace('\n', '').isprintable()
 
 
+def test_no_line_of_an_error_is_endless() -> None:
+    first, second = str(UserError(f"{'one, ' * 400}\nshort.")).split('\n')
+    assert len(first) == 1000 and first.endswith('…') and second == 'short.'
+
+
 def test_what_can_be_seen_stays_as_it_is() -> None:
     assert visible("'é 日本.png'\nis missing.") == "'é 日本.png'\nis missing." == shown("'é 日本.png'\nis missing.")
     assert str(UserError('a\udcff')) == 'a\\udcff'

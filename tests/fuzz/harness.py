@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cface_basicsr.data.images.face_crop import Rejected
-from cface_basicsr.errors import UserError, shown
+from cface_basicsr.errors import LONGEST_LINE, UserError, shown
 
 Mutator = Callable[[bytes, random.Random], bytes]
 MOST_SECONDS = 10.0
@@ -150,8 +150,8 @@ def _judged(message: str, path: Path, named: bool) -> tuple[str, str]:
     short = shown(message.replace(str(path.parent), '@FOLDER@'))
     if named and '@FOLDER@' not in short:
         return 'message', f'does not name the file: {message}'
-    if len(short) > 300 or message.count('\n') > 2:
-        return 'message', f'{len(short)} characters in {message.count(chr(10)) + 1} lines: {message}'
+    if len(short) > 300 or message.count('\n') > 2 or max(map(len, message.split('\n'))) > LONGEST_LINE:
+        return 'message', f'{len(message)} characters in {message.count(chr(10)) + 1} lines: {message}'
     if not all(each.isprintable() or each == '\n' for each in message):
         return 'message', f'characters that control a terminal: {message!a}'
     return 'refused', message
