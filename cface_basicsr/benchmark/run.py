@@ -158,7 +158,7 @@ def preflight(plan: Plan) -> None:
         folder = plan.test_folder(name)
         for scale in plan.file.scales:
             check_stores(folder, scale)
-        protocols_of(options, *read_identities(folder))
+        protocols_of(options, *read_identities(folder), f'tests.{name}')
 
 
 def with_judge(plan: Plan) -> Plan:

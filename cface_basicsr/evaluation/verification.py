@@ -217,7 +217,8 @@ def genuine_and_impostor(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Fl
     return genuine, impostor
 
 
-def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed: int = 0) -> FoldedPairs:
+def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed: int = 0,
+               asked_by: tuple[str, str] = ('pairs_per_fold', 'folds')) -> FoldedPairs:
     """Balanced pairs in folds that share no identity, as in the paper's CelebA protocol (3,000 + 3,000 in ten folds).
 
     Identities are dealt to the folds by size, largest first, equal sizes in random order. Genuine pairs are spread over
@@ -229,6 +230,7 @@ def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed:
         folds: number of folds.
         pairs_per_fold: even; one half shows the same identity, the other half different ones.
         seed: of the dealing and the draws.
+        asked_by: what a message calls `pairs_per_fold` and `folds`.
 
     Returns:
         pairs (P, 2) row numbers into labels, smaller first; same (P,); fold (P,) ascending, so `kfold_accuracy`
@@ -242,13 +244,13 @@ def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed:
     """
     labels = np.asarray(labels)
     if pairs_per_fold < 2 or pairs_per_fold % 2:
-        raise UserError(f'pairs_per_fold: expected an even number from 2 (half of one person), got {pairs_per_fold}.')
+        raise UserError(f'{asked_by[0]}: expected an even number from 2 (half of one person), got {pairs_per_fold}.')
     most = largest_pairs_per_fold(labels, folds=folds, seed=seed)
     if pairs_per_fold > most:
         why = '' if most else 'Each fold needs two identities of its own, one of them with two images. '
         raise UserError(f'{len(labels)} images of {len(np.unique(labels))} identities are too few for {folds} folds '
                         f'of {pairs_per_fold} pairs without a shared identity: at most {most} pairs per fold.\n'
-                        f'{why}Ask for fewer pairs or folds, or use a larger set.')
+                        f'{why}Ask for fewer pairs or folds ({", ".join(asked_by)}), or use a larger set.')
     random = np.random.default_rng([seed, 1])
     half = pairs_per_fold // 2
     pairs = [part for rows in _identities_of_folds(labels, folds, seed)

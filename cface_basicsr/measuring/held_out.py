@@ -61,7 +61,7 @@ class OpenTestSet:
         self.name, self.options, self.recognizers, self.looks = name, options, recognizers, looks
         self.networks = {who: recognizer.network for who, recognizer in recognizers.items()}
         self.faces = FaceSet.open(folder, scale)
-        self.protocols = protocols_of(options, self.faces.keys, self.faces.labels)
+        self.protocols = protocols_of(options, self.faces.keys, self.faces.labels, f'tests.{name}')
         self.shown = self.faces.of_different_people(options.faces).tolist()
         self.mapped = [row for first in self.shown for row in np.flatnonzero(
             self.faces.labels == self.faces.labels[first])[:MAPPED].tolist()]

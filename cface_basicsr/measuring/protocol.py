@@ -259,7 +259,8 @@ class PairsProtocol(Protocol):
         count = request.pairs_per_fold
         if count is None:
             count = max(2, min(PAIRS_PER_FOLD, largest_pairs_per_fold(labels, folds=request.folds, seed=request.seed)))
-        return cls.drawn(keys, labels, folds=request.folds, pairs_per_fold=count, seed=request.seed, far=request.far)
+        return cls.drawn(keys, labels, folds=request.folds, pairs_per_fold=count, seed=request.seed, far=request.far,
+                         asked_by=('--pairs-per-fold', '--folds'))
 
     @classmethod
     def of_file(cls, path: Path, keys: Sequence[str], *, prepared: bool = True, **more: Any) -> 'PairsProtocol':
@@ -269,11 +270,11 @@ class PairsProtocol(Protocol):
 
     @classmethod
     def drawn(cls, keys: Sequence[str], labels: Ints, *, folds: int, pairs_per_fold: int | Literal['most'], seed: int,
-              far: float | None) -> 'PairsProtocol':
+              far: float | None, asked_by: tuple[str, str] = ('pairs_per_fold', 'folds')) -> 'PairsProtocol':
         """Pairs of N images with labels (N,), 'most': as many as they allow; see `make_pairs`."""
         if pairs_per_fold == 'most':
             pairs_per_fold = max(2, largest_pairs_per_fold(labels, folds=folds, seed=seed))
-        pairs = make_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed)
+        pairs = make_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed, asked_by=asked_by)
         return cls(pairs, keys, f'drawn with seed {seed}; folds share no identity', far=far, seed=seed)
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:

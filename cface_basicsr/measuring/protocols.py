@@ -74,17 +74,19 @@ def _check_options(request: Request) -> None:
                             f"'{request.protocol}' does not use it.")
 
 
-def protocols_of(test: TestSet, keys: Sequence[str], labels: Ints) -> list[Protocol]:
+def protocols_of(test: TestSet, keys: Sequence[str], labels: Ints, where: str) -> list[Protocol]:
     """What a test set of a recipe or a benchmark file is measured by: its pairs, and open-set identification.
 
     Args:
         keys, labels: of its N images; labels are (N,).
+        where: its section in that file, such as 'report.tests.held-out'; for messages.
 
     Raises:
         UserError: a file is missing, or names images that the set lacks; or there are too few people for the pairs.
     """
     pairs = PairsProtocol.of_file(Path(test.pairs), keys, far=test.far) if test.pairs else PairsProtocol.drawn(
-        keys, labels, folds=test.folds, pairs_per_fold=test.pairs_per_fold, seed=0, far=test.far)
+        keys, labels, folds=test.folds, pairs_per_fold=test.pairs_per_fold, seed=0, far=test.far,
+        asked_by=(f'{where}.pairs_per_fold', f'{where}.folds'))
     if test.blufr:
         return [pairs, BlufrProtocol(Path(test.blufr), keys, far=test.far, far_identification=test.far_identification,
                                      fars=())]

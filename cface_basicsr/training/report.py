@@ -42,10 +42,10 @@ def check_report(recipe: Recipe) -> None:
         if who not in recipe.file.steps:
             check_file(named_recognizer(who), 'Expected a .pth or .onnx file.', f"report, recognizer '{name}':")
     perceptual_distances(recipe.file.report.perceptual)
-    for test in recipe.file.report.tests.values():
+    for name, test in recipe.file.report.tests.items():
         folder = _folder_of(test, recipe)
         check_stores(folder, recipe.file.scale)
-        protocols_of(test, *read_identities(folder))
+        protocols_of(test, *read_identities(folder), f'report.tests.{name}')
 
 
 class RecipeReport:

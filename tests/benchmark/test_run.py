@@ -27,7 +27,8 @@ def start(folder: Path, show: Told | None = None, **changes: Any) -> Finished:
     ({'scales': [8, 4]}, 'data/train/lr_x4.lmdb', r"has no lr_x4.lmdb.*\n.*cface prepare"),
     ({'tests': {'held-out': {'pairs': 'nowhere.txt'}}}, '', "nowhere.txt"),
     ({'perceptual': {'lpips': 'nowhere'}}, '', "'nowhere/alexnet-owt-7be5be79.pth' is missing"),
-    ({'tests': {'held-out': {'pairs_per_fold': 600}}}, '', 'are too few for 10 folds'),
+    ({'tests': {'held-out': {'pairs_per_fold': 600}}}, '',
+     r'are too few for 10 folds .*\n.*\(tests\.held-out\.pairs_per_fold, tests\.held-out\.folds\)'),
     ({'tests': {'held-out': {'pairs_per_fold': 8, 'blufr': 'nowhere.mat'}}}, '', "'nowhere.mat' is missing"),
 ])
 def test_what_is_missing_or_does_not_fit_is_refused_before_any_training(

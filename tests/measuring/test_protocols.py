@@ -170,7 +170,8 @@ FEATURES = np.repeat(np.random.default_rng(0).normal(size=(6, 8)), 4, 0) + np.ra
 
 
 def of_test_set(**options: object) -> list[Protocol]:
-    return protocols_of(requests.TestSet(**{'folds': 3, 'pairs_per_fold': 8, **options}), NAMES, PEOPLE)
+    test = requests.TestSet(**{'folds': 3, 'pairs_per_fold': 8, **options})
+    return protocols_of(test, NAMES, PEOPLE, 'tests.held-out')
 
 
 def test_a_test_set_without_lists_has_its_pairs_and_dir_as_slow_loops_count_it() -> None:

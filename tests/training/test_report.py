@@ -139,7 +139,8 @@ def test_identities_in_training_and_test_set_are_refused_by_name(tmp_path: Path)
 
 
 @pytest.mark.parametrize(('report', 'message'), [
-    ({}, '6 images of 3 identities are too few for 10 folds of 4 pairs'),
+    ({}, r'6 images of 3 identities are too few for 10 folds of 4 pairs .*\n.* Ask for fewer pairs or folds '
+         r'\(report\.tests\.held-out\.pairs_per_fold, report\.tests\.held-out\.folds\), or use'),
     ({'recognizers': {'loss': 'nowhere.onnx'}}, "recognizer 'loss': 'nowhere.onnx' is missing"),
     ({'tests': {'held-out': {'pairs': 'nowhere.txt'}}}, 'nowhere.txt'),
     ({'perceptual': {'dists': 'nowhere'}}, "'nowhere/vgg16-397923af.pth' is missing. Expected torchvision's VGG16"),
