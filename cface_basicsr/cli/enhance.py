@@ -29,6 +29,8 @@ Refused = list[dict[str, str]]
 Targets = list[tuple['FaceFile', Path]]
 _SEARCH = 0.9
 """Share of the work on a photograph that is to find its faces, roughly."""
+_UPSCALE = 4
+"""What is advised where enhanced faces are shown small: 16 pixels become 64, and the file stays of a useful size."""
 
 
 class _Opened(NamedTuple):
@@ -85,7 +87,8 @@ def command(
         faces: What the images are. auto: crops if the short side has less than 96 pixels and the long one at most 1.5
             times that, else photographs.
         min_face: Photographs: least height in pixels of a face to enhance.
-        max_face: Photographs: greatest height; larger faces are skipped.
+        max_face: Photographs: greatest height; larger faces are skipped, as is any face that is larger than the input
+            of its network by more than 5 %, since shrinking it loses more than the network gives.
         upscale: Photographs: enlargement of the whole; outside the faces it is bicubic. At 1 a small face has no room
             for what the network draws: take 4 to see it.
         strength: Photographs: share of the enhanced face.
@@ -126,9 +129,7 @@ def command(
                         '--reference out, or say --reference DIR --gate keep.')
     files = find_faces([path for path in paths if path not in videos], skip=out)
     targets, refused = _targets(files, out, keep_extension, overwrite)
-    for each in enhancers.values() if targets or videos else ():
-        if each.about:
-            note(f'{each.name}: {each.about}')
+    in_use = _in_use(networks)
     crops, photos = [], []
     for target in targets:
         is_photo = faces == 'photo' or faces == 'auto' and _is_photo(target[0].path)
@@ -142,8 +143,21 @@ def command(
         check = _guard(files, targets, overwrite)
         found = _enhance_photos(networks, photos, refused, settings, kinds, check, show) if photos else []
         watched = _enhance_videos(networks, videos, refused, settings, out, overwrite, show)
+    for each in (enhancers[scale] for scale in sorted(in_use)):
+        if each.about:
+            note(f'{each.name}: {each.about}')
     _report(written, found, watched, refused, out, weights, enhancers, as_json)
+    if 'image' in kinds and (seen := _seen(found, upscale)):
+        note(seen)
     raise typer.Exit(1 if refused else 0)
+
+
+def _in_use(networks: dict[int, Any]) -> set[int]:
+    """The scales of the networks that are given a face from now on."""
+    scales: set[int] = set()
+    for scale, network in networks.items():
+        network.register_forward_pre_hook(lambda *any, scale=scale: scales.add(scale))
+    return scales
 
 
 def _judge(reference: Path | None, enhancers: dict[int, 'FaceEnhancer'], crops: Targets, device: 'torch.device'
@@ -235,7 +249,7 @@ def _enhance(networks: dict[int, Any], targets: Targets, refused: Refused, setti
 
 
 def _by_scale(targets: Targets, scales: Collection[int]) -> dict[int, Targets]:
-    """Scale -> crops for its network: the smallest input that does not shrink them, or else the largest one."""
+    """Scale -> crops for its network: the one that takes their size, see `low_resolution_size`; if none, it says so."""
     from cface_basicsr.data.images.face_images import low_resolution_size
     if len(scales) == 1:
         return {scale: targets for scale in scales}
@@ -369,8 +383,23 @@ def _report(written: list[str], photos: list[dict[str, Any]], videos: list[dict[
         say(f"{video['written']}: {video['enhanced']} faces in {video['frames']} frames enhanced{lost}")
 
 
+def _seen(photos: list[dict[str, Any]], upscale: int) -> str:
+    """How large enhanced faces were drawn, and how large they are shown; '' where none is shown at less than half."""
+    heights = sorted(face['height'] for photo in photos for face in _enhanced_faces(photo))
+    if not heights or upscale >= _UPSCALE or heights[0] * upscale >= 64:
+        return ''
+    what, *shown = (' to '.join(dict.fromkeys(f'{times * each:.0f}' for each in (heights[0], heights[-1])))
+                    for times in (1, upscale, _UPSCALE))
+    return (f'Faces of {what} pixels were drawn in 128 and are shown in {shown[0]}: --upscale {_UPSCALE} shows them in '
+            f'{shown[1]}.')
+
+
+def _enhanced_faces(photo: dict[str, Any]) -> list[dict[str, Any]]:
+    return [face for face in photo['faces'] if not face['skipped'] and not face.get('kept')]
+
+
 def _lines_of_photo(photo: dict[str, Any]) -> Iterator[str]:
-    enhanced = [face for face in photo['faces'] if not face['skipped'] and not face.get('kept')]
+    enhanced = _enhanced_faces(photo)
     yield f"{photo['written'] or photo['path']}: {len(enhanced)} of {len(photo['faces'])} faces enhanced"
     for number, face in enumerate(photo['faces'], 1):
         if face['skipped']:

@@ -102,6 +102,29 @@ def test_what_a_network_does_not_know_is_said_only_where_it_has_something_to_enh
     assert 'cface-x8: ' not in CliRunner().invoke(app, command).stderr  # its result is there already
 
 
+def test_of_several_networks_only_those_that_were_given_a_face_are_spoken_of(tmp_path, monkeypatch):
+    save(tmp_path / '16.png')
+    save(tmp_path / 'photo.png', (120, 150))
+    faces_seen(monkeypatch, (24, 30, 40), (80, 60, 5))
+    command = ['enhance', '--device', 'cpu', '--out', str(tmp_path / 'out')]
+    for name, told in (('16', ['cface-x8']), ('photo', ['cface-x4'])):
+        said = CliRunner().invoke(app, [*command, str(tmp_path / f'{name}.png')])
+        assert re.findall(r'^(cface-x\d): .* Licence: Apache-2.0$', said.stderr, re.M) == told, said.output
+    faces_seen(monkeypatch, (80, 60, 5))
+    said = CliRunner().invoke(app, [*command, '--overwrite', str(tmp_path / 'photo.png')])
+    assert '0 of 1 faces enhanced' in said.stdout and 'Licence' not in said.stderr
+
+
+def test_enhanced_faces_that_are_shown_small_are_told_with_what_shows_more_of_them(enhance, tmp_path, monkeypatch):
+    save(tmp_path / 'photo.png', (120, 150))
+    faces_seen(monkeypatch, (12, 4, 4), (16, 30, 40), (80, 60, 5))
+    words = 'Faces of 12 to 16 pixels were drawn in 128 and are shown in {}: --upscale 4 shows them in 48 to 64.'
+    assert words.format('12 to 16') in enhance(tmp_path / 'photo.png').stderr
+    assert words.format('24 to 32') in enhance(tmp_path / 'photo.png', '--overwrite', '--upscale', 2).stderr
+    for options in (['--upscale', 4], ['--save', 'faces'], ['--min-face', 17], ['--quiet']):
+        assert '--upscale' not in enhance(tmp_path / 'photo.png', '--overwrite', *options).stderr
+
+
 def test_a_file_that_is_given_twice_is_enhanced_once(enhance, tmp_path):
     save(tmp_path / 'in' / 'a.png')
     result = enhance(tmp_path / 'in' / 'a.png', tmp_path / 'in')
@@ -166,14 +189,15 @@ def faces_seen(monkeypatch, *faces):
 def test_only_the_faces_of_a_photograph_change(enhance, tmp_path, monkeypatch):
     pixels = save(tmp_path / 'in' / 'photo.png', (120, 150))
     save(tmp_path / 'in' / 'crop.png')
-    faces_seen(monkeypatch, (20, 30, 40), (80, 60, 5))
+    faces_seen(monkeypatch, (16, 30, 40), (80, 60, 5))
     result = enhance(tmp_path / 'in')
     assert result.exit_code == 0, result.output
     assert files(tmp_path / 'out') == ['crop.png', 'photo.png']
-    assert '1 of 2 faces enhanced' in result.stdout and 'skipped: 80 pixels high: a network for x8' in result.stdout
+    assert '1 of 2 faces enhanced' in result.stdout
+    assert 'skipped: 80 pixels high, larger than the 16.8 that a network for x8 takes' in result.stdout
     changed = (np.asarray(Image.open(tmp_path / 'out' / 'photo.png')) != pixels).any(-1)
-    assert changed[40:60, 30:50].sum() > 150
-    changed[40:60, 30:50] = False
+    assert changed[40:56, 30:46].sum() > 100
+    changed[40:56, 30:46] = False
     assert not changed.any()
 
 
@@ -203,7 +227,7 @@ def test_what_an_image_is_can_be_said(enhance, tmp_path, monkeypatch):
 def test_the_faces_of_two_photographs_are_saved_as_asked_with_a_record_of_each(enhance, tmp_path, monkeypatch):
     for name in ('a', 'b'):
         save(tmp_path / 'in' / f'{name}.png', (120, 150), seed=ord(name))
-    faces_seen(monkeypatch, (80, 60, 5), (20, 30, 40))
+    faces_seen(monkeypatch, (80, 60, 5), (16, 30, 40))
     result = enhance(tmp_path / 'in', '--save', 'json,faces,compare', '--json')
     assert result.exit_code == 0, result.output
     assert files(tmp_path / 'out') == ['a.compare.png', 'a.face2.png', 'a.json', 'b.compare.png', 'b.face2.png',
@@ -223,7 +247,7 @@ def test_an_unknown_result_is_refused_before_anything_is_computed(enhance, tmp_p
 
 
 def test_no_result_of_a_photograph_replaces_an_input_another_result_or_unasked_a_file(enhance, tmp_path, monkeypatch):
-    faces_seen(monkeypatch, (20, 30, 40))
+    faces_seen(monkeypatch, (16, 30, 40))
     for name in ('a.png', 'a.face1.jpg', 'c.png'):
         save(tmp_path / 'in' / name, (120, 150))
     (tmp_path / 'out').mkdir()
@@ -242,7 +266,7 @@ def test_no_result_of_a_photograph_replaces_an_input_another_result_or_unasked_a
 
 def test_a_photograph_that_cannot_be_read_between_two_others_is_named_and_they_keep_their_names(enhance, tmp_path,
                                                                                               monkeypatch):
-    faces_seen(monkeypatch, (20, 30, 40))
+    faces_seen(monkeypatch, (16, 30, 40))
     pixels = {name: save(tmp_path / 'in' / name, (120, 150), seed) for seed, name in enumerate(['a.png', 'c.png'])}
     (tmp_path / 'in' / 'b.png').write_bytes((tmp_path / 'in' / 'a.png').read_bytes()[:20_000])
     result = enhance(tmp_path / 'in', '--faces', 'photo')
@@ -280,7 +304,7 @@ def test_dlib_tells_how_similar_faces_are_to_photos_of_a_person_and_how_much_the
     from cface_basicsr.enhancing import reference
     save(tmp_path / 'in' / 'a.png', (120, 150))
     save(tmp_path / 'ann' / '1.png', (128, 128))
-    faces_seen(monkeypatch, (20, 30, 40))
+    faces_seen(monkeypatch, (16, 30, 40))
     result = enhance(tmp_path / 'in', '--evidence')
     assert result.exit_code == 0 and re.search(r'face 1: change from bicubic \d\.\d{3}\n', result.stdout), result.output
     from cface_basicsr.data.images.align import template_points
@@ -294,7 +318,7 @@ def test_dlib_tells_how_similar_faces_are_to_photos_of_a_person_and_how_much_the
     in_words = enhance(tmp_path / 'in', '--reference', tmp_path / 'ann', '--gate', 'keep', '--overwrite').stdout
     assert f"{1 - face['kept']} of 1 faces enhanced" in in_words
     assert ('the bicubic face was put back' in in_words) == face['kept']
-    assert evidence['far'] is None and "card has no impostor scores for faces of 20 pixels" in evidence['words']
+    assert evidence['far'] is None and "card has no impostor scores for faces of 16 pixels" in evidence['words']
 
 
 def test_a_gate_without_photos_of_the_person_and_a_judge_of_crops_are_refused(enhance, tmp_path):

@@ -171,18 +171,18 @@ def darkened(images: torch.Tensor) -> torch.Tensor:
 def test_keep_puts_the_bicubic_face_back_where_it_is_nearer_and_warn_the_enhanced_one() -> None:
     photo, detect = photo_with_a_face()
     plain = PhotoSettings(keep_colours=False)
-    person = enhance_photo(photo, darkened, 8, plain, detect).faces[0].bicubic
+    person = enhance_photo(photo, darkened, 4, plain, detect).faces[0].bicubic
     judge = Judge(SmallCopy(), person[None])
-    kept, warned = (enhance_photo(photo, darkened, 8, PhotoSettings(keep_colours=False, judge=judge, gate=gate), detect)
+    kept, warned = (enhance_photo(photo, darkened, 4, PhotoSettings(keep_colours=False, judge=judge, gate=gate), detect)
                     for gate in ('keep', 'warn'))
-    unjudged = enhance_photo(photo, darkened, 8, plain, detect)
+    unjudged = enhance_photo(photo, darkened, 4, plain, detect)
     assert (warned.image == unjudged.image).all() and not warned.faces[0].kept
     assert warned.faces[0].evidence.bicubic_is_nearer and kept.faces[0].as_plain()['kept'] is True
     inside = np.s_[45:55, 35:45]
     away = [np.abs(each.image[inside].astype(int) - photo[inside]).mean() for each in (kept, warned)]
     assert away[0] < away[1] / 2
     other = Judge(SmallCopy(), 255 - person[None])
-    assert not enhance_photo(photo, darkened, 8, PhotoSettings(keep_colours=False, judge=other, gate='keep'),
+    assert not enhance_photo(photo, darkened, 4, PhotoSettings(keep_colours=False, judge=other, gate='keep'),
                              detect).faces[0].kept
 
 

@@ -37,7 +37,7 @@ PLAIN = PhotoSettings(keep_colours=False)
 
 def test_faces_become_brighter_and_everything_else_stays() -> None:
     faces = at(20, 10, 10), at(22, 70, 40)
-    result = enhance_photo(PHOTO, network, 8, PLAIN, detector_of(*faces))
+    result = enhance_photo(PHOTO, network, 4, PLAIN, detector_of(*faces))
     difference = result.image.astype(int) - PHOTO
     assert [round(face.found.height) for face in result.faces] == [20, 22]
     for left, top, height in ((10, 10, 20), (70, 40, 22)):
@@ -49,35 +49,45 @@ def test_faces_become_brighter_and_everything_else_stays() -> None:
 
 
 def test_with_the_photographs_colours_a_brighter_face_is_as_bright_as_before() -> None:
-    result = enhance_photo(PHOTO, network, 8, None, detector_of(at(20, 10, 10)))
+    result = enhance_photo(PHOTO, network, 4, None, detector_of(at(20, 10, 10)))
     assert result.image[13:27, 13:27].mean() == pytest.approx(PHOTO[13:27, 13:27].mean(), abs=3)
 
 
 def test_faces_that_are_too_small_or_too_large_are_named_and_skipped() -> None:
-    result = enhance_photo(PHOTO, network, 8, PhotoSettings(min_face=15, max_face=40),
-                           detector_of(at(12, 5, 5), at(60, 40, 20)))
+    result = enhance_photo(PHOTO, network, 4, PhotoSettings(min_face=15, max_face=30),
+                           detector_of(at(14.8, 5, 5), at(33, 40, 20)))
     assert (result.image == PHOTO).all()
-    assert [face.skipped for face in result.faces] == ['12 pixels high, below --min-face 15',
-                                                          '60 pixels high, above --max-face 40']
+    assert [face.skipped for face in result.faces] == ['14.8 pixels high, below --min-face 15',
+                                                       '33 pixels high, above --max-face 30']
 
 
-def test_a_face_that_the_network_would_shrink_is_skipped_and_another_network_advised() -> None:
-    result = enhance_photo(PHOTO, network, 8, None, detector_of(at(23, 5, 5), at(24, 60, 20)))
-    assert [bool(face.sr is not None) for face in result.faces] == [True, False]
-    assert result.faces[1].skipped == ('24 pixels high: a network for x8 would shrink it to 16 pixels and lose '
-                                          'details; use one for x4 or x2')
+@pytest.mark.parametrize(('scale', 'largest', 'advice'), [
+    (8, 16.8, '; use one for x4 or x2'), (4, 33.6, '; use one for x2'), (2, 67.2, '')])
+def test_a_face_that_a_network_would_shrink_by_more_than_a_twentieth_is_skipped_and_told_what_takes_it(
+        scale: int, largest: float, advice: str) -> None:
+    """Whatever --max-face allows, since another value of it would not help."""
+    faces = at(largest - 0.1, 2, 5), at(largest + 0.1, 45, 15)
+    result = enhance_photo(PHOTO, network, scale, PhotoSettings(max_face=largest), detector_of(*faces))
+    assert [face.sr is not None for face in result.faces] == [True, False]
+    assert result.faces[1].skipped == (f'{largest + 0.1:g} pixels high, larger than the {largest:g} that a network for '
+                                       f'x{scale} takes{advice}')
+
+
+def test_only_networks_that_would_take_a_face_are_advised_and_none_where_none_does() -> None:
+    found = enhance_photo(PHOTO, network, 8, None, detector_of(at(40, 2, 5), at(75, 45, 10))).faces
+    assert [face.skipped.partition('takes')[2] for face in found] == ['; use one for x2', '']
 
 
 def test_a_photograph_without_faces_is_unchanged() -> None:
     nothing = lambda picture, sure: np.zeros((0, 15), np.float32)  # noqa: E731
-    result = enhance_photo(PHOTO, network, 8, None, nothing)
+    result = enhance_photo(PHOTO, network, 4, None, nothing)
     assert (result.image == PHOTO).all() and result.faces == ()
 
 
 def test_an_enlarged_photograph_has_its_faces_in_their_places() -> None:
-    result = enhance_photo(PHOTO, network, 8, PhotoSettings(keep_colours=False, upscale=3), detector_of(at(20, 10, 10)))
+    result = enhance_photo(PHOTO, network, 4, PhotoSettings(keep_colours=False, upscale=3), detector_of(at(20, 10, 10)))
     assert result.image.shape == (270, 360, 3)
-    plain = enhance_photo(PHOTO, network, 8, PhotoSettings(upscale=3), lambda *any: np.zeros((0, 15), np.float32)).image
+    plain = enhance_photo(PHOTO, network, 4, PhotoSettings(upscale=3), lambda *any: np.zeros((0, 15), np.float32)).image
     difference = result.image.astype(int) - plain
     assert 35 < difference[55:65, 55:65].mean() < 65
     assert (difference[100:] == 0).all() and (difference[:, 100:] == 0).all()
@@ -85,8 +95,8 @@ def test_an_enlarged_photograph_has_its_faces_in_their_places() -> None:
 
 def test_sixteen_bits_stay_sixteen_bits() -> None:
     deep = PHOTO.astype(np.uint16) * 257
-    result = enhance_photo(deep, network, 8, PLAIN, detector_of(at(20, 10, 10)))
-    eight = enhance_photo(PHOTO, network, 8, PLAIN, detector_of(at(20, 10, 10)))
+    result = enhance_photo(deep, network, 4, PLAIN, detector_of(at(20, 10, 10)))
+    eight = enhance_photo(PHOTO, network, 4, PLAIN, detector_of(at(20, 10, 10)))
     assert result.image.dtype == np.uint16
     assert np.abs(result.image / 257 - eight.image).max() <= 0.51
     assert (result.image[40:] == deep[40:]).all()
@@ -112,22 +122,22 @@ def test_faces_of_several_photographs_go_through_the_network_together_and_come_b
         return network(images)
 
     settings = PhotoSettings(batch_size=2)
-    together = list(enhance_photos(enumerate(photos), {8: counted}, settings, detect))
+    together = list(enhance_photos(enumerate(photos), {4: counted}, settings, detect))
     assert [key for key, _ in together] == [0, 1, 2, 3]
     assert seen == [2, 2, 1]  # photographs 0 to 2 are a group; the last one is another
     for photo, (_, enhanced) in zip(photos, together, strict=True):
-        single = enhance_photo(photo, network, 8, settings, detect)
+        single = enhance_photo(photo, network, 4, settings, detect)
         assert (enhanced.image == single.image).all()
         assert all((a.sr == b.sr).all() for a, b in zip(enhanced.faces, single.faces, strict=True))
 
 
 def test_a_real_network_gives_the_same_faces_in_a_batch_to_within_one_grey_level() -> None:
-    network = SRResNet(num_feat=8, num_block=2, scale=8).eval()
+    network = SRResNet(num_feat=8, num_block=2, scale=4).eval()
     photos = [np.roll(PHOTO, number, 1) for number in range(5)]
     detect = detector_of(at(20, 10, 10), at(22, 70, 40))
-    together = enhance_photos(enumerate(photos), {8: network}, PLAIN, detect)
+    together = enhance_photos(enumerate(photos), {4: network}, PLAIN, detect)
     for photo, (_, enhanced) in zip(photos, together, strict=True):
-        single = enhance_photo(photo, network, 8, PLAIN, detect)
+        single = enhance_photo(photo, network, 4, PLAIN, detect)
         assert np.abs(enhanced.image.astype(int) - single.image).max() <= 1
 
 
@@ -140,11 +150,11 @@ def test_no_more_photographs_are_taken_than_may_wait(monkeypatch: pytest.MonkeyP
             taken.append(number)
             yield number, PHOTO
 
-    done = enhance_photos(photos(), {8: network}, None, lambda *any: np.zeros((0, 15), np.float32))
+    done = enhance_photos(photos(), {4: network}, None, lambda *any: np.zeros((0, 15), np.float32))
     assert [(key, len(taken)) for key, _ in done] == [(0, 3), (1, 3), (2, 3), (3, 6), (4, 6), (5, 6), (6, 8), (7, 8)]
 
 
-def test_each_face_is_given_to_the_smallest_input_that_does_not_shrink_it() -> None:
+def test_each_face_is_given_to_the_smallest_input_that_does_not_shrink_it_or_hardly() -> None:
     seen: dict[int, int] = {}
 
     def of(scale: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -154,18 +164,18 @@ def test_each_face_is_given_to_the_smallest_input_that_does_not_shrink_it() -> N
             return network(images)
         return run
 
-    detect = detector_of(at(16, 5, 5), at(17, 5, 60), at(40, 28, 5), at(50, 68, 38))
+    detect = detector_of(at(16, 5, 5), at(17, 5, 60), at(33, 28, 5), at(50, 68, 38))
     ((_, result),) = enhance_photos([('it', PHOTO)], {4: of(4), 8: of(8)}, None, detect)
     assert seen == {8: 1, 4: 2}
     assert sorted((face.found.box[3] - face.found.box[1], face.scale) for face in result.faces) == [
-        (16, 8), (17, 4), (40, 4), (50, 0)]
+        (16, 8), (17, 4), (33, 4), (50, 0)]
     (skipped,) = [face.skipped for face in result.faces if face.skipped]
-    assert skipped == '50 pixels high: a network for x4 would shrink it to 32 pixels and lose details; use one for x2'
+    assert skipped == '50 pixels high, larger than the 33.6 that a network for x4 takes; use one for x2'
 
 
 def test_a_network_that_gives_nan_is_told_with_the_face_and_the_photograph() -> None:
     with pytest.raises(UserError, match=r"gives NaN or infinity for the face at \(10, 12\) of 'party.jpg'"):
-        list(enhance_photos([("'party.jpg'", PHOTO)], {8: lambda images: network(images) * np.nan}, None,
+        list(enhance_photos([("'party.jpg'", PHOTO)], {4: lambda images: network(images) * np.nan}, None,
                             detector_of(at(20, 10, 12))))
 
 
@@ -182,5 +192,5 @@ def test_half_precision_is_near_single_precision_and_says_what_it_cannot_hold() 
 
 
 def test_what_became_of_a_face_prints_without_its_pixels() -> None:
-    face, = enhance_photo(PHOTO, network, 8, PLAIN, detector_of(at(20, 10, 10))).faces
-    assert face.sr is not None and 'scale=8' in repr(face) and 'uint8' not in repr(face)
+    face, = enhance_photo(PHOTO, network, 4, PLAIN, detector_of(at(20, 10, 10))).faces
+    assert face.sr is not None and 'scale=4' in repr(face) and 'uint8' not in repr(face)

@@ -81,7 +81,7 @@ def test_landmarks_are_a_moving_mean_of_the_frames_that_show_the_face() -> None:
 @pytest.mark.parametrize('ending', ['mp4', 'mkv'])
 def test_a_video_keeps_its_times_and_its_sound_and_only_its_faces_change(tmp_path: Path, ending: str) -> None:
     source, target, told = write_video(tmp_path / f'in.{ending}'), tmp_path / 'out' / f'a.{ending}', []
-    report = enhance_video(source, target, {8: brighter}, SETTINGS, lambda frame: [face_at(40, 30)], told.append)
+    report = enhance_video(source, target, {4: brighter}, SETTINGS, lambda frame: [face_at(40, 30)], told.append)
     assert (report.frames, report.broken, report.enhanced) == (12, 0, 12) and told == list(range(1, 13))
     before, after = shown(source), shown(target)
     assert [time for time, _ in after] == [time for time, _ in before]
@@ -95,7 +95,7 @@ def test_a_video_keeps_its_times_and_its_sound_and_only_its_faces_change(tmp_pat
 @pytest.mark.parametrize('matrix', [None, 1, 9])  # none told, BT.709 of high definition, BT.2020
 def test_colours_stay_as_they_were_whatever_matrix_the_file_names(tmp_path: Path, matrix: int | None) -> None:
     source = write_video(tmp_path / 'in.mp4', 2, colour=(3, 1, 1), matrix=matrix)
-    enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, lambda frame: [])
+    enhance_video(source, tmp_path / 'a.mp4', {4: brighter}, SETTINGS, lambda frame: [])
     for (_, plain), (_, pixels) in zip(shown(source), shown(tmp_path / 'a.mp4'), strict=True):
         assert np.abs(pixels - plain).max() <= 3
 
@@ -108,7 +108,7 @@ def test_a_camera_that_was_held_upright_gives_an_upright_video(tmp_path: Path) -
     place = content.index(plain, content.index(b'tkhd'))
     source.write_bytes(content[:place] + turned + content[place + 36:])
     seen = []
-    enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, lambda frame: seen.append(frame) or [])
+    enhance_video(source, tmp_path / 'a.mp4', {4: brighter}, SETTINGS, lambda frame: seen.append(frame) or [])
     assert len(seen) == 2
     for frame in (*seen, *(pixels for _, pixels in shown(tmp_path / 'a.mp4'))):
         assert frame.shape == (128, 96, 3)
@@ -123,7 +123,7 @@ def test_a_video_gets_the_container_that_most_players_know_of_those_that_hold_it
         tmp_path: Path, name: str, sound: str, becomes: str, frames: int) -> None:
     source = write_video(tmp_path / name, 12, sound)
     assert video_facts(source) == VideoFacts(becomes, frames)
-    enhance_video(source, tmp_path / 'out' / becomes, {8: brighter}, SETTINGS, lambda frame: [])
+    enhance_video(source, tmp_path / 'out' / becomes, {4: brighter}, SETTINGS, lambda frame: [])
     if sound:
         assert packets(tmp_path / 'out' / becomes, 'audio') == packets(source, 'audio')
 
@@ -131,7 +131,7 @@ def test_a_video_gets_the_container_that_most_players_know_of_those_that_hold_it
 def test_sound_that_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     source = write_video(tmp_path / 'in.mov', 2, 'pcm_mulaw')
     with pytest.raises(UserError, match=r"in.mov' has sound that 'a.mp4' cannot hold. Convert that to AAC first.$"):
-        enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, lambda frame: [])
+        enhance_video(source, tmp_path / 'a.mp4', {4: brighter}, SETTINGS, lambda frame: [])
     assert [path.name for path in tmp_path.iterdir()] == ['in.mov']
 
 
@@ -142,7 +142,7 @@ def test_what_the_system_refuses_of_a_video_is_told_in_one_line(tmp_path: Path) 
     def find(frame: np.ndarray) -> list[Any]:
         raise av.error.OSError(28, 'No space left on device')
     with pytest.raises(UserError, match=r"in.mp4' cannot be written as '.*a.mp4' \(OSError: .*No space left on device"):
-        enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, find)
+        enhance_video(source, tmp_path / 'a.mp4', {4: brighter}, SETTINGS, find)
 
 
 def test_faces_that_are_kept_as_they_were_are_not_counted_as_enhanced(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_faces_that_are_kept_as_they_were_are_not_counted_as_enhanced(tmp_path: 
             return [Evidence(0.1, 0.5, 0.6 if number == 0 else 0.4) for number in range(len(sr))]
     settings = PhotoSettings(keep_colours=False, judge=Nearer(), gate='keep')
     source = write_video(tmp_path / 'in.mkv', 3, '')
-    report = enhance_video(source, tmp_path / 'a.mkv', {8: brighter}, settings, lambda frame: [face_at(40, 30)])
+    report = enhance_video(source, tmp_path / 'a.mkv', {4: brighter}, settings, lambda frame: [face_at(40, 30)])
     assert (report.frames, report.enhanced) == (3, 2)
 
 
@@ -169,7 +169,7 @@ def test_as_many_frames_are_held_as_the_faces_of_a_batch_need_however_long_the_v
 
     def count(number: int) -> None:
         written[0] = number
-    enhance_video(source, tmp_path / 'a.mkv', {8: brighter}, SETTINGS, find, count)
+    enhance_video(source, tmp_path / 'a.mkv', {4: brighter}, SETTINGS, find, count)
     assert (taken[0], written[0], max(held)) == (frames, frames, 8)  # 4 faces are in 7 or 8 frames
 
 
@@ -178,7 +178,7 @@ def test_a_broken_frame_is_counted_and_the_others_are_there(tmp_path: Path) -> N
     content, middle = source.read_bytes(), packets(source, 'video')[6]
     place = content.index(middle)
     source.write_bytes(content[:place] + b'\xff' * len(middle) + content[place + len(middle):])
-    report = enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, None, lambda frame: [])
+    report = enhance_video(source, tmp_path / 'a.mp4', {4: brighter}, None, lambda frame: [])
     assert (report.frames, report.broken) == (11, 1) and len(shown(tmp_path / 'a.mp4')) == 11
 
 
@@ -200,7 +200,7 @@ def test_what_is_not_a_video_is_refused_and_nothing_is_left(tmp_path: Path, what
     said = {'text': 'cannot be read as a video', 'cut': 'cannot be read as a video|no frame that can be decoded',
             'sound': 'holds no pictures. Expected a video'}
     with pytest.raises(UserError, match=f"in.mkv' .*({said[what]})"):
-        enhance_video(source, tmp_path / 'out.mkv', {8: brighter})
+        enhance_video(source, tmp_path / 'out.mkv', {4: brighter})
     assert [path.name for path in tmp_path.iterdir()] == ['in.mkv']
 
 
@@ -213,5 +213,5 @@ def test_a_failure_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
             raise UserError('the disk is full.')
         return [face_at(40, 30)]
     with pytest.raises(UserError, match='the disk is full'):
-        enhance_video(source, tmp_path / 'a.mp4', {8: brighter}, SETTINGS, find)
+        enhance_video(source, tmp_path / 'a.mp4', {4: brighter}, SETTINGS, find)
     assert [path.name for path in tmp_path.iterdir()] == ['in.mp4']

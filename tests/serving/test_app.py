@@ -132,8 +132,8 @@ def test_faces_have_their_boxes_and_heights_and_those_that_stay_say_why(page: An
     assert [face.get('network') for face in auto] == ['tiny-x8', None, None]
     assert auto[0]['input'] == 16 and auto[0]['bicubic'] != auto[0]['enhanced']
     assert re.fullmatch(r'Change from bicubic: \d\.\d{3}\.', ' '.join(auto[0]['words']))
-    assert 'use one for x2' in auto[1]['skipped'] and 'above --max-face 96' in auto[2]['skipped']
-    assert 'use one for x4 or x2' in small[1]['skipped']
+    assert 'use one for x2' in auto[1]['skipped'] and 'larger than the 33.6 that' in auto[2]['skipped']
+    assert small[1]['skipped'].endswith('; use one for x2')
 
 
 def test_with_photos_of_the_person_the_evidence_compares_and_the_photos_are_not_kept(
@@ -165,7 +165,7 @@ def test_a_network_whose_loss_the_judge_has_led_is_not_judged(page: Any, tmp_pat
 
 def test_of_several_networks_only_the_faces_of_those_that_the_judge_has_led_are_not_judged(
         page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studios, 'detect_faces', lambda *any: [face_of(16, 10, 40), face_of(36, 60, 5)])
+    monkeypatch.setattr(studios, 'detect_faces', lambda *any: [face_of(16, 10, 40), face_of(33, 60, 5)])
     write_zoo(tmp_path / 'home' / 'networks', 'a-led-x4', 4, recognizer='dlib')
     fair, led = enhanced(page, looked_at(page)['key']).json['faces']
     assert (fair['network'], led['network']) == ('tiny-x8', 'a-led-x4')
