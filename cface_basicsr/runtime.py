@@ -24,6 +24,8 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # malloc.h
 _PR_SET_PDEATHSIG = 1  # sys/prctl.h
 PARENT = 'CFACE_PARENT'
 """The variable by which a rank knows the process that has started it."""
+AT_ONCE = 3.0
+"""Seconds within which a second signal is part of the first: a launcher passes on what reaches others as well."""
 _LARGEST_INT, _PAD = 2 ** 31 - 1, 2 ** 26
 _SPINS = '30000'
 """Turns of GNU's OpenMP before a waiting thread sleeps: a tenth of its own number. See docs/performance.md."""
@@ -71,6 +73,12 @@ def end_with_parent() -> None:
     if os.environ.get(PARENT) not in (None, str(os.getppid())):  # it has ended already
         os._exit(1)
     return None
+
+
+def end_at_once_by_ctrl_c() -> None:
+    """Have Ctrl-C end this process without a traceback, as SIGTERM does, unless it is ignored here."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def start_worker() -> None:

@@ -6,6 +6,7 @@ Heavy imports (torch, basicsr) are inside the functions, so that `cface --help` 
 import importlib
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable
 from copy import copy
@@ -60,12 +61,16 @@ def _root(version: _Version = False, quiet: _Quiet = False) -> None:
 
 
 def _with_quiet(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with --quiet, which may be before its name or after it."""
+    """The command with --quiet, which may be before its name or after it, and with an answer to Ctrl-C."""
     @wraps(command)
     def call(*, quiet: bool, **options: Any) -> None:
         if quiet:
             silence(True)
-        command(**options)
+        try:
+            command(**options)
+        except KeyboardInterrupt:
+            warn('cface: stopped by SIGINT. The same command continues, or starts again.')
+            raise typer.Exit(128 + signal.SIGINT) from None
     signature = inspect.signature(command)
     last = inspect.Parameter('quiet', inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_Quiet)
     call.__signature__ = signature.replace(parameters=[*signature.parameters.values(), last])

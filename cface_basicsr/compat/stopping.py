@@ -21,12 +21,10 @@ from cface_basicsr.compat.data_order import Loaders
 from cface_basicsr.compat.defect import Defect
 from cface_basicsr.compat.resume import save_out_of_turn
 from cface_basicsr.ops.ranks import of_all_ranks, several_ranks
-from cface_basicsr.runtime import end_with_parent
+from cface_basicsr.runtime import AT_ONCE, end_with_parent
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # the last one: a terminal that is closed
 _KEY = 'cface/stop'
-_AT_ONCE = 3.0
-"""Seconds within which a second signal is part of the first: a launcher passes on what reaches its ranks as well."""
 
 
 class _Asked:
@@ -36,6 +34,7 @@ class _Asked:
     since = 0.0
     announced = False  # to the other ranks
     first_iteration: int | None = None  # of this run, which may have been resumed
+    before: dict[int, Any] = {}  # signal -> what it did
 
 
 def _listen() -> None:
@@ -44,12 +43,13 @@ def _listen() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+        if (usual := signal.getsignal(number)) in (signal.SIG_DFL, signal.default_int_handler):
+            _Asked.before[number] = usual
             signal.signal(number, _remember)
 
 
 def _remember(number: int, frame: FrameType | None) -> None:
-    if _Asked.signal and time.monotonic() - _Asked.since > _AT_ONCE:  # somebody does not want to wait
+    if _Asked.signal and time.monotonic() - _Asked.since > AT_ONCE:  # somebody does not want to wait
         _forget()
         return signal.raise_signal(number)
     if not _Asked.signal:
@@ -58,7 +58,7 @@ def _remember(number: int, frame: FrameType | None) -> None:
 
 def _forget() -> None:
     """From now on, the signals end the process at once."""
-    for number, usual in zip(_SIGNALS, (signal.SIG_DFL, signal.default_int_handler), strict=True):
+    for number, usual in _Asked.before.items():
         if signal.getsignal(number) is _remember:
             signal.signal(number, usual)
 
@@ -73,7 +73,8 @@ class _InWorker:
         self.others = others
 
     def __call__(self, worker: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all
+            signal.signal(number, signal.SIG_IGN)
         if hasattr(signal, 'sigwaitinfo'):  # macOS has none
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))  # in all threads that start from now on
             threading.Thread(target=_obey_the_training, daemon=True).start()

@@ -15,18 +15,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
 from cface_basicsr.errors import UserError, visible
 from cface_basicsr.files.atomic import locks_to_pass_on
 from cface_basicsr.registration import admitted
-from cface_basicsr.runtime import PARENT, end_with_parent
+from cface_basicsr.runtime import AT_ONCE, PARENT, end_at_once_by_ctrl_c, end_with_parent
 from cface_basicsr.training.view import TrainingView
 
-_SAVED = (128 + signal.SIGTERM, 128 + signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_SAVED = tuple(128 + number for number in _SIGNALS)
 """Exit codes of a training that was stopped and has saved its state."""
+_STOPPED = (0, *_SAVED, *(-number for number in (*_SIGNALS, signal.SIGKILL)))
+"""Exit codes of one that was asked to stop and has not failed: it may have ended, or had nothing to save."""
 _PATIENCE = 3.0
 """Seconds that ranks get to end by themselves when one of them has failed; they would wait for it for ever."""
 
@@ -56,14 +59,18 @@ def run_training(options: Path, log: Path, progress: _Progress, processes: int =
         _watch(training, log, progress)
         training.join()
     rank = getattr(training, 'failed', 0)
-    if asked:
-        said = last_words(log).partition('. The same')[0] if training.exitcode in _SAVED else 'cface: stopped'
-        print(f'{visible(said)}. The same command continues.', file=sys.stderr, flush=True)
+    if asked and training.exitcode in _STOPPED:
+        _say_stopped(asked, last_words(log).partition('. The same')[0] if training.exitcode in _SAVED else '')
         raise SystemExit(128 + asked[0])
     if training.exitcode != 0:
         who = f'rank {rank}: ' if processes > 1 else ''
         raise UserError(f"training of '{options}' failed ({_how(training.exitcode)}): {who}{last_words(logs[rank])}\n"
                         f'Log: {logs[rank]}')
+
+
+def _say_stopped(asked: Sequence[int], said: str = '') -> None:
+    said = said or f'cface: stopped by {signal.Signals(asked[0]).name}'
+    print(f'{visible(said)}. The same command continues.', file=sys.stderr, flush=True)
 
 
 def _how(code: int) -> str:
@@ -72,26 +79,32 @@ def _how(code: int) -> str:
 
 def train_in_the_foreground(options: Path, processes: int,
                             watch: Callable[[str, TrainingView], None] | None = None) -> int:
-    """The same, which prints to this process's own output. Returns the exit code.
+    """The same, which prints to this process's own output. Returns the exit code; of what a signal has ended, 128 and
+    its number, as shells do.
 
     Args:
         watch: gets every line that the training prints, without its end, instead of the output.
     """
     if watch is None:
-        training = Ranks(options, processes)
-        with handing_on_signals(training):
-            training.join()
-        return training.exitcode
+        return _end_of(Ranks(options, processes))
     reading, writing = os.pipe()
     training, view = Ranks(options, processes, output=writing), TrainingView()
     os.close(writing)
     view.processes = training.ids
     reader = threading.Thread(target=_read_lines, args=(reading, watch, view), daemon=True)
-    with handing_on_signals(training):
-        reader.start()
-        training.join()
+    reader.start()
+    code = _end_of(training)
     reader.join(_PATIENCE)  # not for ever: a process that they have left behind may hold the pipe
-    return training.exitcode
+    return code
+
+
+def _end_of(training: 'Ranks') -> int:
+    with handing_on_signals(training) as asked:
+        training.join()
+    code = training.exitcode
+    if asked and code < 0:  # one that has saved its state has said so
+        _say_stopped(asked)
+    return code if code >= 0 else 128 - code
 
 
 def _read_lines(pipe: int, watch: Callable[[str, TrainingView], None], view: TrainingView) -> None:
@@ -146,10 +159,10 @@ class Ranks:
             self.kill()
         return None in codes
 
-    def terminate(self) -> None:
-        """Have all of them save their state and leave."""
+    def terminate(self, asked: int = signal.SIGTERM) -> None:
+        """Have all of them save their state and leave, by this signal."""
         for rank in self._ranks:
-            rank.terminate()
+            rank.send_signal(asked)
 
     def kill(self) -> None:
         """End all of them at once."""
@@ -173,24 +186,40 @@ _Training = multiprocessing.Process | Ranks
 
 @contextmanager
 def handing_on_signals(training: _Training) -> Iterator[list[int]]:
-    """Inside, SIGTERM and Ctrl-C ask a training to save its state and to end; a second one kills it.
+    """Inside, SIGTERM, Ctrl-C and a hangup ask a training to save its state and to end; a later one kills it.
 
-    What is left of it at the end of the block is ended. Yields the signals that came.
+    What is left of it at the end of the block is ended. One that this process ignores, the training ignores as well.
+    Yields the signals that came.
     """
     came: list[int] = []
+    first = 0.0
 
     def hand_on(number: int, frame: FrameType | None) -> None:
-        (training.kill if came else training.terminate)()
+        nonlocal first
+        if not came:
+            first = time.monotonic()
+            _ask(training, number)
+        elif time.monotonic() - first > AT_ONCE:
+            training.kill()
         came.append(number)
 
     here = threading.current_thread() is threading.main_thread()  # others cannot set them
-    before = {number: signal.signal(number, hand_on) for number in (signal.SIGTERM, signal.SIGINT) if here}
+    before = {number: signal.signal(number, hand_on) for number in _SIGNALS
+              if here and signal.getsignal(number) is not signal.SIG_IGN}
     try:
         yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         training.terminate()
+        training.join()  # it may have a state to save: a closed terminal, too, makes printing an error
+
+
+def _ask(training: _Training, number: int) -> None:
+    if isinstance(training, Ranks):
+        return training.terminate(number)
+    with suppress(ProcessLookupError):
+        os.kill(training.pid, number)
 
 
 def _start_forked(options: Path, log: Path) -> multiprocessing.Process:
@@ -219,7 +248,8 @@ def _free_port() -> int:
 def _train(words: list[str], log: str, folder: str) -> None:
     """The body of a forked training: its output goes to the log, its exit code says how it ended."""
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent as well, and that hands it on
+    os.setsid()  # Ctrl-C reaches the parent only, and that hands it on
+    end_at_once_by_ctrl_c()
     multiprocessing.set_start_method(None, force=True)  # loaders' workers: as in any training, not by a second server
     os.chdir(folder)
     with open(log, 'a') as file:

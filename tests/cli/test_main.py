@@ -5,6 +5,7 @@ import os
 import platform
 import pty
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +18,13 @@ import torch
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from cface_basicsr.cli.main import COMMANDS, app
+from cface_basicsr.cli.main import COMMANDS, app, main
+from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
 from cface_basicsr.evaluation.features_file import write_features
 from cface_basicsr.files.identities import read_identities
+from cface_basicsr.files.network_file import build_network, save_atomically
 from cface_basicsr.version import __version__
-from tests.small_data import write_small_data
+from tests.small_data import smooth_images, write_small_data
 
 CALL = "import sys; sys.argv[0] = 'cface'; from cface_basicsr.cli.main import main; main()"
 
@@ -44,6 +47,64 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     write_features(folder / 'x.npy', np.eye(12, 16, dtype=np.float32) + 1, read_identities(folder / 'data')[0])
     return ['evaluate', 'identification', str(folder / 'data'), '--features', f'X={folder / "x.npy"}', '--out',
             str(folder / 'table'), '--overwrite']
+
+
+@pytest.mark.parametrize(('words', 'place'), [
+    (['options', 'list'], 'cface_basicsr.options.shipped.shipped_files'),
+    (['synth', '-n', '1', '-m', '1', '--out', 'x'],
+     'cface_basicsr.data.generated_faces.tree.write_synthetic_faces')], ids=lambda words: words[0])
+def test_ctrl_c_ends_a_command_in_one_line_that_names_the_signal(
+        monkeypatch: pytest.MonkeyPatch, words: list[str], place: str) -> None:
+    def interrupt(*args: Any, **more: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(place, interrupt)
+    result = CliRunner().invoke(app, words)
+    signal.signal(signal.SIGINT, before)
+    assert (result.exit_code, result.stdout) == (130, '')
+    assert result.stderr.strip() == 'cface: stopped by SIGINT. The same command continues, or starts again.'
+
+
+WITH_OUT = [
+    'synth -n 1 -m 1 --size 64 --out OUT', 'prepare --layout casia faces --scale 8 --crop none --size 64 --out OUT',
+    'unpack data --out OUT', 'features data --recognizer net_r.pth --out OUT.npy', 'sheet data --out OUT.png',
+    'generate data --weights net_g.pth --out OUT.lmdb', 'export net_g.pth --out OUT.onnx',
+    'enhance face.png --weights net_g.pth --out OUT', 'options copy OUT',
+    'evaluate identification data --recognizer net_r.pth --scale 8 --out OUT']
+WRONG_PLACES = [(command, out) for command in WITH_OUT for out in ('file', 'file/below', 'n' * 300)
+                if (command[:8], out) != ('evaluate', 'file')]  # which writes file.json
+
+
+@pytest.fixture(scope='module')
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree of photos, prepared data, two networks, and a face of 16x16 pixels."""
+    folder = tmp_path_factory.mktemp('inputs')
+    write_small_data(folder / 'data')
+    write_synthetic_faces(folder / 'faces', TreeSettings(identities=2, images=2, size=64))
+    for name, options in (('net_g', {'type': 'SRResNet', 'scale': 8, 'num_feat': 2, 'num_block': 1}),
+                          ('net_r', {'type': 'SphereFace20', 'num_feat': 2, 'feature_length': 4, 'blocks': [1] * 4})):
+        save_atomically({'params': build_network(options).state_dict(), 'network': options}, folder / f'{name}.pth')
+    cv2.imwrite(str(folder / 'face.png'), smooth_images(1, seed=5, size=16)[0])
+    return folder
+
+
+@pytest.mark.parametrize(('command', 'out'), WRONG_PLACES, ids=lambda word: word.partition(' ')[0][:12])
+def test_a_place_that_cannot_be_written_is_refused_by_every_command_in_words(
+        inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, command: str,
+        out: str) -> None:
+    monkeypatch.chdir(inputs)
+    words = command.replace('OUT', str(tmp_path / out)).split()
+    if '/' not in out and len(out) < 255:
+        Path(next(word for word in words if word.startswith(str(tmp_path)))).touch()
+    (tmp_path / 'file').touch()
+    monkeypatch.setattr(sys, 'argv', ['cface', *words])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    printed = capsys.readouterr().err
+    said = printed[printed.index('cface: '):].strip()
+    assert ending.value.code == 2 and 'Traceback' not in printed
+    assert out.partition('/')[0][:20] in said and said.count('\n') <= 2 and len(said) <= len('cface: ') + 300
+    assert all(path.stat().st_size == 0 for path in tmp_path.rglob('*') if path.is_file())  # what was there stays
 
 
 def call(*words: str) -> Result:

@@ -222,10 +222,8 @@ def test_a_single_stage_file_is_trained_by_one_process_for_each_rank(
         def poll(self) -> int:
             return 3
 
-        def terminate(self) -> None:
+        def send_signal(self, number: int) -> None:
             pass
-
-        kill = terminate
     monkeypatch.setattr(subprocess, 'Popen', Started)
     options = str(REPOSITORY / 'options/cface_stage1.yml')
     done = CliRunner().invoke(app, ['train', options, '--nproc', str(processes)])

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +27,7 @@ WITHOUT_CHECKPOINTS = {'logger.save_checkpoint_freq': 100}
 
 @pytest.fixture(autouse=True)
 def usual_signals() -> Any:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in stopping._SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -55,14 +54,13 @@ def iterations_of(log: str) -> list[int]:
 
 
 @pytest.fixture(autouse=True)
-def _ctrl_c() -> Iterator[None]:
-    """Python's own answer to SIGINT, also where the tests run in the background of a script, which has it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+def _ctrl_c_and_hangup(usual_signals: None) -> None:
+    """Python's own answers, also where the tests run in the background of a script, or by nohup, and ignore some."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_the_state_first_and_the_training_goes_on_as_if_it_had_not_come(
         pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture, number: int) -> None:
     options = tiny_options(pictures, **WITHOUT_CHECKPOINTS)
@@ -204,6 +202,15 @@ def test_a_second_signal_some_seconds_later_ends_the_process_at_once(monkeypatch
         now[0] = moment
         stopping._remember(signal.SIGTERM, None)
     assert raised == [signal.SIGTERM] and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize('usual', [signal.SIG_DFL, signal.default_int_handler], ids=['rank', 'notebook'])
+def test_when_a_training_is_over_ctrl_c_does_what_it_did_before(usual: Any) -> None:
+    signal.signal(signal.SIGINT, usual)
+    stopping._listen()
+    assert signal.getsignal(signal.SIGINT) is stopping._remember
+    stopping._forget()
+    assert signal.getsignal(signal.SIGINT) is usual
 
 
 def stop_rank_1(options: dict[str, Any], folder: str) -> int:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,18 +109,33 @@ def test_weights_and_biases_are_told_the_end_by_a_forked_training(
     wandb = SimpleNamespace(run='run', finish=lambda exit_code: told.append(exit_code))
     monkeypatch.setitem(sys.modules, 'wandb', wandb)
     monkeypatch.setattr('basicsr.train.train_pipeline', lambda folder: eval(code))
-    for name in ('end_with_parent', 'os.chdir', 'os.dup2', 'signal.signal', 'multiprocessing.set_start_method'):
-        monkeypatch.setattr(f'cface_basicsr.training.process.{name}', lambda *args, **more: None)
+    called: list[str] = []
+    for name in ('end_with_parent', 'end_at_once_by_ctrl_c', 'os.setsid', 'os.chdir', 'os.dup2',
+                 'multiprocessing.set_start_method'):
+        monkeypatch.setattr(f'cface_basicsr.training.process.{name}',
+                            lambda *args, name=name, **more: called.append(name))
     monkeypatch.setattr(sys, 'argv', [])
     with nullcontext() if code == '0' else pytest.raises(ZeroDivisionError):
         process._train(['cface_basicsr.train'], str(tmp_path / 'log'), str(tmp_path))
     assert told == [given]
+    assert 'os.setsid' in called  # a terminal's Ctrl-C reaches it by its parent only
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.fixture(autouse=True)
+def _usual_signals() -> Iterator[None]:
+    """Python's own answers, also where the tests run in the background of a script, or by nohup, and ignore some."""
+    before = [(number, signal.signal(number, usual)) for number, usual in (
+        (signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL))]
+    yield
+    for number, handler in before:
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_handed_on_and_the_training_may_take_its_time_to_save(
         tmp_path: Path, rank_script: Callable[[str], None], capsys: pytest.CaptureFixture, number: int) -> None:
-    rank_script('trap "sleep 0.$((3 * $RANK)); echo cface: stopped at 7. The same x; touch saved$RANK; exit 143" TERM;'
+    rank_script('save() { sleep 0.$((3 * $RANK)); echo cface: stopped by $1. The same x; touch saved$RANK; exit $2; };'
+                'trap "save SIGTERM 143" TERM; trap "save SIGINT 130" INT; trap "save SIGHUP 129" HUP;'
                 f'cd {tmp_path}; touch started$RANK; while :; do sleep 0.05; done')
 
     def ask() -> None:
@@ -131,7 +146,93 @@ def test_a_signal_is_handed_on_and_the_training_may_take_its_time_to_save(
         run_training(tmp_path / 'a.yml', tmp_path / 'a.log', lambda iteration, losses: None, processes=2)
     assert left.value.code == 128 + number
     assert (tmp_path / 'saved0').exists() and (tmp_path / 'saved1').exists()
-    assert capsys.readouterr().err == 'cface: stopped at 7. The same command continues.\n'
+    assert capsys.readouterr().err == f'cface: stopped by {signal.Signals(number).name}. The same command continues.\n'
+
+
+def when_started(folder: Path, number: int) -> None:
+    def ask() -> None:
+        wait_until(lambda: (folder / 'started').exists())
+        os.kill(os.getpid(), number)
+    threading.Thread(target=ask).start()
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_training_that_has_nothing_to_save_yet_leaves_at_once_and_the_signal_is_named(
+        tmp_path: Path, rank_script: Callable[[str], None], capsys: pytest.CaptureFixture, number: int) -> None:
+    rank_script(f'touch {tmp_path}/started; exec sleep 600')
+    when_started(tmp_path, number)
+    assert train_in_the_foreground(tmp_path / 'a.yml', 1) == 128 + number
+    said = f'cface: stopped by {signal.Signals(number).name}. The same command continues.\n'
+    assert capsys.readouterr().err == said
+    (tmp_path / 'started').unlink()
+    when_started(tmp_path, number)
+    with pytest.raises(SystemExit) as left:
+        run_training(tmp_path / 'a.yml', tmp_path / 'a.log', lambda iteration, losses: None, processes=2)
+    assert left.value.code == 128 + number and capsys.readouterr().err == said
+
+
+def test_a_training_that_cannot_save_its_state_says_why(tmp_path: Path, rank_script: Callable[[str], None]) -> None:
+    rank_script('trap "echo cface: the disk is full.; exit 2" TERM;'
+                f'touch {tmp_path}/started; while :; do sleep 0.05; done')
+    when_started(tmp_path, signal.SIGTERM)
+    with pytest.raises(UserError, match=r'failed \(exit code 2\): rank 0: cface: the disk is full'):
+        run_training(tmp_path / 'a.yml', tmp_path / 'a.log', lambda iteration, losses: None, processes=2)
+
+
+def test_a_training_that_the_system_kills_has_the_exit_code_that_a_shell_would_give(
+        tmp_path: Path, rank_script: Callable[[str], None]) -> None:
+    rank_script('kill -9 $$')
+    assert train_in_the_foreground(tmp_path / 'a.yml', 1) == 137
+
+
+@pytest.mark.parametrize(('seconds', 'killed'), [(2.9, []), (3.1, ['killed'])])
+def test_only_a_signal_that_comes_seconds_after_the_first_kills_a_training(
+        monkeypatch: pytest.MonkeyPatch, seconds: float, killed: list[str]) -> None:
+    now, told = [100.0], []
+    monkeypatch.setattr(process.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(process, '_ask', lambda training, number: told.append(number))
+    training = SimpleNamespace(kill=lambda: told.append('killed'), terminate=lambda: None, join=lambda: None)
+    with process.handing_on_signals(training) as came:
+        signal.raise_signal(signal.SIGINT)
+        now[0] += seconds
+        signal.raise_signal(signal.SIGTERM)
+    assert told == [signal.SIGINT, *killed] and came == [signal.SIGINT, signal.SIGTERM]
+
+
+def test_a_forked_training_gets_the_signal_that_came_and_one_that_is_ignored_does_not_come() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sleeping = subprocess.Popen(['sleep', '600'])
+    training = SimpleNamespace(pid=sleeping.pid, terminate=lambda: None, join=lambda: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with process.handing_on_signals(training) as came:
+        signal.raise_signal(signal.SIGINT)
+        assert came == []
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with process.handing_on_signals(training) as came:
+        signal.raise_signal(signal.SIGINT)
+    assert came == [signal.SIGINT] and sleeping.wait(30) == -signal.SIGINT
+
+
+def test_a_training_may_save_its_state_where_the_command_itself_fails() -> None:
+    told: list[str] = []
+    training = SimpleNamespace(terminate=lambda: told.append('asked'), join=lambda: told.append('waited for'))
+    with pytest.raises(OSError, match='closed terminal'), process.handing_on_signals(training):
+        raise OSError(5, 'closed terminal')
+    assert told == ['asked', 'waited for']
+
+
+WITHOUT_BASICSR = '''
+import runpy, signal, sys, types
+sys.modules.update({name: types.ModuleType(name) for name in ('basicsr', 'basicsr.train', 'cface_basicsr.register')})
+sys.modules['cface_basicsr.register'].take_arguments = lambda words: signal.raise_signal(signal.SIGINT)
+runpy.run_module('cface_basicsr.train', run_name='__main__')
+'''
+
+
+def test_ctrl_c_before_there_is_anything_to_save_ends_a_training_without_a_traceback() -> None:
+    done = subprocess.run([sys.executable, '-c', WITHOUT_BASICSR], capture_output=True, text=True, check=False,
+                          env={**os.environ, 'PYTHONPATH': str(REPOSITORY)})
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, '')
 
 
 def test_ranks_hold_the_lock_of_a_run_whose_command_was_killed(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Writes synthetic faces as a source tree in CASIA-WebFace's layout: `<7-digit identity>/<3-digit image>.jpg`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -65,9 +66,10 @@ def write_synthetic_faces(out: str | Path, settings: TreeSettings, *, workers: i
     folder = Path(out)
     _claim(folder, settings)
     drawn = 0
-    for number, new in enumerate(_draw_all(folder, settings, workers), start=1):
-        drawn += new
-        progress(number * settings.images, settings.identities * settings.images)
+    with closing(_draw_all(folder, settings, workers)) as drawing:
+        for number, new in enumerate(drawing, start=1):
+            drawn += new
+            progress(number * settings.images, settings.identities * settings.images)
     return drawn
 
 
@@ -83,7 +85,7 @@ def _claim(folder: Path, settings: TreeSettings) -> None:
     return write_json(marker, asdict(settings))
 
 
-def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Iterator[int]:
+def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Generator[int]:
     """The number of newly drawn photos of each identity, in the order in which they finish."""
     if workers == 1:
         yield from (_draw_photos(folder, settings, identity) for identity in range(settings.identities))
@@ -91,7 +93,10 @@ def _draw_all(folder: Path, settings: TreeSettings, workers: int) -> Iterator[in
     # Spawned, not forked: the caller may have threads (torch, lmdb), whose state a fork would copy at any moment.
     with ProcessPoolExecutor(min(workers, settings.identities), get_context('spawn'), start_worker) as pool:
         jobs = [pool.submit(_draw_photos, folder, settings, identity) for identity in range(settings.identities)]
-        yield from (job.result() for job in as_completed(jobs))
+        try:
+            yield from (job.result() for job in as_completed(jobs))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C; the end of the block would draw all of them
 
 
 def _draw_photos(folder: Path, settings: TreeSettings, identity: int) -> int:

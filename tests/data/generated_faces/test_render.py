@@ -91,6 +91,14 @@ def test_a_stopped_run_continues_and_draws_only_what_is_missing(tmp_path):
     assert photos_of(tmp_path) == whole and steps == [3, 6]
 
 
+def test_ctrl_c_leaves_what_is_not_begun_undrawn(tmp_path):
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_synthetic_faces(tmp_path, TreeSettings(identities=60, images=1, size=64), workers=2, progress=stop)
+    assert len(photos_of(tmp_path)) < 30
+
+
 def test_a_folder_with_anything_else_is_refused(tmp_path):
     write_synthetic_faces(tmp_path / 'faces', TreeSettings(identities=1, images=1, size=64))
     with pytest.raises(UserError, match='was made with seed = 0;\nnow it is to have seed = 1'):
