@@ -94,6 +94,10 @@ def test_a_misspelt_option_is_named_with_the_nearest_valid_one(
     ('network_d.type', 'EDSR', r"option 'network_d.type': EDSR enlarges images \('upscale'\), and this one judges "
                                'them; take one that does, such as SRGANDiscriminator.'),
     ('network_d.type', 'SRResNet', r"option 'network_d.type': SRResNet enlarges images \('scale'\)"),
+    ('network_d.type', 'SphereFace20', "option 'network_d.type': SphereFace20 is not a discriminator; valid here: "
+                                       'HiFaceGANDiscriminator, SRGANDiscriminator, StyleGAN2Discriminator, '),
+    *(('network_d.type', name, f'{name} is not a discriminator') for name in (
+        'OnnxRecognizer', 'ASoftmaxHead', 'VGGFeatureExtractor', 'StyleGAN2Generator')),
     ('train.cface_opt.type', 'CFaceLos', "did you mean 'CFaceLoss'?"),
     ('datasets.train.type', 'CFaceTripletsDataset', "did you mean 'CFaceTripletDataset'?"),
     ('val.metrics.psnr.type', 'calculate_pnsr', "did you mean 'calculate_psnr'?"),

@@ -239,12 +239,23 @@ def loss_of(*compared: str) -> Any:
 
 
 def _check_judges(network: Any) -> Any:
-    """Refuse a network that enlarges images where one that judges them is expected; other checks come after it."""
-    kind = registered('archs').get(str(network.get('type'))) if isinstance(network, Mapping) else None
+    """Refuse what is not a discriminator; other checks come after it.
+
+    Of a user's networks, which may be called anything, only those that enlarge images.
+    """
+    known = registered('archs')
+    kind = known.get(str(network.get('type'))) if isinstance(network, Mapping) else None
     for name in ENLARGING & inspect.signature(kind).parameters.keys() if kind else ():
         raise problem('wrong', f"{network['type']} enlarges images ('{name}'), and this one judges them; take one that "
                                'does, such as SRGANDiscriminator.', 'type')
+    judges = sorted(name for name in known if _JUDGES in name)
+    if kind and network['type'] not in judges and kind.__module__.startswith(('cface_basicsr.', 'basicsr.')):
+        raise problem('wrong', f"{network['type']} is not a discriminator; valid here: {', '.join(judges)}.", 'type')
     return network
+
+
+_JUDGES = 'Discriminator'
+"""Part of the names of all discriminators, ours and BasicSR's."""
 
 
 ENLARGING = frozenset({'scale', 'upscale'})
