@@ -22,6 +22,11 @@ _QUALITY = '17'
 """x264's constant rate factor: what it loses is hardly seen."""
 _NEW = 0.5
 """Share of a frame's own landmarks; the rest are the smoothed ones of the frame before."""
+_READ = {'format_whitelist': 'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg',
+         'protocol_whitelist': 'file'}
+"""What FFmpeg may take a file for, whatever its name: no list of other files or addresses, which it would open."""
+_LARGEST = 50_000_000
+"""Most pixels of a frame; 8K has 33 million."""
 _MATRICES, _USUAL = (1, 4, 5, 6, 7, 9), 5
 """Numbers of the matrices between YUV and RGB that a file may name, and what is meant where it names none: BT.601."""
 
@@ -159,19 +164,26 @@ def _pyav() -> Any:
 
 def _opened(av: Any, source: str | Path) -> Any:
     try:
-        read = av.open(str(source))
+        # 'file:', as a name may have a colon
+        read = av.open(f'file:{source}', options=_READ, metadata_errors='replace')
     except av.error.FFmpegError as error:
         raise UserError(f"'{source}' cannot be read as a video ({describe_error(error)}).") from error
-    if not read.streams.video:
+    picture = read.streams.video[0].codec_context if read.streams.video else None
+    if not picture:  # no pictures, or of a kind that nobody knows
         read.close()
-        raise UserError(f"'{source}' holds no pictures. Expected a video.")
+        raise UserError(f"'{source}' holds no pictures that can be decoded. Expected a video.")
+    if picture.width * picture.height > _LARGEST:
+        read.close()
+        raise UserError(f"'{source}' has frames of {picture.width}x{picture.height} pixels; expected at most "
+                        f'{_LARGEST:,} in all. Make it smaller first.')
+    picture.options = {'max_pixels': str(_LARGEST)}  # the frames may be larger than their container says
     return read
 
 
 @contextmanager
 def _written(av: Any, path: Path, ending: str) -> Iterator[Any]:
     """A file to write, whose end is written only where nothing has failed before."""
-    written = av.open(str(path), 'w', format=_CONTAINERS.get(ending, 'matroska'))
+    written = av.open(f'file:{path}', 'w', format=_CONTAINERS.get(ending, 'matroska'))
     try:
         yield written
     except BaseException:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cface_basicsr.data.images.align import template_points
+from cface_basicsr.enhancing import video
 from cface_basicsr.enhancing.detector import DetectedFace
 from cface_basicsr.enhancing.evidence import Evidence
 from cface_basicsr.enhancing.photo import PhotoSettings
@@ -27,6 +28,33 @@ def face_at(left: float, top: float) -> DetectedFace:
 
 def brighter(images: torch.Tensor) -> torch.Tensor:
     return bicubic_resize(images, (128, 128)) + 0.2
+
+
+PLAYLISTS = {'hls': '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n',
+             'concat': "ffconcat version 1.0\nfile '{}'\n"}
+
+
+@pytest.mark.parametrize('text', PLAYLISTS.values(), ids=PLAYLISTS)
+def test_a_file_that_names_others_is_no_video_and_they_are_not_opened(tmp_path: Path, text: str) -> None:
+    other = write_video(tmp_path / 'other.mp4', sound='')
+    (tmp_path / 'a.mp4').write_text(text.format(other.name))
+    with pytest.raises(UserError, match='a.mp4. cannot be read as a video'):
+        video_facts(tmp_path / 'a.mp4')
+
+
+def test_frames_that_would_not_fit_into_memory_are_refused_by_the_head_of_the_file(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / 'a.mp4', sound='')
+    monkeypatch.setattr(video, '_LARGEST', 128 * 96 - 1)
+    with pytest.raises(UserError, match=r"a.mp4' has frames of 128x96 pixels; expected at most 12,287 in all"):
+        video_facts(tmp_path / 'a.mp4')
+
+
+def test_the_name_of_a_video_is_no_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(Path('plain.mp4'), sound='').rename('12:30.mp4')
+    report = enhance_video('12:30.mp4', '12:31.mp4', {8: brighter}, SETTINGS, lambda frame: [])
+    assert report.frames == 12 and video_facts(Path('12:31.mp4')).frames == 12
 
 
 def write_video(path: Path, frames: int = 12, sound: str = 'aac', colour: tuple[int, int, int] = (1, 1, 1),
@@ -198,7 +226,7 @@ def test_what_is_not_a_video_is_refused_and_nothing_is_left(tmp_path: Path, what
             for packet in [*audio.encode(samples), *audio.encode()]:
                 file.mux(packet)
     said = {'text': 'cannot be read as a video', 'cut': 'cannot be read as a video|no frame that can be decoded',
-            'sound': 'holds no pictures. Expected a video'}
+            'sound': 'holds no pictures that can be decoded. Expected a video'}
     with pytest.raises(UserError, match=f"in.mkv' .*({said[what]})"):
         enhance_video(source, tmp_path / 'out.mkv', {4: brighter})
     assert [path.name for path in tmp_path.iterdir()] == ['in.mkv']
