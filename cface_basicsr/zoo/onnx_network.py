@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError, check_file, describe_error
 
+_LARGEST_SIDE = 1024
+"""Of images that a graph insists on: one of them is made to see by how much it enlarges."""
+
 
 class OnnxNetwork(nn.Module):
     """Low-resolution images to larger ones, by the graph of an ONNX file; it has no weights that torch could train.
@@ -45,6 +48,9 @@ class OnnxNetwork(nn.Module):
                             'one float input (batch, 3, height, width) and one output.')
         self.input, self.one_at_a_time = inputs[0].name, shape[0] == 1
         self.input_side = shape[2] if isinstance(shape[2], int) else 16
+        if not 1 <= self.input_side <= _LARGEST_SIDE:
+            raise UserError(f"'{path}' takes images with {self.input_side} rows of pixels; expected 1 to "
+                            f'{_LARGEST_SIDE}.')
         self.kind = np.float16 if inputs[0].type == 'tensor(float16)' else np.float32
 
     def forward(self, x: Tensor) -> Tensor:
