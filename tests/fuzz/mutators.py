@@ -151,6 +151,27 @@ def change_pth(content: bytes, chance: random.Random) -> bytes:
     return file.getvalue()
 
 
+def change_safetensors(content: bytes, chance: random.Random) -> bytes:
+    """Another header before the same numbers, or a network in it that asks for more than the file has."""
+    start = 8 + int.from_bytes(content[:8], 'little')
+    try:
+        header = json.loads(content[8:start])
+        if chance.random() < 0.4 or not isinstance(header, dict):
+            return change_bytes(content, chance)
+        facts = header.get('__metadata__')
+        if chance.random() < 0.5 and isinstance(facts, dict) and 'network' in facts:
+            network = json.dumps(change_value(json.loads(facts['network']), chance))
+            header = header | {'__metadata__': facts | {'network': network}}
+        else:
+            header = change_value(header, chance)
+        text = json.dumps(header).encode()
+        text += b' ' * (-len(text) % 8)
+    except (ValueError, RecursionError, TypeError):
+        return change_bytes(content, chance)
+    length = chance.choice((len(text),) * 6 + EXTREMES[:2])
+    return (length & (1 << 64) - 1).to_bytes(8, 'little') + text + content[start:]
+
+
 def change_mat(content: bytes, chance: random.Random) -> bytes:
     """Other bytes inside the compressed elements of a MATLAB file, which are packed again."""
     place, elements = 128, []

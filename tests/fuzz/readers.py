@@ -5,6 +5,7 @@ import json
 import pickle
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,18 @@ from cface_basicsr.data.layouts.small_faces import list_survface
 from cface_basicsr.data.layouts.source import Listing
 from cface_basicsr.data.prepare.packing import Journal
 from cface_basicsr.enhancing.photo_file import read_photo
+from cface_basicsr.enhancing.video import enhance_video, video_facts
 from cface_basicsr.evaluation.blufr import load_config
 from cface_basicsr.evaluation.features_file import read_features, write_features
 from cface_basicsr.evaluation.listed_search import SURVFACE, TINYFACE, Lists, read_search
+from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.files.face_store import FaceStore, decode_image, decode_planes, encode_image, encoded_size
 from cface_basicsr.files.identities import read_identities, read_labels
 from cface_basicsr.files.key_list import KeyList
 from cface_basicsr.files.manifest import manifest_crop, manifest_hashes, manifest_settings, read_manifest
 from cface_basicsr.files.named_pairs import Pair, pairs_table, read_named_pairs
 from cface_basicsr.files.network_file import build_network_from_file, network_options, save_atomically
+from cface_basicsr.files.safetensors_file import write_safetensors
 from cface_basicsr.files.torch_file import read_torch_file
 from cface_basicsr.measuring.compare import compare
 from cface_basicsr.measuring.results import load_results, load_scores, save_scores
@@ -44,15 +48,18 @@ from cface_basicsr.options.files import read_option_file
 from cface_basicsr.recognizers.load import load_recognizer
 from cface_basicsr.training.logs import read_log
 from cface_basicsr.training.recipe import Recipe
+from cface_basicsr.zoo.card import read_card
+from cface_basicsr.zoo.open import open_network
 from tests.blufr_file import write_blufr_file
 from tests.caffe_file import write_caffemodel
 from tests.data.archives.record_writer import write_set
 from tests.fuzz import mutators as change
 from tests.fuzz.harness import Reader
 from tests.measuring.test_results import results
-from tests.onnx_file import write_onnx_recognizer
+from tests.onnx_file import write_onnx_network, write_onnx_recognizer
 from tests.small_data import close_environment, smooth_images, write_small_data, write_small_index
 from tests.small_face_trees import write_lists, write_pairs, write_tree
+from tests.zoo.made_up_networks import write_zoo
 
 KEYS = ['a/0', 'a/1', 'b/0', 'b/1']
 ROOT = Path(__file__).parents[2]
@@ -140,6 +147,29 @@ def _network(folder: Path, options: dict[str, Any]) -> Path:
 def _read_network(path: Path) -> None:
     network_options(path)
     build_network_from_file(path)(torch.zeros(1, 3, 8, 8))
+
+
+def _safetensors(folder: Path) -> Path:
+    from cface_basicsr.files.network_file import build_network
+    write_safetensors(folder / 'net.safetensors', build_network(GENERATOR).state_dict(), {'network': GENERATOR, 'scale': 2})
+    return folder / 'net.safetensors'
+
+
+def _video(folder: Path) -> Path:
+    import av
+    with av.open(str(folder / 'a.mp4'), 'w') as file:
+        stream = file.add_stream('libx264', rate=24)
+        stream.width = stream.height = 48
+        for number in range(4):
+            pixels = np.kron(smooth_images(1, seed=number, size=24)[0], np.ones((2, 2, 1), np.uint8))
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format='rgb24')))
+        file.mux(stream.encode())
+    return folder / 'a.mp4'
+
+
+def _read_video(path: Path) -> None:
+    facts = video_facts(path)
+    enhance_video(path, path.with_name(f'enhanced.{facts.name}'), {2: torch.nn.Identity()}, find=lambda frame: [])
 
 
 def _state(folder: Path) -> Path:
@@ -231,6 +261,10 @@ def _onnx(folder: Path) -> Path:
     return write_onnx_recognizer(folder / 'r.onnx', size=16, feature_length=8)
 
 
+def _read_onnx_network(path: Path) -> None:
+    scale_of(open_network(path), f"weights file '{path}'")
+
+
 def _stored(form: str, folder: Path) -> Path:
     (folder / 'stored').write_bytes(encode_image(smooth_images(1, seed=1, size=16)[0], form))
     return folder / 'stored'
@@ -282,9 +316,14 @@ READERS = {
     **{f'photo_{kind}': Reader(picture(kind), read_face, change.change_bytes) for kind in ('tif', 'webp', 'bmp', 'gif', 'ppm')},
     'network': Reader(partial(_network, options=GENERATOR), _read_network, change.change_pth, 4),
     'recognizer': Reader(partial(_network, options=RECOGNIZER), load_recognizer, change.change_pth, 2),
+    'safetensors': Reader(_safetensors, _read_network, change.change_safetensors, 2),
+    'card': Reader(lambda folder: write_zoo(folder).path.with_suffix('.yml'), read_card, change.change_yaml, 0.5),
+    **({'video': Reader(_video, _read_video, change.change_bytes, 0.5)} if find_spec('av') else {}),
     'state': Reader(_state, lambda path: read_torch_file(path, '', 'training state'), change.change_pth),
     'caffe': Reader(_caffe, load_recognizer, change.change_bytes),
     'onnx': Reader(_onnx, load_recognizer, change.change_onnx, 0.5),
+    **({'onnx_network': Reader(lambda folder: write_onnx_network(folder / 'sr.onnx'), _read_onnx_network, change.change_onnx, 0.5)}
+       if find_spec('onnxruntime') else {}),
     'recordio': Reader(partial(_records, name='train.rec'), partial(_read_listing, list_recordio), change.change_records, 2),
     **{f'recordio_{ending}': Reader(partial(_records, name=name), partial(_read_listing, list_recordio), change.change_text)
        for ending, name in (('idx', 'train.idx'), ('property', 'property'), ('lst', 'train.lst'))},

@@ -14,7 +14,7 @@ from tests.fuzz.harness import Reader, hostile, part_of, try_inputs
 from tests.fuzz.readers import READERS
 
 CORPUS = Path(__file__).with_name('corpus')
-FOUND = sorted(path for path in CORPUS.rglob('*') if path.is_file())
+FOUND = sorted(path for path in CORPUS.rglob('*') if path.is_file() and path.parent.name in READERS)
 INPUTS = int(os.environ.get('FUZZ_INPUTS', 2000))
 SEED = int(os.environ.get('FUZZ_SEED', 0))
 
