@@ -1,9 +1,12 @@
-"""How batches come from the loader: workers started once, and an error in the prefetch thread not swallowed."""
+"""How batches come from the loader: workers started once, an error in the prefetch thread not swallowed, and a
+damaged picture named.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from cface_basicsr.compat.defect import Defect, row
+from cface_basicsr.errors import UserError
 
 _PREFETCH = 'basicsr.data.prefetch_dataloader'
 
@@ -59,3 +62,32 @@ PREFETCH_ERRORS = Defect(
     'with prefetch_mode: cpu an unreadable image makes the training wait for ever', unless='except',
     wrap={f'{_PREFETCH}:PrefetchGenerator.run': _run_to_the_error,
           f'{_PREFETCH}:PrefetchGenerator.__next__': _raise_the_error})
+
+
+class _Asked:
+    """For what picture one of BasicSR's data sets has asked last."""
+
+    name = ''
+
+
+def _remember_its_name(get: Callable, self: Any, filepath: Any, *args: Any, **kwargs: Any) -> Any:
+    _Asked.name = str(filepath)
+    return get(self, filepath, *args, **kwargs)
+
+
+def _refuse_by_name(decode: Callable, content: Any, *args: Any, **kwargs: Any) -> Any:
+    try:
+        image = decode(content, *args, **kwargs)
+    except Exception:  # of None, which OpenCV gives; of OpenCV itself, if there are no bytes; a store may lack the key
+        image = None
+    if image is None:
+        raise UserError(f"'{_Asked.name}' cannot be read as an image: it is damaged, empty, or not in its store.")
+    return image
+
+
+DAMAGED_PICTURES = Defect(
+    'damaged-pictures', 'basicsr.utils.img_util:imfrombytes',
+    "a damaged picture of one of BasicSR's data sets ends in a traceback that does not name it", unless='is None',
+    wrap={'basicsr.utils.file_client:FileClient.get': _remember_its_name, **{
+        f'basicsr.data.{name}_dataset:imfrombytes': _refuse_by_name
+        for name in ('paired_image', 'single_image', 'realesrgan', 'realesrgan_paired', 'ffhq', 'reds', 'vimeo90k')}})

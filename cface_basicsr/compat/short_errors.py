@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
+import lmdb
+
 from cface_basicsr.compat.defect import row
 from cface_basicsr.errors import UserError, refused, shown
 
@@ -20,7 +22,8 @@ def short_message(error: UserError) -> str:
 @row('short-errors', 'sys:excepthook')
 def _show(others: Callable, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Without it: a misspelt option or a missing file ends in a traceback of thirty lines."""
-    by_system = isinstance(error, OSError) and error.errno is not None and error.filename is not None
+    by_system = isinstance(error, (MemoryError, lmdb.Error)) or isinstance(
+        error, OSError) and error.errno is not None and error.filename is not None
     if not by_system and not isinstance(error, UserError):
         return others(kind, error, trace)
     rank, message = os.environ.get('RANK', '0'), refused(error) if by_system else shown(short_message(error))

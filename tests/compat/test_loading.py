@@ -1,15 +1,18 @@
 """Loaders: workers started once; an error under `prefetch_mode: cpu` reaches the training."""
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
 
-from tests.compat.tiny_training import holds_by_row, patched
+from cface_basicsr.errors import UserError
+from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here
 
 
 class CountingLoader:
@@ -101,3 +104,16 @@ def test_workers_that_are_there_are_kept() -> None:
         import basicsr.train
         section = {'phase': 'train', 'num_worker_per_gpu': 1, 'batch_size_per_gpu': 1, 'persistent_workers': True}
         assert basicsr.train.build_dataloader(torch.arange(2), section, num_gpu=0, seed=0).persistent_workers
+
+
+def test_a_damaged_picture_ends_a_stock_training_in_one_line_that_names_it(pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / 'pictures')
+
+    def check() -> None:
+        for content in (b'no picture', b''):
+            for path in (tmp_path / 'pictures/lq').iterdir():
+                path.write_bytes(content)
+            with pytest.raises(UserError, match=r"lq/\d\d.png' cannot be read as an image: it is damaged"):
+                train_here(tiny_options(tmp_path / 'pictures'), tmp_path / 'run')
+
+    holds_by_row(check, 'damaged-pictures', defect=AttributeError)

@@ -2,6 +2,7 @@
 
 import sys
 
+import lmdb
 import pytest
 
 from cface_basicsr.compat.short_errors import short_message
@@ -28,6 +29,17 @@ def test_what_the_system_refuses_ends_in_one_line(capsys: pytest.CaptureFixture)
                                            'another disk, and start again.\n')
 
     holds_by_row(check, 'short-errors', defect=pytest.fail.Exception)
+
+
+@pytest.mark.parametrize(('error', 'said'), [
+    (MemoryError('9 GB'), 'cface: there is not enough memory (MemoryError: 9 GB). Give it less at a time, '),
+    (lmdb.MapFullError('a put'), 'cface: MapFullError: a put. Is the disk full?')])
+def test_what_the_memory_or_lmdb_refuse_ends_in_one_line(
+        capsys: pytest.CaptureFixture, error: Exception, said: str) -> None:
+    with patched(), pytest.raises(SystemExit) as ending:
+        sys.excepthook(type(error), error, None)
+    printed = capsys.readouterr().err
+    assert ending.value.code == 2 and printed.startswith(said) and printed.count('\n') == 1
 
 
 def test_any_other_error_keeps_its_traceback(capsys: pytest.CaptureFixture) -> None:
