@@ -212,8 +212,14 @@ READERS = {
     'torch.serialization.load': 'files/torch_file.py',
     'onnx.load': 'files/recognizer_file.py archs/onnx_recognizer_arch.py',
     'Image.open': 'files/face_store.py data/images/face_crop.py', 'cv2.imread': '',
-    'cv2.imdecode': 'files/face_store.py data/images/face_crop.py'}
+    'cv2.imdecode': 'files/face_store.py data/images/face_crop.py', 'av.open': 'enhancing/video.py',
+    'onnxruntime.InferenceSession': 'zoo/onnx_network.py', 'np.loadtxt': 'data/archives/recordio.py',
+    'csv.reader': 'files/text_file.py', 'net.ParseFromString': 'recognizers/sphereface20.py',
+    **dict.fromkeys(('torch.jit.load', 'yaml.full_load', 'yaml.unsafe_load', 'cv2.VideoCapture', 'csv.DictReader'), '')}
 """A function that reads a kind of file -> the only modules that may call it, where its limits are."""
+
+
+MODULE_OF = {'numpy': 'np', 'PIL.Image': 'Image'}
 
 
 def test_each_kind_of_file_is_read_in_one_place() -> None:
@@ -221,9 +227,56 @@ def test_each_kind_of_file_is_read_in_one_place() -> None:
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ''
+            if isinstance(node, ast.ImportFrom):
+                bare = {f'{MODULE_OF.get(node.module, node.module)}.{alias.name}' for alias in node.names}
+                assert not bare & set(READERS), f'{path}:{node.lineno} hides a reader behind a short name'
             own_text = called == 'json.loads' and isinstance(node.args[0], ast.Call)  # what was dumped in the same line
             if called in READERS and not own_text:
                 found.add((called, path.relative_to(PACKAGE).as_posix()))
     allowed = {(called, where) for called, places in READERS.items() for where in places.split()}
     assert found <= allowed, found - allowed
     assert {called for called, _ in found} == {called for called, places in READERS.items() if places}
+
+
+READ_WHOLE = {
+    'files/text_file.py': 'what is not too large', 'files/key_list.py': 'meta_info.txt in another order',
+    'files/safetensors_file.py': 'what the library has read', 'cli/options.py': 'what read_yaml has read',
+    'options/shipped.py': 'option files', 'report/published.py': 'of the package', 'serving/app.py': 'of the package',
+    'measuring/feature_cache.py': 'of the package', 'report/page.py': 'a figure of ours',
+    'cli/benchmark.py': 'a report of ours', 'training/process.py': 'a log of ours',
+    'data/compare_index.py': 'a counter of ours', 'data/prepare/packing.py': 'a journal of ours',
+    'compat/installed.py': 'modules of BasicSR', 'runtime.py': 'of the kernel', 'training/view.py': 'of the kernel'}
+"""The only modules with `path.read_bytes()` or `path.read_text()`, which take whatever size a file has, and of what."""
+
+
+def test_what_comes_from_outside_is_not_read_whatever_its_size() -> None:
+    found = {path.relative_to(PACKAGE).as_posix() for path in MODULES
+             for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+             and node.func.attr in ('read_bytes', 'read_text')}
+    assert found == set(READ_WHOLE)
+
+
+WRITTEN_IN_PLACE = {
+    'training/process.py': 'logs', 'data/prepare/packing.py': 'a journal, whose last line may be incomplete',
+    'benchmark/throughput.py': 'networks in a temporary folder', 'data/unpacked_store.py': 'in a folder aside',
+    'evaluation/features_file.py': 'two files aside, which belong together'}
+"""The only modules that write to another name than one aside; see `files/atomic.py`."""
+
+
+def test_files_are_written_aside_and_renamed_in_one_place() -> None:
+    in_place = set()
+    for path in MODULES:
+        where = path.relative_to(PACKAGE).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ''
+            writes = called == 'open' and set(ast.unparse(node.args[1]) if node.args[1:] else '') & set('wax+') \
+                or called in ('shutil.copyfile', 'shutil.copy', 'torch.save', 'cv2.imwrite') \
+                or '.' in called and called.rpartition('.')[2] in ('write_text', 'write_bytes')
+            if writes and not {'aside', 'hashed'} & {name.id if isinstance(name, ast.Name) else name.attr
+                                                    for name in ast.walk(node)
+                                                    if isinstance(name, (ast.Name, ast.Attribute))}:
+                in_place.add(where)
+            assert where == 'files/atomic.py' or called not in ('os.replace', 'os.rename', 'shutil.move') and \
+                not called.endswith('.rename'), f'{path}:{node.lineno}'
+    assert in_place == set(WRITTEN_IN_PLACE)

@@ -278,9 +278,10 @@ def _is_photo(path: Path) -> bool:
 def _size(path: Path) -> tuple[int, int]:
     """Width and height of an image, upright; (0, 0) of what cannot be read."""
     from cface_basicsr.data.images.face_crop import Rejected, upright_size
+    from cface_basicsr.files.text_file import read_whole
     try:
-        return upright_size(path.read_bytes())
-    except (Rejected, OSError):
+        return upright_size(read_whole(path, 'Expected an image file.'))
+    except (Rejected, UserError, OSError):
         return 0, 0
 
 

@@ -1,12 +1,11 @@
 """A store taken apart: each image as a file of its own, the counterpart of `cface prepare --crop none`."""
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.atomic import naming, unfinished
+from cface_basicsr.files.atomic import naming, publish, unfinished
 from cface_basicsr.files.face_store import RAW, FaceStore, decode_image, encode_png
 
 _HEADS = {b'\x89PNG': '.png', b'\xff\xd8\xff': '.jpg', b'RIFF': '.webp'}
@@ -39,7 +38,7 @@ def unpack_store(store: FaceStore, out: Path, progress: Callable[[int, int], Non
         with naming(path):
             path.write_bytes(content)
         progress(number, len(store))
-    os.replace(aside, out)
+    publish(aside, out)
 
 
 def _ending(content: bytes, key: str, where: Path) -> str:

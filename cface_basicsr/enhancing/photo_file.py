@@ -10,8 +10,9 @@ from PIL import Image
 
 from cface_basicsr.data.images.face_crop import Rejected, decode_whole, stored_size
 from cface_basicsr.enhancing.paste import Picture
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import replacing
+from cface_basicsr.files.text_file import read_whole
 
 LARGEST = 200_000_000
 """Most pixels of a photograph."""
@@ -42,7 +43,7 @@ def read_photo(path: str | Path) -> PhotoFile:
     Raises:
         UserError: the file is missing, is not an image, is damaged, or is too large.
     """
-    return open_photo(check_file(path, 'Expected a photograph.').read_bytes(), path)
+    return open_photo(read_whole(path, 'Expected a photograph.'), path)
 
 
 def open_photo(content: bytes, path: str | Path, most: int | None = None) -> PhotoFile:

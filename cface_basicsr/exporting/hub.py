@@ -10,7 +10,7 @@ from torch import nn
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.exporting.safetensors import write_network
-from cface_basicsr.files.atomic import unfinished, write_json, write_text
+from cface_basicsr.files.atomic import publish, unfinished, write_json, write_text
 from cface_basicsr.files.yaml_file import to_yaml
 from cface_basicsr.zoo.card import CardNumber, Draft
 
@@ -46,7 +46,7 @@ def write_hub(folder: str | Path, network: nn.Module, scale: int, entries: dict[
         write_json(aside / 'config.json', {'library': 'cface-basicsr', 'scale': scale, 'network': entries['network'],
                                            'weights': written.weights})
         write_text(aside / 'README.md', _readme(folder.name, scale, entries['network'], card, numbers))
-        aside.rename(folder)
+        publish(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return written.difference

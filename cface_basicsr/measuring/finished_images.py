@@ -11,6 +11,7 @@ from cface_basicsr.errors import UserError, first_few
 from cface_basicsr.evaluation.features import Images
 from cface_basicsr.files.face_store import add_entry
 from cface_basicsr.files.image_keys import find_images
+from cface_basicsr.files.text_file import read_whole
 
 
 class FinishedImages:
@@ -39,7 +40,7 @@ class FinishedImages:
         self._paths = {key: files[row].path for key, row in zip(keys, rows, strict=True)}
         digest = hashlib.sha256()
         for key, path in self._paths.items():
-            add_entry(digest, key.encode(), path.read_bytes())
+            add_entry(digest, key.encode(), read_whole(path, 'Expected a picture.'))
         self.sha256 = digest.hexdigest()
 
     def stack(self, keys: Sequence[str], size: tuple[int, int]) -> Images:

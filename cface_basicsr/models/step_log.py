@@ -1,6 +1,5 @@
 """What training steps leave on their device for the log, so that the host waits for it only when something is read."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.atomic import write_json
 
 GO_ON = 'To go on: --auto_resume, or cface train RECIPE --from-step STEP --set train.optim_g.lr=VALUE'
 """What to do after a loss or a weight became NaN; rates that are given after a stop are used."""
@@ -95,7 +95,7 @@ class StepLog:
 
     def _refuse(self, step: _Step, bad: list[str]) -> None:
         path = self.folder / f'nan_iter{step.iteration}_rank{self.rank}.json'
-        path.write_text(json.dumps({'iter': step.iteration, 'losses': bad, 'images': list(step.images)}, indent=1))
+        write_json(path, {'iter': step.iteration, 'losses': bad, 'images': list(step.images)})
         raise UserError(f"{', '.join(bad)} became NaN or Inf at iteration {step.iteration}; the image keys of its "
                         f"batch are in '{path}'.\nThe last checkpoint is unharmed: check these images or lower the "
                         f'learning rate. {GO_ON}')

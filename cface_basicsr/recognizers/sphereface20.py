@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError
+from cface_basicsr.files.text_file import read_whole
 
 # (field, number, type, repeated) of caffe.proto. `V1Layer` and the four single sizes occur in files before 2015.
 _MESSAGES: dict[str, tuple[tuple[str, int, str, bool], ...]] = {
@@ -49,10 +50,10 @@ def read_caffe_blobs(path: str | Path) -> dict[str, list[Tensor]]:
     Raises:
         UserError: the file is missing, cut off or not a Caffe network, or a blob does not have the size it declares.
     """
-    path = check_file(path, 'Expected a .caffemodel file.', 'Caffe network file')
+    content = read_whole(path, 'Expected a .caffemodel file.', 'Caffe network file')
     net = _net_class()()
     try:
-        net.ParseFromString(path.read_bytes())
+        net.ParseFromString(content)
     except Exception as error:  # protobuf's implementations raise different ones
         raise UserError(f"'{path}' cannot be read as a Caffe network ({type(error).__name__}): it is cut off or not "
                         'a .caffemodel file. Copy it again.') from error

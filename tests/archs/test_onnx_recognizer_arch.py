@@ -134,6 +134,12 @@ def test_height_and_width_are_the_files_or_112_where_it_leaves_them_free(tmp_pat
     assert (free.input_spec.height, free.input_spec.width) == (16, 12)
 
 
+def test_a_side_of_which_one_image_would_fill_the_memory_is_refused(tmp_path):
+    write_onnx(tmp_path / 'free.onnx', faces=('batch', 3, 'height', 'width'))
+    with pytest.raises(UserError, match='takes faces of 112x1025 pixels; expected sides from 1 to 1024'):
+        OnnxRecognizer(file=str(tmp_path / 'free.onnx'), height=1025)
+
+
 def test_a_settings_file_describes_the_input_and_options_take_precedence(tmp_path):
     write_onnx(tmp_path / 'tiny.onnx')
     (tmp_path / 'tiny.input.yml').write_text('channels: bgr\nmean: 0\nstd: 255\ntemplate: center\n')

@@ -5,6 +5,8 @@ import io
 import struct
 import sys
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,21 @@ import pytest
 import torch
 
 from cface_basicsr.cli import main as command
+from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.data.images.face_images import read_face
+from cface_basicsr.data.layouts.source import FolderPhotos, Source
+from cface_basicsr.enhancing.photo_file import read_photo
 from cface_basicsr.errors import UserError, refused, shown, visible
 from cface_basicsr.files.array_file import read_npy, read_npz
-from cface_basicsr.files.face_store import FaceStore
+from cface_basicsr.files.face_store import FaceStore, decode_image
+from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.mat_file import read_mat
 from cface_basicsr.files.named_pairs import read_named_pairs
 from cface_basicsr.files.network_file import build_network_from_file, save_atomically
 from cface_basicsr.files.store_pages import wrong_page
-from cface_basicsr.files.yaml_file import parse_yaml
+from cface_basicsr.files.text_file import read_text
+from cface_basicsr.files.yaml_file import parse_yaml, read_yaml
+from cface_basicsr.recognizers.sphereface20 import read_caffe_blobs
 from tests.blufr_file import write_blufr_file
 from tests.small_data import write_small_data
 
@@ -137,6 +145,25 @@ def test_a_small_file_of_a_large_deep_picture_is_refused_by_its_head(tmp_path: P
     (tmp_path / 'x.png').write_bytes(head)
     with pytest.raises(UserError, match='12000x12000 pixels take 1,152,000,000 bytes; expected at most 400,000,000'):
         read_face(tmp_path / 'x.png')
+
+
+@pytest.mark.parametrize(('read', 'most'), [
+    (read_yaml, 1 << 24), (read_json, 1 << 28), (partial(read_mat, expected=''), 1 << 26),
+    (partial(read_text, expected=''), 1 << 30), (read_face, 1 << 30), (read_photo, 1 << 30),
+    (read_caffe_blobs, 1 << 30), (lambda path: FolderPhotos(path.parent).read(Source('a/0', path.name)), 1 << 30)])
+def test_a_file_larger_than_any_of_its_kind_is_refused_by_its_size(
+        tmp_path: Path, read: Callable[[Path], object], most: int) -> None:
+    with open(tmp_path / 'large.png', 'wb') as file:
+        file.truncate(most + 1)  # takes no room on the disk
+    with pytest.raises((UserError, Rejected), match=f'large.png. has {most + 1:,} bytes; expected at most {most:,}'):
+        read(tmp_path / 'large.png')
+
+
+def test_the_head_of_a_stored_picture_that_is_too_large_for_a_face_is_enough() -> None:
+    file = bytearray(png(8, 8, 2, 3))
+    file[16:24] = struct.pack('>II', 8192, 8193)
+    with pytest.raises(UserError, match='claim to be an image of 8192x8193 pixels, too many for a face'):
+        decode_image(bytes(file))
 
 
 @pytest.mark.parametrize(('error', 'said'), [

@@ -14,6 +14,7 @@ from cface_basicsr.data.images.face_crop import Rejected, decode_photo
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.face_store import encode_png
+from cface_basicsr.files.text_file import read_whole
 from cface_basicsr.ops.resize import bicubic_resize
 
 Face = NDArray[np.uint8]
@@ -69,9 +70,8 @@ def read_face(path: str | Path) -> Face:
     Raises:
         UserError: the file is missing, or `decode_photo` rejects it.
     """
-    path = check_file(path, 'Expected an image file.')
     try:
-        return decode_photo(path.read_bytes())
+        return decode_photo(read_whole(path, 'Expected an image file.'))
     except (Rejected, OSError) as error:
         raise UserError(f"'{path}' cannot be read as an image: {error}.") from error
 

@@ -12,6 +12,7 @@ from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.image_keys import escape
 from cface_basicsr.files.named_pairs import Pair
+from cface_basicsr.files.text_file import read_whole
 
 _LONGEST_ENDING = 30
 
@@ -53,9 +54,11 @@ class FolderPhotos:
     def read(self, source: Source) -> bytes:
         """The bytes of the file."""
         try:
-            return (self.root / source.path).read_bytes()
+            return read_whole(self.root / source.path, 'It was there at the start.')
         except OSError as error:
             raise Rejected(f'cannot be read ({error.strerror})') from error
+        except UserError as error:
+            raise Rejected(str(error)) from error
 
 
 @dataclass(frozen=True)
