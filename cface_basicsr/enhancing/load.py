@@ -1,6 +1,7 @@
 """A trained network as one object: faces in, faces out; a photograph in, the same one out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,11 @@ from torch import Tensor, nn
 
 from cface_basicsr.data.images.face_images import to_low_resolution
 from cface_basicsr.enhancing.detector import Detect
+from cface_basicsr.enhancing.evidence import Judge, load_judge
+from cface_basicsr.enhancing.networks import check_not_led, enhancer_of
 from cface_basicsr.enhancing.paste import Picture
 from cface_basicsr.enhancing.photo import FACE_SIZE, EnhancedPhoto, PhotoSettings, enhance_photo
+from cface_basicsr.enhancing.reference import reference_faces
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of, super_resolve
 from cface_basicsr.exporting.export import export_network
@@ -83,20 +87,33 @@ class SuperResolver:
             return self._of_arrays(images, batch_size)
         return list(self._of_arrays(self._fitted(images), batch_size)) if len(images) else []
 
-    def enhance_photo(self, image: Picture, settings: PhotoSettings | None = None, detect: Detect | None = None
-                      ) -> EnhancedPhoto:
-        """Super-resolve the small faces of a photograph and put them back; see `enhancing.photo.enhance_photo`.
+    def enhance_photo(self, image: Picture, settings: PhotoSettings | None = None, detect: Detect | None = None,
+                      reference: Iterable[str | Path] = ()) -> EnhancedPhoto:
+        """Super-resolve the small faces of a photograph and put them back.
 
         Args:
             image: uint8 or uint16 (H, W, 3) RGB.
+            settings: None: the defaults, on the device of the network.
+            detect: finds the faces of one picture; None: the detector that comes with the package.
+            reference: photos of the person, one face each: files, and folders of them. dlib's recognizer compares.
+
+        Returns:
+            `image`, of the type of the input and `upscale` times its size; and `faces`, from the left to the right.
+            Each has `box`, `landmarks` and `height` in pixels of the photograph; `skipped`, why it was left as it was
+            ('' where it was not); `bicubic` and `sr`, uint8 (128, 128, 3), None where it was skipped; and with photos
+            of the person `similarity` to them and a `verdict` in words.
 
         Raises:
-            UserError: another type or shape.
+            UserError: another type or shape; a photo of the person cannot be used, or dlib's recognizer led a loss of
+                the network.
         """
         if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3 or \
                 image.dtype not in (np.uint8, np.uint16):
             raise UserError(f'expected a photograph as uint8 or uint16 (H, W, 3) RGB, got {_described(image)}.')
-        return enhance_photo(image, self.network, self.scale, settings or PhotoSettings(device=self.device), detect)
+        settings = settings or PhotoSettings(device=self.device)
+        if photos := [reference] if isinstance(reference, (str, Path)) else list(reference):
+            settings = replace(settings, judge=self._judge(photos, detect))
+        return enhance_photo(image, self.network, self.scale, settings, detect)
 
     def export(self, path: str | Path, half: bool = False) -> float:
         """Write the network for other programs: .onnx, or .safetensors, which also says which network it holds.
@@ -113,6 +130,11 @@ class SuperResolver:
                 1e-2). Nothing is written then.
         """
         return export_network(path, self.network, self.scale, self.path, half)
+
+    def _judge(self, photos: list[str | Path], detect: Detect | None) -> Judge:
+        known = enhancer_of(self.network, self.scale, self.path, str(self.path or 'the network'))
+        check_not_led([known])
+        return load_judge(reference_faces(photos, detect), {self.scale: known.tables}, self.device)
 
     def _of_arrays(self, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.uint8]:
         return super_resolve(self.network, images, batch_size=batch_size, device=self.device)

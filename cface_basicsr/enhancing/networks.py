@@ -29,7 +29,7 @@ class FaceEnhancer:
         network: (B, 3, 128 / scale, 128 / scale) in [0, 1] -> (B, 3, 128, 128).
         scale: 2, 4 or 8.
         tables: height of faces -> what similarities mean, from its card.
-        path: of its file.
+        path: of its file; None: it came from none.
         card: next to the file; None without one.
         about: what its card says it is good for, and its licence; '' without one.
     """
@@ -38,7 +38,7 @@ class FaceEnhancer:
     network: nn.Module
     scale: int
     tables: Mapping[float, ImpostorTable]
-    path: Path
+    path: Path | None
     card: Card | None
 
     @property
@@ -49,7 +49,7 @@ class FaceEnhancer:
     def led(self) -> bool:
         """Whether dlib's recognizer, the judge of faces in photographs, led a loss of it, by its card or its file."""
         return bool(self.card and 'dlib' in self.card.recognizer.lower()
-                    or self.path.suffix != '.onnx' and led_by_dlib(read_network_file(self.path)))
+                    or self.path and self.path.suffix != '.onnx' and led_by_dlib(read_network_file(self.path)))
 
 
 def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
@@ -75,7 +75,16 @@ def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
 
 def _open(name: str, path: Path) -> FaceEnhancer:
     network = open_network(path)
-    scale, card = scale_of(network, f"weights file '{name}'"), _card_beside(path)
+    return enhancer_of(network, scale_of(network, f"weights file '{name}'"), path, name)
+
+
+def enhancer_of(network: nn.Module, scale: int, path: Path | None, name: str) -> FaceEnhancer:
+    """A network and what is known of it, by its file.
+
+    Raises:
+        UserError: the card next to the file is damaged, or another network's.
+    """
+    card = _card_beside(path) if path else None
     return FaceEnhancer(name, network, scale, card_tables(card) if card else {}, path, card)
 
 

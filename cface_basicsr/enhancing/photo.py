@@ -61,6 +61,31 @@ class EnhancedFace:
     kept: bool = False
 
     @property
+    def box(self) -> NDArray[np.float64]:
+        """(4,) left, top, right, bottom, in pixels of the photograph."""
+        return self.found.box
+
+    @property
+    def landmarks(self) -> NDArray[np.float64]:
+        """(5, 2) x, y in pixels of the photograph: eyes, nose tip, corners of the mouth."""
+        return self.found.landmarks
+
+    @property
+    def height(self) -> float:
+        """Of the box, in pixels of the photograph."""
+        return self.found.height
+
+    @property
+    def similarity(self) -> float | None:
+        """Of the enhanced face to the nearest photo of the person, a cosine; None where no judge had one."""
+        return self.evidence.similarity if self.evidence else None
+
+    @property
+    def verdict(self) -> str:
+        """What the judge says of that, in a line; '' where `similarity` is None."""
+        return '' if self.similarity is None else self.evidence.words()
+
+    @property
     def enhanced(self) -> bool:
         """Whether the super-resolved face is in the photograph."""
         return self.sr is not None and not self.kept

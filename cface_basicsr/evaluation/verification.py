@@ -217,8 +217,7 @@ def genuine_and_impostor(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Fl
     return genuine, impostor
 
 
-def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed: int = 0,
-               asked_by: tuple[str, str] = ('pairs_per_fold', 'folds')) -> FoldedPairs:
+def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed: int = 0) -> FoldedPairs:
     """Balanced pairs in folds that share no identity, as in the paper's CelebA protocol (3,000 + 3,000 in ten folds).
 
     Identities are dealt to the folds by size, largest first, equal sizes in random order. Genuine pairs are spread over
@@ -230,7 +229,6 @@ def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed:
         folds: number of folds.
         pairs_per_fold: even; one half shows the same identity, the other half different ones.
         seed: of the dealing and the draws.
-        asked_by: what a message calls `pairs_per_fold` and `folds`.
 
     Returns:
         pairs (P, 2) row numbers into labels, smaller first; same (P,); fold (P,) ascending, so `kfold_accuracy`
@@ -241,6 +239,19 @@ def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed:
 
     >>> make_pairs([0, 0, 1, 1, 2, 2, 3, 3], folds=2, pairs_per_fold=2)[1:]
     (array([ True, False,  True, False]), array([0, 0, 1, 1]))
+    """
+    return asked_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed)
+
+
+def asked_pairs(labels: ArrayLike, *, folds: int, pairs_per_fold: int, seed: int,
+                asked_by: tuple[str, str] = ('pairs_per_fold', 'folds')) -> FoldedPairs:
+    """The pairs (P, 2) of labels (N,) that `make_pairs` draws; it explains the rest.
+
+    Args:
+        asked_by: what a message calls `pairs_per_fold` and `folds`.
+
+    Raises:
+        UserError: see `make_pairs`.
     """
     labels = np.asarray(labels)
     if pairs_per_fold < 2 or pairs_per_fold % 2:

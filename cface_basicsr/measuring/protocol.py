@@ -23,9 +23,9 @@ from cface_basicsr.evaluation.verification import (
     FoldedPairs,
     Ints,
     allowed_at_far,
+    asked_pairs,
     largest_pairs_per_fold,
     lfw_accuracy,
-    make_pairs,
 )
 from cface_basicsr.measuring.request import Request, Sides
 from cface_basicsr.measuring.results import Compared, file_facts
@@ -271,10 +271,10 @@ class PairsProtocol(Protocol):
     @classmethod
     def drawn(cls, keys: Sequence[str], labels: Ints, *, folds: int, pairs_per_fold: int | Literal['most'], seed: int,
               far: float | None, asked_by: tuple[str, str] = ('pairs_per_fold', 'folds')) -> 'PairsProtocol':
-        """Pairs of N images with labels (N,), 'most': as many as they allow; see `make_pairs`."""
+        """Pairs of N images with labels (N,), 'most': as many as they allow; see `asked_pairs`."""
         if pairs_per_fold == 'most':
             pairs_per_fold = max(2, largest_pairs_per_fold(labels, folds=folds, seed=seed))
-        pairs = make_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed, asked_by=asked_by)
+        pairs = asked_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed, asked_by=asked_by)
         return cls(pairs, keys, f'drawn with seed {seed}; folds share no identity', far=far, seed=seed)
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:

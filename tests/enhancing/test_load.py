@@ -1,12 +1,19 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import cface_basicsr as cface
 from cface_basicsr.archs.srresnet_arch import SRResNet
+from cface_basicsr.data.images.align import template_points
+from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.errors import UserError
+from cface_basicsr.evaluation.features import extract_features
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.network_file import save_atomically
+from cface_basicsr.files.recognizer_file import recognizer_hash
+from tests.small_data import smooth_images
+from tests.zoo.made_up_networks import write_generator
 
 
 @pytest.fixture(scope='module')
@@ -63,3 +70,33 @@ def test_other_shapes_types_and_ranges_get_a_sentence(file, images, message):
 def test_no_photograph_is_refused(file):
     with pytest.raises(UserError, match=r'expected a photograph as uint8 or uint16 \(H, W, 3\) RGB, got \(5, 16,'):
         cface.load(file).enhance_photo(FACES)
+
+
+def test_a_face_of_a_photograph_says_where_it_is_and_with_a_photo_of_the_person_how_similar_it_is(file, tmp_path):
+    """The similarity is the cosine of what dlib's recognizer sees in the two faces; the verdict has both cosines."""
+    person, photo = smooth_images(1, seed=3)[0], np.full((90, 120, 3), 127, np.uint8)
+    photo[40:56, 30:46] = low_resolution(person[None], 8)[0]
+    (tmp_path / 'ann').mkdir()
+    Image.fromarray(person).save(tmp_path / 'ann' / '1.png')
+
+    def detect(picture, sure):
+        side, place = (128, (0, 0)) if picture.shape[:2] == (128, 128) else (16, (30, 40))
+        points = template_points('arcface', 128) * side / 128 + place
+        row = np.concatenate([place, np.add(place, side), [0.99], points.ravel()]).astype(np.float32)
+        return row[None] if picture.shape[:2] in ((90, 120), (128, 128)) else np.zeros((0, 15), np.float32)
+    resolver = cface.load(file)
+    (plain,) = resolver.enhance_photo(photo, detect=detect).faces
+    assert plain.box.tolist() == [30, 40, 46, 56] and plain.height == 16 and plain.landmarks.shape == (5, 2)
+    assert (plain.similarity, plain.verdict) == (None, '')
+    for reference in ([tmp_path / 'ann' / '1.png'], tmp_path / 'ann'):
+        (face,) = resolver.enhance_photo(photo, detect=detect, reference=reference).faces
+        seen = extract_features(cface.recognizer('dlib'), np.stack([face.sr, face.bicubic, person]))
+        assert face.similarity == pytest.approx(float(seen[0] @ seen[2]), abs=1e-5)
+        assert all(f'{float(seen[row] @ seen[2]):.3f}' in face.verdict for row in (0, 1))
+        assert "FAR unknown: the network's card has no impostor scores for faces of 16 pixels" in face.verdict
+
+
+def test_dlib_is_no_judge_in_python_either_of_a_network_that_it_has_led(tmp_path):
+    led = cface.load(write_generator(tmp_path / 'led.pth', led_by=[recognizer_hash('dlib', 64)]))
+    with pytest.raises(UserError, match="dlib's recognizer led a loss of '.*led.pth', so it is not a judge"):
+        led.enhance_photo(np.zeros((90, 120, 3), np.uint8), reference=['ann.png'])
