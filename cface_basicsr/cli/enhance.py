@@ -1,7 +1,7 @@
 """`cface enhance`: super-resolve face crops, and the small faces of photographs, with a trained network."""
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -52,6 +52,7 @@ def command(
     faces: Annotated[Literal['auto', 'crop', 'photo'], typer.Option(metavar='auto|crop|photo')] = 'auto',
     min_face: float = 10, max_face: float = 96,
     upscale: Annotated[int, typer.Option(min=1, max=8)] = 1,
+    background: Annotated[str | None, typer.Option(metavar='NETWORK')] = None,
     strength: Annotated[float, typer.Option(min=0, max=1)] = 1.0,
     save: str = 'image',
     reference: Annotated[Path | None, typer.Option(metavar='DIR')] = None,
@@ -89,8 +90,10 @@ def command(
         min_face: Photographs: least height in pixels of a face to enhance.
         max_face: Photographs: greatest height; larger faces are skipped, as is any face that is larger than the input
             of its network by more than 5 %, since shrinking it loses more than the network gives.
-        upscale: Photographs: enlargement of the whole; outside the faces it is bicubic. At 1 a small face has no room
-            for what the network draws: take 4 to see it.
+        upscale: Photographs: enlargement of the whole. At 1 a small face has no room for what the network draws: take 4
+            to see it.
+        background: Photographs: network that enlarges what is around the faces, in tiles: one for pictures of any kind,
+            by its name or file. Without it that is bicubic.
         strength: Photographs: share of the enhanced face.
         save: Photographs: what is written, of image (<name>.png), faces (<name>.face1.png …, as in the record), compare
             (<name>.compare.png: each face bicubic and enhanced) and json (<name>.json, the photograph's part of what
@@ -112,6 +115,7 @@ def command(
     """
     from cface_basicsr.cli.show import ShowSteps, note
     from cface_basicsr.data.images.face_images import find_faces
+    from cface_basicsr.enhancing.background import open_background
     from cface_basicsr.enhancing.half import HalfPrecision
     from cface_basicsr.enhancing.networks import open_enhancers
     from cface_basicsr.enhancing.photo import PhotoSettings
@@ -121,6 +125,8 @@ def command(
     kinds = saved_kinds(save)
     if gate and not reference:
         raise UserError('--gate compares faces with photos of the person: give them by --reference DIR.')
+    if background and upscale == 1:
+        raise UserError('--background enlarges a photograph around its faces: it needs --upscale 2 or more.')
     enhancers = open_enhancers(weights)
     networks = {scale: HalfPrecision(each.network) if half else each.network for scale, each in enhancers.items()}
     videos = [path for path in paths if is_video(path)]
@@ -130,22 +136,17 @@ def command(
     files = find_faces([path for path in paths if path not in videos], skip=out)
     targets, refused = _targets(files, out, keep_extension, overwrite)
     in_use = _in_use(networks)
-    crops, photos = [], []
-    for target in targets:
-        is_photo = faces == 'photo' or faces == 'auto' and _is_photo(target[0].path)
-        (photos if is_photo else crops).append(target)
+    crops, photos = _crops_and_photos(targets, faces)
     used = pick_device(device)
     judge = _judge(reference, enhancers, crops, used) if reference or evidence else None
     settings = PhotoSettings(min_face, max_face, upscale, strength, device=used, batch_size=batch_size, judge=judge,
-                             gate=gate or 'warn')
+                             gate=gate or 'warn', background=open_background(background, used) if background else None)
     with ShowSteps(bool(crops) + bool(photos) + len(videos)) as show:
         written = _enhance(networks, crops, refused, settings, show) if crops else []
         check = _guard(files, targets, overwrite)
         found = _enhance_photos(networks, photos, refused, settings, kinds, check, show) if photos else []
         watched = _enhance_videos(networks, videos, refused, settings, out, overwrite, show)
-    for each in (enhancers[scale] for scale in sorted(in_use)):
-        if each.about:
-            note(f'{each.name}: {each.about}')
+    _note_cards(enhancers[scale] for scale in sorted(in_use))
     _report(written, found, watched, refused, out, weights, enhancers, as_json)
     if 'image' in kinds and (seen := _seen(found, upscale)):
         note(seen)
@@ -158,6 +159,22 @@ def _in_use(networks: dict[int, Any]) -> set[int]:
     for scale, network in networks.items():
         network.register_forward_pre_hook(lambda *any, scale=scale: scales.add(scale))
     return scales
+
+
+def _note_cards(enhancers: Iterable['FaceEnhancer']) -> None:
+    from cface_basicsr.cli.show import note
+    for each in enhancers:
+        if each.about:
+            note(f'{each.name}: {each.about}')
+
+
+def _crops_and_photos(targets: Targets, faces: str) -> tuple[Targets, Targets]:
+    crops: Targets = []
+    photos: Targets = []
+    for target in targets:
+        is_photo = faces == 'photo' or faces == 'auto' and _is_photo(target[0].path)
+        (photos if is_photo else crops).append(target)
+    return crops, photos
 
 
 def _judge(reference: Path | None, enhancers: dict[int, 'FaceEnhancer'], crops: Targets, device: 'torch.device'

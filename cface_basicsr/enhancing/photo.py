@@ -33,6 +33,8 @@ FaceNetwork = Callable[[Tensor], Tensor]
 """(B, 3, 128 / scale, 128 / scale) in [0, 1] -> (B, 3, 128, 128)."""
 Find = Callable[[NDArray[np.uint8]], list[DetectedFace]]
 """uint8 (H, W, 3) RGB -> its faces."""
+Enlarge = Callable[[Picture, int], Picture]
+"""(H, W, 3), f -> (f H, f W, 3) of the same type."""
 Key = TypeVar('Key')
 
 
@@ -118,7 +120,8 @@ class PhotoSettings:
     Attributes:
         min_face, max_face: heights in pixels of the faces that are enhanced. Others are skipped, as is, whatever
             `max_face` says, a face that is larger than the network's input by more than 5 % (`MOST_SHRUNK`).
-        upscale: enlargement of the whole photograph; outside the faces it is bicubic.
+        upscale: enlargement of the whole photograph.
+        background: enlarges what is around the faces, where `upscale` is above 1; None: bicubic interpolation.
         strength: share of the super-resolved face; 0 leaves the photograph as it is.
         keep_colours: whether the face's low frequencies stay those of the photograph.
         device: where the network runs.
@@ -140,6 +143,7 @@ class PhotoSettings:
     batch_size: int = 32
     judge: Judge | None = None
     gate: Literal['warn', 'keep'] = 'warn'
+    background: Enlarge | None = None
 
     def __post_init__(self) -> None:
         check_heights(self.min_face, self.max_face)
@@ -264,7 +268,8 @@ def super_resolved(lr: NDArray[np.uint8], network: FaceNetwork, scale: int, sett
 
 
 def _put_back(waiting: _Waiting, settings: PhotoSettings) -> Picture:
-    image = enlarged(waiting.photo, settings.upscale)
+    enlarge = settings.background if settings.background and settings.upscale > 1 else enlarged
+    image = enlarge(waiting.photo, settings.upscale)
     enhanced = [face for face in waiting.faces if face.sr is not None]
     for face in sorted(enhanced, key=lambda each: each.found.height):  # a larger face lies in front of a smaller one
         target = (face.found.landmarks + 0.5) * settings.upscale - 0.5

@@ -125,6 +125,22 @@ def test_enhanced_faces_that_are_shown_small_are_told_with_what_shows_more_of_th
         assert '--upscale' not in enhance(tmp_path / 'photo.png', '--overwrite', *options).stderr
 
 
+def test_what_is_around_the_faces_is_enlarged_by_a_network_that_is_named(enhance, tmp_path, monkeypatch):
+    from cface_basicsr.enhancing.background import open_background
+    from tests.zoo.made_up_networks import write_generator
+    pixels, any_kind = save(tmp_path / 'photo.png', (120, 150)), write_generator(tmp_path / 'any.pth', 2)
+    faces_seen(monkeypatch, (16, 30, 40))
+    done = enhance(tmp_path / 'photo.png', '--upscale', 2, '--background', any_kind)
+    assert done.exit_code == 0, done.output
+    made = np.asarray(Image.open(tmp_path / 'out' / 'photo.png')).astype(int)
+    apart = np.abs(made - open_background(any_kind)(pixels, 2)).max(-1)
+    assert apart[90:100, 70:80].min() > 1
+    apart[80:112, 60:92] = 0
+    assert apart.max() <= 1
+    with pytest.raises(UserError, match='--background enlarges .*: it needs --upscale 2 or more'):
+        raise enhance(tmp_path / 'photo.png', '--background', any_kind).exception
+
+
 def test_a_file_that_is_given_twice_is_enhanced_once(enhance, tmp_path):
     save(tmp_path / 'in' / 'a.png')
     result = enhance(tmp_path / 'in' / 'a.png', tmp_path / 'in')
