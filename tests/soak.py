@@ -30,7 +30,7 @@ from typing import Any
 import yaml
 
 from cface_basicsr.files.face_store import store_sha256
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.training.logs import losses_over_iterations, training_logs
 from tests.tiny_benchmark import tiny_benchmark
 

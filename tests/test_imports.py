@@ -9,6 +9,7 @@ from PIL import Image
 
 from cface_basicsr.files.network_file import build_network, save_atomically
 from tests.small_data import smooth_images, write_small_data
+from tests.zoo.made_up_networks import write_zoo
 
 HEAVY = ('basicsr', 'torch._dynamo', 'scipy.stats')
 ROOMS = ('ops', 'losses', 'archs', 'evaluation', 'recognizers', 'files', 'metrics', 'data')
@@ -135,3 +136,14 @@ def test_a_command_that_computes_asks_for_the_allocator_setting_itself(name: str
     path = Path(__file__).parents[1] / 'cface_basicsr' / 'cli' / f'{COMMANDS[name].replace(".", "/")}.py'
     source = path.read_text(encoding='utf-8')
     assert source.count('    start_computing()\n') == 1
+
+
+def test_networks_are_listed_described_and_fetched_where_torch_cannot_even_be_imported(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its import takes longer than all the rest of these commands."""
+    write_zoo(tmp_path / 'from')
+    monkeypatch.setenv('CFACE_HOME', str(tmp_path / 'home'))
+    get = ['get', 'tiny-x8', '--from', tmp_path / 'from']
+    for words in (get, get, ['list'], ['info', 'tiny-x8']):
+        assert imported_by_command('models', *words, before="import sys; sys.modules['torch'] = None") == set()
+    assert (tmp_path / 'home' / 'networks' / 'tiny-x8.safetensors').is_file()

@@ -91,7 +91,7 @@ def super_resolve_by_basicsr(casia: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def index_by(weights: Path, casia: Path) -> None:
     from cface_basicsr.data.compare_index import build_index
-    from cface_basicsr.files.network_file import file_hash
+    from cface_basicsr.files.manifest import file_hash
     build_index(casia / 'datasets/casia/train', load_recognizer(weights), file_hash(weights), k=5, device='cpu')
 
 

@@ -18,7 +18,8 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.perceptual import perceptual_distances
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.json_file import read_json
-from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer
 from cface_basicsr.measuring.results import REFERENCES, CurvePoint, Faces, Results, Run, step_name
 from cface_basicsr.options import read_option_file

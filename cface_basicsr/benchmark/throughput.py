@@ -18,7 +18,8 @@ from cface_basicsr.benchmark.plan import RECOGNIZERS, Plan
 from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.json_file import read_json
-from cface_basicsr.files.network_file import build_network, file_hash
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import build_network
 from cface_basicsr.options import merge, write_option_file
 from cface_basicsr.options.training import SPEED_OPTIONS
 from cface_basicsr.runtime import Progress, describe_device, describe_seconds

@@ -82,7 +82,7 @@ def _card_of(network: Path, card: Path | None) -> 'Draft':
 
 def _numbers(results: Path, network: Path) -> list['CardNumber']:
     """What a results file says of this very file."""
-    from cface_basicsr.files.network_file import file_hash
+    from cface_basicsr.files.manifest import file_hash
     from cface_basicsr.measuring.results import load_results
     from cface_basicsr.zoo.card import CardNumber
     found, sha256 = load_results(results), file_hash(network, 64)

@@ -13,7 +13,8 @@ from cface_basicsr.compat.data_order import Loaders, generator_of
 from cface_basicsr.compat.defect import Defect, row, swapped
 from cface_basicsr.compat.files import forget_older, plain, states_in
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.network_file import file_hash, read_network_file
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import read_network_file
 from cface_basicsr.files.torch_file import read_torch_file
 from cface_basicsr.ops.ranks import of_all_ranks
 

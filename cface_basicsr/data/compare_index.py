@@ -30,8 +30,7 @@ from cface_basicsr.files.atomic import lock, naming, publish, replacing, reserve
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.key_list import KeyList
-from cface_basicsr.files.manifest import manifest_hashes, write_manifest
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash, manifest_hashes, write_manifest
 from cface_basicsr.ops.recognizer_input import feature_batch, recognizer_features, unit
 
 INDEX_COMMAND = '`cface index DIR --recognizer FILE --k 5`'

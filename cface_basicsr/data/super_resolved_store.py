@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from cface_basicsr.data.images.image_tensor import byte_tensor, unit_range
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore, encode_png
-from cface_basicsr.files.manifest import check_made_with, read_manifest, write_manifest
-from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.files.manifest import check_made_with, file_hash, read_manifest, write_manifest
+from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.ops.ranks import gathered, of_all_ranks, place_among_ranks
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError, check_file, check_known
-from cface_basicsr.files.network_file import as_state_dict, file_hash, read_network_file
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import as_state_dict, read_network_file
 from cface_basicsr.runtime import installed_version
 
 PerceptualKind = Literal['lpips', 'dists']

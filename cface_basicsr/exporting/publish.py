@@ -7,7 +7,8 @@ from typing import Any
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.exporting.safetensors import write_network
-from cface_basicsr.files.network_file import LED_BY, build_network_from_file, file_hash, read_network_file
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import LED_BY, build_network_from_file, read_network_file
 from cface_basicsr.files.recognizer_file import led_by_dlib
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.options.sections import open_section

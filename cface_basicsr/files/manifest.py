@@ -1,5 +1,6 @@
 """manifest.json of a product: where it comes from, how it was made, and the hashes of its files."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,6 @@ from typing_extensions import TypedDict
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.json_file import read_json
-from cface_basicsr.files.network_file import file_hash
 
 MANIFEST = 'manifest.json'
 
@@ -84,3 +84,12 @@ def manifest_crop(folder: Path) -> dict[str, Any] | None:
     """'crop', 'size' and 'template' of a prepared folder; None if no manifest has them."""
     settings = manifest_settings(folder)
     return {key: settings.get(key) for key in ('crop', 'size', 'template')} if settings else None
+
+
+def file_hash(path: str | Path, digits: int = 12) -> str:
+    """The first hexadecimal digits of a file's SHA-256."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()[:digits]

@@ -271,12 +271,3 @@ def _describe(value: Any) -> str:
         return f'a {type(value).__name__}'
     return next(f'{key!r}: {type(each).__name__}' for key, each in value.items()
                 if not isinstance(key, str) or not isinstance(each, Tensor))
-
-
-def file_hash(path: str | Path, digits: int = 12) -> str:
-    """The first hexadecimal digits of a file's SHA-256."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()[:digits]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from cface_basicsr.errors import UserError, nearest
-from cface_basicsr.files.network_file import LED_BY, file_hash
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import LED_BY
 from cface_basicsr.files.yaml_file import read_yaml
 
 SHIPPED = {'dlib': Path(__file__).parents[1] / 'recognizers' / 'dlib_resnet_v1.pth'}

@@ -7,13 +7,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from cface_basicsr.errors import UserError, check_file, describe_error
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.json_file import parse_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAFETENSORS = '.safetensors'
 
@@ -51,7 +52,7 @@ def _from_json(text: str) -> Any:
         return None
 
 
-def write_safetensors(path: str | Path, tensors: Mapping[str, Tensor], entries: Mapping[str, Any]) -> None:
+def write_safetensors(path: str | Path, tensors: Mapping[str, 'Tensor'], entries: Mapping[str, Any]) -> None:
     """Write tensors aside, then rename; the file outlives a power cut.
 
     Args:

@@ -21,8 +21,8 @@ from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.evaluation.verification import Ints
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import IDENTITIES_HEADER, PREPARE_COMMAND, identities_file, read_identities
-from cface_basicsr.files.manifest import manifest_hash, manifest_settings
-from cface_basicsr.files.network_file import LED_BY, file_hash, read_network_file
+from cface_basicsr.files.manifest import file_hash, manifest_hash, manifest_settings
+from cface_basicsr.files.network_file import LED_BY, read_network_file
 from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
 from cface_basicsr.files.text_file import has_header
 from cface_basicsr.measuring.default_judge import check_judge, default_judge

@@ -17,8 +17,7 @@ from cface_basicsr.data.images.align import Aligner, main_face, template_points,
 from cface_basicsr.data.images.face_crop import Rejected
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.json_file import read_json
-from cface_basicsr.files.manifest import manifest_hash
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash, manifest_hash
 from cface_basicsr.measuring.measure import Chunks, FaceSet, FaceSource
 
 MOST_WITHOUT = 0.02

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.array_file import read_npz
 from cface_basicsr.files.atomic import replacing, write_text
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.files.text_file import read_whole
 from cface_basicsr.runtime import stack_versions
 

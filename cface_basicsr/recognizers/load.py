@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from cface_basicsr.archs.arcface_irse50_arch import from_facexlib, is_facexlib_arcface
 from cface_basicsr.errors import UserError, check_file, describe_error, nearest
-from cface_basicsr.files.manifest import manifest_settings
+from cface_basicsr.files.manifest import file_hash, manifest_settings
 from cface_basicsr.files.network_file import (
     build_network,
     build_network_from_file,
-    file_hash,
     fill_network,
     read_network_file,
 )

@@ -359,7 +359,7 @@ class Recipe:
 
     def generated_store(self, generator: str | None = None) -> Path:
         """Where stage 2 writes D_SR: next to hr.lmdb, named after the generator's weights."""
-        from cface_basicsr.files.network_file import file_hash
+        from cface_basicsr.files.manifest import file_hash
         step = generator or next((step.generate for step in self._steps_of(GenerateStep).values()), None)
         if step is None:
             raise UserError("the recipe has no 'generate' step, but a training step reads D_SR.")

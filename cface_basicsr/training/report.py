@@ -17,8 +17,8 @@ from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.evaluation.face_systems import Embedded, identity_distances
 from cface_basicsr.evaluation.perceptual import perceptual_distances
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.files.manifest import manifest_hash
-from cface_basicsr.files.network_file import build_network_from_file, file_hash
+from cface_basicsr.files.manifest import file_hash, manifest_hash
+from cface_basicsr.files.network_file import build_network_from_file
 from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
 from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer
 from cface_basicsr.measuring.measure import check_stores

@@ -13,8 +13,7 @@ from typing_extensions import TypedDict
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import lock, write_json
 from cface_basicsr.files.json_file import read_json
-from cface_basicsr.files.manifest import MANIFEST, manifest_hashes
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import MANIFEST, file_hash, manifest_hashes
 from cface_basicsr.measuring.measure import check_stores
 from cface_basicsr.options import count_images, read_option_file, write_option_file
 from cface_basicsr.recognizers.load import load_recognizer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cface_basicsr.errors import UserError, check_file, nearest
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.zoo.card import CARD, Card, read_card
 

@@ -10,7 +10,7 @@ import pytest
 
 from cface_basicsr.benchmark import fairness
 from cface_basicsr.files.face_store import FaceStore, encode_png
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.measuring.results import Check, Measured, Run
 from tests.small_data import write_small_data

@@ -22,7 +22,8 @@ from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.files.network_file import build_network_from_file, file_hash, save_atomically
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import build_network_from_file, save_atomically
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import load_results
 from cface_basicsr.measuring.scface_protocol import ScfaceProtocol

@@ -15,7 +15,8 @@ from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.restoration import psnr_ssim
 from cface_basicsr.files.face_store import FaceStore
-from cface_basicsr.files.network_file import build_network, file_hash, save_atomically
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import build_network, save_atomically
 from cface_basicsr.measuring.finished_images import FinishedImages
 from tests.small_data import smooth_images, write_small_data
 from tests.tiny_stages import write_recognizer

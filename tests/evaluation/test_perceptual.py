@@ -14,7 +14,7 @@ from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation import perceptual
 from cface_basicsr.evaluation.perceptual import PerceptualDistance, backbone_file
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.measuring import feature_cache
 from cface_basicsr.measuring.evaluate import evaluate_request
 from cface_basicsr.measuring.measure import FaceSet

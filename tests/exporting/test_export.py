@@ -16,7 +16,8 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.exporting import compare
 from cface_basicsr.exporting.compare import comparison_faces
 from cface_basicsr.exporting.export import export_network
-from cface_basicsr.files.network_file import build_network, file_hash, save_atomically
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import build_network, save_atomically
 from cface_basicsr.files.yaml_file import to_yaml
 from tests.report.made_up_results import made_up_results
 from tests.zoo.made_up_networks import DRAFT, write_generator, write_zoo

@@ -9,9 +9,9 @@ import torch
 from cface_basicsr.errors import UserError
 from cface_basicsr.exporting.compare import comparison_faces
 from cface_basicsr.exporting.publish import publish_network
+from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.files.network_file import (
     build_network_from_file,
-    file_hash,
     network_options,
     read_network_file,
     save_atomically,

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.files.network_file import (
     build_network,
     build_network_from_file,
-    file_hash,
     load_weights,
     read_network_file,
     save_atomically,

@@ -9,7 +9,7 @@ import torch
 
 from cface_basicsr.archs.onnx_recognizer_arch import OnnxRecognizer
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.files.recognizer_file import recognizer_files, recognizer_hash
 from tests.onnx_file import write_onnx_recognizer
 

@@ -16,7 +16,8 @@ from cface_basicsr.evaluation.features import extract_features
 from cface_basicsr.evaluation.perceptual import PerceptualDistance
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.files.face_store import FaceStore
-from cface_basicsr.files.network_file import build_network_from_file, file_hash, save_atomically
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import build_network_from_file, save_atomically
 from cface_basicsr.measuring.held_out import OpenTestSet
 from cface_basicsr.ops.resize import bicubic_resize
 from cface_basicsr.report.tables import overview, systems_table

@@ -23,7 +23,8 @@ def command(
     from cface_basicsr.cli.show import ShowSteps, say
     from cface_basicsr.data.super_resolved_store import super_resolve_folder
     from cface_basicsr.errors import UserError
-    from cface_basicsr.files.network_file import file_hash, network_options
+    from cface_basicsr.files.manifest import file_hash
+    from cface_basicsr.files.network_file import network_options
     start_computing()
     network = network_options(weights)
     scale = network.get('scale', network.get('upscale'))  # the name in BasicSR's EDSR

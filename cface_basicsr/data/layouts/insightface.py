@@ -16,8 +16,8 @@ import numpy as np
 from cface_basicsr.data.archives.recordio import RecordIOSource
 from cface_basicsr.data.archives.verification_bin import read_verification_bin
 from cface_basicsr.data.layouts.source import ArchivePhotos, Listing, Source
+from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.files.named_pairs import Pair
-from cface_basicsr.files.network_file import file_hash
 
 FOLDS = 10
 _SIDES = ('left', 'right')

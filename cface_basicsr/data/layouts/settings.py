@@ -9,7 +9,7 @@ from cface_basicsr.data.images.face_crop import Size, both_sides
 from cface_basicsr.data.layouts.source import Listing
 from cface_basicsr.errors import UserError, check_known
 from cface_basicsr.files.face_store import FORMS
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
     'casia': (), 'folders': ('identity',), 'lfw': ('pairs', 'people'), 'celeba': ('partition', 'annotations'),

@@ -33,9 +33,8 @@ from cface_basicsr.files.face_store import store_sha256
 from cface_basicsr.files.identities import identity_table
 from cface_basicsr.files.image_keys import identity_name
 from cface_basicsr.files.json_file import read_json
-from cface_basicsr.files.manifest import check_made_with, read_manifest, write_manifest
+from cface_basicsr.files.manifest import check_made_with, file_hash, read_manifest, write_manifest
 from cface_basicsr.files.named_pairs import pairs_table
-from cface_basicsr.files.network_file import file_hash
 from cface_basicsr.files.store_writer import StoreWriter
 from cface_basicsr.version import __version__
 

@@ -11,7 +11,7 @@ import cface_basicsr.register  # noqa: F401
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
-from cface_basicsr.files.network_file import file_hash
+from cface_basicsr.files.manifest import file_hash
 from tests.small_data import write_small_data
 from tests.tiny_stages import write_recognizer
 

@@ -16,7 +16,8 @@ from cface_basicsr.data.compare_picture import draw_compare_faces
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.files.network_file import file_hash, save_atomically
+from cface_basicsr.files.manifest import file_hash
+from cface_basicsr.files.network_file import save_atomically
 from cface_basicsr.recognizers.load import load_recognizer
 from tests.onnx_file import write_onnx_recognizer
 from tests.small_data import write_small_data
