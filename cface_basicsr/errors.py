@@ -150,7 +150,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """
     valid = sorted(valid)
     match = get_close_matches(name[:_LONGEST_WORD], valid, n=1, cutoff=0.6)
-    return f"did you mean '{match[0]}'?" if match else f"valid: {_some(valid)}"
+    return f"did you mean '{match[0]}'?" if match else f"valid: {_some(valid) or 'none'}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -35,3 +35,4 @@ def test_a_list_of_names_is_cut_after_three(names: list[str], text: str) -> None
 def test_a_misspelt_name_gets_the_nearest_one_or_all_of_them() -> None:
     assert nearest('gama1', ['gamma1', 'distance']) == "did you mean 'gamma1'?"
     assert nearest('zzz', ['gamma1', 'distance']) == 'valid: distance, gamma1'
+    assert nearest('zzz', []) == 'valid: none'

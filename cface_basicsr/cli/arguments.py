@@ -38,6 +38,8 @@ def check_new(path: Path, overwrite: bool | None = None) -> None:
     if path.exists() and not overwrite:
         raise UserError(f"'{path}' exists. Give another name, or remove it." if overwrite is None else
                         f"'{path}' exists; --overwrite replaces it.")
+    if path.parent.is_file():
+        raise UserError(f"'{path.parent}' is a file, not a folder. Name a place elsewhere.")
     if not path.parent.is_dir():
         raise UserError(f"the folder '{path.parent}' is missing. Make it, or name a place elsewhere.")
 

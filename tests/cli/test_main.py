@@ -104,6 +104,7 @@ def test_a_place_that_cannot_be_written_is_refused_by_every_command_in_words(
     said = printed[printed.index('cface: '):].strip()
     assert ending.value.code == 2 and 'Traceback' not in printed
     assert out.partition('/')[0][:20] in said and said.count('\n') <= 2 and len(said) <= len('cface: ') + 300
+    assert 'is missing' not in said
     assert all(path.stat().st_size == 0 for path in tmp_path.rglob('*') if path.is_file())  # what was there stays
 
 
