@@ -408,7 +408,7 @@ def _seen(photos: list[dict[str, Any]], upscale: int) -> str:
         return ''
     what, *shown = (' to '.join(dict.fromkeys(f'{times * each:.0f}' for each in (heights[0], heights[-1])))
                     for times in (1, upscale, _UPSCALE))
-    return (f'Faces of {what} pixels were drawn in 128 and are shown in {shown[0]}: --upscale {_UPSCALE} shows them in '
+    return (f'Faces of {what} pixels were drawn at 128 and are shown at {shown[0]}: --upscale {_UPSCALE} shows them at '
             f'{shown[1]}.')
 
 

@@ -60,6 +60,9 @@ class SuperResolver:
     def __init__(self, network: nn.Module, scale: int, path: Path | None = None) -> None:
         self.network, self.scale, self.path = network, scale, path
 
+    def __repr__(self) -> str:
+        return f'SuperResolver(x{self.scale}, {type(self.network).__name__}, {str(self.path or "from no file")!r})'
+
     @property
     def device(self) -> torch.device:
         """Where the network's weights are."""

@@ -109,7 +109,7 @@ class EnhancedPhoto:
         faces: all that were found, from the left to the right.
     """
 
-    image: Picture
+    image: Picture = field(repr=False)
     faces: tuple[EnhancedFace, ...]
 
 

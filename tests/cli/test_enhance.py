@@ -118,7 +118,7 @@ def test_of_several_networks_only_those_that_were_given_a_face_are_spoken_of(tmp
 def test_enhanced_faces_that_are_shown_small_are_told_with_what_shows_more_of_them(enhance, tmp_path, monkeypatch):
     save(tmp_path / 'photo.png', (120, 150))
     faces_seen(monkeypatch, (12, 4, 4), (16, 30, 40), (80, 60, 5))
-    words = 'Faces of 12 to 16 pixels were drawn in 128 and are shown in {}: --upscale 4 shows them in 48 to 64.'
+    words = 'Faces of 12 to 16 pixels were drawn at 128 and are shown at {}: --upscale 4 shows them at 48 to 64.'
     assert words.format('12 to 16') in enhance(tmp_path / 'photo.png').stderr
     assert words.format('24 to 32') in enhance(tmp_path / 'photo.png', '--overwrite', '--upscale', 2).stderr
     for options in (['--upscale', 4], ['--save', 'faces'], ['--min-face', 17], ['--quiet']):

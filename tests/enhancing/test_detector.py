@@ -37,12 +37,15 @@ def test_all_small_faces_are_found_and_landmarks_are_within_an_eighth_of_the_eye
     assert all(abs(face.height - height) < 0.25 * height for face in faces)
 
 
-@pytest.mark.parametrize('height', [16, 24])
+@pytest.mark.parametrize('height', [16, 24, 40])
 def test_small_faces_come_out_nearer_to_what_they_were_than_by_bicubic_interpolation(drawn, height) -> None:
-    """By the networks of the package; larger faces do not, see docs/photos.md."""
+    """By the networks of the package; a face that is too large for all of them is left, see docs/photos.md."""
     networks = {scale: each.network for scale, each in open_enhancers('auto').items()}
     found = gains(a_row(drawn, FACTOR * height), networks)
-    assert len(found) == 4 and np.mean(found) > 0.1
+    if 1.2 * height * min(networks) > 128:
+        assert found == []
+    else:
+        assert len(found) == 4 and np.mean(found) > 0.1
 
 
 def test_a_scene_without_faces_has_none_and_says_how_near_it_came() -> None:

@@ -30,7 +30,7 @@ FACES = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3)).astype(np.uint
 
 def test_a_kind_of_faces_comes_back_as_the_same_kind_with_the_same_values(file):
     resolver = cface.load(file)
-    assert resolver.scale == 8
+    assert resolver.scale == 8 and repr(resolver) == f"SuperResolver(x8, SRResNet, '{file}')"
     expected = super_resolve(resolver.network, FACES)
     assert (resolver.enhance(FACES, batch_size=2) == expected).all()
     as_list = resolver.enhance(list(FACES))

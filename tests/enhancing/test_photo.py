@@ -191,6 +191,8 @@ def test_half_precision_is_near_single_precision_and_says_what_it_cannot_hold() 
             half(images * 1e5)
 
 
-def test_what_became_of_a_face_prints_without_its_pixels() -> None:
-    face, = enhance_photo(PHOTO, network, 4, PLAIN, detector_of(at(20, 10, 10))).faces
-    assert face.sr is not None and 'scale=4' in repr(face) and 'uint8' not in repr(face)
+def test_what_became_of_a_photograph_and_of_a_face_prints_without_pixels() -> None:
+    photo = enhance_photo(PHOTO, network, 4, PLAIN, detector_of(at(20, 10, 10)))
+    assert photo.faces[0].sr is not None
+    for shown in (photo, photo.faces[0]):
+        assert 'scale=4' in repr(shown) and 'uint8' not in repr(shown)
