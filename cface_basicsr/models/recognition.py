@@ -178,7 +178,7 @@ def check_collapse(model: Any, current_iter: int) -> None:
     Raises:
         UserError: the features of the last batch have lost nearly all their spread.
     """
-    if model.spread_at_start is None:  # no step has been taken since the weights were read
+    if model.recognized is None:  # no step since the weights were read: those of a state passed when it was saved
         return
     # the same on every rank, unlike the log
     spread, at_start = torch.stack((_spread(model.recognized[0]), model.spread_at_start)).tolist()

@@ -54,7 +54,7 @@ class StageModel(BaseModel):
     keys: list[str]  # of the batch's images
     first_part = last_part = True  # of the batch; see parts
     losses_of_parts: list[dict[str, Tensor]]
-    recognized: tuple[Tensor, Tensor]  # where CNN_R learns: the last step's features and labels; see models.recognition
+    recognized: tuple[Tensor, Tensor] | None = None  # where CNN_R learns: features and labels of the last step
     spread_at_start: Tensor | None = None  # of the features of the first step
 
     def open_stage(self) -> set[str]:

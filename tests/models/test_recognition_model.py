@@ -105,6 +105,18 @@ def test_a_recognizer_that_collapsed_before_a_stop_is_refused_after_it(make: Mak
     assert state['model'] == saved
 
 
+@pytest.mark.parametrize('stage', [0, 4])
+def test_a_training_that_stopped_behind_its_last_step_is_finished_without_another(make: Make, tmp_path: Path,
+                                                                                  stage: int) -> None:
+    model = make(stage)
+    model.optimize_parameters(1)
+    resumed = make(stage)
+    resumed.restore(model.more_for_the_state())
+    resumed.save(0, -1)
+    path, = (tmp_path / 'run').rglob('net_r_latest.pth')
+    assert same(torch.load(path, weights_only=True)['params'], resumed.net_r.state_dict())
+
+
 def test_at_first_only_a_new_classifier_learns(make: Make) -> None:
     model = make(3, {'train': {'head_only_iter': 2}})
     recognizer, head = parameters(model, 'r'), parameters(model, 'c')
