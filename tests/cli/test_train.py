@@ -34,7 +34,7 @@ def recipe() -> dict[str, Any]:
     """The demo's recipe at widths and lengths for a test."""
     def of(iterations: int, batch: int = BATCH) -> dict[str, Any]:
         return {'set': {'datasets': {'train': {'batch_size': batch}}, 'train': {'total_iter': iterations}}}
-    trained = ('warmup', 'l_si', 'v1', 'v2', 'srgan_more', 'l_si_more', 'v1_more')
+    trained = ('warmup', 'l_si', 'v1', 'v2', 'srgan_more', 'l_si_more', 'v1_more', 'edsr_warmup', 'edsr')
     return {
         'base': str(REPOSITORY / 'options/demo/faces.yml'), 'data': 'data', 'out': 'run',
         'common': {'network_g': {'num_feat': 8, 'num_block': 1}, 'network_d': {'num_feat': 4, 'num_dense': 8},
@@ -93,13 +93,13 @@ def test_the_report_has_every_row_its_budget_and_its_files(finished: tuple[Path,
     rows = {row['system']: row for row in result['runs']}
     assert list(rows) == result['systems'] == [
         'HR', 'Bicubic', 'SRGAN', 'L_SI only', 'C-Face-v1', 'C-Face-v2', 'SRGAN, continued', 'L_SI only, continued',
-        'C-Face-v1, continued']
+        'C-Face-v1, continued', 'Pixels only (EDSR)', 'C-Face-v1 (EDSR)']
     first, srgan, later = 2 * SHORT * BATCH, (SHORT + LONG) * BATCH, 3 * SHORT * BATCH
     assert [row['images_g'] for row in rows.values()] == [
-        None, None, srgan, first, first, later, srgan + SHORT * BATCH, later, later]
+        None, None, srgan, first, first, later, srgan + SHORT * BATCH, later, later, SHORT * BATCH, first]
     stage_0, stage_3, stage_4 = 6 * 8, 4 * 8, 2 * SHORT * BATCH
     assert [row['images_r'] for row in rows.values()] == [
-        None, None, 0, stage_0, stage_0, stage_0 + stage_3 + stage_4, 0, stage_0, stage_0]
+        None, None, 0, stage_0, stage_0, stage_0 + stage_3 + stage_4, 0, stage_0, stage_0, 0, stage_0]
     for row in rows.values():
         measured = row['measured']['held-out']
         for name in ('loss', 'judge'):
@@ -110,7 +110,7 @@ def test_the_report_has_every_row_its_budget_and_its_files(finished: tuple[Path,
     assert list(result['domains']) == ['after stage 1', 'after stage 3', 'after stage 4']
     assert result == json.loads((folder / 'run/results.json').read_text())
     assert 'C-Face-v2' in (folder / 'run/report.md').read_text()
-    assert len((folder / 'run/table.csv').read_text().splitlines()) == 10
+    assert len((folder / 'run/table.csv').read_text().splitlines()) == 12
     assert cv2.imread(str(folder / 'run/faces.png')).shape[0] > 3 * 128
     assert 'C-Face-v1' in (folder / 'run/after_v1/report.md').read_text()
     assert 'C-Face-v2' not in (folder / 'run/after_v1/report.md').read_text()

@@ -76,7 +76,7 @@ def test_a_step_of_the_base_is_left_out_with_all_that_names_it(tmp_path: Path) -
                        'recognizers': {'judge': None}}, 'steps': {name: None for name in ('srgan', 'srgan_more')}}
     file = recipe(tmp_path, {'base': str(OPTIONS / 'demo/faces.yml'), **gone}).file
     assert list(file.report.rows) == ['L_SI only', 'C-Face-v1', 'C-Face-v2', 'L_SI only, continued',
-                                      'C-Face-v1, continued']
+                                      'C-Face-v1, continued', 'Pixels only (EDSR)', 'C-Face-v1 (EDSR)']
     assert list(file.report.domains) == ['after stage 1', 'after stage 4']
     assert file.report.recognizers == {'loss': 'recognizer'} and 'srgan' not in file.steps
 
