@@ -125,9 +125,10 @@ def _to_paste(size: Sequence[int], faces: int) -> tuple[np.ndarray, np.ndarray, 
 
 def paste(size: Sequence[int], faces: int) -> Job:
     """By us, in place."""
-    from cface_basicsr.enhancing.paste import paste_face
+    from cface_basicsr.enhancing.paste import paste_detail
     photo, face, points, targets = _to_paste(size, faces)
-    return lambda: len([paste_face(photo, face, points, target) for target in targets])
+    return lambda: len([paste_detail(photo, face - np.float32(127.5), points, target, plain=lambda *part: photo[part])
+                        for target in targets])
 
 
 def paste_by_facexlib(size: Sequence[int], faces: int) -> Job:

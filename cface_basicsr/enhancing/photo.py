@@ -5,6 +5,7 @@ Faces of several photographs go through the network together. A photograph is ke
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import cv2
@@ -16,7 +17,7 @@ from torch import Tensor
 from cface_basicsr.data.images.align import similarity_transform, template_points, warp_face
 from cface_basicsr.enhancing.detector import Detect, DetectedFace, check_heights, detect_faces
 from cface_basicsr.enhancing.evidence import Evidence, Judge
-from cface_basicsr.enhancing.paste import Picture, paste_face, same_colours
+from cface_basicsr.enhancing.paste import Picture, paste_detail, same_colours
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.ops.resize import bicubic_resize
 
@@ -27,6 +28,8 @@ MOST_SHRUNK = 1.05
 makes of a face that it shrinks is farther from it than bicubic interpolation: by 0.5 dB at 1.04, 2 dB at 1.3
 (`python -m performance.photo_gain`)."""
 _TEMPLATE = 'arcface'
+_CUBIC = 3
+"""Pixels around a part of a photograph that its enlargement depends on, and one more."""
 _WAITING = 2 ** 28
 """Bytes of photographs that wait at most for the faces of others, the last one not counted."""
 FaceNetwork = Callable[[Tensor], Tensor]
@@ -50,7 +53,7 @@ class EnhancedFace:
         bicubic: uint8 (128, 128, 3), the same enlarged by bicubic interpolation.
         sr: uint8 (128, 128, 3), super-resolved.
         evidence: what a judge sees in the latter two, where one was asked.
-        kept: whether the bicubic face is put back, since the person is more similar to it.
+        kept: whether the photograph keeps its bicubic face, since the person is more similar to it.
     """
 
     found: DetectedFace
@@ -274,8 +277,17 @@ def _put_back(waiting: _Waiting, settings: PhotoSettings) -> Picture:
     for face in sorted(enhanced, key=lambda each: each.found.height):  # a larger face lies in front of a smaller one
         target = (face.found.landmarks + 0.5) * settings.upscale - 0.5
         shown = face.bicubic if face.kept else face.sr
-        paste_face(image, shown, template_points(_TEMPLATE, FACE_SIZE), target, settings.strength)
+        paste_detail(image, shown - face.bicubic.astype(np.float32), template_points(_TEMPLATE, FACE_SIZE), target,
+                     settings.strength, plain=partial(_part, waiting.photo, settings.upscale))
     return image
+
+
+def _part(photo: Picture, factor: int, rows: slice, columns: slice) -> Picture:
+    """These pixels of `enlarged(photo, factor)`."""
+    small = [slice(max(each.start // factor - _CUBIC, 0), -(-each.stop // factor) + _CUBIC) for each in (rows, columns)]
+    tops = [each.start * factor for each in small]
+    part = enlarged(photo[small[0], small[1]], factor)
+    return part[tuple(slice(each.start - top, each.stop - top) for each, top in zip((rows, columns), tops, strict=True))]
 
 
 def eight_bits(photo: Picture) -> NDArray[np.uint8]:

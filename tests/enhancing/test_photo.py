@@ -8,7 +8,7 @@ import torch
 from cface_basicsr.archs.srresnet_arch import SRResNet
 from cface_basicsr.data.images.align import template_points
 from cface_basicsr.enhancing.half import HalfPrecision
-from cface_basicsr.enhancing.photo import PhotoSettings, enhance_photo, enhance_photos
+from cface_basicsr.enhancing.photo import PhotoSettings, _part, enhance_photo, enhance_photos, enlarged
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 
@@ -196,3 +196,15 @@ def test_what_became_of_a_photograph_and_of_a_face_prints_without_pixels() -> No
     assert photo.faces[0].sr is not None
     for shown in (photo, photo.faces[0]):
         assert 'scale=4' in repr(shown) and 'uint8' not in repr(shown)
+
+
+@pytest.mark.parametrize('factor', [1, 2, 3, 4])
+@pytest.mark.parametrize('kind', [np.uint8, np.uint16])
+def test_a_part_of_an_enlarged_photograph_is_enlarged_by_itself(kind: type, factor: int) -> None:
+    photo = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (30, 40, 3)).astype(kind)
+    whole = enlarged(photo, factor)
+    for rows, columns in ((slice(0, 7), slice(5, 40)), (slice(17, 30), slice(1, 2)), (slice(0, 30), slice(0, 40))):
+        assert (_part(photo, factor, rows, columns) == whole[rows, columns]).all()
+        far = [slice(each.start + (factor - 1) * size, each.stop + (factor - 1) * size)
+               for each, size in ((rows, 30), (columns, 40))]  # up to the last row and column
+        assert (_part(photo, factor, *far) == whole[far[0], far[1]]).all()

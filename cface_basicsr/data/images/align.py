@@ -152,12 +152,12 @@ def warp_face(photo: np.ndarray, landmarks: np.ndarray, target: np.ndarray, size
     """Crop a face so that its landmarks come to lie on the target points.
 
     Args:
-        photo: uint8 (H, W, 3); beyond its borders it is reflected.
+        photo: uint8 or float32 (H, W, 3); beyond its borders it is reflected.
         landmarks, target: (N, 2) x, y in pixels of the photograph and of the face.
         size: of the face in pixels.
 
     Returns:
-        uint8 (height, width, 3).
+        (height, width, 3) of the same type.
     """
     matrix = similarity_transform(landmarks, target)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
