@@ -125,7 +125,7 @@ def test_every_training_of_a_recipe_is_valid_and_does_a_step(
 
     monkeypatch.setattr(steps, 'run_training', one_step)
     monkeypatch.setattr(steps, '_mark_finished', lambda *args, **kwargs: None)
-    if name in ('zoo/cface_x2.yml', 'zoo/cface_x4.yml'):  # takes the recognizer that this recipe has trained, in the working folder
+    if name in ('zoo/cface_x2.yml', 'zoo/cface_x4.yml'):  # take the recognizer that cface_x8.yml trains, where one is
         monkeypatch.chdir(tmp_path)
         run_steps(Recipe.read(OPTIONS / 'zoo/cface_x8.yml', data=casia / 'datasets/casia'), Silent())
         trained.clear()

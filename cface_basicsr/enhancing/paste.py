@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cface_basicsr.data.images.align import similarity_transform, warp_face
 
 Picture = NDArray[np.uint8] | NDArray[np.uint16]
-Region = Callable[[slice, slice], Picture]
+Cutout = Callable[[slice, slice], Picture]
 """Rows and columns -> that region of a picture."""
 _CENTRE, _RADII = (0.5, 0.52), (0.46, 0.47)
 """Of the ellipse, as shares of the face's width and height; all of it lies inside the square."""
@@ -53,7 +53,7 @@ def same_colours(face: NDArray[np.uint8], like: NDArray[np.uint8], sigma: float)
 
 
 def paste_detail(photo: Picture, detail: NDArray[np.float32], points: NDArray[np.float64], target: NDArray[np.float64],
-                 strength: float = 1.0, plain: Region | None = None) -> tuple[slice, slice] | None:
+                 strength: float = 1.0, plain: Cutout | None = None) -> tuple[slice, slice] | None:
     """Add what a face has beyond a bicubic one to a photograph, in place; only the pixels under the ellipse change.
 
     Args:

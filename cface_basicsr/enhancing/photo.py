@@ -287,7 +287,7 @@ def _part(photo: Picture, factor: int, rows: slice, columns: slice) -> Picture:
     small = [slice(max(each.start // factor - _CUBIC, 0), -(-each.stop // factor) + _CUBIC) for each in (rows, columns)]
     tops = [each.start * factor for each in small]
     part = enlarged(photo[small[0], small[1]], factor)
-    return part[tuple(slice(each.start - top, each.stop - top) for each, top in zip((rows, columns), tops, strict=True))]
+    return part[rows.start - tops[0]:rows.stop - tops[0], columns.start - tops[1]:columns.stop - tops[1]]
 
 
 def eight_bits(photo: Picture) -> NDArray[np.uint8]:
