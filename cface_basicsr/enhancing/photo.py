@@ -125,7 +125,7 @@ class PhotoSettings:
             `max_face` says, a face that is larger than the network's input by more than 5 % (`MOST_SHRUNK`).
         upscale: enlargement of the whole photograph.
         background: enlarges what is around the faces, where `upscale` is above 1; None: bicubic interpolation.
-        strength: share of the super-resolved face; 0 leaves the photograph as it is.
+        strength: share of what the super-resolved face adds; 0 leaves the photograph as it is.
         keep_colours: whether the face's low frequencies stay those of the photograph.
         device: where the network runs.
         batch_size: faces at a time.
