@@ -1,4 +1,4 @@
-"""Image stores: LMDB folders in BasicSR's own layout (data.mdb, lock.mdb, meta_info.txt), images in one of `FORMS`.
+"""Image stores: LMDB folders in BasicSR's own layout (data.mdb, meta_info.txt), images in one of `FORMS`.
 
 A store that exists is complete (`files.store_writer`). BasicSR's own data sets read it too, unless it is raw. Readers
 know the form of an image by its first bytes.

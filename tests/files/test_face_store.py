@@ -110,6 +110,12 @@ def test_an_unfinished_store_is_continued_from_its_last_commit(tmp_path: Path) -
     assert digest == store_sha256(path) == store_sha256(write(tmp_path / 'unbroken.lmdb'))
 
 
+def test_a_finished_store_has_no_lock_file_by_whose_number_lmdb_would_refuse_another_store(tmp_path: Path) -> None:
+    store = FaceStore(write(tmp_path / 'hr.lmdb'))
+    store.image('p/a')
+    assert {path.name for path in (tmp_path / 'hr.lmdb').iterdir()} == {'data.mdb', 'meta_info.txt'}
+
+
 def test_the_hash_sees_keys_and_values_but_not_commits(tmp_path: Path) -> None:
     base = store_sha256(write(tmp_path / 'a.lmdb', 'ab'))
     assert base != store_sha256(write(tmp_path / 'b.lmdb', 'ac'))

@@ -70,7 +70,7 @@ def test_rows_and_distances_are_those_of_their_networks_and_nothing_is_embedded_
     assert seen == [(name, ['judge', 'recognizer']) for name in ('HR', 'Bicubic', *['network'] * 3)]
     late, folder = report.results(Told())
     assert folder == trained.out and [run.measured for run in late.runs[:5]] == [run.measured for run in early.runs]
-    assert sorted(seen[5:]) == sorted([('network', ['judge', 'recognizer'])] * 4 + [
+    assert sorted(seen[5:]) == sorted([('network', ['judge', 'recognizer'])] * 6 + [
         ('network', ['stage3']), ('HR', ['stage3']), ('network', ['v2']), ('HR', ['v2'])])
 
     run = next(run for run in late.runs if run.system == 'C-Face-v1')
