@@ -1,4 +1,4 @@
-# make demo   the whole of it on generated faces: nine minutes on two cores after installation
+# make demo   the whole of it on generated faces: ten minutes on two cores after installation
 # make networks   the networks of photographs, for `cface enhance`: non-commercial research only; `make demo` does it, too
 # make test   the tests
 # make soak   each command killed 200 times in all, and what it makes compared: an hour or two

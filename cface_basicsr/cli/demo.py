@@ -14,7 +14,7 @@ def command(
 ) -> None:
     """Make faces, prepare them, train all stages, and print the table; a killed demo continues.
 
-    It takes about nine minutes for synthetic faces on two CPU cores, up to forty for a few thousand photographs.
+    It takes about ten minutes for synthetic faces on two CPU cores, up to forty for a few thousand photographs.
 
     Args:
         data: Photographs, <identity>/<image>; default: synthetic.
