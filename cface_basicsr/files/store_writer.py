@@ -110,8 +110,8 @@ class StoreWriter:
         if manifest is not None:
             write_manifest(self.aside, manifest | {'images': images, 'sha256': digest})
         self.close()
-        # Readers take no lock, but LMDB's package would remember this file by its number, which a later one may get, and
-        # call another store open already.
+        # Readers take no lock, but LMDB's package would remember this file by its number. A later file may get that,
+        # and another store would be called open already.
         (self.aside / 'lock.mdb').unlink()
         publish(self.aside, self.path)
         return digest
