@@ -1,4 +1,5 @@
-"""Makes docs/enhanced_x8.png and so on, what the networks by name make of a face: `python docs/pictures.py`.
+"""Makes docs/enhanced_x8.png, what the networks by name make of a face, and docs/photo_x4.png, what `cface enhance`
+makes of a photograph: `python docs/pictures.py`.
 
 The faces are scikit-image's `astronaut` (NASA, public domain) and synthetic people that no training has seen. Below
 each face is its cosine similarity to the original by dlib's recognizer. Networks for photographs are those of
@@ -7,6 +8,7 @@ models/photos.
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import skimage.data
 from numpy.typing import NDArray
@@ -45,8 +47,21 @@ def captions_of(columns: dict[str, list[NDArray[np.uint8]]]) -> dict[str, list[s
     return {title: [f'{score:.2f}' for score in scores[at * count:(at + 1) * count]] for at, title in enumerate(titles)}
 
 
+def whole_photograph(factor: int = 4) -> dict[str, list[NDArray[np.uint8]]]:
+    """Title -> the part with the face of a photograph that was reduced."""
+    photo = PHOTOS['astronaut']
+    small = cv2.resize(photo, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+    network = cface.load(ROOT / f'models/photos/cface-x{factor}-photos.safetensors')
+    enhanced = network.enhance_photo(small, cface.PhotoSettings(upscale=factor)).image
+    enlarged = {title: cv2.resize(small, None, fx=factor, fy=factor, interpolation=kind)
+                for title, kind in (('Photograph', cv2.INTER_NEAREST), ('Bicubic', cv2.INTER_CUBIC))}
+    shown = enlarged | {'cface enhance': enhanced, 'Original': photo}
+    return {title: [image[20:220, 130:330]] for title, image in shown.items()}
+
+
 def main() -> None:
-    """Make one picture a scale."""
+    """Make one picture a scale, and that of a photograph."""
+    print(face_grid(whole_photograph(), ROOT / 'docs/photo_x4.png'))
     aligner = Aligner(find_detector(None), 'arcface', 128)
     originals = np.stack([aligner(photo) for photo in PHOTOS.values()])
     for scale in SCALES:
