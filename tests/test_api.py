@@ -49,7 +49,7 @@ def test_each_public_name_has_an_example_that_holds(name: str, tmp_path: Path, m
 
 
 def python_of_the_pages() -> Iterator[tuple[str, str]]:
-    """(page and number, code) of each indented block of Python, without command lines that stand in it.
+    """The Python examples of the pages, as (page and number, code); lines of a shell among them are dropped.
 
     Those of CONTRIBUTING.md and docs/api.md, and fenced ones, have tests of their own.
     """

@@ -94,7 +94,7 @@ def command(
             to see it.
         background: Photographs: network that enlarges what is around the faces, in tiles: one for pictures of any kind,
             by its name or file. Without it that is bicubic.
-        strength: Photographs: share of the enhanced face.
+        strength: Photographs: share of what the network adds to a face.
         save: Photographs: what is written, of image (<name>.png), faces (<name>.face1.png …, as in the record), compare
             (<name>.compare.png: each face bicubic and enhanced) and json (<name>.json, the photograph's part of what
             --json prints), separated by commas.
