@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -54,8 +55,8 @@ def run_training(options: Path, log: Path, progress: _Progress, processes: int =
     logs = [log, *(log.with_name(f'{log.stem}_rank{rank}.log') for rank in range(1, processes))]
     for each in logs:
         each.write_text('')
-    training = _start_forked(options, log) if processes == 1 else Ranks(options, processes, logs)
-    with handing_on_signals(training) as asked:
+    start = partial(_start_forked, options, log) if processes == 1 else partial(Ranks, options, processes, logs)
+    with handing_on_signals(start) as (training, asked):
         _watch(training, log, progress)
         training.join()
     rank = getattr(training, 'failed', 0)
@@ -86,24 +87,30 @@ def train_in_the_foreground(options: Path, processes: int,
         watch: gets every line that the training prints, without its end, instead of the output.
     """
     if watch is None:
-        return _end_of(Ranks(options, processes))
-    reading, writing = os.pipe()
-    training, view = Ranks(options, processes, output=writing), TrainingView()
-    os.close(writing)
-    view.processes = training.ids
-    reader = threading.Thread(target=_read_lines, args=(reading, watch, view), daemon=True)
-    reader.start()
-    code = _end_of(training)
-    reader.join(_PATIENCE)  # not for ever: a process that they have left behind may hold the pipe
+        return _end_of(partial(Ranks, options, processes))
+    readers: list[threading.Thread] = []
+
+    def start() -> Ranks:
+        reading, writing = os.pipe()
+        training, view = Ranks(options, processes, output=writing), TrainingView()
+        os.close(writing)
+        view.processes = training.ids
+        readers.append(threading.Thread(target=_read_lines, args=(reading, watch, view), daemon=True))
+        readers[0].start()
+        return training
+
+    code = _end_of(start)
+    readers[0].join(_PATIENCE)  # not for ever: a process that they have left behind may hold the pipe
     return code
 
 
-def _end_of(training: 'Ranks') -> int:
-    with handing_on_signals(training) as asked:
+def _end_of(start: Callable[[], 'Ranks']) -> int:
+    with handing_on_signals(start) as (training, asked):
         training.join()
     code = training.exitcode
     if asked and code < 0:  # one that has saved its state has said so
         _say_stopped(asked)
+        return 128 + asked[0]
     return code if code >= 0 else 128 - code
 
 
@@ -185,34 +192,55 @@ _Training = multiprocessing.Process | Ranks
 
 
 @contextmanager
-def handing_on_signals(training: _Training) -> Iterator[list[int]]:
+def handing_on_signals(start: Callable[[], _Training]) -> Iterator[tuple[_Training, list[int]]]:
     """Inside, SIGTERM, Ctrl-C and a hangup ask a training to save its state and to end; a later one kills it.
 
-    What is left of it at the end of the block is ended. One that this process ignores, the training ignores as well.
-    Yields the signals that came.
+    One that comes while it is being started, and has nothing to save, ends it as soon as it can be ended. What is left
+    of it at the end of the block is ended. A signal that this process ignores, the training ignores as well.
+
+    Args:
+        start: starts the training.
+
+    Yields:
+        The training, and the signals that came.
     """
     came: list[int] = []
+    started: list[_Training] = []
     first = 0.0
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        if not came:
-            first = time.monotonic()
-            _ask(training, number)
-        elif time.monotonic() - first > AT_ONCE:
-            training.kill()
         came.append(number)
+        if len(came) == 1:
+            first = time.monotonic()
+            if started:
+                _ask(started[0], number)
+        elif started and time.monotonic() - first > AT_ONCE:
+            started[0].kill()
 
+    with _answering_signals(hand_on):
+        training = start()
+        started.append(training)
+        try:
+            if came:
+                training.kill()
+            yield training, came
+        finally:
+            training.terminate()
+            training.join()  # it may have a state to save: a closed terminal, too, makes printing an error
+
+
+@contextmanager
+def _answering_signals(answer: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Those that are not ignored are answered so inside."""
     here = threading.current_thread() is threading.main_thread()  # others cannot set them
-    before = {number: signal.signal(number, hand_on) for number in _SIGNALS
+    before = {number: signal.signal(number, answer) for number in _SIGNALS
               if here and signal.getsignal(number) is not signal.SIG_IGN}
     try:
-        yield came
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        training.terminate()
-        training.join()  # it may have a state to save: a closed terminal, too, makes printing an error
 
 
 def _ask(training: _Training, number: int) -> None:

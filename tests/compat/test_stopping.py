@@ -21,6 +21,7 @@ from cface_basicsr.runtime import PARENT
 from tests.compat.test_resume import shared, train_in_double, train_with_break, trained_to_4
 from tests.compat.tiny_training import holds_by_row, log_of, patched, tiny_options, train_here
 from tests.two_ranks import on_both_ranks
+from tests.waiting import wait_until
 
 WITHOUT_CHECKPOINTS = {'logger.save_checkpoint_freq': 100}
 
@@ -144,8 +145,7 @@ def test_a_worker_ends_by_a_sigterm_of_its_training_only(tmp_path: Path, monkeyp
     context = multiprocessing.get_context('fork')
     worker = context.Process(target=work, args=(tmp_path / 'began',))
     worker.start()
-    while not (tmp_path / 'began').exists():
-        time.sleep(0.01)
+    wait_until((tmp_path / 'began').exists)
     subprocess.run(['kill', '-TERM', str(worker.pid)], check=True)  # another process
     worker.join(0.5)
     assert worker.is_alive()
@@ -160,8 +160,7 @@ def test_a_worker_that_has_just_been_started_waits_for_whom_to_obey(tmp_path: Pa
     worker.start()
     subprocess.run(['kill', '-TERM', str(worker.pid)], check=True)  # before it knows its training
     (tmp_path / 'go').touch()
-    while not (tmp_path / 'began').exists() and worker.is_alive():
-        time.sleep(0.01)
+    wait_until(lambda: (tmp_path / 'began').exists() or not worker.is_alive(), 300)
     worker.join(0.5)
     assert worker.is_alive() and signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
     worker.terminate()

@@ -103,7 +103,7 @@ def _listen(pipe: int, child: int) -> tuple[str, bool]:
     with open(pipe, 'rb', buffering=0) as stream:
         while True:
             if not select.select([stream], [], [], 6 * MOST_SECONDS)[0]:
-                os.kill(child, signal.SIGKILL)
+                os.killpg(child, signal.SIGKILL)  # a process that it has started may hold the pipe
                 idle = True
             piece = stream.read(1 << 16)
             if not piece:
@@ -114,6 +114,7 @@ def _listen(pipe: int, child: int) -> tuple[str, bool]:
 def _work(reader: Reader, path: Path, contents: Sequence[bytes], first: int, pipe: int) -> None:
     """The life of the child."""
     try:
+        os.setpgid(0, 0)
         faulthandler.disable()
         silence = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):

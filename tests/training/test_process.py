@@ -18,6 +18,7 @@ from cface_basicsr.files.atomic import lock
 from cface_basicsr.training import process
 from cface_basicsr.training.process import last_words, run_training, train_in_the_foreground
 from tests.compat.tiny_training import REPOSITORY
+from tests.waiting import wait_until
 
 SCRIPT = '''
 import multiprocessing, os, sys, time
@@ -61,14 +62,6 @@ def is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f'/proc/{process}/stat').read_text().split()[2] != 'Z' if Path('/proc').is_dir() else True
-
-
-def wait_until(condition: Callable[[], bool], seconds: int = 30) -> None:
-    for _ in range(100 * seconds):
-        if condition():
-            return
-        time.sleep(0.01)
-    pytest.fail('it did not happen')
 
 
 @pytest.fixture
@@ -131,29 +124,25 @@ def _usual_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+def when_started(folder: Path, number: int, ranks: tuple[int | str, ...] = ('',)) -> None:
+    def ask() -> None:
+        wait_until(lambda: all((folder / f'started{rank}').exists() for rank in ranks))
+        os.kill(os.getpid(), number)
+    threading.Thread(target=ask).start()
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_handed_on_and_the_training_may_take_its_time_to_save(
         tmp_path: Path, rank_script: Callable[[str], None], capsys: pytest.CaptureFixture, number: int) -> None:
     rank_script('save() { sleep 0.$((3 * $RANK)); echo cface: stopped by $1. The same x; touch saved$RANK; exit $2; };'
                 'trap "save SIGTERM 143" TERM; trap "save SIGINT 130" INT; trap "save SIGHUP 129" HUP;'
                 f'cd {tmp_path}; touch started$RANK; while :; do sleep 0.05; done')
-
-    def ask() -> None:
-        wait_until(lambda: all((tmp_path / f'started{rank}').exists() for rank in (0, 1)))
-        os.kill(os.getpid(), number)
-    threading.Thread(target=ask).start()
+    when_started(tmp_path, number, ranks=(0, 1))
     with pytest.raises(SystemExit) as left:
         run_training(tmp_path / 'a.yml', tmp_path / 'a.log', lambda iteration, losses: None, processes=2)
     assert left.value.code == 128 + number
     assert (tmp_path / 'saved0').exists() and (tmp_path / 'saved1').exists()
     assert capsys.readouterr().err == f'cface: stopped by {signal.Signals(number).name}. The same command continues.\n'
-
-
-def when_started(folder: Path, number: int) -> None:
-    def ask() -> None:
-        wait_until(lambda: (folder / 'started').exists())
-        os.kill(os.getpid(), number)
-    threading.Thread(target=ask).start()
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -173,8 +162,8 @@ def test_a_training_that_has_nothing_to_save_yet_leaves_at_once_and_the_signal_i
 
 def test_a_training_that_cannot_save_its_state_says_why(tmp_path: Path, rank_script: Callable[[str], None]) -> None:
     rank_script('trap "echo cface: the disk is full.; exit 2" TERM;'
-                f'touch {tmp_path}/started; while :; do sleep 0.05; done')
-    when_started(tmp_path, signal.SIGTERM)
+                f'touch {tmp_path}/started$RANK; while :; do sleep 0.05; done')
+    when_started(tmp_path, signal.SIGTERM, ranks=(0, 1))
     with pytest.raises(UserError, match=r'failed \(exit code 2\): rank 0: cface: the disk is full'):
         run_training(tmp_path / 'a.yml', tmp_path / 'a.log', lambda iteration, losses: None, processes=2)
 
@@ -192,7 +181,7 @@ def test_only_a_signal_that_comes_seconds_after_the_first_kills_a_training(
     monkeypatch.setattr(process.time, 'monotonic', lambda: now[0])
     monkeypatch.setattr(process, '_ask', lambda training, number: told.append(number))
     training = SimpleNamespace(kill=lambda: told.append('killed'), terminate=lambda: None, join=lambda: None)
-    with process.handing_on_signals(training) as came:
+    with process.handing_on_signals(lambda: training) as (_, came):
         signal.raise_signal(signal.SIGINT)
         now[0] += seconds
         signal.raise_signal(signal.SIGTERM)
@@ -204,19 +193,39 @@ def test_a_forked_training_gets_the_signal_that_came_and_one_that_is_ignored_doe
     sleeping = subprocess.Popen(['sleep', '600'])
     training = SimpleNamespace(pid=sleeping.pid, terminate=lambda: None, join=lambda: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with process.handing_on_signals(training) as came:
+    with process.handing_on_signals(lambda: training) as (_, came):
         signal.raise_signal(signal.SIGINT)
         assert came == []
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    with process.handing_on_signals(training) as came:
+    with process.handing_on_signals(lambda: training) as (_, came):
         signal.raise_signal(signal.SIGINT)
     assert came == [signal.SIGINT] and sleeping.wait(30) == -signal.SIGINT
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_comes_while_a_training_is_being_started_ends_it_and_is_named(
+        tmp_path: Path, rank_script: Callable[[str], None], monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture, number: int) -> None:
+    rank_script('exec sleep 600')
+    start = process.Ranks.__init__
+
+    def slow(*arguments: object, **settings: object) -> None:
+        start(*arguments, **settings)
+        signal.raise_signal(number)
+    monkeypatch.setattr(process.Ranks, '__init__', slow)
+    said = f'cface: stopped by {signal.Signals(number).name}. The same command continues.\n'
+    with pytest.raises(SystemExit) as left:
+        run_training(tmp_path / 'a.yml', tmp_path / 'a.log', lambda iteration, losses: None, processes=2)
+    assert left.value.code == 128 + number and capsys.readouterr().err == said
+    assert train_in_the_foreground(tmp_path / 'a.yml', 1) == 128 + number
+    assert capsys.readouterr().err == said
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_a_training_may_save_its_state_where_the_command_itself_fails() -> None:
     told: list[str] = []
     training = SimpleNamespace(terminate=lambda: told.append('asked'), join=lambda: told.append('waited for'))
-    with pytest.raises(OSError, match='closed terminal'), process.handing_on_signals(training):
+    with pytest.raises(OSError, match='closed terminal'), process.handing_on_signals(lambda: training):
         raise OSError(5, 'closed terminal')
     assert told == ['asked', 'waited for']
 
@@ -304,9 +313,7 @@ def test_a_training_ends_when_its_command_is_killed(tmp_path: Path) -> None:
     (tmp_path / 'starts.py').write_text(SCRIPT)
     environment = {**os.environ, 'PYTHONPATH': str(REPOSITORY)}
     command = subprocess.Popen([sys.executable, 'starts.py', 'pid'], cwd=tmp_path, env=environment)
-    while not (tmp_path / 'pid').is_file():
-        assert command.poll() is None
-        time.sleep(0.01)
+    wait_until(lambda: (tmp_path / 'pid').is_file() or command.poll() is not None, 300)
     training = int((tmp_path / 'pid').read_text())
     assert is_running(training)
     command.send_signal(signal.SIGKILL)
