@@ -17,7 +17,7 @@ import numpy as np
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.verification import Ints
-from cface_basicsr.files.image_keys import find_all_images
+from cface_basicsr.files.image_keys import find_all_images, image_label
 from cface_basicsr.files.mat_file import cell_text, read_variables
 
 UNLISTED = -1
@@ -52,6 +52,11 @@ class Lists(NamedTuple):
     gallery: ListedPart
     probe: ListedPart
     others: ListedPart
+
+    @property
+    def where(self) -> str:
+        """Where they are."""
+        return f"the folder of {self.name}'s two lists ({self.root})"
 
 
 class Search(NamedTuple):
@@ -94,7 +99,7 @@ def read_search(folder: Path, keys: Sequence[str], lists: Lists) -> Search:
 
     Raises:
         UserError: a list is missing, damaged or of another release; the folder lacks an image; an image is in both
-            lists; or a probe shows somebody whom the gallery lacks.
+            lists, or in neither and yet in a folder of one that is; or a probe shows somebody whom the gallery lacks.
     """
     labels, rows = np.full(len(keys), UNLISTED, np.int64), []
     for part in (lists.gallery, lists.probe):
@@ -108,7 +113,39 @@ def read_search(folder: Path, keys: Sequence[str], lists: Lists) -> Search:
     if strangers.any():
         raise UserError(f"'{folder}': {strangers.sum()} probes show people whom the gallery lacks, first "
                         f"'{keys[probe[strangers][0]]}'. Take both lists from one release.")
-    return Search(labels, gallery, probe, np.flatnonzero(labels == UNLISTED))
+    others = np.flatnonzero(labels == UNLISTED)
+    _check_others(folder, [keys[row] for row in others], {_folder_of(keys[row]) for part in rows for row in part})
+    return Search(labels, gallery, probe, others)
+
+
+def _check_others(folder: Path, others: Sequence[str], listed: set[str]) -> None:
+    """Refuse images that no list names, but others of their folder: they would count as strangers."""
+    if left := [key for key in others if _folder_of(key) and _folder_of(key) in listed]:
+        raise UserError(f"'{folder}': {len(left)} images are in no list, but in folders of people who are, first "
+                        f"'{left[0]}'. Take lists and images from one release.")
+
+
+def check_people(folder: Path, search: Search, keys: Sequence[str], labels: Ints) -> None:
+    """Check that the lists tell the same people apart as the images' own identities do.
+
+    Args:
+        folder: of the lists; labels: (N,) identities of the images, by numbers of their own.
+
+    Raises:
+        UserError: two images show one person by the lists and two by the identities, or the other way round.
+    """
+    rows = np.concatenate([search.gallery, search.probe])
+    both = np.stack([search.labels[rows], labels[rows]], axis=1)  # (L, 2)
+    for side in (0, 1):
+        people, count = np.unique(np.unique(both, axis=0)[:, side], return_counts=True)
+        if (count > 1).any():
+            wrong = rows[both[:, side] == people[count > 1][0]]
+            raise UserError(f"'{folder}' and the identities of the images differ in who is on '{keys[wrong[0]]}'. "
+                            'Take lists and images from one release.')
+
+
+def _folder_of(key: str) -> str:
+    return image_label(key).rpartition('/')[0]
 
 
 def read_list(folder: Path, part: ListedPart, lists: Lists) -> tuple[list[str], Ints]:
@@ -118,7 +155,7 @@ def read_list(folder: Path, part: ListedPart, lists: Lists) -> tuple[list[str], 
         UserError: it is missing, damaged or of another release.
     """
     path, variables = folder / part.file, (f'{part.variable}_set', f'{part.variable}_ids')
-    names, identities = read_variables(path, _expected(lists), *variables).values()
+    names, identities = read_variables(path, f'Expected {lists.where}.', *variables).values()
     texts, identities = [cell_text(cell) for cell in names.flat], identities.ravel()
     if not all(texts) or len(set(texts)) < len(texts) or not len(texts) == len(identities) > 0:
         raise UserError(f"'{path}': expected different file names with an identity each, got {len(texts)} cells, "
@@ -127,7 +164,3 @@ def read_list(folder: Path, part: ListedPart, lists: Lists) -> tuple[list[str], 
     if not whole or not 0 <= identities.min() <= identities.max() < 2 ** 31:
         raise UserError(f"'{path}', {variables[1]}: expected whole numbers from 0, got {identities.dtype}.")
     return texts, identities.astype(np.int64)
-
-
-def _expected(lists: Lists) -> str:
-    return f"Expected the lists of {lists.name}'s {lists.root}."

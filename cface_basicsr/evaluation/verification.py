@@ -275,10 +275,14 @@ def largest_pairs_per_fold(labels: ArrayLike, *, folds: int = 10, seed: int = 0)
     room = []
     for rows in _identities_of_folds(np.asarray(labels), folds, seed):
         sizes = np.array([len(images) for images in rows], dtype=np.int64)
-        within = int((sizes * (sizes - 1) // 2).sum())
-        everything = int(sizes.sum() * (sizes.sum() - 1) // 2)
-        room.append(min(within, everything - within))
+        within = count_pairs(sizes)
+        room.append(min(within, count_pairs(sizes.sum()) - within))
     return 2 * min(room)
+
+
+def count_pairs(images: int | Ints) -> int:
+    """Unordered pairs within groups of these sizes (N,), summed; or within one group."""
+    return int(np.sum(images * (images - 1) // 2))
 
 
 def _checked(scores: ArrayLike, same: ArrayLike) -> tuple[Floats, Flags]:

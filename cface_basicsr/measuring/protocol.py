@@ -24,6 +24,7 @@ from cface_basicsr.evaluation.verification import (
     Ints,
     allowed_at_far,
     asked_pairs,
+    count_pairs,
     largest_pairs_per_fold,
     lfw_accuracy,
 )
@@ -179,6 +180,12 @@ class ListedProtocol(Protocol):
             raise UserError(f'{cls.name} needs --config: {cls.lists}.')
 
 
+def assumption_of_parts(people: str, same: str) -> str:
+    """`Protocol.assumption` where `people` are divided into parts that all search the `same` gallery."""
+    return (f'{people} are divided into parts, and A and B are means over the parts. All parts search the same {same}, '
+            'so p is somewhat too small.')
+
+
 def parts_of(people: Ints) -> Ints:
     """The part (P,) of each probe by its person (P,), at most ten, so that systems can be compared part by part."""
     number = np.unique(people, return_inverse=True)[1]
@@ -272,10 +279,14 @@ class PairsProtocol(Protocol):
     def drawn(cls, keys: Sequence[str], labels: Ints, *, folds: int, pairs_per_fold: int | Literal['most'], seed: int,
               far: float | None, asked_by: tuple[str, str] = ('pairs_per_fold', 'folds')) -> 'PairsProtocol':
         """Pairs of N images with labels (N,), 'most': as many as they allow; see `asked_pairs`."""
+        source = f'drawn with seed {seed}; folds share no identity'
         if pairs_per_fold == 'most':
             pairs_per_fold = max(2, largest_pairs_per_fold(labels, folds=folds, seed=seed))
+            possible = count_pairs(np.unique(labels, return_counts=True)[1])
+            source += (', and all have as many pairs as the smallest one has room for: '
+                       f'{folds * pairs_per_fold // 2:,} of the {possible:,} pairs of one person')
         pairs = asked_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed, asked_by=asked_by)
-        return cls(pairs, keys, f'drawn with seed {seed}; folds share no identity', far=far, seed=seed)
+        return cls(pairs, keys, source, far=far, seed=seed)
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:
         """See `Protocol.measure`: '<name>/accuracy', 'accuracy_std', 'vr', 'eer', 'tar@<far>'."""

@@ -20,8 +20,8 @@ _KINDS = (
     'set_protocols.BlufrProtocol',
     'set_protocols.IdentificationProtocol',
     'set_protocols.OpenSetProtocol',
-    'tinyface_protocol.TinyFaceProtocol',
-    'survface_protocol.SurvFaceProtocol',
+    'search_protocol.TinyFaceProtocol',
+    'search_protocol.SurvFaceProtocol',
     'scface_protocol.ScfaceProtocol',
 )
 

@@ -12,7 +12,14 @@ from cface_basicsr.evaluation.features import unit_features
 from cface_basicsr.evaluation.identification import ranks_of_scores
 from cface_basicsr.evaluation.verification import Ints, threshold_at_far
 from cface_basicsr.files.image_keys import image_label
-from cface_basicsr.measuring.protocol import Features, Outcome, Protocol, outcome_of_parts, parts_of
+from cface_basicsr.measuring.protocol import (
+    Features,
+    Outcome,
+    Protocol,
+    assumption_of_parts,
+    outcome_of_parts,
+    parts_of,
+)
 from cface_basicsr.measuring.request import Request
 
 _DISTANCES = {1: '4.20 m', 2: '2.60 m', 3: '1.00 m'}
@@ -27,8 +34,7 @@ class ScfaceProtocol(Protocol):
     help = "SCface's images of five cameras against the frontal mug shots, by distance"
     gives = 'rank 1 and VR at 4.20, 2.60, 1.00 m'
     unit = 'parts'
-    assumption = ('People are divided into parts, and A and B are means over the parts. All parts search the same mug '
-                  'shots at the same threshold, so p is somewhat too small.')
+    assumption = assumption_of_parts('People', 'mug shots at the same threshold')
     paired = tuple(f'{number}_d{distance}' for number in ('rank1', 'vr') for distance in _DISTANCES)
     shown = (*((f'rank1_d{distance}', f'rank 1 % at {text}', False) for distance, text in _DISTANCES.items()),
              *((f'vr_d{distance}', f'VR % at FAR {{far}} %, {text}', False) for distance, text in _DISTANCES.items()))

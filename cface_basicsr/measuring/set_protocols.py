@@ -14,8 +14,16 @@ from cface_basicsr.evaluation.features import unit_features
 from cface_basicsr.evaluation.identification import draw_galleries, open_set_rate, probe_ranks
 from cface_basicsr.evaluation.pair_search import rates_at_fars
 from cface_basicsr.evaluation.roc import FARS, RocCurve, binned_roc, equal_error_rate
-from cface_basicsr.evaluation.verification import Ints, RateAtFar, allowed_at_far
-from cface_basicsr.measuring.protocol import Features, ListedProtocol, Outcome, Protocol, outcome_of_parts, parts_of
+from cface_basicsr.evaluation.verification import Ints, RateAtFar, allowed_at_far, count_pairs
+from cface_basicsr.measuring.protocol import (
+    Features,
+    ListedProtocol,
+    Outcome,
+    Protocol,
+    assumption_of_parts,
+    outcome_of_parts,
+    parts_of,
+)
 from cface_basicsr.measuring.table import Number
 
 _ENLARGED = ('The standard error is enlarged for that (Nadeau and Bengio 2003); without it, it would be {times:.1f} '
@@ -46,8 +54,7 @@ class IdentificationProtocol(Protocol):
     help = 'each image is searched among all others'
     gives = 'rank 1, rank 5'
     unit = 'parts'
-    assumption = ('People are divided into parts, and A and B are means over the parts. All parts search the same '
-                  'gallery, so p is somewhat too small.')
+    assumption = assumption_of_parts('People', 'gallery')
     paired = ('rank1', 'rank5')
     shown = (('rank1', 'rank 1 %', False), ('rank5', 'rank 5 %', False))
 
@@ -177,8 +184,8 @@ class BlufrProtocol(ListedProtocol):
     def _counts(self) -> dict[str, Any]:
         """Pairs and probes of each trial."""
         labels, trials = self.config.labels, self.config.trials
-        genuine = [_pairs_among(np.bincount(labels[trial.test])) for trial in trials]
-        impostor = [_pairs_among(len(trial.test)) - count for trial, count in zip(trials, genuine, strict=True)]
+        genuine = [count_pairs(np.bincount(labels[trial.test])) for trial in trials]
+        impostor = [count_pairs(len(trial.test)) - count for trial, count in zip(trials, genuine, strict=True)]
         known = [np.isin(labels[trial.probe], labels[trial.gallery]) for trial in trials]
         strangers = [int((~each).sum()) for each in known]
         rates = {'allowed': {f'{far:g}': [allowed_at_far(far, count) for count in impostor] for far in self.fars}}
@@ -212,11 +219,6 @@ class BlufrProtocol(ListedProtocol):
         others = rates_at_fars(units, self.config.labels, members, [far for far in self.fars if far != self.far])
         rates = {far: known if far == self.far else others[far] for far in self.fars}
         return rates, binned_roc(units, self.config.labels, members)
-
-
-def _pairs_among(images: int | Ints) -> int:
-    """Unordered pairs of that many images, summed."""
-    return int(np.sum(images * (images - 1) // 2))
 
 
 def overlap(trials: Iterable[Ints]) -> float:

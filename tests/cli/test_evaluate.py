@@ -27,7 +27,7 @@ from cface_basicsr.files.network_file import build_network_from_file, save_atomi
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import load_results
 from cface_basicsr.measuring.scface_protocol import ScfaceProtocol
-from cface_basicsr.measuring.tinyface_protocol import TinyFaceProtocol
+from cface_basicsr.measuring.search_protocol import TinyFaceProtocol
 from tests.blufr_file import write_blufr_file
 from tests.references import slow_protocols
 from tests.small_data import write_small_data

@@ -60,9 +60,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Protoc
     found = {}
     for name in PROTOCOLS:
         settings = {'config': lists[name]} if name in lists else {}
-        named = [f'{label:03d}/{label:03d}_{("frontal", "cam1_1", "cam1_2", "cam1_3")[row % 4]}'
-                 for row, label in enumerate(labels)] if name == 'scface' else keys
-        protocol = made(name, folder, named, labels, folds=3, pairs_per_fold=8, **settings)
+        named, people = keys, labels
+        if name == 'scface':
+            named = [f'{label:03d}/{label:03d}_{("frontal", "cam1_1", "cam1_2", "cam1_3")[row % 4]}'
+                     for row, label in enumerate(labels)]
+        if name in ('tinyface', 'survface'):  # those that are in neither list are of others
+            named = [key if row % 4 < 2 else f'other-{row}/{row}' for row, key in enumerate(keys)]
+            people = np.where(np.arange(24) % 4 < 2, labels, 100 + np.arange(24))
+        protocol = made(name, folder, named, people, folds=3, pairs_per_fold=8, **settings)
         found[name] = protocol, protocol.measure('R', features)
     return found
 

@@ -10,7 +10,7 @@ from scipy.io import savemat
 from cface_basicsr.errors import UserError
 from cface_basicsr.measuring.protocols import check_request
 from cface_basicsr.measuring.request import Request
-from cface_basicsr.measuring.tinyface_protocol import TinyFaceProtocol
+from cface_basicsr.measuring.search_protocol import TinyFaceProtocol
 from tests.small_face_trees import write_lists as write_both
 
 GALLERY, PROBE = {'1_1.jpg': 1, '1_2.jpg': 1, '2_1.jpg': 2, '7_1.jpg': 7}, {'1_3.jpg': 1, '2_4.jpg': 2, '7_9.jpg': 7}
@@ -59,11 +59,22 @@ def test_a_distractor_that_looks_like_the_probe_comes_before_the_person(tmp_path
     ({'probe': {'1_1.jpg': 1}}, "1 images are in both lists, first 'Gallery_Match/1_1'"),
     ({'probe': {'1_3.jpg': 5}}, '1 probes show people whom the gallery lacks'),
     ({'probe': {'1_3.jpg': 1.5}}, 'probe_ids: expected whole numbers from 0'),
+    ({'probe': {'1_3.jpg': 1}}, "2 images are in no list, but in folders of people who are, first 'Probe/2_4'"),
     ({'probe': {}}, 'expected different file names with an identity each, got 0 cells'),
 ])
 def test_lists_of_another_release_are_refused(tmp_path: Path, lists: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         TinyFaceProtocol(write_lists(tmp_path / 'lists', **lists), KEYS)
+
+
+def test_lists_and_folder_must_tell_the_same_people_apart(tmp_path: Path) -> None:
+    lists = write_lists(tmp_path / 'lists')
+    request = Request(protocol='tinyface', data=tmp_path, recognizers={'r': 'r.pth'}, config=lists)
+    people = np.array([9, 8, 0, 0, 1, 3, 0, 1, 3])  # by numbers of their own, in the order of KEYS
+    assert TinyFaceProtocol.from_request(request, KEYS, people).compared.settings['parts'] == 3
+    for wrong in ([9, 8, 0, 2, 1, 3, 0, 1, 3], [9, 8, 0, 0, 1, 1, 0, 1, 1]):
+        with pytest.raises(UserError, match="identities of the images differ in who is on 'Gallery_Match/[12]_1'"):
+            TinyFaceProtocol.from_request(request, KEYS, np.array(wrong))
 
 
 def test_files_that_are_not_its_lists_are_refused(tmp_path: Path) -> None:

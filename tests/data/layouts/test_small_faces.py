@@ -16,8 +16,7 @@ from cface_basicsr.evaluation.listed_search import SURVFACE, TINYFACE
 from cface_basicsr.evaluation.pairs_file import read_pairs
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import read_identities
-from cface_basicsr.measuring.survface_protocol import SurvFaceProtocol
-from cface_basicsr.measuring.tinyface_protocol import TinyFaceProtocol
+from cface_basicsr.measuring.search_protocol import SurvFaceProtocol, TinyFaceProtocol
 from tests.noise_photos import pixels, write_photo
 from tests.small_face_trees import write_list, write_pairs, write_tree
 
