@@ -14,10 +14,12 @@ import numpy as np
 
 from cface_basicsr.errors import UserError, check_known
 from cface_basicsr.evaluation.significance import LEVEL, paired_test
+from cface_basicsr.measuring.judging import RULE, judges, led_notes
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import Compared, DataSet, Results, load_results
 from cface_basicsr.measuring.table import Column, Number, Row, Table
 
+NO_VERDICT = 'no verdict'
 VERDICTS = {1: 'clearly better', 0: 'not clearly different', -1: 'clearly worse'}
 
 _COLUMNS = [Column('a', 'A %', 2, best=None, factor=100), Column('b', 'B %', 2, best=None, factor=100),
@@ -44,12 +46,18 @@ class _Side(NamedTuple):
     compared: Compared
     systems: dict[_System, dict[str, list[float]]]
 
+    def judges(self, key: str, system: _System) -> bool:
+        """Whether the recognizer of a number ('R/accuracy') tells HR from Bicubic at the scale of a system."""
+        scale = system[1] or next(iter(self.results.scales), None)
+        return judges(self.results, self.test, scale, key.rpartition('/')[0])
+
 
 def compare(a: Path, b: Path) -> Table:
     """The differences B - A of all numbers that both have folds or trials of, and whether they are clear.
 
     Systems of one name are compared with each other; those that only one file has, with those that only the other
-    has. Where both are the same file, its systems are compared with each other.
+    has. Where both are the same file, its systems are compared with each other. A recognizer that judges nothing on one
+    of the two sides gives no verdict.
 
     Raises:
         UserError: they are not results, or of different protocols or pairs.
@@ -66,7 +74,7 @@ def compare(a: Path, b: Path) -> Table:
     for one, other in both:
         found = _rows(one, other, a.resolve() == b.resolve(), len({side.test.name for side, _ in both}) > 1)
         rows += found
-        notes += [*_other_facts(one, other), _assumption(one)] if found else []
+        notes += [*_other_facts(one, other), *_judging(one, other, found), _assumption(one)] if found else []
     if not rows:
         raise UserError(f"'{a}' and '{b}' share no number with folds: {_listed(first)} against {_listed(second)}.\n"
                         'Give the recognizers the same names: --recognizer NAME=FILE')
@@ -120,8 +128,8 @@ def _rows(first: _Side, second: _Side, itself: bool, by_test: bool) -> list[Row]
         values_a, values_b = first.systems[a], second.systems[b]
         label = ', '.join(filter(None, [first.test.name if by_test else '', f'x{a[1]}' if a[1] else '',
                                         a[0] if a == b else f'{a[0]} → {b[0]}']))
-        rows += [_row(f'{label}: {_describe_key(key)}', values_a[key], values_b[key], first.compared.shared)
-                 for key in values_a if key in values_b]
+        rows += [_row(f'{label}: {_describe_key(key)}', values_a[key], values_b[key], first.compared.shared,
+                      judged=first.judges(key, a) and second.judges(key, b)) for key in values_a if key in values_b]
     return rows
 
 
@@ -140,12 +148,19 @@ def _describe_key(key: str) -> str:
     return f'{number} ({recognizer})'
 
 
-def _row(label: str, a: list[float], b: list[float], shared: float) -> Row:
+def _row(label: str, a: list[float], b: list[float], shared: float, judged: bool) -> Row:
     test = paired_test(b, a, shared=shared)
     numbers: dict[str, Number] = {
         'a': sum(a) / len(a), 'b': sum(b) / len(b), 'difference': test.mean, 'error': test.error, 'p': test.p,
-        'p_flips': test.p_flips, 'clear': test.clear}
-    return Row(label, numbers, instead={'verdict': VERDICTS[test.clear]})
+        'p_flips': test.p_flips, 'clear': test.clear if judged else None}
+    return Row(label, numbers, instead={'verdict': VERDICTS[test.clear] if judged else NO_VERDICT})
+
+
+def _judging(one: _Side, other: _Side, rows: list[Row]) -> list[str]:
+    """Lines on the recognizers that led a loss, and on those that judge nothing."""
+    silent = any(row.instead['verdict'] == NO_VERDICT for row in rows)
+    return [*dict.fromkeys([*led_notes(one.results), *led_notes(other.results)]),
+            *([f'{NO_VERDICT.capitalize()}: the recognizer judges nothing, since {RULE}.'] if silent else [])]
 
 
 def _count(side: _Side) -> int:

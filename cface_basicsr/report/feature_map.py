@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from cface_basicsr.data.images.face_images import read_face
 from cface_basicsr.evaluation.features import unit_features
+from cface_basicsr.measuring.judging import judge_of
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Faces, Results, load_mapped
 from cface_basicsr.report.figures import COLOURS, save_figure
 
@@ -49,7 +50,7 @@ def mapped_faces(results: Results, folder: Path, test: DataSet, scale: int) -> M
     Args:
         folder: where the paths in the results begin.
     """
-    judge, keys, found = list(results.facts.recognizers)[-1], None, {}
+    judge, keys, found = judge_of(results), None, {}
     for system in results.systems:
         kept = (run.measured[test.name].features for run in results.measured_on(test, system, scale))
         path = next((folder / each for each in kept if each and (folder / each).is_file()), None)

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cface_basicsr.measuring.judging import judges, judging_notes
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import DataSet, Results, Run
 from cface_basicsr.measuring.table import LOOKS_ALIKE, RESTORED, Column, Number, Row, Table
-from cface_basicsr.report.judging import judges, judging_notes
 from cface_basicsr.report.published import PublishedTable, published
 
 PUBLISHED = 'published/'
@@ -27,6 +27,8 @@ PUBLISHED = 'published/'
 
 _SIGNS = '†‡§¶'
 _SPREAD = '_over_seeds'
+_ENOUGH_PASSING = 5
+"""With fewer pairs that may pass, a rate is a matter of chance."""
 
 
 class _Layout(NamedTuple):
@@ -135,15 +137,23 @@ def _overview_columns(results: Results, test: DataSet, scale: int) -> list[Colum
     group = test.name if len(results.tests()) > 1 else ''
     columns = []
     for name in results.facts.recognizers:
-        measured = [('accuracy', 'accuracy'), *((key, title) for key, title in (('vr', 'VR'), ('dir', 'DIR'))
-                                                if _is_measured(results, test, f'{name}/{key}'))]
+        known = {'vr': 'VR %', **_low_rates(test), 'dir': 'DIR %'}
+        measured = {'accuracy': 'accuracy %'} | {key: title for key, title in known.items()
+                                                 if _is_measured(results, test, f'{name}/{key}')}
         grey = not judges(results, test, scale, name)
-        columns += [replace(_measure(test, scale, f'{name}/{key}', f'{title} % ({name})', group, 100, 2), grey=grey)
-                    for key, title in measured]
+        columns += [replace(_measure(test, scale, f'{name}/{key}', f'{title} ({name})', group, 100, 2), grey=grey)
+                    for key, title in measured.items()]
     return [*columns, _measure(test, scale, 'psnr', 'PSNR dB', group, 1, 2),
             _measure(test, scale, 'ssim', 'SSIM', group),
             *(replace(_measure(test, scale, each.key, each.title, group), best=each.best) for each in LOOKS_ALIKE
               if _is_measured(results, test, each.key))]
+
+
+def _low_rates(test: DataSet) -> dict[str, str]:
+    """Key and heading of VR at FAR 0.1 %, where enough pairs of different people may pass there."""
+    allowed = [each.counts['allowed']['0.001'] for each in test.compared if each.protocol == 'pairs'
+               and '0.001' in each.counts.get('allowed', {})]
+    return {'tar@0.001': 'VR % at FAR 0.1 %'} if allowed and min(allowed) >= _ENOUGH_PASSING else {}
 
 
 def _is_measured(results: Results, test: DataSet, key: str) -> bool:
@@ -301,8 +311,12 @@ def evaluation_table(results: Results) -> Table:
         f'{test.images:,} precomputed features'
     table.title = results.title
     table.notes = [f'{what}; {compared.note}', *results.facts.notes, *table.notes]
-    table.below = [rates for name in results.facts.recognizers
-                   if (rates := PROTOCOLS[compared.protocol].rates(name, table.rows, compared))]
+    scale = next(iter(results.scales), None)
+    for name in results.facts.recognizers:
+        if rates := PROTOCOLS[compared.protocol].rates(name, table.rows, compared):
+            grey = not judges(results, test, scale, name)
+            table.below = [*table.below, replace(rates, columns=[replace(column, grey=grey)
+                                                                 for column in rates.columns])]
     return table
 
 

@@ -5,8 +5,8 @@ from functools import partial
 
 import numpy as np
 
+from cface_basicsr.measuring.judging import RULE, Difference, difference, gains, judges
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Results
-from cface_basicsr.report.judging import RULE, Difference, difference, gains, judges
 from cface_basicsr.report.tables import over_seeds
 
 PROPOSED = 'C-Face'

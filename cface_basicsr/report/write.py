@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from cface_basicsr.files.atomic import write_text
+from cface_basicsr.measuring.judging import judge_of
 from cface_basicsr.measuring.results import Faces, Results
 from cface_basicsr.measuring.table import Table
 from cface_basicsr.report.face_grid import face_grid, regions_of, shown_faces, write_grids
@@ -129,7 +130,7 @@ def _maps(results: Results, folder: Path, out: Path) -> TitledPaths:
         test = next((each for each in results.tests() if each.name == shown.test), None)
         faces = mapped_faces(results, folder, test, scale) if test else None
         if faces:
-            of = f'on {test.name}, x{scale}, by {list(results.facts.recognizers)[-1]}'
+            of = f'on {test.name}, x{scale}, by {judge_of(results)}'
             stem = out / 'figures' / f'{{}}_{_file_name(test.name)}_x{scale}.png'
             for title, name, figure in (
                     ('Distances of one person\'s faces', 'fig3', partial(compare_figure, results, faces, shown, scale,

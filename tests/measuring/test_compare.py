@@ -23,12 +23,12 @@ def plus(a: list[float], b: list[float]) -> list[float]:
 
 def save(path: Path, systems: dict[str, list[float]], *, key: str = 'R/accuracy', protocol: str = 'pairs',
          sha256: str = 'a' * 64, shared: float = 0.0, seed: int = 0, scale: int = 8, made_by: Any = 'evaluate',
-         recognizer: str = '', **switches: object) -> Path:
+         recognizer: str = '', led: dict[str, list[str]] | None = None, **switches: object) -> Path:
     """A record with the accuracy of each system in ten folds."""
     data = DataSet('test', 'test', 'c' * 64, 60, 480, [
         Compared(protocol, sha256, '', {'pairs': 6000, 'seed': seed, 'far': 0.01}, shared=shared)])
     runs = [Run(name, scale, measured={'test': Measured({}, {key: folds})}) for name, folds in systems.items()]
-    facts = Facts('cface', [], [data], {'R': recognizer}, {}, 'CPU', options={'switches': switches})
+    facts = Facts('cface', [], [data], {'R': recognizer}, {}, 'CPU', options={'switches': switches}, led=led or {})
     return Results(made_by, '', facts, list(systems), [scale], runs).save(path)
 
 
@@ -80,6 +80,26 @@ def test_what_else_differs_is_said(tmp_path: Path) -> None:
     b = save(tmp_path / 'b.json', {'X': BASE}, flip=True, recognizer='2', scale=8)
     note = compare(a, b).notes[2]
     assert note.startswith("They also differ in flip (False and True), scale (4 and 8), recognizer 'R' (another file)")
+
+
+@pytest.mark.parametrize('blind', ['a', 'b'])
+def test_a_recognizer_that_judges_nothing_in_one_of_the_two_gives_no_verdict(tmp_path: Path, blind: str) -> None:
+    bicubic = {'a': [value - 0.1 for value in plus(BASE, NOISE)], 'b': [value - 0.1 for value in plus(BASE, GAIN)]}
+    bicubic[blind] = plus(BASE, NOISE)
+    a, b = (save(tmp_path / f'{name}.json', {'HR': BASE, 'Bicubic': bicubic[name], 'X': folds})
+            for name, folds in (('a', BASE), ('b', plus(BASE, GAIN))))
+    table = compare(a, b)
+    row = next(row for row in table.rows if row.name.startswith('X'))
+    assert row.instead['verdict'] == 'no verdict' and row.numbers['clear'] is None
+    assert row.numbers['difference'] == pytest.approx(np.mean(GAIN))
+    assert any(note.startswith('No verdict: the recognizer judges nothing, since HR is') for note in table.notes)
+
+
+def test_a_recognizer_that_led_a_loss_of_a_row_is_marked(tmp_path: Path) -> None:
+    a = save(tmp_path / 'a.json', {'X': BASE})
+    b = save(tmp_path / 'b.json', {'X': plus(BASE, GAIN)}, led={'R': ['X']})
+    for table in (compare(a, b), compare(b, a)):
+        assert 'R led a loss of X; it is not a judge of it.' in table.notes
 
 
 @pytest.mark.parametrize(('facts', 'message'), [

@@ -1,10 +1,12 @@
 """What a recognizer's numbers are good for, on numbers that are made up so that the answer is known."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
+from cface_basicsr.measuring.judging import gains, judge_of, judges, judging_notes
 from cface_basicsr.measuring.results import Compared, DataSet, Facts, Measured, Results, Run
-from cface_basicsr.report.judging import gains, judges, judging_notes
 from cface_basicsr.report.latex import latex_table
 from cface_basicsr.report.tables import evaluation_table, overview, paper_tables, systems_table
 from cface_basicsr.report.verdicts import verdicts
@@ -48,6 +50,21 @@ def test_a_column_of_one_that_judges_nothing_is_grey_has_no_best_and_gives_no_ve
     assert [line for line in lines if 'blind' in line] == [
         'blind judges nothing: HR is not clearly above Bicubic by it (p < 5 % in a paired t-test over the folds).']
     assert any(line.startswith('By dlib, C-Face-v1') for line in lines)
+
+
+def test_its_equal_error_and_true_accept_rates_are_grey_too() -> None:
+    results = deepcopy(made_up({}, dlib=DLIB, blind=BLIND))
+    results.facts.data[0].compared[0].counts |= {'genuine': 200, 'impostor': 200, 'allowed': {'0.01': 2}}
+    for run in results.runs:
+        run.measured['held-out'].numbers |= {f'{name}/eer': 0.1 for name in ('dlib', 'blind')}
+    tables = {table.title: table.columns for table in evaluation_table(results).below}
+    assert {title[-6:]: {column.grey for column in columns} for title, columns in tables.items()} == {
+        '(dlib)': {False}, 'blind)': {True}}
+
+
+def test_pictures_are_drawn_by_a_recognizer_that_led_no_loss_in_whatever_order() -> None:
+    for led, judge in (({'loss': ['X']}, 'dlib'), ({}, 'loss'), ({'loss': ['X'], 'dlib': ['X']}, 'loss')):
+        assert judge_of(made_up(led, dlib=DLIB, loss=LOSS)) == judge
 
 
 def test_a_recognizer_that_led_a_loss_is_marked_in_every_table_with_its_rows() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cface_basicsr.measuring.results import Results
+from cface_basicsr.measuring.results import Compared, DataSet, Facts, Measured, Results, Run
 from cface_basicsr.measuring.table import Table
 from cface_basicsr.report.published import published
 from cface_basicsr.report.tables import Spread, over_seeds, overview, paper_tables
@@ -137,3 +137,16 @@ def test_each_of_several_recognizers_has_its_table(results: Results, tmp_path: P
     more = made_up_results(tmp_path)
     more.facts.recognizers['arcface'] = 'e' * 64
     assert {'table1_sphereface', 'table1_arcface', 'table2', 'table3_arcface'} <= set(paper_tables(more))
+
+
+@pytest.mark.parametrize(('allowed', 'shown'), [(9, True), (4, False)])
+def test_the_overview_shows_vr_at_a_lower_far_where_more_than_a_few_pairs_may_pass(allowed: int, shown: bool) -> None:
+    compared = Compared('pairs', 'e' * 64, '', {'pairs': 400}, {'allowed': {'0.01': 90, '0.001': allowed}})
+    test = DataSet('held-out', 'test', 'b' * 64, 41, 190, [compared])
+    numbers = {'dlib/accuracy': 0.9, 'dlib/vr': 0.8, 'dlib/tar@0.001': 0.625, 'psnr': 20.0, 'ssim': 0.5}
+    runs = [Run('EDSR', 8, 0, measured={'held-out': Measured(numbers, {})})]
+    facts = Facts('', [0], [test], {'dlib': 'd' * 64}, {}, 'CPU')
+    table = overview(Results('benchmark', '', facts, ['EDSR'], [8], runs), 8)
+    headings = [column.heading for column in table.columns]
+    assert ('VR % at FAR 0.1 % (dlib)' in headings) == shown and headings[:2] == ['accuracy % (dlib)', 'VR % (dlib)']
+    assert ('62.50' in cells_of(table, 'EDSR')) == shown

@@ -76,9 +76,7 @@ def judges(results: Results, test: DataSet, scale: int | None, recognizer: str) 
 
 def judging_notes(results: Results, test: DataSet, scales: Sequence[int | None]) -> list[str]:
     """Lines below a table: the recognizers that led a loss, those that judge nothing, and whether a judge is left."""
-    led, names = results.facts.led, list(results.facts.recognizers)
-    notes = [f'{name} led a loss of {", ".join(rows)}; it is not a judge of {"it" if len(rows) == 1 else "them"}.'
-             for name, rows in led.items() if name in names]
+    led, names, notes = results.facts.led, list(results.facts.recognizers), led_notes(results)
     if led and not set(names) - set(led):
         notes.append('No judge: every recognizer here led a loss.')
     for name in names:
@@ -87,6 +85,18 @@ def judging_notes(results: Results, test: DataSet, scales: Sequence[int | None])
             where = f" at {', '.join(f'x{scale}' for scale in silent)}" if len(scales) > 1 else ''
             notes.append(f'In brackets: {name} judges nothing{where}, since {RULE}.')
     return notes
+
+
+def judge_of(results: Results) -> str:
+    """The recognizer that pictures are drawn by: the last one that led no loss; where all did, the last one."""
+    names = list(results.facts.recognizers)
+    return next((name for name in reversed(names) if name not in results.facts.led), names[-1])
+
+
+def led_notes(results: Results) -> list[str]:
+    """A line for each recognizer that led a loss."""
+    return [f'{name} led a loss of {", ".join(rows)}; it is not a judge of {"it" if len(rows) == 1 else "them"}.'
+            for name, rows in results.facts.led.items() if name in results.facts.recognizers]
 
 
 def gains(results: Results, test: DataSet, scale: int) -> list[str]:
