@@ -101,7 +101,8 @@ class Plan:
         led: dict[str, list[str]] = {}
         files = {name: self.recognizer_file(who) for name, who in self.file.recognizers.items()}
         for run in self.runs:
-            for name, titles in led_rows(run.recipe, {row.title: row.step for row in run.rows}, files).items():
+            for name, titles in led_rows(run.recipe, {row.title: row.step for row in run.rows}, files,
+                                         [self.recognizers] if self.recognizers else []).items():
                 led[name] = list(dict.fromkeys([*led.get(name, ()), *titles]))
         return led
 

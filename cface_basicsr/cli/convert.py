@@ -24,13 +24,14 @@ def command(
     Example:
       cface convert sphere20a_20171020.pth sphereface20.pth
     """
-    from cface_basicsr.files.network_file import save_atomically
+    from cface_basicsr.files.network_file import STARTED_FROM, save_atomically
+    from cface_basicsr.files.recognizer_file import recognizer_marks
     from cface_basicsr.recognizers.load import published_recognizer
     check_new(out)
     published = published_recognizer(source)
     if published is None:
         raise UserError(f"'{source}' already says which network it holds; there is nothing to convert.")
     options, state = published
-    save_atomically({'params': state, 'network': options}, out)
+    save_atomically({'params': state, 'network': options, STARTED_FROM: sorted(recognizer_marks(source))}, out)
     section = ', '.join(f'{name}: {value}' for name, value in options.items())
     say(f'{out}\nnetwork_r: {{{section}}}')

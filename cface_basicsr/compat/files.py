@@ -11,8 +11,15 @@ import torch
 from cface_basicsr.compat.defect import row, swapped
 from cface_basicsr.errors import first_few
 from cface_basicsr.files.manifest import read_manifest
-from cface_basicsr.files.network_file import AVERAGED, LED_BY, load_weights, read_network_file, save_atomically
-from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.files.network_file import (
+    AVERAGED,
+    LED_BY,
+    STARTED_FROM,
+    load_weights,
+    read_network_file,
+    save_atomically,
+)
+from cface_basicsr.files.recognizer_file import recognizer_marks
 from cface_basicsr.files.safetensors_file import SAFETENSORS, write_safetensors
 from cface_basicsr.options.training import leading_recognizers
 
@@ -32,11 +39,11 @@ def plain(value: Any) -> Any:
 def _say_its_name(save: Callable, self: Any, net: Any, net_label: str, *args: Any, **kwargs: Any) -> None:
     """Without it: a .pth file does not say which network and scale it is."""
     options = self.opt.get(f"network_{net_label.removeprefix('net_')}")
-    led_by = _led_by(self.opt) if net_label == 'net_g' else {}
+    of_recognizers = {'net_g': _led_by, 'net_r': _started_from}.get(net_label, lambda opt: {})(self.opt)
     write = torch.save
 
     def write_with_options(content: dict[str, Any], path: str | os.PathLike) -> None:
-        write(content if options is None else {**content, 'network': plain(options), **led_by}, path)
+        write(content if options is None else {**content, 'network': plain(options), **of_recognizers}, path)
 
     with swapped(torch, 'save', write_with_options):
         save(self, net, net_label, *args, **kwargs)
@@ -52,8 +59,19 @@ def _led_by(opt: Mapping[str, Any]) -> dict[str, list[str]]:
     start, own = paths.get('pretrain_network_g'), paths.get('models')
     before = read_network_file(start).get(LED_BY) or [] if start and os.path.isfile(start) else []
     others = [file for file in leading_recognizers(opt) if not own or Path(file).parent != Path(own)]
-    found = sorted({*before, *(recognizer_hash(file, 64) for file in others)})
+    found = sorted({*before, *(mark for file in others for mark in recognizer_marks(file))})
     return {LED_BY: found} if found else {}
+
+
+def _started_from(opt: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The entry for the recognizers that this training of one started from; see `_led_by` for a stopped training."""
+    paths = opt.get('path') or {}
+    start = paths.get('pretrain_network_r') or (opt.get('network_r') or {}).get('file')
+    if not start:
+        return {}
+    own = paths.get('models') and Path(start).parent == Path(paths['models'])
+    found = read_network_file(start).get(STARTED_FROM) or () if own else recognizer_marks(start)
+    return {STARTED_FROM: sorted(found)} if found else {}
 
 
 @row('whole-files', _SAVE_NETWORK, _SAVE_NETWORK, 'basicsr.models.base_model:BaseModel.save_training_state',

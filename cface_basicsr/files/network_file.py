@@ -31,7 +31,10 @@ AVERAGED = ('params_ema', 'params')
 """The entries whose weights are taken: the average (EMA) if there is one."""
 
 LED_BY = 'led_by'
-"""The entry of a generator's file that lists the SHA-256 of the recognizers that led its losses."""
+"""The entry of a generator's file that lists the marks of the recognizers that led its losses."""
+
+STARTED_FROM = 'started_from'
+"""The entry of a recognizer's file that lists the marks of those that it was trained from, see `recognizer_marks`."""
 
 
 class _Hashed:

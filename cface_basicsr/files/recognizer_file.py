@@ -13,7 +13,8 @@ from typing import Any
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.files.manifest import file_hash
-from cface_basicsr.files.network_file import LED_BY
+from cface_basicsr.files.network_file import LED_BY, STARTED_FROM, read_network_file
+from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.files.yaml_file import read_yaml
 
 SHIPPED = {'dlib': Path(__file__).parents[1] / 'recognizers' / 'dlib_resnet_v1.pth'}
@@ -85,12 +86,26 @@ def external_weights(file: Path) -> list[Path]:
 
 def recognizer_hash(file: str | Path, digits: int = 12) -> str:
     """The file's hash if there is no other file, else a hash of the hashes of all files."""
-    files = recognizer_files(file)
-    if len(files) == 1:
-        return file_hash(files[0], digits)
-    return hashlib.sha256(' '.join(file_hash(each, 64) for each in files).encode()).hexdigest()[:digits]
+    return _hash_of_files(recognizer_files(file))[:digits]
+
+
+def _hash_of_files(files: list[Path]) -> str:
+    hashes = [file_hash(each, 64) for each in files]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(' '.join(hashes).encode()).hexdigest()
+
+
+def recognizer_marks(file: str | Path) -> set[str]:
+    """What tells a recognizer by its weights: their SHA-256, and those of the recognizers that it was trained from.
+
+    Two of them share a mark if they are one, under whatever name and however fed, or if one was fine-tuned from the
+    other, or both from a third.
+    """
+    path = named_recognizer(file)
+    own = _hash_of_files([each for each in recognizer_files(path) if each != input_file(path)])
+    before = read_network_file(path).get(STARTED_FROM) if path.suffix in ('.pth', SAFETENSORS) else None
+    return {own, *(before or ())}
 
 
 def led_by_dlib(content: Mapping[str, Any]) -> bool:
     """Whether dlib's recognizer led a loss of a network, by what its file holds."""
-    return recognizer_hash('dlib', 64) in (content.get(LED_BY) or ())
+    return not recognizer_marks('dlib').isdisjoint(content.get(LED_BY) or ())

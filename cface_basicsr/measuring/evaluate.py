@@ -1,6 +1,6 @@
 """What `cface evaluate` does: it measures every system by one protocol, and makes a record."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,12 @@ from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import IDENTITIES_HEADER, PREPARE_COMMAND, identities_file, read_identities
 from cface_basicsr.files.manifest import file_hash, manifest_hash, manifest_settings
 from cface_basicsr.files.network_file import LED_BY, read_network_file
-from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
+from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash, recognizer_marks
 from cface_basicsr.files.text_file import has_header
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.feature_cache import FeatureCache
 from cface_basicsr.measuring.finished_images import FinishedImages
-from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks
+from cface_basicsr.measuring.landmarks import AlignedFaceSet, align_by_landmarks, embed_with_aligned
 from cface_basicsr.measuring.measure import FaceSet, FaceSource, judge
 from cface_basicsr.measuring.protocol import Outcome, Protocol
 from cface_basicsr.measuring.protocols import PROTOCOLS, check_request
@@ -68,17 +68,15 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     check_file(request.data / 'identities.csv', f'Expected a folder made by {PREPARE_COMMAND}.')
     networks = {name: open_network(path) for name, path in request.weights.items()}
     scale = _scale(request, networks)
-    detector = find_detector(request.detector)
-    added, judging = default_judge(request.recognizers, [request.data], landmarks=True) if request.judge else ({}, [])
-    aligned = None
-    if added and manifest_settings(request.data).get('crop') == 'center':
-        show.start('landmarks', len(FaceSet.open(request.data, scale).keys))
-        aligned, note = align_by_landmarks(FaceSet.open(request.data, scale), detector, _cache(request), show.advance)
-        show.end('landmarks', note)
+    faces = FaceSet.open(request.data, scale)
+    added, judging = default_judge(request.recognizers, [request.data]) if request.judge else ({}, [])
+    recognizers = {name: load_recognizer(file) for name, file in {**request.recognizers, **added}.items()}
+    aligned, chips = None, [name for name, network in recognizers.items() if network.input_spec.template == 'dlib']
+    if chips and manifest_settings(request.data).get('crop') == 'center':
+        aligned, note = _aligned(request, faces, show)
         added, judging = added if aligned else {}, [note]
     request = replace(request, recognizers={**request.recognizers, **added})
-    recognizers = {name: load_recognizer(file) for name, file in request.recognizers.items()}
-    faces = FaceSet.open(request.data, scale)
+    recognizers = {name: recognizers[name] for name in request.recognizers}
     finished = {name: FinishedImages(folder, faces.keys) for name, folder in request.images.items()}
     small = _are_small(request)
     led = _led(request)
@@ -88,7 +86,7 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     kept = _feature_cache(request, networks, recognizers)
     looks = perceptual_distances({kind: getattr(request, kind) for kind in KINDS})
     systems = _systems(request.sides, small, {**networks, **finished})
-    judged = _judge_systems(request, systems, recognizers, faces, protocol, flip, kept, show, (aligned, added), small,
+    judged = _judge_systems(request, systems, recognizers, faces, protocol, flip, kept, show, (aligned, chips), small,
                             looks)
     fed = {name: recognizer_facts(request.recognizers[name], network) for name, network in recognizers.items()}
     settings = manifest_settings(request.data)
@@ -98,13 +96,21 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
                 **{kind: each.sha256 for kind, each in looks.items()}}
     described = [_describe_switches(request, flip, settings, small), *_describe_degradations(request.degrade)]
     notes = [*described, *judging, *faces.notes(
-        {name: network for name, network in recognizers.items() if not (aligned and name in added)})]
+        {name: network for name, network in recognizers.items() if not (aligned and name in chips)})]
     hashes = {name: recognizer_hash(file, 64) if named_recognizer(file).is_file() else fed[name].get('sha256', '')
               for name, file in request.recognizers.items()}
     return _evaluated(request, scale, faces.data_set(request.data.resolve().name, [protocol]), judged, hashes, notes,
                       led, recognizers=fed, switches=switches,
                       **{'images': {name: {'file': str(request.images[name]), 'sha256': pictures.sha256}
                                     for name, pictures in finished.items()}} if finished else {})
+
+
+def _aligned(request: Request, faces: FaceSet, show: Progress) -> tuple[AlignedFaceSet | None, str]:
+    """See `align_by_landmarks`."""
+    show.start('landmarks', len(faces.keys))
+    aligned, note = align_by_landmarks(faces, find_detector(request.detector), _cache(request), show.advance)
+    show.end('landmarks', note)
+    return aligned, note
 
 
 def _are_small(request: Request) -> bool:
@@ -132,27 +138,23 @@ def _systems(sides: Sides, small: bool, others: Mapping[str, nn.Module | Finishe
 def _judge_systems(request: Request, systems: Mapping[str, FaceSource],
                    recognizers: Mapping[str, nn.Module], faces: FaceSet, protocol: Protocol, flip: bool,
                    kept: FeatureCache, show: Progress,
-                   alignment: tuple[AlignedFaceSet | None, Iterable[str]], small: bool,
+                   alignment: tuple[AlignedFaceSet | None, Collection[str]], small: bool,
                    looks: Mapping[str, PerceptualDistance]) -> _Judged:
     """Every system by every recognizer; with --sides one, the images as they are come first in each pair.
 
     Some recognizers may see aligned faces instead: the second part of `alignment` names them.
     """
-    aligned, names = alignment
-    theirs = {name: recognizers[name] for name in names} if aligned else {}
-    plain = {name: network for name, network in recognizers.items() if name not in theirs}
+    aligned, theirs = alignment
     judged, left = {}, None
     for name, system, lr in _rows(systems, request, faces):
         how: dict[str, Any] = {
             'rows': protocol.images, 'flip': flip, 'unit_length': protocol.unit_length, 'device': request.device,
             'batch_size': request.batch_size, 'at_once': request.batch_size, 'progress': show.advance,
             'start': partial(show.start, name)}
-        embedded = replace(faces, lr=lr).embed(system, plain, originals=not small, color=request.color,
-                                               border=request.border, looks=looks,
-                                               kept=None if isinstance(system, FinishedImages) else kept, **how)
-        if theirs:  # a network super-resolves the faces once more; these features are not kept
-            more = replace(aligned, lr=lr).embed(system, theirs, originals=False, **how).features
-            embedded = embedded._replace(features=embedded.features | more)
+        also = {'originals': not small, 'color': request.color, 'border': request.border, 'looks': looks,
+                'kept': None if isinstance(system, FinishedImages) else kept}
+        embedded = embed_with_aligned(replace(faces, lr=lr), aligned and replace(aligned, lr=lr), theirs, system,
+                                      recognizers, also, **how)
         left = embedded.features if system == 'HR' and request.sides == 'one' else left
         judged[name] = judge(embedded, [protocol], left)
         show.end(name, _row_text(protocol, recognizers, judged[name][0]))
@@ -173,9 +175,9 @@ def _led(request: Request) -> dict[str, list[str]]:
     """Recognizer -> the networks of which it led a loss, by their files."""
     led_by = {row: read_network_file(path).get(LED_BY) or [] for row, path in request.weights.items()
               if path.suffix != '.onnx'}
-    hashes = {name: recognizer_hash(file, 64) for name, file in request.recognizers.items()
-              if named_recognizer(file).is_file()}
-    led = {name: [row for row, marks in led_by.items() if mark in marks] for name, mark in hashes.items()}
+    marks = {name: recognizer_marks(file) for name, file in request.recognizers.items()
+             if named_recognizer(file).is_file()}
+    led = {name: [row for row, found in led_by.items() if not own.isdisjoint(found)] for name, own in marks.items()}
     return {name: rows for name, rows in led.items() if rows}
 
 

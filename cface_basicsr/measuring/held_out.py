@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from cface_basicsr.data.images.align import find_detector
 from cface_basicsr.data.images.face_images import write_face
 from cface_basicsr.evaluation.face_systems import Embedded
 from cface_basicsr.evaluation.perceptual import PerceptualDistance
 from cface_basicsr.evaluation.verification import FoldedPairs
-from cface_basicsr.files.manifest import manifest_hash
+from cface_basicsr.files.manifest import manifest_hash, manifest_settings
 from cface_basicsr.files.recognizer_file import recognizer_hash
-from cface_basicsr.measuring.measure import FaceSet, check_stores, judge, measure
+from cface_basicsr.measuring.landmarks import align_by_landmarks, embed_with_aligned
+from cface_basicsr.measuring.measure import FaceSet, check_stores, judge
 from cface_basicsr.measuring.protocol import PairsProtocol
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.request import TestSet
@@ -61,6 +63,11 @@ class OpenTestSet:
         self.name, self.options, self.recognizers, self.looks = name, options, recognizers, looks
         self.networks = {who: recognizer.network for who, recognizer in recognizers.items()}
         self.faces = FaceSet.open(folder, scale)
+        self.chips = [who for who, network in self.networks.items() if network.input_spec.template == 'dlib']
+        self.aligned, self._notes = None, []
+        if self.chips and manifest_settings(folder).get('crop') == 'center':
+            self.aligned, note = align_by_landmarks(self.faces, find_detector(None), folder / 'features')
+            self._notes = [note]
         self.protocols = protocols_of(options, self.faces.keys, self.faces.labels, f'tests.{name}')
         self.shown = self.faces.of_different_people(options.faces).tolist()
         self.mapped = [row for first in self.shown for row in np.flatnonzero(
@@ -70,21 +77,28 @@ class OpenTestSet:
         """What the record says of it."""
         return self.faces.data_set(self.name, self.protocols, self.options.like)
 
+    def notes(self) -> list[str]:
+        """What a reader must know; see `FaceSet.notes`."""
+        return [*self._notes, *self.faces.notes({who: network for who, network in self.networks.items()
+                                                 if not (self.aligned and who in self.chips)})]
+
     def fingerprint(self) -> str:
         """A hash of everything that decides the numbers and the faces shown, except the network."""
         facts = [manifest_hash(self.faces.folder), self.faces.scale, self.shown,
                  self.options.model_dump(exclude={'like', 'data', 'pairs', 'blufr'}),
                  [each.compared.sha256 for each in self.protocols],
                  {name: recognizer.sha256 for name, recognizer in self.recognizers.items()},
-                 *(look.facts for look in self.looks.values())]
+                 *(look.facts for look in self.looks.values()), *(['aligned'] if self.aligned else [])]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     # ----------------------------------------------------------------------------------------------------- measuring
 
     def embed(self, system: str | nn.Module, networks: Mapping[str, nn.Module] | None = None) -> Embedded:
         """See `FaceSet.embed`: by the recognizers of this set, or by others; HR is not compared with itself."""
-        return self.faces.embed(system, self.networks if networks is None else networks, originals=system != 'HR',
-                                keep=self.shown, looks=self.looks)
+        networks = self.networks if networks is None else networks
+        chips = [who for who, network in networks.items() if network.input_spec.template == 'dlib']
+        also = {'originals': system != 'HR', 'keep': self.shown, 'looks': self.looks}
+        return embed_with_aligned(self.faces, self.aligned, chips, system, networks, also)
 
     def measure(self, run: Run, embedded: Embedded, root: Path) -> None:
         """Put a system's numbers into its run; scores of pairs, some features and faces into files below `root`."""
@@ -108,7 +122,9 @@ class OpenTestSet:
         faces = self.faces.part(rows)
         protocol = PairsProtocol(pairs._replace(pairs=places.reshape(pairs.pairs.shape)), faces.keys, 'a part',
                                  far=self.options.far)
-        numbers = measure(network, faces, self.networks, [protocol]).numbers
+        embedded = embed_with_aligned(faces, self.aligned and self.aligned.part(rows), self.chips, network,
+                                      self.networks, {})
+        numbers = judge(embedded, [protocol])[0].numbers
         return {'psnr': numbers['psnr']} | {name: numbers[f'{name}/accuracy'] for name in self.networks}
 
     # --------------------------------------------------------------------------------------------------------- faces

@@ -4,17 +4,19 @@ dlib's recognizer takes faces whose landmarks are in fixed places. A detector th
 would judge the detector, too; so all rows are aligned by what is found on the original.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 from typing_extensions import TypedDict
 
 from cface_basicsr.data.images.align import Aligner, main_face, template_points, warp_face
 from cface_basicsr.data.images.face_crop import Rejected
+from cface_basicsr.evaluation.face_systems import Embedded
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.manifest import file_hash, manifest_hash
@@ -84,6 +86,25 @@ def align_by_landmarks(faces: FaceSet, detector: Path, cache: Path,
     height = faces.hr.image(faces.keys[0]).shape[0]
     landmarks = {key: known.get(key, median) for key in faces.keys}
     return AlignedFaceSet(**vars(faces), landmarks=landmarks, height=height), note
+
+
+def embed_with_aligned(faces: FaceSet, aligned: AlignedFaceSet | None, theirs: Collection[str], system: FaceSource,
+                       recognizers: Mapping[str, nn.Module], also: Mapping[str, Any], **how: Any) -> Embedded:
+    """What recognizers see in a system's faces, some of them in the aligned ones, where there are such.
+
+    For those a network super-resolves the faces once more, and their features are not kept.
+
+    Args:
+        theirs: names of the recognizers that see aligned faces.
+        also: arguments of `FaceSet.embed` for the faces as they are; how: for both.
+    """
+    chips = {name: network for name, network in recognizers.items() if aligned and name in theirs}
+    plain = {name: network for name, network in recognizers.items() if name not in chips}
+    embedded = faces.embed(system, plain, **also, **how)
+    if not chips:
+        return embedded
+    features = embedded.features | aligned.embed(system, chips, originals=False, **how).features
+    return embedded._replace(features={name: features[name] for name in recognizers})
 
 
 def _find(faces: FaceSet, detector: Path, progress: Callable[[int], None]) -> dict[str, list[list[float]] | None]:

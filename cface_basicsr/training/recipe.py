@@ -10,7 +10,7 @@ and refers to earlier steps by name, or to a weights file by its path.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
@@ -253,6 +253,17 @@ class Recipe:
         recipe.continued = step
         return recipe
 
+    def with_only(self, steps: Iterable[str]) -> 'Recipe':
+        """This recipe, with only some of its steps, and those that they start from."""
+        needed: set[str] = set()
+        todo = [*steps]
+        while todo:
+            if (name := todo.pop()) in self.file.steps and name not in needed:
+                needed.add(name)
+                todo += self.sources(name)
+        kept = {name: step for name, step in self.file.steps.items() if name in needed}
+        return Recipe(self.file.model_copy(update={'steps': kept}), self.data, self.out)
+
     # ----------------------------------------------------------------------------------------------------- references
 
     def _check(self) -> None:
@@ -281,19 +292,26 @@ class Recipe:
             named_recognizer(who)
 
     def leaders(self, step: str) -> set[str]:
-        """The files of the recognizers that led a loss of a step's generator, in all steps that it comes from.
-
-        With each of them, the recognizer that it was fine-tuned from.
-        """
+        """The files of the recognizers that led a loss of a step's generator, in all steps that it comes from."""
         found: set[str] = set()
         while step in self.trainings:
             found |= {str(named_recognizer(file).absolute()) for file in leading_recognizers(self.compose(step))}
-            networks = self.trainings[step].weights
-            source = networks.get('network_r', '')
-            while found and source in self.trainings:
-                found.add(str(self.weights_of(source, 'r').absolute()))
-                source = self.trainings[source].weights.get('network_r', '')
-            step = networks.get('network_g', '')
+            step = self.trainings[step].weights.get('network_g', '')
+        return found
+
+    def origins(self, recognizer: str) -> set[str]:
+        """The files of the recognizers that the one of a step was fine-tuned from; none for a file of no step.
+
+        Args:
+            recognizer: absolute path of its file.
+        """
+        steps = {str(self.weights_of(name, 'r').absolute()): name for name in self.trainings}
+        found: set[str] = set()
+        while recognizer in steps:
+            opt = self.compose(steps[recognizer])
+            start = opt['path'].get('pretrain_network_r') or (opt.get('network_r') or {}).get('file')
+            recognizer = str(named_recognizer(start).absolute()) if start else ''
+            found |= {recognizer} - {''}
         return found
 
     @property

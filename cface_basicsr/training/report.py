@@ -19,7 +19,7 @@ from cface_basicsr.evaluation.perceptual import perceptual_distances
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.manifest import file_hash, manifest_hash
 from cface_basicsr.files.network_file import build_network_from_file
-from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
+from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_marks
 from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer
 from cface_basicsr.measuring.measure import check_stores
 from cface_basicsr.measuring.protocols import protocols_of
@@ -166,23 +166,27 @@ def row_of(recipe: Recipe, title: str, step: str) -> Run:
                images_r=recipe.recognizer_images(step))
 
 
-def led_rows(recipe: Recipe, rows: Mapping[str, str], recognizers: Mapping[str, str | Path]) -> dict[str, list[str]]:
-    """Name of a recognizer that measures -> the rows of which it led a loss, under its own name or another.
+def led_rows(recipe: Recipe, rows: Mapping[str, str], recognizers: Mapping[str, str | Path],
+             others: Sequence[Recipe] = ()) -> dict[str, list[str]]:
+    """Name of a recognizer that measures -> the rows of which it led a loss.
+
+    So did one under another name, one that was fine-tuned from it, and one that it was fine-tuned from.
 
     Args:
         rows: title -> the step that trained its generator.
         recognizers: name -> file.
+        others: recipes that train recognizers, too.
     """
-    leaders = {title: {_identity(file) for file in recipe.leaders(step)} for title, step in rows.items()}
-    found = {name: [title for title, files in leaders.items() if _identity(file) in files]
-             for name, file in recognizers.items()}
+    def marks(file: str | Path) -> set[str]:
+        files = {str(named_recognizer(file).absolute())}
+        for each in (recipe, *others):
+            files |= {origin for known in tuple(files) for origin in each.origins(known)}
+        return {mark for each in files for mark in (recognizer_marks(each) if Path(each).is_file() else {each})}
+
+    leaders = {title: {mark for file in recipe.leaders(step) for mark in marks(file)} for title, step in rows.items()}
+    found = {name: [title for title, led_by in leaders.items() if not own.isdisjoint(led_by)]
+             for name, own in ((name, marks(file)) for name, file in recognizers.items())}
     return {name: titles for name, titles in found.items() if titles}
-
-
-def _identity(file: str | Path) -> str:
-    """What two names of one recognizer share: the hash of its files, or where it will be."""
-    path = named_recognizer(file)
-    return recognizer_hash(path, 64) if path.is_file() else str(path.absolute())
 
 
 def facts_of_training(recipe: Recipe, tests: Sequence[OpenTestSet], notes: Sequence[str], **more: Any) -> Facts:
@@ -191,7 +195,7 @@ def facts_of_training(recipe: Recipe, tests: Sequence[OpenTestSet], notes: Seque
     train = DataSet(recipe.data.name or 'train', 'train', manifest_hash(recipe.train_folder), len(np.unique(labels)),
                     len(keys))
     hashes = {name: recognizer.sha256 for name, recognizer in tests[0].recognizers.items()}
-    notes = [*notes, *(note for test in tests for note in test.faces.notes(test.networks))]
+    notes = [*notes, *(note for test in tests for note in test.notes())]
     data = [train, *(test.data_set() for test in tests)]
     if tests[0].looks:
         more['options'] |= {'perceptual': {kind: look.facts for kind, look in tests[0].looks.items()}}

@@ -17,9 +17,10 @@ def folder(path: Path, crop: str | None) -> Path:
     return path
 
 
-def test_where_one_recognizer_is_named_and_faces_are_aligned_dlib_is_the_judge(tmp_path: Path) -> None:
+def test_where_one_recognizer_is_named_and_faces_are_or_can_be_aligned_dlib_is_the_judge(tmp_path: Path) -> None:
     aligned = folder(tmp_path / 'aligned', 'align')
     assert default_judge({'loss': 'r.onnx'}, [aligned]) == ({'judge': 'dlib'}, [])
+    assert default_judge({'loss': 'r.onnx'}, [folder(tmp_path / 'centre', 'center')]) == ({'judge': 'dlib'}, [])
     assert default_judge({'judge': 'r.onnx'}, [aligned]) == ({'dlib': 'dlib'}, [])
 
 
@@ -29,7 +30,7 @@ def test_a_judge_that_a_user_has_chosen_stays_the_only_one(tmp_path: Path) -> No
         assert default_judge(named, [aligned]) == ({}, [])
 
 
-@pytest.mark.parametrize('crop', ['center', 'box', 'none', None])
+@pytest.mark.parametrize('crop', ['box', 'resize', 'none', None])
 def test_elsewhere_a_note_says_that_the_judge_is_not_applicable(tmp_path: Path, crop: str | None) -> None:
     folders = [folder(tmp_path / 'aligned', 'align'), folder(tmp_path / 'other', crop)]
     added, (note,) = default_judge({'loss': 'r.onnx'}, folders)
@@ -44,4 +45,8 @@ def test_a_judge_that_led_a_loss_is_refused_where_that_is_asked_for() -> None:
                                             'a judge. Name another one, for example dlib'):
             check_judge(led, recognizers, strict=True)
     check_judge({'loss': ['v1']}, ['loss', 'dlib'], strict=True)
+    check_judge({'loss': ['v1']}, ['judge', 'loss'], strict=True)  # in whatever order
+    check_judge({'loss': ['v1'], 'second': ['v1']}, ['loss', 'second', 'dlib'], strict=True)
+    with pytest.raises(UserError, match="recognizer 'judge' led a loss of v1"):
+        check_judge({'loss': ['v1'], 'judge': ['v1']}, ['loss', 'judge', 'dlib'], strict=True)
     check_judge({}, ['dlib'], strict=True)

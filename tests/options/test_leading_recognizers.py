@@ -1,17 +1,19 @@
 """Which recognizers lead a loss, by the options of a training, and of all the trainings that a generator comes from."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from cface_basicsr.compat.files import _led_by
-from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.compat.files import _led_by, _started_from
+from cface_basicsr.files.recognizer_file import recognizer_hash, recognizer_marks
 from cface_basicsr.options import open_section
 from cface_basicsr.options.training import leading_recognizers
 from cface_basicsr.training.recipe import Recipe, RecipeFile
 from cface_basicsr.training.report import led_rows
+from tests.onnx_file import write_onnx_recognizer
 
 STAGE1 = {'model_type': 'CFaceModel', 'network_g': {}, 'network_r': {'type': 'X'},
           'path': {'pretrain_network_r': 'r.pth'}, 'train': {'cface_opt': {'type': 'CFaceLoss'}}}
@@ -30,7 +32,7 @@ def test_they_are_those_of_the_losses_of_features(changes: dict[str, Any], expec
 
 
 def test_a_generators_file_names_them_and_those_of_the_file_that_it_started_from(tmp_path: Path) -> None:
-    (tmp_path / 'r.pth').write_bytes(b'recognizer')
+    torch.save({'params': {}}, tmp_path / 'r.pth')
     torch.save({'params': {}, 'led_by': ['f' * 64]}, tmp_path / 'g.pth')
     opt = STAGE1 | {'path': {'pretrain_network_r': str(tmp_path / 'r.pth')}}
     mark = recognizer_hash(tmp_path / 'r.pth', 64)
@@ -42,7 +44,7 @@ def test_a_generators_file_names_them_and_those_of_the_file_that_it_started_from
 
 def test_a_checkpoint_of_the_training_itself_is_no_recognizer_that_led_it(tmp_path: Path) -> None:
     """Otherwise the file of a training that was stopped would differ from that of the unbroken one."""
-    (tmp_path / 'net_r_7.pth').write_bytes(b'R of iteration 7')
+    torch.save({'params': {}}, tmp_path / 'net_r_7.pth')
     torch.save({'params': {}, 'led_by': ['f' * 64]}, tmp_path / 'net_g_7.pth')
     paths = {f'pretrain_network_{each}': str(tmp_path / f'net_{each}_7.pth') for each in 'gr'}
     assert _led_by(STAGE1 | {'path': paths | {'models': str(tmp_path)}}) == {'led_by': ['f' * 64]}
@@ -60,7 +62,55 @@ def test_a_row_is_led_by_the_recognizers_of_all_its_trainings_and_by_a_copy_of_o
     rows = {'SRGAN': 'srgan', 'v1': 'v1', 'v1, continued': 'more'}
     recognizers = {'loss': recipe.weights_of('cnn_r', 'r'), 'copy': tmp_path / 'copy.pth', 'judge': 'dlib'}
     assert led_rows(recipe, rows, recognizers) == {'loss': ['v1', 'v1, continued']}
-    for path in (recognizers['loss'], recognizers['copy']):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b'the same')
+    recognizers['loss'].parent.mkdir(parents=True)
+    torch.save({'params': {}}, recognizers['loss'])
+    shutil.copy(recognizers['loss'], recognizers['copy'])
     assert led_rows(recipe, rows, recognizers) == {name: ['v1', 'v1, continued'] for name in ('loss', 'copy')}
+
+
+# ---------------------------------------------------------- the same weights, fed in another way or fine-tuned
+
+def test_a_recognizers_file_names_those_that_it_was_trained_from(tmp_path: Path) -> None:
+    torch.save({'params': {}, 'started_from': ['e' * 64]}, tmp_path / 'r.pth')
+    opt = {'path': {'pretrain_network_r': str(tmp_path / 'r.pth')}, 'network_r': {'type': 'X'}}
+    wanted = sorted([recognizer_hash(tmp_path / 'r.pth', 64), 'e' * 64])
+    assert _started_from(opt) == {'started_from': wanted} and wanted == sorted(recognizer_marks(tmp_path / 'r.pth'))
+    onnx = write_onnx_recognizer(tmp_path / 'r.onnx')
+    assert _started_from({'network_r': {'type': 'OnnxRecognizer', 'file': str(onnx)}}) == {
+        'started_from': [recognizer_hash(onnx, 64)]}
+    assert _started_from({'network_r': {'type': 'DlibResNet', 'file': 'dlib'}}) == {
+        'started_from': [recognizer_hash('dlib', 64)]}
+    assert _started_from({'network_r': {'type': 'SphereFace20'}, 'path': {}}) == {}
+    own = opt | {'path': opt['path'] | {'models': str(tmp_path)}}  # its own checkpoint, after a stop
+    assert _started_from(own) == {'started_from': ['e' * 64]}
+
+
+def test_weights_that_are_fed_in_another_way_are_still_the_same(tmp_path: Path) -> None:
+    one = write_onnx_recognizer(tmp_path / 'r.onnx')
+    (tmp_path / 'other').mkdir()
+    other = Path(shutil.copy(one, tmp_path / 'other/judge.onnx'))
+    (tmp_path / 'other/judge.input.yml').write_text('channels: bgr')
+    assert recognizer_hash(one, 64) != recognizer_hash(other, 64)
+    assert recognizer_marks(one) == recognizer_marks(other) == {recognizer_hash(one, 64)}
+
+
+@pytest.mark.parametrize('there', [False, True])
+def test_one_that_was_fine_tuned_from_a_leader_or_that_a_leader_was_fine_tuned_from_is_no_judge(
+        tmp_path: Path, there: bool) -> None:
+    stage = str(Path(__file__).parents[2] / 'options/cface_stage')
+    steps = {'cnn_r': {'options': f'{stage}0.yml'}, 'other': {'options': f'{stage}0.yml'},
+             'tuned': {'options': f'{stage}3.yml', 'weights': {'network_r': 'cnn_r', 'network_c': 'cnn_r'},
+                       'set': {'datasets': {'train': {'dataroot_gt': ['d/train/hr.lmdb']}}}},
+             'by_cnn_r': {'options': f'{stage}1.yml', 'weights': {'network_r': 'cnn_r'}},
+             'by_tuned': {'options': f'{stage}1.yml', 'weights': {'network_r': 'tuned'}}}
+    recipe = Recipe(open_section(RecipeFile, {'name': 'r', 'scale': 8, 'data': 'd', 'steps': steps}), out=tmp_path)
+    files = {name: recipe.weights_of(name, 'r') for name in ('cnn_r', 'tuned', 'other')}
+    for name, path in files.items() if there else ():
+        path.parent.mkdir(parents=True)
+        torch.save({'params': {name: torch.zeros(1)}}, path)
+    rows = {'by cnn_r': 'by_cnn_r', 'by tuned': 'by_tuned'}
+    assert led_rows(recipe, rows, files) == {name: list(rows) for name in ('cnn_r', 'tuned')}
+    alone = Recipe(open_section(RecipeFile, {'name': 'r', 'scale': 8, 'data': 'd', 'steps': {'by_tuned': {
+        'options': f'{stage}1.yml', 'weights': {'network_r': str(files['tuned'])}}}}), out=tmp_path / 'alone')
+    assert led_rows(alone, {'row': 'by_tuned'}, files) == {'tuned': ['row']}
+    assert led_rows(alone, {'row': 'by_tuned'}, files, [recipe]) == {'cnn_r': ['row'], 'tuned': ['row']}
