@@ -20,8 +20,8 @@ from cface_basicsr.models.recognition import features_of
 from cface_basicsr.models.stage import StageModel
 from cface_basicsr.ops.identity_distance import identity_distance
 from cface_basicsr.ops.ranks import moments_over_ranks, place_among_ranks, whole_batch
-from cface_basicsr.ops.views import MOST_OUTSIDE, view, view_draws, view_outside
-from cface_basicsr.options.training import CFaceTraining, Views
+from cface_basicsr.ops.views import view, view_draws
+from cface_basicsr.options.training import CFaceTraining
 from cface_basicsr.runtime import eval_mode
 
 
@@ -99,7 +99,7 @@ class CFaceModel(StageModel, SRModel):
     def optimize_parameters(self, current_iter: int) -> None:
         """One step of stage 1 or stage 4 (paper, Algorithm 1)."""
         if self.views:
-            check_views(self.views, min(self.gt.shape[-2:]))
+            self.views.check_within(min(self.gt.shape[-2:]))
             self.draws = view_draws(self.opt['manual_seed'], current_iter, self.keys)
         for _ in self.parts():  # the whole batch, unless accum_iter divides it
             outputs = self.through(self.net_g, self.lq)
@@ -316,21 +316,6 @@ def check_scale_of(network: nn.Module, scale: int) -> None:
     if found != scale:
         raise UserError(f"option 'network_g': {type(network).__name__} with these arguments enlarges {found} times, "
                         f"and 'scale' is {scale}. Take a network that has this scale.")
-
-
-def check_views(views: Views, side: int) -> None:
-    """Check that views show the image and not what lies around it.
-
-    Args:
-        side: the smaller one of the image, in pixels.
-
-    Raises:
-        UserError: a view may reach further beyond the image than `MOST_OUTSIDE`.
-    """
-    outside = view_outside(views.shift, views.scale, side)
-    if outside > MOST_OUTSIDE:
-        raise UserError(f"option 'train.views': a view may leave the image of {side} pixels by {100 * outside:.0f} % "
-                        f"of its side, expected at most {100 * MOST_OUTSIDE:g} %. Lower 'shift' or 'scale'.")
 
 
 def relative(logits: Tensor, others: Tensor) -> Tensor:

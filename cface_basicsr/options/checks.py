@@ -10,7 +10,7 @@ from typing import Any
 from cface_basicsr.errors import UserError
 from cface_basicsr.options.option_file import TRAINING, open_file
 from cface_basicsr.options.signatures import ENLARGING, registered, section_of
-from cface_basicsr.options.sizes import check_roots, count_identities, count_images, iterations_an_epoch
+from cface_basicsr.options.sizes import check_roots, count_identities, count_images, iterations_an_epoch, smallest_side
 from cface_basicsr.options.training import OUR_TRAINING, Training
 from cface_basicsr.registration import offered
 
@@ -186,7 +186,7 @@ def _keep_frozen_recognizer(opt: dict[str, Any]) -> None:
 
 
 def check_training_options(opt: Mapping[str, Any]) -> None:
-    """Check all of a training's options that can be judged without its data.
+    """Check all of a training's options that can be judged without its data; views are, where the data are there.
 
     Raises:
         UserError: one line that names the option, what was expected and what was given.
@@ -200,6 +200,8 @@ def check_training_options(opt: Mapping[str, Any]) -> None:
     _check_scale(opt)
     if opt['model_type'] in TRAINING:
         _check_parts(opt, file.train)
+        if (views := getattr(file.train, 'views', None)) and (side := smallest_side(opt['datasets']['train'])):
+            views.check_within(side)
 
 
 def _is_the_plugins(opt: Mapping[str, Any]) -> bool:

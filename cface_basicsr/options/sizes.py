@@ -1,5 +1,6 @@
 """Sizes of a data set, read from its stores before anything is built."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,16 @@ def count_images(dataset: Mapping[str, Any]) -> int | None:
 def _count_lines(path: Path) -> int:
     with open(path, 'rb') as lines:
         return sum(1 for line in lines if line.strip())
+
+
+def smallest_side(dataset: Mapping[str, Any]) -> int | None:
+    """The smaller side in pixels of the first image of a data set's stores; None where they are not there (yet)."""
+    listed = next((path for root in roots(dataset) if (path := Path(root, 'meta_info.txt')).is_file()), None)
+    if listed is None:
+        return None
+    with open(listed, encoding='utf-8') as lines:
+        size = re.search(r' \((\d+),(\d+),\d+\)', next(lines, ''))
+    return min(map(int, size.groups())) if size else None
 
 
 def _check_store(listed: Path) -> None:

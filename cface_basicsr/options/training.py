@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from cface_basicsr.errors import UserError
 from cface_basicsr.options.sections import FilledIn, Section, problem
 from cface_basicsr.options.signatures import Loss, Scheduler, check_call, loss_of, weighs
 
@@ -204,6 +205,21 @@ class Views(Section):
     """Larger or smaller by at most this share."""
     blur: float = Field(default=0, ge=0)
     """Largest standard deviation of a Gaussian, in pixels."""
+
+    def check_within(self, side: int) -> None:
+        """Check that views show the image and not what lies around it.
+
+        Args:
+            side: the smaller one of the image, in pixels.
+
+        Raises:
+            UserError: a view may reach further beyond the image than `MOST_OUTSIDE`.
+        """
+        from cface_basicsr.ops.views import MOST_OUTSIDE, view_outside
+        outside = view_outside(self.shift, self.scale, side)
+        if outside > MOST_OUTSIDE:
+            raise UserError(f"option 'train.views': a view may leave the image of {side} pixels by {100 * outside:.0f} "
+                            f"% of its side, expected at most {100 * MOST_OUTSIDE:g} %. Lower 'shift' or 'scale'.")
 
 
 class _InParts(Section):

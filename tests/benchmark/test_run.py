@@ -26,6 +26,8 @@ def start(folder: Path, show: Told | None = None, **changes: Any) -> Finished:
     ({'scales': [8, 4]}, 'data/test/lr_x4.lmdb', r"data/test' has no lr_x4.lmdb.*\n.*cface prepare"),
     ({'scales': [8, 4]}, 'data/train/lr_x4.lmdb', r"has no lr_x4.lmdb.*\n.*cface prepare"),
     ({'tests': {'held-out': {'pairs': 'nowhere.txt'}}}, '', "nowhere.txt"),
+    ({'systems': ['V'], 'variants': {'V': {'of': 'C-Face-v2', 'set': {
+        'stage1': {'train': {'views': {'shift': 20.0}}}}}}}, '', 'a view may leave the image of 128 pixels by 16 %'),
     ({'perceptual': {'lpips': 'nowhere'}}, '', "'nowhere/alexnet-owt-7be5be79.pth' is missing"),
     ({'tests': {'held-out': {'pairs_per_fold': 600}}}, '',
      r'are too few for 10 folds .*\n.*\(tests\.held-out\.pairs_per_fold, tests\.held-out\.folds\)'),

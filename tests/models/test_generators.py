@@ -3,10 +3,12 @@
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from cface_basicsr.data.images.image_tensor import batch_on
@@ -14,7 +16,7 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.losses.cface_loss import cface_loss
 from cface_basicsr.ops.recognizer_input import recognizer_features
 from cface_basicsr.ops.views import view, view_draws
-from cface_basicsr.options import merge, read_option_file
+from cface_basicsr.options import check_training_options, merge, read_option_file
 from cface_basicsr.recognizers.load import load_recognizer
 from tests.tiny_stages import (
     REPOSITORY,
@@ -146,6 +148,25 @@ def test_esrgan_with_l_cf_is_an_option_file(data: Path, tmp_path: Path) -> None:
         model.get_current_log())
 
 
+def test_basicsrs_own_perceptual_loss_is_the_content_loss(data: Path, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its VGG11 with seeded weights, of which it needs no file."""
+    from basicsr.archs import vgg_arch
+    torch.manual_seed(0)
+    layers = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs['A'])
+    monkeypatch.setattr(vgg_arch.vgg, 'vgg11', lambda **_: SimpleNamespace(features=layers))
+    opt = stage_options(1, data)
+    opt['train']['content_opt'] = {'type': 'PerceptualLoss', 'vgg_type': 'vgg11', 'layer_weights': {'conv2_1': 1.0},
+                                   'perceptual_weight': 0.5, 'style_weight': 2.0}
+    model = build(opt, tmp_path)
+    model.feed_data(batch_of(model))
+    model.optimize_parameters(1)
+    sr = model.output.detach()
+    losses, (perceptual, style) = model.generator_losses(sr), model.cri_content(sr, model.gt)
+    assert torch.equal(losses['l_g_content'], perceptual) and torch.equal(losses['l_g_style'], style)
+    assert perceptual > 0 and style > 0 and {'l_g_content', 'l_g_style'} <= set(model.get_current_log())
+
+
 class TwoTerms(nn.Module):
     """As BasicSR's PerceptualLoss: a perceptual and a style term, of which either may be missing."""
 
@@ -234,6 +255,15 @@ def test_a_view_that_leaves_the_image_is_refused_in_one_line(make: Make) -> None
     with pytest.raises(UserError, match="option 'train.views': a view may leave the image of 128 pixels by 16 % of its "
                                         r"side, expected at most 12.5 %. Lower 'shift' or 'scale'."):
         make(views={'shift': 20.0}).optimize_parameters(1)
+
+
+def test_a_view_that_leaves_the_image_is_refused_before_anything_is_built_where_the_store_is_there(
+        data: Path, tmp_path: Path) -> None:
+    opt = stage_options(1, data, {'train': {'views': {'shift': 10.0, 'scale': 0.1}}})  # 10 / 128 + 1 / 18
+    with pytest.raises(UserError, match="option 'train.views': a view may leave the image of 128 pixels by 13 % of "):
+        check_training_options(opt)
+    opt['datasets']['train']['dataroot_gt'] = str(tmp_path / 'not_there_yet.lmdb')
+    check_training_options(opt)
 
 
 @pytest.mark.parametrize(('train', 'message'), [
