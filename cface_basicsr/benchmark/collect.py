@@ -57,7 +57,8 @@ def collect(plan: Plan, measuring: Mapping[int, 'Measuring']) -> Results:
     facts = facts_of_training(
         plan.runs[0].recipe, tests, plan.file.notes, seeds=plan.file.seeds,
         budget=f'{plan.images:,} images through each generator, all phases, in batches of {plan.file.batch}',
-        checks=check_fairness(plan, runs, {name: recognizer.sha256 for name, recognizer in recognizers.items()}),
+        checks=check_fairness(plan, runs, {name: recognizer.sha256 for name, recognizer in recognizers.items()},
+                              [test.name for test in tests if test.aligned]),
         options=plan.file.model_dump(exclude_none=True), led=plan.led())
     titles = dict.fromkeys([*REFERENCES, *(row.title for run in plan.runs for row in run.rows)])
     return Results('benchmark', plan.file.title or plan.file.name, facts, list(titles), plan.file.scales, runs,

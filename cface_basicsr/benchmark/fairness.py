@@ -1,6 +1,6 @@
 """Was the comparison fair? Each claim is checked on the files themselves, and its evidence says what was compared."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,20 @@ from cface_basicsr.options import count_images
 from cface_basicsr.recognizers.load import crop_note, load_recognizer
 
 
-def check_fairness(plan: Plan, runs: list[Run], recognizers: Mapping[str, str]) -> list[Check]:
+def check_fairness(plan: Plan, runs: list[Run], recognizers: Mapping[str, str],
+                   aligned: Collection[str] = ()) -> list[Check]:
     """All checks of a benchmark whose rows have been measured.
 
     Args:
         recognizers: name -> SHA-256 of the file that measured.
+        aligned: names of the test sets whose centre crops are aligned for dlib's recognizer.
     """
     train = plan.runs[0].recipe.train_folder
     tests = {name: plan.test_folder(name) for name in plan.file.tests}
     checks = [check for name, folder in tests.items() for check in (
         disjoint_by_key(name, train, folder), disjoint_by_picture(name, train, folder))]
     return [*checks, same_setting('crop', train, tests), same_setting('kernel', train, tests),
-            crop_of_recognizers(plan, tests), same_recognizers(plan, runs, recognizers),
+            crop_of_recognizers(plan, tests, aligned), same_recognizers(plan, runs, recognizers),
             same_images(plan, runs), same_training_set(plan), same_seeds(plan, runs)]
 
 
@@ -76,11 +78,12 @@ def _describe_setting(value: Any) -> str:
     return value if isinstance(value, str) else ', '.join(f'{key} {each}' for key, each in value.items() if each)
 
 
-def crop_of_recognizers(plan: Plan, tests: Mapping[str, Path]) -> Check:
-    """The recognizers learnt from faces that were cropped as those that they judge are."""
+def crop_of_recognizers(plan: Plan, tests: Mapping[str, Path], aligned: Collection[str] = ()) -> Check:
+    """The recognizers learnt from faces that were cropped as those that they judge are; see `check_fairness`."""
     networks = {name: load_recognizer(Path(plan.recognizer_file(who))) for name, who in plan.file.recognizers.items()}
-    notes = [note for folder in tests.values() for name, network in networks.items()
-             if (note := crop_note(folder, name, network))]
+    notes = [note for test, folder in tests.items() for name, network in networks.items()
+             if not (test in aligned and network.input_spec.template == 'dlib')
+             and (note := crop_note(folder, name, network))]
     unknown = [f'no manifest says how {name} was cut' for name, folder in tests.items() if not manifest_crop(folder)]
     texts = [f"{name}: '{network.input_spec.template}'" for name, network in networks.items()]
     holds = False if notes else None if unknown else True

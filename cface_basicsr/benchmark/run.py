@@ -16,13 +16,16 @@ from cface_basicsr.benchmark.kept_rows import KeptRows
 from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
 from cface_basicsr.benchmark.throughput import FILE as THROUGHPUT_FILE
 from cface_basicsr.benchmark.throughput import Eta, SecondsPerImage, find_throughput, kept_throughput, trainings
+from cface_basicsr.data.images.align import find_detector
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.perceptual import perceptual_distances
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.json_file import read_json
+from cface_basicsr.files.manifest import manifest_settings
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
-from cface_basicsr.measuring.measure import check_stores
+from cface_basicsr.measuring.landmarks import align_by_landmarks
+from cface_basicsr.measuring.measure import FaceSet, check_stores
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.results import Results
 from cface_basicsr.report.page import render
@@ -117,15 +120,18 @@ def run_benchmark(plan: Plan, show: Progress, processes: int = 1, strict: bool =
     if not train and not rows:
         raise UserError('--no-train reports the rows of a folder; name it by --rows.')
     preflight(plan)
-    plan = with_judge(plan)
+    plan = with_judge(plan, show)
     check_judge(plan.led(), plan.file.recognizers, strict)
     plan.out.mkdir(parents=True, exist_ok=True)
     with exclusive_run(plan.out):
         eta = Eta(plan, kept_throughput(plan), show)
-        if plan.recognizers and (train or plan.file.steps.keys() & plan.file.recognizers.values()):  # they measure
-            run_steps(plan.recognizers, eta.follow(plan.recognizers), processes)
+        if plan.recognizers and rows:
+            measure = plan.recognizers.with_only(plan.file.recognizers.values())
+            run_steps(measure, eta.follow(measure), processes)
         measuring = open_measuring(plan, show) if rows else None
         kept = KeptRows(rows, measuring) if rows else None
+        if plan.recognizers and train and not (kept and kept.all_known()):
+            run_steps(plan.recognizers, eta.follow(plan.recognizers), processes)
         for run in plan.runs:
             recipe = kept.without_known(run) if kept else run.recipe
             if not train:
@@ -144,11 +150,13 @@ def preflight(plan: Plan) -> None:
     """Look for what is missing or does not fit, before anything is trained.
 
     Raises:
-        UserError: a store, or the file of a recognizer or of a perceptual distance is missing, the pairs or lists of a
-            test set do not fit it, or a run folder was begun with other options or data.
+        UserError: a store, or the file of a recognizer or of a perceptual distance is missing, an option does not fit
+            the data, the pairs or lists of a test set do not fit it, or a run folder was begun with other options or
+            data.
     """
     for recipe in plan.recipes:
         check_stores(recipe.train_folder, recipe.file.scale)
+        recipe.check_options()
         check_same_run(recipe)
     for name, who in plan.file.recognizers.items():
         if who not in plan.file.steps and not Path(plan.recognizer_file(who)).is_file():
@@ -161,10 +169,21 @@ def preflight(plan: Plan) -> None:
         protocols_of(options, *read_identities(folder), f'tests.{name}')
 
 
-def with_judge(plan: Plan) -> Plan:
-    """The plan with dlib's recognizer as its judge where it names only one recognizer, or a note that says why not."""
+def with_judge(plan: Plan, show: Progress) -> Plan:
+    """The plan with dlib's recognizer as its judge where it names only one recognizer, or a note that says why not.
+
+    Centre crops are aligned for it by the landmarks that are found on HR, where they are.
+    """
     named = {name: plan.recognizer_file(who) for name, who in plan.file.recognizers.items()}
-    added, notes = default_judge(named, map(plan.test_folder, plan.file.tests))
+    folders = [plan.test_folder(name) for name in plan.file.tests]
+    added, notes = default_judge(named, folders)
+    for folder in folders if added else ():
+        if manifest_settings(folder).get('crop') == 'center':
+            faces = FaceSet.open(folder, plan.file.scales[0])
+            show.start('landmarks', len(faces.keys))
+            aligned, note = align_by_landmarks(faces, find_detector(None), folder / 'features', show.advance)
+            show.end('landmarks', note)
+            added, notes = (added, notes) if aligned else ({}, [note])
     changes = {'recognizers': {**plan.file.recognizers, **added}, 'notes': [*plan.file.notes, *notes]}
     return replace(plan, file=plan.file.model_copy(update=changes))
 

@@ -1,11 +1,14 @@
 """One test set: its numbers are those of their parts, and few pairs keep few images."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
+from cface_basicsr.data.images.align import template_points, warp_face
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.features import cosine_scores, extract_features
 from cface_basicsr.evaluation.restoration import psnr_ssim
@@ -16,6 +19,7 @@ from cface_basicsr.measuring import request
 from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer, few_pairs
 from cface_basicsr.measuring.results import Faces, Run, load_scores
 from cface_basicsr.recognizers.load import load_recognizer
+from tests.measuring.conftest import PLACES
 from tests.small_data import write_small_data
 from tests.tiny_stages import write_recognizer
 
@@ -131,3 +135,47 @@ def test_few_pairs_keep_both_kinds_in_each_fold_and_few_images() -> None:
 def test_a_missing_store_is_named_with_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no hr\.lmdb.*\nMake it: cface prepare .* --scale 8"):
         OpenTestSet('LFW', request.TestSet(), tmp_path, 8, {})
+
+
+# ------------------------------------------------------------------------------------ dlib's recognizer on centre crops
+
+@pytest.fixture
+def centred(tmp_path: Path) -> Path:
+    folder = write_small_data(tmp_path / 'centred', identities=20, images=3)
+    (folder / 'manifest.json').write_text(json.dumps({'settings': {'crop': 'center'}}))
+    return folder
+
+
+def of_centre_crops(folder: Path) -> OpenTestSet:
+    own = Recognizer(load_recognizer(write_recognizer(folder / 'r.pth')), 'a' * 64)
+    return OpenTestSet('held-out', request.TestSet(pairs_per_fold=8, faces=0, far=0.1), folder, 8,
+                       {'r': own, 'judge': Recognizer(load_recognizer('dlib'), 'b' * 64)})
+
+
+def test_dlibs_recognizer_sees_centre_crops_aligned_by_the_landmarks_of_hr_and_others_do_not(
+        centred: Path, detector: Any) -> None:
+    opened = of_centre_crops(centred)
+    assert detector.calls == 60
+    assert opened.notes()[0].startswith('The judge sees faces that are aligned')
+    assert not any('features will be poor' in note for note in opened.notes())
+    features = opened.embed('HR').features
+    assert list(features) == ['r', 'judge']
+    hr, place = images(opened, 'hr.lmdb'), template_points('arcface', 128)
+    chips = np.stack([warp_face(image, PLACES, place, 128) for image in hr])
+    for name, seen in (('r', hr), ('judge', chips)):
+        np.testing.assert_allclose(features[name], extract_features(opened.networks[name], seen), atol=1e-5)
+
+
+def test_the_accuracy_along_the_way_is_by_the_same_aligned_faces(centred: Path, detector: Any) -> None:
+    opened = of_centre_crops(centred)
+    numbers = opened.along_the_way(BicubicUpsampler(scale=8))
+    run = Run('Bicubic', 8)
+    opened.measure(run, opened.embed('Bicubic'), centred)
+    assert numbers['judge'] == run.measured['held-out'].numbers['judge/accuracy']
+
+
+def test_without_landmarks_it_sees_them_as_they_are_and_the_note_says_why(centred: Path, detector: Any) -> None:
+    detector.blind = 60
+    opened = of_centre_crops(centred)
+    assert opened.notes()[0].startswith('Judge not applicable: no landmarks are found on 60 of 60 originals')
+    assert any('its features will be poor' in note for note in opened.notes())

@@ -6,36 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cface_basicsr.data.images.align import Aligner, template_points, warp_face
-from cface_basicsr.measuring.default_judge import default_judge
+from cface_basicsr.data.images.align import template_points, warp_face
 from cface_basicsr.measuring.landmarks import align_by_landmarks
 from cface_basicsr.measuring.measure import FaceSet
+from tests.measuring.conftest import PLACES
 from tests.small_data import write_small_data
-
-PLACES = template_points('arcface', 128) * 0.8 + 10
-"""Where the made-up detector finds the landmarks of every face that it finds."""
 
 
 @pytest.fixture
 def faces(tmp_path: Path) -> FaceSet:
     return FaceSet.open(write_small_data(tmp_path / 'data', identities=20, images=3), 8)
-
-
-@pytest.fixture
-def detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A detector that finds one face on every image but the first `blind` ones, and counts its calls."""
-    class Made:
-        blind, calls = 0, 0
-    made = Made()
-
-    def detect(aligner: Aligner, photo: np.ndarray) -> np.ndarray:
-        made.calls += 1
-        box = [20, 20, 100, 100, 1.0]
-        return np.zeros((0, 15)) if made.calls <= made.blind else np.array([[*box, *PLACES.ravel()]])
-    monkeypatch.setattr(Aligner, 'detect', detect)
-    made.file = tmp_path / 'detection_mobilenet0.25_Final.pth'
-    made.file.write_bytes(b'detector')
-    return made
 
 
 @pytest.mark.parametrize('system', ['HR', 'Bicubic', 'LR'])
@@ -70,9 +50,3 @@ def test_few_faces_may_be_without_landmarks_and_a_note_counts_them(faces: FaceSe
         assert np.allclose(aligned.landmarks[faces.keys[0]], PLACES)  # the median of the others
     else:
         assert note.startswith('Judge not applicable: no landmarks are found on 2 of 60 originals, and at most 2 %')
-
-
-def test_with_landmarks_the_judge_is_applicable_to_centre_crops_too(tmp_path: Path) -> None:
-    (tmp_path / 'manifest.json').write_text('{"settings": {"crop": "center"}}')
-    assert default_judge({'loss': 'r.onnx'}, [tmp_path], landmarks=True) == ({'judge': 'dlib'}, [])
-    assert default_judge({'loss': 'r.onnx'}, [tmp_path], landmarks=False)[0] == {}
