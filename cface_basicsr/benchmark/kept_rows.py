@@ -7,6 +7,7 @@ its numbers is the same: the options of its trainings, the stores, the recognize
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,9 +52,13 @@ class KeptRows:
 
     def without_known(self, planned: PlannedRun) -> Recipe:
         """The recipe of a run with only the steps that rows need which are not there yet."""
-        needed = {step for row in planned.rows if row.title not in planned.known for step in row.steps}
-        steps = {name: step for name, step in planned.recipe.file.steps.items() if name in needed}
-        return Recipe(planned.recipe.file.model_copy(update={'steps': steps}), planned.recipe.data, planned.recipe.out)
+        return planned.recipe.with_only({step for row in planned.rows if row.title not in planned.known
+                                         for step in row.steps})
+
+    def all_known(self) -> bool:
+        """Whether no row needs a training any more."""
+        runs = next(iter(self.measuring.values())).plan.runs
+        return all(row.title in run.known for run in runs for row in run.rows)
 
     def measure(self, planned: PlannedRun, step: str) -> None:
         """Measure and keep the rows that a finished step gives."""
@@ -98,11 +103,8 @@ class KeptRows:
     def _facts(self, planned: PlannedRun, row: PlannedRow) -> dict[str, str]:
         """What decides the numbers of a row, as hashes; a difference can then be named."""
         measuring, recipe = self.measuring[planned.scale], planned.recipe
-        trainings = [_portable(recipe.compose(name)) for name in row.steps if name in recipe.trainings]
-        trained = measuring.plan.recognizers
-        if trained:
-            trainings += [_portable(trained.compose(name)) for name in trained.trainings]
-        return {'options': _hash(trainings), 'training data': _hash(_stores(recipe.train_folder)), **{
+        return {'options': trainings_hash(recipe, row, measuring.plan.recognizers),
+                'training data': _hash(_stores(recipe.train_folder)), **{
             key: _hash([value(test) for test in measuring.tests]) for key, value in {
                 'test data': lambda test: _stores(test.faces.folder),
                 'recognizers': lambda test: {name: each.sha256 for name, each in test.recognizers.items()},
@@ -113,18 +115,30 @@ class KeptRows:
             }.items()}}
 
 
+def trainings_hash(recipe: Recipe, row: PlannedRow, recognizers: Recipe | None) -> str:
+    """A hash of the options of all trainings of a row, and of those of the recognizers."""
+    trainings = [_portable(recipe.compose(name)) for name in row.steps if name in recipe.trainings]
+    trainings += [_portable(recognizers.compose(name)) for name in recognizers.trainings] if recognizers else []
+    return _hash(trainings)
+
+
 def _stores(folder: Path) -> Any:
     """The hashes of a prepared folder's stores, which do not depend on where it lies."""
     return read_manifest(folder).get('sha256') or manifest_hash(folder)
 
 
 def _portable(options: Any) -> Any:
-    """Options without the folders of one machine: a path is only its last part, and what is read first is left out."""
+    """Options without the folders of one machine: a path is only its last part, and what is read first is left out.
+
+    A store of stage 2 is named after the generator, which may be gone; the options of its training are there.
+    """
     if isinstance(options, Mapping):
         return {key: _portable(value) for key, value in options.items() if key != 'path'}
     if isinstance(options, list | tuple):
         return [_portable(value) for value in options]
-    return Path(options).name if isinstance(options, str) and '/' in options else options
+    if not (isinstance(options, str) and '/' in options):
+        return options
+    return re.sub(r'^(sr_x\d+)_.+', r'\1', Path(options).name)
 
 
 def _hash(value: Any) -> str:
