@@ -13,16 +13,18 @@ from typing import Any
 from cface_basicsr.benchmark.collect import collect, open_measuring
 from cface_basicsr.benchmark.file import BenchmarkFile
 from cface_basicsr.benchmark.kept_rows import KeptRows
-from cface_basicsr.benchmark.plan import Plan, make_plan, out_folder
+from cface_basicsr.benchmark.plan import Plan, PlannedRow, PlannedRun, make_plan, out_folder
 from cface_basicsr.benchmark.throughput import FILE as THROUGHPUT_FILE
 from cface_basicsr.benchmark.throughput import Eta, SecondsPerImage, find_throughput, kept_throughput, trainings
 from cface_basicsr.data.images.align import find_detector
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.perceptual import perceptual_distances
+from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.manifest import manifest_settings
+from cface_basicsr.files.network_file import build_network
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.landmarks import align_by_landmarks
 from cface_basicsr.measuring.measure import FaceSet, check_stores
@@ -158,6 +160,9 @@ def preflight(plan: Plan) -> None:
         check_stores(recipe.train_folder, recipe.file.scale)
         recipe.check_options()
         check_same_run(recipe)
+    for run in plan.runs:
+        for row in run.rows:
+            _check_backbone(plan, run, row)
     for name, who in plan.file.recognizers.items():
         if who not in plan.file.steps and not Path(plan.recognizer_file(who)).is_file():
             raise UserError(f"benchmark, recognizer '{name}': the file '{who}' is missing.")
@@ -167,6 +172,17 @@ def preflight(plan: Plan) -> None:
         for scale in plan.file.scales:
             check_stores(folder, scale)
         protocols_of(options, *read_identities(folder), f'tests.{name}')
+
+
+def _check_backbone(plan: Plan, run: PlannedRun, row: PlannedRow) -> None:
+    """Check by one small image that a network that a variant brings along enlarges by the scale."""
+    variant = plan.file.variants.get(row.system)
+    if not (variant and isinstance(variant.backbone, Mapping)):
+        return
+    network, where = build_network(run.recipe.compose(row.step)['network_g']), f"benchmark, variant '{row.title}':"
+    if (found := scale_of(network, f'{where} the backbone')) != run.scale:
+        raise UserError(f'{where} {type(network).__name__} with these arguments enlarges {found} times, and the scale '
+                        f'is {run.scale}. Take a network that has it.')
 
 
 def with_judge(plan: Plan, show: Progress) -> Plan:

@@ -310,8 +310,10 @@ def check_scale_of(network: nn.Module, scale: int) -> None:
     """Check that a generator enlarges by the scale of the option file, by one small image; it comes back in eval mode.
 
     Raises:
-        UserError: it enlarges by another, or takes no image.
+        UserError: it enlarges by another, takes no image, or has no weights.
     """
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UserError(f"option 'network_g': {type(network).__name__} has no weights, so there is nothing to train.")
     found = scale_of(network, "option 'network_g'")
     if found != scale:
         raise UserError(f"option 'network_g': {type(network).__name__} with these arguments enlarges {found} times, "

@@ -13,12 +13,13 @@ from cface_basicsr.benchmark.run import Finished, run_benchmark
 from cface_basicsr.errors import UserError
 from cface_basicsr.training import steps
 from tests.tiny_benchmark import BATCH, tiny_benchmark, write_benchmark, write_tiny_faces
+from tests.tiny_stages import REPOSITORY
 from tests.training.test_steps import Told
 
 
-def start(folder: Path, show: Told | None = None, **changes: Any) -> Finished:
+def start(folder: Path, show: Told | None = None, strict: bool = False, **changes: Any) -> Finished:
     file = read_benchmark(write_benchmark(folder, tiny_benchmark(data=str(folder / 'data'), **changes)))
-    return run_benchmark(make_plan(file, folder / 'run', file.budget.images), show or Told())
+    return run_benchmark(make_plan(file, folder / 'run', file.budget.images), show or Told(), strict=strict)
 
 
 @pytest.mark.parametrize(('changes', 'lost', 'message'), [
@@ -41,6 +42,35 @@ def test_what_is_missing_or_does_not_fit_is_refused_before_any_training(
         shutil.rmtree(tmp_path / lost)
     with pytest.raises(UserError, match=message):
         start(tmp_path, **changes)
+
+
+TUNED = {'options': str(REPOSITORY / 'options/cface_stage0.yml'), 'weights': {'network_r': 'recognizer'},
+         'set': {'train': {'total_iter': 4}}}
+
+
+@pytest.mark.parametrize('judge', ['recognizer', 'tuned'])
+def test_a_judge_that_leads_a_loss_is_strictly_refused_before_any_training(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str) -> None:
+    monkeypatch.setattr(steps, 'run_training', lambda *_: pytest.fail('it trained'))
+    write_tiny_faces(tmp_path)
+    with pytest.raises(UserError, match="--strict: recognizer 'judge' led a loss of C-Face-v2, so it is not a judge"):
+        start(tmp_path, strict=True, recognizers={'loss': 'recognizer', 'judge': judge},
+              steps=tiny_benchmark()['steps'] | {'tuned': TUNED})
+
+
+@pytest.mark.parametrize(('backbone', 'message'), [
+    ({'type': 'RRDBNet', 'num_in_ch': 3, 'num_out_ch': 3, 'scale': 8, 'num_feat': 4, 'num_block': 1},
+     r"variant 'V': RRDBNet with these arguments enlarges 4 times, and the scale is 8\. Take a network that has it\.$"),
+    ({'type': 'MSRResNet', 'upscale': 8, 'num_feat': 4, 'num_block': 1}, "network_g': MSRResNet refuses this"),
+    ({'type': 'SRGANDiscriminator'}, "SRGANDiscriminator takes neither 'scale' nor 'upscale'"),
+])
+def test_a_backbone_that_does_not_enlarge_by_the_scale_is_refused_before_any_training(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backbone: dict[str, Any], message: str) -> None:
+    monkeypatch.setattr(steps, 'run_training', lambda *_: pytest.fail('it trained'))
+    write_tiny_faces(tmp_path)
+    with pytest.raises(UserError, match=message) as refused:
+        start(tmp_path, systems=['V'], variants={'V': {'of': 'EDSR', 'backbone': backbone}})
+    assert '\n' not in str(refused.value)
 
 
 @pytest.mark.slow
