@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -149,6 +150,32 @@ def test_bad_requests_are_refused(folder, arguments, words):
     assert isinstance(result.exception, UserError)
     with pytest.raises(UserError, match=words):
         raise result.exception
+
+
+@pytest.fixture
+def led(folder, tmp_path):
+    """A generator whose file says that net_r.pth led its loss, and a recognizer that was fine-tuned from that one."""
+    mark = file_hash(folder / 'net_r.pth', 64)
+    for name, network, more in (('net_g', SRResNet(**GENERATOR), {'led_by': [mark]}),
+                                ('tuned', SphereFace20(**RECOGNIZER), {'started_from': [mark]}),
+                                ('other', SphereFace20(**RECOGNIZER), {})):
+        options = {'type': type(network).__name__, **(GENERATOR if name == 'net_g' else RECOGNIZER)}
+        save_atomically({'params': network.state_dict(), 'network': options, **more}, tmp_path / f'{name}.pth')
+    shutil.copy(folder / 'net_r.pth', tmp_path / 'copy.pth')
+    return tmp_path
+
+
+@pytest.mark.parametrize(('name', 'marked'), [('copy', True), ('tuned', True), ('other', False)])
+def test_a_judge_that_led_the_loss_is_marked_and_strictly_refused(folder, led, name, marked):
+    words = ['--weights', f'SR={led}/net_g.pth', '--recognizer', f'judge={led}/{name}.pth']
+    table, strict = evaluate(folder, *words), evaluate(folder, *words, '--strict')
+    assert table.exit_code == 0
+    notes = ' '.join(table.output.split())
+    assert 'R led a loss of SR; it is not a judge of it.' in notes
+    assert ('judge led a loss of SR; it is not a judge of it. No judge: every recognizer here led a' in notes) == marked
+    assert (strict.exit_code == 0) == (not marked)
+    assert not marked or str(strict.exception).startswith(
+        "--strict: recognizer 'judge' led a loss of SR, so it is not a judge. Name another one")
 
 
 def test_a_generator_is_no_recognizer_and_a_protocol_has_a_name(folder):
