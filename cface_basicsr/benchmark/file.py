@@ -211,9 +211,21 @@ def _check_recognizers(file: BenchmarkFile) -> None:
     if not file.recognizers:
         raise UserError("benchmark: 'recognizers' is empty: without one no identity can be measured.")
     for name, who in (*file.recognizers.items(), *([('loss', file.loss)] if file.loss else [])):
-        if who not in file.steps and named_recognizer(who).suffix not in ('.pth', '.onnx'):
-            raise UserError(f"benchmark, recognizer '{name}': '{who}' is neither one of 'steps' nor a .pth or .onnx "
-                            f'file; {nearest(who, file.steps) if file.steps else "there are no steps"}')
+        check_recognizer(file, who, f"recognizer '{name}'")
+
+
+def check_recognizer(file: BenchmarkFile, who: str, where: str) -> None:
+    """Check that a recognizer is one of the steps, or may be a file.
+
+    Args:
+        who: as it is named; where: for the message.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if who not in file.steps and named_recognizer(who).suffix not in ('.pth', '.onnx'):
+        raise UserError(f"benchmark, {where}: '{who}' is neither one of 'steps' nor a .pth or .onnx file; "
+                        f'{nearest(who, file.steps) if file.steps else "there are no steps"}')
 
 
 def _check_names(file: BenchmarkFile) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cface_basicsr.benchmark.file import BenchmarkFile, chosen_systems, loss_recognizer
+from cface_basicsr.benchmark.file import BenchmarkFile, check_recognizer, chosen_systems, loss_recognizer
 from cface_basicsr.benchmark.systems import HEAD, LOSS, Phase, System
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.recognizer_file import named_recognizer
@@ -217,6 +217,8 @@ class _Composer:
                  'datasets': {'train': {'batch_size': self.file.batch}, 'val': None}, 'val': None}
         more = changed['train'].get('more_recognizers')
         if more:  # steps of the file, or files
+            for who in more:
+                check_recognizer(self.file, who, f"{system.name}, phase '{phase.name}', more_recognizers")
             fixed['train']['more_recognizers'] = [
                 str(_recognizer_path(self.out, self.file, who, 'r')) if who in self.file.steps else who for who in more]
         of_generator = self._of_every_generator(iterations) if phase.learner == 'g' else {}

@@ -284,3 +284,9 @@ def test_further_recognizers_of_a_loss_may_be_steps_of_the_file(tmp_path: Path) 
     opt = run.recipe.compose(run.rows[0].step)
     assert opt['train']['more_recognizers'] == [plan.recognizer_file('second'), 'dlib']
     assert plan.led() == {'loss': ['two'], 'other': ['two']}
+    for who, message in (('secnd', "more_recognizers: 'secnd' is neither one of 'steps' nor a .pth or .onnx file; did"),
+                         ('recognizer', "'net_r_latest.pth' leads the loss already; name each recognizer once.")):
+        second['set']['stage1']['train']['more_recognizers'] = [who]
+        with pytest.raises(UserError, match=re.escape(message)):
+            plan_of(tmp_path, systems='all', variants={'two': second}, steps=content['steps'] | {
+                'second': content['steps']['recognizer']}).runs[0].recipe.check_options()
