@@ -25,17 +25,14 @@ from cface_basicsr.files.identities import read_identities
 from cface_basicsr.files.json_file import read_json
 from cface_basicsr.files.manifest import manifest_settings
 from cface_basicsr.files.network_file import build_network
-from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
 from cface_basicsr.measuring.landmarks import align_by_landmarks
 from cface_basicsr.measuring.measure import FaceSet, check_stores
 from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.results import Results
-from cface_basicsr.options.training import leading_recognizers
 from cface_basicsr.report.page import render
 from cface_basicsr.report.write import write_report
 from cface_basicsr.runtime import Progress
-from cface_basicsr.training.recipe import Recipe
 from cface_basicsr.training.steps import check_same_run, exclusive_run, run_steps
 
 BUDGET = 'budget.json'
@@ -170,21 +167,13 @@ def preflight(plan: Plan) -> None:
         if who not in plan.file.steps and not Path(plan.recognizer_file(who)).is_file():
             raise UserError(f"benchmark, recognizer '{name}': the file '{who}' is missing.")
     for run in plan.runs:
-        _check_leaders(run.recipe, plan.out)
+        run.recipe.check_leaders(plan.out)
     perceptual_distances(plan.file.perceptual)
     for name, options in plan.file.tests.items():
         folder = plan.test_folder(name)
         for scale in plan.file.scales:
             check_stores(folder, scale)
         protocols_of(options, *read_identities(folder), f'tests.{name}')
-
-
-def _check_leaders(recipe: Recipe, out: Path) -> None:
-    """Check that the recognizers which lead a loss are there, or are trained in the run folder."""
-    for step in recipe.trainings:
-        for path in map(named_recognizer, leading_recognizers(recipe.compose(step))):
-            if not path.is_file() and out.absolute() not in path.absolute().parents:
-                raise UserError(f"benchmark, step '{step}': the recognizer's file '{path}' is missing.")
 
 
 def _check_backbone(plan: Plan, run: PlannedRun, row: PlannedRow) -> None:

@@ -125,6 +125,7 @@ def train_recipe(path: Path, data: Path | None, out: Path | None, variables: dic
         recipe = recipe.continuing(from_step, changes or {})
     report = recipe.file.report
     check_stores(recipe.train_folder, recipe.file.scale)
+    recipe.check_leaders(recipe.out)
     if report:
         check_report(recipe)
         recognizers = {name: recipe.weights_of(who, 'r') for name, who in report.recognizers.items()}

@@ -366,6 +366,20 @@ class Recipe:
             with errors_of(f"step '{name}'"):
                 check_training_options(self.compose(name) | {'plugin': ''})
 
+    def check_leaders(self, made_in: Path) -> None:
+        """Check that the recognizers which lead a loss are there, so that no training waits for one in vain.
+
+        Args:
+            made_in: the run folder, where those that are not there yet are trained.
+
+        Raises:
+            UserError: with the step, and the file that is missing.
+        """
+        for name in self.trainings:
+            for path in map(named_recognizer, leading_recognizers(self.compose(name))):
+                if not path.is_file() and made_in.absolute() not in path.absolute().parents:
+                    raise UserError(f"step '{name}': the recognizer's file '{path}' is missing.")
+
     def _place(self, path: str, generator: str | None) -> Path:
         """Where a store or index of a stage file is in this recipe's data folder; D_SR is that of `generator`."""
         name = Path(path).name

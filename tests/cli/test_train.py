@@ -203,6 +203,16 @@ def test_missing_data_is_named(
     assert not (folder / 'none').exists()
 
 
+def test_a_leading_recognizer_that_no_step_trains_and_that_is_missing_is_named_before_any_training(
+        folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    more = {'set': {'train': {'more_recognizers': ['nowhere.pth']}}}
+    (folder / 'led.yml').write_text(yaml.safe_dump({'base': 'r.yml', 'out': 'led', 'steps': {'v1': more}}))
+    refused = CliRunner().invoke(app, ['train', 'led.yml'])
+    assert str(refused.exception) == "step 'v1': the recognizer's file 'nowhere.pth' is missing."
+    assert not (folder / 'led').exists()
+
+
 def test_a_value_needs_a_name(folder: Path) -> None:
     with pytest.raises(UserError, match='--value: expected NAME=VALUE'):
         CliRunner().invoke(app, ['train', str(folder / 'r.yml'), '--value', 'x'], catch_exceptions=False)
