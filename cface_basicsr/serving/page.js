@@ -161,8 +161,16 @@ function showResults() {
   $("shown").replaceChildren(...known.map(system => new Option(system)));
   if (known.includes(before)) $("shown").value = before;
   $("shown-label").hidden = known.length < 2;
+  showAbout();
   showAfter();
   showFaces();
+}
+
+/** What is known about a network is open where it is chosen, or where auto gave it a face. */
+function showAbout() {
+  const faces = chosen().flatMap(system => results.get(system)?.faces ?? []);
+  const used = new Set([...chosen(), ...faces.map(face => face.network)]);
+  for (const about of document.querySelectorAll(".about")) about.open = used.has(about.dataset.network);
 }
 
 function showAfter() {

@@ -155,8 +155,12 @@ def test_systems_are_side_by_side_and_a_photo_of_the_person_gives_similarities(
         page: Any, folder: Path, tmp_path: Path) -> None:
     page.set_input_files('#photo', folder / 'our party.png')
     wait(page)
+    told = page.locator('.about', has_text='For tests; it knows no face.')
+    opened = "all => all.filter(each => each.open).map(each => each.dataset.network)"
+    assert (told.count(), told.evaluate_all(opened)) == (2, ['tiny-x8'])
     page.check('#systems input[value="tiny-x4"]')
     wait(page)
+    assert told.evaluate_all(opened) == ['tiny-x8', 'tiny-x4']
     titles = page.locator('.face').nth(1).locator('b').all_inner_texts()
     assert titles == ['before', 'tiny-x8', 'before', 'tiny-x4']
     assert re.search(r'Left as it is by tiny-x8: [\d.]+ pixels high', page.locator('.face').nth(2).inner_text())
