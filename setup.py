@@ -15,17 +15,28 @@ NETWORKS = 'cface_basicsr.zoo.networks'
 WITH_FILES = [RECIPES, *(f'{RECIPES}.{name}' for name in FOLDERS)]
 
 
-def index_page(readme: str) -> str:
-    """The README for a package index: links to files of the repository become their texts, its pictures are left out.
+def index_page(readme: str, source: str = '') -> str:
+    """The README for a package index, where a link into the repository would lead nowhere as it is.
 
-    There they would lead nowhere, and no home of the repository is known that they could be made absolute with.
+    Args:
+        source: the address of the repository: links and pictures become absolute with it. Without one, links become
+            their texts, and a picture is left out with the lines in italics below it.
     """
-    without_pictures = re.sub(r'!\[[^\]]*\]\((?!https?:)[^)]+\)\n*', '', readme)
+    if source:
+        with_pictures = re.sub(r'(!\[[^\]]*\]\()(?!https?:)', rf'\1{source}/raw/main/', readme)
+        return re.sub(r'((?<!!)\[[^\]]+\]\()(?!https?:|#)', rf'\1{source}/blob/main/', with_pictures)
+    without_pictures = re.sub(r'!\[[^\]]*\]\((?!https?:)[^)]+\)\n+(\*[^*]+\*\n+)?', '', readme)
     return re.sub(r'\[([^\]]+)\]\((?!https?:)[^)]+\)', r'\1', without_pictures)
 
 
+def source_address() -> str:
+    """What `[project.urls]` names as Source; '' as long as the project has no public address."""
+    urls = (Path(__file__).parent / 'pyproject.toml').read_text(encoding='utf-8').partition('[project.urls]')[2]
+    return (re.findall(r'^Source = "(https://[^"]+)"', urls, re.M) or [''])[0]
+
+
 setup(
-    long_description=index_page((Path(__file__).parent / 'README.md').read_text(encoding='utf-8')),
+    long_description=index_page((Path(__file__).parent / 'README.md').read_text(encoding='utf-8'), source_address()),
     long_description_content_type='text/markdown',
     packages=[*find_packages(include=['cface_basicsr*']), NETWORKS, *WITH_FILES],
     package_dir={RECIPES: OPTIONS},

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -23,6 +24,13 @@ def metadata(tmp_path_factory: pytest.TempPathFactory) -> email.message.Message:
     return email.message_from_string(text_of(folder / 'cface_basicsr.egg-info' / 'PKG-INFO'))
 
 
+def setup_functions() -> dict[str, Any]:
+    """What setup.py defines, without its call of setuptools."""
+    names: dict[str, Any] = {'__file__': str(ROOT / 'setup.py')}
+    exec(text_of(ROOT / 'setup.py').partition('\nsetup(\n')[0], names)
+    return names
+
+
 def test_no_link_of_the_index_page_leads_into_the_repository(metadata: email.message.Message) -> None:
     page = metadata.get_payload()
     readme = text_of(ROOT / 'README.md')
@@ -32,6 +40,36 @@ def test_no_link_of_the_index_page_leads_into_the_repository(metadata: email.mes
     assert page.lstrip().startswith('# cface-basicsr') and '![' not in page
     for heading in re.findall(r'^## .+', readme, re.M):
         assert heading in page
+
+
+def test_the_index_page_has_no_caption_of_a_picture_that_is_left_out(metadata: email.message.Message) -> None:
+    readme = text_of(ROOT / 'README.md')
+    captions = re.findall(r'^!\[.*\n\n\*([^*]+)\*$', readme, re.M)
+    assert len(captions) == 1 and '*16' not in metadata.get_payload()
+    assert captions[0].split('.')[0] not in metadata.get_payload()
+
+
+def test_with_an_address_of_the_repository_each_link_and_picture_leads_into_it() -> None:
+    home = 'https://forge.example/team/cface-basicsr'
+    page = setup_functions()['index_page'](text_of(ROOT / 'README.md'), home)
+    targets = re.findall(r'(!?)\[[^\]]*\]\(([^)\s]+)\)', page)
+    assert {'!': f'{home}/raw/main/docs/photo_x4.png', '': f'{home}/blob/main/docs/train.md#vgg19-weights'}.items() <= {
+        mark: target for mark, target in targets if 'photo_x4' in target or 'vgg19' in target}.items()
+    assert [target for _, target in targets if not target.startswith('https://')] == []
+    for _, target in targets:
+        path = re.match(rf'{home}/(?:raw|blob)/main/([^#]+)', target)
+        assert not path or (ROOT / path[1]).exists(), target
+    assert len(targets) == len(re.findall(r'\]\(', text_of(ROOT / 'README.md')))
+
+
+def test_no_address_of_somebody_else_is_called_ours(metadata: email.message.Message) -> None:
+    """Labels as indexes know them (packaging.python.org, well-known project URLs): they take them for the project's."""
+    urls = dict(each.split(', ') for each in metadata.get_all('Project-URL'))
+    ours = {'homepage', 'source', 'repository', 'sourcecode', 'github', 'documentation', 'docs', 'issues', 'bugs',
+            'bugtracker', 'tracker', 'issuetracker', 'changelog', 'changes', 'releasenotes', 'download', 'funding'}
+    assert urls == {'Plugin of BasicSR': 'https://github.com/XPixelGroup/BasicSR'}
+    assert {re.sub(r'\W', '', label).lower() for label in urls} & ours == set()
+    assert metadata['Home-page'] is None and setup_functions()['source_address']() == ''
 
 
 def test_the_index_page_names_each_python_that_is_tested(metadata: email.message.Message) -> None:
@@ -44,7 +82,9 @@ def test_the_index_page_names_each_python_that_is_tested(metadata: email.message
 def test_each_extra_that_installs_something_is_explained_where_it_is_asked_for(
         metadata: email.message.Message) -> None:
     pages = '\n'.join(text_of(page) for page in (*ROOT.glob('*.md'), *ROOT.glob('docs/*.md')))
-    assert [extra for extra in metadata.get_all('Provides-Extra') if f'[{extra}]' not in pages] == []
+    extras = metadata.get_all('Provides-Extra')
+    assert [extra for extra in extras if f'[{extra}]' not in pages] == []
+    assert set(re.findall(r"pip install '[^']*\[(\w+)\]'", pages)) <= set(extras)
 
 
 def test_the_citation_is_that_of_the_readme_and_of_this_version() -> None:
