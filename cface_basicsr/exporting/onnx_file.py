@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -37,9 +38,12 @@ def export_onnx(path: str | Path, network: nn.Module, scale: int, *, half: bool 
         the largest difference of a pixel in [0, 1] from the network on synthetic faces.
 
     Raises:
-        UserError: the network has operations that ONNX lacks, or the difference is 1e-4 or more (half: 1e-2).
-            Nothing is written then.
+        UserError: ONNX Runtime is missing, the network has operations that ONNX lacks, or the difference is 1e-4 or
+            more (half: 1e-2). Nothing is written then.
     """
+    if not find_spec('onnxruntime'):
+        raise UserError(f"'{path}' would be compared with the network by ONNX Runtime, which is missing: pip install "
+                        'onnxruntime')
     own = copy.deepcopy(network).cpu().eval()
     with replacing(path) as aside:
         _write(aside, _Half(copy.deepcopy(own)) if half else own, scale)

@@ -47,6 +47,15 @@ def test_an_onnx_file_gives_the_networks_faces_for_any_number_of_them(tmp_path: 
         onnx.TensorProto.FLOAT16 if half else onnx.TensorProto.FLOAT}
 
 
+def test_without_onnx_runtime_the_file_that_was_asked_for_is_named_and_nothing_is_written(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = cface.load(write_generator(tmp_path / 'net_g.pth'))
+    monkeypatch.setattr('cface_basicsr.exporting.onnx_file.find_spec', lambda name: None)
+    with pytest.raises(UserError, match=r"/net_g\.onnx' would be compared .* is missing: pip install onnxruntime$"):
+        resolver.export(tmp_path / 'net_g.onnx')
+    assert [path.name for path in tmp_path.iterdir()] == ['net_g.pth']
+
+
 def test_a_safetensors_file_holds_the_network_exactly_or_in_half(tmp_path: Path) -> None:
     resolver = cface.load(write_generator(tmp_path / 'net_g.pth'))
     faces = comparison_faces(8)
