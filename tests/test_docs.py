@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import json
 import re
 import textwrap
@@ -69,6 +70,20 @@ def test_each_cface_command_and_each_option_in_it_exists(line: str) -> None:
 def test_each_make_target_in_a_page_is_in_the_makefile(page: Path) -> None:
     targets = set(re.findall(r'^(\w+):', text_of(ROOT / 'Makefile'), re.M))
     assert set(re.findall(r'^ +make (\w+)', text_of(page), re.M)) <= targets
+
+
+@on_each_page
+def test_each_measurement_that_a_page_runs_is_there_and_knows_its_options(page: Path) -> None:
+    from performance.__main__ import BENCHMARKS, arguments
+    for module, rest in re.findall(r'python -m performance(\.\w+)?((?: +[^\s`#|]+)*)', text_of(page)):
+        if module:
+            assert (ROOT / f'performance/{module[1:]}.py').is_file(), module
+        else:
+            chosen = arguments(rest.split())  # ends the program where one is unknown
+            for name in chosen.names:
+                known = inspect.signature(importlib.import_module(f'performance.{BENCHMARKS[name][0]}').run).parameters
+                given = {each for each in ('width', 'batch', 'rows', 'config') if getattr(chosen, each) is not None}
+                assert given <= set(known), name
 
 
 @on_each_page
