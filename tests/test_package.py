@@ -2,8 +2,10 @@
 
 import email
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,19 @@ def test_no_address_of_somebody_else_is_called_ours(metadata: email.message.Mess
     assert urls == {'Plugin of BasicSR': 'https://github.com/XPixelGroup/BasicSR'}
     assert {re.sub(r'\W', '', label).lower() for label in urls} & ours == set()
     assert metadata['Home-page'] is None and setup_functions()['source_address']() == ''
+
+
+def test_a_source_archive_has_what_the_readmes_installation_needs_and_no_part_of_the_tests(tmp_path: Path) -> None:
+    copy = tmp_path / 'copy'
+    kept = shutil.ignore_patterns('.*', 'build', 'dist', '*.egg-info', 'docs', 'datasets', 'experiments')
+    shutil.copytree(ROOT, copy, ignore=kept)
+    done = subprocess.run([sys.executable, 'setup.py', '-q', 'sdist', '--formats', 'tar'], cwd=copy,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with tarfile.open(next((copy / 'dist').glob('*.tar'))) as archive:
+        names = {name.partition('/')[2] for name in archive.getnames()}
+    assert {'scripts/basicsr_build/sitecustomize.py', 'constraints.txt', 'README.md', 'setup.py'} <= names
+    assert not [name for name in names if name.startswith(('tests', 'models')) or name.endswith('.pyc')]
 
 
 def test_the_index_page_names_each_python_that_is_tested(metadata: email.message.Message) -> None:
