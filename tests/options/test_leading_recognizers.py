@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from cface_basicsr.benchmark.file import read_benchmark
+from cface_basicsr.benchmark.plan import make_plan
 from cface_basicsr.compat.files import _led_by, _started_from
-from cface_basicsr.files.recognizer_file import recognizer_hash, recognizer_marks
+from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash, recognizer_marks
 from cface_basicsr.options import open_section
 from cface_basicsr.options.training import leading_recognizers
-from cface_basicsr.training.recipe import Recipe, RecipeFile
+from cface_basicsr.training.recipe import Recipe, RecipeFile, read_with_base
 from cface_basicsr.training.report import led_rows
 from tests.onnx_file import write_onnx_recognizer
 
@@ -66,6 +68,30 @@ def test_a_row_is_led_by_the_recognizers_of_all_its_trainings_and_by_a_copy_of_o
     torch.save({'params': {}}, recognizers['loss'])
     shutil.copy(recognizers['loss'], recognizers['copy'])
     assert led_rows(recipe, rows, recognizers) == {name: ['v1', 'v1, continued'] for name in ('loss', 'copy')}
+
+
+OPTIONS = Path(__file__).parents[2] / 'options'
+VALUES = {'recognizer': 'a.onnx', 'backbone': 'EDSR'}
+
+
+def trainings_of(path: Path) -> list[dict[str, Any]]:
+    """The options of all trainings of a file that comes with the plugin, of whatever kind."""
+    content = read_with_base(path)
+    if {'scales', 'budget'} <= content.keys():
+        plan = make_plan(read_benchmark(path, VALUES), None, content['budget']['images'])
+        recipes = plan.recipes
+    elif {'scale', 'steps'} <= content.keys():
+        recipes = [Recipe.read(path, variables=VALUES)]
+    else:
+        return [content]
+    return [recipe.compose(name) for recipe in recipes for name in recipe.trainings]
+
+
+@pytest.mark.parametrize('path', sorted(path for path in OPTIONS.rglob('*.yml') if path.name != 'small.yml'),
+                         ids=lambda path: str(path.relative_to(OPTIONS)))
+def test_dlibs_recognizer_leads_no_loss_in_any_file_that_comes_with_the_plugin(path: Path) -> None:
+    leaders = {named_recognizer(file).absolute() for opt in trainings_of(path) for file in leading_recognizers(opt)}
+    assert named_recognizer('dlib').absolute() not in leaders
 
 
 # ---------------------------------------------------------- the same weights, fed in another way or fine-tuned
