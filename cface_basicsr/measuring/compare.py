@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cface_basicsr.errors import UserError, check_known
-from cface_basicsr.evaluation.significance import LEVEL, paired_test
-from cface_basicsr.measuring.judging import RULE, judges, led_notes
+from cface_basicsr.evaluation.significance import LEVEL, clear_sign, paired_test
+from cface_basicsr.measuring.judging import RULE, error_over_seeds, judges, led_notes
 from cface_basicsr.measuring.protocols import PROTOCOLS
 from cface_basicsr.measuring.results import Compared, DataSet, Results, load_results
 from cface_basicsr.measuring.table import Column, Number, Row, Table
@@ -38,13 +38,13 @@ class _Side(NamedTuple):
     """One of the two results: all numbers of one protocol on one of its test sets.
 
     Attributes:
-        systems: system -> number ('R/accuracy') -> its value in each fold, trial or part, means over the seeds.
+        systems: system -> number ('R/accuracy') -> its values (seeds, folds); instead of folds, trials or parts.
     """
 
     results: Results
     test: DataSet
     compared: Compared
-    systems: dict[_System, dict[str, list[float]]]
+    systems: dict[_System, dict[str, list[list[float]]]]
 
     def judges(self, key: str, system: _System) -> bool:
         """Whether the recognizer of a number ('R/accuracy') tells HR from Bicubic at the scale of a system."""
@@ -99,15 +99,15 @@ def _sides(path: Path, other: Path) -> list[_Side]:
 
 
 def _systems(results: Results, test: DataSet, compared: Compared,
-             by_scale: bool) -> dict[_System, dict[str, list[float]]]:
+             by_scale: bool) -> dict[_System, dict[str, list[list[float]]]]:
     runs: dict[_System, list[dict[str, list[float]]]] = {}
     for run in results.runs:
         if run.status == 'done' and test.name in run.measured:
             system = run.system, run.scale if by_scale else None
             runs.setdefault(system, []).append(run.measured[test.name].per_fold)
     paired = PROTOCOLS[compared.protocol].paired
-    return {system: {key: np.mean([seed[key] for seed in seeds], axis=0).tolist() for key in seeds[0]
-                     if key.rpartition('/')[2] in paired} for system, seeds in runs.items()}
+    return {system: {key: [seed[key] for seed in seeds] for key in seeds[0] if key.rpartition('/')[2] in paired}
+            for system, seeds in runs.items()}
 
 
 def _describe(sides: list[_Side]) -> str:
@@ -148,12 +148,17 @@ def _describe_key(key: str) -> str:
     return f'{number} ({recognizer})'
 
 
-def _row(label: str, a: list[float], b: list[float], shared: float, judged: bool) -> Row:
-    test = paired_test(b, a, shared=shared)
+def _row(label: str, a: list[list[float]], b: list[list[float]], shared: float, judged: bool) -> Row:
+    """A difference with the larger of its errors over the folds and over the seeds."""
+    folds_a, folds_b = np.mean(a, axis=0), np.mean(b, axis=0)
+    test = paired_test(folds_b, folds_a, shared=shared)
+    error, p = error_over_seeds(test.mean, b, a)
+    clear = clear_sign(test.mean, max(test.p, p))
     numbers: dict[str, Number] = {
-        'a': sum(a) / len(a), 'b': sum(b) / len(b), 'difference': test.mean, 'error': test.error, 'p': test.p,
-        'p_flips': test.p_flips, 'clear': test.clear if judged else None}
-    return Row(label, numbers, instead={'verdict': VERDICTS[test.clear] if judged else NO_VERDICT})
+        'a': float(folds_a.mean()), 'b': float(folds_b.mean()), 'difference': test.mean,
+        'error': max(test.error, error), 'p': max(test.p, p), 'p_flips': test.p_flips,
+        'clear': clear if judged else None}
+    return Row(label, numbers, instead={'verdict': VERDICTS[clear] if judged else NO_VERDICT})
 
 
 def _judging(one: _Side, other: _Side, rows: list[Row]) -> list[str]:
@@ -165,15 +170,17 @@ def _judging(one: _Side, other: _Side, rows: list[Row]) -> list[str]:
 
 def _count(side: _Side) -> int:
     """How many folds, trials or parts."""
-    return next((len(values) for numbers in side.systems.values() for values in numbers.values()), 0)
+    return next((len(values[0]) for numbers in side.systems.values() for values in numbers.values()), 0)
 
 
 def _assumption(side: _Side) -> str:
     """What the test assumes."""
     kind, shared, count = PROTOCOLS[side.compared.protocol], side.compared.shared, _count(side)
     times = (1 + count * shared / (1 - shared)) ** 0.5
+    several = any(len(values) > 1 for numbers in side.systems.values() for values in numbers.values())
+    seeds = ' With several seeds, the larger error and p of this test and of one over the seeds (Welch).' * several
     return (f'Paired over {count} {kind.unit}; ± is the standard error, clear means p below {100 * LEVEL:g} % in the '
-            f't-test. {kind.assumption.format(shared=shared, times=times)}')
+            f't-test.{seeds} {kind.assumption.format(shared=shared, times=times)}')
 
 
 def _other_facts(a: _Side, b: _Side) -> list[str]:

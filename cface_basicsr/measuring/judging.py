@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from cface_basicsr.evaluation.significance import clear_sign, paired_test, t_test_p
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Results
@@ -47,17 +47,22 @@ def difference(results: Results, test: DataSet, scale: int | None, key: str, fir
     if not a or not b:
         return None
     folds = paired_test(*(np.mean(each, axis=0) for each in (a, b)))
-    error, p = _over_seeds(folds.mean, [np.mean(each, axis=1) for each in (a, b) if len(each) > 1])
+    error, p = error_over_seeds(folds.mean, a, b)
     return Difference(second, folds.mean, max(folds.error, error), max(folds.p, p))
 
 
-def _over_seeds(mean: float, systems: Sequence[NDArray]) -> tuple[float, float]:
-    """Standard error of a difference over the seeds, and its p by Welch's t-test; zeros where there is one seed."""
-    parts = [float(np.var(seeds, ddof=1)) / len(seeds) for seeds in systems]
+def error_over_seeds(mean: float, *systems: ArrayLike) -> tuple[float, float]:
+    """Standard error of a difference over the seeds, and its p in [0, 1] by Welch's t-test; zeros for one seed of each.
+
+    Args:
+        systems: of each of the two, its shares (seeds, folds).
+    """
+    seeds_of = [np.mean(each, axis=1) for each in systems if len(each) > 1]
+    parts = [float(np.var(seeds, ddof=1)) / len(seeds) for seeds in seeds_of]
     if not any(parts):
         return 0.0, 0.0
     freedom = sum(parts) ** 2 / sum(part ** 2 / (len(seeds) - 1)  # Welch and Satterthwaite
-                                    for part, seeds in zip(parts, systems, strict=True))
+                                    for part, seeds in zip(parts, seeds_of, strict=True))
     error = float(np.sqrt(sum(parts)))
     return error, t_test_p(mean, error, freedom)
 

@@ -149,15 +149,27 @@ def test_a_benchmark_and_an_evaluation_of_the_same_pairs_are_compared(tmp_path: 
 
 
 def test_seeds_are_averaged_fold_by_fold_and_each_protocol_has_its_own_test(tmp_path: Path) -> None:
-    runs = [('HR', 8, None, BASE), ('X', 8, 0, BASE), ('X', 8, 1, plus(BASE, GAIN))]
-    a = benchmark(tmp_path / 'a.json', runs)
-    b = benchmark(tmp_path / 'b.json', [*runs[:2], ('X', 8, 1, BASE)])
-    rows = {row.name: row.numbers for row in compare(b, a).rows}
-    half = [gain / 2 for gain in GAIN]
-    assert rows['X: accuracy (R)']['error'] == pytest.approx(stats.sem(half))
-    wanted = paired_test(half, [0.0] * 10, shared=0.5)
+    swap = [0.001, -0.001] * 5  # seeds that differ in their folds and not in their means
+    a = benchmark(tmp_path / 'a.json', [('X', 8, 0, plus(BASE, swap)), ('X', 8, 1, plus(BASE, swap[::-1]))])
+    better = plus(BASE, GAIN)
+    b = benchmark(tmp_path / 'b.json', [('X', 8, 0, plus(better, swap)), ('X', 8, 1, plus(better, swap[::-1]))])
+    table = compare(a, b)
+    rows = {row.name: row.numbers for row in table.rows}
+    assert rows['X: accuracy (R)']['error'] == pytest.approx(stats.sem(GAIN))
+    wanted = paired_test(GAIN, [0.0] * 10, shared=0.5)
     assert rows['X: dir (R)']['error'] == pytest.approx(wanted.error)
     assert wanted.error > rows['X: accuracy (R)']['error']
+    assert any('of this test and of one over the seeds (Welch)' in note for note in table.notes)
+
+
+def test_a_difference_that_another_seed_does_not_show_is_not_clear(tmp_path: Path) -> None:
+    a = benchmark(tmp_path / 'a.json', [('X', 8, seed, BASE) for seed in (0, 1)])
+    b = benchmark(tmp_path / 'b.json', [('X', 8, 0, BASE), ('X', 8, 1, plus(BASE, GAIN))])
+    row = compare(a, b).rows[0]
+    assert stats.ttest_1samp(np.array(GAIN) / 2, 0).pvalue < 0.001  # over the folds by themselves
+    seeds = stats.ttest_ind([np.mean(BASE), np.mean(BASE) + np.mean(GAIN)], [np.mean(BASE)] * 2, equal_var=False)
+    assert row.numbers['p'] == pytest.approx(seeds.pvalue) and row.instead['verdict'] == 'not clearly different'
+    assert row.numbers['error'] == pytest.approx(np.mean(GAIN) / 2)
 
 
 def test_several_scales_are_kept_apart(tmp_path: Path) -> None:
