@@ -5,6 +5,7 @@ stage 1, at its end, and for the domain distances); each feature is made once.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def led_rows(recipe: Recipe, rows: Mapping[str, str], recognizers: Mapping[str, 
         recognizers: name -> file.
         others: recipes that train recognizers, too.
     """
+    @cache
     def marks(file: str | Path) -> set[str]:
         files = {str(named_recognizer(file).absolute())}
         for each in (recipe, *others):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from cface_basicsr.cli.main import app
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.network_file import build_network_from_file
+from cface_basicsr.files.recognizer_file import recognizer_marks
 from cface_basicsr.recognizers.load import load_recognizer
 from tests.references.published_sphereface20 import made_up_weights
 
@@ -26,6 +27,7 @@ def test_the_converted_file_gives_the_features_of_the_published_one(tmp_path: Pa
     before, after = load_recognizer(tmp_path / 'sphere20a.pth'), build_network_from_file(tmp_path / 'ours.pth')
     faces = torch.rand(2, 3, 112, 96)
     assert torch.equal(before(faces), after(faces)) and before.input_spec == after.input_spec
+    assert recognizer_marks(tmp_path / 'sphere20a.pth') < recognizer_marks(tmp_path / 'ours.pth')
     section = yaml.safe_load(done.stdout.splitlines()[1])['network_r']
     assert section == {'type': 'SphereFace20', 'input_size': [112, 96], 'num_feat': 4, 'feature_length': 6,
                        'channels': 'bgr', 'template': 'sphereface'}

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.recognizer_file import recognizer_marks
 from cface_basicsr.models.recognition import recognition_step
 from tests.references.literal_training_step import recognition_loss
-from tests.tiny_stages import batch_of, build, parameters, same, stage_options, write_head
+from tests.tiny_stages import batch_of, build, parameters, same, stage_options, train_one_step, write_head
 
 Make = Callable[..., Any]
 
@@ -35,6 +36,18 @@ def test_a_step_of_sgd_descends_equation_3_computed_by_hand(make: Make) -> None:
     assert model.get_current_log()['l_fr'] == pytest.approx(literal.item(), rel=1e-4)
     for parameter, want in zip(both, wanted, strict=True):
         torch.testing.assert_close(parameter.detach(), want.detach(), rtol=1e-3, atol=1e-5)
+
+
+def test_a_fine_tuned_recognizers_file_shares_a_mark_with_the_one_that_it_started_from(data: Path,
+                                                                                      tmp_path: Path) -> None:
+    """So it is no judge of a loss that the other led, and the other is none of its losses."""
+    train_one_step(stage_options(3, data), tmp_path)
+    (tuned,) = tmp_path.rglob('net_r_latest.pth')
+    assert recognizer_marks(data / 'net_r.pth') < recognizer_marks(tuned)
+    train_one_step(stage_options(4, data, {'path': {'pretrain_network_r': str(tuned)}}), tmp_path / 'stage4')
+    (generator,), (learned,) = ((tmp_path / 'stage4').rglob(f'net_{label}_latest.pth') for label in 'gr')
+    led_by = set(torch.load(generator, weights_only=True)['led_by'])
+    assert led_by == recognizer_marks(tuned) < recognizer_marks(learned)
 
 
 def test_the_accuracy_counts_the_faces_whose_own_class_is_nearest(make: Make) -> None:
