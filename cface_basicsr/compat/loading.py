@@ -76,12 +76,14 @@ def _remember_its_name(get: Callable, self: Any, filepath: Any, *args: Any, **kw
 
 
 def _refuse_by_name(decode: Callable, content: Any, *args: Any, **kwargs: Any) -> Any:
+    cause = None
     try:
         image = decode(content, *args, **kwargs)
-    except Exception:  # of None, which OpenCV gives; of OpenCV itself, if there are no bytes; a store may lack the key
-        image = None
+    except Exception as error:  # of None, which OpenCV gives; of OpenCV itself, where there are no bytes; or no key
+        image, cause = None, error
     if image is None:
-        raise UserError(f"'{_Asked.name}' cannot be read as an image: it is damaged, empty, or not in its store.")
+        raise UserError(f"'{_Asked.name}' cannot be read as an image: it is damaged, empty, or not in its store.") \
+            from cause
     return image
 
 

@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 import torch
 
+from cface_basicsr.compat.loading import _refuse_by_name
 from cface_basicsr.errors import UserError
 from tests.compat.tiny_training import holds_by_row, patched, tiny_options, train_here
 
@@ -117,3 +118,15 @@ def test_a_damaged_picture_ends_a_stock_training_in_one_line_that_names_it(pictu
                 train_here(tiny_options(tmp_path / 'pictures'), tmp_path / 'run')
 
     holds_by_row(check, 'damaged-pictures', defect=AttributeError)
+
+
+def test_the_line_about_a_damaged_picture_keeps_the_error_that_it_replaces() -> None:
+    def decode(content: bytes) -> None:
+        raise ValueError(f'{len(content)} bytes')
+
+    with pytest.raises(UserError, match='cannot be read as an image') as caught:
+        _refuse_by_name(decode, b'abc')
+    assert isinstance(caught.value.__cause__, ValueError) and str(caught.value.__cause__) == '3 bytes'
+    with pytest.raises(UserError, match='cannot be read as an image') as caught:
+        _refuse_by_name(lambda content: None, b'abc')
+    assert caught.value.__cause__ is None
