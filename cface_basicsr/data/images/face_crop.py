@@ -5,6 +5,7 @@ CASIA-WebFace and LFW are 250x250, and their middle 128 pixels hold the face (HR
 `none`: the image must have that size already. `align`, `box`: see `align.py`.
 """
 
+import functools
 import io
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +23,10 @@ _ORIENTATION, _BITS, _WHITE, _PLANES = 274, 258, 262, 284
 _MOST_BYTES, _MOST_WHOLE, _PIXELS_AT_ONCE = 400_000_000, 800_000_000, 1 << 20
 """Of decoded pixels, in three channels at least: of photographs that become faces, and of those that are enhanced. With
 all that is held at the same time, the first take less than 1 GB."""
+
+
+_BRANDS = 64
+"""Bytes of an ISO media file that say which kind it is."""
 
 
 class Rejected(Exception):
@@ -130,6 +135,8 @@ def upright_size(content: bytes) -> tuple[int, int]:
 def _opened(content: bytes, most: int = _MOST_BYTES) -> Iterator[Image.Image]:
     if not content:
         raise Rejected('empty file')
+    if content[4:8] == b'ftyp' and any(brand in content[8:_BRANDS] for brand in (b'heic', b'heix')):
+        _have_heif_read()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', Image.DecompressionBombWarning)
@@ -143,6 +150,16 @@ def _opened(content: bytes, most: int = _MOST_BYTES) -> Iterator[Image.Image]:
         raise Rejected(tiff if content[:4] in (b'II*\0', b'MM\0*') else 'not an image') from error
     except Exception as error:  # Pillow raises a dozen kinds of errors on damaged files; none may end a run of hours
         raise Rejected(f'damaged image ({type(error).__name__}: {str(error)[:80]})') from error
+
+
+@functools.cache
+def _have_heif_read() -> None:
+    """Have Pillow read HEIF files, as many telephones write them, upright and in 8 bits."""
+    try:
+        import pi_heif
+    except ImportError as error:
+        raise Rejected('a HEIF photograph, which needs one more library: pip install pi-heif') from error
+    pi_heif.register_heif_opener()
 
 
 def _check_amount(photo: Image.Image, most: int) -> None:
