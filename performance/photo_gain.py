@@ -12,19 +12,12 @@ import cv2
 import numpy as np
 
 from cface_basicsr.data.generated_faces.tree import TreeSettings, write_synthetic_faces
-from cface_basicsr.enhancing import photo
+from cface_basicsr.data.images import face_images
+from cface_basicsr.data.images.face_images import FACE_SIZE, MOST_SHRUNK
 from cface_basicsr.enhancing.detector import DetectedFace, detect_faces
 from cface_basicsr.enhancing.networks import open_enhancers
-from cface_basicsr.enhancing.photo import (
-    FACE_SIZE,
-    MOST_SHRUNK,
-    EnhancedPhoto,
-    FaceNetwork,
-    Find,
-    PhotoSettings,
-    enhance_photos,
-    square_side,
-)
+from cface_basicsr.enhancing.photo import EnhancedPhoto, FaceNetwork, Find, PhotoSettings, enhance_photos
+from cface_basicsr.enhancing.placing import square_side
 from performance.landmarks import Seen, seen_faces
 
 FACTOR = 4
@@ -62,10 +55,10 @@ def _enhanced(picture: np.ndarray, networks: dict[int, FaceNetwork], strength: f
 
 def _cell(scene: np.ndarray, faces: list[DetectedFace], scale: int, network: FaceNetwork) -> str:
     """The mean gain of a network, whatever it would have to shrink."""
-    shrunk = float(np.mean([square_side(face) * scale / FACE_SIZE for face in faces]))
+    shrunk = float(np.mean([square_side(face.landmarks) * scale / FACE_SIZE for face in faces]))
     if shrunk > 1.7:
         return '–'
-    with mock.patch.object(photo, 'MOST_SHRUNK', np.inf):
+    with mock.patch.object(face_images, 'MOST_SHRUNK', np.inf):
         gain = f'{np.mean(gains(scene, {scale: network}, lambda picture: faces)):+.2f} dB'
     return gain if shrunk <= MOST_SHRUNK else f'({gain})'
 

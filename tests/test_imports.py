@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cface_basicsr.data.generated_faces.render import render_photo
 from cface_basicsr.files.network_file import build_network, save_atomically
 from tests.small_data import smooth_images, write_small_data
 from tests.zoo.made_up_networks import write_zoo
@@ -18,9 +19,9 @@ RECOGNIZER = {'type': 'SphereFace20', 'input_size': [128, 128], 'num_feat': 2, '
               'blocks': [1, 1, 1, 1]}
 
 
-def imported_by(code: str) -> set[str]:
+def imported_by(code: str, heavy: tuple[str, ...] = HEAVY) -> set[str]:
     """Which of the heavy modules are there after a piece of code has run in a new process."""
-    code += f"\nimport sys; print('seen:', *[name for name in {HEAVY!r} if name in sys.modules])"
+    code += f"\nimport sys; print('seen:', *[name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.splitlines()[-1].split()[1:])
@@ -38,7 +39,7 @@ sys.modules['basicsr'] = None  # an import of it fails
 """
 
 
-def imported_by_command(*arguments: object, before: str = '') -> set[str]:
+def imported_by_command(*arguments: object, before: str = '', heavy: tuple[str, ...] = HEAVY) -> set[str]:
     return imported_by(f"""{before}
 import sys
 sys.argv = ['cface', *{[str(argument) for argument in arguments]!r}]
@@ -47,7 +48,7 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-""")
+""", heavy)
 
 
 def test_importing_the_package_imports_nothing_but_python_and_itself() -> None:
@@ -72,6 +73,29 @@ for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):
 """) == set()
 
 
+HEAVIEST = ('torch', 'torch._dynamo', 'facexlib', 'basicsr', 'cv2', 'scipy', 'matplotlib', 'onnx')
+
+
+@pytest.mark.parametrize('code', [
+    'import cface_basicsr',
+    'from typer.testing import CliRunner; from cface_basicsr.cli.main import app; '
+    "assert 'enhance' in CliRunner().invoke(app, ['--help']).output",
+    'from typer.testing import CliRunner; from cface_basicsr.cli.main import app; '
+    "assert '--reference' in CliRunner().invoke(app, ['enhance', '--help']).output"])
+def test_neither_the_package_nor_help_imports_what_only_work_needs(code: str) -> None:
+    assert imported_by(code, HEAVIEST) == set()
+
+
+@pytest.mark.parametrize('room', [*ROOMS, 'zoo', 'enhancing', 'exporting', 'serving', 'measuring'])
+def test_no_module_imports_facexlib_before_a_face_is_looked_for(room: str) -> None:
+    assert imported_by(f"""
+import importlib, pkgutil, sys
+package = importlib.import_module('cface_basicsr.{room}')
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):
+    importlib.import_module(module.name)
+""", ('facexlib',)) == set()
+
+
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared folder of small data, a generator, a recognizer and one low-resolution face."""
@@ -91,6 +115,13 @@ def test_no_command_that_uses_a_trained_network_needs_basicsr(folder: Path, tmp_
     assert imported_by_command('generate', folder, *weights) == set()
     assert imported_by_command('evaluate', 'pairs', folder, *recognizer, *weights, '--folds', 2, '--pairs-per-fold',
                                4) == set()
+
+
+def test_facexlib_is_imported_for_a_photograph_and_not_for_a_crop(folder: Path, tmp_path: Path) -> None:
+    Image.fromarray(render_photo(0, 0)).resize((60, 60)).save(tmp_path / 'photo.png')
+    for image, faces, seen in ((folder / 'face.png', 'crop', set()), (tmp_path / 'photo.png', 'photo', {'facexlib'})):
+        assert imported_by_command('enhance', image, '--weights', 'cface-x4', '--faces', faces, '--out',
+                                   tmp_path / faces, heavy=('facexlib', 'basicsr')) == seen
 
 
 def test_results_are_measured_where_basicsr_is_not_even_installed(folder: Path) -> None:

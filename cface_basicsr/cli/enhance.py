@@ -1,7 +1,8 @@
 """`cface enhance`: super-resolve face crops, and the small faces of photographs, with a trained network."""
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -10,6 +11,7 @@ import typer
 
 from cface_basicsr.cli.arguments import Device, Json, Overwrite, Plugins
 from cface_basicsr.errors import UserError
+from cface_basicsr.ops.template import Template
 from cface_basicsr.runtime import pick_device, start_computing
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 Refused = list[dict[str, str]]
 Targets = list[tuple['FaceFile', Path]]
+_AUTO = 'auto'
+_NUMBER = re.compile(r'\d+(\.\d+)?')
 _SEARCH = 0.9
 """Share of the work on a photograph that is to find its faces, roughly."""
 _UPSCALE = 4
@@ -44,13 +48,15 @@ class _Opened(NamedTuple):
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(metavar='PATH…')],
+    paths: Annotated[list[str], typer.Argument(metavar='PATH…')],
     out: Annotated[Path, typer.Option()],
-    weights: Annotated[str, typer.Option('--weights', '--network')] = 'auto',
+    weights: Annotated[str, typer.Option('--weights', '--network')] = _AUTO,
     keep_extension: Annotated[bool, typer.Option('--keep-extension')] = False,
     overwrite: Overwrite = False,
     faces: Annotated[Literal['auto', 'crop', 'photo'], typer.Option(metavar='auto|crop|photo')] = 'auto',
     min_face: float = 10, max_face: float = 96,
+    detect_scale: Annotated[list[str] | None, typer.Option(metavar='auto|N…', show_default='auto')] = None,
+    template: Annotated[Template | None, typer.Option(metavar='arcface|sphereface|dlib|center')] = None,
     upscale: Annotated[int, typer.Option(min=1, max=8)] = 1,
     background: Annotated[str | None, typer.Option(metavar='NETWORK')] = None,
     strength: Annotated[float, typer.Option(min=0, max=1)] = 1.0,
@@ -64,9 +70,9 @@ def command(
 ) -> None:
     """Super-resolve face crops to 128x128 PNG files, and the small faces of photographs in their places.
 
-    A network of scale 8 takes faces of about 16x16 pixels, of scale 4 about 32x32, of scale 2 about 64x64: the short
-    side may be 3/4 to 3/2 of that. The largest centred square is cut out and resized to the exact size by the bicubic
-    filter that made the training images. Grey, palette and 16-bit files are converted, EXIF orientation is applied;
+    A network of scale 8 takes faces of 10 to 16 pixels, of scale 4 up to 33, of scale 2 up to 67, in crops and in
+    photographs. The largest centred square of a crop is cut out and resized to the exact size by the bicubic filter
+    that made the training images. Grey, palette and 16-bit files are converted, EXIF orientation is applied;
     transparent pixels are put on white and the alpha channel is dropped.
 
     A video is enhanced frame by frame, with its sound as it was, and becomes <name>.mp4; or <name>.mkv where it was
@@ -85,11 +91,15 @@ def command(
         weights: Network file, which says which network and scale it holds; a name that `cface models list` prints; or
             auto: for each face the one of the networks listed there that fits its height.
         keep_extension: Name the results <name>.<ending>.png, so that a.gif and a.tif give two.
-        faces: What the images are. auto: crops if the short side has less than 96 pixels and the long one at most 1.5
+        faces: What the images are. auto: crops if the short side has at most 67 pixels and the long one at most 1.5
             times that, else photographs.
         min_face: Photographs: least height in pixels of a face to enhance.
         max_face: Photographs: greatest height; larger faces are skipped, as is any face that is larger than the input
             of its network by more than 5 %, since shrinking it loses more than the network gives.
+        detect_scale: Photographs: sizes of the copies in which faces are looked for, relative to the photograph: `1 2
+            4`. auto: 1, 2, the whole in 1024 pixels, and 4 below half a megapixel. Small faces need large copies.
+        template: Photographs: how the faces were cropped that the network was trained on, where neither its file nor
+            its card says it; without it faces are aligned as arcface, and a line says so.
         upscale: Photographs: enlargement of the whole. At 1 a small face has no room for what the network draws: take 4
             to see it.
         background: Photographs: network that enlarges what is around the faces, in tiles: one for pictures of any kind,
@@ -112,45 +122,54 @@ def command(
       cface enhance face.png crops/ --weights net_g_latest.pth --out enhanced/
       cface enhance holiday.jpg --weights net_g_latest.pth --out enhanced/ --upscale 2
       cface enhance holiday.jpg --out enhanced/ --reference photos_of_ann/
+      cface enhance crowd.jpg --out enhanced/ --detect-scale 1 2 4
     """
     from cface_basicsr.cli.show import ShowSteps, note
     from cface_basicsr.data.images.face_images import find_faces
     from cface_basicsr.enhancing.background import open_background
     from cface_basicsr.enhancing.half import HalfPrecision
-    from cface_basicsr.enhancing.networks import open_enhancers
+    from cface_basicsr.enhancing.networks import open_enhancers, templates_of
     from cface_basicsr.enhancing.photo import PhotoSettings
     from cface_basicsr.enhancing.saved import saved_kinds
     from cface_basicsr.enhancing.video import is_video
     start_computing()
-    kinds = saved_kinds(save)
-    if gate and not reference:
-        raise UserError('--gate compares faces with photos of the person: give them by --reference DIR.')
-    if background and upscale == 1:
-        raise UserError('--background enlarges a photograph around its faces: it needs --upscale 2 or more.')
+    kinds, (inputs, scales) = saved_kinds(save), split_detect_scales(paths, detect_scale or [])
+    _check_needs(gate, reference, background, upscale)
     enhancers = open_enhancers(weights)
+    templates = templates_of(enhancers, template)
     networks = {scale: HalfPrecision(each.network) if half else each.network for scale, each in enhancers.items()}
-    videos = [path for path in paths if is_video(path)]
+    videos = [path for path in inputs if is_video(path)]
     if videos and (kinds != ('image',) or (reference or evidence) and gate != 'keep'):
         raise UserError(f"'{videos[0]}' is a video, which gets no record and no evidence. Leave --save, --evidence and "
                         '--reference out, or say --reference DIR --gate keep.')
-    files = find_faces([path for path in paths if path not in videos], skip=out)
+    files = find_faces([path for path in inputs if path not in videos], skip=out)
     targets, refused = _targets(files, out, keep_extension, overwrite)
     in_use = _in_use(networks)
     crops, photos = _crops_and_photos(targets, faces)
     used = pick_device(device)
     judge = _judge(reference, enhancers, crops, used) if reference or evidence else None
     settings = PhotoSettings(min_face, max_face, upscale, strength, device=used, batch_size=batch_size, judge=judge,
-                             gate=gate or 'warn', background=open_background(background, used) if background else None)
+                             gate=gate or 'warn', background=open_background(background, used) if background else None,
+                             detect_scales=scales, templates=templates)
     with ShowSteps(bool(crops) + bool(photos) + len(videos)) as show:
         written = _enhance(networks, crops, refused, settings, show) if crops else []
+        of_crops = {*in_use}
+        in_use.clear()
         check = _guard(files, targets, overwrite)
         found = _enhance_photos(networks, photos, refused, settings, kinds, check, show) if photos else []
         watched = _enhance_videos(networks, videos, refused, settings, out, overwrite, show)
-    _note_cards(enhancers[scale] for scale in sorted(in_use))
+    _note_cards(enhancers, in_use | of_crops, in_use - templates.keys())
     _report(written, found, watched, refused, out, weights, enhancers, as_json)
     if 'image' in kinds and (seen := _seen(found, upscale)):
         note(seen)
     raise typer.Exit(1 if refused else 0)
+
+
+def _check_needs(gate: str | None, reference: Path | None, background: str | None, upscale: int) -> None:
+    if gate and not reference:
+        raise UserError('--gate compares faces with photos of the person: give them by --reference DIR.')
+    if background and upscale == 1:
+        raise UserError('--background enlarges a photograph around its faces: it needs --upscale 2 or more.')
 
 
 def _in_use(networks: dict[int, Any]) -> set[int]:
@@ -161,11 +180,41 @@ def _in_use(networks: dict[int, Any]) -> set[int]:
     return scales
 
 
-def _note_cards(enhancers: Iterable['FaceEnhancer']) -> None:
-    from cface_basicsr.cli.show import note
-    for each in enhancers:
+def _note_cards(enhancers: dict[int, 'FaceEnhancer'], used: set[int], unknown: set[int]) -> None:
+    """Quote the cards of the networks of some scales, and warn of those that faces were aligned for unasked."""
+    from cface_basicsr.cli.show import note, warn
+    from cface_basicsr.enhancing.networks import UNKNOWN
+    for each in (enhancers[scale] for scale in sorted(used)):
         if each.about:
             note(f'{each.name}: {each.about}')
+        if each.scale in unknown:
+            warn(f'{each.name}: {UNKNOWN} --template says another one.')
+
+
+def split_detect_scales(words: list[str], values: list[str]) -> tuple[list[Path], tuple[float, ...] | None]:
+    """The paths, and the sizes of copies; None: auto.
+
+    The parser gives an option one value and takes the 2 and 4 of `--detect-scale 1 2 4` for paths, so where the option
+    is given, numbers among the paths belong to it. A folder called 4 is written ./4.
+
+    >>> split_detect_scales(['2', '4', 'a.jpg'], ['1'])
+    ([PosixPath('a.jpg')], (1.0, 2.0, 4.0))
+    >>> split_detect_scales(['4', 'a.jpg'], ['auto'])
+    ([PosixPath('4'), PosixPath('a.jpg')], None)
+
+    Raises:
+        UserError: a size is not a number, or no path is left.
+    """
+    if not values or values == [_AUTO]:
+        return [Path(word) for word in words], None
+    given = [number for value in values for number in re.split('[ ,]+', value.strip())]
+    given += [word for word in words if _NUMBER.fullmatch(word)]
+    if bad := [number for number in given if not _NUMBER.fullmatch(number)]:
+        raise UserError(f"--detect-scale: expected numbers such as 1 2 4, or auto, got '{bad[0]}'.")
+    paths = [Path(word) for word in words if not _NUMBER.fullmatch(word)]
+    if not paths:
+        raise UserError('expected a photograph, got only numbers for --detect-scale. A folder called 4 is written ./4.')
+    return paths, tuple(sorted({float(number) for number in given}))
 
 
 def _crops_and_photos(targets: Targets, faces: str) -> tuple[Targets, Targets]:
@@ -266,15 +315,13 @@ def _enhance(networks: dict[int, Any], targets: Targets, refused: Refused, setti
 
 
 def _by_scale(targets: Targets, scales: Collection[int]) -> dict[int, Targets]:
-    """Scale -> crops for its network: the one that takes their size, see `low_resolution_size`; if none, it says so."""
-    from cface_basicsr.data.images.face_images import low_resolution_size
+    """Scale -> crops for its network, see `scale_for`; if none takes their size, it says so."""
+    from cface_basicsr.data.images.face_images import scale_for
     if len(scales) == 1:
         return {scale: targets for scale in scales}
     found: dict[int, Targets] = {scale: [] for scale in scales}
     for target in targets:
-        short = min(_size(target[0].path))
-        fitting = [scale for scale in scales if short < low_resolution_size(128 // scale).stop]
-        found[max(fitting, default=min(scales))].append(target)
+        found[scale_for(dict.fromkeys(scales, min(_size(target[0].path))))].append(target)
     return found
 
 
@@ -286,10 +333,10 @@ def _readable(targets: Targets, size: int, refused: Refused) -> 'Iterator[tuple[
 
 
 def _is_photo(path: Path) -> bool:
-    """Whether an image is larger or longer than a crop of a face; what cannot be read counts as a crop."""
-    from cface_basicsr.data.images.face_images import LARGEST_ASPECT
+    """Whether an image is larger than what a network takes, or longer; what cannot be read counts as a crop."""
+    from cface_basicsr.data.images.face_images import LARGEST_ASPECT, fits
     short, long = sorted(_size(path))
-    return short >= 96 or long > LARGEST_ASPECT * short
+    return not fits(short, 2) or long > LARGEST_ASPECT * short
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -310,12 +357,12 @@ def _enhance_photos(networks: dict[int, Any], targets: Targets, refused: Refused
     from cface_basicsr.enhancing.photo import eight_bits, enhance_photos
     from cface_basicsr.enhancing.saved import save_photo
     found: list[dict[str, Any]] = []
-    search = _Search(targets, refused, show)
+    search = _Search(targets, refused, show, settings)
     show.start('photographs', len(targets))
     for each, enhanced in enhance_photos(search.opened(), networks, settings, find=search):
         with _refusing(each.photo.path, refused):
             if not enhanced.faces:
-                raise no_face(eight_bits(each.photo.pixels), each.photo.path)
+                raise no_face(eight_bits(each.photo.pixels), each.photo.path, settings.detect_scales)
             found.append(save_photo(each.photo, enhanced, each.target, kinds, settings.upscale,
                                     lambda file, target=each.target: check(file, target)))
     show.end('photographs', f'{len(found)} written')
@@ -357,17 +404,18 @@ def _check_video(target: Path, written: list[str], videos: list[Path], overwrite
 class _Search:
     """Opens photographs, finds their faces, and shows how far that is."""
 
-    def __init__(self, targets: Targets, refused: Refused, show: 'ShowSteps') -> None:
-        self.targets, self.refused, self.show = targets, refused, show
+    def __init__(self, targets: Targets, refused: Refused, show: 'ShowSteps', settings: 'PhotoSettings') -> None:
+        self.targets, self.refused, self.show, self.settings = targets, refused, show, settings
         self.before, self.name = 0, ''
 
     def opened(self) -> 'Iterator[tuple[_Opened, Picture]]':
         """(photograph, its pixels), those that can be read."""
-        from cface_basicsr.enhancing.photo_file import read_photo
+        from cface_basicsr.enhancing.photo_file import check_enlarged, read_photo
         for number, (file, target) in enumerate(self.targets):
             self.before, self.name = number, file.path.name
             with _refusing(file.path, self.refused):
                 photo = read_photo(file.path)
+                check_enlarged(photo, self.settings.upscale)
                 yield _Opened(photo, target), photo.pixels
         self.show.advance(self.before + _SEARCH, 'enhancing faces')
 
@@ -378,7 +426,7 @@ class _Search:
         def progress(seen: int, tiles: int) -> None:
             self.show.advance(self.before + _SEARCH * seen / tiles,
                               f'looking for faces, tile {seen} of {tiles}, in {self.name}')
-        return detect_faces(photo, progress=progress)
+        return detect_faces(photo, scales=self.settings.detect_scales, progress=progress)
 
 
 def _report(written: list[str], photos: list[dict[str, Any]], videos: list[dict[str, Any]], refused: Refused, out: Path,

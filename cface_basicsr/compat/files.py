@@ -10,11 +10,12 @@ import torch
 
 from cface_basicsr.compat.defect import row, swapped
 from cface_basicsr.errors import first_few
-from cface_basicsr.files.manifest import read_manifest
+from cface_basicsr.files.manifest import manifest_template, read_manifest
 from cface_basicsr.files.network_file import (
     AVERAGED,
     LED_BY,
     STARTED_FROM,
+    TEMPLATE,
     load_weights,
     read_network_file,
     save_atomically,
@@ -39,14 +40,18 @@ def plain(value: Any) -> Any:
 def _say_its_name(save: Callable, self: Any, net: Any, net_label: str, *args: Any, **kwargs: Any) -> None:
     """Without it: a .pth file does not say which network and scale it is."""
     options = self.opt.get(f"network_{net_label.removeprefix('net_')}")
-    of_recognizers = {'net_g': _led_by, 'net_r': _started_from}.get(net_label, lambda opt: {})(self.opt)
+    facts = {'net_g': _of_generator, 'net_r': _started_from}.get(net_label, lambda opt: {})(self.opt)
     write = torch.save
 
     def write_with_options(content: dict[str, Any], path: str | os.PathLike) -> None:
-        write(content if options is None else {**content, 'network': plain(options), **of_recognizers}, path)
+        write(content if options is None else {**content, 'network': plain(options), **facts}, path)
 
     with swapped(torch, 'save', write_with_options):
         save(self, net, net_label, *args, **kwargs)
+
+
+def _of_generator(opt: Mapping[str, Any]) -> dict[str, Any]:
+    return _led_by(opt) | _template(opt)
 
 
 def _led_by(opt: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -74,6 +79,18 @@ def _started_from(opt: Mapping[str, Any]) -> dict[str, list[str]]:
     return {STARTED_FROM: sorted(found)} if found else {}
 
 
+def _template(opt: Mapping[str, Any]) -> dict[str, str]:
+    """The entry for how this training's faces were cropped, where the manifest of its store says it."""
+    found = {manifest_template(store.parent) for store in _stores(opt)}
+    return {TEMPLATE: found.pop()} if len(found) == 1 and None not in found else {}
+
+
+def _stores(opt: Mapping[str, Any]) -> list[Path]:
+    """The HR stores of a training."""
+    roots = ((opt.get('datasets') or {}).get('train') or {}).get('dataroot_gt') or []
+    return [Path(root) for root in (roots if isinstance(roots, list) else [roots])]
+
+
 @row('whole-files', _SAVE_NETWORK, _SAVE_NETWORK, 'basicsr.models.base_model:BaseModel.save_training_state',
      unless='os.replace')
 def _save_ourselves(save: Callable, *args: Any, **kwargs: Any) -> None:
@@ -95,10 +112,8 @@ def _save_ourselves(save: Callable, *args: Any, **kwargs: Any) -> None:
 
 def _origin(opt: Mapping[str, Any]) -> dict[str, Any]:
     """Where a network comes from: which training, at which scale, on which stores, by the hashes of their manifest."""
-    roots = opt['datasets']['train'].get('dataroot_gt') or []
-    stores = [Path(root) for root in (roots if isinstance(roots, list) else [roots])]
-    return {'stage': opt.get('name'), 'scale': opt.get('scale'),
-            'data': {store.name: (read_manifest(store.parent).get('sha256') or {}).get(store.name) for store in stores},
+    hashes = {store.name: (read_manifest(store.parent).get('sha256') or {}).get(store.name) for store in _stores(opt)}
+    return {'stage': opt.get('name'), 'scale': opt.get('scale'), 'data': hashes,
             'licence': 'These weights may be used where the licences of their training data and of the networks that '
                        'they started from allow it.'}
 

@@ -2,7 +2,7 @@
 
 RetinaFace finds hardly any face of 16 pixels, and nearly all of them in a copy of twice the size. A copy of a large
 photograph would not fit into memory, so each copy is cut into tiles that overlap by more than the largest face that is
-looked for in it.
+looked for in it, and of an enlarged one only the tile is made.
 """
 
 import functools
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from cface_basicsr.data.images.align import SHIPPED_DETECTOR, load_detector
+from cface_basicsr.enhancing.enlarging import enlarged_part
 from cface_basicsr.errors import UserError
 
 Photo = NDArray[np.uint8]
@@ -29,6 +30,8 @@ _SMALL_PHOTO = 500_000
 """Pixels; below this the photograph is also looked at in four times its size."""
 _CLOSE = 96.0
 """Height in pixels at which the landmarks of a face are found."""
+_LARGEST_SCALE = 8
+"""Of a copy."""
 SAME_FACE = 0.4
 """Two boxes that share more than this of their union show one face."""
 
@@ -64,9 +67,13 @@ def detect_faces(photo: Photo, detect: Detect | None = None, scales: Sequence[fl
         scales: sizes of the copies, relative to the photograph; None: `detection_scales`.
         sure: least score of a face.
         progress: is told how many tiles have been searched, from 0, and how many there are.
+
+    Raises:
+        UserError: a size is neither a share below 1 nor a whole number up to 8.
     """
-    detect = detect or load_shipped_detector()
+    check_scales(scales)
     scales = scales or detection_scales(*photo.shape[:2])
+    detect = detect or load_shipped_detector()
     found, tiles = [], sum(len(_corners(_size(photo, scale))) for scale in scales)
     progress(0, tiles)
     for seen, (scale, left, top, tile) in enumerate(_tiles(photo, scales), 1):
@@ -97,15 +104,15 @@ def load_shipped_detector() -> Detect:
     return detect
 
 
-def strongest(photo: Photo, detect: Detect | None = None) -> float:
+def strongest(photo: Photo, detect: Detect | None = None, scales: Sequence[float] | None = None) -> float:
     """The score of the most likely face in a photograph, even one below `SURE`; 0.0 without any candidate."""
-    return max((face.score for face in detect_faces(photo, detect, sure=0.02)), default=0.0)
+    return max((face.score for face in detect_faces(photo, detect, scales, sure=0.02)), default=0.0)
 
 
-def no_face(photo: Photo, path: str | Path) -> UserError:
+def no_face(photo: Photo, path: str | Path, scales: Sequence[float] | None = None) -> UserError:
     """What is said of a photograph in which `detect_faces` finds none: the score of the strongest candidate."""
-    return UserError(f"'{path}' shows no face: the strongest candidate has a score of {strongest(photo):.2f}, and "
-                     f'{SURE:g} is asked for.')
+    return UserError(f"'{path}' shows no face: the strongest candidate has a score of "
+                     f'{strongest(photo, scales=scales):.2f}, and {SURE:g} is asked for.')
 
 
 def _size(photo: Photo, scale: float) -> tuple[int, int]:
@@ -122,9 +129,11 @@ def _resized(photo: Photo, scale: float) -> Photo:
 def _tiles(photo: Photo, scales: Sequence[float]) -> Iterator[tuple[float, int, int, Photo]]:
     """(scale, left, top, tile) of overlapping tiles that cover each copy; a small copy is its only tile."""
     for scale in scales:
-        copy = _resized(photo, scale)
-        for left, top in _corners(_size(photo, scale)):
-            yield scale, left, top, copy[top:top + _TILE, left:left + _TILE]
+        width, height = _size(photo, scale)
+        copy = _resized(photo, scale) if scale <= 1 else None
+        for left, top in _corners((width, height)):
+            place = slice(top, min(top + _TILE, height)), slice(left, min(left + _TILE, width))
+            yield scale, left, top, enlarged_part(photo, int(scale), *place) if copy is None else copy[place]
 
 
 def _corners(size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -189,3 +198,15 @@ def check_heights(least: float, most: float) -> None:
     """
     if not 0 < least <= most:
         raise UserError(f'expected 0 < --min-face <= --max-face, got {least:g} and {most:g}.')
+
+
+def check_scales(scales: Sequence[float] | None) -> None:
+    """Check the sizes of the copies in which faces are looked for, relative to their photograph.
+
+    Raises:
+        UserError: there is none, or one is neither a share below 1 nor a whole number up to 8.
+    """
+    if scales is not None and not (scales and all(0 < scale <= 1 or scale in range(2, _LARGEST_SCALE + 1)
+                                                  for scale in scales)):
+        raise UserError(f'--detect-scale: expected whole numbers up to {_LARGEST_SCALE} or shares below 1, such as 1 2 '
+                        f'4, or auto, got {" ".join(f"{scale:g}" for scale in scales) or "none"}.')

@@ -1,5 +1,6 @@
 """A trained network as one object: faces in, faces out; a photograph in, the same one out."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,19 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cface_basicsr.data.images.face_images import to_low_resolution
+from cface_basicsr.data.images.face_images import FACE_SIZE, to_low_resolution
 from cface_basicsr.enhancing.detector import Detect
 from cface_basicsr.enhancing.evidence import Judge, load_judge
-from cface_basicsr.enhancing.networks import check_not_led, enhancer_of
+from cface_basicsr.enhancing.networks import UNKNOWN, check_not_led, enhancer_of
 from cface_basicsr.enhancing.paste import Picture
-from cface_basicsr.enhancing.photo import FACE_SIZE, EnhancedPhoto, PhotoSettings, enhance_photo
+from cface_basicsr.enhancing.photo import EnhancedPhoto, PhotoSettings, enhance_photo
 from cface_basicsr.enhancing.reference import reference_faces
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.super_resolution import scale_of, super_resolve
+from cface_basicsr.evaluation.super_resolution import check_finite, scale_of, super_resolve
 from cface_basicsr.exporting.export import export_network
+from cface_basicsr.ops.template import Template
 from cface_basicsr.runtime import eval_mode
 from cface_basicsr.zoo.catalogue import network_path
-from cface_basicsr.zoo.open import open_network
+from cface_basicsr.zoo.open import open_network, trained_template
 
 Crops = list[NDArray[np.uint8]] | NDArray[np.uint8] | Tensor
 
@@ -42,7 +44,8 @@ def load(path: str | Path, device: str | torch.device = 'cpu') -> 'SuperResolver
     """
     path = network_path(path)
     network = open_network(path)
-    return SuperResolver(network.to(device), scale_of(network, f"weights file '{path}'"), path)
+    scale, template = scale_of(network, f"weights file '{path}'"), trained_template(network, path)
+    return SuperResolver(network.to(device), scale, path, template)
 
 
 class SuperResolver:
@@ -52,13 +55,15 @@ class SuperResolver:
         network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w).
         scale: s.
         path: the file that the network came from; None: it came from none.
+        template: how the faces were cropped that it was trained on; None: its file does not say it.
 
     >>> SuperResolver(torch.nn.Upsample(scale_factor=8), 8).enhance(np.zeros((2, 16, 16, 3), np.uint8)).shape
     (2, 128, 128, 3)
     """
 
-    def __init__(self, network: nn.Module, scale: int, path: Path | None = None) -> None:
-        self.network, self.scale, self.path = network, scale, path
+    def __init__(self, network: nn.Module, scale: int, path: Path | None = None,
+                 template: Template | None = None) -> None:
+        self.network, self.scale, self.path, self.template = network, scale, path, template
 
     def __repr__(self) -> str:
         return f'SuperResolver(x{self.scale}, {type(self.network).__name__}, {str(self.path or "from no file")!r})'
@@ -72,8 +77,8 @@ class SuperResolver:
         """Super-resolve face crops.
 
         Args:
-            images: a list of uint8 (H, W, 3) RGB crops of about 128 / scale pixels, of any sizes near that, which are
-                cut square and resized; or (B, h, w, 3) uint8 RGB; or (B, 3, h, w) floating point in [0, 1].
+            images: a list of uint8 (H, W, 3) RGB crops whose short sides have 10 to 128 / scale pixels, or 5 % more,
+                which are cut square and resized; or (B, h, w, 3) uint8 RGB; or (B, 3, h, w) floating point in [0, 1].
             batch_size: faces at a time.
 
         Returns:
@@ -96,7 +101,8 @@ class SuperResolver:
 
         Args:
             image: uint8 or uint16 (H, W, 3) RGB.
-            settings: None: the defaults, on the device of the network.
+            settings: None: the defaults, on the device of the network. Faces are aligned to the network's own template;
+                `templates` says it where that is unknown, and without it ArcFace's is taken, with a warning.
             detect: finds the faces of one picture; None: the detector that comes with the package.
             reference: photos of the person, one face each: files, and folders of them. dlib's recognizer compares.
 
@@ -114,9 +120,15 @@ class SuperResolver:
                 image.dtype not in (np.uint8, np.uint16):
             raise UserError(f'expected a photograph as uint8 or uint16 (H, W, 3) RGB, got {_described(image)}.')
         settings = settings or PhotoSettings(device=self.device)
+        if self.template:
+            settings = replace(settings, templates={self.scale: self.template})
         if photos := [reference] if isinstance(reference, (str, Path)) else list(reference):
             settings = replace(settings, judge=self._judge(photos, detect))
-        return enhance_photo(image, self.network, self.scale, settings, detect)
+        enhanced = enhance_photo(image, self.network, self.scale, settings, detect)
+        if self.scale not in settings.templates and any(face.scale for face in enhanced.faces):
+            warnings.warn(f'{self!r}: {UNKNOWN} PhotoSettings(templates={{{self.scale}: ...}}) says another one.',
+                          stacklevel=2)
+        return enhanced
 
     def export(self, path: str | Path, half: bool = False) -> float:
         """Write the network for other programs: .onnx, or .safetensors, which also says which network it holds.
@@ -149,9 +161,12 @@ class SuperResolver:
         if images.numel() and not 0 <= float(images.min()) <= float(images.max()) <= 1:
             raise UserError('expected faces in [0, 1], got values from '
                             f'{float(images.min()):g} to {float(images.max()):g}. Divide 8-bit values by 255.')
+        parts = []
         with eval_mode(self.network):
-            parts = [self.network(part.to(self.device).float()).clamp(0, 1).to(images)
-                     for part in images.split(batch_size)]
+            for start, part in enumerate(images.split(batch_size)):
+                sr = self.network(part.to(self.device).float())
+                check_finite(sr, self.network, start * batch_size)
+                parts.append(sr.clamp(0, 1).to(images))
         return torch.cat(parts)
 
     def _fitted(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -12,12 +12,15 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.files.network_file import read_network_file
 from cface_basicsr.files.recognizer_file import led_by_dlib
-from cface_basicsr.files.safetensors_file import SAFETENSORS
-from cface_basicsr.zoo.card import CARD, Card, read_card
-from cface_basicsr.zoo.catalogue import SHIPPED_NETWORKS, check_hash, network_path, zoo
-from cface_basicsr.zoo.open import open_network
+from cface_basicsr.ops.template import Template
+from cface_basicsr.zoo.card import Card
+from cface_basicsr.zoo.catalogue import SHIPPED_NETWORKS, card_next_to, network_path, zoo
+from cface_basicsr.zoo.open import open_network, trained_template
 
 AUTO = 'auto'
+UNKNOWN = ("its file does not say how the faces were cropped that it was trained on, so faces of photographs are "
+           "aligned to ArcFace's template.")
+"""What has to be said of a network without a template that is given a face of a photograph."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class FaceEnhancer:
         tables: height of faces -> what similarities mean, from its card.
         path: of its file; None: it came from none.
         card: next to the file; None without one.
+        template: how the faces were cropped that it was trained on, by its card or its file; None: neither says it.
         about: what its card says it is good for, and its licence; '' without one.
     """
 
@@ -40,6 +44,7 @@ class FaceEnhancer:
     tables: Mapping[float, ImpostorTable]
     path: Path | None
     card: Card | None
+    template: Template | None = None
 
     @property
     def about(self) -> str:
@@ -82,10 +87,28 @@ def enhancer_of(network: nn.Module, scale: int, path: Path | None, name: str) ->
     """A network and what is known of it, by its file.
 
     Raises:
-        UserError: the card next to the file is damaged, or another network's.
+        UserError: the card next to the file is damaged, says something else than the file, or is another network's.
     """
-    card = _card_beside(path) if path else None
-    return FaceEnhancer(name, network, scale, card_tables(card) if card else {}, path, card)
+    card = card_next_to(path) if path else None
+    return FaceEnhancer(name, network, scale, card_tables(card) if card else {}, path, card,
+                        trained_template(network, path))
+
+
+def templates_of(enhancers: Mapping[int, FaceEnhancer], told: Template | None = None) -> dict[int, Template]:
+    """Scale -> how the faces were cropped that a network was trained on, where that is known.
+
+    Args:
+        told: what a person says of networks whose files do not say it.
+
+    Raises:
+        UserError: the file of one says something else.
+    """
+    for each in enhancers.values():
+        if told and each.template not in (None, told):
+            raise UserError(f"--template {told}: '{each.name}' was trained on faces of '{each.template}', as its card "
+                            'or its file says. Leave --template out.')
+    found = {scale: each.template or told for scale, each in enhancers.items()}
+    return {scale: template for scale, template in found.items() if template}
 
 
 def check_not_led(enhancers: Iterable[FaceEnhancer]) -> None:
@@ -98,15 +121,6 @@ def check_not_led(enhancers: Iterable[FaceEnhancer]) -> None:
     if led:
         raise UserError(f"dlib's recognizer led a loss of '{led[0]}', so it is not a judge of its faces. Leave out "
                         '--reference and --evidence, or take another network.')
-
-
-def _card_beside(path: Path) -> Card | None:
-    card_file = path.with_suffix(CARD)
-    if path.suffix != SAFETENSORS or not card_file.is_file():
-        return None
-    card = read_card(card_file)
-    check_hash(path, card, 'Its card would tell of another network.')
-    return card
 
 
 def card_tables(card: Card) -> Mapping[float, ImpostorTable]:

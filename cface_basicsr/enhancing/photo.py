@@ -3,33 +3,27 @@
 Faces of several photographs go through the network together. A photograph is kept in memory until its faces are back.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cface_basicsr.data.images.align import similarity_transform, template_points, warp_face
-from cface_basicsr.enhancing.detector import Detect, DetectedFace, check_heights, detect_faces
+from cface_basicsr.data.images.align import warp_face
+from cface_basicsr.data.images.face_images import FACE_SIZE, MOST_SHRUNK, SMALLEST_FACE, fits, scale_for
+from cface_basicsr.enhancing.detector import Detect, DetectedFace, check_heights, check_scales, detect_faces
+from cface_basicsr.enhancing.enlarging import enlarged, enlarged_part
 from cface_basicsr.enhancing.evidence import Evidence, Judge
 from cface_basicsr.enhancing.paste import Picture, paste_detail, same_colours
+from cface_basicsr.enhancing.placing import USUAL, face_points, square_side, to_usual
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.ops.resize import bicubic_resize
+from cface_basicsr.ops.template import Template
 
-FACE_SIZE = 128
-"""Side of a super-resolved face."""
-MOST_SHRUNK = 1.05
-"""A face may be larger than the input of its network by this factor; its size is hardly known better. What a network
-makes of a face that it shrinks more is farther from it than bicubic interpolation: by 0.1 dB at 1.17, 0.3 dB at 1.3
-(`python -m performance.photo_gain`)."""
-_TEMPLATE = 'arcface'
-_CUBIC = 3
-"""Pixels around a part of a photograph that its enlargement depends on, and one more."""
 _WAITING = 2 ** 28
 """Bytes of photographs that wait at most for the faces of others, the last one not counted."""
 FaceNetwork = Callable[[Tensor], Tensor]
@@ -125,6 +119,10 @@ class PhotoSettings:
             `max_face` says, a face that is larger than the network's input by more than 5 % (`MOST_SHRUNK`).
         upscale: enlargement of the whole photograph.
         background: enlarges what is around the faces, where `upscale` is above 1; None: bicubic interpolation.
+        detect_scales: sizes of the copies in which faces are looked for, relative to the photograph; None: 1, 2, the
+            whole in 1024 pixels, and 4 below half a megapixel.
+        templates: scale of a network -> how the faces were cropped that it was trained on; faces are aligned to that.
+            Where it is missing: arcface.
         strength: share of what the super-resolved face adds; 0 leaves the photograph as it is.
         keep_colours: whether the face's low frequencies stay those of the photograph.
         device: where the network runs.
@@ -134,10 +132,10 @@ class PhotoSettings:
             says so.
 
     >>> PhotoSettings(upscale=4, max_face=64).min_face
-    10.0
+    10
     """
 
-    min_face: float = 10.0
+    min_face: float = SMALLEST_FACE
     max_face: float = 96.0
     upscale: int = 1
     strength: float = 1.0
@@ -147,9 +145,12 @@ class PhotoSettings:
     judge: Judge | None = None
     gate: Literal['warn', 'keep'] = 'warn'
     background: Enlarge | None = None
+    detect_scales: Sequence[float] | None = None
+    templates: Mapping[int, Template] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_heights(self.min_face, self.max_face)
+        check_scales(self.detect_scales)
 
 
 def enhance_photo(photo: Picture, network: FaceNetwork, scale: int, settings: PhotoSettings | None = None,
@@ -174,7 +175,8 @@ def enhance_photos(photos: Iterable[tuple[Key, Picture]], networks: Mapping[int,
             to the one with the largest input, if that does not shrink it by more than 5 %.
         settings: None: the defaults.
         detect: finds the faces of one picture; None: the shipped RetinaFace.
-        find: finds the faces of a photograph in 8 bits; None: `detect_faces` with `detect`.
+        find: finds the faces of a photograph in 8 bits; None: `detect_faces` with `detect`, in copies of the sizes
+            that the settings name.
 
     Yields:
         the key and the enhanced photograph, in the order of `photos`.
@@ -183,7 +185,7 @@ def enhance_photos(photos: Iterable[tuple[Key, Picture]], networks: Mapping[int,
         UserError: a network gives NaN.
     """
     settings = settings or PhotoSettings()
-    find = find or (lambda photo: detect_faces(photo, detect))
+    find = find or (lambda photo: detect_faces(photo, detect, settings.detect_scales))
     waiting = (_prepared(key, photo, networks, settings, find) for key, photo in photos)
     for group in _in_groups(waiting, settings.batch_size):
         _super_resolve_faces(group, networks, settings)
@@ -210,11 +212,14 @@ def _aligned(photo: NDArray[np.uint8], found: DetectedFace, scales: Collection[i
     """A face as its network's input, or the reason why it is skipped."""
     if reason := _reason_to_skip(found, scales, settings):
         return EnhancedFace(found, reason)
-    whole = [scale for scale in scales if round(square_side(found)) <= FACE_SIZE // scale]
-    scale = max(whole, default=min(scales))
+    scale = scale_for({scale: square_side(found.landmarks, _template(settings, scale)) for scale in scales})
     side = FACE_SIZE // scale
-    return EnhancedFace(found, scale=scale,
-                        lr=warp_face(photo, found.landmarks, template_points(_TEMPLATE, side), side))
+    points = face_points(_template(settings, scale), side)
+    return EnhancedFace(found, scale=scale, lr=warp_face(photo, found.landmarks, points, side))
+
+
+def _template(settings: PhotoSettings, scale: int) -> Template:
+    return settings.templates.get(scale, USUAL)
 
 
 def _in_groups(photos: Iterable[_Waiting], faces: int) -> Iterator[list[_Waiting]]:
@@ -240,8 +245,9 @@ def _super_resolve_faces(group: list[_Waiting], networks: Mapping[int, FaceNetwo
         names = ['the face at ({:.0f}, {:.0f}) of {}'.format(*photo.faces[number].found.box[:2], photo.key)
                  for photo, number in places]
         bicubic, sr = super_resolved(lr, network, scale, settings, names)
-        heights = [square_side(photo.faces[number].found) for photo, number in places]
-        evidence = settings.judge.look(sr, bicubic, scale, heights) if settings.judge else [None] * len(sr)
+        heights = [square_side(photo.faces[number].found.landmarks) for photo, number in places]
+        judged = [to_usual(faces, _template(settings, scale)) for faces in (sr, bicubic)] if settings.judge else []
+        evidence = settings.judge.look(*judged, scale, heights) if settings.judge else [None] * len(sr)
         for (photo, number), *made in zip(places, bicubic, sr, evidence, strict=True):
             photo.faces[number] = _completed(photo.faces[number], *made, settings.gate)
 
@@ -276,18 +282,10 @@ def _put_back(waiting: _Waiting, settings: PhotoSettings) -> Picture:
     enhanced = [face for face in waiting.faces if face.sr is not None]
     for face in sorted(enhanced, key=lambda each: each.found.height):  # a larger face lies in front of a smaller one
         target = (face.found.landmarks + 0.5) * settings.upscale - 0.5
-        shown = face.bicubic if face.kept else face.sr
-        paste_detail(image, shown - face.bicubic.astype(np.float32), template_points(_TEMPLATE, FACE_SIZE), target,
-                     settings.strength, plain=partial(_part, waiting.photo, settings.upscale))
+        detail = (face.bicubic if face.kept else face.sr) - face.bicubic.astype(np.float32)
+        paste_detail(image, detail, face_points(_template(settings, face.scale), FACE_SIZE), target, settings.strength,
+                     plain=partial(enlarged_part, waiting.photo, settings.upscale))
     return image
-
-
-def _part(photo: Picture, factor: int, rows: slice, columns: slice) -> Picture:
-    """These pixels of `enlarged(photo, factor)`."""
-    small = [slice(max(each.start // factor - _CUBIC, 0), -(-each.stop // factor) + _CUBIC) for each in (rows, columns)]
-    tops = [each.start * factor for each in small]
-    part = enlarged(photo[small[0], small[1]], factor)
-    return part[rows.start - tops[0]:rows.stop - tops[0], columns.start - tops[1]:columns.stop - tops[1]]
 
 
 def eight_bits(photo: Picture) -> NDArray[np.uint8]:
@@ -300,9 +298,10 @@ def _reason_to_skip(face: DetectedFace, scales: Collection[int], settings: Photo
     high, least = f'{_number(face.height)} pixels high', min(scales)
     if face.height < settings.min_face:
         return f'{high}, below --min-face {settings.min_face:g}'
-    if not _fits(face, least):
-        larger = [f'x{scale}' for scale in (4, 2) if scale < least and _fits(face, scale)]
-        most = face.height * MOST_SHRUNK * FACE_SIZE / least / square_side(face)
+    side = square_side(face.landmarks, _template(settings, least))
+    if not fits(side, least):
+        larger = [f'x{scale}' for scale in (4, 2) if scale < least and fits(square_side(face.landmarks), scale)]
+        most = face.height * MOST_SHRUNK * FACE_SIZE / least / side
         advice = f'; use one for {" or ".join(larger)}' if larger else ''
         return f'{high}, larger than the {_number(most)} that a network for x{least} takes{advice}'
     if face.height > settings.max_face:
@@ -310,23 +309,5 @@ def _reason_to_skip(face: DetectedFace, scales: Collection[int], settings: Photo
     return ''
 
 
-def _fits(face: DetectedFace, scale: int) -> bool:
-    """Whether a network of this scale need not shrink a face by more than `MOST_SHRUNK`."""
-    return square_side(face) <= MOST_SHRUNK * FACE_SIZE / scale
-
-
 def _number(pixels: float) -> str:
     return f'{round(pixels, 1):g}'
-
-
-def square_side(face: DetectedFace) -> float:
-    """The side in pixels of the photograph of the aligned square that the network is given."""
-    linear = similarity_transform(template_points(_TEMPLATE, FACE_SIZE), face.landmarks)[:, :2]
-    return FACE_SIZE * float(np.hypot(linear[0, 0], linear[1, 0]))
-
-
-def enlarged(photo: Picture, factor: int) -> Picture:
-    """A copy of a photograph, enlarged by bicubic interpolation."""
-    if factor == 1:
-        return photo.copy()
-    return cv2.resize(photo, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)

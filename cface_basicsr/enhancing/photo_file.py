@@ -16,6 +16,8 @@ from cface_basicsr.files.text_file import read_whole
 
 LARGEST = 200_000_000
 """Most pixels of a photograph."""
+_MOST_ENLARGED = 2_000_000_000
+"""Bytes of an enlarged photograph."""
 _ORIENTATION = 274
 _CHANNELS = slice(16, 20)
 """Where a colour profile says what its channels are."""
@@ -65,6 +67,18 @@ def open_photo(content: bytes, path: str | Path, most: int | None = None) -> Pho
         return PhotoFile(Path(path), whole.pixels, whole.alpha, _metadata(whole.exif, whole.profile))
     except Rejected as error:
         raise UserError(f"'{path}' cannot be read as a photograph: {error}.") from error
+
+
+def check_enlarged(photo: PhotoFile, upscale: int) -> None:
+    """Check that a photograph's enlargement fits into memory.
+
+    Raises:
+        UserError: it would take more than 2 GB.
+    """
+    held = (photo.pixels.nbytes + (0 if photo.alpha is None else photo.alpha.nbytes)) * upscale ** 2
+    if upscale > 1 and held > _MOST_ENLARGED:
+        raise UserError(f"'{photo.path}' would take {held:,} bytes, enlarged {upscale} times; expected at most "
+                        f'{_MOST_ENLARGED:,}. Enlarge it less.')
 
 
 def _metadata(exif: Image.Exif, profile: bytes | None) -> dict[int, bytes]:

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cface_basicsr.data.images.align import template_points, warp_face
-from cface_basicsr.data.images.face_images import find_faces
+from cface_basicsr.data.images.align import warp_face
+from cface_basicsr.data.images.face_images import FACE_SIZE, find_faces
 from cface_basicsr.enhancing.detector import Detect, DetectedFace, detect_faces
 from cface_basicsr.enhancing.evidence import AlignedFaces
-from cface_basicsr.enhancing.photo import FACE_SIZE, eight_bits, square_side
+from cface_basicsr.enhancing.photo import eight_bits
 from cface_basicsr.enhancing.photo_file import PhotoFile, read_photo
+from cface_basicsr.enhancing.placing import USUAL, face_points, square_side
 from cface_basicsr.errors import UserError
 
 _COPY = 1024
@@ -44,7 +45,7 @@ def reference_face(photo: PhotoFile, detect: Detect | None = None) -> NDArray[np
     pixels = eight_bits(photo.pixels)
     found = detect_faces(pixels, detect, [min(1.0, _COPY / max(pixels.shape))])
     landmarks = _only_one(found, photo.path).landmarks
-    return warp_face(pixels, landmarks, template_points('arcface', FACE_SIZE), FACE_SIZE)
+    return warp_face(pixels, landmarks, face_points(USUAL, FACE_SIZE), FACE_SIZE)
 
 
 def _only_one(found: list[DetectedFace], path: Path) -> DetectedFace:
@@ -60,6 +61,6 @@ def _only_one(found: list[DetectedFace], path: Path) -> DetectedFace:
     people = sum(2 * face.height >= largest.height for face in found)
     if people > 1:
         raise UserError(f'{what}: it shows {people} people. Cut the person out of it.')
-    if square_side(largest) < FACE_SIZE / 2:
+    if square_side(largest.landmarks) < FACE_SIZE / 2:
         raise UserError(f'{what}: its face is {largest.height:.0f} pixels high; expected {FACE_SIZE // 2} or more.')
     return largest

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from cface_basicsr.enhancing.enlarging import enlarged
 from cface_basicsr.enhancing.paste import Picture
-from cface_basicsr.enhancing.photo import EnhancedPhoto, enlarged
+from cface_basicsr.enhancing.photo import EnhancedPhoto
 from cface_basicsr.enhancing.photo_file import PhotoFile, write_photo
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,7 +118,7 @@ def _copied(written: Any, sound: Any) -> Any:
 
 
 def enhance_video(source: str | Path, target: str | Path, networks: Mapping[int, FaceNetwork],
-                  settings: PhotoSettings | None = None, find: Find = detect_faces,
+                  settings: PhotoSettings | None = None, find: Find | None = None,
                   advance: Callable[[int], None] = lambda frames: None) -> VideoReport:
     """Super-resolve the small faces of a video; its first sound track is copied as it is.
 
@@ -125,7 +126,7 @@ def enhance_video(source: str | Path, target: str | Path, networks: Mapping[int,
         source: anything that PyAV decodes.
         target: all of it or nothing; H.264 in the container of its ending, or else in Matroska; see `VideoFacts`.
         networks: scale -> network, see `enhance_photos`.
-        find: the faces of a frame.
+        find: the faces of a frame; None: `detect_faces` in copies of the sizes that the settings name.
         advance: is told how many frames are written.
 
     Raises:
@@ -133,6 +134,7 @@ def enhance_video(source: str | Path, target: str | Path, networks: Mapping[int,
     """
     av, settings, report, target = _pyav(), settings or PhotoSettings(), VideoReport(), Path(target)
     check_file(source, 'Expected a video.')
+    find = find or partial(detect_faces, scales=settings.detect_scales)
     first = _first_frame(av, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -35,12 +35,23 @@ def super_resolve(network: Callable[[Tensor], Tensor], lr: Images | Tensor, *, b
         for start in range(0, len(lr), batch_size):
             batch = lr[start:start + batch_size]
             sr = network(batch.to(device) if isinstance(batch, Tensor) else to_images(batch, device))
-            _check_finite(sr, network, start, names)
+            check_finite(sr, network, start, names)
             parts.append((sr.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
     return np.concatenate(parts)
 
 
-def _check_finite(sr: Tensor, network: Callable[[Tensor], Tensor], start: int, names: Sequence[str] | None) -> None:
+def check_finite(sr: Tensor, network: Callable[[Tensor], Tensor], start: int, names: Sequence[str] | None = None
+                 ) -> None:
+    """Check what a network has made of a batch.
+
+    Args:
+        sr: (B, 3, s h, s w).
+        start: number of the batch's first image, for messages.
+        names: what a message calls the images, from the first one of all.
+
+    Raises:
+        UserError: a value is NaN or infinite.
+    """
     bad = torch.nonzero(~torch.isfinite(sr).flatten(1).all(1))
     if len(bad):
         row = start + int(bad[0])

@@ -9,9 +9,10 @@ from torch import nn
 from cface_basicsr.errors import UserError
 from cface_basicsr.exporting.onnx_file import export_onnx
 from cface_basicsr.exporting.safetensors import write_network
-from cface_basicsr.files.network_file import read_network_file
+from cface_basicsr.files.network_file import TEMPLATE, read_network_file
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.zoo.onnx_network import OnnxNetwork
+from cface_basicsr.zoo.open import recorded_template, trained_template
 
 
 def export_network(path: str | Path, network: nn.Module, scale: int, source: Path | None, half: bool) -> float:
@@ -27,7 +28,7 @@ def export_network(path: str | Path, network: nn.Module, scale: int, source: Pat
     path = Path(path)
     check_source(network, source)
     if path.suffix == '.onnx':
-        return export_onnx(path, network, scale, half=half)
+        return export_onnx(path, network, scale, half=half, template=trained_template(network, source))
     if path.suffix != SAFETENSORS:
         raise UserError(f"'{path}': expected a name that ends in .onnx or {SAFETENSORS}.")
     own = copy.deepcopy(network).cpu().eval()
@@ -45,11 +46,13 @@ def check_source(network: nn.Module, source: Path | None) -> None:
 
 
 def entries_of(source: Path | None) -> dict[str, Any]:
-    """What the file of a network says besides its weights.
+    """What the file of a network says besides its weights, and how the faces were cropped that it was trained on.
 
     Raises:
         UserError: the file is missing or damaged.
     """
     if source is None:
         raise UserError('this network came from no file, so nobody knows its options. Export it as .onnx.')
-    return {key: value for key, value in read_network_file(source).items() if not key.startswith('params')}
+    content = read_network_file(source)
+    known = {key: value for key, value in content.items() if not key.startswith('params')}
+    return known | {TEMPLATE: recorded_template(content, source)}

@@ -11,8 +11,9 @@ from torch import nn
 from cface_basicsr.errors import UserError
 from cface_basicsr.exporting.safetensors import write_network
 from cface_basicsr.files.atomic import publish, unfinished, write_json, write_text
+from cface_basicsr.files.network_file import TEMPLATE
 from cface_basicsr.files.yaml_file import to_yaml
-from cface_basicsr.zoo.card import CardNumber, Draft
+from cface_basicsr.zoo.card import CardNumber, Draft, agreed_template
 
 _KNOWN_LICENCES = ('apache-2.0', 'mit', 'bsd-3-clause', 'cc0-1.0', 'cc-by-4.0', 'cc-by-nc-4.0')
 """Names that hubs know; any other one is 'other', with its own name next to it."""
@@ -33,9 +34,11 @@ def write_hub(folder: str | Path, network: nn.Module, scale: int, entries: dict[
         the largest difference of a pixel in [0, 1] that the stored weights make.
 
     Raises:
-        UserError: the folder exists; see also `write_network`.
+        UserError: the folder exists, or the card and the file differ in how its faces were cropped; see also
+            `write_network`.
     """
     folder = Path(folder)
+    entries = entries | {TEMPLATE: agreed_template(card, entries.get(TEMPLATE))}
     if folder.exists():
         raise UserError(f"'{folder}' exists. Give another folder, or remove it.")
     aside = unfinished(folder)
@@ -44,7 +47,7 @@ def write_hub(folder: str | Path, network: nn.Module, scale: int, entries: dict[
     try:
         written = write_network(aside / 'model.safetensors', network, scale, entries, half)
         write_json(aside / 'config.json', {'library': 'cface-basicsr', 'scale': scale, 'network': entries['network'],
-                                           'weights': written.weights})
+                                           'template': entries[TEMPLATE], 'weights': written.weights})
         write_text(aside / 'README.md', _readme(folder.name, scale, entries['network'], card, numbers))
         publish(aside, folder)
     finally:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from cface_basicsr.errors import UserError, describe_error
 from cface_basicsr.exporting.compare import check_difference, comparison_faces, largest_difference
 from cface_basicsr.files.atomic import replacing
+from cface_basicsr.files.network_file import TEMPLATE
+from cface_basicsr.ops.template import Template
 from cface_basicsr.zoo.onnx_network import OnnxNetwork
 
 _OPSET = 17
@@ -27,12 +29,14 @@ class _Half(nn.Module):
         return self.network(x.half()).float()
 
 
-def export_onnx(path: str | Path, network: nn.Module, scale: int, *, half: bool = False) -> float:
+def export_onnx(path: str | Path, network: nn.Module, scale: int, *, half: bool = False,
+                template: Template | None = None) -> float:
     """Write a network as ONNX: input 'lr' (B, 3, 128 / scale, 128 / scale), output 'sr' (B, 3, 128, 128), any B.
 
     Args:
         network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w); it stays as it is.
         half: weights and arithmetic in half precision; the images stay float32.
+        template: how the faces were cropped that it was trained on; it is written into the file's metadata.
 
     Returns:
         the largest difference of a pixel in [0, 1] from the network on synthetic faces.
@@ -47,6 +51,8 @@ def export_onnx(path: str | Path, network: nn.Module, scale: int, *, half: bool 
     own = copy.deepcopy(network).cpu().eval()
     with replacing(path) as aside:
         _write(aside, _Half(copy.deepcopy(own)) if half else own, scale)
+        with open(aside, 'ab') as file:
+            file.write(_metadata(TEMPLATE, template) if template else b'')
         difference = largest_difference(own, OnnxNetwork(aside), scale)
         check_difference(difference, path, half)
     return difference
@@ -62,3 +68,9 @@ def _write(path: Path, network: nn.Module, scale: int) -> None:
     except Exception as error:
         raise UserError(f'{type(network).__name__} cannot be written as ONNX ({describe_error(error)}). Export it as '
                         'safetensors.') from error
+
+
+def _metadata(key: str, value: str) -> bytes:
+    """What adds an entry at the end of a file: of two models in a row protobuf reads one with the fields of both."""
+    import onnx
+    return onnx.ModelProto(metadata_props=[onnx.StringStringEntryProto(key=key, value=value)]).SerializeToString()

@@ -8,11 +8,11 @@ from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.exporting.safetensors import write_network
 from cface_basicsr.files.manifest import file_hash
-from cface_basicsr.files.network_file import LED_BY, build_network_from_file, read_network_file
+from cface_basicsr.files.network_file import LED_BY, TEMPLATE, build_network_from_file, read_network_file, template_in
 from cface_basicsr.files.recognizer_file import led_by_dlib
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.options.sections import open_section
-from cface_basicsr.zoo.card import CARD, Card, Draft, write_card
+from cface_basicsr.zoo.card import CARD, Card, Draft, agreed_template, write_card
 from cface_basicsr.zoo.catalogue import ZooNetwork
 
 
@@ -27,7 +27,7 @@ def publish_network(source: str | Path, name: str, draft: Draft, folder: str | P
 
     Raises:
         UserError: the file does not hold a super-resolution network, the name is unfit, or is taken in the folder; or
-            the draft and the file differ in what led its losses.
+            the draft and the file differ in what led its losses, or in how its faces were cropped.
     """
     folder = Path(folder)
     taken = [path for path in (folder / f'{name}{CARD}', folder / f'{name}{SAFETENSORS}') if path.exists()]
@@ -35,9 +35,11 @@ def publish_network(source: str | Path, name: str, draft: Draft, folder: str | P
         raise UserError(f"'{taken[0]}' exists. Give another name, or remove it.")
     network, content = build_network_from_file(source), read_network_file(source)
     _check_led(draft, content)
+    content[TEMPLATE] = agreed_template(draft, template_in(content, source))
     scale = scale_of(network, f"weights file '{source}'")
-    known = draft.model_dump() | {'name': name, 'scale': scale, 'network': content['network'], 'weights': 'float32',
-                                  'difference': 0.0, 'bytes': 1, 'sha256': '0' * 64}
+    known = draft.model_dump() | {
+        'template': content[TEMPLATE], 'name': name, 'scale': scale, 'network': content['network'],
+        'weights': 'float32', 'difference': 0.0, 'bytes': 1, 'sha256': '0' * 64}
     open_section(Card, known)  # before anything is written
     path = folder / f'{name}{SAFETENSORS}'
     written = write_network(path, network, scale, content)

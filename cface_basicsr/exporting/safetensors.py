@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr.exporting.compare import HALF_LIMIT, check_difference, largest_difference
-from cface_basicsr.files.network_file import LED_BY
+from cface_basicsr.files.network_file import LED_BY, TEMPLATE
 from cface_basicsr.files.safetensors_file import write_safetensors
 from cface_basicsr.zoo.card import StoredAs
 
@@ -44,7 +44,8 @@ def write_network(path: str | Path, network: nn.Module, scale: int, entries: dic
 
     Args:
         network: on the CPU, in evaluation mode.
-        entries: of its file: 'network', the options {'type': NAME, …} from which it is built again, and LED_BY.
+        entries: of its file: 'network', the options {'type': NAME, …} from which it is built again, LED_BY and
+            TEMPLATE.
         half: whether in half precision; None: where no pixel changes by 0.01 of its range or more.
 
     Raises:
@@ -55,6 +56,6 @@ def write_network(path: str | Path, network: nn.Module, scale: int, entries: dic
         check_difference(difference, path, half)
     in_full = half is False or not difference < HALF_LIMIT  # also with NaN
     state = network.state_dict()
-    kept = {key: entries[key] for key in ('network', LED_BY) if entries.get(key)}
+    kept = {key: entries[key] for key in ('network', LED_BY, TEMPLATE) if entries.get(key)}
     write_safetensors(path, state if in_full else in_half(state), kept)
     return Written('float32', 0.0) if in_full else Written('float16', difference)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_json
 from cface_basicsr.files.json_file import read_json
+from cface_basicsr.ops.template import Template
 
 MANIFEST = 'manifest.json'
 
@@ -84,6 +85,18 @@ def manifest_crop(folder: Path) -> dict[str, Any] | None:
     """'crop', 'size' and 'template' of a prepared folder; None if no manifest has them."""
     settings = manifest_settings(folder)
     return {key: settings.get(key) for key in ('crop', 'size', 'template')} if settings else None
+
+
+def manifest_template(folder: Path) -> Template | None:
+    """How the faces of a prepared folder were cropped, in one word; None without a manifest, or where there is none.
+
+    --crop align has its template. --crop center is `center` at 128 pixels only: the middle 112 show a larger face.
+    """
+    settings = manifest_settings(folder)
+    template = settings.get('template')
+    if settings.get('crop') == 'align':
+        return template if template in get_args(Template) else None
+    return 'center' if (settings.get('crop'), settings.get('size')) == ('center', 128) else None
 
 
 def file_hash(path: str | Path, digits: int = 12) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import get_ident
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from cface_basicsr.errors import UserError, describe_error, nearest
 from cface_basicsr.files.atomic import replacing, reserve
 from cface_basicsr.files.safetensors_file import SAFETENSORS, read_safetensors
 from cface_basicsr.files.torch_file import read_torch_file
+from cface_basicsr.ops.template import Template
 from cface_basicsr.registration import find_arch
 
 AVERAGED = ('params_ema', 'params')
@@ -35,6 +36,9 @@ LED_BY = 'led_by'
 
 STARTED_FROM = 'started_from'
 """The entry of a recognizer's file that lists the marks of those that it was trained from, see `recognizer_marks`."""
+
+TEMPLATE = 'template'
+"""The entry of a generator's file that says how the faces were cropped that it was trained on, one of `Template`."""
 
 
 class _Hashed:
@@ -117,6 +121,19 @@ def _options(content: Mapping[str, Any], path: str | Path) -> dict[str, Any]:
                         'Files that the plugin saves have one; `cface convert` gives one to published recognizers, and '
                         'docs/networks.md shows how to give one to a generator.')
     return dict(options)
+
+
+def template_in(content: Mapping[str, Any], path: str | Path) -> Template | None:
+    """How the faces were cropped that a network was trained on, by what its file holds; None where it does not say it.
+
+    Raises:
+        UserError: it says something unknown.
+    """
+    found = content.get(TEMPLATE)
+    if found is not None and found not in get_args(Template):
+        raise UserError(f"weights file '{path}', entry '{TEMPLATE}': expected one of {', '.join(get_args(Template))}, "
+                        f'got {str(found)[:40]!r}.')
+    return found
 
 
 _OF_BASICSR = ('ECBSR', 'EDSR', 'MSRResNet', 'RCAN', 'RIDNet', 'RRDBNet', 'SRVGGNetCompact', 'SwinIR')

@@ -14,13 +14,13 @@ from torch.nn import functional
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize, linear_crop, on_device
+from cface_basicsr.ops.template import Template
 
 Channels = Literal['rgb', 'bgr']
-Template = Literal['center', 'arcface', 'sphereface', 'dlib']
 Mean = float | tuple[float, float, float]
 
 _ARCFACE_HEIGHT = 112
-_DLIB_BOX = (6.446, 21.631, 99.685)
+DLIB_BOX = (6.446, 21.631, 99.685)
 """Left and upper edge and side of dlib's chip in ArcFace's 112x112 template, in pixels: where a scale and a shift bring
 the corners of the eyes and the base of the nose, on the average of many aligned faces at x = 80, 66, 31, 45, 56 and
 y = 53, 53, 53, 53, 80, nearest to their places in the chip. The best rotation would be 0.3 degrees."""
@@ -83,7 +83,7 @@ def centre_crop_to_aspect(images: Tensor, height: int, width: int) -> Tensor:
 
 def dlib_chip(images: Tensor, height: int, width: int) -> Tensor:
     """dlib's chip of (B, C, H, W) faces that are aligned to ArcFace's template, (B, C, height, width)."""
-    left, top, side = _DLIB_BOX
+    left, top, side = DLIB_BOX
     scale = images.shape[-2] / _ARCFACE_HEIGHT  # a template is as high as the face; a wider face has more columns
     margin = (images.shape[-1] - _ARCFACE_HEIGHT * scale) / 2
     box = (left * scale + margin, top * scale, (left + side) * scale + margin, (top + side) * scale)

@@ -19,7 +19,7 @@ from pydantic import Field
 from cface_basicsr.enhancing.detector import DetectedFace, detect_faces, no_face
 from cface_basicsr.enhancing.evidence import Evidence, Judge, load_judge, percent_above
 from cface_basicsr.enhancing.half import HalfPrecision
-from cface_basicsr.enhancing.networks import AUTO, FaceEnhancer, check_not_led, open_enhancers
+from cface_basicsr.enhancing.networks import AUTO, FaceEnhancer, check_not_led, open_enhancers, templates_of
 from cface_basicsr.enhancing.photo import EnhancedFace, PhotoSettings, eight_bits, enhance_photos
 from cface_basicsr.enhancing.photo_file import PhotoFile, open_photo, png_bytes
 from cface_basicsr.enhancing.reference import reference_face
@@ -32,6 +32,8 @@ from cface_basicsr.zoo.catalogue import zoo
 
 MOST_PIXELS = 50_000_000
 """Of a photograph, and of its enlargement."""
+_UNKNOWN_TEMPLATE = ("Aligned to ArcFace's template: the network's file does not say how the faces were cropped that "
+                     'it was trained on.')
 _KEPT = 1 << 30
 """Bytes of photographs and results that are kept."""
 
@@ -152,7 +154,8 @@ class Studio:
         _check_enlarged(photo.file, wanted.upscale)
         enhancers = self._enhancers(wanted.system)
         settings = PhotoSettings(wanted.min_face, wanted.max_face, wanted.upscale, wanted.strength, device=self.device,
-                                 judge=self._judge(wanted.references, enhancers), gate=wanted.gate)
+                                 judge=self._judge(wanted.references, enhancers), gate=wanted.gate,
+                                 templates=templates_of(enhancers))
         networks = self._half(wanted.system) if wanted.half else {
             scale: each.network for scale, each in enhancers.items()}
         ((_, enhanced),) = enhance_photos([(f"'{photo.file.path}'", photo.file.pixels)], networks, settings,
@@ -246,9 +249,10 @@ def _shown(face: EnhancedFace, enhancers: Mapping[int, FaceEnhancer]) -> dict[st
     """A face for the page: what the record says of it, its network, its pictures, and the evidence in words."""
     if face.sr is None:
         return face.as_plain()
+    network = enhancers[face.scale]
     return face.as_plain() | {
-        'network': enhancers[face.scale].name, 'input': len(face.lr), 'bicubic': _inline(face.bicubic),
-        'enhanced': _inline(face.sr), 'words': plain_words(face.evidence)}
+        'network': network.name, 'input': len(face.lr), 'bicubic': _inline(face.bicubic), 'enhanced': _inline(face.sr),
+        'words': [*plain_words(face.evidence), *([] if network.template else [_UNKNOWN_TEMPLATE])]}
 
 
 def _inline(face: NDArray[np.uint8]) -> str:

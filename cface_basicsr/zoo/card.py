@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
 from cface_basicsr.files.yaml_file import parse_yaml, read_yaml, to_yaml
+from cface_basicsr.ops.template import Template
 from cface_basicsr.options.sections import Section, open_section
 
 CARD = '.yml'
@@ -49,6 +50,8 @@ class Draft(Section):
     """Of the weights, with their limits: Apache-2.0, non-commercial research only."""
     data: Said
     """What it was trained on."""
+    template: Template | None = None
+    """How those faces were cropped: arcface, sphereface, dlib or center. Faces of photographs are aligned to that."""
     recognizer: Said
     """The recognizer that led its loss, or none."""
     recognizer_licence: Said = NOT_STATED
@@ -121,6 +124,18 @@ def _opened(kind: type[Section], values: Any, where: str | Path) -> Any:
         return open_section(kind, values)
     except UserError as error:
         raise UserError(f"card '{where}': {error}") from error
+
+
+def agreed_template(draft: Draft, recorded: Template | None) -> Template | None:
+    """How the faces were cropped that a network was trained on, by its draft or its file.
+
+    Raises:
+        UserError: they differ.
+    """
+    if draft.template and recorded and draft.template != recorded:
+        raise UserError(f"card: 'template: {draft.template}', but by its file the network was trained on faces of "
+                        f"'{recorded}'. Leave template out.")
+    return draft.template or recorded
 
 
 def write_card(path: str | Path, card: Card) -> None:

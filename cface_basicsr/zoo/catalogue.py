@@ -72,6 +72,20 @@ def check_hash(path: Path, card: Card, advice: str) -> None:
                         f"'{card.name}' says {card.sha256[:12]}…. {advice}")
 
 
+def card_next_to(path: Path) -> Card | None:
+    """The card of a .safetensors file, in the same folder; None without one.
+
+    Raises:
+        UserError: it is damaged, or another network's.
+    """
+    card_file = path.with_suffix(CARD)
+    if path.suffix != SAFETENSORS or not card_file.is_file():
+        return None
+    card = read_card(card_file)
+    check_hash(path, card, 'Its card would tell of another network.')
+    return card
+
+
 def zoo() -> dict[str, ZooNetwork]:
     """Name -> network, sorted by name; one that a user has added replaces one of the package whose file is missing.
 

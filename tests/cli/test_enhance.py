@@ -53,10 +53,10 @@ def test_faces_of_a_folder_come_out_as_the_network_makes_them_under_their_names(
         assert np.abs(found.astype(int) - super_resolve(network, face[None])[0]).max() <= 1
 
 
-def test_grey_alpha_sixteen_bit_and_sizes_near_sixteen_are_accepted(enhance, tmp_path):
+def test_grey_alpha_sixteen_bit_and_sizes_up_to_sixteen_are_accepted(enhance, tmp_path):
     for mode in ('L', 'RGBA', 'P', 'I;16'):
         save(tmp_path / 'in' / f'{mode.replace(";", "")}.png', mode='L' if mode == 'I;16' else mode)
-    Image.fromarray(np.full((23, 18), 40000, np.uint16)).save(tmp_path / 'in' / 'I16.png')
+    Image.fromarray(np.full((23, 16), 40000, np.uint16)).save(tmp_path / 'in' / 'I16.png')
     save(tmp_path / 'in' / 'small.jpg', (12, 14))
     result = enhance(tmp_path / 'in')
     assert result.exit_code == 0, result.output
@@ -113,6 +113,61 @@ def test_of_several_networks_only_those_that_were_given_a_face_are_spoken_of(tmp
     faces_seen(monkeypatch, (80, 60, 5))
     said = CliRunner().invoke(app, [*command, '--overwrite', str(tmp_path / 'photo.png')])
     assert '0 of 1 faces enhanced' in said.stdout and 'Licence' not in said.stderr
+
+
+def test_where_nobody_knows_how_a_networks_faces_were_cropped_one_line_says_what_was_taken(enhance, tmp_path,
+                                                                                            monkeypatch):
+    from tests.zoo.made_up_networks import write_generator
+    save(tmp_path / 'in' / 'a.png', (120, 150))
+    save(tmp_path / 'in' / 'b.png', (120, 150), seed=1)
+    save(tmp_path / 'crop.png')
+    faces_seen(monkeypatch, (16, 30, 40), (14, 70, 40))
+    unknown = enhance(tmp_path / 'in', '--quiet')
+    assert unknown.exit_code == 0 and unknown.stderr.splitlines() == [
+        f'{tmp_path}/net_g.pth: its file does not say how the faces were cropped that it was trained on, so faces of '
+        "photographs are aligned to ArcFace's template. --template says another one."]
+    usual = Image.open(tmp_path / 'out' / 'a.png').tobytes()
+    for words, same in ((['--template', 'arcface'], True), (['--template', 'center'], False)):
+        told = enhance(tmp_path / 'in' / 'a.png', '--overwrite', *words)
+        assert told.exit_code == 0 and 'template' not in told.stderr
+        assert (Image.open(tmp_path / 'out' / 'a.png').tobytes() == usual) == same
+    assert 'template' not in enhance(tmp_path / 'crop.png').stderr
+    recorded = ['--overwrite', '--weights', write_generator(tmp_path / 'known.pth', template='dlib')]
+    assert 'template' not in enhance(tmp_path / 'in', *recorded).stderr
+    with pytest.raises(UserError, match="--template center: '.*known.pth' was trained on faces of 'dlib', as its card"):
+        raise enhance(tmp_path / 'in', *recorded, '--template', 'center').exception
+
+
+def test_a_photograph_whose_enlargement_would_fill_the_memory_is_refused_and_the_others_are_done(
+        enhance, tmp_path, monkeypatch):
+    from cface_basicsr.enhancing import photo_file
+    monkeypatch.setattr(photo_file, '_MOST_ENLARGED', 120 * 150 * 3 * 4)
+    for name, size in (('a.png', (120, 151)), ('b.png', (120, 150))):
+        save(tmp_path / 'in' / name, size)
+    faces_seen(monkeypatch, (16, 30, 40))
+    done = enhance(tmp_path / 'in', '--upscale', 2)
+    assert done.exit_code == 1 and files(tmp_path / 'out') == ['b.png']
+    reason = 'would take 217,440 bytes, enlarged 2 times; expected at most 216,000. Enlarge it less.'
+    assert f'a.png: {reason}' in done.stderr
+    assert enhance(tmp_path / 'in' / 'a.png').exit_code == 0
+
+
+def test_the_copies_in_which_faces_are_looked_for_can_be_said(enhance, tmp_path, monkeypatch):
+    from cface_basicsr.enhancing import detector
+    asked = []
+    save(tmp_path / 'photo.png', (120, 150))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(detector, 'detect_faces', lambda photo, *any, scales=None, **more: asked.append(scales) or [])
+    for words in ([], ['--detect-scale', 'auto'], ['--detect-scale', 1, 2, 4], ['--detect-scale', '0.5,3']):
+        enhance('photo.png', *words, '--faces', 'photo')
+    assert asked == [None, None, None, None, (1, 2, 4), None, (0.5, 3), None] or asked[::2] == [
+        None, None, (1, 2, 4), (0.5, 3)]
+    for words, message in ((['two'], "expected numbers such as 1 2 4, or auto, got 'two'"),
+                           (['9'], 'expected whole numbers up to 8 or shares below 1, such as 1 2 4, or auto, got 9')):
+        with pytest.raises(UserError, match=f'--detect-scale: {message}'):
+            raise enhance('photo.png', '--detect-scale', *words).exception
+    with pytest.raises(UserError, match='expected a photograph, got only numbers for --detect-scale'):
+        raise enhance('--detect-scale', '1', '2').exception
 
 
 def test_enhanced_faces_that_are_shown_small_are_told_with_what_shows_more_of_them(enhance, tmp_path, monkeypatch):

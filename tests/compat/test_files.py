@@ -1,5 +1,6 @@
 """Checkpoints: whole or not at all, and they say which network they hold."""
 
+import json
 import logging
 from collections import OrderedDict
 from pathlib import Path
@@ -76,6 +77,33 @@ def test_the_network_of_a_finished_training_is_written_as_safetensors_too_and_sa
     facts = read_network_file(path)
     assert (facts['stage'], facts['scale'], facts['data']) == ('warmup', 2, {'hr.lmdb': 'abc'})
     assert 'licence' in facts and network_options(path) == network_options(path.with_suffix('.pth'))
+
+
+@pytest.mark.parametrize(('settings', 'template'), [
+    ([{'crop': 'align', 'template': 'sphereface', 'size': [112, 96]}], 'sphereface'),
+    ([{'crop': 'align', 'template': 'arcface', 'size': 128}] * 2, 'arcface'),
+    ([{'crop': 'center', 'size': 128}], 'center'), ([{'crop': 'center', 'size': 112}], None),
+    ([{'crop': 'none', 'size': 128}], None), ([{'crop': 'align', 'template': 'mine', 'size': 128}], None),
+    ([{'crop': 'center', 'size': 128}, {'crop': 'align', 'template': 'arcface', 'size': 128}], None), ([None], None)])
+def test_a_generator_says_how_the_faces_were_cropped_that_it_was_trained_on(
+        tmp_path: Path, settings: list[dict[str, Any] | None], template: str | None) -> None:
+    """Only if all of its stores say the same; other networks do not say it."""
+    from basicsr.archs import build_network
+    roots = []
+    for number, each in enumerate(settings):
+        (tmp_path / f'data{number}').mkdir()
+        if each:
+            (tmp_path / f'data{number}' / 'manifest.json').write_text(json.dumps({'settings': each}))
+        roots.append(str(tmp_path / f'data{number}' / 'hr.lmdb'))
+    model = model_in(tmp_path)
+    model.opt['datasets']['train']['dataroot_gt'] = roots if len(roots) > 1 else roots[0]
+    model.opt['network_d'] = EDSR
+    with patched():
+        for label in ('net_g', 'net_d'):
+            model.save_network(build_network(EDSR), label, -1)
+    for ending in ('.pth', '.safetensors'):
+        assert read_network_file(tmp_path / f'net_g_latest{ending}').get('template') == template
+        assert 'template' not in read_network_file(tmp_path / f'net_d_latest{ending}')
 
 
 def test_older_checkpoints_are_removed_but_for_the_best(tmp_path: Path) -> None:

@@ -89,6 +89,20 @@ def test_the_search_tells_how_many_tiles_it_has_searched_and_how_many_there_are(
     assert told == [(seen, 9) for seen in range(10)]
 
 
+@pytest.mark.parametrize('scale', [2, 4])
+def test_a_tile_of_an_enlarged_copy_is_that_of_the_whole_copy_which_is_never_made(
+        scale: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (500, 700, 3)).astype(np.uint8)
+    whole = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    sizes, resize = [], cv2.resize
+    monkeypatch.setattr(cv2, 'resize', lambda *call, **more: sizes.append((made := resize(*call, **more)).size) or made)
+    tiles = list(_tiles(photo, [scale]))
+    assert len(tiles) == {2: 2, 4: 12}[scale]
+    for _, left, top, tile in tiles:
+        assert (tile == whole[top:top + 1024, left:left + 1024]).all()
+    assert max(sizes) < (1024 + 8 * scale) ** 2 * 3
+
+
 def test_a_large_photograph_is_also_seen_as_a_whole_and_a_small_one_in_four_times_its_size() -> None:
     assert detection_scales(3000, 4000) == [1024 / 4000, 1.0, 2.0]
     assert detection_scales(300, 400) == [1.0, 2.0, 4.0]

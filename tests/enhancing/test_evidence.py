@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cface_basicsr.cli.main import app
-from cface_basicsr.data.images.align import template_points
+from cface_basicsr.data.images.align import template_points, warp_face
 from cface_basicsr.data.images.low_resolution import low_resolution
 from cface_basicsr.enhancing import reference
 from cface_basicsr.enhancing.detector import DetectedFace
@@ -19,6 +19,7 @@ from cface_basicsr.enhancing.evidence import Judge, false_accept_rate, table_for
 from cface_basicsr.enhancing.impostors import _small_faces, card_evidence, impostor_scores, impostor_table
 from cface_basicsr.enhancing.networks import card_tables, check_not_led, open_enhancers
 from cface_basicsr.enhancing.photo import PhotoSettings, enhance_photo, super_resolved
+from cface_basicsr.enhancing.placing import face_points
 from cface_basicsr.enhancing.reference import reference_faces
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.recognizer_file import recognizer_hash
@@ -134,6 +135,15 @@ def test_faces_of_another_height_are_reduced_to_it_before_they_are_brought_to_th
     assert larger.shape == (6, 16, 16, 3)
     middle = np.asarray(Image.fromarray(found[0]).resize((16, 16), Image.Resampling.BICUBIC))[4:12, 4:12]
     assert np.abs(middle.astype(int) - larger[0, 4:12, 4:12]).mean() < 3
+
+
+def test_a_network_of_another_template_is_given_faces_of_that_and_judged_where_the_judge_expects_them() -> None:
+    (small,) = _small_faces(HR[:1], 16, 16, 'dlib')
+    points = [face_points(template, 16) for template in ('arcface', 'dlib')]
+    assert (small == warp_face(low_resolution(HR[:1], 8)[0], *points, 16)).all()
+    labels, judge = np.arange(6) % 2, Judge(SmallCopy())
+    usual, other = (impostor_scores(network, 8, HR, labels, 16, judge, template) for template in ('arcface', 'dlib'))
+    assert usual.shape == other.shape and 0 < np.abs(usual - other).mean() < 0.1
 
 
 def test_too_few_pairs_make_no_table() -> None:

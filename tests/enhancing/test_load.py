@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,7 @@ def test_a_kind_of_faces_comes_back_as_the_same_kind_with_the_same_values(file):
 
 
 def test_crops_of_a_list_may_have_other_sizes(file):
-    crops = [np.full((20, 17, 3), 90, np.uint8), np.full((12, 12, 3), 90, np.uint8)]
+    crops = [np.full((20, 16, 3), 90, np.uint8), np.full((12, 12, 3), 90, np.uint8)]
     assert [face.shape for face in cface.load(file).enhance(crops)] == [(128, 128, 3)] * 2
 
 
@@ -58,7 +60,7 @@ def test_a_photograph_keeps_all_that_is_no_face(file):
     (FACES.astype(np.float32), r'got \(5, 16, 16, 3\) of float32'),
     ([FACES], r'expected faces as uint8 \(H, W, 3\) RGB, got \(5, 16, 16, 3\) of uint8'),
     (['face.png'], r'got str'),
-    ([np.zeros((64, 64, 3), np.uint8)], r'64x64 pixels: this network takes faces near 16x16'),
+    ([np.zeros((64, 64, 3), np.uint8)], r'64x64 pixels: this network takes faces up to 16x16 .*; use a network for x2'),
     (torch.zeros(3, 16, 16), r'expected faces as \(B, 3, h, w\) floating point in \[0, 1\], got \(3, 16, 16\)'),
     (torch.full((1, 3, 16, 16), 255.0), r'got values from 255 to 255. Divide 8-bit values by 255'),
     (torch.full((1, 3, 16, 16), torch.nan), r'expected faces in \[0, 1\], got values from nan')])
@@ -100,3 +102,37 @@ def test_dlib_is_no_judge_in_python_either_of_a_network_that_it_has_led(tmp_path
     led = cface.load(write_generator(tmp_path / 'led.pth', led_by=[recognizer_hash('dlib', 64)]))
     with pytest.raises(UserError, match="dlib's recognizer led a loss of '.*led.pth', so it is not a judge"):
         led.enhance_photo(np.zeros((90, 120, 3), np.uint8), reference=['ann.png'])
+
+
+def test_a_photograph_is_aligned_as_the_file_says_and_where_it_says_nothing_one_line_warns(file, tmp_path):
+    photo = np.random.default_rng(1).integers(0, 256, (50, 60, 3)).astype(np.uint8)
+    points = template_points('arcface', 128) * 16 / 128 + [20, 20]
+    row = np.concatenate([[20, 20, 36, 36, 0.99], points.ravel()]).astype(np.float32)
+
+    def detect(picture, sure):
+        return row[None] if picture.shape[:2] == (50, 60) else np.zeros((0, 15), np.float32)
+
+    def given(path, settings=None):
+        return cface.load(path).enhance_photo(photo, settings, detect).faces[0].lr
+    with pytest.warns(UserWarning, match="aligned to ArcFace's template. PhotoSettings.templates={8:") as told:
+        unknown = given(file)
+    assert len(told) == 1
+    told_in_the_file = write_generator(tmp_path / 'dlib.pth', template='dlib')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        as_arcface, as_dlib = (given(file, cface.PhotoSettings(templates={8: each})) for each in ('arcface', 'dlib'))
+        by_file = given(told_in_the_file)
+        cface.load(file).enhance(FACES)
+        cface.load(file).enhance_photo(photo, None, lambda *any: np.zeros((0, 15), np.float32))
+    assert (unknown == as_arcface).all() and (by_file == as_dlib).all() and (as_dlib != as_arcface).any()
+
+
+@pytest.mark.parametrize('kind', [list, np.stack,
+                                  lambda faces: torch.tensor(np.stack(faces)).permute(0, 3, 1, 2) / 255])
+def test_a_network_that_gives_nan_is_told_with_the_number_of_the_face_for_every_kind_of_input(kind):
+    class Diverged(torch.nn.Module):
+        def forward(self, x):
+            return torch.where(x.mean((1, 2, 3), keepdim=True) > 0.9, torch.nan, x)
+    faces = [np.full((16, 16, 3), grey, np.uint8) for grey in (10, 20, 30, 255, 40)]
+    with pytest.raises(UserError, match='Diverged gives NaN or infinity for image 3. Its training has diverged'):
+        cface.SuperResolver(Diverged(), 8).enhance(kind(faces), batch_size=2)

@@ -1,14 +1,16 @@
 import copy
 from collections.abc import Callable, Iterator
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from cface_basicsr.archs.srresnet_arch import SRResNet
-from cface_basicsr.data.images.align import template_points
+from cface_basicsr.data.images.align import similarity_transform, template_points
 from cface_basicsr.enhancing.half import HalfPrecision
-from cface_basicsr.enhancing.photo import PhotoSettings, _part, enhance_photo, enhance_photos, enlarged
+from cface_basicsr.enhancing.photo import PhotoSettings, enhance_photo, enhance_photos
+from cface_basicsr.enhancing.placing import face_points
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.resize import bicubic_resize
 
@@ -102,6 +104,20 @@ def test_sixteen_bits_stay_sixteen_bits() -> None:
     assert (result.image[40:] == deep[40:]).all()
 
 
+def test_faces_are_looked_for_in_the_copies_that_are_asked_for() -> None:
+    sizes = []
+
+    def detect(picture: np.ndarray, sure: float) -> np.ndarray:
+        sizes.append(picture.shape[:2])
+        return np.zeros((0, 15), np.float32)
+    for scales in (None, (3,), (0.5, 2)):
+        enhance_photo(PHOTO, network, 4, PhotoSettings(detect_scales=scales), detect)
+    assert sizes == [(90, 120), (180, 240), (360, 480), (270, 360), (45, 60), (180, 240)]
+    for scales in ((), (1, 0), (9,), (1.5,), (float('nan'),)):
+        with pytest.raises(UserError, match='--detect-scale: expected whole numbers up to 8 or shares'):
+            PhotoSettings(detect_scales=scales)
+
+
 def test_heights_in_the_wrong_order_are_refused() -> None:
     with pytest.raises(UserError, match=r'expected 0 < --min-face <= --max-face, got 50 and 40'):
         PhotoSettings(min_face=50, max_face=40)
@@ -173,6 +189,63 @@ def test_each_face_is_given_to_the_smallest_input_that_does_not_shrink_it_or_har
     assert skipped == '50 pixels high, larger than the 33.6 that a network for x4 takes; use one for x2'
 
 
+def blurred_dots(landmarks: np.ndarray) -> np.ndarray:
+    """uint8 (90, 120, 3): a bright dot at each of some points (N, 2) in front of black."""
+    rows, columns = np.mgrid[:90, :120]
+    bright = [np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 8) for x, y in landmarks]
+    return np.repeat(np.clip(250 * np.max(bright, axis=0), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize('template', ['arcface', 'dlib', 'center'])
+def test_a_face_is_aligned_to_the_template_that_its_network_was_trained_on(template: str) -> None:
+    """What is bright in the photograph is bright where this template has its landmarks, and comes back from there."""
+    face, given = at(56, 30, 20), []
+    photo = blurred_dots(face[5:].reshape(5, 2))
+
+    def seeing(images: torch.Tensor) -> torch.Tensor:
+        given.append(images[0, 0].numpy())
+        return network(images)
+    settings = PhotoSettings(keep_colours=False, templates={2: template})
+    result = enhance_photo(photo, seeing, 2, settings, detector_of(face))
+    for x, y in face_points(template, 64):
+        around = given[0][max(round(y) - 2, 0):round(y) + 3, max(round(x) - 2, 0):round(x) + 3]
+        assert around.max() > 0.8
+    brighter = np.argwhere((result.image.astype(int) - photo)[..., 0] > 40)[:, ::-1]
+    square = np.array([[-0.5, -0.5], [127.5, 127.5]])
+    there = similarity_transform(face_points(template, 128), face[5:].reshape(5, 2))
+    (left, top), (right, bottom) = square @ there[:, :2].T + there[:, 2]
+    assert (brighter >= [left, top]).all() and (brighter <= [right, bottom]).all() and len(brighter) > 300
+    assert brighter.mean(0) == pytest.approx([(left + right) / 2, top + 0.52 * (bottom - top)], abs=2)
+
+
+def test_which_network_takes_a_face_depends_on_the_square_of_its_template() -> None:
+    """dlib's chip of a face is smaller than ArcFace's by 11 %: 18.5 pixels are 16.5 there."""
+    detect = detector_of(at(18.5, 10, 10))
+    for templates, scale in (({}, 4), ({8: 'dlib'}, 8), ({4: 'dlib'}, 4)):
+        ((_, result),) = enhance_photos([('it', PHOTO)], {4: network, 8: network},
+                                        PhotoSettings(templates=templates), detect)
+        assert result.faces[0].scale == scale
+    (face,) = enhance_photo(PHOTO, network, 8, PhotoSettings(templates={8: 'dlib'}), detector_of(at(19, 5, 5))).faces
+    assert face.skipped == '19 pixels high, larger than the 18.9 that a network for x8 takes; use one for x4 or x2'
+
+
+def test_a_judge_sees_faces_where_it_expects_them_whatever_the_network_was_trained_on() -> None:
+    seen = {}
+
+    class Looking:
+        def look(self, sr: np.ndarray, bicubic: np.ndarray, scale: int, heights: list[float]) -> list[None]:
+            seen[template] = bicubic.astype(int), heights
+            return [None] * len(sr)
+    face = at(30, 30, 20)
+    smooth = cv2.resize(np.random.default_rng(2).integers(0, 256, (9, 12, 3)).astype(np.uint8), (120, 90))
+    for template in ('arcface', 'dlib'):
+        enhance_photo(smooth, network, 4, PhotoSettings(judge=Looking(), templates={4: template}), detector_of(face))
+    (usual, heights), (other, same) = seen['arcface'], seen['dlib']
+    assert same == heights == pytest.approx([30])
+    apart, misplaced = (np.abs(each - other)[:, 40:110, 20:110].mean() for each in (usual, np.roll(usual, 9, 1)))
+    assert apart < 4 and misplaced > 4 * apart  # dlib's chip has all of this
+
+
 def test_a_network_that_gives_nan_is_told_with_the_face_and_the_photograph() -> None:
     with pytest.raises(UserError, match=r"gives NaN or infinity for the face at \(10, 12\) of 'party.jpg'"):
         list(enhance_photos([("'party.jpg'", PHOTO)], {4: lambda images: network(images) * np.nan}, None,
@@ -196,15 +269,3 @@ def test_what_became_of_a_photograph_and_of_a_face_prints_without_pixels() -> No
     assert photo.faces[0].sr is not None
     for shown in (photo, photo.faces[0]):
         assert 'scale=4' in repr(shown) and 'uint8' not in repr(shown)
-
-
-@pytest.mark.parametrize('factor', [1, 2, 3, 4])
-@pytest.mark.parametrize('kind', [np.uint8, np.uint16])
-def test_a_part_of_an_enlarged_photograph_is_enlarged_by_itself(kind: type, factor: int) -> None:
-    photo = np.random.default_rng(0).integers(0, np.iinfo(kind).max + 1, (30, 40, 3)).astype(kind)
-    whole = enlarged(photo, factor)
-    for rows, columns in ((slice(0, 7), slice(5, 40)), (slice(17, 30), slice(1, 2)), (slice(0, 30), slice(0, 40))):
-        assert (_part(photo, factor, rows, columns) == whole[rows, columns]).all()
-        far = [slice(each.start + (factor - 1) * size, each.stop + (factor - 1) * size)
-               for each, size in ((rows, 30), (columns, 40))]  # up to the last row and column
-        assert (_part(photo, factor, *far) == whole[far[0], far[1]]).all()

@@ -66,6 +66,23 @@ def test_a_safetensors_file_holds_the_network_exactly_or_in_half(tmp_path: Path)
     assert sizes[0] < 0.6 * sizes[1]
 
 
+def test_each_format_says_how_the_faces_were_cropped_that_the_network_was_trained_on(tmp_path: Path) -> None:
+    """By the network's file; or by its card, where only that says it, as those of the package do."""
+    cface.load(write_generator(tmp_path / 'net_g.pth', template='dlib')).export(tmp_path / 'dlib.onnx')
+    (tmp_path / 'card.yml').write_text(to_yaml(DRAFT | {'template': 'center'}))
+    write_generator(tmp_path / 'silent.pth')
+    command(tmp_path / 'silent.pth', '--format', 'hub', '--card', tmp_path / 'card.yml', '--out', tmp_path / 'hub')
+    for name in ('a.onnx', 'a.safetensors'):
+        command('cface-x2', '--format', name[2:], '--out', tmp_path / name)
+    expected = {'dlib.onnx': 'dlib', 'a.onnx': 'arcface', 'a.safetensors': 'arcface', 'silent.pth': None,
+                'hub/model.safetensors': 'center'}
+    assert {name: cface.load(tmp_path / name).template for name in expected} == expected
+    assert json.loads((tmp_path / 'hub/config.json').read_text())['template'] == 'center'
+    with pytest.raises(UserError, match="'template: center', but by its file .* on faces of 'dlib'. Leave"):
+        command(tmp_path / 'net_g.pth', '--format', 'hub', '--card', tmp_path / 'card.yml', '--out', tmp_path / 'no')
+    assert not (tmp_path / 'no').exists()
+
+
 @pytest.mark.parametrize('name', ['net_g.onnx', 'net_g.safetensors'])
 def test_a_form_that_differs_too_much_is_refused_and_leaves_nothing(tmp_path: Path, name: str) -> None:
     content = torch.load(write_generator(tmp_path / 'net_g.pth'))

@@ -45,6 +45,18 @@ def test_weights_are_halved_and_the_card_has_the_difference_that_this_makes(tmp_
     assert card.difference == pytest.approx(difference, rel=0.1)
 
 
+def test_the_card_says_how_the_faces_were_cropped_by_the_file_or_else_by_the_draft(tmp_path: Path) -> None:
+    source, silent = write_generator(tmp_path / 'net_g.pth', template='dlib'), write_generator(tmp_path / 'silent.pth')
+    assert publish_network(source, 'a-x8', Draft(**DRAFT), tmp_path).card.template == 'dlib'
+    assert publish_network(silent, 'b-x8', Draft(**DRAFT, template='center'), tmp_path).card.template == 'center'
+    assert publish_network(silent, 'c-x8', Draft(**DRAFT), tmp_path).card.template is None
+    told = [read_network_file(tmp_path / f'{name}-x8.safetensors').get('template') for name in 'abc']
+    assert told == ['dlib', 'center', None]
+    with pytest.raises(UserError, match="'template: center', but by its file .* on faces of 'dlib'. Leave"):
+        publish_network(source, 'd-x8', Draft(**DRAFT, template='center'), tmp_path)
+    assert not list(tmp_path.glob('d-x8*'))
+
+
 @pytest.mark.parametrize('factor', [1e5, 300])
 def test_weights_that_half_precision_would_change_are_stored_in_full(tmp_path: Path, factor: float) -> None:
     """1e5 is infinite in half precision; 300 makes steps of rounding that show."""

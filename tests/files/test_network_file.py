@@ -23,6 +23,7 @@ from cface_basicsr.files.network_file import (
     load_weights,
     read_network_file,
     save_atomically,
+    template_in,
 )
 from cface_basicsr.recognizers.load import load_recognizer
 from cface_basicsr.registration import offered
@@ -251,3 +252,10 @@ def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path: Path, monke
     with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
         save_atomically({'params': {'one': weights, 'shared': weights[:500]}}, path)
     assert asked == [4000] and path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_says_something_unknown_about_the_crop_of_its_faces_is_refused() -> None:
+    assert template_in({}, 'net_g.pth') is None and template_in({'template': 'dlib'}, 'net_g.pth') == 'dlib'
+    for value in ('Arcface', ['arcface'], 1):
+        with pytest.raises(UserError, match="'net_g.pth', entry 'template': expected one of center, arcface, spheref"):
+            template_in({'template': value}, 'net_g.pth')

@@ -53,7 +53,7 @@ def _zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('CFACE_HOME', str(tmp_path / 'home'))
     monkeypatch.setattr(catalogue, 'SHIPPED_NETWORKS', tmp_path / 'package')
     for scale in (4, 8):
-        write_zoo(tmp_path / 'home' / 'networks', f'tiny-x{scale}', scale)
+        write_zoo(tmp_path / 'home' / 'networks', f'tiny-x{scale}', scale, template='arcface')
     for module in (detector, studios):
         monkeypatch.setattr(module, 'detect_faces', lambda *any, **more: FACES)
     monkeypatch.setattr(reference, 'detect_faces', lambda *any: [face_of(128, 0, 0)])
@@ -158,7 +158,9 @@ def test_a_network_whose_loss_the_judge_has_led_is_not_judged(page: Any, tmp_pat
     write_zoo(tmp_path / 'home' / 'networks', 'led-x8', 8, recognizer='dlib')
     key, person = looked_at(page)['key'], ask(page, 'POST', '/references?name=ann.png', png(PERSON)).json['key']
     (face, *_) = enhanced(page, key, system='led-x8').json['faces']
-    assert face['words'] == ["Not judged: dlib's recognizer led a loss of this network."] and 'evidence' not in face
+    assert face['words'] == ["Not judged: dlib's recognizer led a loss of this network.",
+                             "Aligned to ArcFace's template: the network's file does not say how the faces were "
+                             'cropped that it was trained on.'] and 'evidence' not in face
     compared = enhanced(page, key, system='led-x8', references=[person])
     assert compared.json['error'].startswith("dlib's recognizer led a loss of 'led-x8', so it is not a judge")
 
@@ -166,7 +168,7 @@ def test_a_network_whose_loss_the_judge_has_led_is_not_judged(page: Any, tmp_pat
 def test_of_several_networks_only_the_faces_of_those_that_the_judge_has_led_are_not_judged(
         page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studios, 'detect_faces', lambda *any: [face_of(16, 10, 40), face_of(33, 60, 5)])
-    write_zoo(tmp_path / 'home' / 'networks', 'a-led-x4', 4, recognizer='dlib')
+    write_zoo(tmp_path / 'home' / 'networks', 'a-led-x4', 4, recognizer='dlib', template='dlib')
     fair, led = enhanced(page, looked_at(page)['key']).json['faces']
     assert (fair['network'], led['network']) == ('tiny-x8', 'a-led-x4')
     assert fair['words'][0].startswith('Change from bicubic: ') and 'evidence' in fair

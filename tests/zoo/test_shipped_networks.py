@@ -8,7 +8,7 @@ import torch
 
 from cface_basicsr.zoo.card import NOT_STATED, read_card
 from cface_basicsr.zoo.catalogue import SHIPPED_NETWORKS, ZooNetwork
-from cface_basicsr.zoo.open import open_network
+from cface_basicsr.zoo.open import open_network, trained_template
 from tests.tiny_stages import REPOSITORY
 
 PHOTOS = REPOSITORY / 'models/photos'
@@ -37,7 +37,9 @@ def test_a_network_is_that_of_its_card_small_and_enlarges(path: Path) -> None:
     else:
         assert card.licence == card.recognizer_licence == 'Apache-2.0'
     assert card.name == path.stem and card.bytes <= 3_000_000
-    network = open_network(ZooNetwork(card, path.parent).verified_path()).eval()  # the hash is compared
+    file = ZooNetwork(card, path.parent).verified_path()  # the hash is compared
+    network = open_network(file).eval()
+    assert trained_template(network, file) == 'arcface'
     side = 128 // card.scale
     with torch.inference_mode():
         grey = network(torch.full((1, 3, side, side), 0.5))

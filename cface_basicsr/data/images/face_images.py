@@ -1,7 +1,7 @@
 """Image files of face crops: found, read, fitted to a network's input, and written as PNG."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +18,18 @@ from cface_basicsr.files.text_file import read_whole
 from cface_basicsr.ops.resize import bicubic_resize
 
 Face = NDArray[np.uint8]
-SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '.ppm', '.gif')
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '.ppm', '.gif', '.heic', '.heif')
 """Endings of the files in a folder that count as images; a file that is named itself may end in anything."""
 LARGEST_ASPECT = 1.5
 """An image whose long side exceeds its short side by more than this factor is not taken for a face crop."""
+FACE_SIZE = 128
+"""Side of a super-resolved face."""
+SMALLEST_FACE = 10
+"""Pixels, below which nothing is a face."""
+MOST_SHRUNK = 1.05
+"""A face may be larger than the input of its network by this factor; its size is hardly known better. What a network
+makes of a face that it shrinks more is farther from it than bicubic interpolation: by 0.1 dB at 1.17, 0.3 dB at 1.3
+(`python -m performance.photo_gain`)."""
 
 
 class FaceFile(NamedTuple):
@@ -76,16 +84,34 @@ def read_face(path: str | Path) -> Face:
         raise UserError(f"'{path}' cannot be read as an image: {error}.") from error
 
 
-def low_resolution_size(size: int) -> range:
-    """Lengths of the short side in pixels that are near enough to a network's input size: 3/4 of it up to 3/2 of it.
+def fits(side: float, scale: int) -> bool:
+    """Whether a network of this scale need not shrink a face of this side in pixels by more than `MOST_SHRUNK`.
 
-    The upper end is excluded, so 16, 32 and 64 pixels cover all lengths from 12 to 95 without gap or overlap.
+    >>> [fits(side, 8) for side in (10, 16.8, 17)]
+    [True, True, False]
     """
-    return range(-(-3 * size // 4), -(-3 * size // 2))
+    return side <= MOST_SHRUNK * FACE_SIZE / scale
+
+
+def scale_for(sides: Mapping[int, float]) -> int:
+    """The scale of the network that is given a face: the one with the smallest input that does not shrink it.
+
+    If each does, it is the one with the largest input, and `fits` says whether that takes it.
+
+    Args:
+        sides: scale of each network -> side of the face in pixels.
+
+    >>> [scale_for({8: side, 4: side}) for side in (12, 16, 17, 33, 50)]
+    [8, 8, 4, 4, 4]
+    """
+    whole = [scale for scale, side in sides.items() if round(side) <= FACE_SIZE // scale]
+    return max(whole, default=min(sides))
 
 
 def to_low_resolution(face: Face, size: int) -> Face:
     """Fit a face crop to a network's input: its largest centred square, resized by the bicubic kernel of LR faces.
+
+    A crop is taken where a face of a photograph is: smaller ones are enlarged, larger ones shrunk by at most 5 %.
 
     Args:
         face: uint8 (H, W, 3) RGB; a face of exactly size x size pixels is returned as it is.
@@ -95,19 +121,19 @@ def to_low_resolution(face: Face, size: int) -> Face:
         uint8 (size, size, 3).
 
     Raises:
-        UserError: the short side is not near `size` (the message says what would fit), or the image is far from square.
+        UserError: the short side is below 10 pixels or above `size` by more than 5 % (the message says what would fit),
+            or the image is far from square.
     """
     height, width = face.shape[:2]
     short = min(height, width)
     if max(height, width) > LARGEST_ASPECT * short:
         raise UserError(f'{width}x{height} pixels is not a face crop: expected a long side of at most '
                         f'{LARGEST_ASPECT} times the short one.')
-    near = low_resolution_size(size)
-    if short not in near:
-        fitting = [f'x{128 // other}' for other in (16, 32, 64) if short in low_resolution_size(other)]
-        advice = f'use a network for {fitting[0]}' if fitting else 'resize or crop it first'
-        raise UserError(f'{width}x{height} pixels: this network takes faces near {size}x{size} (short side '
-                        f'{near.start} to {near.stop - 1}); {advice}.')
+    if short < SMALLEST_FACE or not fits(short, FACE_SIZE // size):
+        fitting = [f'x{scale}' for scale in (4, 2) if fits(short, scale) and short >= SMALLEST_FACE]
+        advice = f'use a network for {" or ".join(fitting)}' if fitting else 'resize or crop it first'
+        raise UserError(f'{width}x{height} pixels: this network takes faces up to {size}x{size} (short side '
+                        f'{SMALLEST_FACE} to {int(MOST_SHRUNK * size)}); {advice}.')
     top, left = (height - short) // 2, (width - short) // 2
     square = torch.from_numpy(face[top:top + short, left:left + short].transpose(2, 0, 1).copy())[None]
     resized = bicubic_resize(square.float() / 255, size)[0].clamp(0, 1)

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from cface_basicsr.data.images.face_images import find_faces, in_batches, read_face, to_low_resolution, write_face
+from cface_basicsr.data.images.face_images import (
+    find_faces,
+    fits,
+    in_batches,
+    read_face,
+    scale_for,
+    to_low_resolution,
+    write_face,
+)
 from cface_basicsr.errors import UserError
 
 
@@ -139,28 +147,30 @@ def test_missing_paths_and_folders_without_images_are_refused(tmp_path):
 
 
 @given(st.integers(1, 200))
-def test_each_size_belongs_to_at_most_one_network(side):
+def test_a_crop_is_enlarged_or_shrunk_by_a_twentieth_at_most_as_a_face_of_a_photograph_is(side):
     face = np.zeros((side, side, 3), np.uint8)
     fitting = []
     for size in (16, 32, 64):
         try:
             fitting.append(to_low_resolution(face, size).shape[0])
         except UserError as error:
-            assert f'near {size}x{size}' in str(error)
-    assert len(fitting) == (12 <= side < 96)
+            assert f'up to {size}x{size}' in str(error)
+    assert fitting == [size for size in (16, 32, 64) if 10 <= side <= 1.05 * size]
+    assert [fits(side, scale) for scale in (8, 4, 2)] == [side <= 16, side <= 33, side <= 67]
+    assert scale_for({8: side, 4: side, 2: side}) == (8 if side <= 16 else 4 if side <= 32 else 2)
 
 
 def test_the_exact_size_is_kept_and_other_crops_are_squared_and_resized():
     face = np.random.default_rng(0).integers(0, 256, (20, 25, 3), dtype=np.uint8)
     np.testing.assert_array_equal(to_low_resolution(face[:16, :16], 16), face[:16, :16])
     square = Image.fromarray(face[:, 2:22])
-    expected = np.asarray(square.resize((16, 16), Image.Resampling.BICUBIC)).astype(int)
-    difference = np.abs(to_low_resolution(face, 16) - expected)
+    expected = np.asarray(square.resize((32, 32), Image.Resampling.BICUBIC)).astype(int)
+    difference = np.abs(to_low_resolution(face, 32) - expected)
     assert np.median(difference) == 0 and difference.max() <= 12  # Pillow clips between its two passes
 
 
 def test_a_crop_that_does_not_fit_says_what_would():
-    with pytest.raises(UserError, match='30x28 pixels.*short side 12 to 23.*network for x4'):
+    with pytest.raises(UserError, match=r'30x28 pixels.*short side 10 to 16\); use a network for x4 or x2'):
         to_low_resolution(np.zeros((28, 30, 3), np.uint8), 16)
     with pytest.raises(UserError, match='resize or crop it first'):
         to_low_resolution(np.zeros((300, 300, 3), np.uint8), 64)
