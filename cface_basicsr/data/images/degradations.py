@@ -72,9 +72,9 @@ DEGRADATIONS = {
     'shift': Degradation(shift, 'moved right and down, in pixels of LR', (0.5,), before=True, pixels=True),
     'blur': Degradation(blur, 'Gaussian blur, standard deviation in pixels of LR', (0.25, 0.5, 1), before=True,
                         pixels=True, camera=(0, 0.75)),
-    'jpeg-before': Degradation(jpeg, 'JPEG of HR, by quality', (30, 50, 70, 90), before=True, camera=(60, 100)),
-    'noise': Degradation(noise, 'noise of LR, standard deviation in grey levels', (5, 10, 20), camera=(0, 10)),
-    'jpeg': Degradation(jpeg, 'JPEG of LR, by quality', (30, 50, 70, 90), camera=(30, 100)),
+    'jpeg-before': Degradation(jpeg, 'JPEG of HR, by quality', (30, 50, 70, 90), before=True, camera=(75, 100)),
+    'noise': Degradation(noise, 'noise of LR, standard deviation in grey levels', (5, 10, 20), camera=(0, 4)),
+    'jpeg': Degradation(jpeg, 'JPEG of LR, by quality', (30, 50, 70, 90), camera=(70, 100)),
 }
 """Name -> kind, in the order in which they are applied."""
 
