@@ -25,7 +25,7 @@ from cface_basicsr.runtime import eval_mode
 from cface_basicsr.zoo.catalogue import network_path
 from cface_basicsr.zoo.open import open_network, trained_template
 
-Crops = list[NDArray[np.uint8]] | NDArray[np.uint8] | Tensor
+Crops = list[NDArray[np.uint8]] | NDArray[np.uint8] | NDArray[np.floating] | Tensor
 
 
 def load(path: str | Path, device: str | torch.device = 'cpu') -> 'SuperResolver':
@@ -78,7 +78,8 @@ class SuperResolver:
 
         Args:
             images: a list of uint8 (H, W, 3) RGB crops whose short sides have 10 to 128 / scale pixels, or 5 % more,
-                which are cut square and resized; or (B, h, w, 3) uint8 RGB; or (B, 3, h, w) floating point in [0, 1].
+                which are cut square and resized; or (B, h, w, 3) uint8 RGB; or (B, 3, h, w) floating point in [0, 1],
+                a tensor or an array.
             batch_size: faces at a time.
 
         Returns:
@@ -90,6 +91,8 @@ class SuperResolver:
         """
         if isinstance(images, Tensor):
             return self._of_tensor(images, batch_size)
+        if isinstance(images, np.ndarray) and images.dtype in (np.float16, np.float32, np.float64):
+            return self._of_tensor(torch.tensor(images), batch_size).numpy()
         if isinstance(images, np.ndarray):
             _check_array(images, 4, '(B, h, w, 3)')
             return self._of_arrays(images, batch_size)
@@ -182,4 +185,4 @@ def _check_array(image: NDArray, axes: int, shape: str) -> None:
 
 def _described(value: object) -> str:
     shape = getattr(value, 'shape', None)
-    return type(value).__name__ if shape is None else f'{tuple(shape)} of {value.dtype}'
+    return type(value).__name__ if shape is None else f"{tuple(shape)} of {str(value.dtype).removeprefix('torch.')}"

@@ -40,6 +40,8 @@ def test_a_kind_of_faces_comes_back_as_the_same_kind_with_the_same_values(file):
     tensor = resolver.enhance(torch.from_numpy(FACES).permute(0, 3, 1, 2).float() / 255)
     assert tensor.dtype == torch.float32 and tensor.shape == (5, 3, 128, 128)
     assert resolver.enhance(torch.zeros(1, 3, 16, 16).double()).dtype == torch.float64
+    array = resolver.enhance(np.ascontiguousarray(FACES.transpose(0, 3, 1, 2), np.float32) / 255)
+    assert isinstance(array, np.ndarray) and array.dtype == np.float32 and np.array_equal(array, tensor.numpy())
     assert ((tensor * 255).round().permute(0, 2, 3, 1).numpy() == expected).all()
     assert resolver.enhance([]) == []
 
