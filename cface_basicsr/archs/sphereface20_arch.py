@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import check_size, height_and_width
+from cface_basicsr.archs.layers import LeanPReLU, check_size, height_and_width
 from cface_basicsr.errors import UserError
 from cface_basicsr.ops.recognizer_input import Channels, RecognizerInput, Template
 
@@ -22,8 +22,8 @@ class ResidualUnit(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), nn.PReLU(width),
-                                  nn.Conv2d(width, width, 3, padding=1), nn.PReLU(width))
+        self.body = nn.Sequential(nn.Conv2d(width, width, 3, padding=1), LeanPReLU(width),
+                                  nn.Conv2d(width, width, 3, padding=1), LeanPReLU(width))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)
@@ -75,7 +75,7 @@ class SphereFace20(nn.Module):
 
     @staticmethod
     def _stage(before: int, after: int, count: int) -> nn.Sequential:
-        return nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), nn.PReLU(after),
+        return nn.Sequential(nn.Conv2d(before, after, 3, stride=2, padding=1), LeanPReLU(after),
                              *(ResidualUnit(after) for _ in range(count)))
 
     def _initialize(self) -> None:

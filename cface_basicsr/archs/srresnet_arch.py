@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import doublings, initialize, shuffled_double
+from cface_basicsr.archs.layers import LeanPReLU, doublings, few_channels, initialize, shuffled_double
 
 
 class ResidualBlock(nn.Module):
@@ -20,7 +20,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, num_feat: int) -> None:
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat),
-                                  nn.PReLU(),
+                                  LeanPReLU(),
                                   nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,10 +51,10 @@ class SRResNet(nn.Module):
                  num_block: int = 16, icnr: bool = False, zero_init_residual: bool = False) -> None:
         super().__init__()
         stages = doublings(scale, 'SRResNet')
-        self.head = nn.Sequential(nn.Conv2d(num_in_ch, num_feat, 9, padding=4), nn.PReLU())
+        self.head = nn.Sequential(nn.Conv2d(num_in_ch, num_feat, 9, padding=4), LeanPReLU())
         self.body = nn.Sequential(*(ResidualBlock(num_feat) for _ in range(num_block)),
                                   nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat))
-        self.upsample = nn.Sequential(*(shuffled_double(num_feat, nn.PReLU()) for _ in range(stages)))
+        self.upsample = nn.Sequential(*(shuffled_double(num_feat, LeanPReLU()) for _ in range(stages)))
         self.tail = nn.Conv2d(num_feat, num_out_ch, 9, padding=4)
         initialize(self, partial(nn.init.kaiming_normal_, a=0.25))  # PReLU's first slope
         if icnr:
@@ -69,9 +69,7 @@ class SRResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = self.head(x)
         features = self.upsample(features + self.body(features))  # the long skip
-        if features.device.type == 'cpu':  # a 9x9 convolution to three channels is three times as fast channels last
-            features = features.contiguous(memory_format=torch.channels_last)
-        return self.tail(features)
+        return few_channels(self.tail, features)
 
 
 @torch.no_grad()
