@@ -25,6 +25,7 @@ BENCHMARKS = {
     'restoration': ('restoration', 'PSNR and SSIM against BasicSR\'s functions'),
     'blufr': ('blufr', 'ten BLUFR trials against their bare score products, and their memory'),
     'commands': ('commands', '`cface` end to end: start-up, enhance, index, evaluate; time and memory'),
+    'validation': ('validation', 'validation against BasicSR\'s, and stage 2 against the generator\'s forward'),
     'photos': ('photos', 'a 12-megapixel photograph with 20 small faces; pasting against facexlib'),
     'checkpoints': ('checkpoints', 'what it costs to hash, flush and check a checkpoint'),
     'landmarks': ('landmarks', 'how exact the landmarks of faces of 16, 24 and 40 pixels are'),

@@ -75,9 +75,9 @@ def run(*, width: str = 'paper', batch: int = 16, rounds: int = 3, layer: str = 
 def _lines(key: str, what: str, against: str, target: float | None, ours: Times, other: Times, batch: int,
            threads: int) -> Iterator[Finding]:
     limit = Limit(operations=ours.results[0], threads=threads)
-    yield Finding(key, f'{what}; {batch / ours.median:.3g} faces/s', f'{ours.spread()} s', f'{against}: '
-                  f'{other.spread()} s', ratio(ours.seconds, other.seconds), target=target, limit=limit.words(),
-                  of_limit=ours.median / limit.seconds)
+    yield Finding(key, f'{what}; {batch / ours.median:.3g} faces/s', f'{ours.spread()} s, {max(ours.peak):.2f} GB',
+                  f'{against}: {other.spread()} s, {max(other.peak):.2f} GB', ratio(ours.seconds, other.seconds),
+                  target=target, limit=limit.words(), of_limit=ours.median / limit.seconds)
     if not torch.cuda.is_available():
         yield Finding(f'{key}_cpu', 'the same, by CPU time', f'{ours.median_cpu:.3g} s', f'{other.median_cpu:.3g} s',
                       ratio(ours.cpu, other.cpu), target=target, limit=limit.words(),
@@ -196,7 +196,7 @@ def cface_model(width: str, layer: str = LAYER, stage: int = 1, changes: dict[st
         changes: of its `train:` section; what the stage does not have is left out.
         from_file: the features of HR and compare face are in the batch; no index is read here.
     """
-    build = _builder()
+    build = model_builder()
     with tempfile.TemporaryDirectory() as folder:
         opt = _stage_options(stage, width, layer, Path(folder, 'vgg19.pth'))
         for key, value in (changes or {}).items():
@@ -230,7 +230,7 @@ def _stage_options(stage: int, width: str, layer: str, weights: Path) -> dict[st
 def srgan_model(width: str, layer: str = LAYER) -> Any:
     """BasicSR's own SRGANModel with its own PerceptualLoss; only the VGG's weights are not its own."""
     import basicsr.archs.vgg_arch as arch
-    build = _builder()
+    build = model_builder()
     stand_in = mock.Mock(features=random_vgg19('relu5_4' if layer == LAYER else layer))
     train = {'optim_g': _adam(), 'optim_d': _adam(), 'total_iter': 1000, 'gan_opt': dict(_GAN),
              'scheduler': {'type': 'MultiStepLR', 'milestones': [900], 'gamma': 0.5},
@@ -243,7 +243,8 @@ def srgan_model(width: str, layer: str = LAYER) -> Any:
         return build(_options('SRGANModel', width, train))
 
 
-def _builder() -> Callable[[dict[str, Any]], Any]:
+def model_builder() -> Callable[[dict[str, Any]], Any]:
+    """BasicSR's `build_model`, with our classes registered and its messages off; weights are drawn from seed 0."""
     import logging
 
     from cface_basicsr.compat.before_import import prepare_import

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cface_basicsr.evaluation.verification import kfold_accuracy
-from performance.__main__ import arguments, run_one, save, shown
+from performance.__main__ import BENCHMARKS, arguments, run_one, save, shown
 from performance.compare_rows import casia_sizes
 from performance.folds import grid_accuracy
 from performance.limits import Limit
@@ -26,7 +26,8 @@ TINY = {
               {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),
     'growth': ({'rows': 2000}, {'start_20', 'start_200', 'start_2000', 'memory_2000'}),
     'audit': ({'rows': 400}, {'audit_100', 'audit_200', 'audit_400', 'audit_1000000', 'audit_5000000'}),
-    'classifier': ({'classes': 200, 'length': 8, 'batch': 4, 'rounds': 1}, {'classifier_0.1', 'classifier_2000000'}),
+    'classifier': ({'classes': 200, 'length': 8, 'batch': 4, 'rounds': 1},
+                   {'classifier_0.1', 'classifier_step', 'classifier_2000000'}),
     'prepare': ({'identities': 2, 'images': 2, 'rounds': 1},
                 {'prepare', 'prepare_ratio', 'prepare_checks', 'prepare_memory'}),
     'index': ({'rows': 800, 'length': 8, 'rounds': 1}, {'index_ratio', 'index_memory', 'index_growth'}),
@@ -37,6 +38,7 @@ TINY = {
                {'photo', 'photo_memory', 'photo_paste'}),
     'checkpoints': ({'megabytes': 1, 'rounds': 1}, {'checkpoint_hash', 'checkpoint_flush', 'checkpoint_check'}),
     'landmarks': ({'identities': 1, 'heights': [40]}, {'landmarks_40'}),
+    'validation': ({'width': 'tiny', 'identities': 2, 'images': 2, 'rounds': 1}, {'validation', 'stage_2'}),
     'commands': ({'width': 'tiny', 'identities': 20, 'images': 2, 'rounds': 1},
                  {'help', 'enhance', 'index', 'evaluate'}),
     'precision': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1', 'compiled': False},
@@ -55,6 +57,10 @@ def test_the_script_for_a_gpu_runs_on_the_cpu(tmp_path: Path) -> None:
                                        *(f'losses_stage_{stage}' for stage in (0, 1, 3, 4))}
     assert [key for key, each in found.items() if each.passed is False and not key.startswith('precision')] == []
     assert found['losses_stage_4'].value == 0
+
+
+def test_every_benchmark_that_measures_time_is_tried_so_no_row_of_it_can_lack_its_limit() -> None:
+    assert BENCHMARKS.keys() - TINY.keys() == {'gpu'}
 
 
 @pytest.mark.parametrize('name', TINY)
