@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr import registration
-from cface_basicsr.archs.layers import LeanPReLU, doublings, few_channels, initialize, shuffled_double
+from cface_basicsr.archs.layers import ConvToFew, LeanPReLU, doublings, initialize, shuffled_double
 
 
 class ResidualBlock(nn.Module):
@@ -55,7 +55,7 @@ class SRResNet(nn.Module):
         self.body = nn.Sequential(*(ResidualBlock(num_feat) for _ in range(num_block)),
                                   nn.Conv2d(num_feat, num_feat, 3, padding=1, bias=False), nn.BatchNorm2d(num_feat))
         self.upsample = nn.Sequential(*(shuffled_double(num_feat, LeanPReLU()) for _ in range(stages)))
-        self.tail = nn.Conv2d(num_feat, num_out_ch, 9, padding=4)
+        self.tail = ConvToFew(num_feat, num_out_ch, 9)
         initialize(self, partial(nn.init.kaiming_normal_, a=0.25))  # PReLU's first slope
         if icnr:
             for stage in self.upsample:
@@ -69,7 +69,7 @@ class SRResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = self.head(x)
         features = self.upsample(features + self.body(features))  # the long skip
-        return few_channels(self.tail, features)
+        return self.tail(features)
 
 
 @torch.no_grad()

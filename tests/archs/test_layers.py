@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from cface_basicsr.archs.layers import LeanPReLU, dense_layers, few_channels
+from cface_basicsr.archs.layers import ConvToFew, LeanPReLU, dense_layers
 
 
 def test_each_layer_sees_the_input_and_all_layers_before_it():
@@ -27,37 +27,39 @@ def test_no_layers_pass_the_input_on():
 def test_a_convolution_to_few_channels_has_the_values_and_gradients_of_the_plain_one(
         channels: int, kernel: int, bias: bool, layout: torch.memory_format) -> None:
     conv = nn.Conv2d(5, channels, kernel, padding=kernel // 2, bias=bias).double()
+    few = ConvToFew(5, channels, kernel, bias).double()
+    few.load_state_dict(conv.state_dict())
     x = torch.randn(2, 5, 12, 7, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
     given = torch.randn(2, channels, 12, 7, dtype=torch.float64)
-    inputs = [x, *conv.parameters()]
-    ours, plain = few_channels(conv, x), conv(x)
+    ours, plain = few(x), conv(x)
     torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
-    for one, other in zip(torch.autograd.grad(ours, inputs, given), torch.autograd.grad(plain, inputs, given),
-                          strict=True):
+    for one, other in zip(torch.autograd.grad(ours, [x, *few.parameters()], given),
+                          torch.autograd.grad(plain, [x, *conv.parameters()], given), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
 
 
 def test_at_the_size_of_srresnet_it_differs_from_the_plain_one_by_rounding_and_is_the_same_each_time() -> None:
-    conv, x = nn.Conv2d(64, 3, 9, padding=4), torch.randn(1, 64, 32, 32)
-    ours, plain, exact = few_channels(conv, x), conv(x), conv.double()(x.double())
+    few, x = ConvToFew(64, 3, 9), torch.randn(1, 64, 32, 32)
+    ours, plain = few(x), nn.Conv2d.forward(few, x)
+    exact = nn.Conv2d.forward(few.double(), x.double())
     assert (ours - exact).abs().max() < 1e-5 and (ours - exact).abs().max() < 3 * (plain - exact).abs().max()
-    assert torch.equal(few_channels(conv.float(), x), ours)
+    assert torch.equal(few.float()(x), ours)
 
 
 def test_where_a_graph_is_made_or_precision_lowered_the_plain_convolution_is_called(
         monkeypatch: pytest.MonkeyPatch) -> None:
-    conv, called = nn.Conv2d(4, 3, 9, padding=4), []
-    conv.register_forward_hook(lambda *_: called.append(True))
+    few, called, plain = ConvToFew(4, 3, 9), [], nn.Conv2d.forward
+    monkeypatch.setattr(nn.Conv2d, 'forward', lambda self, x: (called.append(True), plain(self, x))[1])
     x = torch.randn(1, 4, 8, 8)
-    few_channels(conv, x)
+    few(x)
     assert not called
     with torch.autocast('cpu', torch.bfloat16):
-        assert few_channels(conv, x).dtype == torch.bfloat16
+        assert few(x).dtype == torch.bfloat16
     for name in ('torch.jit.is_tracing', 'torch.compiler.is_compiling', 'torch.compiler.is_exporting'):
         with monkeypatch.context() as inside:
             inside.setattr(name, lambda: True)
-            few_channels(conv, x)
-    few_channels(conv.to('meta'), x.to('meta'))
+            few(x)
+    few.to('meta')(x.to('meta'))
     assert len(called) == 5
 
 
