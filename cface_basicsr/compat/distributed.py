@@ -1,9 +1,11 @@
 """Several ranks: by torchrun or SLURM without a GPU too, and with the numbers that one rank would compute."""
 
+import atexit
 import datetime
 import os
 import re
 import subprocess
+import sys
 import types
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,7 +27,6 @@ PATIENCE = datetime.timedelta(hours=2)
 """How long a rank waits for the others: one may be the only one that validates; NCCL's default is 10 minutes."""
 
 
-
 @row('gloo-on-cpu', 'basicsr.utils.dist_util:_init_dist_pytorch', *_INIT, upstream='BasicSR #107',
      has='torch.cuda.set_device(')
 def _init_with_gloo(init_dist: Callable, launcher: str, backend: str = 'nccl', **kwargs: Any) -> None:
@@ -40,6 +41,24 @@ def _init_with_gloo(init_dist: Callable, launcher: str, backend: str = 'nccl', *
             for name in ('device_count', 'set_device'):  # BasicSR counts the GPUs of a node, and takes one
                 stack.enter_context(swapped(torch.cuda, name, lambda *_: 1))
         init_dist(launcher, backend, **kwargs)
+
+
+@row('leave-the-group', 'basicsr.train:train_pipeline', *_INIT, unless='destroy_process_group')
+def _leave_the_group_at_the_end(init_dist: Callable, *args: Any, **kwargs: Any) -> None:
+    """Without it: "terminate called without an active exception": a rank that has finished is killed by SIGABRT now
+    and then.
+
+    A thread of the group that lets go of its last tensor while Python ends cannot get Python's lock any more.
+    """
+    init_dist(*args, **kwargs)
+    atexit.unregister(_leave_the_group)
+    atexit.register(_leave_the_group)
+
+
+def _leave_the_group() -> None:
+    """Not where an error ends the process: the group would wait for ranks that wait for this one."""
+    if torch.distributed.is_initialized() and not hasattr(sys, 'last_type'):
+        torch.distributed.destroy_process_group()
 
 
 STARTED_BY = {'pytorch': ('torchrun', ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')),

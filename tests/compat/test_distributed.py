@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from torch import nn
 from cface_basicsr import compat
 from cface_basicsr.compat.distributed import STARTED_BY
 from cface_basicsr.errors import UserError
-from tests.compat.tiny_training import holds_by_row, patched
+from tests.compat.tiny_training import REPOSITORY, holds_by_row, patched
 from tests.two_ranks import on_both_ranks
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU here, so BasicSR finds one')
@@ -208,3 +210,86 @@ def test_a_validation_of_one_rank_waits_for_no_other(group_of_one: None) -> None
         assert model.output.shape == (1, 3, 8, 8) and isinstance(model.net_g, nn.parallel.DistributedDataParallel)
 
     holds_by_row(check, 'validation-of-one-rank', defect=pytest.fail.Exception)
+
+
+ENDS = '''
+import os, socket, sys
+import cface_basicsr.register
+import torch
+from basicsr.utils import options
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        return str(listener.getsockname()[1])
+
+
+def train():
+    os.environ.update(RANK='0', WORLD_SIZE='1', LOCAL_RANK='0', MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port())
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    torch.multiprocessing.set_start_method('spawn', force=True)
+    options.init_dist('pytorch')
+    for thread in os.listdir('/proc/self/task'):
+        if int(thread) != os.getpid():  # those of the group get what time is left
+            os.sched_setscheduler(int(thread), os.SCHED_IDLE, os.sched_param(0))
+    for _ in range(8):
+        torch.distributed.all_reduce(torch.zeros(1))
+
+
+children = []
+while len(children) < 12 and 0 not in children:
+    children.append(os.fork())
+if 0 in children:
+    train()
+else:
+    for child in children:
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+'''
+
+
+def ends(folder: Path, without: str) -> set[int]:
+    """Exit codes of twelve ranks whose group is slow in letting go."""
+    (folder / 'ends.py').write_text(ENDS)
+    done = subprocess.run([sys.executable, 'ends.py'], cwd=folder, capture_output=True, text=True,
+                          env=os.environ | {'CFACE_COMPAT_WITHOUT': without, 'PYTHONPATH': str(REPOSITORY)})
+    codes = [int(line) for line in done.stdout.splitlines()]
+    assert len(codes) == 12, done.stderr[-2000:]
+    return set(codes)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux says how threads are scheduled')
+def test_a_rank_that_has_finished_is_not_killed_by_its_own_group(tmp_path: Path) -> None:
+    def check() -> None:
+        row = 'leave-the-group'
+        assert ends(tmp_path, without='' if row in compat.applied() else row) == {0}
+
+    holds_by_row(check, 'leave-the-group')
+
+
+FAILS = '''
+import os, time
+import cface_basicsr.register
+import torch
+from basicsr.utils import options
+
+options.init_dist('pytorch')
+if os.environ['RANK'] == '0':
+    pending = torch.distributed.all_reduce(torch.zeros(1), async_op=True)
+    raise ValueError('it fails')
+time.sleep(1000)
+'''
+
+
+def test_a_rank_that_fails_does_not_wait_for_the_others(tmp_path: Path) -> None:
+    (tmp_path / 'fails.py').write_text(FAILS)
+    meeting = {'WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': free_port(), 'PYTHONPATH': str(REPOSITORY)}
+    first, second = [subprocess.Popen(
+        [sys.executable, 'fails.py'], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **meeting, 'RANK': str(rank), 'LOCAL_RANK': str(rank)}) for rank in range(2)]
+    try:
+        assert 'ValueError: it fails' in first.communicate(timeout=120)[1]
+    finally:
+        for each in (first, second):
+            each.kill()
+            each.communicate()
