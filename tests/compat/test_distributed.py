@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+import cface_basicsr.register  # noqa: F401
 from cface_basicsr import compat
 from cface_basicsr.compat.distributed import STARTED_BY
 from cface_basicsr.errors import UserError
