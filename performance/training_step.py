@@ -1,18 +1,20 @@
 """A training step against a step of BasicSR's SRGANModel, and against the same step without what makes it faster.
 
 Stage 1 and SRGANModel have the same SRResNet, the same SRGANDiscriminator, VGG19 up to relu3_1 as content term, the
-same batch at x8. Ours has SphereFace20 on top, for three faces each (SR, HR, compare) or, with features from a file,
-for SR. Stage 3 has the step of stage 0. Weights are random: no step is faster or slower for them.
+same batch at x8. SRGANModel is measured twice: with our SRResNet as it is, and with torch's own layers in it (STOCK).
+Ours has SphereFace20 on top, for three faces each (SR, HR, compare) or, with features from a file, for SR. Stage 3 has
+the step of stage 0. Weights are random: no step is faster or slower for them.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from performance.limits import Limit
@@ -29,10 +31,16 @@ WIDTHS: dict[str, dict[str, dict[str, Any]]] = {
 
 SCALE, SIZE, LAYER = 8, 128, 'relu3_1'
 FAST = 'use_channels_last, fused'
+STOCK = 'SRGANModel, torch\'s layers'
+"""The rival without our work: `ConvToFew` and `LeanPReLU` of SRResNet are nn.Conv2d and nn.PReLU, weights the same."""
+RIVALS = ('SRGANModel', STOCK)
 ROWS: dict[str, tuple[str, str, str, str, float | None]] = {
     'step': ('stage 1', 'SRGANModel', 'stage-1 step, L_CF from images', 'SRGANModel, no recognizer', 1.5),
     'step_fast': ('stage 1, fast', 'SRGANModel', f'the same with reference_features: file, {FAST}',
                   'SRGANModel, no recognizer', 0.8),
+    'step_stock': ('stage 1', STOCK, 'stage-1 step, L_CF from images', f'{STOCK}, no recognizer', 1.5),
+    'step_fast_stock': ('stage 1, fast', STOCK, f'the same with reference_features: file, {FAST}',
+                        f'{STOCK}, no recognizer', 0.8),
     'step_two': ('stage 1, two recognizers', 'stage 1', 'stage-1 step, L_CF by two recognizers of one size', 'by one',
                  1.8),
     'step_identity': ('stage 1, fast', 'stage 1, fast, no L_CF', 'the latter', 'the same without L_CF', 1.3),
@@ -52,20 +60,21 @@ def run(*, width: str = 'paper', batch: int = 16, rounds: int = 3, layer: str = 
         batch: faces per step.
         rounds: how many steps of each are measured, after one that is not.
         layer: of VGG19 (a test takes a shallow one).
-        threads: of torch; SRGANModel has one or as many, whichever is faster.
+        threads: of torch; a rival has one or as many, whichever is faster.
     """
     settings = {'width': width, 'batch': batch, 'layer': layer}
     counts = sorted({1, threads})
     sides = {kind: Side('performance.training_step:make', settings | {'kind': kind}, threads)
-             for row in ROWS.values() for kind in row[:2] if kind != 'SRGANModel'}
+             for row in ROWS.values() for kind in row[:2] if kind not in RIVALS}
     sides[CAMERA] = Side('performance.training_step:make_camera', {'batch': batch})
-    stock = {f'SRGANModel, {count} threads': Side('performance.training_step:make', settings | {'kind': 'SRGANModel'},
-                                                  count, ours=False) for count in counts}
+    rivals = {f'{kind}, {count} threads': Side('performance.training_step:make', settings | {'kind': kind}, count,
+                                               ours=False) for kind in RIVALS for count in counts}
     times: dict[str, Times] = {}
     for stage in ('stage 1', 'stage 0', 'stage 4'):  # not all in memory at once
         times |= race({kind: side for kind, side in sides.items() if kind.startswith(stage)}
-                      | (stock if stage == 'stage 1' else {}), rounds)
-    times['SRGANModel'] = times[min(stock, key=lambda kind: times[kind].median)]
+                      | (rivals if stage == 'stage 1' else {}), rounds)
+    for kind in RIVALS:
+        times[kind] = min((times[f'{kind}, {count} threads'] for count in counts), key=lambda each: each.median)
     sizes = f'{width} widths, batch {batch}, VGG {layer}, x8'
     return [*(line for key, (ours, other, what, against, target) in ROWS.items()
               for line in _lines(key, f'{what}; {sizes}', against, target, times[ours], times[other], batch, threads)),
@@ -123,8 +132,9 @@ def make(kind: str, width: str, batch: int, layer: str) -> Job:
 
 def model_of(kind: str, width: str, layer: str) -> Any:
     """The model of a name in ROWS."""
-    if kind == 'SRGANModel':
-        return srgan_model(width, layer)
+    if kind in RIVALS:
+        with torchs_layers() if kind == STOCK else nullcontext():
+            return srgan_model(width, layer)
     stage, *words = kind.split(', ')
     changes: dict[str, Any] = {}
     if 'fast' in words:
@@ -241,6 +251,15 @@ def srgan_model(width: str, layer: str = LAYER) -> Any:
     with mock.patch.object(arch.vgg, 'vgg19', lambda pretrained: stand_in), \
             mock.patch.object(arch, 'VGG_PRETRAIN_PATH', ''):
         return build(_options('SRGANModel', width, train))
+
+
+@contextmanager
+def torchs_layers() -> Iterator[None]:
+    """An SRResNet that is built inside has torch's own layers; the weights that are drawn and their names stay."""
+    import cface_basicsr.archs.srresnet_arch as arch
+    with mock.patch.object(arch, 'LeanPReLU', nn.PReLU), mock.patch.object(
+            arch, 'ConvToFew', lambda inputs, outputs, kernel: nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)):
+        yield
 
 
 def model_builder() -> Callable[[dict[str, Any]], Any]:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from cface_basicsr.archs.layers import ConvToFew, LeanPReLU
 from cface_basicsr.evaluation.verification import kfold_accuracy
 from performance.__main__ import BENCHMARKS, arguments, run_one, save, shown
 from performance.compare_rows import casia_sizes
@@ -16,11 +18,13 @@ from performance.measure import Finding, Times, markdown, ratio, take_turns
 from performance.profile_step import kind_of, seconds_by_kind
 from performance.profile_step import markdown as profile_table
 from performance.sides import Side, against, race
+from performance.training_step import RIVALS, model_of
 from tests.tiny_benchmark import tiny_benchmark, write_benchmark
 
 TINY = {
     'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'},
-             {'step', 'step_fast', 'step_two', 'step_camera', 'step_identity', 'step_0', 'step_4'}),
+             {'step', 'step_fast', 'step_stock', 'step_fast_stock', 'step_two', 'step_camera', 'step_identity',
+              'step_0', 'step_4'}),
     'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
     'forms': ({'identities': 1, 'images': 2, 'rounds': 1},
               {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),
@@ -70,6 +74,17 @@ def test_a_benchmark_runs_at_a_tiny_size_and_returns_its_keys(name: str) -> None
     assert keys <= {each.key for each in findings}
     assert all(each.value is not None and math.isfinite(each.value) for each in findings)
     assert [each.key for each in findings if not (each.limit and each.of_limit > 0)] == []
+
+
+def test_the_rival_with_torchs_layers_is_the_same_network_without_ours() -> None:
+    ours, stock = (model_of(kind, 'tiny', 'relu1_1').net_g for kind in RIVALS)
+    assert {ConvToFew, LeanPReLU} < set(map(type, ours.modules()))
+    leaves = [module for module in stock.modules() if not list(module.children())]
+    assert {type(each).__module__.partition('.')[0] for each in leaves} == {'torch'}
+    assert stock.state_dict().keys() == ours.state_dict().keys()
+    assert all(torch.equal(value, ours.state_dict()[key]) for key, value in stock.state_dict().items())
+    face = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(stock(face), ours(face), rtol=1e-4, atol=1e-5)
 
 
 def test_the_made_up_identities_have_the_sizes_of_casia_webface() -> None:
