@@ -81,7 +81,8 @@ class CFaceTripletDataset(Dataset):
             self._identities = IdentityRows(self.labels)
         self._features: np.ndarray | None = None
         if options.reference_features == 'file':
-            self._features = load_features(index_folder(options.compare_index, options.dataroot_gt), self.keys)
+            folder = index_folder(options.compare_index, options.dataroot_gt)
+            self._features = load_features(folder, self.keys, options.dataroot_gt)
 
     def _read_index(self, options: TripletOptions) -> np.ndarray:
         folder = index_folder(options.compare_index, options.dataroot_gt)

@@ -313,31 +313,33 @@ def _manifest_for(folder: Path, keys: Sequence[str]) -> dict[str, Any]:
     manifest = read_index_manifest(folder)
     if manifest['images'] != len(keys) or manifest['keys_sha256'] != keys_sha256(keys):
         raise UserError(f"compare index '{folder}' was made for another data set: it has {manifest['images']} images, "
-                        f'this one {len(keys)}.\nMake it again with {INDEX_COMMAND}.')
+                        f'this one {len(keys)}. Make it again with {INDEX_COMMAND}.')
     return manifest
 
 
-def load_features(folder: str | Path, keys: Sequence[str]) -> np.ndarray:
+def load_features(folder: str | Path, keys: Sequence[str], store: str | Path) -> np.ndarray:
     """The stored features of a data set, memory-mapped: (N, 2, D) float16 of unit length, of images and mirror images.
 
     Args:
         folder: see `find_index`.
         keys: of the data set that the index was made for.
+        store: of HR, whose images the features must be of; the manifest next to it has its hash.
 
     Raises:
         UserError: the index is missing, damaged, of another data set, or of other images under the same names.
     """
-    folder = find_index(folder)
+    folder, store = find_index(folder), Path(store)
     manifest = _manifest_for(folder, keys)
-    if manifest.get('store') != _store_hash(folder.absolute().parents[1]):
-        raise UserError(f"compare index '{folder}' does not say that its features are those of the images next to it: "
-                        f'they may have been prepared again since.\nDelete it and make it with {INDEX_COMMAND}.')
+    if manifest.get('store') != _store_hash(store.absolute().parent, store.name):
+        raise UserError(f"compare index '{folder}': expected features of the images in '{store}', but they are of "
+                        'another crop or form, or these were prepared again since. If it is next to them, delete it; '
+                        f'make one with {INDEX_COMMAND}.')
     return _load(folder / 'features.npy', (len(keys), 2, manifest['feature_length']), np.float16)
 
 
-def _store_hash(folder: Path) -> str | None:
-    """SHA-256 of a prepared folder's HR store, as its manifest has it."""
-    return manifest_hashes(folder).get('hr.lmdb')
+def _store_hash(folder: Path, name: str = 'hr.lmdb') -> str | None:
+    """SHA-256 of a prepared folder's store, as its manifest has it; None where it has none."""
+    return manifest_hashes(folder).get(name)
 
 
 def load_compare_index(folder: str | Path, keys: Sequence[str], labels: np.ndarray) -> np.ndarray:
@@ -372,4 +374,4 @@ def _load(path: Path, shape: tuple[int, ...], kind: type) -> np.ndarray:
 
 
 def _damaged(path: Path, expected: str, got: str) -> UserError:
-    return UserError(f"'{path}' is damaged: expected {expected}, got {got}.\n{_AGAIN}")
+    return UserError(f"'{path}' is damaged: expected {expected}, got {got}. {_AGAIN}")

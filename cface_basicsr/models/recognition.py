@@ -120,7 +120,7 @@ def check_index_of(network: nn.Module, opt: Mapping[str, Any]) -> None:
                              ('input', 'input_spec', as_written(network.input_spec))):
         if made_with.get(name) != ours:
             raise UserError(f"option 'datasets.train.reference_features': the features of '{folder}' are of another "
-                            f"{what} than network_r's: {made_with.get(name)}, not {ours}.\n"
+                            f"{what} than network_r's: {made_with.get(name)}, not {ours}. "
                             f'Make an index with {INDEX_COMMAND}, or take compute.')
 
 
