@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from cface_basicsr.data.compare_index import build_index
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.recognizer_file import recognizer_hash
+from cface_basicsr.recognizers.load import load_recognizer
 from tests.compat.tiny_training import (
     assert_equal_weights,
     holds_by_row,
@@ -65,16 +68,18 @@ def test_a_resumed_training_ends_with_the_weights_of_the_unbroken_one(
     holds_by_row(check, 'mid-epoch')
 
 
-@pytest.mark.parametrize('degradation', ['bicubic', 'camera'])
+@pytest.mark.parametrize('section', [{}, {'degradation': 'camera'}, {'reference_features': 'file'}], ids=str)
 def test_a_stage_that_is_given_bytes_and_makes_lr_from_hr_is_resumed_bit_for_bit(
-        tmp_path: Path, degradation: str) -> None:
+        tmp_path: Path, section: dict[str, str]) -> None:
     from cface_basicsr.models.cface_model import CFaceModel
     data = write_tiny_data(tmp_path / 'data')
+    recognizer = data / 'net_r.pth'
+    index = build_index(data / 'train', load_recognizer(recognizer), recognizer_hash(recognizer))
     options = stage_options(1, data, {
         'name': 'tiny', 'train': {'total_iter': 4},
         'logger': {'save_checkpoint_freq': 2, 'print_freq': 1, 'use_tb_logger': False},
-        'datasets': {'train': {'lq_from_gt': True, 'degradation': degradation, 'dataroot_lq': None, 'use_hflip': True,
-                               'num_worker_per_gpu': 1}}})
+        'datasets': {'train': {'lq_from_gt': True, 'dataroot_lq': None, 'use_hflip': True, 'num_worker_per_gpu': 1,
+                               'compare_index': str(index), **section}}})
     del options['plugin']  # `train_here` writes the line
     with patched():
         train_here(options, tmp_path / 'unbroken')

@@ -1,5 +1,7 @@
 """Triplets: which compare image is drawn, one coin for all, draws that depend only on (seed, epoch, repeat, index)."""
 
+import gc
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,14 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from cface_basicsr.compat.positioned_sampler import PositionedSampler
 from cface_basicsr.data.cface_triplet_dataset import CFaceTripletDataset
 from cface_basicsr.data.compare_index import load_compare_index
 from cface_basicsr.data.epoch_index import EpochIndex
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, encode_png
 from cface_basicsr.files.store_writer import StoreWriter
+from performance.growth import made_up
 from tests.small_data import smooth_images, write_small_data, write_small_index
 
 
@@ -149,3 +153,21 @@ def test_stores_with_different_keys_are_refused_with_counts_and_an_example(data:
         writer.finish()
     with pytest.raises(UserError, match=r"has 15 images, .* has 14(.|\n)*'0000002/004' is only in .*hr.lmdb"):
         build(data, dataroot_lq=str(tmp_path / 'lr_x8.lmdb'))
+
+
+def test_an_image_takes_at_most_25_bytes_of_the_memory_of_a_process_and_no_python_string(tmp_path: Path) -> None:
+    """What grows from 2,000 to 20,000 images; files that are mapped do not count, and Python does not see torch's."""
+    taken, of_torch = {}, torch.int64.itemsize  # the order of the epoch
+    for count in (2_000, 20_000):
+        (tmp_path / str(count)).mkdir()
+        made_up(tmp_path / str(count), count)
+        tracemalloc.start()
+        faces = CFaceTripletDataset({'name': 'faces', 'phase': 'train', 'scale': 2, 'use_hflip': True,
+                                     'dataroot_gt': str(tmp_path / f'{count}/hr.lmdb'),
+                                     'dataroot_lq': str(tmp_path / f'{count}/lr_x2.lmdb')})
+        order = iter(PositionedSampler(faces, 1, 0))
+        assert len(faces) == count and faces[next(order)]['gt'].shape == (3, 2, 2)
+        gc.collect()
+        taken[count] = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+    assert 4 <= (taken[20_000] - taken[2_000]) / 18_000 <= 25 - of_torch

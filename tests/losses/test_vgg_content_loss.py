@@ -64,6 +64,18 @@ def test_features_equal_torchvisions(weights, layer, length):
     torch.testing.assert_close(got, torchvision_features(weights, length)(imagenet(images)))
 
 
+def test_another_memory_layout_changes_neither_the_loss_nor_its_gradient(weights: Path) -> None:
+    """In float64, where the order of sums is all that can differ."""
+    faces, found = torch.rand(2, 2, 3, 16, 16).double(), []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        loss = VGGContentLoss(weights=str(weights)).double().to(memory_format=layout)
+        assert loss.vgg[2].weight.is_contiguous(memory_format=layout)
+        sr, hr = (images.contiguous(memory_format=layout) for images in faces)
+        value = loss(sr.requires_grad_(), hr)
+        found.append((value, torch.autograd.grad(value, sr)[0]))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-15)
+
+
 @pytest.mark.parametrize('reduction', ['mean', 'spatial'])
 def test_the_loss_is_equation_2_written_out(weights, reduction):
     sr, hr = torch.rand(2, 2, 3, 16, 16).double()

@@ -9,6 +9,7 @@ import torch
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.recognizer_file import recognizer_marks
+from cface_basicsr.models import recognition
 from cface_basicsr.models.recognition import recognition_step
 from tests.references.literal_training_step import recognition_loss
 from tests.tiny_stages import batch_of, build, parameters, same, stage_options, train_one_step, write_head
@@ -154,6 +155,18 @@ def test_the_log_has_loss_accuracy_and_learning_rate(make: Make) -> None:
     model = make(0)
     model.optimize_parameters(1)
     assert list(model.get_current_log()) == ['l_fr', 'acc', 'spread', 'lr_r']
+
+
+@pytest.mark.parametrize('stage', [0, 4])
+def test_no_accuracy_is_computed_in_a_step_that_is_not_logged(make: Make, monkeypatch: pytest.MonkeyPatch,
+                                                              stage: int) -> None:
+    counted, accuracy = [], recognition._accuracy
+    monkeypatch.setattr(recognition, '_accuracy', lambda *given: (counted.append(1), accuracy(*given))[1])
+    model = make(stage)
+    for iteration in (1, 2, 3):
+        model.optimize_parameters(iteration)
+    assert not counted
+    assert 0 <= model.get_current_log()['acc'] <= 1 and len(counted) == 1
 
 
 def test_a_head_only_step_gives_the_recognizer_no_gradient(make: Make) -> None:

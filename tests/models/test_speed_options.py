@@ -1,6 +1,7 @@
 """Options that change how fast a step computes: what it learns stays the same, as near as each of them allows."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.models.test_two_ranks import SIDE, faces, options
 from tests.tiny_stages import REPOSITORY, build, parsed, same, stage_options
 
 Make = Callable[..., Any]
+OPTIMIZERS = {0: 'r', 1: 'gd', 3: 'r', 4: 'gdr'}
 
 
 @pytest.fixture
@@ -52,11 +54,12 @@ def logs(model: Any, steps: int, first: int = 1) -> list[dict[str, float]]:
 
 # ------------------------------------------------------------------------------------------------------ half precision
 
-@pytest.mark.parametrize('stage', [0, 1, 4])
-def test_50_steps_in_bfloat16_stay_near_those_in_float32(make: Make, stage: int) -> None:
-    """Eight bits of mantissa are two to three digits; each loss, over the last ten steps, stays within a twentieth."""
+@pytest.mark.parametrize(('stage', 'half'), [
+    (0, {'amp_bf16': True}), (1, {'amp_bf16': True}), (4, {'amp_bf16': True}), (1, {}), (4, {})], ids=str)
+def test_50_steps_in_half_precision_stay_near_those_in_float32(make: Make, stage: int, half: dict[str, bool]) -> None:
+    """bfloat16 has two to three digits, float16 three; each loss, over the last ten steps, stays within a twentieth."""
     calm = {'optim_r': {'lr': 0.01}} if stage == 0 else {}  # 50 times the same eight faces
-    runs = [logs(make(stage, calm | train), 50)[-10:] for train in ({}, {'use_amp': True, 'amp_bf16': True})]
+    runs = [logs(make(stage, calm | train), 50)[-10:] for train in ({}, {'use_amp': True, **half})]
     assert runs[0] != runs[1]
     for name in (name for name in runs[0][0] if name.startswith('l_')):
         full, half = (sum(step[name] for step in run) / len(run) for run in runs)
@@ -115,10 +118,57 @@ def test_a_precision_that_the_device_lacks_is_refused_in_one_line(
     assert str(caught.value) == message
 
 
+@pytest.fixture
+def exact_products() -> Iterator[None]:
+    """What a test asks of float32 products ends with it."""
+    before = torch.get_float32_matmul_precision()
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def test_fast_matmul_asks_for_tf32_where_the_device_has_it(
+        exact_products: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda device: (8, 0))
+    precision.allow_tf32(torch.device('cuda'))
+    assert torch.get_float32_matmul_precision() == 'high'
+
+
+@pytest.mark.skipif(not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 0), reason='needs TF32')
+@pytest.mark.parametrize('stage', [0, 4])
+def test_a_step_with_fast_matmul_has_the_losses_of_one_without(make: Make, exact_products: None, stage: int) -> None:
+    """Ten bits of mantissa."""
+    plain, fast = (logs(make(stage, train, num_gpu=1), 2) for train in ({}, {'fast_matmul': True}))
+    for one, other in zip(fast, plain, strict=True):
+        assert one == pytest.approx(other, rel=2e-2, abs=1e-3)
+
+
 def test_so_is_one_in_which_it_cannot_convolve(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, '_convolve', lambda kind, device: torch.ones(1).view(7))
     with pytest.raises(UserError, match=r"^option 'train\.use_amp': the CPU here lacks float16 \(.*\)\. Leave it out"):
         make(0, {'use_amp': True})
+
+
+# --------------------------------------------------------------------------------------------------- order of the sums
+
+@pytest.mark.parametrize('train', [{'use_channels_last': True}, {f'optim_{name}': {'fused': True} for name in 'gdr'}],
+                         ids=['use_channels_last', 'fused'])
+@pytest.mark.parametrize('stage', [0, 1, 3, 4])
+def test_another_layout_or_one_kernel_for_all_weights_changes_no_more_than_last_digits(
+        make: Make, stage: int, train: dict[str, Any]) -> None:
+    """In float64, where the order of sums is all that can differ."""
+    runs = []
+    for changes in ({}, train):
+        model = without_batch_normalization(make(stage, {key: value for key, value in changes.items() if key in (
+            'use_channels_last', *(f'optim_{name}' for name in OPTIMIZERS[stage]))}))
+        runs.append((logs(model, 3), weights(model)))
+        assert bool(changes.get('use_channels_last')) == any(
+            not value.is_contiguous() for value in weights(model).values())
+        assert {bool(group['fused']) for each in model.optimizers for group in each.param_groups} == {
+            'optim_r' in changes}
+    for one, other in zip(runs[1][0], runs[0][0], strict=True):
+        assert one == pytest.approx(other, rel=1e-5, abs=1e-6)  # logs are float32
+    for name, value in runs[0][1].items():
+        torch.testing.assert_close(runs[1][1][name], value, rtol=1e-6, atol=1e-8, msg=name)
 
 
 # --------------------------------------------------------------------------------------------------------- accumulation
@@ -172,8 +222,20 @@ def test_a_batch_that_cannot_be_divided_is_refused_before_any_work(data: Path, t
 @pytest.mark.parametrize('train', [
     {'use_amp': True}, {'use_amp': True, 'amp_bf16': True}, {'use_channels_last': True}, {'accum_iter': 2},
     {'net_d_reuse_fake': False, 'net_r_reuse_features': False},
-    {name: {'fused': True} for name in ('optim_g', 'optim_d', 'optim_r')}], ids=str)
-def test_a_training_that_stops_after_two_steps_goes_on_bit_for_bit(make: Make, train: dict[str, Any]) -> None:
+    {name: {'fused': True} for name in ('optim_g', 'optim_d', 'optim_r')}, {'use_compile': True}], ids=str)
+def test_a_training_that_stops_after_two_steps_goes_on_bit_for_bit(
+        make: Make, train: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    traced_only(monkeypatch)
+    goes_on_bit_for_bit(make, train)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which('g++'), reason='needs a C++ compiler')
+def test_so_does_a_compiled_one(make: Make) -> None:
+    goes_on_bit_for_bit(make, {'use_compile': True})
+
+
+def goes_on_bit_for_bit(make: Make, train: dict[str, Any]) -> None:
     whole = make(4, train)
     folder = Path(whole.opt['path']['experiments_root'])
     logs(whole, 2)
@@ -214,12 +276,16 @@ def test_without_a_gpu_nothing_is_pinned_and_nothing_warns(data: Path, tmp_path:
 
 # ---------------------------------------------------------------------------------------------------------- compilation
 
-def test_compiled_networks_have_the_losses_of_others(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Traced as for the compiler, but run by PyTorch itself: the compiler takes minutes."""
+def traced_only(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Networks are traced as for the compiler, which takes minutes, but run by PyTorch itself; the modes asked for."""
     modes, trace = [], torch.compile
-    plain = logs(make(4, {}), 2)
     monkeypatch.setattr(torch, 'compile', lambda function, mode: (modes.append(mode), trace(
         function, backend='aot_eager'))[1])
+    return modes
+
+
+def test_compiled_networks_have_the_losses_of_others(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, modes = logs(make(4, {}), 2), traced_only(monkeypatch)
     model = make(4, {'use_compile': True, 'compile_mode': 'reduce-overhead'})
     for one, other in zip(logs(model, 2), plain, strict=True):
         assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
