@@ -364,7 +364,20 @@ class Recipe:
         import cface_basicsr.register  # noqa: F401  an option file names classes of BasicSR
         for name in self.trainings:
             with errors_of(f"step '{name}'"):
-                check_training_options(self.compose(name) | {'plugin': ''})
+                opt = self.compose(name)
+                check_training_options(opt | {'plugin': ''})
+                self._check_neighbours(opt['datasets']['train'])
+
+    def _check_neighbours(self, data: Mapping[str, Any]) -> None:
+        """Check that the index that a step makes has the k neighbours among which a training draws compare faces."""
+        steps = self._steps_of(IndexStep)
+        if not (steps and data.get('compare_index') and data.get('compare_mode', 'nearest') == 'nearest'):
+            return
+        from cface_basicsr.data.dataset_options import TripletOptions
+        name, held = next((name, step.k) for name, step in steps.items())
+        if (wanted := data.get('k', TripletOptions.model_fields['k'].default)) > held:
+            raise UserError(f"option 'datasets.train.k': 'k' is {wanted}, but step '{name}' makes an index of {held} "
+                            f'neighbours. Lower it, or in a recipe give that step k: {wanted}.')
 
     def check_leaders(self, made_in: Path) -> None:
         """Check that the recognizers which lead a loss are there, so that no training waits for one in vain.

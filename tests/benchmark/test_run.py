@@ -31,6 +31,9 @@ def start(folder: Path, show: Told | None = None, strict: bool = False, **change
         'stage1': {'train': {'views': {'shift': 20.0}}}}}}}, '', 'a view may leave the image of 128 pixels by 16 %'),
     ({'systems': ['V'], 'variants': {'V': {'of': 'C-Face-v2', 'set': {
         'stage1': {'train': {'more_recognizers': ['nowhere.onnx']}}}}}}, '', "recognizer's file 'nowhere.onnx' is mis"),
+    ({'systems': ['V'], 'variants': {'V': {'of': 'C-Face-v1', 'set': {
+        'stage1': {'datasets': {'train': {'k': 6}}}}}}}, '',
+     r"step 'v_stage1': option 'datasets.train.k': 'k' is 6, but step 'index' makes an index of 5 neighbours\. Lower"),
     ({'loss': 'nowhere.pth'}, '', "step 'c_face_v2_stage1': the recognizer's file .*nowhere.pth' is missing"),
     ({'perceptual': {'lpips': 'nowhere'}}, '', "'nowhere/alexnet-owt-7be5be79.pth' is missing"),
     ({'tests': {'held-out': {'pairs_per_fold': 600}}}, '',
