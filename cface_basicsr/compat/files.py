@@ -16,6 +16,7 @@ from cface_basicsr.files.network_file import (
     LED_BY,
     STARTED_FROM,
     TEMPLATE,
+    leaders_in,
     load_weights,
     read_network_file,
     save_atomically,
@@ -62,7 +63,7 @@ def _led_by(opt: Mapping[str, Any]) -> dict[str, list[str]]:
     """
     paths = opt.get('path') or {}
     start, own = paths.get('pretrain_network_g'), paths.get('models')
-    before = read_network_file(start).get(LED_BY) or [] if start and os.path.isfile(start) else []
+    before = leaders_in(read_network_file(start), start) if start and os.path.isfile(start) else []
     others = [file for file in leading_recognizers(opt) if not own or Path(file).parent != Path(own)]
     found = sorted({*before, *(mark for file in others for mark in recognizer_marks(file))})
     return {LED_BY: found} if found else {}

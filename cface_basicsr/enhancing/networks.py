@@ -10,12 +10,11 @@ from torch import nn
 from cface_basicsr.enhancing.evidence import ImpostorTable
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
-from cface_basicsr.files.network_file import read_network_file
 from cface_basicsr.files.recognizer_file import led_by_dlib
 from cface_basicsr.ops.template import Template
 from cface_basicsr.zoo.card import Card
 from cface_basicsr.zoo.catalogue import SHIPPED_NETWORKS, card_next_to, network_path, zoo
-from cface_basicsr.zoo.open import open_network, trained_template
+from cface_basicsr.zoo.open import open_network, recorded_leaders, trained_template
 
 AUTO = 'auto'
 UNKNOWN = ("its file does not say how the faces were cropped that it was trained on, so faces of photographs are "
@@ -54,7 +53,7 @@ class FaceEnhancer:
     def led(self) -> bool:
         """Whether dlib's recognizer, the judge of faces in photographs, led a loss of it, by its card or its file."""
         return bool(self.card and 'dlib' in self.card.recognizer.lower()
-                    or self.path and self.path.suffix != '.onnx' and led_by_dlib(read_network_file(self.path)))
+                    or led_by_dlib(recorded_leaders(self.network, self.path)))
 
 
 def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:

@@ -12,7 +12,7 @@ from cface_basicsr.exporting.safetensors import write_network
 from cface_basicsr.files.network_file import TEMPLATE, read_network_file
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.zoo.onnx_network import OnnxNetwork
-from cface_basicsr.zoo.open import recorded_template, trained_template
+from cface_basicsr.zoo.open import recorded_leaders, recorded_template, trained_template
 
 
 def export_network(path: str | Path, network: nn.Module, scale: int, source: Path | None, half: bool) -> float:
@@ -28,7 +28,8 @@ def export_network(path: str | Path, network: nn.Module, scale: int, source: Pat
     path = Path(path)
     check_source(network, source)
     if path.suffix == '.onnx':
-        return export_onnx(path, network, scale, half=half, template=trained_template(network, source))
+        return export_onnx(path, network, scale, half=half, template=trained_template(network, source),
+                           led_by=recorded_leaders(network, source))
     if path.suffix != SAFETENSORS:
         raise UserError(f"'{path}': expected a name that ends in .onnx or {SAFETENSORS}.")
     own = copy.deepcopy(network).cpu().eval()

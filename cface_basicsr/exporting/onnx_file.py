@@ -1,7 +1,9 @@
 """A network as an ONNX file, compared with it by ONNX Runtime before the file appears."""
 
 import copy
+import json
 import warnings
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from cface_basicsr.errors import UserError, describe_error
 from cface_basicsr.exporting.compare import check_difference, comparison_faces, largest_difference
 from cface_basicsr.files.atomic import replacing
-from cface_basicsr.files.network_file import TEMPLATE
+from cface_basicsr.files.network_file import LED_BY, TEMPLATE
 from cface_basicsr.ops.template import Template
 from cface_basicsr.zoo.onnx_network import OnnxNetwork
 
@@ -30,13 +32,14 @@ class _Half(nn.Module):
 
 
 def export_onnx(path: str | Path, network: nn.Module, scale: int, *, half: bool = False,
-                template: Template | None = None) -> float:
+                template: Template | None = None, led_by: Sequence[str] = ()) -> float:
     """Write a network as ONNX: input 'lr' (B, 3, 128 / scale, 128 / scale), output 'sr' (B, 3, 128, 128), any B.
 
     Args:
         network: (B, 3, h, w) in [0, 1] -> (B, 3, s h, s w); it stays as it is.
         half: weights and arithmetic in half precision; the images stay float32.
         template: how the faces were cropped that it was trained on; it is written into the file's metadata.
+        led_by: marks of the recognizers that led its losses; they are written there, too.
 
     Returns:
         the largest difference of a pixel in [0, 1] from the network on synthetic faces.
@@ -51,8 +54,9 @@ def export_onnx(path: str | Path, network: nn.Module, scale: int, *, half: bool 
     own = copy.deepcopy(network).cpu().eval()
     with replacing(path) as aside:
         _write(aside, _Half(copy.deepcopy(own)) if half else own, scale)
+        entries = {TEMPLATE: template or '', LED_BY: json.dumps(list(led_by)) if led_by else ''}
         with open(aside, 'ab') as file:
-            file.write(_metadata(TEMPLATE, template) if template else b'')
+            file.write(_metadata({key: value for key, value in entries.items() if value}))
         difference = largest_difference(own, OnnxNetwork(aside), scale)
         check_difference(difference, path, half)
     return difference
@@ -70,7 +74,8 @@ def _write(path: Path, network: nn.Module, scale: int) -> None:
                         'safetensors.') from error
 
 
-def _metadata(key: str, value: str) -> bytes:
-    """What adds an entry at the end of a file: of two models in a row protobuf reads one with the fields of both."""
+def _metadata(entries: Mapping[str, str]) -> bytes:
+    """What adds entries at the end of a file: of two models in a row protobuf reads one with the fields of both."""
     import onnx
-    return onnx.ModelProto(metadata_props=[onnx.StringStringEntryProto(key=key, value=value)]).SerializeToString()
+    return onnx.ModelProto(metadata_props=[onnx.StringStringEntryProto(key=key, value=value)
+                                           for key, value in entries.items()]).SerializeToString()

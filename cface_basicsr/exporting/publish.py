@@ -1,14 +1,19 @@
 """A trained network into a folder of the zoo: its weights as safetensors, and its card."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.exporting.safetensors import write_network
 from cface_basicsr.files.manifest import file_hash
-from cface_basicsr.files.network_file import LED_BY, TEMPLATE, build_network_from_file, read_network_file, template_in
+from cface_basicsr.files.network_file import (
+    TEMPLATE,
+    build_network_from_file,
+    leaders_in,
+    read_network_file,
+    template_in,
+)
 from cface_basicsr.files.recognizer_file import led_by_dlib
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.options.sections import open_section
@@ -34,7 +39,7 @@ def publish_network(source: str | Path, name: str, draft: Draft, folder: str | P
     if taken:
         raise UserError(f"'{taken[0]}' exists. Give another name, or remove it.")
     network, content = build_network_from_file(source), read_network_file(source)
-    _check_led(draft, content)
+    _check_led(draft, leaders_in(content, source))
     content[TEMPLATE] = agreed_template(draft, template_in(content, source))
     scale = scale_of(network, f"weights file '{source}'")
     known = draft.model_dump() | {
@@ -49,11 +54,10 @@ def publish_network(source: str | Path, name: str, draft: Draft, folder: str | P
     return ZooNetwork(card, folder)
 
 
-def _check_led(draft: Draft, content: Mapping[str, Any]) -> None:
-    led = content.get(LED_BY) or []
+def _check_led(draft: Draft, led: Sequence[str]) -> None:
     if led and draft.recognizer.strip().lower() == 'none':
         raise UserError(f"card: 'recognizer: none', but by its file {len(led)} recognizers led a loss. Name them.")
     if draft.evidence and draft.evidence.get('judge') == 'dlib' and (
-            led_by_dlib(content) or 'dlib' in draft.recognizer.lower()):
+            led_by_dlib(led) or 'dlib' in draft.recognizer.lower()):
         raise UserError("card: dlib's recognizer led a loss of this network, so it is not a judge of its faces. "
                         'Leave out evidence.')

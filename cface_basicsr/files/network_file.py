@@ -32,7 +32,7 @@ AVERAGED = ('params_ema', 'params')
 """The entries whose weights are taken: the average (EMA) if there is one."""
 
 LED_BY = 'led_by'
-"""The entry of a generator's file that lists the marks of the recognizers that led its losses."""
+"""The entry of a generator's file that lists the marks of the recognizers that led its losses, see `leaders_in`."""
 
 STARTED_FROM = 'started_from'
 """The entry of a recognizer's file that lists the marks of those that it was trained from, see `recognizer_marks`."""
@@ -133,6 +133,21 @@ def template_in(content: Mapping[str, Any], path: str | Path) -> Template | None
     if found is not None and found not in get_args(Template):
         raise UserError(f"weights file '{path}', entry '{TEMPLATE}': expected one of {', '.join(get_args(Template))}, "
                         f'got {str(found)[:40]!r}.')
+    return found
+
+
+def leaders_in(content: Mapping[str, Any], path: str | Path) -> list[str]:
+    """The marks of the recognizers that led a network's losses, by what its file holds; see `recognizer_marks`.
+
+    Raises:
+        UserError: it holds something else there.
+    """
+    found = content.get(LED_BY)
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(mark, str) for mark in found):
+        raise UserError(f"weights file '{path}', entry '{LED_BY}': expected a list of SHA-256 hashes, got "
+                        f'{str(found)[:40]!r}.')
     return found
 
 

@@ -7,13 +7,13 @@
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.files.manifest import file_hash
-from cface_basicsr.files.network_file import LED_BY, STARTED_FROM, read_network_file
+from cface_basicsr.files.network_file import STARTED_FROM, read_network_file
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.files.yaml_file import read_yaml
 
@@ -106,6 +106,6 @@ def recognizer_marks(file: str | Path) -> set[str]:
     return {own, *(before or ())}
 
 
-def led_by_dlib(content: Mapping[str, Any]) -> bool:
-    """Whether dlib's recognizer led a loss of a network, by what its file holds."""
-    return not recognizer_marks('dlib').isdisjoint(content.get(LED_BY) or ())
+def led_by_dlib(leaders: Iterable[str]) -> bool:
+    """Whether dlib's recognizer is one of those that led a loss of a network, by their marks."""
+    return not recognizer_marks('dlib').isdisjoint(leaders)

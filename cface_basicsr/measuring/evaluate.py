@@ -22,7 +22,6 @@ from cface_basicsr.evaluation.verification import Ints
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.files.identities import IDENTITIES_HEADER, PREPARE_COMMAND, identities_file, read_identities
 from cface_basicsr.files.manifest import file_hash, manifest_hash, manifest_settings
-from cface_basicsr.files.network_file import LED_BY, read_network_file
 from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash, recognizer_marks
 from cface_basicsr.files.text_file import has_header
 from cface_basicsr.measuring.default_judge import check_judge, default_judge
@@ -37,7 +36,7 @@ from cface_basicsr.measuring.results import DataSet, Measured, Results, Run, fac
 from cface_basicsr.measuring.table import LOOKS_ALIKE, RESTORED
 from cface_basicsr.recognizers.load import load_recognizer, recognizer_content, recognizer_facts
 from cface_basicsr.runtime import Progress, describe_device
-from cface_basicsr.zoo.open import open_network
+from cface_basicsr.zoo.open import open_network, recorded_leaders
 
 PRECOMPUTED = 'features'
 """The name of the recognizer where features come from files."""
@@ -79,7 +78,7 @@ def _evaluate_images(request: Request, show: Progress) -> tuple[Results, Curves]
     recognizers = {name: recognizers[name] for name in request.recognizers}
     finished = {name: FinishedImages(folder, faces.keys) for name, folder in request.images.items()}
     small = _are_small(request)
-    led = _led(request)
+    led = _led(request, networks)
     check_judge(led, recognizers, request.strict)
     protocol = PROTOCOLS[request.protocol].from_request(request, faces.keys, faces.labels)
     flip = protocol.flip if request.flip is None else request.flip
@@ -171,10 +170,9 @@ def _rows(systems: Mapping[str, FaceSource], request: Request,
             yield f'{name}, {text}', system, DegradedFaces(faces.hr, faces.scale, kind, strength)
 
 
-def _led(request: Request) -> dict[str, list[str]]:
+def _led(request: Request, networks: Mapping[str, nn.Module]) -> dict[str, list[str]]:
     """Recognizer -> the networks of which it led a loss, by their files."""
-    led_by = {row: read_network_file(path).get(LED_BY) or [] for row, path in request.weights.items()
-              if path.suffix != '.onnx'}
+    led_by = {row: recorded_leaders(networks[row], path) for row, path in request.weights.items()}
     marks = {name: recognizer_marks(file) for name, file in request.recognizers.items()
              if named_recognizer(file).is_file()}
     led = {name: [row for row, found in led_by.items() if not own.isdisjoint(found)] for name, own in marks.items()}

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError, check_file, describe_error
-from cface_basicsr.files.network_file import template_in
+from cface_basicsr.files.json_file import parse_json
+from cface_basicsr.files.network_file import LED_BY, template_in
 
 _LARGEST_SIDE = 1024
 """Of images that a graph insists on: one of them is made to see by how much it enlarges."""
@@ -22,6 +23,7 @@ class OnnxNetwork(nn.Module):
     Attributes:
         input_side: a height in pixels that it takes: the one of the graph, or 16 where that is free.
         template: how the faces were cropped that it was trained on, by the file's metadata; None where it lacks that.
+        led_by: marks of the recognizers that led its losses, by the metadata that `cface export` writes; else none.
 
     Shape: (B, 3, h, w) in [0, 1] to (B, 3, s h, s w), on the CPU. A graph for one image at a time is given one.
 
@@ -53,7 +55,9 @@ class OnnxNetwork(nn.Module):
         if not 1 <= self.input_side <= _LARGEST_SIDE:
             raise UserError(f"'{path}' takes images with {self.input_side} rows of pixels; expected 1 to "
                             f'{_LARGEST_SIDE}.')
-        self.template = template_in(self.session.get_modelmeta().custom_metadata_map, path)
+        entries = self.session.get_modelmeta().custom_metadata_map
+        self.template = template_in(entries, path)
+        self.led_by: list[str] = parse_json(entries.get(LED_BY, '[]'), f"'{path}', entry '{LED_BY}',", list[str])
         self.kind = np.float16 if inputs[0].type == 'tensor(float16)' else np.float32
 
     def forward(self, x: Tensor) -> Tensor:

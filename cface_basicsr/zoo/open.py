@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from cface_basicsr.files.network_file import build_network_from_file, read_network_file, template_in
+from cface_basicsr.files.network_file import build_network_from_file, leaders_in, read_network_file, template_in
 from cface_basicsr.ops.template import Template
 from cface_basicsr.runtime import installed_version
 from cface_basicsr.zoo.card import agreed_template
@@ -49,6 +49,20 @@ def trained_template(network: nn.Module, path: Path | None) -> Template | None:
     if path is None:
         return None
     return recorded_template(read_network_file(path), path)
+
+
+def recorded_leaders(network: nn.Module, path: Path | None) -> list[str]:
+    """The marks of the recognizers that led a network's losses, by its file; none where that does not say it.
+
+    Args:
+        network, path: see `trained_template`.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    if isinstance(network, OnnxNetwork):
+        return network.led_by
+    return [] if path is None else leaders_in(read_network_file(path), path)
 
 
 def recorded_template(content: Mapping[str, Any], path: Path) -> Template | None:

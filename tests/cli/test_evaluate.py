@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
+from cface_basicsr import load
 from cface_basicsr.archs.bicubic_upsampler_arch import BicubicUpsampler
 from cface_basicsr.archs.sphereface20_arch import SphereFace20
 from cface_basicsr.archs.srresnet_arch import SRResNet
@@ -176,6 +177,16 @@ def test_a_judge_that_led_the_loss_is_marked_and_strictly_refused(folder, led, n
     assert (strict.exit_code == 0) == (not marked)
     assert not marked or str(strict.exception).startswith(
         "--strict: recognizer 'judge' led a loss of SR, so it is not a judge. Name another one")
+
+
+def test_a_network_that_was_exported_as_onnx_still_says_what_led_its_loss(folder, led):
+    pytest.importorskip('onnxruntime')
+    load(led / 'net_g.pth').export(led / 'net_g.onnx')
+    words = ['--weights', f'SR={led}/net_g.onnx', '--recognizer', f'judge={led}/tuned.pth']
+    notes = ' '.join(evaluate(folder, *words).output.split())
+    assert 'R led a loss of SR; it is not a judge of it. judge led a loss of SR; it is not a judge of it.' in notes
+    assert str(evaluate(folder, *words, '--strict').exception).startswith(
+        "--strict: recognizer 'judge' led a loss of SR, so it is not a judge.")
 
 
 def test_a_generator_is_no_recognizer_and_a_protocol_has_a_name(folder):

@@ -12,13 +12,17 @@ from typer.testing import CliRunner
 
 import cface_basicsr as cface
 from cface_basicsr.cli.main import app
+from cface_basicsr.enhancing.networks import check_not_led, open_enhancers
 from cface_basicsr.errors import UserError
 from cface_basicsr.exporting import compare
 from cface_basicsr.exporting.compare import comparison_faces
 from cface_basicsr.exporting.export import export_network
 from cface_basicsr.files.manifest import file_hash
 from cface_basicsr.files.network_file import build_network, save_atomically
+from cface_basicsr.files.recognizer_file import recognizer_marks
 from cface_basicsr.files.yaml_file import to_yaml
+from cface_basicsr.zoo.open import recorded_leaders
+from tests.onnx_file import write_onnx_network
 from tests.report.made_up_results import made_up_results
 from tests.zoo.made_up_networks import DRAFT, write_generator, write_zoo
 
@@ -81,6 +85,28 @@ def test_each_format_says_how_the_faces_were_cropped_that_the_network_was_traine
     with pytest.raises(UserError, match="'template: center', but by its file .* on faces of 'dlib'. Leave"):
         command(tmp_path / 'net_g.pth', '--format', 'hub', '--card', tmp_path / 'card.yml', '--out', tmp_path / 'no')
     assert not (tmp_path / 'no').exists()
+
+
+@pytest.mark.parametrize('name', ['net_g.onnx', 'net_g.safetensors'])
+def test_each_format_says_which_recognizers_led_the_losses_so_that_none_of_them_judges(tmp_path: Path,
+                                                                                      name: str) -> None:
+    led = ['f' * 64, *recognizer_marks('dlib')]
+    cface.load(write_generator(tmp_path / 'source.pth', led_by=led)).export(tmp_path / name)
+    made = cface.load(tmp_path / name)
+    assert recorded_leaders(made.network, tmp_path / name) == led
+    with pytest.raises(UserError, match=f"dlib's recognizer led a loss of '.*{name}', so it is not a judge"):
+        check_not_led(open_enhancers(tmp_path / name).values())
+    cface.load(write_generator(tmp_path / 'fair.pth')).export(tmp_path / f'fair_{name}')
+    check_not_led(open_enhancers(tmp_path / f'fair_{name}').values())
+
+
+@pytest.mark.parametrize('entry', ['dlib', '[1]', '{"led": "dlib"}'])
+def test_an_onnx_file_that_names_its_leaders_in_another_way_is_refused(tmp_path: Path, entry: str) -> None:
+    model = onnx.load(str(write_onnx_network(tmp_path / 'sr.onnx')))
+    onnx.helper.set_model_props(model, {'led_by': entry})
+    onnx.save(model, str(tmp_path / 'sr.onnx'))
+    with pytest.raises(UserError, match=r"sr.onnx', entry 'led_by', is (damaged|not JSON)"):
+        cface.load(tmp_path / 'sr.onnx')
 
 
 @pytest.mark.parametrize('name', ['net_g.onnx', 'net_g.safetensors'])

@@ -179,7 +179,7 @@ def test_a_network_that_cannot_be_read_is_not_taken_for_one_that_the_judge_has_l
         page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def damaged(path: Path) -> None:
         raise UserError(f"'{path.name}' is damaged.")
-    monkeypatch.setattr(networks, 'read_network_file', damaged)
+    monkeypatch.setattr(networks, 'recorded_leaders', lambda network, path: damaged(path))
     answer = enhanced(page, looked_at(page)['key'], system='tiny-x8')
     assert (answer.status, answer.json) == (422, {'error': "'tiny-x8.safetensors' is damaged."})
 
@@ -188,7 +188,7 @@ def test_a_changed_setting_reads_no_card_and_no_network_again(page: Any, monkeyp
     key = looked_at(page)['key']
     before = enhanced(page, key).json['faces'][0]['words']
     for module, name in ((studios, 'zoo'), (studios, 'open_enhancers'), (studios, 'load_judge'),
-                         (networks, 'read_network_file'), (networks, 'led_by_dlib')):
+                         (networks, 'recorded_leaders'), (networks, 'led_by_dlib')):
         monkeypatch.setattr(module, name, None)
     assert enhanced(page, key, upscale=2).json['faces'][0]['words'] == before
 
