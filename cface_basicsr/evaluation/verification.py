@@ -11,7 +11,7 @@ the images of the fold itself too. Its 20,001 thresholds are replaced by the exa
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -243,41 +243,50 @@ def make_pairs(labels: ArrayLike, *, folds: int = 10, pairs_per_fold: int, seed:
     return asked_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed)
 
 
-def asked_pairs(labels: ArrayLike, *, folds: int, pairs_per_fold: int, seed: int,
+def asked_pairs(labels: ArrayLike, *, folds: int, pairs_per_fold: int | Literal['all'], seed: int,
                 asked_by: tuple[str, str] = ('pairs_per_fold', 'folds')) -> FoldedPairs:
     """The pairs (P, 2) of labels (N,) that `make_pairs` draws; it explains the rest.
 
     Args:
+        pairs_per_fold: all: each fold has all genuine pairs of its people and as many others, or as many of both as it
+            has of the rarer kind; so the folds differ in their number of pairs.
         asked_by: what a message calls `pairs_per_fold` and `folds`.
 
     Raises:
         UserError: see `make_pairs`.
     """
     labels = np.asarray(labels)
-    if pairs_per_fold < 2 or pairs_per_fold % 2:
-        raise UserError(f'{asked_by[0]}: expected an even number from 2 (half of one person), got {pairs_per_fold}.')
-    most = largest_pairs_per_fold(labels, folds=folds, seed=seed)
-    if pairs_per_fold > most:
+    wanted = 2 if pairs_per_fold == 'all' else pairs_per_fold
+    if wanted < 2 or wanted % 2:
+        raise UserError(f'{asked_by[0]}: expected an even number from 2 (half of one person), got {wanted}.')
+    room = _room_of_folds(labels, folds, seed)
+    most = 2 * min(room)
+    if wanted > most:
         why = '' if most else 'Each fold needs two identities of its own, one of them with two images. '
         raise UserError(f'{len(labels)} images of {len(np.unique(labels))} identities are too few for {folds} folds '
-                        f'of {pairs_per_fold} pairs without a shared identity: at most {most} pairs per fold.\n'
+                        f'of {wanted} pairs without a shared identity: at most {most} pairs per fold.\n'
                         f'{why}Ask for fewer pairs or folds ({", ".join(asked_by)}), or use a larger set.')
     random = np.random.default_rng([seed, 1])
-    half = pairs_per_fold // 2
-    pairs = [part for rows in _identities_of_folds(labels, folds, seed)
+    halves = room if pairs_per_fold == 'all' else [wanted // 2] * folds
+    pairs = [part for rows, half in zip(_identities_of_folds(labels, folds, seed), halves, strict=True)
              for part in (_same_pairs(rows, half, random), _different_pairs(rows, half, random))]
-    same = np.tile(np.repeat([True, False], half), folds)
-    return FoldedPairs(np.concatenate(pairs), same, np.repeat(np.arange(folds), pairs_per_fold))
+    same = np.concatenate([np.repeat([True, False], half) for half in halves])
+    return FoldedPairs(np.concatenate(pairs), same, np.repeat(np.arange(folds), 2 * np.array(halves)))
 
 
 def largest_pairs_per_fold(labels: ArrayLike, *, folds: int = 10, seed: int = 0) -> int:
     """The largest `pairs_per_fold` that `make_pairs` accepts for these labels (N,), folds and seed; 0 if none."""
+    return 2 * min(_room_of_folds(np.asarray(labels), folds, seed))
+
+
+def _room_of_folds(labels: NDArray, folds: int, seed: int) -> list[int]:
+    """How many genuine pairs each fold may have, with as many impostor pairs."""
     room = []
-    for rows in _identities_of_folds(np.asarray(labels), folds, seed):
+    for rows in _identities_of_folds(labels, folds, seed):
         sizes = np.array([len(images) for images in rows], dtype=np.int64)
         within = count_pairs(sizes)
         room.append(min(within, count_pairs(sizes.sum()) - within))
-    return 2 * min(room)
+    return room
 
 
 def count_pairs(images: int | Ints) -> int:

@@ -276,16 +276,21 @@ class PairsProtocol(Protocol):
                    pairs_file=file_facts(path), **more)
 
     @classmethod
-    def drawn(cls, keys: Sequence[str], labels: Ints, *, folds: int, pairs_per_fold: int | Literal['most'], seed: int,
+    def drawn(cls, keys: Sequence[str], labels: Ints, *, folds: int, pairs_per_fold: int | Literal['most', 'all'],
+              seed: int,
               far: float | None, asked_by: tuple[str, str] = ('pairs_per_fold', 'folds')) -> 'PairsProtocol':
-        """Pairs of N images with labels (N,), 'most': as many as they allow; see `asked_pairs`."""
+        """Pairs of N images with labels (N,); 'most': as many as they allow in folds of one size; 'all': in folds of
+        their own sizes, see `asked_pairs`.
+        """
+        count = max(2, largest_pairs_per_fold(labels, folds=folds, seed=seed)) if pairs_per_fold == 'most' else \
+            pairs_per_fold
+        pairs = asked_pairs(labels, folds=folds, pairs_per_fold=count, seed=seed, asked_by=asked_by)
         source = f'drawn with seed {seed}; folds share no identity'
-        if pairs_per_fold == 'most':
-            pairs_per_fold = max(2, largest_pairs_per_fold(labels, folds=folds, seed=seed))
+        if isinstance(pairs_per_fold, str):
             possible = count_pairs(np.unique(labels, return_counts=True)[1])
-            source += (', and all have as many pairs as the smallest one has room for: '
-                       f'{folds * pairs_per_fold // 2:,} of the {possible:,} pairs of one person')
-        pairs = asked_pairs(labels, folds=folds, pairs_per_fold=pairs_per_fold, seed=seed, asked_by=asked_by)
+            room = {'most': 'all have as many pairs as the smallest one has room for',
+                    'all': 'each has as many pairs as it has room for'}[pairs_per_fold]
+            source += f', and {room}: {int(pairs.same.sum()):,} of the {possible:,} pairs of one person'
         return cls(pairs, keys, source, far=far, seed=seed)
 
     def measure(self, name: str, features: Features, right: Features | None = None) -> Outcome:

@@ -94,8 +94,9 @@ class TestSet(Section):
     """A file in the layout of LFW's pairs.txt; by default pairs are drawn, with seed 0."""
     folds: int = Field(default=10, ge=2)
     """Folds of drawn pairs; a file has its own."""
-    pairs_per_fold: Annotated[int, Field(ge=2)] | Literal['most'] = 300
-    """Pairs in each drawn fold, half of them genuine; `most`: as many as the people of the smallest fold allow."""
+    pairs_per_fold: Annotated[int, Field(ge=2)] | Literal['most', 'all'] = 300
+    """Pairs in each drawn fold, half of them genuine; `most`: as many as the people of the smallest fold allow; `all`:
+    in each fold as many as its own people allow, so that every pair of one person is compared."""
     far: float = Field(default=0.01, gt=0, lt=1)
     """Share of impostor pairs that may be accepted where the verification rate VR is measured."""
     blufr: str | None = None

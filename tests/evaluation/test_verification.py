@@ -9,6 +9,7 @@ from sklearn.metrics import roc_curve
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.verification import (
     accuracy_over_folds,
+    asked_pairs,
     kfold_accuracy,
     largest_pairs_per_fold,
     make_pairs,
@@ -196,6 +197,25 @@ def test_pairs_are_balanced_true_distinct_and_share_no_identity_between_folds(si
     assert (np.bincount(fold, same) == wanted / 2).all()
     people = [set(labels[pairs[fold == number]].ravel()) for number in range(folds)]
     assert all(not a & b for a, b in combinations(people, 2))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(2, 4), min_size=12, max_size=30), st.integers(2, 4), st.integers(0, 5))
+def test_all_genuine_pairs_may_be_asked_for_in_folds_of_people_that_differ_in_size(sizes, folds, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)) * 7, sizes))
+    pairs, same, fold = asked_pairs(labels, folds=folds, pairs_per_fold='all', seed=seed)
+    genuine = {(i, j) for i, j in combinations(range(len(labels)), 2) if labels[i] == labels[j]}
+    assert {tuple(pair) for pair in pairs[same]} == genuine and same.sum() == len(genuine) == (~same).sum()
+    assert len({tuple(pair) for pair in pairs}) == len(pairs) and (np.diff(fold) >= 0).all()
+    assert (labels[pairs[~same, 0]] != labels[pairs[~same, 1]]).all()
+    assert (np.bincount(fold, same) == np.bincount(fold, ~same)).all()
+    people = [set(labels[pairs[fold == number]].ravel()) for number in range(folds)]
+    assert all(not a & b for a, b in combinations(people, 2))
+
+
+def test_all_pairs_of_a_fold_of_nearly_one_person_are_as_many_as_those_of_two():
+    pairs, same, fold = asked_pairs(np.repeat([0, 1, 2, 3], [6, 6, 1, 1]), folds=2, pairs_per_fold='all', seed=0)
+    assert np.bincount(fold).tolist() == [12, 12] and same.sum() == 12  # 15 of one person, but only 6 of two
 
 
 def test_pairs_depend_only_on_the_seed():

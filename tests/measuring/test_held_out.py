@@ -17,6 +17,7 @@ from cface_basicsr.evaluation.verification import kfold_accuracy, make_pairs, ve
 from cface_basicsr.files.face_store import FaceStore
 from cface_basicsr.measuring import request
 from cface_basicsr.measuring.held_out import OpenTestSet, Recognizer, few_pairs
+from cface_basicsr.measuring.protocols import protocols_of
 from cface_basicsr.measuring.results import Faces, Run, load_scores
 from cface_basicsr.recognizers.load import load_recognizer
 from tests.measuring.conftest import PLACES
@@ -59,6 +60,20 @@ def test_numbers_are_those_of_their_parts(opened: OpenTestSet, tmp_path: Path) -
     assert found.per_fold == {'r/accuracy': accuracy.per_fold.tolist(), 'r/dir': dir_.per_fold['r/dir']}
     same, kept = load_scores(tmp_path / found.scores)
     assert (same == pairs.folded.same).all() and (kept['r'] == scores).all()
+
+
+@pytest.mark.parametrize(('wanted', 'genuine', 'said'), [
+    ('all', [8, 7], 'each has as many pairs as it has room for: 15 of the 15 pairs of one person'),
+    ('most', [7, 7], 'all have as many pairs as the smallest one has room for: 14 of the 15 pairs of one person')])
+def test_a_test_set_may_ask_for_all_pairs_of_one_person_or_for_folds_of_one_size(wanted: str, genuine: list[int],
+                                                                                 said: str) -> None:
+    labels = np.repeat(np.arange(6), [4, 3, 3, 2, 2, 2])
+    pairs, _ = protocols_of(request.TestSet(pairs_per_fold=wanted, folds=2), [f'{row}/a' for row in labels], labels,
+                            'tests.one')
+    assert sorted(np.bincount(pairs.folded.fold, pairs.folded.same), reverse=True) == genuine
+    assert f'folds share no identity, and {said};' in pairs.compared.note
+    outcome = pairs.measure('r', np.eye(6, dtype=np.float32)[labels])
+    assert outcome.numbers['r/accuracy'] == outcome.numbers['r/vr'] == 1 and len(outcome.scores) == 2 * sum(genuine)
 
 
 def test_hr_has_no_psnr_and_an_ssim_of_one(opened: OpenTestSet, tmp_path: Path) -> None:
