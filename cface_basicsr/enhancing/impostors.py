@@ -52,8 +52,8 @@ def card_evidence(network: FaceNetwork, scale: int, folder: str | Path, heights:
     rows = np.unique(np.linspace(0, len(keys) - 1, min(faces, len(keys))).round().astype(int))
     store, judge, side = FaceStore(folder / 'hr.lmdb'), load_judge(device=device), FACE_SIZE // scale
     hr = np.stack([store.image(keys[row]) for row in rows])
-    tables = {height: impostor_table(impostor_scores(network, scale, hr, labels[rows], height, judge,
-                                                     template))
+    originals = judge.features(hr)
+    tables = {height: impostor_table(_scores(network, scale, hr, originals, labels[rows], height, judge, template))
               for height in heights or (3 * side // 4, side, 5 * side // 4)}
     return {'judge': 'dlib', 'impostor_scores': tables}
 
@@ -72,10 +72,15 @@ def impostor_scores(network: FaceNetwork, scale: int, hr: AlignedFaces, labels: 
         (P,) cosines of all pairs (i, j) of different people: SR of i, HR of j. Pairs share faces, so they are less
         than as many independent ones.
     """
+    return _scores(network, scale, hr, judge.features(hr), np.asarray(labels), height, judge, template)
+
+
+def _scores(network: FaceNetwork, scale: int, hr: AlignedFaces, originals: NDArray[np.float32], labels: NDArray,
+            height: int, judge: Judge, template: Template) -> NDArray[np.float64]:
+    """See `impostor_scores`; `originals` are the features (N, D) of `hr`, which are those of every height."""
     settings = PhotoSettings(device=judge.device)
     _, sr = super_resolved(_small_faces(hr, height, FACE_SIZE // scale, template), network, scale, settings)
-    labels = np.asarray(labels)
-    scores = judge.features(to_usual(sr, template)).astype(np.float64) @ judge.features(hr).T
+    scores = judge.features(to_usual(sr, template)).astype(np.float64) @ originals.T
     return scores[labels[:, None] != labels]
 
 
