@@ -9,8 +9,8 @@ from cface_basicsr.measuring.judging import RULE, Difference, difference, gains,
 from cface_basicsr.measuring.results import REFERENCES, DataSet, Results
 from cface_basicsr.report.tables import over_seeds
 
-PROPOSED = 'C-Face'
-"""Systems whose names begin with this are compared with every other one."""
+PROPOSED = ('C-Face', 'L_CF')
+"""Systems whose names begin with one of these are compared with every other one."""
 
 _AGAINST_BICUBIC = {1: 'clearly better:', 0: 'not clearly different:', -1: 'clearly worse:'}
 _AGAINST_OTHERS = {1: 'beats', 0: 'does not differ clearly from', -1: 'loses to'}
@@ -40,10 +40,25 @@ def _by_recognizer(results: Results, test: DataSet, scale: int, recognizer: str)
     lines = []
     if known := [found._replace(other=system) for system in trained if (found := gain(system, 'Bicubic'))]:
         lines.append(f'By {recognizer}, against Bicubic: {_list_by_outcome(known, _AGAINST_BICUBIC)}.')
+    lines += [f'By {recognizer}, against {base}: {_list_by_outcome(found, _AGAINST_BICUBIC)}.'
+              for base in _bases(results, trained)
+              if (found := [each._replace(other=system) for system in trained if system in _led(results)
+                            and (each := gain(system, base))])]
     for system in (system for system in trained if system.startswith(PROPOSED)):
         if others := [found for other in trained if other != system and (found := gain(system, other))]:
             lines.append(f'By {recognizer}, {system} {_list_by_outcome(others, _AGAINST_OTHERS)}.')
     return lines
+
+
+def _led(results: Results) -> set[str]:
+    """The systems of whose losses a recognizer that measures led one."""
+    return {system for rows in results.facts.led.values() for system in rows}
+
+
+def _bases(results: Results, trained: Sequence[str]) -> list[str]:
+    """In a table of identity terms, which has no C-Face as a whole: the rows that learnt by none of them."""
+    whole = any(system.startswith(PROPOSED[0]) for system in trained)
+    return [] if whole else [system for system in trained if system not in _led(results)]
 
 
 def _list_by_outcome(differences: Sequence[Difference], words: dict[int, str]) -> str:

@@ -56,6 +56,20 @@ def test_the_sentences_sort_the_systems_out() -> None:
                         'loses to Good (-5.0 ± 0.0).')
 
 
+def test_identity_terms_are_compared_with_the_row_that_learnt_pixels_only() -> None:
+    terms = results(Bicubic=[[0.5, 0.6, 0.7]], Pixels=[[0.6, 0.7, 0.8]],
+                    **{'L_SI': [[0.7, 0.8, 0.9]], 'k = 1': [[0.6, 0.65, 0.85]], 'L_CF': [[0.72, 0.82, 0.92]]})
+    terms.facts.led = {'other': ['L_SI', 'L_CF'], 'r': ['k = 1']}
+    against_bicubic, *lines = verdicts(terms)['x8 on t']
+    assert 'Pixels (+10.0 ± 0.0)' in against_bicubic
+    assert lines == [
+        'By r, against Pixels: clearly better: L_CF (+12.0 ± 0.0), L_SI (+10.0 ± 0.0); not clearly different: k = 1 '
+        '(+0.0 ± 2.9).',
+        'By r, L_CF beats Pixels (+12.0 ± 0.0), L_SI (+2.0 ± 0.0); does not differ clearly from k = 1 (+12.0 ± 2.9).']
+    terms.facts.led = {}
+    assert verdicts(terms)['x8 on t'][1:] == lines[1:]
+
+
 def test_psnr_names_the_best_and_how_far_ours_is_and_who_is_below_bicubic() -> None:
     some = results(Bicubic=[[0.5, 0.5]], A=[[0.5, 0.5]], B=[[0.5, 0.5]], **{'C-Face-v1': [[0.5, 0.5]]})
     for run, psnr in zip(some.runs[1:], (20.0, 22.5, 19.0, 22.25), strict=True):
