@@ -3,7 +3,8 @@
 1. A first step of the paper's stages on the GPU and on the CPU: are the losses the same?
 2. The same stages and SICNN under torchrun with one rank: does DDP take them as it takes them on several GPUs?
 3. A stage-1 step in other precisions and memory layouts (`performance.precision`).
-4. A few steps of every training of a benchmark file, by BasicSR, with its own batch: do they run, and how fast?
+4. LR faces as `lq_from_gt` makes them there and on the CPU: how many bytes differ, and by how much?
+5. A few steps of every training of a benchmark file, by BasicSR, with its own batch: do they run, and how fast?
 
 Without a GPU the same code runs on the CPU, at small sizes: it shows that the script works, not how fast anything is.
 """
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from performance import precision
@@ -28,12 +30,12 @@ SAME = 1e-3
 
 def run(*, width: str | None = None, batch: int | None = None, rounds: int | None = None, layer: str = LAYER,
         compiled: bool | None = None, ranks: Sequence[str] = RANKS, benchmark: str | None = None) -> list[Finding]:
-    """All four parts.
+    """All five parts.
 
     Args:
         width, batch, rounds, layer, compiled: see `performance.precision.run`.
         ranks: what is trained under torchrun.
-        benchmark: the benchmark file of part 4; default: the paper's at x8 on a GPU, the demo's on a CPU.
+        benchmark: the benchmark file of part 5; default: the paper's at x8 on a GPU, the demo's on a CPU.
     """
     gpu = torch.cuda.is_available()
     with tempfile.TemporaryDirectory(prefix='cface_gpu_') as name:
@@ -42,6 +44,7 @@ def run(*, width: str | None = None, batch: int | None = None, rounds: int | Non
         distributed = {name: options[name] for name in ranks}
         return [*equal_losses(options, folder, gpu), *under_torchrun(distributed, folder, gpu),
                 *precision.run(width=width, batch=batch, rounds=rounds, layer=layer, compiled=compiled),
+                lr_faces('cuda' if gpu else 'cpu'),
                 *every_training(benchmark or f"benchmark/{'paper' if gpu else 'demo'}.yml", folder)]
 
 
@@ -78,6 +81,19 @@ def first_losses(opt: dict[str, Any], folder: Path) -> dict[str, float]:
     with precision.tf32(False):
         model = train_one_step(opt, folder)
     return {key: float(value) for key, value in model.get_current_log().items() if key.startswith('l_')}
+
+
+def lr_faces(device: str, identities: int = 250) -> Finding:
+    """How many grey levels LR faces at x8 differ by, at most, that the device and the CPU make of the same HR faces."""
+    from cface_basicsr.data.generated_faces import render_face
+    from cface_basicsr.data.images.low_resolution import reduce_bytes
+    faces = np.stack([render_face(identity=number, image=0, size=128) for number in range(identities)])
+    hr = torch.from_numpy(faces.transpose(0, 3, 1, 2).copy())
+    here, there = reduce_bytes(hr, 8), reduce_bytes(hr.to(device), 8).cpu()
+    apart = (here.int() - there.int()).abs()
+    return Finding('lr_faces', f'LR of {identities} faces at x8, made on the device and on the CPU',
+                   f'{int((apart > 0).sum()):,} bytes of {apart.numel():,} differ', '–', float(apart.max()),
+                   unit='grey levels', target=1.0)
 
 
 def under_torchrun(options: Mapping[str, Any], folder: Path, gpu: bool) -> list[Finding]:

@@ -1,9 +1,9 @@
-"""Items a second of CFaceTripletDataset (three images) and of BasicSR's PairedImageDataset (two), on the same LMDB.
+"""Items a second of CFaceTripletDataset (three images, and two) and of BasicSR's PairedImageDataset, on the same LMDB.
 
 And triplets a second and core as our models get them: batches of bytes, LR left to the device, by form of the store.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from torch.utils.data import default_collate
 
 from performance.faces_on_disk import photos, prepared, temporary_folder
 from performance.limits import Limit
-from performance.measure import Finding, ratio, take_turns
+from performance.measure import Finding, Times, ratio, take_turns
+from performance.sides import Job, Side, race
 
 
 def run(*, identities: int = 32, images: int = 8, rounds: int = 9) -> list[Finding]:
-    """Measure one pass over the faces in this process, without a loader's workers.
+    """Measure one pass over the faces, each side in a process of its own, without a loader's workers.
 
     Args:
         identities, images: of the generated photos.
@@ -24,26 +25,35 @@ def run(*, identities: int = 32, images: int = 8, rounds: int = 9) -> list[Findi
     """
     with temporary_folder() as folder:
         data = prepared(photos(Path(folder, 'photos'), identities, images), Path(folder, 'data'))
-        sets = data_sets(data)
-        times = take_turns({name: _reader(each) for name, each in sets.items()}, rounds)
-        count = len(sets['ours'])
-        limit, rows = _limit(sets['ours']), _triplets(Path(folder), rounds)
-    ours, stock = times['ours'], times['stock']
-    text = {name: f'{count / each.median:.0f} items/s' for name, each in times.items()}
-    return [Finding('loader', f'CFaceTripletDataset, three images an item; {count} faces in LMDB, x8', text['ours'],
-                    f"PairedImageDataset, two images: {text['stock']}", ratio(stock.seconds, ours.seconds),
-                    target=0.5, at_most=False, limit=limit.words(), of_limit=ours.median / limit.seconds),
-            Finding('loader_cpu', 'the same, by CPU time', f'{count / ours.median_cpu:.0f} items/s',
-                    f'{count / stock.median_cpu:.0f} items/s', ratio(stock.cpu, ours.cpu), target=0.5, at_most=False,
-                    limit=limit.words(), of_limit=ours.median_cpu / limit.seconds),
+        times = race({kind: Side('performance.loader:make', {'kind': kind, 'data': str(data)}, ours=kind != 'stock')
+                      for kind in ('ours', 'two', 'stock')}, rounds)
+        count, rows = times['stock'].results[0], _triplets(Path(folder), rounds)
+        limits = {kind: _limit(data_set(kind, data)) for kind in ('ours', 'two')}
+    what = f'{count} faces in LMDB, x8'
+    return [*_against(times, 'ours', 'loader', f'CFaceTripletDataset, three images an item; {what}', limits, 0.5),
+            *_against(times, 'two', 'loader_two', f'the same without the compare image, two an item; {what}', limits),
             *rows]
 
 
+def _against(times: dict[str, Times], kind: str, key: str, what: str, limits: dict[str, Limit],
+             target: float | None = None) -> Iterator[Finding]:
+    """Items a second of ours against BasicSR's, by the clock and by CPU time."""
+    count, (ours, stock), limit = times['stock'].results[0], (times[kind], times['stock']), limits[kind]
+    yield Finding(key, what, f'{count / ours.median:.0f} items/s',
+                  f'PairedImageDataset, two images: {count / stock.median:.0f} items/s',
+                  ratio(stock.seconds, ours.seconds), target=target, at_most=False, limit=limit.words(),
+                  of_limit=ours.median / limit.seconds)
+    yield Finding(f'{key}_cpu', 'the same, by CPU time', f'{count / ours.median_cpu:.0f} items/s',
+                  f'{count / stock.median_cpu:.0f} items/s', ratio(stock.cpu, ours.cpu), target=target, at_most=False,
+                  limit=limit.words(), of_limit=ours.median_cpu / limit.seconds)
+
+
 def _limit(data_set: Any) -> Limit:
-    """One copy of what a pass reads, HR twice (a face and its compare image), and of what comes out."""
+    """One copy of what a pass reads, HR twice where there is a compare image, and of what comes out."""
     stored = [np.mean([len(store.content(key)) for key in data_set.keys]) for store in (data_set.hr, data_set.lr)]
-    given = sum(data_set[0][name].nbytes for name in ('lq', 'gt', 'compare'))
-    return Limit(moved=len(data_set) * (2 * stored[0] + stored[1] + given))
+    compared = data_set.opt.get('compare_mode') != 'none'
+    given = sum(data_set[0][name].nbytes for name in ('lq', 'gt', *['compare'] * compared))
+    return Limit(moved=len(data_set) * ((1 + compared) * stored[0] + stored[1] + given))
 
 
 def _triplets(folder: Path, rounds: int) -> list[Finding]:
@@ -80,22 +90,26 @@ def _batches(data_set: Any) -> Callable[[], None]:
     return read
 
 
-def data_sets(data: Path) -> dict[str, Any]:
-    """Both data sets over a prepared folder, with flips."""
+def data_set(kind: str, data: Path) -> Any:
+    """A data set over a prepared folder, with flips: 'ours', 'two' (ours without a compare image) or 'stock'."""
     from cface_basicsr.compat.before_import import prepare_import
     prepare_import()
     from basicsr.data import build_dataset
 
     import cface_basicsr.register  # noqa: F401  registers the classes, shares the LMDB
     common = {'name': 'faces', 'phase': 'train', 'scale': 8, 'dataroot_gt': str(data / 'hr.lmdb'),
-              'dataroot_lq': str(data / 'lr_x8.lmdb'), 'use_hflip': True}
-    return {'ours': build_dataset(common | {'type': 'CFaceTripletDataset', 'io_backend': {'type': 'lmdb'}}),
-            'stock': build_dataset(common | {'type': 'PairedImageDataset', 'io_backend': {'type': 'lmdb'},
-                                             'gt_size': 128, 'use_rot': False})}
+              'dataroot_lq': str(data / 'lr_x8.lmdb'), 'use_hflip': True, 'io_backend': {'type': 'lmdb'}}
+    own = {'ours': {'type': 'CFaceTripletDataset'}, 'two': {'type': 'CFaceTripletDataset', 'compare_mode': 'none'},
+           'stock': {'type': 'PairedImageDataset', 'gt_size': 128, 'use_rot': False}}
+    return build_dataset(common | own[kind])
 
 
-def _reader(data_set: Any) -> Callable[[], None]:
-    def read() -> None:
-        for row in range(len(data_set)):
-            data_set[row]
+def make(kind: str, data: str) -> Job:
+    """One pass over a data set of a kind; it returns the number of items."""
+    faces = data_set(kind, Path(data))
+
+    def read() -> int:
+        for row in range(len(faces)):
+            faces[row]
+        return len(faces)
     return read

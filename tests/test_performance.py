@@ -25,7 +25,7 @@ TINY = {
     'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'},
              {'step', 'step_fast', 'step_stock', 'step_fast_stock', 'step_two', 'step_camera', 'step_identity',
               'step_0', 'step_4'}),
-    'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_cpu'}),
+    'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_two', 'loader_cpu'}),
     'forms': ({'identities': 1, 'images': 2, 'rounds': 1},
               {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),
     'growth': ({'rows': 2000}, {'start_20', 'start_200', 'start_2000', 'memory_2000'}),
@@ -58,9 +58,9 @@ def test_the_script_for_a_gpu_runs_on_the_cpu(tmp_path: Path) -> None:
     found = {each.key: each for each in run_one('gpu', **settings, ranks=['stage 0'],
                                                 benchmark=str(write_benchmark(tmp_path, content)))}
     assert set(found) == precisions | {'ranks_stage_0', 'train_recognizers/recognizer', 'train_x8/edsr', 'losses_SICNN',
-                                       *(f'losses_stage_{stage}' for stage in (0, 1, 3, 4))}
+                                       *(f'losses_stage_{stage}' for stage in (0, 1, 3, 4)), 'lr_faces'}
     assert [key for key, each in found.items() if each.passed is False and not key.startswith('precision')] == []
-    assert found['losses_stage_4'].value == 0
+    assert found['losses_stage_4'].value == found['lr_faces'].value == 0
 
 
 def test_every_benchmark_that_measures_time_is_tried_so_no_row_of_it_can_lack_its_limit() -> None:

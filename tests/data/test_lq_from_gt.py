@@ -13,11 +13,13 @@ from cface_basicsr.data.cface_triplet_dataset import CFaceTripletDataset
 from cface_basicsr.data.epoch_index import EpochIndex
 from cface_basicsr.data.generated_faces import render_face
 from cface_basicsr.data.images.image_tensor import batch_on, byte_tensor, unit_range
+from cface_basicsr.data.images.low_resolution import reduce_bytes
 from cface_basicsr.data.labelled_face_dataset import LabelledFaceDataset
 from cface_basicsr.data.prepare.run import PrepareSettings, prepare
 from cface_basicsr.errors import UserError
 from cface_basicsr.files.face_store import FaceStore, encode_png
 from cface_basicsr.files.store_writer import StoreWriter
+from cface_basicsr.ops.resize import bicubic_resize
 from tests.small_data import write_small_index
 
 
@@ -66,6 +68,18 @@ def test_all_lr_faces_are_those_of_the_store_made_by_the_model_or_the_worker(dat
     for key, lq, flip in zip(stored.keys, read['lq'], read['flip'], strict=True):
         image = stored.image(key)[:, ::-1] if flip else stored.image(key)
         assert (lq.mul(255).round().byte().permute(1, 2, 0).numpy() == image).all()
+
+
+@pytest.mark.parametrize('scale', [2, 4, 8])
+def test_in_float64_as_a_gpu_computes_few_values_round_otherwise_and_by_one_grey_level(scale: int) -> None:
+    """Those that are halfway between two grey levels to within float32's error."""
+    generator = torch.Generator().manual_seed(scale)
+    hr = torch.randint(0, 256, (64, 3, 128, 128), generator=generator, dtype=torch.uint8)
+    exact = bicubic_resize(hr.double(), 128 // scale)
+    apart = exact.clamp(0, 255).round() - reduce_bytes(hr, scale)
+    assert apart.abs().max() <= 1 and (apart != 0).float().mean() < 1e-4
+    halfway = (exact - exact.floor() - 0.5).abs()
+    assert (halfway[apart != 0] < 1e-4).all()
 
 
 def test_bytes_become_the_floats_that_other_models_get(data: Path) -> None:
