@@ -111,7 +111,7 @@ def find_all_images(wanted: Sequence[str], names: Sequence[str], where: str, how
     found = find_images(wanted, names, where)
     if missing := [name for name, row in zip(wanted, found, strict=True) if row is None]:
         raise UserError(f'{len(missing)} of {len(wanted)} images of {where} are missing among {len(names)} keys, first '
-                        f'{first_few(missing)}.\nThe protocol needs them all{how}.')
+                        f'{first_few(missing)}. The protocol needs them all{how}.')
     return [row for row in found if row is not None]
 
 

@@ -60,7 +60,7 @@ def read_variables(path: str | Path, expected: str, *names: str) -> dict[str, np
     content = read_mat(path, expected)
     if absent := [name for name in names if name not in content]:
         came = ', '.join(name for name in content if not name.startswith('__')) or 'no variables'
-        raise UserError(f"'{path}' lacks {', '.join(absent)}.\nExpected {', '.join(names)}, got {came[:100]}.")
+        raise UserError(f"'{path}' lacks {', '.join(absent)}: expected {', '.join(names)}, got {came[:100]}.")
     return {name: content[name] for name in names}
 
 

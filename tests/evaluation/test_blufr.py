@@ -352,7 +352,7 @@ def changed_list(field, number, value):
 
 
 @pytest.mark.parametrize(('act', 'message'), [
-    (lambda fields: fields.pop('galIndex'), 'lacks galIndex.\nExpected imageList, labels, trainIndex, .*got imageList'),
+    (lambda fields: fields.pop('galIndex'), 'lacks galIndex: expected imageList, labels, trainIndex, .*got imageList'),
     (change('testIndex', lambda fields: np.arange(6)), r'testIndex: expected a cell array, got int64'),
     (change('labels', lambda fields: fields['labels'][:-1]), 'expected a label for each image'),
     (change('labels', lambda fields: fields['labels'] - 1), 'whole numbers from 1 as labels, got .* from 0 to 11'),

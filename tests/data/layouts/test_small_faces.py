@@ -149,10 +149,12 @@ def _write_pairs(folder: Path, cells: object) -> None:
     (lambda root: _write_pairs(root, np.ones((12, 2))), 'expected 10 or more rows of two file names, got float64'),
     (lambda root: _write_pairs(root, np.ones((2, 3, 4))), 'of shape .2, 3, 4'),
 ])
-def test_another_release_is_refused_in_words(tmp_path: Path, break_it: Callable[[Path], object], message: str) -> None:
+def test_another_release_is_refused_in_one_line(tmp_path: Path, break_it: Callable[[Path], object],
+                                                message: str) -> None:
     break_it(survface(tmp_path / 'x'))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as refused:
         list_survface(tmp_path / 'x')
+    assert '\n' not in str(refused.value)
 
 
 def test_an_image_that_its_list_does_not_name_is_rejected(tmp_path: Path) -> None:
