@@ -1,5 +1,6 @@
 """What an import costs and brings: the library works with torch and without BasicSR; each case in a fresh process."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -178,3 +179,64 @@ def test_networks_are_listed_described_and_fetched_where_torch_cannot_even_be_im
     for words in (get, get, ['list'], ['info', 'tiny-x8']):
         assert imported_by_command('models', *words, before="import sys; sys.modules['torch'] = None") == set()
     assert (tmp_path / 'home' / 'networks' / 'tiny-x8.safetensors').is_file()
+
+
+REFUSED = {
+    'enhance nowhere.png --out out': "'nowhere.png' is missing",
+    'enhance nowhere.mp4 --out out': "'nowhere.mp4' is missing",
+    'enhance empty --out out': "'empty' holds no images",
+    'enhance face.png --out a_file': "a_file' is a file, not a folder",
+    'enhance face.png --out a_file/below/it': "a_file' is a file, not a folder",
+    'enhance face.png --out out --save image,zip': "--save: expected some of .*, got 'image,zip'",
+    'enhance face.png --out out --weights cface-x9': "network 'cface-x9' is missing: .* did you mean 'cface-x8'",
+    'enhance face.png --out out --weights nowhere.pth': "weights file 'nowhere.pth' is missing",
+    'enhance face.png --out out --upscale 2 --background cface-x9': "network 'cface-x9' is missing",
+    'enhance face.png --out out --background cface-x4': '--background .* needs --upscale 2',
+    'enhance face.png --out out --detect-scale much': "--detect-scale: expected numbers .*, got 'much'",
+    'enhance face.png --out out --detect-scale 2.5': '--detect-scale: expected whole numbers .*, got 2.5',
+    'enhance face.png --out out --min-face 50 --max-face 20': 'expected 0 < --min-face <= --max-face, got 50 and 20',
+    'enhance face.png --out out --gate keep': '--gate .*: give them by --reference DIR',
+    'enhance face.png --out out --faces photo --reference nowhere': "'nowhere' is missing",
+    'enhance face.png --out out --faces photo --reference empty': "'empty' holds no images",
+    'enhance face.png --out out --evidence': "'face.png' is a face crop",
+    'enhance video.mp4 --out out --save json': "'video.mp4' is a video, which gets no record",
+    'export nowhere.pth --out net.onnx': "weights file 'nowhere.pth' is missing",
+    'export cface-x9 --out net.onnx': "network 'cface-x9' is missing",
+    'export net_g.pth --out net.txt': 'expected a name that ends in .onnx',
+    'export net_g.pth --out net_g.pth --format hub --card nowhere.yml': "'net_g.pth' exists",
+    'export net_g.pth --out hub --format hub': "'net_g.pth' has no card",
+    'export net_g.pth --out hub --format hub --card nowhere.yml': "card 'nowhere.yml' is missing",
+    'export cface-x8 --out hub --format hub --results nowhere.json': "'nowhere.json' is missing",
+    'evaluate pairs nowhere --recognizer dlib': "'nowhere' is missing. Expected a folder made by `cface prepare",
+    'evaluate pairs . --recognizer nowhere.pth': "recognizer 'nowhere.pth' is missing",
+    'evaluate pairs . --recognizer dlib --weights nowhere.pth': "'nowhere.pth' is missing",
+    'evaluate pairs . --features nowhere.npy': "'nowhere.npy' is missing",
+    'evaluate --compare nowhere.json nowhere.json': "'nowhere.json' is missing",
+    'index nowhere --recognizer dlib': "'nowhere' is missing. Expected a table",
+    'index . --recognizer nowhere.pth': "recognizer 'nowhere.pth' is missing",
+    'features nowhere --recognizer dlib --out f.npy': "'nowhere/hr.lmdb' is missing",
+    'features . --recognizer nowhere.pth --out f.npy': "recognizer 'nowhere.pth' is missing",
+    'features . --recognizer dlib --out f.txt': 'expected a name that ends in .npy',
+    'generate . --weights nowhere.pth': "weights file 'nowhere.pth' is missing",
+}
+
+
+@pytest.mark.parametrize('words', REFUSED)
+def test_what_arguments_show_to_be_wrong_is_refused_where_torch_cannot_even_be_imported(
+        folder: Path, words: str, tmp_path: Path) -> None:
+    """Its import takes longer than all the rest of a refusal."""
+    for each in ('face.png', 'net_g.pth', 'identities.csv', 'hr.lmdb'):
+        (tmp_path / each).symlink_to(folder / each)
+    (tmp_path / 'empty').mkdir()
+    for each in ('a_file', 'video.mp4'):
+        (tmp_path / each).touch()
+    code = f"""
+import sys; sys.modules['torch'] = None
+sys.argv = ['cface', *{words.split()!r}]
+from cface_basicsr.cli.main import main
+main()
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, '')
+    assert re.match(f'cface: .*{REFUSED[words]}', done.stderr), done.stderr
+    assert not (tmp_path / 'out').exists()

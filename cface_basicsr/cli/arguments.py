@@ -1,11 +1,12 @@
 """Options that several commands share, each with one name and one sentence."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cface_basicsr.errors import UserError
+from cface_basicsr.errors import UserError, check_file
 
 
 def _found(path: Path | None) -> Path | None:
@@ -21,9 +22,10 @@ def _imported(modules: list[str] | None) -> list[str] | None:
 
 
 def of_zoo(path: Path) -> Path:
-    """The file of a network that is given by its name; a path stays as it is."""
+    """The file of a network that is given by its name or as a path."""
     from cface_basicsr.zoo.catalogue import network_path
-    return network_path(path)
+    return check_file(network_path(path), 'Expected a network file, or a name that `cface models list` prints.',
+                      'weights file')
 
 
 def check_new(path: Path, overwrite: bool | None = None) -> None:
@@ -42,6 +44,17 @@ def check_new(path: Path, overwrite: bool | None = None) -> None:
         raise UserError(f"'{path.parent}' is a file, not a folder. Name a place elsewhere.")
     if not path.parent.is_dir():
         raise UserError(f"the folder '{path.parent}' is missing. Make it, or name a place elsewhere.")
+
+
+def check_folder(path: Path) -> None:
+    """Check, before any work, that a command can make the folder of its results, if it is not there.
+
+    Raises:
+        UserError: it is a file, or below one.
+    """
+    place = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
+    if not place.is_dir():
+        raise UserError(f"'{place}' is a file, not a folder. Name a place elsewhere.")
 
 
 OptionPath = Annotated[Path, typer.Argument(callback=_found)]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from cface_basicsr.cli.arguments import Device, Json, Overwrite, Plugins
-from cface_basicsr.errors import UserError
+from cface_basicsr.cli.arguments import Device, Json, Overwrite, Plugins, check_folder
+from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.ops.template import Template
 from cface_basicsr.runtime import pick_device, start_computing
 
@@ -125,31 +125,31 @@ def command(
       cface enhance crowd.jpg --out enhanced/ --detect-scale 1 2 4
     """
     from cface_basicsr.cli.show import ShowSteps, note
-    from cface_basicsr.data.images.face_images import find_faces
+    from cface_basicsr.enhancing.request import check_heights, saved_kinds
+    kinds, (inputs, scales) = saved_kinds(save), split_detect_scales(paths, detect_scale or [])
+    check_heights(min_face, max_face)
+    check_folder(out)
+    _check_needs(gate, reference, background, upscale, weights)
+    files, videos = _files_and_videos(inputs, out)
+    targets, refused = _targets(files, out, keep_extension, overwrite)
+    crops, photos = _crops_and_photos(targets, faces)
+    if judged := bool(reference or evidence):
+        _check_judged(reference, crops)
+    _check_videos(videos, kinds, judged and gate != 'keep')
+    # Torch is imported here, which takes seconds: what can be refused without it is refused above.
+    start_computing()
     from cface_basicsr.enhancing.background import open_background
     from cface_basicsr.enhancing.half import HalfPrecision
     from cface_basicsr.enhancing.networks import open_enhancers, templates_of
     from cface_basicsr.enhancing.photo import PhotoSettings
-    from cface_basicsr.enhancing.saved import saved_kinds
-    from cface_basicsr.enhancing.video import is_video
-    start_computing()
-    kinds, (inputs, scales) = saved_kinds(save), split_detect_scales(paths, detect_scale or [])
-    _check_needs(gate, reference, background, upscale)
     enhancers = open_enhancers(weights)
     templates = templates_of(enhancers, template)
     networks = {scale: HalfPrecision(each.network) if half else each.network for scale, each in enhancers.items()}
-    videos = [path for path in inputs if is_video(path)]
-    if videos and (kinds != ('image',) or (reference or evidence) and gate != 'keep'):
-        raise UserError(f"'{videos[0]}' is a video, which gets no record and no evidence. Leave --save, --evidence and "
-                        '--reference out, or say --reference DIR --gate keep.')
-    files = find_faces([path for path in inputs if path not in videos], skip=out)
-    targets, refused = _targets(files, out, keep_extension, overwrite)
     in_use = _in_use(networks)
-    crops, photos = _crops_and_photos(targets, faces)
     used = pick_device(device)
-    judge = _judge(reference, enhancers, crops, used) if reference or evidence else None
-    settings = PhotoSettings(min_face, max_face, upscale, strength, device=used, batch_size=batch_size, judge=judge,
-                             gate=gate or 'warn', background=open_background(background, used) if background else None,
+    settings = PhotoSettings(min_face, max_face, upscale, strength, device=used, batch_size=batch_size,
+                             judge=_judge(reference, enhancers, used) if judged else None, gate=gate or 'warn',
+                             background=open_background(background, used) if background else None,
                              detect_scales=scales, templates=templates)
     with ShowSteps(bool(crops) + bool(photos) + len(videos)) as show:
         written = _enhance(networks, crops, refused, settings, show) if crops else []
@@ -165,11 +165,38 @@ def command(
     raise typer.Exit(1 if refused else 0)
 
 
-def _check_needs(gate: str | None, reference: Path | None, background: str | None, upscale: int) -> None:
+def _check_needs(gate: str | None, reference: Path | None, background: str | None, upscale: int, weights: str) -> None:
+    """Check that options have those that they need, and that the networks are there."""
+    from cface_basicsr.enhancing.request import network_files
     if gate and not reference:
         raise UserError('--gate compares faces with photos of the person: give them by --reference DIR.')
     if background and upscale == 1:
         raise UserError('--background enlarges a photograph around its faces: it needs --upscale 2 or more.')
+    for name in filter(None, (weights, background)):
+        network_files(name)
+
+
+def _files_and_videos(inputs: list[Path], out: Path) -> tuple[list['FaceFile'], list[Path]]:
+    """The images that are named and those of folders; and the videos."""
+    from cface_basicsr.data.images.face_images import find_faces
+    from cface_basicsr.enhancing.request import is_video
+    videos = [check_file(path, 'Expected a video.') for path in inputs if is_video(path)]
+    return find_faces([path for path in inputs if path not in videos], skip=out), videos
+
+
+def _check_judged(reference: Path | None, crops: Targets) -> None:
+    """Check that there are photos of the person, if they are named, and no crops, which get no evidence."""
+    from cface_basicsr.data.images.face_images import find_faces
+    if crops:
+        raise UserError('--reference and --evidence judge faces that are found in photographs, and '
+                        f"'{crops[0][0].path}' is a face crop. Say --faces photo, or leave it out.")
+    find_faces([reference] if reference else [])
+
+
+def _check_videos(videos: list[Path], kinds: tuple[str, ...], judged: bool) -> None:
+    if videos and (kinds != ('image',) or judged):
+        raise UserError(f"'{videos[0]}' is a video, which gets no record and no evidence. Leave --save, --evidence and "
+                        '--reference out, or say --reference DIR --gate keep.')
 
 
 def _in_use(networks: dict[int, Any]) -> set[int]:
@@ -203,18 +230,21 @@ def split_detect_scales(words: list[str], values: list[str]) -> tuple[list[Path]
     ([PosixPath('4'), PosixPath('a.jpg')], None)
 
     Raises:
-        UserError: a size is not a number, or no path is left.
+        UserError: a size is not a number or unfit, or no path is left.
     """
+    from cface_basicsr.enhancing.request import check_scales
     if not values or values == [_AUTO]:
         return [Path(word) for word in words], None
     given = [number for value in values for number in re.split('[ ,]+', value.strip())]
     given += [word for word in words if _NUMBER.fullmatch(word)]
     if bad := [number for number in given if not _NUMBER.fullmatch(number)]:
         raise UserError(f"--detect-scale: expected numbers such as 1 2 4, or auto, got '{bad[0]}'.")
+    scales = tuple(sorted({float(number) for number in given}))
+    check_scales(scales)
     paths = [Path(word) for word in words if not _NUMBER.fullmatch(word)]
     if not paths:
         raise UserError('expected a photograph, got only numbers for --detect-scale. A folder called 4 is written ./4.')
-    return paths, tuple(sorted({float(number) for number in given}))
+    return paths, scales
 
 
 def _crops_and_photos(targets: Targets, faces: str) -> tuple[Targets, Targets]:
@@ -226,14 +256,10 @@ def _crops_and_photos(targets: Targets, faces: str) -> tuple[Targets, Targets]:
     return crops, photos
 
 
-def _judge(reference: Path | None, enhancers: dict[int, 'FaceEnhancer'], crops: Targets, device: 'torch.device'
-           ) -> 'Judge':
+def _judge(reference: Path | None, enhancers: dict[int, 'FaceEnhancer'], device: 'torch.device') -> 'Judge':
     from cface_basicsr.enhancing.evidence import load_judge
     from cface_basicsr.enhancing.networks import check_not_led
     from cface_basicsr.enhancing.reference import reference_faces
-    if crops:
-        raise UserError('--reference and --evidence judge faces that are found in photographs, and '
-                        f"'{crops[0][0].path}' is a face crop. Say --faces photo, or leave it out.")
     check_not_led(enhancers.values())
     known = reference_faces([reference]) if reference else None
     return load_judge(known, {scale: each.tables for scale, each in enhancers.items()}, device)

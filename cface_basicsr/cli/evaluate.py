@@ -1,7 +1,7 @@
 """`cface evaluate`: systems in numbers, by whole-set protocols; and two such results side by side."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand
@@ -138,6 +138,7 @@ def command(
     """
     _check_absent(out, overwrite)
     if compare:
+        _check_results(*compare)
         from cface_basicsr.measuring.compare import compare as compare_results
         table = compare_results(*compare)
         return _print(table, table.json(), out, as_json)
@@ -145,16 +146,44 @@ def command(
         raise UserError('expected PROTOCOL DATA, as in `cface evaluate pairs FOLDER …`, or --compare A.json B.json.')
     if curves and not out:
         raise UserError('--curves writes files: it needs --out.')
-    from cface_basicsr.measuring.request import Request
+    named = _Named.of(recognizer or [], weights or [], images or [], features or [])
+    if recognizer or features:
+        _check_there(data, named.recognizers)
+    from cface_basicsr.measuring.request import Request  # with torch, whose import takes seconds
     return _run(Request(
-        protocol=protocol, data=data, recognizers=_named(recognizer or []),
-        weights=_named(weights or [], files=True, zoo=True), images=_named_folders(images or [], weights or []),
-        features=_named(features or [], files=True, reserved=()),
-        scale=scale, sides=sides, degrade=tuple(degrade or ()), flip=flip, color=color, border=border, lpips=lpips,
-        dists=dists, folds=folds, pairs_per_fold=pairs_per_fold, pairs=pairs, config=config, far=far,
-        far_identification=far_identification, seed=seed, cache=cache, batch_size=batch_size, curves=curves,
-        judge=judge, detector=detector,
-        strict=strict), device, out, as_json)
+        protocol=protocol, data=data, **named._asdict(), scale=scale, sides=sides, degrade=tuple(degrade or ()),
+        flip=flip, color=color, border=border, lpips=lpips, dists=dists, folds=folds, pairs_per_fold=pairs_per_fold,
+        pairs=pairs, config=config, far=far, far_identification=far_identification, seed=seed, cache=cache,
+        batch_size=batch_size, curves=curves, judge=judge, detector=detector, strict=strict), device, out, as_json)
+
+
+class _Named(NamedTuple):
+    """What has a name in the table, name -> file or folder; see `measuring.request.Request`."""
+
+    recognizers: dict[str, str | Path]
+    weights: dict[str, str | Path]
+    images: dict[str, Path]
+    features: dict[str, str | Path]
+
+    @classmethod
+    def of(cls, recognizer: list[str], weights: list[str], images: list[str], features: list[str]) -> '_Named':
+        return cls(_named(recognizer), _named(weights, files=True, zoo=True), _named_folders(images, weights),
+                   _named(features, files=True, reserved=()))
+
+
+def _check_there(data: Path, recognizers: dict[str, str | Path]) -> None:
+    from cface_basicsr.files.identities import PREPARE_COMMAND
+    from cface_basicsr.recognizers.named import recognizer_path
+    if not data.exists():
+        raise UserError(f"'{data}' is missing. Expected a folder made by {PREPARE_COMMAND}.")
+    for recognizer in recognizers.values():
+        recognizer_path(recognizer)
+
+
+def _check_results(*files: Path) -> None:
+    from cface_basicsr.measuring.results import load_results
+    for file in files:
+        load_results(file)
 
 
 def _run(request: 'Request', device: str | None, out: Path | None, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import typer
 from cface_basicsr.cli.arguments import Json, Plugins, check_new, of_zoo
 from cface_basicsr.cli.show import say, say_json
 from cface_basicsr.errors import UserError
+from cface_basicsr.runtime import start_computing
 
 if TYPE_CHECKING:
     from cface_basicsr.zoo.card import CardNumber, Draft
@@ -42,24 +43,23 @@ def command(
       cface export net_g_latest.pth --format onnx --half --out net_g.onnx
       cface export net_g_latest.pth --format hub --card holiday.yml --results results/lfw.json --out hub/holiday-x8
     """
-
-    from cface_basicsr.evaluation.super_resolution import scale_of
-    from cface_basicsr.exporting.export import check_source, entries_of, export_network
-    from cface_basicsr.exporting.hub import write_hub
-    from cface_basicsr.runtime import start_computing
-    from cface_basicsr.zoo.open import open_network
     if kind != 'hub' and (card or results):
         raise UserError('--card and --results belong to --format hub.')
     if kind != 'hub' and out.suffix != f'.{kind}':
         raise UserError(f"--out '{out}': expected a name that ends in .{kind}.")
     check_new(out)
+    draft, numbers = _card_of(network, card) if kind == 'hub' else None, _numbers(results, network) if results else ()
+    # Torch is imported here, which takes seconds: what can be refused without it is refused above.
     start_computing()
+    from cface_basicsr.evaluation.super_resolution import scale_of
+    from cface_basicsr.exporting.export import check_source, entries_of, export_network
+    from cface_basicsr.exporting.hub import write_hub
+    from cface_basicsr.zoo.open import open_network
     opened = open_network(network)
     check_source(opened, network)
     scale = scale_of(opened, f"weights file '{network}'")
-    if kind == 'hub':
-        difference = write_hub(out, opened, scale, entries_of(network), _card_of(network, card),
-                               _numbers(results, network) if results else (), half)
+    if draft:
+        difference = write_hub(out, opened, scale, entries_of(network), draft, numbers, half)
     else:
         difference = export_network(out, opened, scale, network, half)
     if as_json:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cface_basicsr.data.images.align import SHIPPED_DETECTOR, load_detector
 from cface_basicsr.enhancing.enlarging import enlarged_part
+from cface_basicsr.enhancing.request import check_scales
 from cface_basicsr.errors import UserError
 
 Photo = NDArray[np.uint8]
@@ -30,8 +31,6 @@ _SMALL_PHOTO = 500_000
 """Pixels; below this the photograph is also looked at in four times its size."""
 _CLOSE = 96.0
 """Height in pixels at which the landmarks of a face are found."""
-_LARGEST_SCALE = 8
-"""Of a copy."""
 SAME_FACE = 0.4
 """Two boxes that share more than this of their union show one face."""
 
@@ -188,25 +187,3 @@ def box_overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     if shared >= 0.9 * min(areas):
         return 1.0
     return shared / (sum(areas) - shared)
-
-
-def check_heights(least: float, most: float) -> None:
-    """Check the heights of faces that are to be enhanced, in pixels.
-
-    Raises:
-        UserError: the least is not above 0, or above the most.
-    """
-    if not 0 < least <= most:
-        raise UserError(f'expected 0 < --min-face <= --max-face, got {least:g} and {most:g}.')
-
-
-def check_scales(scales: Sequence[float] | None) -> None:
-    """Check the sizes of the copies in which faces are looked for, relative to their photograph.
-
-    Raises:
-        UserError: there is none, or one is neither a share below 1 nor a whole number up to 8.
-    """
-    if scales is not None and not (scales and all(0 < scale <= 1 or scale in range(2, _LARGEST_SCALE + 1)
-                                                  for scale in scales)):
-        raise UserError(f'--detect-scale: expected whole numbers up to {_LARGEST_SCALE} or shares below 1, such as 1 2 '
-                        f'4, or auto, got {" ".join(f"{scale:g}" for scale in scales) or "none"}.')

@@ -8,15 +8,15 @@ from pathlib import Path
 from torch import nn
 
 from cface_basicsr.enhancing.evidence import ImpostorTable
+from cface_basicsr.enhancing.request import network_files
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import scale_of
 from cface_basicsr.files.recognizer_file import led_by_dlib
 from cface_basicsr.ops.template import Template
 from cface_basicsr.zoo.card import Card
-from cface_basicsr.zoo.catalogue import SHIPPED_NETWORKS, card_next_to, network_path, zoo
+from cface_basicsr.zoo.catalogue import card_next_to
 from cface_basicsr.zoo.open import open_network, recorded_leaders, trained_template
 
-AUTO = 'auto'
 UNKNOWN = ("its file does not say how the faces were cropped that it was trained on, so faces of photographs are "
            "aligned to ArcFace's template.")
 """What has to be said of a network without a template that is given a face of a photograph."""
@@ -60,21 +60,13 @@ def open_enhancers(weights: str | Path) -> dict[int, FaceEnhancer]:
     """Scale -> network.
 
     Args:
-        weights: a file or a name, see `zoo.open.open_network`; or 'auto': of each scale the network of the zoo that is
-            here, one that a user has added before one of the package, then by name.
+        weights: see `enhancing.request.network_files`.
 
     Raises:
-        UserError: the network is unknown, or none is installed; a file or its card is damaged.
+        UserError: as there; or a file or its card is damaged.
     """
-    if str(weights) != AUTO:
-        return {(opened := _open(str(weights), network_path(weights))).scale: opened}
-    here = sorted((each for each in zoo().values() if each.here),
-                  key=lambda each: (each.folder == SHIPPED_NETWORKS, each.card.name))
-    chosen = {each.card.scale: each for each in reversed(here)}
-    if not chosen:
-        raise UserError('a network is missing: none is installed. Get one: cface models get NAME --from DIR; or name '
-                        'its file: --weights net_g_latest.pth.')
-    return {scale: _open(each.card.name, each.verified_path()) for scale, each in sorted(chosen.items())}
+    opened = [_open(name, path) for name, path in network_files(weights).items()]
+    return {each.scale: each for each in opened}
 
 
 def _open(name: str, path: Path) -> FaceEnhancer:

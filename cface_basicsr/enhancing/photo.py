@@ -15,11 +15,12 @@ from torch import Tensor
 
 from cface_basicsr.data.images.align import warp_face
 from cface_basicsr.data.images.face_images import FACE_SIZE, MOST_SHRUNK, SMALLEST_FACE, fits, scale_for
-from cface_basicsr.enhancing.detector import Detect, DetectedFace, check_heights, check_scales, detect_faces
+from cface_basicsr.enhancing.detector import Detect, DetectedFace, detect_faces
 from cface_basicsr.enhancing.enlarging import enlarged, enlarged_part
 from cface_basicsr.enhancing.evidence import Evidence, Judge
 from cface_basicsr.enhancing.paste import Picture, paste_detail, same_colours
 from cface_basicsr.enhancing.placing import USUAL, face_points, square_side, to_usual
+from cface_basicsr.enhancing.request import check_heights, check_scales
 from cface_basicsr.evaluation.super_resolution import super_resolve
 from cface_basicsr.ops.resize import bicubic_resize
 from cface_basicsr.ops.template import Template

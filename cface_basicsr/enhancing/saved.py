@@ -12,26 +12,7 @@ from cface_basicsr.enhancing.enlarging import enlarged
 from cface_basicsr.enhancing.paste import Picture
 from cface_basicsr.enhancing.photo import EnhancedPhoto
 from cface_basicsr.enhancing.photo_file import PhotoFile, write_photo
-from cface_basicsr.errors import UserError
 from cface_basicsr.files.atomic import write_text
-
-SAVED = ('image', 'faces', 'compare', 'json')
-"""Kinds of results: <name>.png, <name>.face1.png …, <name>.compare.png, <name>.json."""
-
-
-def saved_kinds(text: str) -> tuple[str, ...]:
-    """The kinds in a list such as 'image,faces'.
-
-    Raises:
-        UserError: one is unknown, or none is given.
-
-    >>> saved_kinds('json, image')
-    ('image', 'json')
-    """
-    asked = [word.strip() for word in text.split(',') if word.strip()]
-    if not asked or not set(asked) <= set(SAVED):
-        raise UserError(f"--save: expected some of {', '.join(SAVED)}, separated by commas, got '{text}'.")
-    return tuple(kind for kind in SAVED if kind in asked)
 
 
 def save_photo(photo: PhotoFile, enhanced: EnhancedPhoto, target: Path, kinds: Collection[str], upscale: int,
@@ -41,7 +22,7 @@ def save_photo(photo: PhotoFile, enhanced: EnhancedPhoto, target: Path, kinds: C
     Args:
         photo: as it was read; its pixels are not needed any more.
         target: <name>.png, the place of the image.
-        kinds: some of `SAVED`.
+        kinds: some of `enhancing.request.SAVED`.
         upscale: by how much the image was enlarged.
         check: raises UserError for a file that may not be written; it is asked for all before the first is written.
 

@@ -12,11 +12,10 @@ import numpy as np
 
 from cface_basicsr.enhancing.detector import SAME_FACE, DetectedFace, Photo, box_overlap, detect_faces
 from cface_basicsr.enhancing.photo import FaceNetwork, Find, PhotoSettings, enhance_photos
+from cface_basicsr.enhancing.request import VIDEOS
 from cface_basicsr.errors import UserError, check_file, describe_error
 from cface_basicsr.files.atomic import replacing
 
-VIDEOS = ('.mp4', '.m4v', '.mov', '.mkv', '.webm', '.avi')
-"""Endings of files that are taken for videos."""
 _CONTAINERS = {'.mp4': 'mp4', '.mkv': 'matroska', '.mov': 'mov'}
 """Endings of the files that are written, the ones that more players know first -> PyAV's names of them."""
 _QUALITY = '17'
@@ -68,11 +67,6 @@ class SmoothFaces:
         if before is None or box_overlap(before.box, face.box) <= SAME_FACE:
             return face
         return replace(face, landmarks=_NEW * face.landmarks + (1 - _NEW) * before.landmarks)
-
-
-def is_video(path: Path) -> bool:
-    """Whether a file is taken for a video, by its ending."""
-    return path.suffix.lower() in VIDEOS
 
 
 class VideoFacts(NamedTuple):

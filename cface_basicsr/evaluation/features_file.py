@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.evaluation.features import broken_rows
 from cface_basicsr.files.array_file import read_npy
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.image_keys import find_images, image_label
@@ -158,6 +157,7 @@ def _mismatch(names: Sequence[str], keys: Sequence[str], missing: Sequence[str],
 
 
 def _check_directions(features: NDArray[np.float32], keys: Sequence[str], path: Path) -> None:
+    from cface_basicsr.evaluation.features import broken_rows  # it needs torch
     bad = broken_rows(features)
     if len(bad):
         raise UserError(f"'{path}': {len(bad)} of {len(features)} features are NaN, infinite or zero (first: "

@@ -13,7 +13,6 @@ from typing import Any
 
 from cface_basicsr.errors import UserError, nearest
 from cface_basicsr.files.manifest import file_hash
-from cface_basicsr.files.network_file import STARTED_FROM, read_network_file
 from cface_basicsr.files.safetensors_file import SAFETENSORS
 from cface_basicsr.files.yaml_file import read_yaml
 
@@ -100,6 +99,7 @@ def recognizer_marks(file: str | Path) -> set[str]:
     Two of them share a mark if they are one, under whatever name and however fed, or if one was fine-tuned from the
     other, or both from a third.
     """
+    from cface_basicsr.files.network_file import STARTED_FROM, read_network_file  # they need torch
     path = named_recognizer(file)
     own = _hash_of_files([each for each in recognizer_files(path) if each != input_file(path)])
     before = read_network_file(path).get(STARTED_FROM) if path.suffix in ('.pth', SAFETENSORS) else None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cface_basicsr.errors import UserError
+from cface_basicsr.files.recognizer_file import named_recognizer
 from cface_basicsr.options.option_file import TRAINING, open_file
 from cface_basicsr.options.signatures import ENLARGING, registered, section_of
 from cface_basicsr.options.sizes import check_roots, count_identities, count_images, iterations_an_epoch, smallest_side
@@ -155,7 +156,6 @@ def _check_parts(opt: Mapping[str, Any], training: Training) -> None:
         if not (opt['path'].get('pretrain_network_r') or 'file' in opt['network_r']):
             raise UserError(f"option 'path.pretrain_network_r' is missing: 'train.{loss}' needs a trained recognizer "
                             '(stage 0); a random one knows no faces.')
-    from cface_basicsr.files.recognizer_file import named_recognizer  # it needs torch, and the zoo's cards do not
     leaders = [named_recognizer(file).absolute() for file in leading_recognizers(opt)]
     if twice := next((path for path in leaders if leaders.count(path) > 1), None):
         raise UserError(f"option 'train.more_recognizers': '{twice.name}' leads the loss already; name each recognizer "

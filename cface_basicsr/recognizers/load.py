@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cface_basicsr.archs.arcface_irse50_arch import from_facexlib, is_facexlib_arcface
-from cface_basicsr.errors import UserError, check_file, describe_error, nearest
+from cface_basicsr.errors import UserError, describe_error, nearest
 from cface_basicsr.files.manifest import file_hash, manifest_settings
 from cface_basicsr.files.network_file import (
     build_network,
@@ -23,10 +22,9 @@ from cface_basicsr.files.network_file import (
 )
 from cface_basicsr.files.recognizer_file import named_recognizer, read_input_spec, recognizer_files, recognizer_hash
 from cface_basicsr.ops.recognizer_input import RecognizerInput
+from cface_basicsr.recognizers.named import ACCEPTED, recognizer_path
 from cface_basicsr.recognizers.sphereface20 import from_caffe, is_sphereface20, read_caffe_blobs, to_sphereface20
 from cface_basicsr.registration import import_named
-
-_NAME = re.compile(r'[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*')
 
 
 class FunctionRecognizer(nn.Module):
@@ -45,15 +43,6 @@ class FunctionRecognizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x)
-
-
-def is_callable_name(text: str) -> bool:
-    """Whether a text has the form `package.module:name`.
-
-    >>> is_callable_name('my_nets.faces:build'), is_callable_name('weights/net_r.pth')
-    (True, False)
-    """
-    return _NAME.fullmatch(text) is not None
 
 
 def recognizer_from_callable(text: str) -> nn.Module:
@@ -146,10 +135,6 @@ def _feature_length(network: nn.Module, spec: RecognizerInput, text: str) -> int
     return features.shape[1]
 
 
-ACCEPTED = ('a .pth file of stage 0 or 3, published SphereFace-20 weights (.pth, .caffemodel), facexlib\'s ArcFace '
-            '(.pth), an .onnx file, or dlib')
-
-
 def load_recognizer(text: str | Path) -> nn.Module:
     """A recognizer in evaluation mode, on the CPU: (B, 3, height, width) to (B, D).
 
@@ -167,13 +152,8 @@ def load_recognizer(text: str | Path) -> nn.Module:
     >>> load_recognizer('dlib').feature_length
     128
     """
-    path = named_recognizer(text)
-    if isinstance(text, str) and is_callable_name(text) and not path.is_file():
+    if (path := recognizer_path(text)) is None:
         return recognizer_from_callable(text)
-    named = ', or package.module:name' if isinstance(text, str) else ''
-    check_file(path, f'Expected {ACCEPTED}{named}.', 'recognizer')
-    if path.suffix == '.npy':
-        raise UserError(f"'{path}' holds features, not a recognizer: `cface evaluate` takes them by --features.")
     if path.suffix == '.onnx':
         from cface_basicsr.archs.onnx_recognizer_arch import OnnxRecognizer
         return OnnxRecognizer(file=str(path)).eval()

@@ -19,10 +19,11 @@ from pydantic import Field
 from cface_basicsr.enhancing.detector import DetectedFace, detect_faces, no_face
 from cface_basicsr.enhancing.evidence import Evidence, Judge, load_judge, percent_above
 from cface_basicsr.enhancing.half import HalfPrecision
-from cface_basicsr.enhancing.networks import AUTO, FaceEnhancer, check_not_led, open_enhancers, templates_of
+from cface_basicsr.enhancing.networks import FaceEnhancer, check_not_led, open_enhancers, templates_of
 from cface_basicsr.enhancing.photo import EnhancedFace, PhotoSettings, eight_bits, enhance_photos
 from cface_basicsr.enhancing.photo_file import PhotoFile, open_photo, png_bytes
 from cface_basicsr.enhancing.reference import reference_face
+from cface_basicsr.enhancing.request import AUTO
 from cface_basicsr.enhancing.saved import with_pixels
 from cface_basicsr.errors import UserError, check_known
 from cface_basicsr.files.face_store import encode_png

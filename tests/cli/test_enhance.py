@@ -432,6 +432,7 @@ def test_a_video_that_is_named_becomes_a_video_and_one_without_faces_is_named(en
     def broken(*any, advance):
         raise UserError('the disk is full.')
     monkeypatch.setattr(video, 'enhance_video', broken)
+    source.with_name('b.mp4').write_bytes(b'no video')
     failed = enhance(source, source.with_name('b.mp4'), '--overwrite')
     assert failed.stderr.splitlines()[:2] == ['[1/2] a.mp4: not written', '[2/2] b.mp4: not written']
     monkeypatch.setattr(video, 'enhance_video', lambda *any, advance: video.VideoReport(2, 1, 3))

@@ -192,7 +192,7 @@ def test_a_network_that_was_exported_as_onnx_still_says_what_led_its_loss(folder
 def test_a_generator_is_no_recognizer_and_a_protocol_has_a_name(folder):
     result = evaluate(folder, '--scale', 4, recognizer='{}/net_g.pth')
     assert 'holds a SRResNet, which is not a recognizer' in str(result.exception)
-    result = CliRunner().invoke(app, ['evaluate', 'pair', str(folder), '--recognizer', 'x'])
+    result = CliRunner().invoke(app, ['evaluate', 'pair', str(folder), '--recognizer', 'dlib'])
     assert "did you mean 'pairs'?" in str(result.exception)
 
 

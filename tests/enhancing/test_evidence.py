@@ -229,7 +229,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     """An empty folder of the package and one of the user, instead of the real ones."""
     monkeypatch.setenv('CFACE_HOME', str(tmp_path / 'home'))
     monkeypatch.setattr(catalogue, 'SHIPPED_NETWORKS', tmp_path / 'package')
-    monkeypatch.setattr('cface_basicsr.enhancing.networks.SHIPPED_NETWORKS', tmp_path / 'package')
+    monkeypatch.setattr('cface_basicsr.enhancing.request.SHIPPED_NETWORKS', tmp_path / 'package')
     return tmp_path / 'package', tmp_path / 'home' / 'networks'
 
 

@@ -34,14 +34,18 @@ def command(
       cface evaluate pairs datasets/lfw --features dlib=lfw.npy
     """
     from cface_basicsr.cli.show import ShowSteps, say, say_json, warn
-    from cface_basicsr.evaluation.features import extract_features
     from cface_basicsr.evaluation.features_file import check_features_name, keys_file, write_features
     from cface_basicsr.files.face_store import open_faces
-    from cface_basicsr.recognizers.load import crop_note, load_recognizer
-    start_computing()
+    from cface_basicsr.recognizers.named import recognizer_path
     check_features_name(out)
     check_new(out, overwrite)
-    store, network = open_faces(folder), load_recognizer(recognizer)
+    recognizer_path(recognizer)
+    store = open_faces(folder)
+    # Torch is imported here, which takes seconds: what can be refused without it is refused above.
+    start_computing()
+    from cface_basicsr.evaluation.features import extract_features
+    from cface_basicsr.recognizers.load import crop_note, load_recognizer
+    network = load_recognizer(recognizer)
     if note := crop_note(store.path.parent, 'the recognizer', network):
         warn(f'warning: {note}')
     with ShowSteps(1) as show:

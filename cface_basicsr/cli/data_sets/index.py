@@ -32,17 +32,18 @@ def command(
       cface index datasets/casia/train --recognizer experiments/cface_stage0/models/net_r_latest.pth --k 5
     """
     from cface_basicsr.cli.show import ShowSteps, say, say_json, warn
-    from cface_basicsr.data.compare_index import build_index, load_compare_index
-    from cface_basicsr.data.compare_picture import draw_compare_faces
     from cface_basicsr.files.face_store import FaceStore
     from cface_basicsr.files.identities import read_identities
-    from cface_basicsr.files.recognizer_file import named_recognizer, recognizer_hash
-    from cface_basicsr.recognizers.load import crop_note, load_recognizer
+    from cface_basicsr.files.recognizer_file import recognizer_hash
+    from cface_basicsr.recognizers.named import recognizer_path
+    file, (keys, labels) = recognizer_path(recognizer), read_identities(folder)
+    # Torch is imported here, which takes seconds: what can be refused without it is refused above.
     start_computing()
+    from cface_basicsr.data.compare_index import build_index, load_compare_index
+    from cface_basicsr.data.compare_picture import draw_compare_faces
+    from cface_basicsr.recognizers.load import crop_note, load_recognizer
     where = pick_device(device)
     network = load_recognizer(recognizer).to(where)
-    file = named_recognizer(recognizer)
-    keys, labels = read_identities(folder)
     if note := crop_note(folder, 'the recognizer', network):
         warn(f'warning: {note}')
     with ShowSteps(1) as show:

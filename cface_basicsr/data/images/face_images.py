@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cface_basicsr.data.images.face_crop import Rejected, decode_photo
@@ -15,7 +14,6 @@ from cface_basicsr.errors import UserError, check_file
 from cface_basicsr.files.atomic import replacing
 from cface_basicsr.files.face_store import encode_png
 from cface_basicsr.files.text_file import read_whole
-from cface_basicsr.ops.resize import bicubic_resize
 
 Face = NDArray[np.uint8]
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff', '.pgm', '.ppm', '.gif', '.heic', '.heif')
@@ -124,6 +122,9 @@ def to_low_resolution(face: Face, size: int) -> Face:
         UserError: the short side is below 10 pixels or above `size` by more than 5 % (the message says what would fit),
             or the image is far from square.
     """
+    import torch  # files are found and measured without it
+
+    from cface_basicsr.ops.resize import bicubic_resize
     height, width = face.shape[:2]
     short = min(height, width)
     if max(height, width) > LARGEST_ASPECT * short:
