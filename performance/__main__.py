@@ -28,7 +28,7 @@ BENCHMARKS = {
     'validation': ('validation', 'validation against BasicSR\'s, and stage 2 against the generator\'s forward'),
     'photos': ('photos', 'a 12-megapixel photograph with 20 small faces; pasting against facexlib'),
     'checkpoints': ('checkpoints', 'what it costs to hash, flush and check a checkpoint'),
-    'landmarks': ('landmarks', 'how exact the landmarks of faces of 16, 24 and 40 pixels are'),
+    'landmarks': ('landmarks', 'how exact the landmarks and boxes of faces of 16, 24 and 40 pixels are'),
     'precision': ('precision', 'a step in float32, TF32, bfloat16, channels last, compiled'),
     'gpu': ('gpu', 'all that is worth doing on one GPU: losses against the CPU, DDP, precision, every training'),
 }

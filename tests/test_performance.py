@@ -41,7 +41,7 @@ TINY = {
     'photos': ({'width': 'tiny', 'size': [300, 400], 'faces': 2, 'pasted': 2, 'rounds': 1},
                {'photo', 'photo_memory', 'photo_paste'}),
     'checkpoints': ({'megabytes': 1, 'rounds': 1}, {'checkpoint_hash', 'checkpoint_flush', 'checkpoint_check'}),
-    'landmarks': ({'identities': 1, 'heights': [40]}, {'landmarks_40'}),
+    'landmarks': ({'identities': 1, 'heights': [40]}, {'landmarks_40', 'boxes_40'}),
     'validation': ({'width': 'tiny', 'identities': 2, 'images': 2, 'rounds': 1}, {'validation', 'stage_2'}),
     'commands': ({'width': 'tiny', 'identities': 20, 'images': 2, 'rounds': 1},
                  {'help', 'enhance', 'index', 'evaluate'}),
