@@ -203,6 +203,7 @@ REFUSED = {
     'export nowhere.pth --out net.onnx': "weights file 'nowhere.pth' is missing",
     'export cface-x9 --out net.onnx': "network 'cface-x9' is missing",
     'export net_g.pth --out net.txt': 'expected a name that ends in .onnx',
+    'export net_g.pth --out net.onnx --faces empty': "'empty' holds no images",
     'export net_g.pth --out net_g.pth --format hub --card nowhere.yml': "'net_g.pth' exists",
     'export net_g.pth --out hub --format hub': "'net_g.pth' has no card",
     'export net_g.pth --out hub --format hub --card nowhere.yml': "card 'nowhere.yml' is missing",

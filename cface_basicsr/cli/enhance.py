@@ -493,6 +493,8 @@ def _enhanced_faces(photo: dict[str, Any]) -> list[dict[str, Any]]:
 def _lines_of_photo(photo: dict[str, Any]) -> Iterator[str]:
     enhanced = _enhanced_faces(photo)
     yield f"{photo['written'] or photo['path']}: {len(enhanced)} of {len(photo['faces'])} faces enhanced"
+    for file in photo['files'][1:]:
+        yield f'  {file}'
     for number, face in enumerate(photo['faces'], 1):
         if face['skipped']:
             yield f"  face {number} skipped: {face['skipped']}"

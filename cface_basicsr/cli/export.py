@@ -19,10 +19,11 @@ def command(
     out: Annotated[Path, typer.Option()],
     kind: Annotated[Literal['onnx', 'safetensors', 'hub'],
                     typer.Option('--format', metavar='onnx|safetensors|hub')] = 'onnx',
-    half: bool = False, card: Path | None = None, results: Path | None = None, as_json: Json = False,
+    half: bool = False, faces: Annotated[Path | None, typer.Option(metavar='DIR')] = None,
+    card: Path | None = None, results: Path | None = None, as_json: Json = False,
     plugin: Plugins = None,
 ) -> None:
-    """Write a trained network for other programs, compared with it on synthetic faces before it appears.
+    """Write a trained network for other programs, compared with it on faces before it appears.
 
     An ONNX file has one input, lr (B, 3, 128 / scale, 128 / scale), and one output, sr (B, 3, 128, 128), both RGB in
     [0, 1], for any B; values are not clamped. A safetensors file says which network it holds. A hub folder has that
@@ -35,37 +36,46 @@ def command(
         out: The file, or the folder of a hub, to write.
         kind: What to write.
         half: Half precision.
+        faces: Folder of face images, your own, of any size, on which the file is compared with the network; default:
+            eight synthetic faces.
         card: Hub: YAML file with about, licence, data, recognizer, identity, pixels; default: that of the name.
         results: Hub: results file of `cface evaluate`, `train` or `benchmark` with this very file's numbers.
 
     \b
     Example:
       cface export net_g_latest.pth --format onnx --half --out net_g.onnx
+      cface export net_g_latest.pth --faces crops/ --out net_g.onnx
       cface export net_g_latest.pth --format hub --card holiday.yml --results results/lfw.json --out hub/holiday-x8
     """
+    from cface_basicsr.data.images.face_images import find_faces
     if kind != 'hub' and (card or results):
         raise UserError('--card and --results belong to --format hub.')
     if kind != 'hub' and out.suffix != f'.{kind}':
         raise UserError(f"--out '{out}': expected a name that ends in .{kind}.")
     check_new(out)
+    find_faces([faces] if faces else [])
     draft, numbers = _card_of(network, card) if kind == 'hub' else None, _numbers(results, network) if results else ()
     # Torch is imported here, which takes seconds: what can be refused without it is refused above.
     start_computing()
     from cface_basicsr.evaluation.super_resolution import scale_of
+    from cface_basicsr.exporting.compare import comparison_faces, faces_of
     from cface_basicsr.exporting.export import check_source, entries_of, export_network
     from cface_basicsr.exporting.hub import write_hub
     from cface_basicsr.zoo.open import open_network
     opened = open_network(network)
     check_source(opened, network)
     scale = scale_of(opened, f"weights file '{network}'")
+    seen = faces_of([faces], scale) if faces else comparison_faces(scale)
     if draft:
-        difference = write_hub(out, opened, scale, entries_of(network), draft, numbers, half)
+        difference = write_hub(out, opened, scale, entries_of(network), draft, numbers, half, seen)
     else:
-        difference = export_network(out, opened, scale, network, half)
+        difference = export_network(out, opened, scale, network, half, seen)
     if as_json:
-        say_json({'out': str(out), 'scale': scale, 'difference': difference})
+        say_json({'out': str(out), 'scale': scale, 'difference': difference, 'faces': len(seen),
+                  'faces_of': str(faces) if faces else 'synthetic'})
     else:
-        say(f'{out}: largest difference {difference:.1g}')
+        of = f"{len(seen)} face images of '{faces}'" if faces else f'{len(seen)} synthetic faces'
+        say(f'{out}: largest difference {difference:.1g} on {of}')
 
 
 def _card_of(network: Path, card: Path | None) -> 'Draft':

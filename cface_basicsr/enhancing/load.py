@@ -19,6 +19,7 @@ from cface_basicsr.enhancing.photo import EnhancedPhoto, PhotoSettings, enhance_
 from cface_basicsr.enhancing.reference import reference_faces
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import check_finite, scale_of, super_resolve
+from cface_basicsr.exporting.compare import faces_of
 from cface_basicsr.exporting.export import export_network
 from cface_basicsr.ops.template import Template
 from cface_basicsr.runtime import eval_mode
@@ -133,21 +134,24 @@ class SuperResolver:
                           stacklevel=2)
         return enhanced
 
-    def export(self, path: str | Path, half: bool = False) -> float:
+    def export(self, path: str | Path, half: bool = False, faces: Iterable[str | Path] = ()) -> float:
         """Write the network for other programs: .onnx, or .safetensors, which also says which network it holds.
 
         Args:
             path: its ending says which.
             half: in half precision.
+            faces: face images, and folders of them, on which both are compared; none: eight synthetic faces.
 
         Returns:
-            the largest difference of a pixel in [0, 1] from this network, on synthetic faces.
+            the largest difference of a pixel in [0, 1] from this network, on those faces.
 
         Raises:
-            UserError: another ending, a network that cannot be written so, or a difference of 1e-4 or more (half:
-                1e-2). Nothing is written then.
+            UserError: another ending, an image that cannot be read, a network that cannot be written so, or a
+                difference of 1e-4 or more (half: 1e-2). Nothing is written then.
         """
-        return export_network(path, self.network, self.scale, self.path, half)
+        paths = [faces] if isinstance(faces, (str, Path)) else list(faces)
+        return export_network(path, self.network, self.scale, self.path, half,
+                              faces_of(paths, self.scale) if paths else None)
 
     def _judge(self, photos: list[str | Path], detect: Detect | None) -> Judge:
         known = enhancer_of(self.network, self.scale, self.path, str(self.path or 'the network'))

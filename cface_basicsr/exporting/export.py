@@ -4,7 +4,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.exporting.onnx_file import export_onnx
@@ -15,12 +15,14 @@ from cface_basicsr.zoo.onnx_network import OnnxNetwork
 from cface_basicsr.zoo.open import recorded_leaders, recorded_template, trained_template
 
 
-def export_network(path: str | Path, network: nn.Module, scale: int, source: Path | None, half: bool) -> float:
+def export_network(path: str | Path, network: nn.Module, scale: int, source: Path | None, half: bool,
+                   faces: Tensor | None = None) -> float:
     """Write a network; see `enhancing.load.SuperResolver.export`.
 
     Args:
         path: .onnx or .safetensors.
         source: the file that the network came from, which says which one it is.
+        faces: on which both are compared, see `exporting.compare.largest_difference`.
 
     Raises:
         UserError: as there; or the network came from no file.
@@ -29,11 +31,11 @@ def export_network(path: str | Path, network: nn.Module, scale: int, source: Pat
     check_source(network, source)
     if path.suffix == '.onnx':
         return export_onnx(path, network, scale, half=half, template=trained_template(network, source),
-                           led_by=recorded_leaders(network, source))
+                           led_by=recorded_leaders(network, source), faces=faces)
     if path.suffix != SAFETENSORS:
         raise UserError(f"'{path}': expected a name that ends in .onnx or {SAFETENSORS}.")
     own = copy.deepcopy(network).cpu().eval()
-    return write_network(path, own, scale, entries_of(source), half).difference
+    return write_network(path, own, scale, entries_of(source), half, faces).difference
 
 
 def check_source(network: nn.Module, source: Path | None) -> None:

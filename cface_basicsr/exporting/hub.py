@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from torch import nn
+from torch import Tensor, nn
 
 from cface_basicsr.errors import UserError
 from cface_basicsr.exporting.safetensors import write_network
@@ -20,7 +20,7 @@ _KNOWN_LICENCES = ('apache-2.0', 'mit', 'bsd-3-clause', 'cc0-1.0', 'cc-by-4.0', 
 
 
 def write_hub(folder: str | Path, network: nn.Module, scale: int, entries: dict[str, Any], card: Draft,
-              numbers: Sequence[CardNumber] = (), half: bool = False) -> float:
+              numbers: Sequence[CardNumber] = (), half: bool = False, faces: Tensor | None = None) -> float:
     """Write model.safetensors, config.json and README.md into a new folder, which appears whole.
 
     Args:
@@ -29,6 +29,7 @@ def write_hub(folder: str | Path, network: nn.Module, scale: int, entries: dict[
         card: what a person says of it.
         numbers: of a results file, in addition to the card's.
         half: weights in half precision.
+        faces: on which both are compared, see `exporting.compare.largest_difference`.
 
     Returns:
         the largest difference of a pixel in [0, 1] that the stored weights make.
@@ -45,7 +46,7 @@ def write_hub(folder: str | Path, network: nn.Module, scale: int, entries: dict[
     shutil.rmtree(aside, ignore_errors=True)  # what a kill has left
     aside.mkdir(parents=True)
     try:
-        written = write_network(aside / 'model.safetensors', network, scale, entries, half)
+        written = write_network(aside / 'model.safetensors', network, scale, entries, half, faces)
         write_json(aside / 'config.json', {'library': 'cface-basicsr', 'scale': scale, 'network': entries['network'],
                                            'template': entries[TEMPLATE], 'weights': written.weights})
         write_text(aside / 'README.md', _readme(folder.name, scale, entries['network'], card, numbers))

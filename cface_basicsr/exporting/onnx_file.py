@@ -32,7 +32,7 @@ class _Half(nn.Module):
 
 
 def export_onnx(path: str | Path, network: nn.Module, scale: int, *, half: bool = False,
-                template: Template | None = None, led_by: Sequence[str] = ()) -> float:
+                template: Template | None = None, led_by: Sequence[str] = (), faces: Tensor | None = None) -> float:
     """Write a network as ONNX: input 'lr' (B, 3, 128 / scale, 128 / scale), output 'sr' (B, 3, 128, 128), any B.
 
     Args:
@@ -40,9 +40,10 @@ def export_onnx(path: str | Path, network: nn.Module, scale: int, *, half: bool 
         half: weights and arithmetic in half precision; the images stay float32.
         template: how the faces were cropped that it was trained on; it is written into the file's metadata.
         led_by: marks of the recognizers that led its losses; they are written there, too.
+        faces: on which both are compared, see `exporting.compare.largest_difference`.
 
     Returns:
-        the largest difference of a pixel in [0, 1] from the network on synthetic faces.
+        the largest difference of a pixel in [0, 1] from the network.
 
     Raises:
         UserError: ONNX Runtime is missing, the network has operations that ONNX lacks, or the difference is 1e-4 or
@@ -57,7 +58,7 @@ def export_onnx(path: str | Path, network: nn.Module, scale: int, *, half: bool 
         entries = {TEMPLATE: template or '', LED_BY: json.dumps(list(led_by)) if led_by else ''}
         with open(aside, 'ab') as file:
             file.write(_metadata({key: value for key, value in entries.items() if value}))
-        difference = largest_difference(own, OnnxNetwork(aside), scale)
+        difference = largest_difference(own, OnnxNetwork(aside), scale, faces)
         check_difference(difference, path, half)
     return difference
 

@@ -30,16 +30,16 @@ def in_half(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def half_difference(network: nn.Module, scale: int) -> float:
+def half_difference(network: nn.Module, scale: int, faces: Tensor | None = None) -> float:
     """What storing the weights in half precision changes: the largest difference of a pixel in [0, 1]."""
     rounded = copy.deepcopy(network)
     rounded.load_state_dict(in_half(network.state_dict()))
-    return largest_difference(network, rounded, scale)
+    return largest_difference(network, rounded, scale, faces)
 
 
 @torch.no_grad()
 def write_network(path: str | Path, network: nn.Module, scale: int, entries: dict[str, Any],
-                  half: bool | None = None) -> Written:
+                  half: bool | None = None, faces: Tensor | None = None) -> Written:
     """Write a network's weights as .safetensors.
 
     Args:
@@ -47,11 +47,12 @@ def write_network(path: str | Path, network: nn.Module, scale: int, entries: dic
         entries: of its file: 'network', the options {'type': NAME, …} from which it is built again, LED_BY and
             TEMPLATE.
         half: whether in half precision; None: where no pixel changes by 0.01 of its range or more.
+        faces: on which that is found out, see `exporting.compare.largest_difference`.
 
     Raises:
         UserError: half precision is asked for and changes a pixel by that much. Nothing is written then.
     """
-    difference = 0.0 if half is False else half_difference(network, scale)
+    difference = 0.0 if half is False else half_difference(network, scale, faces)
     if half:
         check_difference(difference, path, half)
     in_full = half is False or not difference < HALF_LIMIT  # also with NaN

@@ -308,6 +308,22 @@ def test_the_faces_of_two_photographs_are_saved_as_asked_with_a_record_of_each(e
     printed, record = json.loads(result.stdout)['photos'][0], json.loads((tmp_path / 'out' / 'a.json').read_text())
     assert record == printed and [bool(face['skipped']) for face in record['faces']] == [True, False]
     assert record['faces'][1]['scale'] == 8 and record['faces'][0]['scale'] is None
+    said = enhance(tmp_path / 'in' / 'a.png', '--save', 'image,json,faces,compare', '--overwrite').stdout.splitlines()
+    out = tmp_path / 'out'
+    assert said == [f'{out}/a.png: 1 of 2 faces enhanced', f'  {out}/a.face2.png', f'  {out}/a.compare.png',
+                    f'  {out}/a.json', f"  face 1 skipped: {record['faces'][0]['skipped']}"]
+
+
+def test_each_file_that_was_written_is_named_in_the_output_and_in_the_record(enhance, tmp_path, monkeypatch):
+    save(tmp_path / 'in' / 'a.png', (120, 150))
+    faces_seen(monkeypatch, (16, 30, 40))
+    alone = enhance(tmp_path / 'in', '--save', 'compare')
+    assert alone.stdout == f'{tmp_path}/out/a.compare.png: 1 of 1 faces enhanced\n'
+    for kinds in ('compare', 'image,compare', 'faces,json,compare'):
+        (photo,) = json.loads(enhance(tmp_path / 'in', '--save', kinds, '--json', '--overwrite').stdout)['photos']
+        named = {Path(file).relative_to(tmp_path / 'out').as_posix() for file in photo['files']}
+        assert named >= {'a.compare.png'} and named <= set(files(tmp_path / 'out'))
+    assert set(files(tmp_path / 'out')) == {'a.compare.png', 'a.png', 'a.face1.png', 'a.json'}
 
 
 def test_an_unknown_result_is_refused_before_anything_is_computed(enhance, tmp_path):

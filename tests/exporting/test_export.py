@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 import cface_basicsr as cface
@@ -162,6 +163,7 @@ def test_the_command_writes_each_format_and_says_the_difference(tmp_path: Path) 
     assert 'largest difference 0' in command(source, '--format', 'safetensors', '--out', tmp_path / 'a.safetensors')
     assert cface.load(tmp_path / 'a.safetensors').scale == cface.load(tmp_path / 'net_g.onnx').scale == 8
     for words, message in [
+            ((source, '--out', tmp_path / 'b.onnx', '--faces', tmp_path / 'nowhere'), "nowhere' is missing"),
             ((source, '--out', tmp_path / 'net_g.onnx'), 'exists'),
             ((source, '--out', tmp_path / 'b.pt'), 'expected a name that ends in .onnx'),
             ((source, '--out', tmp_path / 'no/b.onnx'), 'is missing. Make it'),
@@ -169,6 +171,57 @@ def test_the_command_writes_each_format_and_says_the_difference(tmp_path: Path) 
             ((source, '--format', 'hub', '--out', tmp_path / 'hub'), 'has no card, and nobody else knows its licence')]:
         with pytest.raises(UserError, match=message):
             command(*words)
+
+
+@pytest.mark.parametrize('kind', ['onnx', 'safetensors', 'hub'])
+def test_each_format_is_compared_on_the_users_own_faces_where_they_are_given(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    source, seen = write_generator(tmp_path / 'net_g.pth', 4), []
+    (tmp_path / 'card.yml').write_text(to_yaml(DRAFT))
+    (tmp_path / 'mine').mkdir()
+    sizes = [(32, 32), (250, 250), (40, 33), *8 * [(12, 12)]]
+    pictures = [np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8)
+                for number, size in enumerate(sizes)]
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(tmp_path / 'mine' / f'{number:02}.png')
+    opened = compare.largest_difference
+    monkeypatch.setattr(f'cface_basicsr.exporting.{"onnx_file" if kind == "onnx" else "safetensors"}.'
+                        'largest_difference', lambda own, other, scale, faces: seen.append(faces) or opened(
+                            own, other, scale, faces))
+    words = [source, '--format', kind, '--half', *(['--card', tmp_path / 'card.yml'] if kind == 'hub' else [])]
+    end = '' if kind == 'hub' else f'.{kind}'
+    said = command(*words, '--faces', tmp_path / 'mine', '--out', tmp_path / f'a{end}')
+    assert said.endswith(f" on 11 face images of '{tmp_path}/mine'\n")
+    assert seen[0].shape == (11, 3, 32, 32)
+    assert (seen[0][0].permute(1, 2, 0) * 255).round().byte().numpy().tolist() == pictures[0].tolist()
+    usual = json.loads(command(*words, '--out', tmp_path / f'b{end}', '--json'))
+    assert (usual['faces'], usual['faces_of']) == (8, 'synthetic') and len(seen[1]) == 8
+    (tmp_path / 'mine' / 'z.png').write_bytes(b'no image')
+    with pytest.raises(UserError, match=r"^'.*mine/z.png': cannot be read as an image[^\n]*$"):
+        command(*words, '--faces', tmp_path / 'mine', '--out', tmp_path / f'c{end}')
+    Image.fromarray(np.zeros((10, 40, 3), np.uint8)).save(tmp_path / 'mine' / 'z.png')
+    with pytest.raises(UserError, match=r"^'.*mine/z.png': 40x10 pixels is not a face crop: [^\n]*$"):
+        command(*words, '--faces', tmp_path / 'mine', '--out', tmp_path / f'c{end}')
+    assert not (tmp_path / f'c{end}').exists()
+
+
+def test_the_largest_difference_is_that_of_any_face_and_nan_where_one_gives_that() -> None:
+    faces = torch.zeros(20, 3, 16, 16)
+    faces[17, 1, 2, 3] = 0.25
+    identity, doubled = torch.nn.Identity(), lambda batch: 2 * batch
+    assert compare.largest_difference(identity, doubled, 8, faces) == 0.25
+    faces[3] = torch.nan
+    assert np.isnan(compare.largest_difference(identity, doubled, 8, faces))
+
+
+def test_the_api_compares_on_the_images_that_are_given(tmp_path: Path) -> None:
+    resolver = cface.load(write_generator(tmp_path / 'net_g.pth'))
+    Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / 'grey.png')
+    usual, own = (resolver.export(tmp_path / f'{name}.safetensors', half=True, faces=faces)
+                  for name, faces in (('usual', ()), ('own', tmp_path / 'grey.png')))
+    assert 0 < own != usual > 0
+    with pytest.raises(UserError, match="nowhere.png' is missing"):
+        resolver.export(tmp_path / 'a.onnx', faces=[tmp_path / 'nowhere.png'])
 
 
 def test_a_hub_folder_has_a_card_whose_numbers_are_those_of_the_results_file(tmp_path: Path) -> None:

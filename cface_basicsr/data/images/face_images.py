@@ -122,23 +122,38 @@ def to_low_resolution(face: Face, size: int) -> Face:
         UserError: the short side is below 10 pixels or above `size` by more than 5 % (the message says what would fit),
             or the image is far from square.
     """
-    import torch  # files are found and measured without it
-
-    from cface_basicsr.ops.resize import bicubic_resize
     height, width = face.shape[:2]
-    short = min(height, width)
-    if max(height, width) > LARGEST_ASPECT * short:
-        raise UserError(f'{width}x{height} pixels is not a face crop: expected a long side of at most '
-                        f'{LARGEST_ASPECT} times the short one.')
+    short = _short_side(face)
     if short < SMALLEST_FACE or not fits(short, FACE_SIZE // size):
         fitting = [f'x{scale}' for scale in (4, 2) if fits(short, scale) and short >= SMALLEST_FACE]
         advice = f'use a network for {" or ".join(fitting)}' if fitting else 'resize or crop it first'
         raise UserError(f'{width}x{height} pixels: this network takes faces up to {size}x{size} (short side '
                         f'{SMALLEST_FACE} to {int(MOST_SHRUNK * size)}); {advice}.')
-    top, left = (height - short) // 2, (width - short) // 2
+    return squared(face, size)
+
+
+def squared(face: Face, size: int) -> Face:
+    """The largest centred square of a face crop of any size, as uint8 (size, size, 3); see `to_low_resolution`.
+
+    Raises:
+        UserError: the image is far from square.
+    """
+    import torch  # files are found and measured without it
+
+    from cface_basicsr.ops.resize import bicubic_resize
+    short = _short_side(face)
+    top, left = ((side - short) // 2 for side in face.shape[:2])
     square = torch.from_numpy(face[top:top + short, left:left + short].transpose(2, 0, 1).copy())[None]
     resized = bicubic_resize(square.float() / 255, size)[0].clamp(0, 1)
     return (resized * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def _short_side(face: Face) -> int:
+    height, width = face.shape[:2]
+    if max(height, width) > LARGEST_ASPECT * min(height, width):
+        raise UserError(f'{width}x{height} pixels is not a face crop: expected a long side of at most '
+                        f'{LARGEST_ASPECT} times the short one.')
+    return min(height, width)
 
 
 def write_face(path: str | Path, face: Face, *, overwrite: bool = False) -> None:
