@@ -17,6 +17,7 @@ from cface_basicsr.enhancing.networks import UNKNOWN, check_not_led, enhancer_of
 from cface_basicsr.enhancing.paste import Picture
 from cface_basicsr.enhancing.photo import EnhancedPhoto, PhotoSettings, enhance_photo
 from cface_basicsr.enhancing.reference import reference_faces
+from cface_basicsr.enhancing.request import AUTO
 from cface_basicsr.errors import UserError
 from cface_basicsr.evaluation.super_resolution import check_finite, scale_of, super_resolve
 from cface_basicsr.exporting.compare import faces_of
@@ -32,17 +33,24 @@ Crops = list[NDArray[np.uint8]] | NDArray[np.uint8] | NDArray[np.floating] | Ten
 def load(path: str | Path, device: str | torch.device = 'cpu') -> 'SuperResolver':
     """A super-resolution network by its name or from its file, ready to use.
 
+    It is one network of one scale, which says what size of faces it takes. What `cface enhance --weights auto` does, to
+    give each face to the network that fits its height, takes several of them, so `load` has no such name: load
+    the one that fits your faces; photographs of mixed ones are for the command.
+
     Args:
         path: a name that `cface models list` prints; or a .pth or .safetensors file, which says which network it
             holds; or an .onnx file.
         device: where it runs.
 
     Raises:
-        UserError: the name is unknown; or the file is missing or damaged, or holds another kind of network.
+        UserError: the name is unknown, or 'auto'; or the file is missing or damaged, or holds another kind of network.
 
     >>> load('net_g.pth').scale
     8
     """
+    if str(path) == AUTO:
+        raise UserError("'auto' is several networks, and one is loaded here. Name the one that fits your faces: `cface "
+                        'models list` prints their scales; `cface enhance` chooses by height.')
     path = network_path(path)
     network = open_network(path)
     scale, template = scale_of(network, f"weights file '{path}'"), trained_template(network, path)

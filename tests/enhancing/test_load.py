@@ -71,6 +71,11 @@ def test_other_shapes_types_and_ranges_get_a_sentence(file, images, message):
         cface.load(file).enhance(images)
 
 
+def test_a_choice_by_height_is_no_network_and_its_name_is_explained():
+    with pytest.raises(UserError, match="'auto' is several networks, and one is loaded here. Name the one that fits"):
+        cface.load('auto')
+
+
 def test_no_photograph_is_refused(file):
     with pytest.raises(UserError, match=r'expected a photograph as uint8 or uint16 \(H, W, 3\) RGB, got \(5, 16,'):
         cface.load(file).enhance_photo(FACES)
