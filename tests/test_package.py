@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cface_basicsr.cli.main import COMMANDS
+from cface_basicsr.files.yaml_file import read_yaml
+from cface_basicsr.options.shipped import find_option_file
 from cface_basicsr.version import __version__
 from tests.test_docs import ROOT, text_of
 from tests.test_install import PYTHONS, constraints
@@ -126,6 +129,27 @@ def test_the_image_is_made_by_the_same_script_as_every_environment_and_takes_a_t
     content = text_of(ROOT / 'Dockerfile')
     assert re.search(r'^FROM python:([\d.]+)', content, re.M)[1] in PYTHONS
     assert 'RUN scripts/install.sh ' in content and 'has not been built' in content
+
+
+def test_each_line_of_the_image_names_what_is_there() -> None:
+    content = text_of(ROOT / 'Dockerfile')
+    script, _, venv = re.search(r'^RUN (\S+) (\S+) (/\S+)', content, re.M).groups()
+    assert (ROOT / script).is_file() and f'ENV PATH={venv}/bin:$PATH' in content  # what the script installs is found
+    entry, = re.findall(r'^ENTRYPOINT \["(\w+)"\]', content, re.M)
+    assert f'{entry} = "cface_basicsr.cli.main:main"' in text_of(ROOT / 'pyproject.toml')
+    called = set(re.findall(r'\bcface ([a-z]\w+)', content))
+    assert called == {'train', 'doctor'} and called <= set(COMMANDS)
+    copied = {'constraints.txt', 'options', 'pyproject.toml', 'README.md', 'setup.py', 'cface_basicsr', 'scripts'}
+    left_out = set(text_of(ROOT / '.dockerignore').split())
+    assert not copied & left_out and all((ROOT / name).exists() for name in copied)
+
+
+def test_the_folders_that_are_mounted_into_the_image_are_those_of_its_example() -> None:
+    content = text_of(ROOT / 'Dockerfile')
+    (options,), (work,) = re.findall(r'cface train (\S+)', content), re.findall(r'^WORKDIR (/data)$', content, re.M)
+    recipe = read_yaml(find_option_file(Path(options)))
+    mounted = re.findall(r'-v "\$PWD/\w+:(/\S+)"', content)
+    assert [f'{work}/{Path(recipe[key]).parts[0]}' for key in ('data', 'out')] == mounted
 
 
 @pytest.mark.parametrize('python', PYTHONS)
