@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cface_basicsr.errors import UserError
-from cface_basicsr.files.key_list import KeyHash, KeyList, whole_lines
+from cface_basicsr.files.key_list import KeyHash, KeyList, line_heads, whole_lines
 from cface_basicsr.files.text_file import read_table, table_text
 
 IDENTITIES_HEADER = ['key', 'label', 'original_name']
@@ -62,13 +62,39 @@ def read_labels(folder_or_csv: str | Path, keys: KeyList) -> np.ndarray | None:
     with open(path, 'rb') if path.is_file() else io.BytesIO() as file:
         if file.readline().rstrip() == ','.join(IDENTITIES_HEADER).encode():
             for lines in whole_lines(file):
-                cells = b','.join(_ROW.findall(lines)).split(b',')
-                digest.add(cells[::2])
-                labels.append(np.array(cells[1::2], 'S9').astype(np.int32))
+                names, numbers = _rows(lines)
+                digest.add(names)
+                labels.append(numbers)
     if digest.hexdigest() == keys.sha256:
         return np.concatenate(labels)
     listed, others = read_identities(path)  # written by hand, or of another data set
     return others.astype(np.int32) if keys == listed else None
+
+
+def _rows(lines: bytes) -> tuple[list[bytes], np.ndarray]:
+    """Keys and labels of whole lines of identities.csv, int32 (n,); lines of another form are left out."""
+    found = line_heads(lines, b',')
+    numbers = None if found is None else _numbers_behind(lines, found[1])
+    if found is None or numbers is None:
+        cells = b','.join(_ROW.findall(lines)).split(b',')
+        return cells[::2], np.array(cells[1::2], 'S9').astype(np.int32)
+    return found[0], numbers
+
+
+def _numbers_behind(lines: bytes, places: np.ndarray) -> np.ndarray | None:
+    """The whole numbers of at most nine digits between these places (n,) and the next comma, int32 (n,); else None."""
+    content, numbers = np.frombuffer(lines, np.uint8), np.zeros(len(places), np.int32)
+    unfinished = np.ones(len(places), bool)
+    for digits in range(10):
+        letters = content[np.minimum(places + 1 + digits, len(content) - 1)]
+        unfinished &= letters != ord(',')
+        if digits and not unfinished.any():
+            return numbers
+        values = letters - np.uint8(ord('0'))  # what is no digit is above 9
+        if not digits and not unfinished.all() or (values[unfinished] > 9).any():
+            return None
+        numbers = np.where(unfinished, numbers * 10 + values, numbers)
+    return None
 
 
 def _label(text: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, overload
 import numpy as np
 
 _ROWS_AT_ONCE = 1 << 16
-_BYTES_AT_ONCE = 1 << 20
+_BYTES_AT_ONCE = 1 << 18
 _LINE = re.compile(rb'^([^.\s][^.\r\n]*)[^\n]*\n', re.MULTILINE)
 """A line of meta_info.txt and its key; on millions of lines several times as fast as Python's own methods."""
 
@@ -102,11 +102,39 @@ def whole_lines(file: BinaryIO) -> Iterator[bytes]:
         yield rest + b'\n'
 
 
+def line_heads(lines: bytes, mark: bytes) -> tuple[list[bytes], np.ndarray] | None:
+    """What comes before the first `mark` (one byte) of each line, and where these marks are.
+
+    It is twice as fast as a regular expression, for lines that all have such a head, with a letter at its front; None
+    where one has none.
+    """
+    content = np.frombuffer(lines, np.uint8)
+    ends, marks = np.flatnonzero(content == ord('\n')), np.flatnonzero(content == ord(mark))
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    place = np.searchsorted(marks, starts)
+    if place[-1] == len(marks):
+        return None
+    first = marks[place]
+    if (first > ends).any() or (first == starts).any() or (content[starts] <= ord(' ')).any():
+        return None
+    edges = np.zeros(len(content), np.int8)
+    edges[starts], edges[first] = 1, -1
+    kept = np.cumsum(edges, dtype=np.int8).view(bool)
+    kept[ends] = True
+    return content[kept].tobytes()[:-1].split(b'\n'), first
+
+
+def _keys(lines: bytes) -> list[bytes]:
+    """The keys of whole lines of meta_info.txt; a line without one is left out."""
+    found = None if b'\r' in lines else line_heads(lines, b'.')
+    return _LINE.findall(lines) if found is None else found[0]
+
+
 def _scan(file: BinaryIO, kind: type) -> tuple[bool, np.ndarray, str]:
     """Whether the lines are those of different keys in order; where each begins, and the end; `KeyList.sha256`."""
     last, in_order, starts, digest = b'', True, [np.zeros(1, kind)], KeyHash()
     for lines in whole_lines(file):
-        keys, ends = _LINE.findall(lines), np.flatnonzero(np.frombuffer(lines, np.uint8) == ord('\n'))
+        keys, ends = _keys(lines), np.flatnonzero(np.frombuffer(lines, np.uint8) == ord('\n'))
         in_order &= len(keys) == len(ends) and all(map(bytes.__lt__, [last, *keys], keys))
         starts.append(starts[-1][-1] + (ends + 1).astype(kind))
         if keys:

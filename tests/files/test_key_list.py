@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cface_basicsr.files import key_list
+from cface_basicsr.files import identities, key_list
 from cface_basicsr.files.identities import identity_table, read_identities, read_labels
 from cface_basicsr.files.key_list import KeyList
 
@@ -48,6 +48,31 @@ def test_keys_are_those_that_a_plain_loop_reads(folder: Path, names: list[str], 
     assert keys.sha256 == hashlib.sha256('\n'.join(expected).encode()).hexdigest()
     with pytest.raises(IndexError):
         keys[len(expected)]
+
+
+ANY_LINES = st.lists(st.text('a0.,\r \t9', max_size=14), min_size=1, max_size=4).map(
+    lambda lines: ''.join(f'{line}\n' for line in lines).encode())
+CELLS = st.tuples(st.text('a.0 ', min_size=1, max_size=3), st.integers(0, 12 * 10 ** 9), st.text('a,.', max_size=3))
+ROWS = st.lists(CELLS, min_size=1, max_size=4).map(
+    lambda rows: ''.join(f'{name},{number},{rest}\n' for name, number, rest in rows).encode())
+
+
+@settings(deadline=None, max_examples=400)
+@given(lines=ANY_LINES | ROWS)
+def test_keys_and_labels_found_by_arrays_are_those_of_the_regular_expressions(lines: bytes) -> None:
+    assert key_list._keys(lines) == key_list._LINE.findall(lines)
+    cells = b','.join(identities._ROW.findall(lines)).split(b',')
+    names, numbers = identities._rows(lines)
+    assert names == cells[::2] and numbers.tolist() == [int(cell) for cell in cells[1::2]]
+    assert numbers.dtype == np.int32
+
+
+def test_lines_as_we_write_them_are_found_by_arrays() -> None:
+    heads, places = key_list.line_heads(b'p/1.png (8,8,3) 1\np/22.png (8,8,3) 1\n', b'.')
+    assert heads == [b'p/1', b'p/22'] and places.tolist() == [3, 22]
+    numbers = identities._numbers_behind(b'p/1,7,p/1.jpg\np/22,123456789,x\n', np.array([3, 18]))
+    assert numbers is not None and numbers.tolist() == [7, 123456789]
+    assert key_list.line_heads(b'p/1.png\np/2\n', b'.') is None
 
 
 def test_what_is_before_a_dot_at_the_start_of_a_line_is_no_key(folder: Path) -> None:
