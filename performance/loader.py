@@ -32,7 +32,25 @@ def run(*, identities: int = 32, images: int = 8, rounds: int = 9) -> list[Findi
     what = f'{count} faces in LMDB, x8'
     return [*_against(times, 'ours', 'loader', f'CFaceTripletDataset, three images an item; {what}', limits, 0.5),
             *_against(times, 'two', 'loader_two', f'the same without the compare image, two an item; {what}', limits),
-            *rows]
+            *rows, _reduced(rounds)]
+
+
+def _reduced(rounds: int, batch: int = 16, scale: int = 8, size: int = 128) -> Finding:
+    """What `lq_from_gt` costs on a CPU: LR of a batch, by two products, one thread."""
+    import torch
+
+    from cface_basicsr.data.images.low_resolution import reduce_bytes
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    hr = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8)
+    times = take_turns({'reduced': lambda: reduce_bytes(hr, scale)}, 10 * rounds)['reduced']
+    torch.set_num_threads(threads)
+    small = size // scale
+    limit = Limit(operations=2.0 * batch * 3 * (size * size * small + small * size * small))
+    each = 1000 * times.median_cpu / batch
+    return Finding('reduced', f'LR at x{scale} made from bytes of HR, batches of {batch}, by CPU time',
+                   f'{each:.3g} ms a face', '–', each, 'ms a face', limit=limit.words(),
+                   of_limit=times.median_cpu / limit.seconds)
 
 
 def _against(times: dict[str, Times], kind: str, key: str, what: str, limits: dict[str, Limit],

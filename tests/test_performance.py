@@ -25,7 +25,7 @@ TINY = {
     'step': ({'width': 'tiny', 'batch': 2, 'rounds': 1, 'layer': 'relu1_1'},
              {'step', 'step_fast', 'step_stock', 'step_fast_stock', 'step_two', 'step_camera', 'step_identity',
               'step_0', 'step_4'}),
-    'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_two', 'loader_cpu'}),
+    'loader': ({'identities': 2, 'images': 2, 'rounds': 1}, {'loader', 'loader_two', 'loader_cpu', 'reduced'}),
     'forms': ({'identities': 1, 'images': 2, 'rounds': 1},
               {'stored_png', 'stored_png0', 'stored_jpeg', 'stored_webp', 'stored_raw'}),
     'growth': ({'rows': 2000}, {'start_20', 'start_200', 'start_2000', 'memory_2000'}),
