@@ -90,7 +90,7 @@ def _numbers_behind(lines: bytes, places: np.ndarray) -> np.ndarray | None:
         unfinished &= letters != ord(',')
         if digits and not unfinished.any():
             return numbers
-        values = letters - np.uint8(ord('0'))  # what is no digit is above 9
+        values = letters - np.uint8(ord('0'))  # above 9 for other letters
         if not digits and not unfinished.all() or (values[unfinished] > 9).any():
             return None
         numbers = np.where(unfinished, numbers * 10 + values, numbers)
