@@ -195,7 +195,8 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
         The folder of the index.
 
     Raises:
-        UserError: the folder is not a prepared one, the index is of another data set, or features are NaN or infinite.
+        UserError: the folder is not a prepared one, the index is of another data set or of images that were prepared
+            otherwise, or features are NaN or infinite.
     """
     store = FaceStore(Path(folder, 'hr.lmdb'))
     keys, labels = labelled_keys([store], str(folder))
@@ -213,11 +214,22 @@ def build_index(folder: str | Path, recognizer: nn.Module, recognizer_hash: str,
             _write_neighbours(aside, keys, labels, k, manifest)
             (aside / 'rows_done').unlink()
             publish(aside, out)
-    elif (finished := read_index_manifest(out))['k'] != k:  # its features stay those of the images of then
-        _write_neighbours(out, keys, labels, k, manifest | {'store': finished.get('store')})
+    else:
+        _continue_finished(out, keys, labels, k, manifest)
     load_compare_index(out, keys, labels)
     progress(len(keys), len(keys))
     return out
+
+
+def _continue_finished(out: Path, keys: Sequence[str], labels: np.ndarray, k: int, manifest: dict[str, Any]) -> None:
+    """Write the neighbours of a finished index if they are asked for by another `k`."""
+    finished = read_index_manifest(out)
+    made_of, now = finished.get('store'), manifest['store']  # older ones do not say
+    if made_of and now and made_of != now:
+        raise UserError(f"compare index '{out}' was made of other images than hr.lmdb has now: the folder was prepared "
+                        'again since. Delete the index; the same command makes it anew.')
+    if finished['k'] != k:
+        _write_neighbours(out, keys, labels, k, manifest | {'store': made_of})
 
 
 def _write_features(aside: Path, store: FaceStore, keys: Sequence[str], recognizer: nn.Module, batch_size: int,

@@ -1,6 +1,7 @@
 """Features of the compare index in place of computed ones: the same loss, no compare image, and nothing else's."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,24 @@ def test_features_of_another_crop_or_form_of_the_same_photographs_are_refused_in
     said = refusal(options(folder, **stores, compare_index=str(index['other'])), tmp_path / 'wrong')
     assert said.startswith(f"compare index '{index['other']}': expected features of the images in '{hr}', but they are")
     assert '\n' not in said
+
+
+def test_an_index_is_not_taken_for_finished_where_the_folder_was_prepared_anew(folder: Path, tmp_path: Path) -> None:
+    recognizer = folder / 'net_r.pth'
+
+    def index_of(left: int) -> Path:
+        prepare(write_photos(tmp_path / 'photos', left, 128), tmp_path / 'data', PrepareSettings(scales=(8,)))
+        return build_index(tmp_path / 'data', load_recognizer(recognizer), recognizer_hash(recognizer))
+
+    index = index_of(0)
+    assert index_of(0) == index  # finished
+    for path in (tmp_path / 'data').iterdir():
+        if path != index.parent:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(UserError, match=f"^compare index '{index}' was made of other images than hr.lmdb has now"):
+        index_of(16)
+    shutil.rmtree(index)
+    assert index_of(16) == index
 
 
 def test_features_of_another_data_set_are_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
