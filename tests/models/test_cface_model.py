@@ -381,8 +381,8 @@ def test_a_validation_uses_the_bare_generator_in_eval_mode_and_hands_it_back(mak
 
 def test_fused_optimizers_and_the_other_memory_layout_have_the_same_losses(make: Make) -> None:
     """Sums are taken in another order, so the last digits differ."""
-    fused = {name: {'fused': True} for name in ('optim_g', 'optim_d')}
-    models = [make(1, {'train': changes}) for changes in ({}, {**fused, 'use_channels_last': True})]
+    fused, separate = ({name: {'fused': value} for name in ('optim_g', 'optim_d')} for value in (True, False))
+    models = [make(1, {'train': changes}) for changes in (separate, {**fused, 'use_channels_last': True})]
     assert models[1].optimizer_g.param_groups[0]['fused'] and not models[0].optimizer_g.param_groups[0]['fused']
     for number in (1, 2, 3):
         for model in models:
