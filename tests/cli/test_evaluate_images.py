@@ -80,9 +80,9 @@ def test_what_is_missing_or_of_another_size_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(('words', 'message'), [
-    (['--recognizer', 'r', '--sides', 'lr', '--images', 'x=y'], 'leave out --weights and --images'),
-    (['--recognizer', 'r', '--images', 'x=y', '--images', 'x=z'], "would be called 'x'"),
-    (['--recognizer', 'r', '--images', 'HR=y'], "would be called 'HR'")])
+    (['--recognizer', 'dlib', '--sides', 'lr', '--images', 'x=y'], 'leave out --weights and --images'),
+    (['--recognizer', 'dlib', '--images', 'x=y', '--images', 'x=z'], "would be called 'x'"),
+    (['--recognizer', 'dlib', '--images', 'HR=y'], "would be called 'HR'")])
 def test_requests_that_contradict_themselves_are_refused(words: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         call('evaluate', 'pairs', tmp_path, *words)
