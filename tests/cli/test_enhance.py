@@ -317,8 +317,8 @@ def test_the_faces_of_two_photographs_are_saved_as_asked_with_a_record_of_each(e
 def test_each_file_that_was_written_is_named_in_the_output_and_in_the_record(enhance, tmp_path, monkeypatch):
     save(tmp_path / 'in' / 'a.png', (120, 150))
     faces_seen(monkeypatch, (16, 30, 40))
-    alone = enhance(tmp_path / 'in', '--save', 'compare')
-    assert alone.stdout == f'{tmp_path}/out/a.compare.png: 1 of 1 faces enhanced\n'
+    compared = enhance(tmp_path / 'in', '--save', 'compare')
+    assert compared.stdout == f'{tmp_path}/out/a.compare.png: 1 of 1 faces enhanced\n'
     for kinds in ('compare', 'image,compare', 'faces,json,compare'):
         (photo,) = json.loads(enhance(tmp_path / 'in', '--save', kinds, '--json', '--overwrite').stdout)['photos']
         named = {Path(file).relative_to(tmp_path / 'out').as_posix() for file in photo['files']}
