@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cface_basicsr.errors import UserError, check_file
+from cface_basicsr.errors import UserError
 
 
 def _found(path: Path | None) -> Path | None:
@@ -23,9 +23,8 @@ def _imported(modules: list[str] | None) -> list[str] | None:
 
 def of_zoo(path: Path) -> Path:
     """The file of a network that is given by its name or as a path."""
-    from cface_basicsr.zoo.catalogue import network_path
-    return check_file(network_path(path), 'Expected a network file, or a name that `cface models list` prints.',
-                      'weights file')
+    from cface_basicsr.zoo.catalogue import present_network
+    return present_network(path)
 
 
 def check_new(path: Path, overwrite: bool | None = None) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cface_basicsr.errors import UserError, check_file
-from cface_basicsr.zoo.catalogue import SHIPPED_NETWORKS, network_path, zoo
+from cface_basicsr.errors import UserError
+from cface_basicsr.zoo.catalogue import SHIPPED_NETWORKS, present_network, zoo
 
 AUTO = 'auto'
 SAVED = ('image', 'faces', 'compare', 'json')
@@ -69,8 +69,7 @@ def network_files(weights: str | Path) -> dict[str, Path]:
             a card of the zoo is damaged.
     """
     if str(weights) != AUTO:
-        return {str(weights): check_file(network_path(weights), 'Expected a network file, or a name that `cface models '
-                                         'list` prints.', 'weights file')}
+        return {str(weights): present_network(weights)}
     here = sorted((each for each in zoo().values() if each.here),
                   key=lambda each: (each.folder == SHIPPED_NETWORKS, each.card.name))
     chosen = {each.card.scale: each for each in reversed(here)}

@@ -128,3 +128,13 @@ def network_path(text: str | Path) -> Path:
     if path.suffix in NETWORK_FILES or path.is_file() or len(path.parts) != 1:
         return path
     return find_network(str(text)).verified_path()
+
+
+def present_network(text: str | Path) -> Path:
+    """The same, of a file that is there.
+
+    Raises:
+        UserError: it is missing; or see `network_path`.
+    """
+    return check_file(network_path(text), 'Expected a network file, or a name that `cface models list` prints.',
+                      'weights file')
